@@ -1,0 +1,1 @@
+"""midwatch closes the on-call loop for AI services."""

@@ -1,0 +1,49 @@
+"""Times as the core speaks them: integer milliseconds since the epoch, UTC.
+
+Law: pure arithmetic and text. Nothing here reads a clock; `now` always comes from outside.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+SECOND = 1_000
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def parse_time(text: str) -> int:
+    """Read an RFC 3339 time; fractions beyond the millisecond are cut off.
+
+    Raises ValueError when the text is no time or has no zone.
+
+    >>> parse_time("1970-01-01T00:00:01.5Z")
+    1500
+    >>> parse_time("2026-11-23T15:22:45.437740405+00:00") % 1000
+    437
+    """
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError(f"{text!r} has no time zone; write it as 2026-01-31T09:00:00Z")
+    return (moment - _EPOCH) // timedelta(milliseconds=1)
+
+
+def show_time(at: int) -> str:
+    """Write a time the way it is read back.
+
+    >>> show_time(1500)
+    '1970-01-01T00:00:01.500Z'
+    """
+    moment = _EPOCH + timedelta(milliseconds=at)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{at % 1000:03d}Z"
+
+
+def show_duration(seconds: float) -> str:
+    """Write a duration in the largest unit that stays readable.
+
+    >>> show_duration(90), show_duration(129_600), show_duration(300)
+    ('90 s', '36 h', '5 min')
+    """
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds:.3g} s"

@@ -1,0 +1,66 @@
+"""A decision in the making: facts, wishes and timers, to be committed as one.
+
+Law: never split. What is emitted here changes the shard at once, so that the next step of the same
+decision sees it; when the commit fails the whole shard is thrown away and folded anew.
+"""
+
+from __future__ import annotations
+
+from midwatch.core import events, shard
+from midwatch.core.effects import Effect
+from midwatch.core.incidents import Incident
+from midwatch.core.inputs import Timer
+from midwatch.core.shard import Shard
+
+
+class Decision:
+    """What follows from one input at one moment."""
+
+    def __init__(self, state: Shard, now: int) -> None:
+        self.shard = state
+        self.now = now
+        self.events: list[events.Event] = []
+        self.effects: list[Effect] = []
+        self.cancelled_effects: list[str] = []
+        self.retries: dict[str, int] = {}
+        self.timers: dict[str, Timer | None] = {}
+
+    def emit(self, event: events.Event) -> None:
+        """Record a fact; the shard has it from here on."""
+        shard.evolve(self.shard, event, self.now)
+        self.events.append(event)
+
+    def plan(self, effect: Effect) -> None:
+        """Wish for something in the world."""
+        self.effects.append(effect)
+
+    def retry_effect(self, key: str, at: int) -> None:
+        """Let an effect that has answered be claimed again, under its own key, not before `at`."""
+        self.retries[key] = at
+
+    def cancel_effect(self, key: str) -> None:
+        """Take a wish back that nobody has claimed yet."""
+        self.cancelled_effects.append(key)
+
+    def set_timer(self, timer: Timer) -> None:
+        """Ask to be woken; the same key replaces an earlier wish."""
+        self.timers[timer.key] = timer
+
+    def cancel_timer(self, key: str) -> None:
+        """Take a wish to be woken back."""
+        self.timers[key] = None
+
+    def incident(self, incident_id: str) -> Incident | None:
+        """Look an incident up."""
+        return self.shard.incidents.get(incident_id)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing at all follows from the input."""
+        return not (
+            self.events
+            or self.effects
+            or self.cancelled_effects
+            or self.retries
+            or self.timers
+        )

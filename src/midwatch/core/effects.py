@@ -1,0 +1,58 @@
+"""What a decision wishes the world to do.
+
+Law: each effect has one key for its whole life, and its class says how it crashes:
+
+    SendPage     at-least-once   after a crash it is sent again under the same key, unless acked
+    SetRelease   at-most-once    after a crash the router is observed first, then decided
+    RunEvals     repeatable      it changes nothing, so it is simply run again
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct
+
+from midwatch.core.evals import Case
+
+Purpose = Literal["rollback", "promote"]
+EvalPurpose = Literal["admission", "canary", "gate"]
+
+
+class SendPage(Struct, frozen=True, tag=True):
+    """Demand one human's attention."""
+
+    key: str
+    incident: str
+    to: str
+    severity: str
+    title: str
+    summary: str
+    service: str
+
+
+class SetRelease(Struct, frozen=True, tag=True):
+    """Serve this release; `epoch` fences every older wish, `key` is the operation id."""
+
+    key: str
+    incident: str
+    service: str
+    release: str
+    epoch: int
+    purpose: Purpose
+
+
+class RunEvals(Struct, frozen=True, tag=True):
+    """Run cases on releases: the extra `cases`, and the suite of the service when `suite` is set."""
+
+    key: str
+    incident: str
+    service: str
+    purpose: EvalPurpose
+    releases: tuple[str, ...]
+    cases: tuple[Case, ...] = ()
+    suite: bool = False
+    epochs: int = 1
+
+
+Effect = SendPage | SetRelease | RunEvals

@@ -1,0 +1,492 @@
+"""Facts, past tense: the only thing that ever changes a shard.
+
+Law: an event is never altered and never decided again. Together, in order, the events are the
+audit trail, the timeline and the state. Each belongs to one stream, named by what it is about.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import Struct
+
+from midwatch.core.alerts import Alert
+from midwatch.core.evals import Case, Outcome
+from midwatch.core.reasons import Reason
+from midwatch.core.sli import Counts, FailedAnswer
+
+
+class IncidentEvent(Struct, frozen=True, tag=True, omit_defaults=True):
+    """A fact about one incident."""
+
+    incident: str
+
+    @property
+    def stream(self) -> str:
+        """Where the event is appended."""
+        return f"incident/{self.incident}"
+
+
+class ReleaseEvent(Struct, frozen=True, tag=True, omit_defaults=True):
+    """A fact about what a service runs."""
+
+    service: str
+
+    @property
+    def stream(self) -> str:
+        """Where the event is appended."""
+        return f"release/{self.service}"
+
+
+class SloEvent(Struct, frozen=True, tag=True, omit_defaults=True):
+    """A fact about one objective."""
+
+    slo: str
+
+    @property
+    def stream(self) -> str:
+        """Where the event is appended."""
+        return f"slo/{self.slo}"
+
+
+class TicketEvent(Struct, frozen=True, tag=True, omit_defaults=True):
+    """A fact about one ticket."""
+
+    ticket: str
+
+    @property
+    def stream(self) -> str:
+        """Where the event is appended."""
+        return f"ticket/{self.ticket}"
+
+
+# --- storm and ticket ---------------------------------------------------------------------------
+
+
+class IncidentOpened(IncidentEvent):
+    """Something joined no open incident, so there is a new one."""
+
+    service: str
+    namespace: str
+    title: str
+    reason: Reason
+    recurrence_of: str = ""
+
+
+class Attachment(Struct, frozen=True):
+    """One alert in an incident, and why it is there."""
+
+    alert: Alert
+    reason: Reason
+
+
+class AlertsAttached(IncidentEvent):
+    """Alerts of one batch joined this incident."""
+
+    attached: tuple[Attachment, ...]
+
+
+class AlertsResolved(IncidentEvent):
+    """A source said that these alerts, by fingerprint, no longer fire."""
+
+    fingerprints: tuple[str, ...]
+
+
+class TicketTriaged(TicketEvent):
+    """A human's report was read; `incident` is empty when it belongs to none that is open."""
+
+    text: str
+    category: str
+    priority: str
+    route: str
+    incident: str
+    reason: Reason
+
+
+class TicketLinked(IncidentEvent):
+    """A ticket reports the harm of this incident."""
+
+    ticket: str
+    reason: Reason
+
+
+# --- burn and page ------------------------------------------------------------------------------
+
+
+class BudgetBurning(SloEvent):
+    """A tier of an objective fires, and the incident it belongs to."""
+
+    service: str
+    incident: str
+    tier: str
+    burn: float
+    counts: Counts
+    failures: tuple[FailedAnswer, ...]
+    reason: Reason
+
+
+class BudgetCalm(SloEvent):
+    """No tier of the objective fires any more."""
+
+    incident: str
+
+
+class BurnAttached(IncidentEvent):
+    """An objective's burn joined this incident, scored like an alert."""
+
+    slo: str
+    service: str
+    counts: Counts
+    reason: Reason
+
+
+class SeverityDeclared(IncidentEvent):
+    """User impact, as far as it is known; it only rises."""
+
+    severity: str
+    urgency: str
+    reason: Reason
+
+
+class PagePlanned(IncidentEvent):
+    """A page to one person is in the outbox under this key."""
+
+    key: str
+    to: str
+    step: int
+    reason: Reason
+
+
+class PageSent(IncidentEvent):
+    """The pager took the page and gave a receipt."""
+
+    key: str
+    receipt: str
+    attempt: int
+
+
+class PageFailed(IncidentEvent):
+    """The pager did not take the page; `retry_at` is None when this step is given up."""
+
+    key: str
+    attempt: int
+    error: str
+    retry_at: int | None = None
+
+
+class PageAcknowledged(IncidentEvent):
+    """A person has it."""
+
+    by: str
+    reason: Reason
+
+
+class AckWithdrawn(IncidentEvent):
+    """The acknowledged incident needs somebody again."""
+
+    reason: Reason
+
+
+class EscalationExhausted(IncidentEvent):
+    """Everybody was paged, nobody answered: an alarm of its own."""
+
+    reason: Reason
+
+
+# --- mitigation ---------------------------------------------------------------------------------
+
+
+class NoRunbook(IncidentEvent):
+    """Nothing written fits; a person has to find the step."""
+
+    reason: Reason
+
+
+class PlanProposed(IncidentEvent):
+    """A runbook matched; these are its steps with every value filled in."""
+
+    runbook: str
+    version: int
+    plan_hash: str
+    steps: tuple[str, ...]
+    reason: Reason
+
+
+class PlanApproved(IncidentEvent):
+    """A person approved this plan and no other."""
+
+    plan_hash: str
+    by: str
+
+
+class RollbackStarted(IncidentEvent):
+    """The intent to serve an older release is on disk; it may or may not be applied yet."""
+
+    service: str
+    operation: str
+    bad: str
+    to: str
+    epoch: int
+    reason: Reason
+
+
+class RollbackRefused(IncidentEvent):
+    """There is no release to go back to."""
+
+    service: str
+    reason: Reason
+
+
+class RollbackCompleted(IncidentEvent):
+    """The older release was seen being served."""
+
+    service: str
+    operation: str
+    bad: str
+    to: str
+    seen: str
+
+
+class RollbackFailed(IncidentEvent):
+    """The router did not do it, or nobody can tell; a person has to look."""
+
+    operation: str
+    state: str
+    seen: str
+
+
+class IncidentMitigated(IncidentEvent):
+    """Users are well again; the cause may remain."""
+
+    reason: Reason
+    before: Counts | None = None
+    after: Counts | None = None
+
+
+class RecoveryMissed(IncidentEvent):
+    """The time for recovery is over and users are not known to be well."""
+
+    reason: Reason
+
+
+class IncidentReopened(IncidentEvent):
+    """The mitigation did not hold."""
+
+    reason: Reason
+
+
+# --- learning -----------------------------------------------------------------------------------
+
+
+class PostmortemDrafted(IncidentEvent):
+    """The document so far; facts only, judgement is a person's."""
+
+    document: dict[str, Any]
+
+
+class RegressionCaseDrafted(IncidentEvent):
+    """An answer that was observed wrong became a case, not yet proven."""
+
+    case: Case
+    reason: Reason
+
+
+class RegressionCaseAdmitted(IncidentEvent):
+    """The case failed on the bad release and passed on the last good one, every time."""
+
+    case: Case
+    bad: str
+    good: str
+    evidence: tuple[Outcome, ...]
+    reason: Reason
+
+
+class RegressionCaseRefused(IncidentEvent):
+    """The case does not tell the bad release from the good one, or could not be run."""
+
+    case: str
+    evidence: tuple[Outcome, ...]
+    reason: Reason
+
+
+class WaiverGranted(IncidentEvent):
+    """A person lets the incident close without a case, for a time."""
+
+    why: str
+    owner: str
+    ends_at: int
+
+
+# --- the fix ------------------------------------------------------------------------------------
+
+
+class FixProposed(IncidentEvent):
+    """A candidate stands against the live baseline."""
+
+    service: str
+    release: str
+    baseline: str
+    by: str
+
+
+class FixRefused(IncidentEvent):
+    """The candidate was not even tried."""
+
+    release: str
+    reason: Reason
+
+
+class CanaryJudged(IncidentEvent):
+    """Candidate against baseline; every outcome that entered is here."""
+
+    release: str
+    baseline: str
+    verdict: str
+    outcomes: tuple[Outcome, ...]
+    reason: Reason
+
+
+class PromotionStarted(IncidentEvent):
+    """The intent to serve the fix is on disk."""
+
+    service: str
+    operation: str
+    release: str
+    epoch: int
+
+
+class FixPromoted(IncidentEvent):
+    """The fix was seen being served."""
+
+    service: str
+    operation: str
+    release: str
+    seen: str
+
+
+class PromotionFailed(IncidentEvent):
+    """The fix is not known to be served."""
+
+    operation: str
+    state: str
+    seen: str
+
+
+class GateJudged(IncidentEvent):
+    """The suite with the incident's case, run on what is live now."""
+
+    release: str
+    verdict: str
+    outcomes: tuple[Outcome, ...]
+    reason: Reason
+
+
+class IncidentResolved(IncidentEvent):
+    """Harm and cause are gone."""
+
+    reason: Reason
+
+
+class IncidentClosed(IncidentEvent):
+    """What the incident had to teach is kept, or there was nothing."""
+
+    reason: Reason
+
+
+# --- releases -----------------------------------------------------------------------------------
+
+
+class ReleaseRegistered(ReleaseEvent):
+    """A release is known by name and digest."""
+
+    release: str
+    digest: str
+    good: bool = False
+    live: bool = False
+
+
+class PointerIntended(ReleaseEvent):
+    """The pointer's next value, written before the router is told."""
+
+    operation: str
+    release: str
+    epoch: int
+    purpose: str
+
+
+class PointerMoved(ReleaseEvent):
+    """The release was seen live; `condemned` names one that is now known bad."""
+
+    operation: str
+    release: str
+    epoch: int
+    condemned: str = ""
+
+
+class PointerAbandoned(ReleaseEvent):
+    """The intent came to nothing; the pointer stays where it was."""
+
+    operation: str
+    epoch: int
+
+
+class ReleaseCondemned(ReleaseEvent):
+    """A release is known bad and never served again."""
+
+    release: str
+    reason: Reason
+
+
+class ReleaseProven(ReleaseEvent):
+    """The live release stayed well, so it is where the next rollback goes."""
+
+    release: str
+
+
+Event = (
+    IncidentOpened
+    | AlertsAttached
+    | AlertsResolved
+    | TicketTriaged
+    | TicketLinked
+    | BudgetBurning
+    | BudgetCalm
+    | BurnAttached
+    | SeverityDeclared
+    | PagePlanned
+    | PageSent
+    | PageFailed
+    | PageAcknowledged
+    | AckWithdrawn
+    | EscalationExhausted
+    | NoRunbook
+    | PlanProposed
+    | PlanApproved
+    | RollbackStarted
+    | RollbackRefused
+    | RollbackCompleted
+    | RollbackFailed
+    | IncidentMitigated
+    | RecoveryMissed
+    | IncidentReopened
+    | PostmortemDrafted
+    | RegressionCaseDrafted
+    | RegressionCaseAdmitted
+    | RegressionCaseRefused
+    | WaiverGranted
+    | FixProposed
+    | FixRefused
+    | CanaryJudged
+    | PromotionStarted
+    | FixPromoted
+    | PromotionFailed
+    | GateJudged
+    | IncidentResolved
+    | IncidentClosed
+    | ReleaseRegistered
+    | PointerIntended
+    | PointerMoved
+    | PointerAbandoned
+    | ReleaseCondemned
+    | ReleaseProven
+)

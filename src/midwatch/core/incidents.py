@@ -1,0 +1,342 @@
+"""An incident: what is wrong, who has it, what was done, and how far it is from closed.
+
+Law: the state changes by TRANSITIONS alone. A resolved or closed incident absorbs nothing; only a
+mitigation that did not hold opens it again.
+
+          +--------- reopened ----------+
+          v                             |
+        open --ack--> acknowledged --> mitigated --> resolved --> closed
+          |                             ^
+          +--------- mitigated ---------+
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal, cast
+
+from msgspec import Struct, field
+
+from midwatch.core import events as e
+from midwatch.core.alerts import Level
+from midwatch.core.evals import Case
+from midwatch.core.sli import Counts, FailedAnswer
+from midwatch.core.slo import Severity
+from midwatch.errors import BugError
+
+State = Literal["open", "acknowledged", "mitigated", "resolved", "closed", "merged"]
+
+# (state, event) -> next state. An event that stands here in no row never changes the state.
+TRANSITIONS: dict[tuple[State, type], State] = {
+    ("open", e.PageAcknowledged): "acknowledged",
+    ("acknowledged", e.AckWithdrawn): "open",
+    ("open", e.IncidentMitigated): "mitigated",
+    ("acknowledged", e.IncidentMitigated): "mitigated",
+    ("mitigated", e.IncidentReopened): "open",
+    ("mitigated", e.IncidentResolved): "resolved",
+    ("resolved", e.IncidentClosed): "closed",
+}
+# Events that are only possible in some states, beside those that the table above moves.
+_ONLY_WHILE_OPEN = (e.AlertsAttached, e.BurnAttached, e.TicketLinked)
+_MOVING = {event for _, event in TRANSITIONS}
+# A late ack is kept, and changes nothing: the harm may be over before anybody answers.
+_HARMLESS_ELSEWHERE = (e.PageAcknowledged, e.AckWithdrawn)
+
+CaseState = Literal["none", "drafted", "admitted", "refused"]
+
+
+class Firing(Struct):
+    """An alert of the incident that has not been resolved."""
+
+    name: str
+    service: str
+    level: Level
+
+
+class Paged(Struct):
+    """One page and what became of it."""
+
+    key: str
+    to: str
+    state: Literal["planned", "sent", "failed"]
+
+
+class Incident(Struct):
+    """The fold of one incident's events."""
+
+    id: str
+    service: str
+    namespace: str
+    title: str
+    opened_at: int
+    state: State = "open"
+    recurrence_of: str = ""
+    severity: Severity | None = None
+    urgency: str = "ticket"
+    # the storm
+    services: dict[str, int] = field(default_factory=dict[str, int])
+    first_at: int = 0
+    last_at: int = 0
+    alert_count: int = 0
+    firing: dict[str, Firing] = field(default_factory=dict[str, Firing])
+    tickets: list[str] = field(default_factory=list[str])
+    # the burn
+    slo: str = ""
+    burned_at: int = 0
+    worst: Counts | None = None
+    failures: tuple[FailedAnswer, ...] = ()
+    # the page
+    pages: list[Paged] = field(default_factory=list[Paged])
+    next_step: int = 0
+    next_page: int = 1
+    acknowledged_by: str = ""
+    acknowledged_at: int = 0
+    exhausted: bool = False
+    # the mitigation
+    runbook: str = ""
+    plan_hash: str = ""
+    approved_by: str = ""
+    operation: str = ""
+    rollbacks: int = 0
+    bad_release: str = ""
+    good_release: str = ""
+    rolled_back_at: int = 0
+    mitigated_at: int = 0
+    recovery: str = ""
+    # the lesson
+    has_postmortem: bool = False
+    case: Case | None = None
+    case_state: CaseState = "none"
+    waiver: str = ""
+    # the fix
+    fix: str = ""
+    baseline: str = ""
+    fix_state: Literal["none", "proposed", "promoting", "promoted", "refused"] = "none"
+    canaries: int = 0
+    promoted_at: int = 0
+    gate: str = ""
+    gates: int = 0
+
+    @property
+    def hurt(self) -> bool:
+        """Whether it was paged or spent error budget: such an incident leaves a test behind."""
+        return bool(self.pages or self.slo)
+
+
+ABSORBING: tuple[State, ...] = ("open", "acknowledged", "mitigated")
+
+
+def is_open(incident: Incident) -> bool:
+    """Say whether the incident still absorbs alerts."""
+    return incident.state in ABSORBING
+
+
+def is_waiting_for_ack(incident: Incident) -> bool:
+    """Say whether somebody still has to be found for it."""
+    return incident.state == "open" and not incident.acknowledged_by
+
+
+def opened(event: e.IncidentOpened, at: int) -> Incident:
+    """Make the incident that this event opens."""
+    return Incident(
+        id=event.incident,
+        service=event.service,
+        namespace=event.namespace,
+        title=event.title,
+        opened_at=at,
+        first_at=at,
+        last_at=at,
+        recurrence_of=event.recurrence_of,
+    )
+
+
+def evolve(incident: Incident, event: e.IncidentEvent, at: int) -> None:
+    """Apply one fact in place. Raises BugError for a fact that this state does not allow.
+
+    >>> inc = Incident("INC-1", "shop", "", "slow", 0, state="resolved")
+    >>> evolve(inc, e.AlertsResolved("INC-1", ("ab",)), 1)
+    >>> inc.state
+    'resolved'
+    """
+    kind = type(event)
+    target = TRANSITIONS.get((incident.state, kind))
+    if target is None:
+        if isinstance(event, _ONLY_WHILE_OPEN) and not is_open(incident):
+            raise BugError(f"{kind.__name__} for {incident.id}, which is {incident.state}")
+        if kind in _MOVING and kind not in _HARMLESS_ELSEWHERE:
+            raise BugError(f"{kind.__name__} for {incident.id}, which is {incident.state}")
+    else:
+        incident.state = target
+    apply = _APPLY.get(kind)
+    if apply is not None:
+        apply(incident, event, at)
+
+
+def _attach(i: Incident, event: e.AlertsAttached, at: int) -> None:
+    for item in event.attached:
+        alert = item.alert
+        i.firing[alert.fingerprint] = Firing(alert.name, alert.service, alert.level)
+        i.services[alert.service] = i.services.get(alert.service, 0) + 1
+        i.alert_count += 1
+        i.first_at = min(i.first_at, alert.starts_at)
+        i.last_at = max(i.last_at, alert.starts_at)
+
+
+def _resolve(i: Incident, event: e.AlertsResolved, at: int) -> None:
+    for fingerprint in event.fingerprints:
+        i.firing.pop(fingerprint, None)
+
+
+def _burn(i: Incident, event: e.BurnAttached, at: int) -> None:
+    i.slo = event.slo
+    i.burned_at = i.burned_at or at
+    i.services.setdefault(event.service, 0)
+    i.last_at = max(i.last_at, at)
+    if i.worst is None or event.counts.good * i.worst.total < i.worst.good * event.counts.total:
+        i.worst = event.counts
+
+
+def _severity(i: Incident, event: e.SeverityDeclared, at: int) -> None:
+    i.severity = cast("Severity", event.severity)
+    i.urgency = event.urgency
+
+
+def _page_planned(i: Incident, event: e.PagePlanned, at: int) -> None:
+    i.pages.append(Paged(event.key, event.to, "planned"))
+    i.next_step = event.step + 1
+    i.next_page += 1
+
+
+def _page_sent(i: Incident, event: e.PageSent, at: int) -> None:
+    for page in i.pages:
+        if page.key == event.key:
+            page.state = "sent"
+
+
+def _page_failed(i: Incident, event: e.PageFailed, at: int) -> None:
+    for page in i.pages:
+        if page.key == event.key and event.retry_at is None:
+            page.state = "failed"
+
+
+def _ack(i: Incident, event: e.PageAcknowledged, at: int) -> None:
+    i.acknowledged_by = event.by
+    i.acknowledged_at = i.acknowledged_at or at
+
+
+def _unack(i: Incident, event: e.AckWithdrawn, at: int) -> None:
+    i.acknowledged_by = ""
+    i.next_step = 0
+
+
+def _exhausted(i: Incident, event: e.EscalationExhausted, at: int) -> None:
+    i.exhausted = True
+
+
+def _proposed(i: Incident, event: e.PlanProposed, at: int) -> None:
+    i.runbook, i.plan_hash = event.runbook, event.plan_hash
+
+
+def _approved(i: Incident, event: e.PlanApproved, at: int) -> None:
+    i.approved_by = event.by
+
+
+def _rollback_started(i: Incident, event: e.RollbackStarted, at: int) -> None:
+    i.operation = event.operation
+    i.rollbacks += 1
+    i.bad_release, i.good_release = event.bad, event.to
+
+
+def _rollback_done(i: Incident, event: e.RollbackCompleted, at: int) -> None:
+    i.operation, i.rolled_back_at = "", at
+
+
+def _operation_over(i: Incident, event: e.RollbackFailed | e.PromotionFailed, at: int) -> None:
+    i.operation = ""
+
+
+def _mitigated(i: Incident, event: e.IncidentMitigated, at: int) -> None:
+    i.mitigated_at, i.recovery = at, event.reason.says
+
+
+def _reopened(i: Incident, event: e.IncidentReopened, at: int) -> None:
+    i.acknowledged_by, i.next_step, i.mitigated_at = "", 0, 0
+
+
+def _postmortem(i: Incident, event: e.PostmortemDrafted, at: int) -> None:
+    i.has_postmortem = True
+
+
+def _case_drafted(i: Incident, event: e.RegressionCaseDrafted, at: int) -> None:
+    i.case, i.case_state = event.case, "drafted"
+
+
+def _case_admitted(i: Incident, event: e.RegressionCaseAdmitted, at: int) -> None:
+    i.case_state = "admitted"
+
+
+def _case_refused(i: Incident, event: e.RegressionCaseRefused, at: int) -> None:
+    i.case_state = "refused"
+
+
+def _waived(i: Incident, event: e.WaiverGranted, at: int) -> None:
+    i.waiver = f"{event.why} ({event.owner})"
+
+
+def _fix_proposed(i: Incident, event: e.FixProposed, at: int) -> None:
+    i.fix, i.baseline, i.fix_state = event.release, event.baseline, "proposed"
+    i.canaries += 1
+
+
+def _judged(i: Incident, event: e.CanaryJudged, at: int) -> None:
+    i.fix_state = "promoting" if event.verdict == "promote" else "refused"
+
+
+def _promoting(i: Incident, event: e.PromotionStarted, at: int) -> None:
+    i.operation = event.operation
+
+
+def _promoted(i: Incident, event: e.FixPromoted, at: int) -> None:
+    i.operation, i.fix_state, i.promoted_at = "", "promoted", at
+    i.gates += 1
+
+
+def _gated(i: Incident, event: e.GateJudged, at: int) -> None:
+    i.gate = event.verdict
+
+
+# Each function takes the one event type that stands beside it.
+_APPLY = cast(
+    "dict[type, Callable[[Incident, Any, int], None]]",
+    {
+        e.AlertsAttached: _attach,
+        e.AlertsResolved: _resolve,
+        e.TicketLinked: lambda i, event, at: i.tickets.append(event.ticket),
+        e.BurnAttached: _burn,
+        e.SeverityDeclared: _severity,
+        e.PagePlanned: _page_planned,
+        e.PageSent: _page_sent,
+        e.PageFailed: _page_failed,
+        e.PageAcknowledged: _ack,
+        e.AckWithdrawn: _unack,
+        e.EscalationExhausted: _exhausted,
+        e.PlanProposed: _proposed,
+        e.PlanApproved: _approved,
+        e.RollbackStarted: _rollback_started,
+        e.RollbackCompleted: _rollback_done,
+        e.RollbackFailed: _operation_over,
+        e.PromotionFailed: _operation_over,
+        e.IncidentMitigated: _mitigated,
+        e.IncidentReopened: _reopened,
+        e.PostmortemDrafted: _postmortem,
+        e.RegressionCaseDrafted: _case_drafted,
+        e.RegressionCaseAdmitted: _case_admitted,
+        e.RegressionCaseRefused: _case_refused,
+        e.WaiverGranted: _waived,
+        e.FixProposed: _fix_proposed,
+        e.CanaryJudged: _judged,
+        e.PromotionStarted: _promoting,
+        e.FixPromoted: _promoted,
+        e.GateJudged: _gated,
+    },
+)

@@ -1,0 +1,155 @@
+"""What may arrive at a shard: news from the world, timers, answers to effects, people's commands.
+
+Law: an input carries all it needs; deciding on it reads nothing else. News and answers are past
+tense, commands are imperative. Each arrives in an envelope with a key, and the same key twice is
+one input.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct
+
+from midwatch.core.alerts import Alert
+from midwatch.core.evals import Outcome
+from midwatch.core.sli import SliReading
+
+
+class Timer(Struct, frozen=True):
+    """A wish to be woken at `due_at`; setting the same key again replaces it."""
+
+    key: str
+    due_at: int
+    purpose: Literal["escalate", "verify", "settle"]
+    incident: str
+
+
+class AlertsArrived(Struct, frozen=True, tag=True):
+    """A source delivered alerts, firing and resolved, in any order."""
+
+    source: str
+    alerts: tuple[Alert, ...]
+
+
+class SliMeasured(Struct, frozen=True, tag=True):
+    """A metrics backend was read."""
+
+    reading: SliReading
+
+
+class TimerCameDue(Struct, frozen=True, tag=True):
+    """A timer's time has come."""
+
+    timer: Timer
+
+
+class PageAnswered(Struct, frozen=True, tag=True):
+    """A pager answered: a receipt, or an error and perhaps how long to wait."""
+
+    key: str
+    incident: str
+    attempt: int
+    receipt: str = ""
+    error: str | None = None
+    retry_after_s: float | None = None
+
+
+class ReleaseAnswered(Struct, frozen=True, tag=True):
+    """A router was told to serve a release and then observed.
+
+    `applied`: the wanted release at the wanted epoch was seen. `not-applied`: provably another one
+    is served. `unknown`: it could not be observed.
+    """
+
+    key: str
+    incident: str
+    attempt: int
+    state: Literal["applied", "not-applied", "unknown"]
+    seen: str
+
+
+class EvalsAnswered(Struct, frozen=True, tag=True):
+    """Cases were run; `error` says why they could not be run at all."""
+
+    key: str
+    incident: str
+    attempt: int
+    outcomes: tuple[Outcome, ...] = ()
+    error: str = ""
+
+
+class RegisterRelease(Struct, frozen=True, tag=True):
+    """Make a release known; `good` when it is recorded as good, `live` when it is what is served."""
+
+    service: str
+    release: str
+    digest: str
+    good: bool = False
+    live: bool = False
+
+
+class FileTicket(Struct, frozen=True, tag=True):
+    """A person reports something in their own words."""
+
+    ticket: str
+    text: str
+    by: str = ""
+
+
+class Acknowledge(Struct, frozen=True, tag=True):
+    """A person takes an incident."""
+
+    incident: str
+    by: str
+
+
+class ApprovePlan(Struct, frozen=True, tag=True):
+    """A person approves exactly the plan with this hash."""
+
+    incident: str
+    plan_hash: str
+    by: str
+
+
+class ProposeFix(Struct, frozen=True, tag=True):
+    """A person offers a release that should end an incident for good."""
+
+    incident: str
+    release: str
+    by: str
+
+
+class GrantWaiver(Struct, frozen=True, tag=True):
+    """A person lets an incident close without a regression case, until `ends_at`."""
+
+    incident: str
+    why: str
+    owner: str
+    ends_at: int
+
+
+Input = (
+    AlertsArrived
+    | SliMeasured
+    | TimerCameDue
+    | PageAnswered
+    | ReleaseAnswered
+    | EvalsAnswered
+    | RegisterRelease
+    | FileTicket
+    | Acknowledge
+    | ApprovePlan
+    | ProposeFix
+    | GrantWaiver
+)
+
+
+class Envelope(Struct, frozen=True):
+    """An input with the key that makes it the same input when it comes again.
+
+    An empty key is for readings that may be taken twice without harm; they are not remembered.
+    """
+
+    key: str
+    input: Input

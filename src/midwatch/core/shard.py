@@ -1,0 +1,118 @@
+"""A shard: everything one tenant and correlation domain remembers, the fold of its events.
+
+Law: only `evolve` changes it. The same events in the same order give the same bytes, on every
+machine and under every hash seed.
+"""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import Struct, field
+
+from midwatch.core import events as e
+from midwatch.core import incidents, releases
+from midwatch.core.incidents import Incident
+from midwatch.core.releases import Pointer
+from midwatch.errors import BugError
+
+# Raised when the shape of Shard changes, so that an older snapshot is folded anew, not compared.
+STATE_VERSION = 1
+
+
+class Ticket(Struct, frozen=True):
+    """A report as it was triaged."""
+
+    category: str
+    priority: str
+    route: str
+    incident: str
+
+
+class Burn(Struct, frozen=True):
+    """An objective that burns now: the tier that fired last and the incident it joined."""
+
+    tier: str
+    incident: str
+
+
+class Shard(Struct):
+    """The state that decisions are made on."""
+
+    at: int = 0
+    incidents: dict[str, Incident] = field(default_factory=dict[str, Incident])
+    firing: dict[str, str] = field(default_factory=dict[str, str])
+    open: dict[str, None] = field(default_factory=dict[str, None])
+    burning: dict[str, Burn] = field(default_factory=dict[str, Burn])
+    pointers: dict[str, Pointer] = field(default_factory=dict[str, Pointer])
+    tickets: dict[str, Ticket] = field(default_factory=dict[str, Ticket])
+    versions: dict[str, int] = field(default_factory=dict[str, int])
+    next_incident: int = 1
+
+
+def evolve(shard: Shard, event: e.Event, at: int) -> None:
+    """Apply one fact in place; `at` is the shard's time when it was decided."""
+    shard.at = max(shard.at, at)
+    stream = event.stream
+    shard.versions[stream] = shard.versions.get(stream, 0) + 1
+    match event:
+        case e.IncidentOpened():
+            shard.incidents[event.incident] = incidents.opened(event, at)
+            shard.open[event.incident] = None
+            shard.next_incident += 1
+        case e.IncidentEvent():
+            incident = shard.incidents.get(event.incident)
+            if incident is None:
+                raise BugError(f"{type(event).__name__} for unknown incident {event.incident}")
+            incidents.evolve(incident, event, at)
+            _index(shard, incident, event)
+        case e.ReleaseEvent():
+            pointer = shard.pointers.get(event.service)
+            if pointer is None:
+                pointer = shard.pointers[event.service] = Pointer(event.service)
+            releases.evolve(pointer, event)
+        case e.BudgetBurning():
+            incident = shard.incidents[event.incident]
+            shard.burning[event.slo] = Burn(event.tier, event.incident)
+            if event.failures and not incident.failures:
+                incident.failures = event.failures
+        case e.BudgetCalm():
+            shard.burning.pop(event.slo, None)
+        case e.TicketTriaged():
+            shard.tickets[event.ticket] = Ticket(
+                event.category, event.priority, event.route, event.incident
+            )
+
+
+def _index(shard: Shard, incident: Incident, event: e.IncidentEvent) -> None:
+    """Keep the look-ups beside the incidents in step."""
+    match event:
+        case e.AlertsAttached():
+            for item in event.attached:
+                shard.firing[item.alert.fingerprint] = incident.id
+        case e.AlertsResolved():
+            for fingerprint in event.fingerprints:
+                shard.firing.pop(fingerprint, None)
+        case e.IncidentResolved():
+            shard.open.pop(incident.id, None)
+            for fingerprint in incident.firing:
+                shard.firing.pop(fingerprint, None)
+        case _:
+            pass
+
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(Shard)
+
+
+def dump(shard: Shard) -> bytes:
+    """Write a shard as bytes; the same events always give the same bytes."""
+    return _encoder.encode(shard)
+
+
+def load(data: bytes) -> Shard:
+    """Read a shard back.
+
+    >>> load(dump(Shard())) == Shard()
+    True
+    """
+    return _decoder.decode(data)

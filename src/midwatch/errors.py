@@ -1,0 +1,74 @@
+"""Every error that midwatch raises on purpose, as one tree.
+
+    MidwatchError
+    +-- InputError          they erred: a file, a config, a command line; exit 2
+    |   +-- BadFile         a file that does not hold what it should
+    |   +-- BadDatabase     a database file that is not ours, not whole or not intact
+    +-- StateError          the request does not fit the present state; exit 2
+    |   +-- Fenced          somebody newer owns this shard or this release
+    |   +-- Owned           another process holds the database file
+    +-- HarnessError        the world did not answer: a store, a pager, a router, an eval target
+    |   +-- CommitFailed    nothing of the transaction happened; send the input again
+    +-- BugError            we erred: the code broke one of its own laws
+
+Law: a message says what is wrong, where, and what to do about it. `place` is the file with its
+line or key; `remedy` is an instruction, never a guess at the cause.
+"""
+
+from __future__ import annotations
+
+
+class MidwatchError(Exception):
+    """The root: whatever midwatch raises on purpose."""
+
+    def __init__(self, message: str, *, place: str = "", remedy: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.place = place
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        """One line: place, what is wrong, what to do.
+
+        >>> str(InputError("no alerts in it", place="storm.json", remedy="send at least one"))
+        'storm.json: no alerts in it; send at least one'
+        """
+        where = f"{self.place}: " if self.place else ""
+        then = f"; {self.remedy}" if self.remedy else ""
+        return f"{where}{self.message}{then}"
+
+
+class InputError(MidwatchError):
+    """They erred: what came in is not what was asked for."""
+
+
+class BadFile(InputError):
+    """A file does not hold what it should."""
+
+
+class BadDatabase(InputError):
+    """A database file is not ours, not whole or not intact; it was left as it was."""
+
+
+class StateError(MidwatchError):
+    """The request is well-formed but does not fit the present state."""
+
+
+class Fenced(StateError):
+    """A newer owner or a newer epoch exists; the older one may not write."""
+
+
+class Owned(StateError):
+    """Another process holds the database file."""
+
+
+class HarnessError(MidwatchError):
+    """The world outside did not do its part; says nothing about what was being judged."""
+
+
+class CommitFailed(HarnessError):
+    """The transaction did not happen at all; the same input may be sent again."""
+
+
+class BugError(MidwatchError):
+    """The code broke one of its own laws; the input is kept as a dead letter."""
