@@ -69,6 +69,7 @@ class IncidentOpened(IncidentEvent):
     service: str
     namespace: str
     title: str
+    started_at: int
     reason: Reason
     recurrence_of: str = ""
 

@@ -74,7 +74,7 @@ class Incident(Struct):
     severity: Severity | None = None
     urgency: str = "ticket"
     # the storm
-    services: dict[str, int] = field(default_factory=dict[str, int])
+    services: dict[str, int] = field(default_factory=dict[str, int])  # -> first in trouble at
     first_at: int = 0
     last_at: int = 0
     alert_count: int = 0
@@ -118,6 +118,11 @@ class Incident(Struct):
     gates: int = 0
 
     @property
+    def service_of_plan(self) -> str:
+        """The service whose objective burns: the one that a plan acts on."""
+        return self.slo.split("/")[0] if self.slo else self.service
+
+    @property
     def hurt(self) -> bool:
         """Whether it was paged or spent error budget: such an incident leaves a test behind."""
         return bool(self.pages or self.slo)
@@ -144,8 +149,8 @@ def opened(event: e.IncidentOpened, at: int) -> Incident:
         namespace=event.namespace,
         title=event.title,
         opened_at=at,
-        first_at=at,
-        last_at=at,
+        first_at=event.started_at,
+        last_at=event.started_at,
         recurrence_of=event.recurrence_of,
     )
 
@@ -176,7 +181,8 @@ def _attach(i: Incident, event: e.AlertsAttached, at: int) -> None:
     for item in event.attached:
         alert = item.alert
         i.firing[alert.fingerprint] = Firing(alert.name, alert.service, alert.level)
-        i.services[alert.service] = i.services.get(alert.service, 0) + 1
+        onset = i.services.get(alert.service, alert.starts_at)
+        i.services[alert.service] = min(onset, alert.starts_at)
         i.alert_count += 1
         i.first_at = min(i.first_at, alert.starts_at)
         i.last_at = max(i.last_at, alert.starts_at)
@@ -190,7 +196,7 @@ def _resolve(i: Incident, event: e.AlertsResolved, at: int) -> None:
 def _burn(i: Incident, event: e.BurnAttached, at: int) -> None:
     i.slo = event.slo
     i.burned_at = i.burned_at or at
-    i.services.setdefault(event.service, 0)
+    i.services.setdefault(event.service, at)
     i.last_at = max(i.last_at, at)
     if i.worst is None or event.counts.good * i.worst.total < i.worst.good * event.counts.total:
         i.worst = event.counts

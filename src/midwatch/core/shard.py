@@ -46,6 +46,7 @@ class Shard(Struct):
     pointers: dict[str, Pointer] = field(default_factory=dict[str, Pointer])
     tickets: dict[str, Ticket] = field(default_factory=dict[str, Ticket])
     versions: dict[str, int] = field(default_factory=dict[str, int])
+    last_resolved: dict[str, str] = field(default_factory=dict[str, str])
     next_incident: int = 1
 
 
@@ -94,6 +95,7 @@ def _index(shard: Shard, incident: Incident, event: e.IncidentEvent) -> None:
                 shard.firing.pop(fingerprint, None)
         case e.IncidentResolved():
             shard.open.pop(incident.id, None)
+            shard.last_resolved[incident.service] = incident.id
             for fingerprint in incident.firing:
                 shard.firing.pop(fingerprint, None)
         case _:

@@ -11,6 +11,7 @@ Source of the windows and shares: Google, The Site Reliability Workbook, chapter
 from __future__ import annotations
 
 from fractions import Fraction
+from functools import cache
 from typing import Literal
 
 from msgspec import Struct
@@ -45,7 +46,7 @@ class Tier(Struct, frozen=True):
         >>> [float(t.factor(30 * DAY_S)) for t in TIERS]
         [14.4, 6.0, 3.0, 1.0]
         """
-        return Fraction(self.budget_share) * period_s / self.long_s
+        return _factor(self.budget_share, period_s, self.long_s)
 
 
 TIERS = (
@@ -72,12 +73,16 @@ class Slo(Struct, frozen=True):
 
     @property
     def budget(self) -> Fraction:
-        """The share of events that may be bad.
+        """The share of events that may be bad, exactly.
 
         >>> Slo("x", "s", "0.999").budget
         Fraction(1, 1000)
         """
-        return 1 - Fraction(self.objective)
+        return _budget(self.objective)
+
+    def rank(self, tier: str) -> int:
+        """Give a tier's place, 0 for the worst."""
+        return next((n for n, t in enumerate(self.tiers) if t.name == tier), len(self.tiers))
 
     @property
     def objective_percent(self) -> str:
@@ -87,6 +92,22 @@ class Slo(Struct, frozen=True):
         '99%'
         """
         return f"{float(Fraction(self.objective) * 100):.6g}%"
+
+
+# The same few texts come with every reading; parsing one costs more than all the rest.
+@cache
+def _factor(budget_share: str, period_s: int, long_s: int) -> Fraction:
+    return Fraction(budget_share) * period_s / long_s
+
+
+@cache
+def _allowed(objective: str, budget_share: str, period_s: int, long_s: int) -> Fraction:
+    return _budget(objective) * _factor(budget_share, period_s, long_s)
+
+
+@cache
+def _budget(objective: str) -> Fraction:
+    return 1 - Fraction(objective)
 
 
 class Burning(Struct, frozen=True):
@@ -118,12 +139,11 @@ def judge_burn(slo: Slo, reading: SliReading) -> Burning | None:
         long, short = reading.windows.get(tier.long_s), reading.windows.get(tier.short_s)
         if long is None or short is None or long.total < slo.min_events:
             continue
-        factor = tier.factor(slo.period_s)
-        burn_long, burn_short = burn_rate(long, budget), burn_rate(short, budget)
-        if burn_long is None or burn_short is None:
-            continue
-        if burn_long > factor and burn_short > factor:
-            return _burning(slo, tier, long, short, burn_long, burn_short, factor)
+        # burn > factor, written without division: bad / total / budget > share * period / window
+        allowed = _allowed(slo.objective, tier.budget_share, slo.period_s, tier.long_s)
+        top, bottom = allowed.numerator, allowed.denominator
+        if long.bad * bottom > top * long.total and short.bad * bottom > top * short.total:
+            return _burning(slo, tier, long, short, budget)
     return None
 
 
@@ -132,10 +152,10 @@ def _burning(
     tier: Tier,
     long: Counts,
     short: Counts,
-    burn_long: Fraction,
-    burn_short: Fraction,
-    factor: Fraction,
+    budget: Fraction,
 ) -> Burning:
+    burn_long = Fraction(long.bad, long.total) / budget
+    burn_short = Fraction(short.bad, short.total) / budget
     gone = show_duration(float(slo.period_s / burn_short))
     reason = Reason(
         RULE_BURN,
@@ -144,7 +164,7 @@ def _burning(
             "slo": slo.id,
             "objective": slo.objective_percent,
             "tier": tier.name,
-            "factor": float(factor),
+            "factor": float(tier.factor(slo.period_s)),
             "burn_long": float(burn_long),
             "burn_short": float(burn_short),
             "long_s": tier.long_s,
@@ -196,6 +216,12 @@ def judge_recovery(
         return "recovered", Reason(RULE_RECOVERY, says, terms)
     says = f"SLI still {counts.shown()}, burn {float(burn):.3g}x"
     return "burning", Reason(RULE_RECOVERY, says, terms)
+
+
+def has_data(slo: Slo, reading: SliReading) -> bool:
+    """Say whether every short window was answered with enough events to believe it."""
+    shorts = [reading.windows.get(tier.short_s) for tier in slo.tiers]
+    return all(c is not None and c.total >= max(slo.min_events, 1) for c in shorts)
 
 
 def windows_needed(slo: Slo, verify: Verify) -> tuple[int, ...]:

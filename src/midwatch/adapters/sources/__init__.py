@@ -1,0 +1,1 @@
+"""One alert format a file: bytes -> alerts."""

@@ -1,0 +1,136 @@
+"""Alerts as Prometheus' Alertmanager speaks them.
+
+Law: bytes in, alerts out, or BadFile with the place. An alert is firing or resolved by its own
+status, never by its group's: a group still fires while a page in it has resolved. An end in the
+year 1 is no end; the API's `endsAt` of an active alert is only when it would expire.
+
+Source: Alertmanager 0.25, webhook version 4 and GET /api/v2/alerts.
+"""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import Struct, field
+
+from midwatch.core.alerts import SERVICE_LABELS, Alert, Status, make_alert
+from midwatch.core.clock import parse_time
+from midwatch.errors import BadFile
+
+REMEDY = "send Alertmanager's webhook, its /api/v2/alerts answer, or one such alert a line"
+
+
+class _ApiStatus(Struct):
+    state: str
+
+
+class _Alert(Struct):
+    labels: dict[str, str]
+    startsAt: str
+    status: str | _ApiStatus = "firing"
+    endsAt: str = ""
+    annotations: dict[str, str] = field(default_factory=dict[str, str])
+
+
+class _Webhook(Struct):
+    version: str
+    alerts: list[_Alert]
+
+
+_webhook = msgspec.json.Decoder(_Webhook)
+_list = msgspec.json.Decoder(list[_Alert])
+_one = msgspec.json.Decoder(_Alert)
+
+
+class AlertmanagerSource:
+    """Reads webhook deliveries."""
+
+    def __init__(self, service_labels: tuple[str, ...] = SERVICE_LABELS) -> None:
+        self._service_labels = service_labels
+
+    def parse(self, body: bytes) -> tuple[Alert, ...]:
+        """Read one webhook body.
+
+        >>> body = b'{"version": "4", "alerts": [{"status": "firing", "labels":' \\
+        ...        b' {"alertname": "Slow"}, "startsAt": "2026-01-01T00:00:00Z"}]}'
+        >>> AlertmanagerSource().parse(body)[0].name
+        'Slow'
+        """
+        try:
+            delivery = _webhook.decode(body)
+        except msgspec.MsgspecError as error:
+            raise BadFile(f"is no webhook: {error}", remedy=REMEDY) from None
+        if delivery.version != "4":
+            says = f"has version {delivery.version!r}, only 4 is known"
+            raise BadFile(says, place="$.version", remedy=REMEDY)
+        return tuple(
+            self._alert(raw, f"$.alerts[{n}]") for n, raw in enumerate(delivery.alerts)
+        )
+
+    def parse_file(self, body: bytes, name: str) -> list[Alert]:
+        """Read a file of alerts: a webhook, a JSON array, or one JSON object a line."""
+        text = body.strip()
+        if not text:
+            raise BadFile("has no alerts in it", place=name, remedy=REMEDY)
+        try:
+            if text.startswith(b"["):
+                raws = _list.decode(text)
+                return [self._alert(raw, f"{name}: $[{n}]") for n, raw in enumerate(raws)]
+            if b'"alerts"' in text and _is_one_object(text):
+                return list(self._webhook_file(text, name))
+        except msgspec.MsgspecError as error:
+            raise BadFile(str(error), place=name, remedy=REMEDY) from None
+        return self._lines(body, name)
+
+    def _webhook_file(self, text: bytes, name: str) -> tuple[Alert, ...]:
+        try:
+            return self.parse(text)
+        except BadFile as error:
+            place = f"{name}: {error.place}" if error.place else name
+            raise BadFile(error.message, place=place, remedy=error.remedy) from None
+
+    def _lines(self, body: bytes, name: str) -> list[Alert]:
+        alerts: list[Alert] = []
+        for number, line in enumerate(body.splitlines(), start=1):
+            if not line.strip():
+                continue
+            place = f"{name}:{number}"
+            try:
+                raw = _one.decode(line)
+            except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+                raise BadFile(f"is no alert: {error}", place=place, remedy=REMEDY) from None
+            alerts.append(self._alert(raw, place))
+        return alerts
+
+    def _alert(self, raw: _Alert, place: str) -> Alert:
+        try:
+            starts_at = parse_time(raw.startsAt)
+            ends_at = parse_time(raw.endsAt) if raw.endsAt else None
+        except ValueError as error:
+            remedy = "write times like 2026-01-31T09:00:00Z"
+            raise BadFile(f"has a bad time: {error}", place=place, remedy=remedy) from None
+        if isinstance(raw.status, _ApiStatus):
+            status: Status = "firing"
+            ends_at = None
+        elif raw.status == "resolved":
+            status = "resolved"
+        elif raw.status == "firing":
+            status = "firing"
+        else:
+            remedy = "it must be firing or resolved"
+            raise BadFile(f"has status {raw.status!r}", place=place, remedy=remedy)
+        notes = raw.annotations
+        return make_alert(
+            raw.labels,
+            status=status,
+            starts_at=starts_at,
+            ends_at=ends_at,
+            summary=notes.get("summary") or notes.get("title") or "",
+            service_labels=self._service_labels,
+        )
+
+
+def _is_one_object(text: bytes) -> bool:
+    try:
+        return isinstance(msgspec.json.decode(text), dict)
+    except msgspec.MsgspecError:
+        return b"\n" not in text

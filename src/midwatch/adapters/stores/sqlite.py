@@ -1,0 +1,491 @@
+"""The journal in one SQLite file.
+
+Law: one owner a file. Ownership is an OS lock that dies with its process, and a fence that every
+commit checks, should the lock ever be lost. A file that is not a midwatch database, or not whole,
+is refused before a single byte of it changes. WAL with synchronous=FULL: a commit is on disk
+before it is answered.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator
+from hashlib import blake2b
+from importlib import resources
+from pathlib import Path
+from typing import IO, Self
+
+import msgspec
+
+from midwatch.core import chain
+from midwatch.core.effects import Effect
+from midwatch.core.inputs import Timer
+from midwatch.core.shard import STATE_VERSION
+from midwatch.errors import BadDatabase, CommitFailed, Fenced, Owned
+from midwatch.ports import Claim, Entry, Row, Snapshot
+
+APPLICATION_ID = 0x6D696477  # "midw"
+MAGIC = b"SQLite format 3\x00"
+MEMORY = ":memory:"
+
+_decode_effect = msgspec.json.Decoder(Effect).decode
+
+_OUTBOX = "key, number, kind, body, seq, state, due_at, attempt, detail"
+_SEALED = {
+    "inbox": "key, at",
+    "dead_letter": "key, at, body, reason",
+    "snapshot": "seq, state_version, body, head",
+    "outbox": _OUTBOX,
+    "timer": "key, due_at, purpose, incident",
+}
+
+
+def seal(columns: Iterable[object]) -> bytes:
+    """Hash a row's columns to 8 bytes."""
+    return blake2b(repr(tuple(columns)).encode(), digest_size=8).digest()
+
+
+def migrations() -> list[tuple[int, str]]:
+    """List the numbered migrations with their SQL, in order."""
+    folder = resources.files("midwatch.adapters.stores") / "migrations"
+    files = sorted(f.name for f in folder.iterdir() if f.name.endswith(".sql"))
+    return [(int(name[:4]), (folder / name).read_text("utf-8")) for name in files]
+
+
+def inspect_header(path: Path) -> int:
+    """Give the schema version of a midwatch file, read from its bytes alone.
+
+    Raises BadDatabase, with the file left as it was, for anything else.
+    """
+    place = path.name
+    remedy = "name another file, or restore this one from a backup"
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            header = file.read(100)
+    except OSError as error:
+        raise BadDatabase(f"cannot be read: {error.strerror}", place=place, remedy=remedy) from None
+    if len(header) < 100 or not header.startswith(MAGIC):
+        raise BadDatabase("is no SQLite database", place=place, remedy=remedy)
+    if int.from_bytes(header[68:72]) != APPLICATION_ID:
+        raise BadDatabase("is a database of another program", place=place, remedy=remedy)
+    page_size = int.from_bytes(header[16:18])
+    page_size = 65_536 if page_size == 1 else page_size
+    pages = int.from_bytes(header[28:32])
+    # With a write-ahead log beside it the file may lag behind its own header.
+    log = path.with_name(f"{path.name}-wal")
+    logged = log.exists() and log.stat().st_size > 0
+    if not logged and (size % page_size or size < pages * page_size):
+        says = f"is cut short: {size} bytes of {pages * page_size}"
+        raise BadDatabase(says, place=place, remedy=remedy)
+    version = int.from_bytes(header[60:64])
+    newest = migrations()[-1][0]
+    if version > newest:
+        says = f"was written by a newer midwatch (schema {version}, this one knows {newest})"
+        raise BadDatabase(says, place=place, remedy="upgrade midwatch")
+    return version
+
+
+class SqliteStore:
+    """Journal, outbox, timers and audit on one connection."""
+
+    def __init__(self, connection: sqlite3.Connection, lock: IO[bytes] | None = None) -> None:
+        self._db = connection
+        self._lock = lock
+        self._fence = 0
+        self._seq, self._head = self._read_head()
+
+    # --- opening and closing ---
+
+    @classmethod
+    def memory(cls) -> Self:
+        """Make a journal that lives as long as this object."""
+        connection = sqlite3.connect(MEMORY, isolation_level=None, check_same_thread=False)
+        _migrate(connection, 0)
+        store = cls(connection)
+        store.take_ownership()
+        return store
+
+    @classmethod
+    def own(cls, path: Path) -> Self:
+        """Open a file for writing, making it when there is none.
+
+        Raises Owned when another process has it, BadDatabase when it is not ours or not whole, or
+        needs `midwatch db migrate`.
+        """
+        version = inspect_header(path) if path.exists() else 0
+        if path.exists() and version < migrations()[-1][0]:
+            raise BadDatabase(
+                f"has schema {version}", place=path.name, remedy="run midwatch db migrate"
+            )
+        lock = _lock(path)
+        try:
+            if not path.exists():
+                _create(path)
+            store = cls._connect(path, lock)
+            store.take_ownership()
+        except BaseException:
+            lock.close()
+            raise
+        return store
+
+    @classmethod
+    def _connect(cls, path: Path, lock: IO[bytes]) -> Self:
+        try:
+            connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            return cls(connection, lock)
+        except sqlite3.Error as error:
+            raise BadDatabase(
+                f"cannot be opened: {error}",
+                place=path.name,
+                remedy="run midwatch db verify, or restore it from a backup",
+            ) from error
+
+    @classmethod
+    def read_only(cls, path: Path) -> Self:
+        """Open a file for reading beside its owner; nothing of it is changed."""
+        inspect_header(path)
+        try:
+            uri = f"{path.absolute().as_uri()}?mode=ro"
+            connection = sqlite3.connect(uri, uri=True, isolation_level=None)
+            return cls(connection)
+        except sqlite3.Error as error:
+            raise BadDatabase(
+                f"cannot be read: {error}", place=path.name, remedy="restore it from a backup"
+            ) from error
+
+    @staticmethod
+    def migrate(path: Path) -> tuple[int, int]:
+        """Bring a file to the newest schema; gives the versions before and after."""
+        before = inspect_header(path)
+        with _lock(path):
+            connection = sqlite3.connect(path, isolation_level=None)
+            try:
+                _migrate(connection, before)
+            finally:
+                connection.close()
+        return before, migrations()[-1][0]
+
+    def backup(self, target: Path) -> None:
+        """Copy the whole journal, consistently, into a new file."""
+        part = target.with_name(f"{target.name}.part")
+        part.unlink(missing_ok=True)
+        copy = sqlite3.connect(part, isolation_level=None)
+        try:
+            self._db.backup(copy)
+            copy.execute("PRAGMA journal_mode = DELETE")
+        finally:
+            copy.close()
+        # Somebody may open the copy the moment it has its name, so it gets that only when whole.
+        part.replace(target)
+
+    def take_ownership(self) -> None:
+        """Raise the fence: whoever owned the shard before can no longer commit."""
+        self._db.execute("BEGIN IMMEDIATE")
+        self._db.execute("UPDATE shard SET fence = fence + 1")
+        self._fence = self._db.execute("SELECT fence FROM shard").fetchone()[0]
+        self._db.execute("COMMIT")
+        self._seq, self._head = self._read_head()
+
+    def close(self) -> None:
+        """Let the file go."""
+        self._db.close()
+        if self._lock is not None:
+            self._lock.close()
+
+    # --- Journal ---
+
+    def load(self) -> tuple[Snapshot | None, list[Row]]:
+        """Give the newest snapshot of this version and the events after it."""
+        self._seq, self._head = self._read_head()
+        found = self._db.execute(
+            "SELECT seq, state_version, body, head FROM snapshot WHERE state_version = ?"
+            " ORDER BY seq DESC LIMIT 1",
+            (STATE_VERSION,),
+        ).fetchone()
+        snapshot = Snapshot(*found) if found else None
+        rows = self._db.execute(
+            "SELECT seq, stream, version, at, cause, type, body FROM event WHERE seq > ?"
+            " ORDER BY seq",
+            (snapshot.seq if snapshot else 0,),
+        )
+        return snapshot, [Row(*row) for row in rows]
+
+    def seen(self, key: str) -> bool:
+        """Say whether an input with this key was committed."""
+        found = self._db.execute("SELECT 1 FROM inbox WHERE key = ?", (key,)).fetchone()
+        return found is not None
+
+    def commit(self, entry: Entry) -> None:
+        """Write one transaction; raises CommitFailed or Fenced, and then nothing happened."""
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            self._write(entry)
+            self.before_commit()
+            self._db.execute("COMMIT")
+        except sqlite3.Error as error:
+            self._roll_back()
+            raise CommitFailed(
+                f"the journal could not be written: {error}",
+                remedy="free disk space or look at the file; the input may be sent again",
+            ) from error
+        except BaseException:
+            self._roll_back()
+            raise
+
+    def before_commit(self) -> None:
+        """Do nothing; the last moment at which a crash leaves no trace of the transaction."""
+
+    def _roll_back(self) -> None:
+        if self._db.in_transaction:
+            self._db.execute("ROLLBACK")
+        self._seq, self._head = self._read_head()
+
+    def _write(self, entry: Entry) -> None:
+        db = self._db
+        fence = db.execute("SELECT fence FROM shard").fetchone()[0]
+        if fence != self._fence:
+            raise Fenced(
+                f"fence {self._fence} is over, {fence} holds", remedy="this process must stop"
+            )
+        if entry.inputs:
+            db.executemany(
+                "INSERT INTO inbox VALUES (?, ?, ?)",
+                [(key, entry.at, seal((key, entry.at))) for key in entry.inputs],
+            )
+        self._write_events(entry)
+        self._write_outbox(entry)
+        for key, timer in entry.timers.items():
+            if timer is None:
+                db.execute("DELETE FROM timer WHERE key = ?", (key,))
+            else:
+                columns = (timer.key, timer.due_at, timer.purpose, timer.incident)
+                db.execute(
+                    "INSERT OR REPLACE INTO timer VALUES (?, ?, ?, ?, ?)",
+                    (*columns, seal(columns)),
+                )
+        for letter in entry.dead:
+            columns = (letter.key, letter.at, letter.body, letter.reason)
+            db.execute(
+                "INSERT INTO dead_letter (key, at, body, reason, seal) VALUES (?, ?, ?, ?, ?)",
+                (*columns, seal(columns)),
+            )
+        if entry.snapshot is not None:
+            columns = (self._seq, STATE_VERSION, entry.snapshot, self._head)
+            db.execute(
+                "INSERT OR REPLACE INTO snapshot VALUES (?, ?, ?, ?, ?)",
+                (*columns, seal(columns)),
+            )
+
+    def _write_events(self, entry: Entry) -> None:
+        if not entry.rows:
+            return
+        head = self._head
+        stored: list[tuple[int | str | bytes, ...]] = []
+        for row in entry.rows:
+            columns = (row.seq, row.stream, row.version, row.at, row.cause, row.type, row.body)
+            head = chain.link(head, *columns)
+            stored.append((*columns, head))
+        self._db.executemany("INSERT INTO event VALUES (?, ?, ?, ?, ?, ?, ?, ?)", stored)
+        self._seq, self._head = entry.rows[-1].seq, head
+        self._db.execute("UPDATE shard SET seq = ?, head = ?", (self._seq, head))
+
+    def _write_outbox(self, entry: Entry) -> None:
+        db = self._db
+        for planned in entry.planned:
+            number = db.execute("SELECT coalesce(max(number), 0) + 1 FROM outbox").fetchone()[0]
+            columns = (
+                planned.key,
+                number,
+                planned.kind,
+                planned.body,
+                planned.seq,
+                "planned",
+                planned.due_at,
+                0,
+                "",
+            )
+            db.execute(
+                "INSERT INTO outbox VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (*columns, seal(columns)),
+            )
+        for key in entry.cancelled:
+            self._change_effect(key, state="cancelled", only_from="planned")
+        for settled in entry.settled:
+            self._change_effect(settled.key, state=settled.state, detail=settled.detail)
+        for key, due_at in entry.retries.items():
+            self._change_effect(key, state="planned", due_at=due_at)
+
+    def _change_effect(
+        self,
+        key: str,
+        *,
+        state: str,
+        only_from: str = "",
+        due_at: int | None = None,
+        detail: str = "",
+        attempts: int = 0,
+    ) -> None:
+        found = self._db.execute(f"SELECT {_OUTBOX} FROM outbox WHERE key = ?", (key,)).fetchone()
+        if found is None or (only_from and found[5] != only_from):
+            return
+        columns = (
+            *found[:5],
+            state,
+            found[6] if due_at is None else due_at,
+            found[7] + attempts,
+            detail,
+        )
+        self._db.execute(
+            "UPDATE outbox SET state = ?, due_at = ?, attempt = ?, detail = ?, seal = ?"
+            " WHERE key = ?",
+            (*columns[5:], seal(columns), key),
+        )
+
+    # --- Outbox ---
+
+    def claim(self, now: int, limit: int) -> list[Claim]:
+        """Take planned effects that are due, in the order they were planned."""
+        found = self._db.execute(
+            "SELECT key FROM outbox WHERE state = 'planned' AND due_at <= ?"
+            " ORDER BY due_at, number LIMIT ?",
+            (now, limit),
+        ).fetchall()
+        if not found:
+            return []
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            for (key,) in found:
+                self._change_effect(key, state="claimed", only_from="planned", attempts=1)
+            self._db.execute("COMMIT")
+        except BaseException:
+            self._roll_back()
+            raise
+        keys = [key for (key,) in found]
+        return [claim for claim in self.in_doubt() if claim.effect.key in keys]
+
+    def in_doubt(self) -> list[Claim]:
+        """List effects that were claimed and never settled."""
+        rows = self._db.execute(
+            "SELECT body, attempt FROM outbox WHERE state = 'claimed' ORDER BY number"
+        )
+        return [Claim(_decode_effect(body), attempt) for body, attempt in rows]
+
+    def next_effect_at(self) -> int | None:
+        """Say when the next planned effect is due."""
+        return self._db.execute(
+            "SELECT min(due_at) FROM outbox WHERE state = 'planned'"
+        ).fetchone()[0]
+
+    # --- Timers ---
+
+    def due(self, now: int) -> list[Timer]:
+        """List the timers whose time has come, earliest first."""
+        rows = self._db.execute(
+            "SELECT key, due_at, purpose, incident FROM timer WHERE due_at <= ?"
+            " ORDER BY due_at, key",
+            (now,),
+        )
+        return [Timer(*row) for row in rows]
+
+    def next_timer_at(self) -> int | None:
+        """Say when the next timer is due."""
+        return self._db.execute("SELECT min(due_at) FROM timer").fetchone()[0]
+
+    # --- Audit ---
+
+    def rows(self) -> Iterator[tuple[Row, bytes]]:
+        """Give every event kept, with its stored link, in order."""
+        for *columns, link in self._db.execute(
+            "SELECT seq, stream, version, at, cause, type, body, link FROM event ORDER BY seq"
+        ):
+            yield Row(*columns), link
+
+    def snapshots(self) -> list[Snapshot]:
+        """Give every snapshot kept, oldest first."""
+        rows = self._db.execute(
+            "SELECT seq, state_version, body, head FROM snapshot ORDER BY seq"
+        )
+        return [Snapshot(*row) for row in rows]
+
+    def head(self) -> tuple[int, bytes]:
+        """Give the newest event's number and link, as the shard row has them."""
+        return self._read_head()
+
+    def outbox(self) -> list[tuple[str, str, str, int]]:
+        """Give key, kind, state and attempts of every effect, in the order they were planned."""
+        return self._db.execute(
+            "SELECT key, kind, state, attempt FROM outbox ORDER BY number"
+        ).fetchall()
+
+    def dead_letters(self) -> list[tuple[str, str]]:
+        """Give key and reason of every input that could not be decided on."""
+        return self._db.execute("SELECT key, reason FROM dead_letter ORDER BY id").fetchall()
+
+    def problems(self) -> list[str]:
+        """List what is wrong with the storage itself: pages, indexes, seals."""
+        found = [
+            f"storage: {line}"
+            for (line,) in self._db.execute("PRAGMA integrity_check(20)")
+            if line != "ok"
+        ]
+        for table, columns in _SEALED.items():
+            for *values, stored in self._db.execute(f"SELECT {columns}, seal FROM {table}"):
+                if seal(values) != stored:
+                    found.append(f"{table} {values[0]!r}: the row does not match its seal")
+        return found
+
+    def _read_head(self) -> tuple[int, bytes]:
+        return self._db.execute("SELECT seq, head FROM shard").fetchone()
+
+
+def _lock(path: Path) -> IO[bytes]:
+    """Take the lock beside a file; it is let go when the process ends, however it ends."""
+    beside = path.with_name(f"{path.name}.lock")
+    try:
+        file = beside.open("a+b")
+    except OSError as error:
+        raise BadDatabase(
+            f"cannot be made: {error.strerror}", place=path.name, remedy="name another folder"
+        ) from None
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.seek(0)
+        owner = file.read(32).decode("ascii", "replace") or "unknown"
+        file.close()
+        raise Owned(
+            f"is owned by process {owner}",
+            place=path.name,
+            remedy="stop that process, or ask it to do this",
+        ) from None
+    file.truncate(0)
+    file.write(str(os.getpid()).encode())
+    file.flush()
+    return file
+
+
+def _create(path: Path) -> None:
+    """Make an empty journal; it gets its name only when it is whole and on disk."""
+    part = path.with_name(f"{path.name}.part")
+    part.unlink(missing_ok=True)
+    connection = sqlite3.connect(part, isolation_level=None)
+    try:
+        _migrate(connection, 0)
+    finally:
+        connection.close()
+    part.replace(path)
+
+
+def _migrate(connection: sqlite3.Connection, version: int) -> None:
+    """Apply what is newer than `version`, all of it or none."""
+    if version == 0:
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    for number, sql in migrations():
+        if number > version:
+            script = f"BEGIN IMMEDIATE;{sql};PRAGMA user_version = {number};COMMIT;"
+            connection.executescript(script)

@@ -1,0 +1,489 @@
+"""A config directory, read into one frozen value.
+
+Law: every error is collected and names file, line, key and remedy; nothing is guessed and nothing
+unknown is ignored. YAML is 1.2: `Yes` stays a string and a key stands once.
+
+    midwatch.yaml   service_labels, sources, correlation, escalation, tickets
+    topology.yaml   services and caller -> callee edges
+    slos/*.yaml     one OpenSLO v1 SLO a file
+    runbooks/*.md   front matter with the steps, then text for people
+    suites/*.jsonl  eval cases, one a line; the file is named after its service
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, cast
+
+import msgspec
+from msgspec import Struct, field
+
+from midwatch.core import correlation, runbooks
+from midwatch.core.alerts import SERVICE_LABELS
+from midwatch.core.decide import Rules
+from midwatch.core.escalation import Policy, Step
+from midwatch.core.evals import Case, Suite
+from midwatch.core.runbooks import ACTIONS, Runbook
+from midwatch.core.slo import DAY_S, Slo, Verify
+from midwatch.core.tickets import Category
+from midwatch.core.topology import Service, Topology
+from midwatch.errors import BadFile
+from midwatch.registry import SOURCES
+
+_decode_case = msgspec.json.Decoder(Case).decode
+UNITS_S = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
+
+
+class Config(Struct, frozen=True):
+    """What people configured. `sources` maps a source's name to its kind."""
+
+    rules: Rules
+    sources: dict[str, str] = field(default_factory=dict[str, str])
+    service_labels: tuple[str, ...] = SERVICE_LABELS
+
+
+class Problems:
+    """Collects what is wrong, so that one run reports all of it."""
+
+    def __init__(self) -> None:
+        self.found: list[BadFile] = []
+
+    def add(self, place: str, message: str, remedy: str) -> None:
+        """Note one error."""
+        self.found.append(BadFile(message, place=place, remedy=remedy))
+
+
+class Node:
+    """A YAML value that knows where it stands. Wrong shapes are noted, and read as empty."""
+
+    def __init__(self, value: Any, file: str, line: int, path: str, problems: Problems) -> None:
+        self.value = value
+        self.file = file
+        self.line = line
+        self.path = path
+        self.problems = problems
+
+    def error(self, message: str, remedy: str) -> None:
+        """Note that this value is wrong."""
+        key = f" {self.path}" if self.path else ""
+        self.problems.add(f"{self.file}:{self.line}{key}", message, remedy)
+
+    def keys(self, *allowed: str, required: tuple[str, ...] = ()) -> None:
+        """Expect a mapping with no other keys than these."""
+        if not isinstance(self.value, dict):
+            self.error(f"is {_shape(self.value)}", f"write a mapping with {', '.join(allowed)}")
+            return
+        for key in cast("dict[Any, Any]", self.value):
+            if key not in allowed:
+                near = difflib.get_close_matches(str(key), allowed, 1)
+                hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(allowed)}"
+                self.child(str(key), key).error("is an unknown key", hint)
+        for key in required:
+            if key not in self.value:
+                self.error(f"lacks {key}", f"add {key}")
+
+    def child(self, name: str, key: object = None) -> Node:
+        """Go to a key of a mapping; its value is None when it is not there."""
+        key = name if key is None else key
+        value, line = None, self.line
+        if isinstance(self.value, dict):
+            found = cast("dict[Any, Any]", self.value)
+            value = found.get(key)
+            line = _line_of(found, key, self.line)
+        path = f"{self.path}.{name}" if self.path else name
+        return Node(value, self.file, line, path, self.problems)
+
+    def has(self, name: str) -> bool:
+        """Say whether a mapping has this key."""
+        return isinstance(self.value, dict) and name in self.value
+
+    def items(self) -> Iterator[Node]:
+        """Go through a list."""
+        if self.value is None:
+            return
+        if not isinstance(self.value, list):
+            self.error(f"is {_shape(self.value)}", "write a list")
+            return
+        for number, value in enumerate(cast("list[Any]", self.value)):
+            line = _line_of(self.value, number, self.line)
+            yield Node(value, self.file, line, f"{self.path}[{number}]", self.problems)
+
+    def entries(self) -> Iterator[tuple[str, Node]]:
+        """Go through a mapping with free keys."""
+        if self.value is None:
+            return
+        if not isinstance(self.value, dict):
+            self.error(f"is {_shape(self.value)}", "write a mapping")
+            return
+        for key in list(cast("dict[Any, Any]", self.value)):
+            yield str(key), self.child(str(key), key)
+
+    def text(self, default: str | None = None) -> str:
+        """Expect a text; without a default it must not be empty."""
+        if self.value is None and default is not None:
+            return default
+        if not isinstance(self.value, str) or not self.value.strip():
+            self.error(f"is {_shape(self.value)}", "write a text")
+            return default or ""
+        return str(self.value)
+
+    def integer(self, default: int, *, at_least: int = 0) -> int:
+        """Expect a whole number."""
+        if self.value is None:
+            return default
+        if not isinstance(self.value, int) or isinstance(self.value, bool):
+            self.error(f"is {_shape(self.value)}", "write a whole number")
+            return default
+        if self.value < at_least:
+            self.error(f"is {self.value}", f"it must be at least {at_least}")
+            return default
+        return int(self.value)
+
+    def number(self, default: str) -> str:
+        """Expect a number, kept as the decimal text that was written."""
+        if self.value is None:
+            return default
+        if isinstance(self.value, bool) or not isinstance(self.value, (int, float)):
+            self.error(f"is {_shape(self.value)}", "write a number")
+            return default
+        return str(self.value)
+
+    def duration_s(self, default: int) -> int:
+        """Expect a duration such as 90s, 5m, 1h or 30d, and give its seconds."""
+        if self.value is None:
+            return default
+        found = re.fullmatch(r"(\d+)([smhdw])", str(self.value))
+        if not found or int(found[1]) == 0:
+            self.error(f"is {self.value!r}", "write a duration such as 90s, 5m, 1h or 30d")
+            return default
+        return int(found[1]) * UNITS_S[found[2]]
+
+    def choice(self, *allowed: str, default: str | None = None) -> str:
+        """Expect one of a few words."""
+        if self.value is None and default is not None:
+            return default
+        if self.value not in allowed:
+            self.error(f"is {_shape(self.value)}", f"write one of {', '.join(allowed)}")
+            return default or allowed[0]
+        return str(self.value)
+
+
+def load(folder: Path) -> Config:
+    """Read a config directory. Raises BadFile with the first error; `check` gives them all."""
+    config, problems = check(folder)
+    if problems:
+        raise problems[0]
+    return config
+
+
+def check(folder: Path) -> tuple[Config, list[BadFile]]:
+    """Read a config directory and give every error in it, in the order of files and lines."""
+    problems = Problems()
+    if not (folder / "midwatch.yaml").is_file():
+        remedy = "name a directory with --config, or set MIDWATCH_CONFIG"
+        problems.add(f"{folder.name}/midwatch.yaml", "is not there", remedy)
+        return Config(Rules()), problems.found
+    main = read_yaml(folder / "midwatch.yaml", problems)
+    topology = _topology(folder, problems)
+    slos = _slos(folder, topology, problems)
+    suites = _suites(folder, problems)
+    main.keys("service_labels", "sources", "correlation", "escalation", "tickets")
+    main.child("correlation").value is None or main.child("correlation").keys("threshold")
+    rules = Rules(
+        topology=topology,
+        slos=slos,
+        policy=_policy(main.child("escalation")),
+        runbooks=_runbooks(folder, slos, problems),
+        categories=_categories(main.child("tickets"), topology),
+        suites=suites,
+        threshold=float(
+            main.child("correlation").child("threshold").number(str(correlation.THRESHOLD))
+        ),
+    )
+    labels = tuple(n.text() for n in main.child("service_labels").items()) or SERVICE_LABELS
+    sources = {name: _source(node) for name, node in main.child("sources").entries()}
+    return Config(rules, sources, labels), problems.found
+
+
+def read_yaml(file: Path, problems: Problems, text: str | None = None, line: int = 0) -> Node:
+    """Read YAML with its lines; `line` is where `text` starts when it is a part of the file."""
+    from ruamel.yaml import YAML  # imported late: --help must not pay for it
+    from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+    name = f"{file.parent.name}/{file.name}"
+    try:
+        value = YAML(typ="rt").load(file.read_text("utf-8") if text is None else text)
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        at = mark.line + 1 + line if mark else 1
+        says = " ".join(str(error.problem or error.context).split())
+        problems.add(f"{name}:{at}", f"is no YAML: {says}", "mend the syntax")
+        value = {}
+    except (YAMLError, UnicodeDecodeError, OSError) as error:
+        says = " ".join(str(error).split())
+        problems.add(f"{name}:1", f"cannot be read: {says}", "write it as YAML in UTF-8")
+        value = {}
+    node = Node(value, name, 1 + line, "", problems)
+    if line:
+        _shift(value, line)
+    return node
+
+
+def _shift(value: Any, by: int) -> None:
+    """Move the line marks of a part to where they stand in the whole file."""
+    if hasattr(value, "lc"):
+        value.lc.shift = by
+        children = value.values() if isinstance(value, dict) else value
+        for child in children:
+            _shift(child, by)
+
+
+def _line_of(container: Any, key: object, default: int) -> int:
+    try:
+        mark = container.lc.data[key]
+    except (AttributeError, KeyError, TypeError):
+        return default
+    return mark[0] + 1 + getattr(container.lc, "shift", 0)
+
+
+def _shape(value: object) -> str:
+    """Say what a value is, in YAML's words.
+
+    >>> _shape(None), _shape(True), _shape(["a"]), _shape("x")
+    ('missing', 'true', 'a list', "'x'")
+    """
+    if value is None:
+        return "missing"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, dict):
+        return "a mapping"
+    if isinstance(value, list):
+        return "a list"
+    return repr(value) if isinstance(value, str) else str(value)
+
+
+def _source(node: Node) -> str:
+    node.keys("type", required=("type",))
+    return node.child("type").choice(*sorted(SOURCES))
+
+
+def _policy(node: Node) -> Policy:
+    if node.value is None:
+        node.error("is missing", "say whom to page: escalation: {steps: [{to: ada}]}")
+        return Policy("none", ())
+    node.keys("steps", "repeat", required=("steps",))
+    steps: list[Step] = []
+    for item in node.child("steps").items():
+        item.keys("to", "delay", required=("to",))
+        steps.append(Step(item.child("to").text(), item.child("delay").duration_s(300)))
+    if not steps and node.has("steps"):
+        node.child("steps").error("is empty", "name at least one person, or nobody is paged")
+    return Policy("default", tuple(steps), node.child("repeat").integer(1))
+
+
+def _categories(node: Node, topology: Topology) -> tuple[Category, ...]:
+    if node.value is None:
+        return ()
+    node.keys("categories")
+    found: list[Category] = []
+    for name, item in node.child("categories").entries():
+        item.keys("words", "service", "route", required=("words", "service", "route"))
+        words = tuple(w.text() for w in item.child("words").items())
+        service = item.child("service")
+        _known_service(service, topology)
+        found.append(Category(name, words, service.text(), item.child("route").text()))
+    return tuple(found)
+
+
+def _known_service(node: Node, topology: Topology) -> None:
+    if isinstance(node.value, str) and node.value not in topology.services:
+        near = difflib.get_close_matches(node.value, topology.services, 1)
+        hint = f"did you mean {near[0]}?" if near else "add it to topology.yaml"
+        node.error(f"names the unknown service {node.value!r}", hint)
+
+
+def _topology(folder: Path, problems: Problems) -> Topology:
+    file = folder / "topology.yaml"
+    if not file.is_file():
+        return Topology()
+    root = read_yaml(file, problems)
+    root.keys("services", "edges")
+    services: dict[str, Service] = {}
+    for item in root.child("services").items():
+        item.keys("name", "tier", "owner", required=("name",))
+        name = item.child("name").text()
+        if name in services:
+            item.error(f"names {name!r} a second time", "give each service once")
+        tier = item.child("tier").integer(3, at_least=1)
+        services[name] = Service(name, tier, item.child("owner").text(default=""))
+    edges: list[tuple[str, str]] = []
+    for item in root.child("edges").items():
+        ends = [n for n in item.items()]
+        if len(ends) != 2:
+            item.error("is no edge", "write [caller, callee]")
+            continue
+        for end in ends:
+            if isinstance(end.value, str) and end.value not in services:
+                end.error(f"names the unknown service {end.value!r}", "add it to services")
+        edges.append((ends[0].text(), ends[1].text()))
+    return Topology(services.values(), edges)
+
+
+def _slos(folder: Path, topology: Topology, problems: Problems) -> dict[str, Slo]:
+    found: dict[str, Slo] = {}
+    for file in sorted((folder / "slos").glob("*.yaml")):
+        root = read_yaml(file, problems)
+        before = len(problems.found)
+        slo = _slo(root, topology)
+        if len(problems.found) > before:
+            continue
+        if slo.id in found:
+            root.child("metadata").child("name").error(
+                f"names {slo.id} a second time", "give each objective of a service its own name"
+            )
+        found[slo.id] = slo
+    return found
+
+
+def _slo(root: Node, topology: Topology) -> Slo:
+    root.keys("apiVersion", "kind", "metadata", "spec", required=("apiVersion", "kind"))
+    root.child("apiVersion").choice("openslo/v1")
+    root.child("kind").choice("SLO")
+    root.child("metadata").keys("name", "displayName", required=("name",))
+    spec = root.child("spec")
+    spec.keys(
+        "description", "service", "budgetingMethod", "timeWindow", "objectives",
+        required=("service", "objectives", "timeWindow"),
+    )  # fmt: skip
+    spec.child("budgetingMethod").choice("Occurrences", default="Occurrences")
+    _known_service(spec.child("service"), topology)
+    period_s = 30 * DAY_S
+    for window in spec.child("timeWindow").items():
+        window.keys("duration", "isRolling", required=("duration",))
+        period_s = window.child("duration").duration_s(period_s)
+        if window.child("isRolling").value is False:
+            window.child("isRolling").error("is false", "only rolling windows are read")
+    objectives = list(spec.child("objectives").items())
+    objective = "0.99"
+    if len(objectives) != 1:
+        spec.child("objectives").error(
+            f"has {len(objectives)} entries", "write exactly one; more objectives are more files"
+        )
+    for item in objectives[:1]:
+        item.keys("displayName", "target", required=("target",))
+        objective = _target(item.child("target"))
+    service = spec.child("service").text()
+    name = root.child("metadata").child("name").text()
+    return Slo(f"{service}/{name}", service, objective, period_s)
+
+
+def _target(node: Node) -> str:
+    text = node.number("0.99")
+    value = Fraction(text)
+    if value >= 1 or value <= 0:
+        hint = "write a fraction between 0 and 1"
+        if 1 < value < 100:
+            hint += f"; for {text} % write {float(value / 100):.6g}"
+        node.error(f"is {text}", hint)
+        return "0.99"
+    return text
+
+
+def _runbooks(folder: Path, slos: dict[str, Slo], problems: Problems) -> tuple[Runbook, ...]:
+    found: dict[str, Runbook] = {}
+    for file in sorted((folder / "runbooks").glob("*.md")):
+        name = f"{file.parent.name}/{file.name}"
+        try:
+            text = file.read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            problems.add(f"{name}:1", f"cannot be read: {error}", "write it in UTF-8")
+            continue
+        parts = re.match(r"---\n(.*?\n)---\n", text, re.DOTALL)
+        if parts is None:
+            remedy = "start the file with ---, the steps, ---"
+            problems.add(f"{name}:1", "has no front matter", remedy)
+            continue
+        before = len(problems.found)
+        book = _runbook(read_yaml(file, problems, parts[1], 1), slos)
+        if len(problems.found) > before:
+            continue
+        if book.id in found:
+            problems.add(f"{name}:1 id", f"names {book.id!r} a second time", "give it its own id")
+        found[book.id] = book
+    return tuple(found.values())
+
+
+def _runbook(root: Node, slos: dict[str, Slo]) -> Runbook:
+    root.keys("id", "version", "match", "steps", "verify", required=("id", "match", "steps"))
+    match = root.child("match")
+    match.keys("slo", required=("slo",))
+    slo = match.child("slo")
+    if isinstance(slo.value, str) and slo.value not in slos:
+        near = difflib.get_close_matches(slo.value, slos, 1)
+        slo.error(
+            f"names the unknown objective {slo.value!r}",
+            f"did you mean {near[0]}?" if near else "write service/name of a file in slos/",
+        )
+    steps: list[runbooks.Step] = []
+    for item in root.child("steps").items():
+        item.keys("id", "action", "risk", required=("id", "action"))
+        risk = item.child("risk").choice(
+            "read", "reversible", "destructive", default="destructive"
+        )
+        action = item.child("action").choice(*ACTIONS)
+        steps.append(runbooks.Step(item.child("id").text(), action, risk))
+    if len(steps) != 1 and root.has("steps"):
+        root.child("steps").error(f"has {len(steps)} steps", "write exactly one")
+    verify = root.child("verify")
+    if verify.value is not None:
+        verify.keys("window", "burn_below", "min_events", "deadline")
+    usual = Verify()
+    return Runbook(
+        root.child("id").text(),
+        root.child("version").integer(1, at_least=1),
+        slo.text(),
+        tuple(steps),
+        Verify(
+            verify.child("window").duration_s(usual.window_s),
+            verify.child("burn_below").number(usual.burn_below),
+            verify.child("min_events").integer(usual.min_events, at_least=1),
+            verify.child("deadline").duration_s(usual.deadline_s),
+        ),
+    )
+
+
+def _suites(folder: Path, problems: Problems) -> dict[str, Suite]:
+    found: dict[str, Suite] = {}
+    for file in sorted((folder / "suites").glob("*.jsonl")):
+        found[file.stem] = Suite(file.stem, file.stem, read_cases(file, problems))
+    return found
+
+
+def read_cases(file: Path, problems: Problems) -> tuple[Case, ...]:
+    """Read eval cases, one JSON object a line; ids stand once."""
+    name = f"{file.parent.name}/{file.name}"
+    cases: dict[str, Case] = {}
+    try:
+        lines = file.read_bytes().splitlines()
+    except OSError as error:
+        problems.add(name, f"cannot be read: {error.strerror}", "make it readable")
+        return ()
+    remedy = 'write {"id": "...", "question": "...", "expect": "..."}'
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            case = _decode_case(line)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            problems.add(f"{name}:{number}", f"is no case: {error}", remedy)
+            continue
+        if case.id in cases:
+            remedy_id = "give each case its own id"
+            problems.add(f"{name}:{number} id", f"{case.id!r} stands twice", remedy_id)
+        cases[case.id] = case
+    return tuple(cases.values())

@@ -1,0 +1,352 @@
+"""(state, input, now) -> Decision: what follows from whatever arrives.
+
+Law: this file only dispatches. Each function below is one kind of input, and reads as the order in
+which the nouns are asked; the rules themselves live with their nouns. Where a page is decided:
+`escalation.declare`. Where an alert finds its incident: `correlation.attach`. Where users count as
+well again: `slo.judge_recovery`. Where an incident may close: `postmortems.missing`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+from msgspec import Struct, field
+
+from midwatch.core import (
+    canary,
+    correlation,
+    escalation,
+    events,
+    gate,
+    inputs,
+    postmortems,
+    regressions,
+    runbooks,
+    slo,
+    tickets,
+)
+from midwatch.core.clock import SECOND
+from midwatch.core.decision import Decision
+from midwatch.core.escalation import Policy
+from midwatch.core.evals import Suite
+from midwatch.core.incidents import Incident
+from midwatch.core.reasons import Reason
+from midwatch.core.runbooks import Runbook
+from midwatch.core.shard import Shard
+from midwatch.core.sli import SliReading
+from midwatch.core.slo import Slo, Verify
+from midwatch.core.tickets import Category
+from midwatch.core.topology import Topology
+from midwatch.errors import StateError
+
+RULE_NO_SLI = "recovery.no-sli/1"
+SETTLE_S = 600
+
+
+class Rules(Struct, frozen=True):
+    """What people configured: the part of the world that does not change while a shard runs."""
+
+    topology: Topology = field(default_factory=Topology)
+    slos: dict[str, Slo] = field(default_factory=dict[str, Slo])
+    policy: Policy = Policy("none", ())
+    runbooks: tuple[Runbook, ...] = ()
+    categories: tuple[Category, ...] = ()
+    suites: dict[str, Suite] = field(default_factory=dict[str, Suite])
+    threshold: float = correlation.THRESHOLD
+
+    def slo_of(self, service: str) -> Slo | None:
+        """Find the objective of a service."""
+        return next((s for s in self.slos.values() if s.service == service), None)
+
+    def verify_of(self, slo_id: str) -> Verify:
+        """Find what proves recovery: the runbook's own words, else the defaults."""
+        book = runbooks.match(self.runbooks, slo_id)
+        return book.verify if book else Verify()
+
+
+def decide(shard: Shard, given: inputs.Input, now: int, rules: Rules) -> Decision:
+    """Decide on one input. The shard is changed in place; raising leaves it half-changed.
+
+    Raises StateError when a command does not fit the present state.
+    """
+    d = Decision(shard, max(now, shard.at))
+    _DISPATCH[type(given)](d, rules, given)
+    return d
+
+
+def _alerts(d: Decision, rules: Rules, given: inputs.AlertsArrived) -> None:
+    touched = correlation.attach(d, rules.topology, given.alerts, rules.threshold)
+    for incident in touched.values():
+        _declare_by_alerts(d, rules, incident)
+        _recover_without_sli(d, rules, incident)
+
+
+def _declare_by_alerts(d: Decision, rules: Rules, incident: Incident) -> None:
+    """Take the worst alert of the services that have no objective; the others wait for theirs."""
+    worst: tuple[slo.Severity, str] | None = None
+    for firing in incident.firing.values():
+        if rules.slo_of(firing.service):
+            found: slo.Severity = "sev4"
+            says = f"{firing.name} on {firing.service}, whose objective decides"
+        else:
+            tier = rules.topology.tier(firing.service)
+            found = escalation.severity_of(firing.level, tier)
+            where = firing.service or "an unknown service"
+            says = f"{firing.level} {firing.name} on {where} (tier {tier}, no SLO)"
+        if worst is None or found < worst[0]:
+            worst = (found, says)
+    if worst is not None:
+        reason = Reason(escalation.RULE, worst[1], {"alerts": len(incident.firing)})
+        escalation.declare(d, rules.policy, incident, worst[0], reason)
+
+
+def _recover_without_sli(d: Decision, rules: Rules, incident: Incident) -> None:
+    """Without an objective, every alert explicitly resolved is the only sign of recovery."""
+    if incident.firing or not incident.alert_count or incident.slo:
+        return
+    if incident.state not in ("open", "acknowledged"):
+        return
+    if any(rules.slo_of(service) for service in incident.services):
+        return
+    says = f"no SLI: all {incident.alert_count} alerts resolved"
+    _mitigated(d, rules, incident, Reason(RULE_NO_SLI, says, {"alerts": incident.alert_count}))
+
+
+def _mitigated(
+    d: Decision,
+    rules: Rules,
+    incident: Incident,
+    reason: Reason,
+    reading: SliReading | None = None,
+) -> None:
+    objective = rules.slos.get(incident.slo)
+    after = reading.windows.get(rules.verify_of(incident.slo).window_s) if reading else None
+    d.emit(events.IncidentMitigated(incident.id, reason, incident.worst, after))
+    escalation.silence(d, incident)
+    d.cancel_timer(f"verify/{incident.id}")
+    impact = reading.since.get(incident.id) if reading else None
+    postmortems.write(d, incident, rules.topology, objective, impact)
+    regressions.try_both_sides(d, incident)
+    if not incident.rollbacks and not incident.promoted_at:
+        key = f"settle/{incident.id}"
+        d.set_timer(inputs.Timer(key, d.now + SETTLE_S * SECOND, "settle", incident.id))
+
+
+def _sli(d: Decision, rules: Rules, given: inputs.SliMeasured) -> None:
+    reading = given.reading
+    objective = rules.slos.get(reading.slo)
+    if objective is None:
+        raise StateError(f"no objective is called {reading.slo!r}", remedy="run midwatch check")
+    burning = slo.judge_burn(objective, reading)
+    before = d.shard.burning.get(objective.id)
+    if burning is not None:
+        joined = _burning_incident(d, objective)
+        if before is None or objective.rank(burning.tier) < objective.rank(before.tier):
+            _burn(d, rules, objective, burning, reading, joined)
+        elif joined is not None and joined.state == "mitigated":
+            _reopen(d, rules, objective, joined, reading)
+    elif before is not None and slo.has_data(objective, reading):
+        d.emit(events.BudgetCalm(objective.id, before.incident))
+    for incident_id in list(d.shard.open):
+        incident = d.shard.incidents[incident_id]
+        if incident.slo == objective.id or (
+            not incident.slo and objective.service in incident.services
+        ):
+            _verify(d, rules, objective, incident, reading)
+
+
+def _burning_incident(d: Decision, objective: Slo) -> Incident | None:
+    """Find the open incident that this objective has joined already."""
+    incidents = (d.shard.incidents[i] for i in d.shard.open)
+    return next((i for i in incidents if i.slo == objective.id), None)
+
+
+def _burn(
+    d: Decision,
+    rules: Rules,
+    objective: Slo,
+    burning: slo.Burning,
+    reading: SliReading,
+    joined: Incident | None,
+) -> None:
+    incident = joined
+    if incident is None:
+        title = f"{objective.id}: {burning.reason.says}"
+        incident, why = correlation.place_burn(
+            d, rules.topology, objective.service, title, rules.threshold
+        )
+        d.emit(
+            events.BurnAttached(
+                incident.id, objective.id, objective.service, burning.short, why
+            )
+        )
+    d.emit(
+        events.BudgetBurning(
+            objective.id,
+            objective.service,
+            incident.id,
+            burning.tier,
+            burning.burn,
+            burning.short,
+            reading.failures,
+            burning.reason,
+        )
+    )
+    if incident.state == "mitigated":
+        _reopen(d, rules, objective, incident, reading)
+    escalation.declare(d, rules.policy, incident, burning.severity, burning.reason)
+    regressions.draft(d, incident)
+    runbooks.propose(d, rules.runbooks, incident, objective.id)
+
+
+def _reopen(
+    d: Decision, rules: Rules, objective: Slo, incident: Incident, reading: SliReading
+) -> None:
+    """Open a mitigated incident again when users are hurt anew, not when old harm still counts."""
+    verify = rules.verify_of(objective.id)
+    verdict, reason = slo.judge_recovery(
+        objective, verify, reading, since=incident.mitigated_at
+    )
+    if verdict == "burning":
+        d.emit(events.IncidentReopened(incident.id, reason))
+        escalation.page(d, rules.policy, incident, reason)
+
+
+def _verify(
+    d: Decision, rules: Rules, objective: Slo, incident: Incident, reading: SliReading
+) -> None:
+    """Ask the SLI, and nothing else, whether users are well."""
+    if incident.operation:
+        return
+    acted_at = max(incident.rolled_back_at, incident.promoted_at)
+    if not acted_at and not incident.slo and incident.firing:
+        return
+    since = acted_at or incident.last_at
+    verify = rules.verify_of(objective.id)
+    verdict, reason = slo.judge_recovery(objective, verify, reading, since=since)
+    if verdict != "recovered":
+        return
+    if incident.state in ("open", "acknowledged"):
+        _mitigated(d, rules, incident, reason, reading)
+    elif incident.state == "mitigated" and incident.promoted_at and incident.gate == "pass":
+        _resolve(d, incident, Reason(reason.rule, f"{incident.fix} is live, {reason.says}"))
+
+
+def _resolve(d: Decision, incident: Incident, reason: Reason) -> None:
+    d.emit(events.IncidentResolved(incident.id, reason))
+    if incident.promoted_at:
+        d.emit(events.ReleaseProven(incident.service_of_plan, incident.fix))
+    postmortems.close(d, incident)
+
+
+def _ticket(d: Decision, rules: Rules, given: inputs.FileTicket) -> None:
+    tickets.triage(d, rules.topology, rules.categories, given, rules.threshold)
+
+
+def _timer(d: Decision, rules: Rules, given: inputs.TimerCameDue) -> None:
+    timer = given.timer
+    incident = d.incident(timer.incident)
+    if incident is None:
+        return
+    if timer.purpose == "escalate":
+        escalation.on_timer(d, rules.policy, incident)
+    elif timer.purpose == "verify":
+        verify = rules.verify_of(incident.slo)
+        runbooks.on_verify_timer(d, verify, rules.policy, incident)
+    elif incident.state == "mitigated" and not incident.rollbacks and not incident.firing:
+        _resolve(d, incident, Reason(RULE_NO_SLI, f"{incident.recovery}, and it held"))
+
+
+def _page_answer(d: Decision, rules: Rules, given: inputs.PageAnswered) -> None:
+    escalation.on_page_answer(d, rules.policy, _known(d, given.incident), given)
+
+
+def _release_answer(d: Decision, rules: Rules, given: inputs.ReleaseAnswered) -> None:
+    incident = _known(d, given.incident)
+    if given.key.startswith("rollback/"):
+        verify = rules.verify_of(incident.slo)
+        runbooks.on_rollback_answer(d, verify, rules.policy, incident, given)
+        return
+    promoting = incident.operation == given.key
+    needs_person = canary.on_promote_answer(d, incident, given)
+    if needs_person:
+        says = f"promotion {given.state}: {given.seen}"
+        escalation.page_again(d, rules.policy, incident, Reason(canary.RULE, says))
+    elif promoting and incident.fix_state == "promoted":
+        gate.start(d, incident)
+
+
+def _evals_answer(d: Decision, rules: Rules, given: inputs.EvalsAnswered) -> None:
+    incident = _known(d, given.incident)
+    purpose = given.key.split("/")[0]
+    if purpose == "admission":
+        regressions.on_answer(d, incident, given)
+    elif purpose == "canary":
+        canary.on_canary_answer(d, incident, given)
+    else:
+        gate.on_answer(d, incident, given)
+    postmortems.close(d, incident)
+
+
+def _register(d: Decision, rules: Rules, given: inputs.RegisterRelease) -> None:
+    pointer = d.shard.pointers.get(given.service)
+    known = pointer.releases.get(given.release) if pointer else None
+    if known is not None and known.digest != given.digest:
+        raise StateError(
+            f"{given.release} of {given.service} is {known.digest}, not {given.digest}",
+            remedy="a release never changes; give the new one a new name",
+        )
+    if known is None:
+        d.emit(
+            events.ReleaseRegistered(
+                given.service, given.release, given.digest, given.good, given.live
+            )
+        )
+
+
+def _acknowledge(d: Decision, rules: Rules, given: inputs.Acknowledge) -> None:
+    escalation.acknowledge(d, _known(d, given.incident), given.by)
+
+
+def _approve(d: Decision, rules: Rules, given: inputs.ApprovePlan) -> None:
+    incident = _known(d, given.incident)
+    runbooks.approve(d, rules.runbooks, rules.policy, incident, given.plan_hash, given.by)
+
+
+def _propose_fix(d: Decision, rules: Rules, given: inputs.ProposeFix) -> None:
+    canary.propose(d, _known(d, given.incident), given.release, given.by)
+
+
+def _waive(d: Decision, rules: Rules, given: inputs.GrantWaiver) -> None:
+    incident = _known(d, given.incident)
+    d.emit(events.WaiverGranted(incident.id, given.why, given.owner, given.ends_at))
+    postmortems.close(d, incident)
+
+
+def _known(d: Decision, incident_id: str) -> Incident:
+    incident = d.incident(incident_id)
+    if incident is None:
+        raise StateError(
+            f"no incident is called {incident_id!r}", remedy="look at the list of incidents"
+        )
+    return incident
+
+
+_DISPATCH = cast(
+    "dict[type, Callable[[Decision, Rules, Any], None]]",
+    {
+        inputs.AlertsArrived: _alerts,
+        inputs.SliMeasured: _sli,
+        inputs.FileTicket: _ticket,
+        inputs.TimerCameDue: _timer,
+        inputs.PageAnswered: _page_answer,
+        inputs.ReleaseAnswered: _release_answer,
+        inputs.EvalsAnswered: _evals_answer,
+        inputs.RegisterRelease: _register,
+        inputs.Acknowledge: _acknowledge,
+        inputs.ApprovePlan: _approve,
+        inputs.ProposeFix: _propose_fix,
+        inputs.GrantWaiver: _waive,
+    },
+)

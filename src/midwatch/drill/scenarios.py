@@ -1,0 +1,328 @@
+"""A scenario: what happens in the simulated world, read from YAML.
+
+Law: it says what happens, never what midwatch does about it; what should come of it stands under
+`expect` or `checks`. Errors name file, line, key and remedy.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct, field
+
+from midwatch import config
+from midwatch.config import Node, Problems
+from midwatch.core.alerts import LEVELS
+from midwatch.core.clock import SECOND, parse_time
+from midwatch.core.evals import Case
+from midwatch.errors import BadFile, InputError
+
+EXPECTATIONS = (
+    "incidents",
+    "pages",
+    "mitigated",
+    "closed",
+    "unresolved",
+    "recovery",
+    "overlapping",
+    "after_last_delivery",
+)
+
+
+class Wrong(Struct, frozen=True):
+    """A release answers these questions with `answer`, from `from_at` on."""
+
+    questions: tuple[str, ...]
+    answer: str
+    from_at: int = 0
+
+
+class ReleasePlan(Struct, frozen=True):
+    """A release: live from `live_at`, or proposed `proposed_s` after the ack. Times are absolute."""
+
+    name: str
+    good: bool = False
+    live_at: int | None = None
+    proposed_s: int | None = None
+    wrong: Wrong | None = None
+
+
+class ServicePlan(Struct, frozen=True):
+    """A service whose answers are judged: the questions its users ask, and its releases."""
+
+    name: str
+    slo: str
+    bank: tuple[Case, ...]
+    releases: tuple[ReleasePlan, ...]
+
+
+class Fault(Struct, frozen=True):
+    """One cause that raises alerts on itself and on its callers; None ends with the recovery."""
+
+    at: int
+    cause: str
+    services: tuple[str, ...]
+    alerts: tuple[str, ...]
+    severity: str
+    lasts_s: int | None
+
+
+class Ticket(Struct, frozen=True):
+    """A report that somebody files."""
+
+    at: int
+    text: str
+    by: str
+
+
+class Waiver(Struct, frozen=True):
+    """A waiver that somebody grants, so long after the first ack."""
+
+    after_s: int
+    for_s: int
+    owner: str
+    why: str
+
+
+class People(Struct, frozen=True):
+    """How fast people are."""
+
+    ack_after_s: int = 90
+    approve_after_s: int = 60
+
+
+class Scenario(Struct, frozen=True):
+    """Everything that happens outside, with absolute times in milliseconds."""
+
+    name: str
+    says: str
+    config: config.Config
+    starts_at: int
+    ends_at: int
+    services: tuple[ServicePlan, ...] = ()
+    storm: tuple[Fault, ...] = ()
+    tickets: tuple[Ticket, ...] = ()
+    deliveries: tuple[tuple[int, bytes], ...] = ()
+    people: People = People()
+    waivers: tuple[Waiver, ...] = ()
+    seven_checks: bool = False
+    expect: dict[str, int | str | bool] = field(default_factory=dict[str, int | str | bool])
+
+
+def folder() -> Path:
+    """Find the scenarios that come with midwatch: in the package, or in its checkout."""
+    packaged = Path(__file__).parent.parent / "scenarios"
+    return packaged if packaged.is_dir() else Path(__file__).parents[3] / "scenarios"
+
+
+def names() -> list[str]:
+    """List the scenarios that come with midwatch."""
+    return sorted(f.stem for f in folder().glob("*.yaml"))
+
+
+def find(name: str) -> Path:
+    """Find a scenario by name, or by the path of a YAML file."""
+    if name.endswith((".yaml", ".yml")) or "/" in name:
+        return Path(name)
+    if name not in names():
+        raise InputError(
+            f"no scenario is called {name!r}",
+            remedy=f"use one of {', '.join(names())}, or the path of a YAML file",
+        )
+    return folder() / f"{name}.yaml"
+
+
+def load(file: Path) -> Scenario:
+    """Read a scenario and the config it names. Raises BadFile with the first thing wrong."""
+    if not file.is_file():
+        raise BadFile("is not there", place=file.name, remedy="midwatch drill list names them")
+    problems = Problems()
+    root = config.read_yaml(file, problems)
+    scenario = _Reader(root, file.parent, problems).read()
+    if problems.found or scenario is None:
+        raise problems.found[0]
+    return scenario
+
+
+class _Reader:
+    """Reads one scenario; offsets such as `5m` become absolute times."""
+
+    def __init__(self, root: Node, base: Path, problems: Problems) -> None:
+        self.root = root
+        self.base = base
+        self.problems = problems
+        self.starts_at = 0
+        self.banks: dict[str, tuple[Case, ...]] = {}
+
+    def read(self) -> Scenario | None:
+        root = self.root
+        root.keys(
+            "name", "says", "config", "starts_at", "lasts", "checks", "services", "storm",
+            "tickets", "deliveries", "people", "waivers", "expect",
+            required=("name", "says", "config"),
+        )  # fmt: skip
+        if self.problems.found:
+            return None
+        self.config_dir = self.base / root.child("config").text()
+        found, errors = config.check(self.config_dir)
+        self.problems.found.extend(errors)
+        deliveries = self._deliveries(root.child("deliveries"))
+        self.starts_at = self._starts_at(root.child("starts_at"), deliveries)
+        ends_at = self.starts_at + root.child("lasts").duration_s(3 * 3600) * SECOND
+        services = tuple(
+            self._service(name, node, found) for name, node in root.child("services").entries()
+        )
+        return Scenario(
+            name=root.child("name").text(),
+            says=root.child("says").text(),
+            config=found,
+            starts_at=self.starts_at,
+            ends_at=ends_at,
+            services=services,
+            storm=tuple(self._fault(item, found) for item in root.child("storm").items()),
+            tickets=tuple(self._ticket(item) for item in root.child("tickets").items()),
+            deliveries=deliveries,
+            people=self._people(root.child("people")),
+            waivers=tuple(self._waiver(item) for item in root.child("waivers").items()),
+            seven_checks=root.child("checks").choice("seven", default="") == "seven",
+            expect=self._expect(root.child("expect")),
+        )
+
+    def _starts_at(self, node: Node, deliveries: tuple[tuple[int, bytes], ...]) -> int:
+        if node.value is None and deliveries:
+            return deliveries[0][0]
+        try:
+            return parse_time(node.text())
+        except ValueError:
+            node.error(f"is {node.value!r}", "write a time such as 2026-03-02T00:00:00Z")
+            return 0
+
+    def _at(self, node: Node) -> int:
+        if node.value == "0s":
+            return self.starts_at
+        return self.starts_at + node.duration_s(0) * SECOND
+
+    def _deliveries(self, node: Node) -> tuple[tuple[int, bytes], ...]:
+        if node.value is None:
+            return ()
+        folder = self.base / node.text()
+        bodies = sorted(folder.glob("*-webhook.json"))
+        if not bodies:
+            node.error("has no *-webhook.json in it", "name a folder of recorded deliveries")
+        found: list[tuple[int, bytes]] = []
+        for body in bodies:
+            header = body.with_name(body.name.replace(".json", ".headers.json"))
+            try:
+                received = msgspec.json.decode(header.read_bytes())["received_at"]
+                found.append((int(received * SECOND), body.read_bytes()))
+            except (OSError, msgspec.MsgspecError, KeyError, TypeError) as error:
+                node.error(f"{header.name}: {error}", 'it must hold {"received_at": seconds}')
+        return tuple(sorted(found))
+
+    def _bank(self, node: Node) -> tuple[Case, ...]:
+        name = node.text()
+        if name not in self.banks:
+            file = self.config_dir / name
+            if not file.is_file():
+                node.error(f"names {name}, which is not there", "name a file of the config")
+                return ()
+            self.banks[name] = config.read_cases(file, self.problems)
+        return self.banks[name]
+
+    def _service(self, name: str, node: Node, found: config.Config) -> ServicePlan:
+        node.keys("questions", "releases", required=("questions", "releases"))
+        slo = found.rules.slo_of(name)
+        if slo is None:
+            node.error("has no objective", f"write slos/{name}.yaml in the config")
+        bank = tuple(c for item in node.child("questions").items() for c in self._bank(item))
+        releases = tuple(self._release(n, r) for n, r in node.child("releases").entries())
+        if not any(r.live_at is not None for r in releases):
+            node.child("releases").error("has none that is live", "give one of them `at: 0s`")
+        return ServicePlan(name, slo.id if slo else "", bank, releases)
+
+    def _release(self, name: str, node: Node) -> ReleasePlan:
+        node.keys("good", "at", "proposed", "wrong")
+        wrong = None
+        if node.has("wrong"):
+            item = node.child("wrong")
+            item.keys("questions", "answer", "from", required=("questions", "answer"))
+            questions = tuple(c.question for c in self._bank(item.child("questions")))
+            from_at = self._at(item.child("from")) if item.has("from") else 0
+            wrong = Wrong(questions, item.child("answer").text(), from_at)
+        proposed = node.child("proposed")
+        return ReleasePlan(
+            name,
+            node.child("good").value is True,
+            self._at(node.child("at")) if node.has("at") else None,
+            proposed.duration_s(0) if node.has("proposed") else None,
+            wrong,
+        )
+
+    def _fault(self, node: Node, found: config.Config) -> Fault:
+        node.keys(
+            "at", "cause", "also", "lasts", "until", "severity", "alerts",
+            required=("at", "cause", "alerts"),
+        )  # fmt: skip
+        known = found.rules.topology
+        services = [node.child("cause"), *node.child("also").items()]
+        for service in services:
+            if isinstance(service.value, str) and service.value not in known.services:
+                service.error(f"names the unknown service {service.value!r}", "add it first")
+        node.child("until").choice("recovered", default="")
+        lasts_s = None if node.has("until") else node.child("lasts").duration_s(1_200)
+        return Fault(
+            self._at(node.child("at")),
+            node.child("cause").text(),
+            tuple(s.text() for s in services),
+            tuple(a.text() for a in node.child("alerts").items()),
+            node.child("severity").choice(*LEVELS, default="warning"),
+            lasts_s,
+        )
+
+    def _ticket(self, node: Node) -> Ticket:
+        node.keys("at", "by", "text", required=("at", "text"))
+        return Ticket(
+            self._at(node.child("at")), node.child("text").text(), node.child("by").text("")
+        )
+
+    def _people(self, node: Node) -> People:
+        if node.value is None:
+            return People()
+        node.keys("ack_after", "approve_after")
+        return People(
+            node.child("ack_after").duration_s(90), node.child("approve_after").duration_s(60)
+        )
+
+    def _waiver(self, node: Node) -> Waiver:
+        node.keys("after", "for", "owner", "why", required=("after", "for", "owner", "why"))
+        return Waiver(
+            node.child("after").duration_s(900),
+            node.child("for").duration_s(86_400),
+            node.child("owner").text(),
+            node.child("why").text(),
+        )
+
+    def _expect(self, node: Node) -> dict[str, int | str | bool]:
+        if node.value is None:
+            return {}
+        node.keys(*EXPECTATIONS)
+        wanted: dict[str, int | str | bool] = {}
+        for name, item in node.entries():
+            if name == "recovery":
+                wanted[name] = item.text()
+            elif isinstance(item.value, bool) and name in ("overlapping", "after_last_delivery"):
+                wanted[name] = item.value
+            else:
+                wanted[name] = item.integer(0)
+        return wanted
+
+
+def slug(text: str) -> str:
+    """Make a key part out of a text.
+
+    >>> slug("A customer")
+    'a-customer'
+    """
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")

@@ -1,0 +1,285 @@
+"""A shift in virtual time: the loop of `serve`, with a clock that jumps.
+
+Law: the engine is the production one and is called the way production calls it. Senders keep what
+they could not deliver and send it again. The order of events is a function of scenario and seed;
+after a crash the same shift goes on from the journal and the world's log.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable
+from hashlib import blake2b
+
+from midwatch.bootstrap import Engine, Store, World, build_engine
+from midwatch.core import inputs
+from midwatch.core.clock import SECOND
+from midwatch.core.inputs import Envelope
+from midwatch.drill.scenarios import Scenario, slug
+from midwatch.drill.storm import Delivery, Storm
+from midwatch.drill.world import (
+    Log,
+    Sent,
+    SimulatedMetrics,
+    SimulatedPager,
+    SimulatedRouter,
+    SimulatedTarget,
+    Troubles,
+)
+from midwatch.engine.handle import Handled
+from midwatch.errors import CommitFailed
+from midwatch.ports import Source
+from midwatch.registry import make_source
+
+READ_EVERY_S = 60
+RESEND_S = 30
+ENDS_AFTER_S = 60
+FIX_AGAIN_S = 900
+MAX_FIXES = 4
+SOURCE = "alertmanager"
+
+Send = Callable[[], list[Envelope]]
+
+
+class VirtualClock:
+    """Time that moves only when the shift says so."""
+
+    def __init__(self, now: int) -> None:
+        self.now = now
+
+    def __call__(self) -> int:
+        return self.now
+
+
+class Shift:
+    """One scenario, one seed, one journal."""
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        store: Store,
+        *,
+        seed: int = 0,
+        log: Log | None = None,
+        troubles: Troubles | None = None,
+        wrap: Callable[[World], World] = lambda world: world,
+    ) -> None:
+        self.scenario = scenario
+        self.storm = Storm(scenario, seed)
+        self.clock = VirtualClock(scenario.starts_at)
+        self.log = log or Log()
+        self.troubles = troubles or Troubles()
+        self.router = SimulatedRouter(scenario, self.log, self.clock)
+        self._world = wrap(
+            World(
+                SimulatedPager(self.log, self.clock, self.troubles),
+                self.router,
+                SimulatedMetrics(scenario, self.router, self.clock, self.troubles),
+                SimulatedTarget(scenario, self.clock, self.troubles),
+            )
+        )
+        self._source: Source = make_source(
+            scenario.config.sources.get(SOURCE, SOURCE), scenario.config.service_labels
+        )
+        self._agenda: list[tuple[int, int, Send]] = []
+        self._pages_seen = 0
+        self._ended: set[str] = set()
+        self._next_reading = scenario.starts_at
+        self._store = store
+        self.handled: list[Handled] = []
+        self.engine = self._build()
+
+    def _build(self) -> Engine:
+        return build_engine(self._store, self.scenario.config.rules, self._world, self.clock)
+
+    def run(self) -> None:
+        """Play the shift to its end: everything closed and nothing due, or the scenario's time."""
+        self._plan_agenda()
+        self.start()
+        while (now := self._next_moment()) is not None:
+            self.clock.now = max(now, self.clock.now)
+            self.step()
+
+    def start(self) -> None:
+        """Finish what an earlier process left in doubt, and go on at the journal's time."""
+        self.clock.now = max(self.clock.now, self.engine.handler.shard.at)
+        for envelope in self.engine.performer.recover(self.engine.handler.shard):
+            self.deliver([envelope])
+        self._follow_world()
+
+    def restart(self) -> None:
+        """Lose everything that is in memory, as a process that died."""
+        self.engine = self._build()
+        self.start()
+
+    def step(self) -> None:
+        """Do all that is due now."""
+        now = self.clock.now
+        while self._agenda and self._agenda[0][0] <= now:
+            _, _, send = heapq.heappop(self._agenda)
+            self.send(send)
+        for envelope in self.engine.watcher.due_timers(now):
+            self.deliver([envelope])
+        if now >= self._next_reading:
+            self._next_reading = now + READ_EVERY_S * SECOND
+            for envelope in self.engine.watcher.readings(self.engine.handler.shard, now):
+                self.deliver([envelope])
+        while claims := self.engine.performer.claim(now):
+            for claim in claims:
+                self.deliver([self.engine.performer.perform(claim)])
+        self._follow_world()
+
+    def deliver(self, envelopes: list[Envelope]) -> list[Handled]:
+        """Hand inputs to the engine."""
+        answers = self.engine.handler.handle(envelopes)
+        self.handled.extend(answers)
+        return answers
+
+    def send(self, send: Send) -> None:
+        """Deliver as a sender does: without a 2xx it keeps what it has and comes back."""
+        envelopes = send()
+        if not envelopes:
+            return
+        try:
+            self.deliver(envelopes)
+        except CommitFailed:
+            self.at(self.clock.now + RESEND_S * SECOND, send)
+            raise
+
+    def at(self, when: int, send: Send) -> None:
+        """Put something on the agenda."""
+        heapq.heappush(self._agenda, (when, len(self._agenda) + 1_000 * self._pages_seen, send))
+
+    def _next_moment(self) -> int | None:
+        now = self.clock.now
+        if self._is_over():
+            return None
+        moments = [self._next_reading]
+        if self._agenda:
+            moments.append(self._agenda[0][0])
+        for due_at in (self._store.next_timer_at(), self._store.next_effect_at()):
+            if due_at is not None:
+                moments.append(due_at)
+        following = max(min(moments), now)
+        return None if following > self.scenario.ends_at else following
+
+    def _is_over(self) -> bool:
+        shard = self.engine.handler.shard
+        quiet = not self._agenda and self._store.next_effect_at() is None
+        if not quiet or self._store.next_timer_at() is not None or shard.burning:
+            return False
+        closed = all(i.state == "closed" for i in shard.incidents.values())
+        return closed and bool(shard.incidents)
+
+    # --- what happens by itself ---
+
+    def _plan_agenda(self) -> None:
+        for plan in self.scenario.services:
+            for release in plan.releases:
+                when = release.live_at or self.scenario.starts_at
+                given = inputs.RegisterRelease(
+                    plan.name,
+                    release.name,
+                    _digest(plan.name, release.name),
+                    release.good,
+                    release.live_at is not None,
+                )
+                self._command(when, f"release/{plan.name}/{release.name}", given)
+        for when, body in self.scenario.deliveries:
+            self._webhook(Delivery(when, body))
+        for delivery in self.storm.deliveries:
+            self._webhook(delivery)
+        for number, ticket in enumerate(self.scenario.tickets, start=1):
+            name = f"T-{number}"
+            given = inputs.FileTicket(name, ticket.text, ticket.by)
+            self._command(ticket.at, f"ticket/{name}", given)
+
+    def _webhook(self, delivery: Delivery) -> None:
+        key = f"{SOURCE}/{blake2b(delivery.body, digest_size=8).hexdigest()}"
+
+        def send() -> list[Envelope]:
+            alerts = self._source.parse(delivery.body)
+            return [Envelope(key, inputs.AlertsArrived(SOURCE, alerts))]
+
+        for when in self.arrivals(delivery):
+            self.at(when, send)
+
+    def arrivals(self, delivery: Delivery) -> list[int]:
+        """Say when a delivery arrives; a flaky network makes this late, twice or out of order."""
+        return [delivery.at]
+
+    def _command(self, when: int, key: str, given: inputs.Input) -> None:
+        self.at(when, lambda: [Envelope(key, given)])
+
+    # --- people and users react to what reached them ---
+
+    def _follow_world(self) -> None:
+        sent = list(self.log.sent())
+        for page in sent[self._pages_seen :]:
+            self._pages_seen += 1
+            self._answer_page(page)
+        for plan in self.scenario.services:
+            self._end_faults(plan.name)
+
+    def _answer_page(self, page: Sent) -> None:
+        people = self.scenario.people
+        acked_at = page.at + people.ack_after_s * SECOND
+        ack = inputs.Acknowledge(page.incident, page.to)
+        self._command(acked_at, f"ack/{page.key}", ack)
+        approved_at = acked_at + people.approve_after_s * SECOND
+        self.at(approved_at, lambda: self._approve(page.incident, page.to))
+        incident = self.engine.handler.shard.incidents.get(page.incident)
+        if incident is None or page.key != incident.pages[0].key:
+            return
+        for plan in self.scenario.services:
+            for release in plan.releases:
+                if release.proposed_s is not None and plan.name == incident.service_of_plan:
+                    fix_at = acked_at + release.proposed_s * SECOND
+                    self._propose(fix_at, page.incident, release.name, page.to, 1)
+        for waiver in self.scenario.waivers:
+            ends_at = acked_at + waiver.for_s * SECOND
+            given = inputs.GrantWaiver(page.incident, waiver.why, waiver.owner, ends_at)
+            key = f"waiver/{page.incident}/{slug(waiver.owner)}"
+            self._command(acked_at + waiver.after_s * SECOND, key, given)
+
+    def _approve(self, incident_id: str, by: str) -> list[Envelope]:
+        incident = self.engine.handler.shard.incidents[incident_id]
+        if not incident.plan_hash or incident.approved_by or not incident.acknowledged_by:
+            return []
+        given = inputs.ApprovePlan(incident_id, incident.plan_hash, by)
+        return [Envelope(f"approve/{incident_id}/{incident.plan_hash}", given)]
+
+    def _propose(self, when: int, incident_id: str, release: str, by: str, number: int) -> None:
+        def send() -> list[Envelope]:
+            incident = self.engine.handler.shard.incidents[incident_id]
+            if number < MAX_FIXES and incident.fix_state != "promoted":
+                # Somebody looks again later; a release that was rejected stays rejected.
+                later = self.clock.now + FIX_AGAIN_S * SECOND
+                self._propose(later, incident_id, release, by, number + 1)
+            if incident.fix_state not in ("none", "refused"):
+                return []
+            pointer = self.engine.handler.shard.pointers[incident.service_of_plan]
+            if pointer.releases[release].standing == "bad":
+                return []
+            given = inputs.ProposeFix(incident_id, release, by)
+            return [Envelope(f"fix/{incident_id}/{number}", given)]
+
+        self.at(when, send)
+
+    def _end_faults(self, service: str) -> None:
+        """Alerts on a regressed service end by themselves some time after users are well."""
+        if service in self._ended:
+            return
+        for incident in self.engine.handler.shard.incidents.values():
+            if incident.service_of_plan == service and incident.mitigated_at:
+                self._ended.add(service)
+                delivery = self.storm.end(service, incident.mitigated_at + ENDS_AFTER_S * SECOND)
+                if delivery is not None:
+                    self._webhook(delivery)
+
+
+
+
+
+def _digest(service: str, release: str) -> str:
+    return blake2b(f"{service}/{release}".encode(), digest_size=16).hexdigest()

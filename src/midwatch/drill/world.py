@@ -1,0 +1,271 @@
+"""The simulated outside: users who ask, releases that answer, a pager, a router, people.
+
+Law: the world remembers what was done to it even when midwatch's process dies: sent pages and moved
+traffic are written to `log` before the call returns, as a real provider would. All that happens by
+itself is a function of scenario, seed and that log, so a world made anew from them is the same.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO
+
+import msgspec
+from msgspec import Struct
+
+from midwatch.core.clock import SECOND
+from midwatch.core.effects import SendPage
+from midwatch.core.sli import Counts, FailedAnswer
+from midwatch.drill.scenarios import ReleasePlan, Scenario, ServicePlan
+from midwatch.errors import HarnessError
+from midwatch.ports import Observed
+
+TICK_S = 10
+MAX_FAILURES = 3
+
+
+class Sent(Struct, frozen=True, tag=True):
+    """The pager took a page."""
+
+    at: int
+    key: str
+    incident: str
+    to: str
+    summary: str
+
+
+class Moved(Struct, frozen=True, tag=True):
+    """The router moved the traffic of a service."""
+
+    at: int
+    service: str
+    release: str
+    epoch: int
+    operation: str
+
+
+class Log:
+    """What was done to the world, in a file when the world has to outlive a process."""
+
+    def __init__(self, file: Path | None = None) -> None:
+        self.entries: list[Sent | Moved] = []
+        self._file: IO[bytes] | None = None
+        if file is not None:
+            if file.exists():
+                decode = msgspec.json.Decoder(Sent | Moved).decode
+                self.entries = [decode(line) for line in file.read_bytes().splitlines()]
+            self._file = file.open("ab")
+
+    def add(self, entry: Sent | Moved) -> None:
+        """Remember; it is with the OS before this returns, so a SIGKILL cannot undo it."""
+        self.entries.append(entry)
+        if self._file is not None:
+            self._file.write(msgspec.json.encode(entry) + b"\n")
+            self._file.flush()
+
+    def close(self) -> None:
+        """Let the file go."""
+        if self._file is not None:
+            self._file.close()
+
+    def sent(self) -> Iterator[Sent]:
+        """Go through the pages that arrived."""
+        return (entry for entry in self.entries if isinstance(entry, Sent))
+
+    def moved(self) -> Iterator[Moved]:
+        """Go through the moves of traffic."""
+        return (entry for entry in self.entries if isinstance(entry, Moved))
+
+
+class Troubles:
+    """What goes wrong on purpose; this one does nothing. `drill.faults` has the others."""
+
+    def on_page(self, page: SendPage, now: int) -> None:
+        """May raise HarnessError before a page is taken."""
+
+    def on_answer(self, release: str, question: str) -> None:
+        """May raise HarnessError instead of an answer."""
+
+    def noise(self, service: str, tick: int) -> int:
+        """Give the number of good answers that are counted as bad in this tick."""
+        return 0
+
+    def hides_failures(self) -> bool:
+        """Say whether the backend lost the bad answers, though not their count."""
+        return False
+
+
+class SimulatedPager:
+    """Takes pages and knows when each came."""
+
+    def __init__(self, log: Log, clock: Callable[[], int], troubles: Troubles) -> None:
+        self._log = log
+        self._clock = clock
+        self._troubles = troubles
+
+    def send(self, page: SendPage) -> str:
+        """Take a page; the receipt says that it arrived."""
+        now = self._clock()
+        self._troubles.on_page(page, now)
+        number = len(self._log.entries) + 1
+        self._log.add(Sent(now, page.key, page.incident, page.to, page.summary))
+        return f"delivered-{number}"
+
+
+class SimulatedRouter:
+    """Serves what the pointer says; fences older epochs."""
+
+    def __init__(self, scenario: Scenario, log: Log, clock: Callable[[], int]) -> None:
+        self._scenario = scenario
+        self._log = log
+        self._clock = clock
+
+    def apply(self, service: str, release: str, epoch: int, operation: str) -> None:
+        """Move the traffic, unless a newer epoch is served already."""
+        if epoch > self.observe(service).epoch:
+            self._log.add(Moved(self._clock(), service, release, epoch, operation))
+
+    def observe(self, service: str) -> Observed:
+        """Say what is served now."""
+        return self.served_at(service, self._clock())
+
+    def served_at(self, service: str, at: int) -> Observed:
+        """Say what was served at a moment: the last move or deploy by then."""
+        plan = next((s for s in self._scenario.services if s.name == service), None)
+        if plan is None:
+            raise HarnessError(f"the router knows no service {service!r}")
+        seen = Observed("", 0)
+        for release in plan.releases:
+            if release.live_at is not None and release.live_at <= at:
+                seen = Observed(release.name, seen.epoch + 1)
+        for move in self._log.moved():
+            if move.service == service and move.at <= at and move.epoch > seen.epoch:
+                seen = Observed(move.release, move.epoch)
+        return seen
+
+
+class SimulatedTarget:
+    """Asks one release one question."""
+
+    def __init__(self, scenario: Scenario, clock: Callable[[], int], troubles: Troubles) -> None:
+        self._clock = clock
+        self._troubles = troubles
+        self._right = {
+            s.name: {case.question: case.expect for case in s.bank} for s in scenario.services
+        }
+        self._releases = {
+            (s.name, r.name): (r, frozenset(r.wrong.questions if r.wrong else ()))
+            for s in scenario.services
+            for r in s.releases
+        }
+
+    def answer(self, service: str, release: str, question: str) -> str:
+        """Answer as this release would."""
+        self._troubles.on_answer(release, question)
+        found = self._releases.get((service, release))
+        if found is None:
+            raise HarnessError(f"{service} has no release {release!r}")
+        plan, wrong = found
+        if plan.wrong and question in wrong and self._clock() >= plan.wrong.from_at:
+            return plan.wrong.answer
+        try:
+            return self._right[service][question]
+        except KeyError:
+            return "I do not know"
+
+
+class _Traffic:
+    """Cumulative counts of one service, a row for each tick; every question once a tick."""
+
+    def __init__(self, plan: ServicePlan, starts_at: int, troubles: Troubles) -> None:
+        self.plan = plan
+        self._starts_at = starts_at
+        self._troubles = troubles
+        self._releases = {r.name: r for r in plan.releases}
+        self._wrong = {r.name: _wrong_cases(plan, r) for r in plan.releases}
+        self.ends: list[int] = []
+        self.good: list[int] = [0]
+        self.total: list[int] = [0]
+
+    def fill(self, now: int, served_at: Callable[[str, int], Observed]) -> None:
+        """Let users ask until now."""
+        asked = len(self.plan.bank)
+        while True:
+            tick = len(self.ends)
+            end = self._starts_at + (tick + 1) * TICK_S * SECOND
+            if end > now:
+                return
+            seen = served_at(self.plan.name, end - 1)
+            bad = self._bad(seen.release, end - 1)
+            bad = min(asked, bad + self._troubles.noise(self.plan.name, tick))
+            self.ends.append(end)
+            self.good.append(self.good[-1] + asked - bad)
+            self.total.append(self.total[-1] + asked)
+
+    def _bad(self, release: str, at: int) -> int:
+        plan = self._releases.get(release)
+        if plan is None or plan.wrong is None or at < plan.wrong.from_at:
+            return 0
+        return len(self._wrong[release])
+
+    def count(self, window_s: int, now: int) -> Counts:
+        """Count the ticks that ended in (now - window, now].
+
+        Before the scenario's start the service ran well for as long as anybody asks back.
+        """
+        start = now - window_s * SECOND
+        first = bisect_right(self.ends, start)
+        last = bisect_right(self.ends, now)
+        before = max(self._starts_at - start, 0) // (TICK_S * SECOND) * len(self.plan.bank)
+        good = self.good[last] - self.good[first] + before
+        return Counts(good, self.total[last] - self.total[first] + before)
+
+
+def _wrong_cases(plan: ServicePlan, release: ReleasePlan) -> tuple[FailedAnswer, ...]:
+    if release.wrong is None:
+        return ()
+    asked = frozenset(release.wrong.questions)
+    return tuple(
+        FailedAnswer(f"{release.name}/{case.id}", case.question, release.wrong.answer, case.expect)
+        for case in plan.bank
+        if case.question in asked and case.expect != release.wrong.answer
+    )
+
+
+class SimulatedMetrics:
+    """Counts what users got."""
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        router: SimulatedRouter,
+        clock: Callable[[], int],
+        troubles: Troubles,
+    ) -> None:
+        self._router = router
+        self._clock = clock
+        self._troubles = troubles
+        self._traffic = {
+            s.slo: _Traffic(s, scenario.starts_at, troubles) for s in scenario.services
+        }
+
+    def counts(self, slo: str, window_s: int, now: int) -> Counts | None:
+        """Count a window; None for a service that nobody simulates."""
+        traffic = self._traffic.get(slo)
+        if traffic is None:
+            return None
+        traffic.fill(now, self._router.served_at)
+        return traffic.count(window_s, now)
+
+    def failures(self, slo: str, window_s: int, now: int) -> tuple[FailedAnswer, ...]:
+        """Give a few answers that are wrong now."""
+        if self._troubles.hides_failures():
+            return ()
+        traffic = self._traffic[slo]
+        served = self._router.served_at(traffic.plan.name, now)
+        release = next(r for r in traffic.plan.releases if r.name == served.release)
+        if release.wrong is None or now < release.wrong.from_at:
+            return ()
+        return _wrong_cases(traffic.plan, release)[:MAX_FAILURES]

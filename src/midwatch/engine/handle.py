@@ -1,0 +1,167 @@
+"""One transaction: load, decide, commit. The only place where a shard changes.
+
+Law: a decision is never split. Whoever gets an answer from `handle` may forget the input: it is on
+disk, was there before, or is kept as a dead letter. When the commit fails, memory is thrown away
+and folded anew from the journal, and the caller sends again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import msgspec
+from msgspec import Struct
+
+from midwatch.core import inputs, shard
+from midwatch.core.decide import Rules, decide
+from midwatch.core.decision import Decision
+from midwatch.core.events import Event
+from midwatch.core.inputs import Envelope
+from midwatch.core.shard import Shard
+from midwatch.errors import MidwatchError
+from midwatch.ports import DeadLetter, Entry, Journal, Planned, Row, Settled
+
+SNAPSHOT_EVERY = 1_000
+
+_encode = msgspec.json.Encoder().encode
+_event_decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
+
+
+class Handled(Struct, frozen=True):
+    """What became of an input; `why` says it for a rejected one."""
+
+    key: str
+    status: Literal["committed", "duplicate", "rejected"]
+    why: str = ""
+
+
+class Handler:
+    """Owns one shard in memory."""
+
+    def __init__(self, journal: Journal, rules: Rules, clock: Callable[[], int]) -> None:
+        self._journal = journal
+        self._rules = rules
+        self._clock = clock
+        self.shard = Shard()
+        self._seq = 0
+        self._snapshot_seq = 0
+        self.reload()
+
+    def reload(self) -> None:
+        """Throw memory away and fold the journal."""
+        snapshot, tail = self._journal.load()
+        self.shard = shard.load(snapshot.body) if snapshot else Shard()
+        self._seq = self._snapshot_seq = snapshot.seq if snapshot else 0
+        for row in tail:
+            shard.evolve(self.shard, _event_decoder.decode(row.body), row.at)
+            self._seq = row.seq
+
+    def handle(self, envelopes: Sequence[Envelope]) -> list[Handled]:
+        """Decide on a group of inputs and commit them as one; answers come in their order.
+
+        Raises CommitFailed or Fenced; then nothing of the group happened.
+        """
+        poison: dict[int, str] = {}
+        while True:
+            entry = Entry(max(self._clock(), self.shard.at))
+            answers = self._decide_all(envelopes, entry, poison)
+            if answers is not None:
+                break
+            # A raising input left the shard half-changed: start over without it.
+            self.reload()
+        self._commit(entry)
+        return answers
+
+    def snapshot(self) -> None:
+        """Write the shard down, so that the next start folds only what comes after."""
+        if self._seq > self._snapshot_seq:
+            self._commit(Entry(self.shard.at, snapshot=shard.dump(self.shard)))
+
+    def _decide_all(
+        self, envelopes: Sequence[Envelope], entry: Entry, poison: dict[int, str]
+    ) -> list[Handled] | None:
+        answers: list[Handled] = []
+        in_group: set[str] = set()
+        for index, envelope in enumerate(envelopes):
+            key = envelope.key
+            if key and (key in in_group or self._journal.seen(key)):
+                answers.append(Handled(key, "duplicate"))
+                continue
+            if key:
+                in_group.add(key)
+                entry.inputs.append(key)
+            if index in poison:
+                body = _encode(envelope.input)
+                entry.dead.append(DeadLetter(key, entry.at, body, poison[index]))
+                answers.append(Handled(key, "rejected", poison[index]))
+                continue
+            try:
+                decision = decide(self.shard, envelope.input, entry.at, self._rules)
+            except Exception as error:  # whatever it raises, its neighbours must commit
+                poison[index] = _reason(error)
+                return None
+            _collect(entry, decision, key, self._seq)
+            _settle(entry, envelope.input, decision)
+            answers.append(Handled(key, "committed"))
+        return answers
+
+    def _commit(self, entry: Entry) -> None:
+        if entry.is_empty:
+            return
+        last = entry.rows[-1].seq if entry.rows else self._seq
+        if last - self._snapshot_seq >= SNAPSHOT_EVERY and entry.snapshot is None:
+            entry.snapshot = shard.dump(self.shard)
+        try:
+            self._journal.commit(entry)
+        except BaseException:
+            self.reload()
+            raise
+        self._seq = last
+        if entry.snapshot is not None:
+            self._snapshot_seq = last
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, MidwatchError):
+        return str(error)
+    return f"{type(error).__name__}: {error}"
+
+
+def _collect(entry: Entry, decision: Decision, cause: str, committed: int) -> None:
+    """Turn a decision into rows. Versions count back from what the shard has now."""
+    versions: dict[str, int] = {}
+    for event in decision.events:
+        versions[event.stream] = versions.get(event.stream, 0) + 1
+    for event in decision.events:
+        stream = event.stream
+        versions[stream] -= 1
+        version = decision.shard.versions[stream] - versions[stream]
+        seq = committed + len(entry.rows) + 1
+        kind = type(event).__name__
+        entry.rows.append(Row(seq, stream, version, decision.now, cause, kind, _encode(event)))
+    last = committed + len(entry.rows)
+    for effect in decision.effects:
+        kind = type(effect).__name__
+        entry.planned.append(Planned(effect.key, kind, _encode(effect), decision.now, last))
+    entry.cancelled.extend(decision.cancelled_effects)
+    entry.retries.update(decision.retries)
+    entry.timers.update(decision.timers)
+
+
+def _settle(entry: Entry, given: inputs.Input, decision: Decision) -> None:
+    """End the effect or the timer that this input answers, unless it is wished for again."""
+    match given:
+        case inputs.TimerCameDue():
+            entry.timers.setdefault(given.timer.key, None)
+        case inputs.PageAnswered() if given.key not in decision.retries:
+            state = "done" if given.error is None else "failed"
+            entry.settled.append(Settled(given.key, state, given.error or given.receipt))
+        case inputs.ReleaseAnswered() if given.key not in decision.retries:
+            state = {"applied": "done", "not-applied": "failed"}.get(given.state, "unknown")
+            entry.settled.append(Settled(given.key, state, given.seen))
+        case inputs.EvalsAnswered() if given.key not in decision.retries:
+            state = "failed" if given.error else "done"
+            entry.settled.append(Settled(given.key, state, given.error))
+        case _:
+            pass

@@ -1,0 +1,222 @@
+"""What the engine asks of the world, as Protocols of one to three methods, and their values.
+
+Law: an adapter raises HarnessError when the world did not do its part, and never swallows it. It
+keeps no decision: what an answer means is decided in the core.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+from msgspec import Struct, field
+
+from midwatch.core.alerts import Alert
+from midwatch.core.effects import Effect, SendPage
+from midwatch.core.inputs import Timer
+from midwatch.core.sli import Counts, FailedAnswer
+
+# --- the journal --------------------------------------------------------------------------------
+
+
+class Row(Struct, frozen=True):
+    """An event as it is stored; `cause` is the key of the input that it follows from."""
+
+    seq: int
+    stream: str
+    version: int
+    at: int
+    cause: str
+    type: str
+    body: bytes
+
+
+class DeadLetter(Struct, frozen=True):
+    """An input that could not be decided on, as it came, and why."""
+
+    key: str
+    at: int
+    body: bytes
+    reason: str
+
+
+class Planned(Struct, frozen=True):
+    """An effect on its way into the outbox; `seq` is the event that it follows from."""
+
+    key: str
+    kind: str
+    body: bytes
+    due_at: int
+    seq: int
+
+
+class Settled(Struct, frozen=True):
+    """How an effect ended: done, failed or unknown."""
+
+    key: str
+    state: str
+    detail: str
+
+
+class Entry(Struct):
+    """Everything of one transaction. It happens whole or not at all."""
+
+    at: int
+    inputs: list[str] = field(default_factory=list[str])
+    rows: list[Row] = field(default_factory=list[Row])
+    planned: list[Planned] = field(default_factory=list[Planned])
+    settled: list[Settled] = field(default_factory=list[Settled])
+    retries: dict[str, int] = field(default_factory=dict[str, int])
+    cancelled: list[str] = field(default_factory=list[str])
+    timers: dict[str, Timer | None] = field(default_factory=dict[str, Timer | None])
+    dead: list[DeadLetter] = field(default_factory=list[DeadLetter])
+    snapshot: bytes | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to write."""
+        return not (
+            self.inputs
+            or self.rows
+            or self.planned
+            or self.settled
+            or self.retries
+            or self.cancelled
+            or self.timers
+            or self.dead
+            or self.snapshot
+        )
+
+
+class Snapshot(Struct, frozen=True):
+    """A shard's bytes after event `seq`, and the chain's head there."""
+
+    seq: int
+    state_version: int
+    body: bytes
+    head: bytes
+
+
+class Claim(Struct, frozen=True):
+    """An effect that one performer has taken; `attempt` counts from 1."""
+
+    effect: Effect
+    attempt: int
+
+
+class Journal(Protocol):
+    """The truth: events in, events out."""
+
+    def load(self) -> tuple[Snapshot | None, list[Row]]:
+        """Give the newest snapshot of this version and the events after it."""
+        ...
+
+    def seen(self, key: str) -> bool:
+        """Say whether an input with this key was committed."""
+        ...
+
+    def commit(self, entry: Entry) -> None:
+        """Write one transaction. Raises CommitFailed (nothing happened) or Fenced."""
+        ...
+
+
+class Outbox(Protocol):
+    """Effects between their planning and their end."""
+
+    def claim(self, now: int, limit: int) -> list[Claim]:
+        """Take planned effects that are due, in order; each is taken by one performer alone."""
+        ...
+
+    def in_doubt(self) -> list[Claim]:
+        """List effects that were claimed and never settled: a crash came between."""
+        ...
+
+    def next_effect_at(self) -> int | None:
+        """Say when the next planned effect is due."""
+        ...
+
+
+class Timers(Protocol):
+    """Wishes to be woken."""
+
+    def due(self, now: int) -> list[Timer]:
+        """List the timers whose time has come, earliest first."""
+        ...
+
+    def next_timer_at(self) -> int | None:
+        """Say when the next timer is due."""
+        ...
+
+
+class Audit(Protocol):
+    """The stored bytes, for whoever verifies them."""
+
+    def rows(self) -> Iterator[tuple[Row, bytes]]:
+        """Give every event kept, with its stored link, in order."""
+        ...
+
+    def snapshots(self) -> list[Snapshot]:
+        """Give every snapshot kept, oldest first."""
+        ...
+
+    def problems(self) -> list[str]:
+        """List what is wrong with the storage itself."""
+        ...
+
+
+# --- the world ----------------------------------------------------------------------------------
+
+
+class Source(Protocol):
+    """One alert format."""
+
+    def parse(self, body: bytes) -> tuple[Alert, ...]:
+        """Read a delivery. Raises BadFile with the place when it is not of this format."""
+        ...
+
+
+class Pager(Protocol):
+    """One channel to a human."""
+
+    def send(self, page: SendPage) -> str:
+        """Deliver a page under its key and give a receipt. Raises HarnessError."""
+        ...
+
+
+class Observed(Struct, frozen=True):
+    """What a router serves now."""
+
+    release: str
+    epoch: int
+
+
+class Router(Protocol):
+    """One way of moving traffic."""
+
+    def apply(self, service: str, release: str, epoch: int, operation: str) -> None:
+        """Serve a release. An older epoch than the served one does nothing. Raises HarnessError."""
+        ...
+
+    def observe(self, service: str) -> Observed:
+        """Look at what is really served. Raises HarnessError when that cannot be seen."""
+        ...
+
+
+class Metrics(Protocol):
+    """Counts out of a metrics backend."""
+
+    def counts(self, slo: str, window_s: int, now: int) -> Counts | None:
+        """Count the window that ends now; None when the backend cannot say."""
+        ...
+
+    def failures(self, slo: str, window_s: int, now: int) -> tuple[FailedAnswer, ...]:
+        """Give a few of the window's bad answers."""
+        ...
+
+
+class Target(Protocol):
+    """What a case is run against."""
+
+    def answer(self, service: str, release: str, question: str) -> str:
+        """Ask one release one question. Raises HarnessError when it did not answer."""
+        ...
