@@ -14,10 +14,8 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, cast
 
 import msgspec
 from msgspec import Struct, field
@@ -33,9 +31,9 @@ from midwatch.core.tickets import Category
 from midwatch.core.topology import Service, Topology
 from midwatch.errors import BadFile
 from midwatch.registry import SOURCES
+from midwatch.yaml_nodes import Node, Problems, read_yaml
 
 _decode_case = msgspec.json.Decoder(Case).decode
-UNITS_S = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 
 
 class Config(Struct, frozen=True):
@@ -44,132 +42,6 @@ class Config(Struct, frozen=True):
     rules: Rules
     sources: dict[str, str] = field(default_factory=dict[str, str])
     service_labels: tuple[str, ...] = SERVICE_LABELS
-
-
-class Problems:
-    """Collects what is wrong, so that one run reports all of it."""
-
-    def __init__(self) -> None:
-        self.found: list[BadFile] = []
-
-    def add(self, place: str, message: str, remedy: str) -> None:
-        """Note one error."""
-        self.found.append(BadFile(message, place=place, remedy=remedy))
-
-
-class Node:
-    """A YAML value that knows where it stands. Wrong shapes are noted, and read as empty."""
-
-    def __init__(self, value: Any, file: str, line: int, path: str, problems: Problems) -> None:
-        self.value = value
-        self.file = file
-        self.line = line
-        self.path = path
-        self.problems = problems
-
-    def error(self, message: str, remedy: str) -> None:
-        """Note that this value is wrong."""
-        key = f" {self.path}" if self.path else ""
-        self.problems.add(f"{self.file}:{self.line}{key}", message, remedy)
-
-    def keys(self, *allowed: str, required: tuple[str, ...] = ()) -> None:
-        """Expect a mapping with no other keys than these."""
-        if not isinstance(self.value, dict):
-            self.error(f"is {_shape(self.value)}", f"write a mapping with {', '.join(allowed)}")
-            return
-        for key in cast("dict[Any, Any]", self.value):
-            if key not in allowed:
-                near = difflib.get_close_matches(str(key), allowed, 1)
-                hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(allowed)}"
-                self.child(str(key), key).error("is an unknown key", hint)
-        for key in required:
-            if key not in self.value:
-                self.error(f"lacks {key}", f"add {key}")
-
-    def child(self, name: str, key: object = None) -> Node:
-        """Go to a key of a mapping; its value is None when it is not there."""
-        key = name if key is None else key
-        value, line = None, self.line
-        if isinstance(self.value, dict):
-            found = cast("dict[Any, Any]", self.value)
-            value = found.get(key)
-            line = _line_of(found, key, self.line)
-        path = f"{self.path}.{name}" if self.path else name
-        return Node(value, self.file, line, path, self.problems)
-
-    def has(self, name: str) -> bool:
-        """Say whether a mapping has this key."""
-        return isinstance(self.value, dict) and name in self.value
-
-    def items(self) -> Iterator[Node]:
-        """Go through a list."""
-        if self.value is None:
-            return
-        if not isinstance(self.value, list):
-            self.error(f"is {_shape(self.value)}", "write a list")
-            return
-        for number, value in enumerate(cast("list[Any]", self.value)):
-            line = _line_of(self.value, number, self.line)
-            yield Node(value, self.file, line, f"{self.path}[{number}]", self.problems)
-
-    def entries(self) -> Iterator[tuple[str, Node]]:
-        """Go through a mapping with free keys."""
-        if self.value is None:
-            return
-        if not isinstance(self.value, dict):
-            self.error(f"is {_shape(self.value)}", "write a mapping")
-            return
-        for key in list(cast("dict[Any, Any]", self.value)):
-            yield str(key), self.child(str(key), key)
-
-    def text(self, default: str | None = None) -> str:
-        """Expect a text; without a default it must not be empty."""
-        if self.value is None and default is not None:
-            return default
-        if not isinstance(self.value, str) or not self.value.strip():
-            self.error(f"is {_shape(self.value)}", "write a text")
-            return default or ""
-        return str(self.value)
-
-    def integer(self, default: int, *, at_least: int = 0) -> int:
-        """Expect a whole number."""
-        if self.value is None:
-            return default
-        if not isinstance(self.value, int) or isinstance(self.value, bool):
-            self.error(f"is {_shape(self.value)}", "write a whole number")
-            return default
-        if self.value < at_least:
-            self.error(f"is {self.value}", f"it must be at least {at_least}")
-            return default
-        return int(self.value)
-
-    def number(self, default: str) -> str:
-        """Expect a number, kept as the decimal text that was written."""
-        if self.value is None:
-            return default
-        if isinstance(self.value, bool) or not isinstance(self.value, (int, float)):
-            self.error(f"is {_shape(self.value)}", "write a number")
-            return default
-        return str(self.value)
-
-    def duration_s(self, default: int) -> int:
-        """Expect a duration such as 90s, 5m, 1h or 30d, and give its seconds."""
-        if self.value is None:
-            return default
-        found = re.fullmatch(r"(\d+)([smhdw])", str(self.value))
-        if not found or int(found[1]) == 0:
-            self.error(f"is {self.value!r}", "write a duration such as 90s, 5m, 1h or 30d")
-            return default
-        return int(found[1]) * UNITS_S[found[2]]
-
-    def choice(self, *allowed: str, default: str | None = None) -> str:
-        """Expect one of a few words."""
-        if self.value is None and default is not None:
-            return default
-        if self.value not in allowed:
-            self.error(f"is {_shape(self.value)}", f"write one of {', '.join(allowed)}")
-            return default or allowed[0]
-        return str(self.value)
 
 
 def load(folder: Path) -> Config:
@@ -192,7 +64,8 @@ def check(folder: Path) -> tuple[Config, list[BadFile]]:
     slos = _slos(folder, topology, problems)
     suites = _suites(folder, problems)
     main.keys("service_labels", "sources", "correlation", "escalation", "tickets")
-    main.child("correlation").value is None or main.child("correlation").keys("threshold")
+    if main.has("correlation"):
+        main.child("correlation").keys("threshold")
     rules = Rules(
         topology=topology,
         slos=slos,
@@ -207,64 +80,6 @@ def check(folder: Path) -> tuple[Config, list[BadFile]]:
     labels = tuple(n.text() for n in main.child("service_labels").items()) or SERVICE_LABELS
     sources = {name: _source(node) for name, node in main.child("sources").entries()}
     return Config(rules, sources, labels), problems.found
-
-
-def read_yaml(file: Path, problems: Problems, text: str | None = None, line: int = 0) -> Node:
-    """Read YAML with its lines; `line` is where `text` starts when it is a part of the file."""
-    from ruamel.yaml import YAML  # imported late: --help must not pay for it
-    from ruamel.yaml.error import MarkedYAMLError, YAMLError
-
-    name = f"{file.parent.name}/{file.name}"
-    try:
-        value = YAML(typ="rt").load(file.read_text("utf-8") if text is None else text)
-    except MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        at = mark.line + 1 + line if mark else 1
-        says = " ".join(str(error.problem or error.context).split())
-        problems.add(f"{name}:{at}", f"is no YAML: {says}", "mend the syntax")
-        value = {}
-    except (YAMLError, UnicodeDecodeError, OSError) as error:
-        says = " ".join(str(error).split())
-        problems.add(f"{name}:1", f"cannot be read: {says}", "write it as YAML in UTF-8")
-        value = {}
-    node = Node(value, name, 1 + line, "", problems)
-    if line:
-        _shift(value, line)
-    return node
-
-
-def _shift(value: Any, by: int) -> None:
-    """Move the line marks of a part to where they stand in the whole file."""
-    if hasattr(value, "lc"):
-        value.lc.shift = by
-        children = value.values() if isinstance(value, dict) else value
-        for child in children:
-            _shift(child, by)
-
-
-def _line_of(container: Any, key: object, default: int) -> int:
-    try:
-        mark = container.lc.data[key]
-    except (AttributeError, KeyError, TypeError):
-        return default
-    return mark[0] + 1 + getattr(container.lc, "shift", 0)
-
-
-def _shape(value: object) -> str:
-    """Say what a value is, in YAML's words.
-
-    >>> _shape(None), _shape(True), _shape(["a"]), _shape("x")
-    ('missing', 'true', 'a list', "'x'")
-    """
-    if value is None:
-        return "missing"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, dict):
-        return "a mapping"
-    if isinstance(value, list):
-        return "a list"
-    return repr(value) if isinstance(value, str) else str(value)
 
 
 def _source(node: Node) -> str:
@@ -323,7 +138,7 @@ def _topology(folder: Path, problems: Problems) -> Topology:
         services[name] = Service(name, tier, item.child("owner").text(default=""))
     edges: list[tuple[str, str]] = []
     for item in root.child("edges").items():
-        ends = [n for n in item.items()]
+        ends = list(item.items())
         if len(ends) != 2:
             item.error("is no edge", "write [caller, callee]")
             continue
@@ -432,9 +247,7 @@ def _runbook(root: Node, slos: dict[str, Slo]) -> Runbook:
     steps: list[runbooks.Step] = []
     for item in root.child("steps").items():
         item.keys("id", "action", "risk", required=("id", "action"))
-        risk = item.child("risk").choice(
-            "read", "reversible", "destructive", default="destructive"
-        )
+        risk = item.child("risk").choice("read", "reversible", "destructive", default="destructive")
         action = item.child("action").choice(*ACTIONS)
         steps.append(runbooks.Step(item.child("id").text(), action, risk))
     if len(steps) != 1 and root.has("steps"):

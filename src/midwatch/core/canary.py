@@ -153,14 +153,10 @@ def on_canary_answer(d: Decision, incident: Incident, answer: EvalsAnswered) -> 
     if judgement.verdict != "promote":
         return
     operation, epoch = f"promote/{incident.id}/{incident.canaries}", pointer.epoch + 1
-    d.emit(
-        events.PromotionStarted(incident.id, pointer.service, operation, incident.fix, epoch)
-    )
+    d.emit(events.PromotionStarted(incident.id, pointer.service, operation, incident.fix, epoch))
     d.emit(events.PointerIntended(pointer.service, operation, incident.fix, epoch, "promote"))
     d.plan(
-        effects.SetRelease(
-            operation, incident.id, pointer.service, incident.fix, epoch, "promote"
-        )
+        effects.SetRelease(operation, incident.id, pointer.service, incident.fix, epoch, "promote")
     )
 
 
@@ -172,9 +168,7 @@ def on_promote_answer(d: Decision, incident: Incident, answer: ReleaseAnswered) 
     if answer.state == "applied":
         d.emit(events.PointerMoved(pointer.service, answer.key, incident.fix, pointer.epoch))
         d.emit(
-            events.FixPromoted(
-                incident.id, pointer.service, answer.key, incident.fix, answer.seen
-            )
+            events.FixPromoted(incident.id, pointer.service, answer.key, incident.fix, answer.seen)
         )
         return False
     if answer.state == "not-applied" and answer.attempt < MAX_ATTEMPTS:

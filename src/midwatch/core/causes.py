@@ -16,7 +16,7 @@ def rank(services: Mapping[str, int], topology: Topology) -> list[str]:
 
     >>> t = Topology([], [("shop", "cart"), ("cart", "db")])
     >>> rank({"shop": 1, "cart": 2, "db": 3}, t)
-    ['db', 'cart', 'shop']
+    ['db', 'shop', 'cart']
     """
 
     def depth(service: str) -> int:

@@ -191,14 +191,13 @@ def attach(
     return touched
 
 
-def _resolved(d: Decision, batch: list[Alert]) -> dict[str, list[str]]:
+def _resolved(d: Decision, batch: list[Alert]) -> dict[str, dict[str, None]]:
     """Group the resolved alerts by the incident that they fired in; others say nothing."""
-    over: dict[str, list[str]] = {}
+    over: dict[str, dict[str, None]] = {}
     for alert in batch:
         incident = d.shard.firing.get(alert.fingerprint)
         if alert.status == "resolved" and incident is not None:
-            if alert.fingerprint not in over.setdefault(incident, []):
-                over[incident].append(alert.fingerprint)
+            over.setdefault(incident, {})[alert.fingerprint] = None
     return over
 
 

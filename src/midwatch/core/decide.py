@@ -177,9 +177,7 @@ def _burn(
             d, rules.topology, objective.service, title, rules.threshold
         )
         d.emit(
-            events.BurnAttached(
-                incident.id, objective.id, objective.service, burning.short, why
-            )
+            events.BurnAttached(incident.id, objective.id, objective.service, burning.short, why)
         )
     d.emit(
         events.BudgetBurning(
@@ -205,9 +203,7 @@ def _reopen(
 ) -> None:
     """Open a mitigated incident again when users are hurt anew, not when old harm still counts."""
     verify = rules.verify_of(objective.id)
-    verdict, reason = slo.judge_recovery(
-        objective, verify, reading, since=incident.mitigated_at
-    )
+    verdict, reason = slo.judge_recovery(objective, verify, reading, since=incident.mitigated_at)
     if verdict == "burning":
         d.emit(events.IncidentReopened(incident.id, reason))
         escalation.page(d, rules.policy, incident, reason)

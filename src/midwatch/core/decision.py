@@ -58,9 +58,5 @@ class Decision:
     def is_empty(self) -> bool:
         """Whether nothing at all follows from the input."""
         return not (
-            self.events
-            or self.effects
-            or self.cancelled_effects
-            or self.retries
-            or self.timers
+            self.events or self.effects or self.cancelled_effects or self.retries or self.timers
         )

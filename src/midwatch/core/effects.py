@@ -43,7 +43,7 @@ class SetRelease(Struct, frozen=True, tag=True):
 
 
 class RunEvals(Struct, frozen=True, tag=True):
-    """Run cases on releases: the extra `cases`, and the suite of the service when `suite` is set."""
+    """Run the extra `cases` on releases, and the suite of the service when `suite` is set."""
 
     key: str
     incident: str

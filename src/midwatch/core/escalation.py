@@ -110,9 +110,7 @@ def page(d: Decision, policy: Policy, incident: Incident, reason: Reason) -> Non
         )
     )
     d.set_timer(
-        inputs.Timer(
-            _timer_key(incident), d.now + step.delay_s * SECOND, "escalate", incident.id
-        )
+        inputs.Timer(_timer_key(incident), d.now + step.delay_s * SECOND, "escalate", incident.id)
     )
 
 

@@ -63,7 +63,7 @@ class TicketEvent(Struct, frozen=True, tag=True, omit_defaults=True):
 # --- storm and ticket ---------------------------------------------------------------------------
 
 
-class IncidentOpened(IncidentEvent):
+class IncidentOpened(IncidentEvent, frozen=True):
     """Something joined no open incident, so there is a new one."""
 
     service: str
@@ -81,19 +81,19 @@ class Attachment(Struct, frozen=True):
     reason: Reason
 
 
-class AlertsAttached(IncidentEvent):
+class AlertsAttached(IncidentEvent, frozen=True):
     """Alerts of one batch joined this incident."""
 
     attached: tuple[Attachment, ...]
 
 
-class AlertsResolved(IncidentEvent):
+class AlertsResolved(IncidentEvent, frozen=True):
     """A source said that these alerts, by fingerprint, no longer fire."""
 
     fingerprints: tuple[str, ...]
 
 
-class TicketTriaged(TicketEvent):
+class TicketTriaged(TicketEvent, frozen=True):
     """A human's report was read; `incident` is empty when it belongs to none that is open."""
 
     text: str
@@ -104,7 +104,7 @@ class TicketTriaged(TicketEvent):
     reason: Reason
 
 
-class TicketLinked(IncidentEvent):
+class TicketLinked(IncidentEvent, frozen=True):
     """A ticket reports the harm of this incident."""
 
     ticket: str
@@ -114,7 +114,7 @@ class TicketLinked(IncidentEvent):
 # --- burn and page ------------------------------------------------------------------------------
 
 
-class BudgetBurning(SloEvent):
+class BudgetBurning(SloEvent, frozen=True):
     """A tier of an objective fires, and the incident it belongs to."""
 
     service: str
@@ -126,13 +126,13 @@ class BudgetBurning(SloEvent):
     reason: Reason
 
 
-class BudgetCalm(SloEvent):
+class BudgetCalm(SloEvent, frozen=True):
     """No tier of the objective fires any more."""
 
     incident: str
 
 
-class BurnAttached(IncidentEvent):
+class BurnAttached(IncidentEvent, frozen=True):
     """An objective's burn joined this incident, scored like an alert."""
 
     slo: str
@@ -141,7 +141,7 @@ class BurnAttached(IncidentEvent):
     reason: Reason
 
 
-class SeverityDeclared(IncidentEvent):
+class SeverityDeclared(IncidentEvent, frozen=True):
     """User impact, as far as it is known; it only rises."""
 
     severity: str
@@ -149,7 +149,7 @@ class SeverityDeclared(IncidentEvent):
     reason: Reason
 
 
-class PagePlanned(IncidentEvent):
+class PagePlanned(IncidentEvent, frozen=True):
     """A page to one person is in the outbox under this key."""
 
     key: str
@@ -158,7 +158,7 @@ class PagePlanned(IncidentEvent):
     reason: Reason
 
 
-class PageSent(IncidentEvent):
+class PageSent(IncidentEvent, frozen=True):
     """The pager took the page and gave a receipt."""
 
     key: str
@@ -166,7 +166,7 @@ class PageSent(IncidentEvent):
     attempt: int
 
 
-class PageFailed(IncidentEvent):
+class PageFailed(IncidentEvent, frozen=True):
     """The pager did not take the page; `retry_at` is None when this step is given up."""
 
     key: str
@@ -175,20 +175,20 @@ class PageFailed(IncidentEvent):
     retry_at: int | None = None
 
 
-class PageAcknowledged(IncidentEvent):
+class PageAcknowledged(IncidentEvent, frozen=True):
     """A person has it."""
 
     by: str
     reason: Reason
 
 
-class AckWithdrawn(IncidentEvent):
+class AckWithdrawn(IncidentEvent, frozen=True):
     """The acknowledged incident needs somebody again."""
 
     reason: Reason
 
 
-class EscalationExhausted(IncidentEvent):
+class EscalationExhausted(IncidentEvent, frozen=True):
     """Everybody was paged, nobody answered: an alarm of its own."""
 
     reason: Reason
@@ -197,13 +197,13 @@ class EscalationExhausted(IncidentEvent):
 # --- mitigation ---------------------------------------------------------------------------------
 
 
-class NoRunbook(IncidentEvent):
+class NoRunbook(IncidentEvent, frozen=True):
     """Nothing written fits; a person has to find the step."""
 
     reason: Reason
 
 
-class PlanProposed(IncidentEvent):
+class PlanProposed(IncidentEvent, frozen=True):
     """A runbook matched; these are its steps with every value filled in."""
 
     runbook: str
@@ -213,14 +213,14 @@ class PlanProposed(IncidentEvent):
     reason: Reason
 
 
-class PlanApproved(IncidentEvent):
+class PlanApproved(IncidentEvent, frozen=True):
     """A person approved this plan and no other."""
 
     plan_hash: str
     by: str
 
 
-class RollbackStarted(IncidentEvent):
+class RollbackStarted(IncidentEvent, frozen=True):
     """The intent to serve an older release is on disk; it may or may not be applied yet."""
 
     service: str
@@ -231,14 +231,14 @@ class RollbackStarted(IncidentEvent):
     reason: Reason
 
 
-class RollbackRefused(IncidentEvent):
+class RollbackRefused(IncidentEvent, frozen=True):
     """There is no release to go back to."""
 
     service: str
     reason: Reason
 
 
-class RollbackCompleted(IncidentEvent):
+class RollbackCompleted(IncidentEvent, frozen=True):
     """The older release was seen being served."""
 
     service: str
@@ -248,7 +248,7 @@ class RollbackCompleted(IncidentEvent):
     seen: str
 
 
-class RollbackFailed(IncidentEvent):
+class RollbackFailed(IncidentEvent, frozen=True):
     """The router did not do it, or nobody can tell; a person has to look."""
 
     operation: str
@@ -256,7 +256,7 @@ class RollbackFailed(IncidentEvent):
     seen: str
 
 
-class IncidentMitigated(IncidentEvent):
+class IncidentMitigated(IncidentEvent, frozen=True):
     """Users are well again; the cause may remain."""
 
     reason: Reason
@@ -264,13 +264,13 @@ class IncidentMitigated(IncidentEvent):
     after: Counts | None = None
 
 
-class RecoveryMissed(IncidentEvent):
+class RecoveryMissed(IncidentEvent, frozen=True):
     """The time for recovery is over and users are not known to be well."""
 
     reason: Reason
 
 
-class IncidentReopened(IncidentEvent):
+class IncidentReopened(IncidentEvent, frozen=True):
     """The mitigation did not hold."""
 
     reason: Reason
@@ -279,20 +279,20 @@ class IncidentReopened(IncidentEvent):
 # --- learning -----------------------------------------------------------------------------------
 
 
-class PostmortemDrafted(IncidentEvent):
+class PostmortemDrafted(IncidentEvent, frozen=True):
     """The document so far; facts only, judgement is a person's."""
 
     document: dict[str, Any]
 
 
-class RegressionCaseDrafted(IncidentEvent):
+class RegressionCaseDrafted(IncidentEvent, frozen=True):
     """An answer that was observed wrong became a case, not yet proven."""
 
     case: Case
     reason: Reason
 
 
-class RegressionCaseAdmitted(IncidentEvent):
+class RegressionCaseAdmitted(IncidentEvent, frozen=True):
     """The case failed on the bad release and passed on the last good one, every time."""
 
     case: Case
@@ -302,7 +302,7 @@ class RegressionCaseAdmitted(IncidentEvent):
     reason: Reason
 
 
-class RegressionCaseRefused(IncidentEvent):
+class RegressionCaseRefused(IncidentEvent, frozen=True):
     """The case does not tell the bad release from the good one, or could not be run."""
 
     case: str
@@ -310,7 +310,7 @@ class RegressionCaseRefused(IncidentEvent):
     reason: Reason
 
 
-class WaiverGranted(IncidentEvent):
+class WaiverGranted(IncidentEvent, frozen=True):
     """A person lets the incident close without a case, for a time."""
 
     why: str
@@ -321,7 +321,7 @@ class WaiverGranted(IncidentEvent):
 # --- the fix ------------------------------------------------------------------------------------
 
 
-class FixProposed(IncidentEvent):
+class FixProposed(IncidentEvent, frozen=True):
     """A candidate stands against the live baseline."""
 
     service: str
@@ -330,14 +330,14 @@ class FixProposed(IncidentEvent):
     by: str
 
 
-class FixRefused(IncidentEvent):
+class FixRefused(IncidentEvent, frozen=True):
     """The candidate was not even tried."""
 
     release: str
     reason: Reason
 
 
-class CanaryJudged(IncidentEvent):
+class CanaryJudged(IncidentEvent, frozen=True):
     """Candidate against baseline; every outcome that entered is here."""
 
     release: str
@@ -347,7 +347,7 @@ class CanaryJudged(IncidentEvent):
     reason: Reason
 
 
-class PromotionStarted(IncidentEvent):
+class PromotionStarted(IncidentEvent, frozen=True):
     """The intent to serve the fix is on disk."""
 
     service: str
@@ -356,7 +356,7 @@ class PromotionStarted(IncidentEvent):
     epoch: int
 
 
-class FixPromoted(IncidentEvent):
+class FixPromoted(IncidentEvent, frozen=True):
     """The fix was seen being served."""
 
     service: str
@@ -365,7 +365,7 @@ class FixPromoted(IncidentEvent):
     seen: str
 
 
-class PromotionFailed(IncidentEvent):
+class PromotionFailed(IncidentEvent, frozen=True):
     """The fix is not known to be served."""
 
     operation: str
@@ -373,7 +373,7 @@ class PromotionFailed(IncidentEvent):
     seen: str
 
 
-class GateJudged(IncidentEvent):
+class GateJudged(IncidentEvent, frozen=True):
     """The suite with the incident's case, run on what is live now."""
 
     release: str
@@ -382,13 +382,13 @@ class GateJudged(IncidentEvent):
     reason: Reason
 
 
-class IncidentResolved(IncidentEvent):
+class IncidentResolved(IncidentEvent, frozen=True):
     """Harm and cause are gone."""
 
     reason: Reason
 
 
-class IncidentClosed(IncidentEvent):
+class IncidentClosed(IncidentEvent, frozen=True):
     """What the incident had to teach is kept, or there was nothing."""
 
     reason: Reason
@@ -397,7 +397,7 @@ class IncidentClosed(IncidentEvent):
 # --- releases -----------------------------------------------------------------------------------
 
 
-class ReleaseRegistered(ReleaseEvent):
+class ReleaseRegistered(ReleaseEvent, frozen=True):
     """A release is known by name and digest."""
 
     release: str
@@ -406,7 +406,7 @@ class ReleaseRegistered(ReleaseEvent):
     live: bool = False
 
 
-class PointerIntended(ReleaseEvent):
+class PointerIntended(ReleaseEvent, frozen=True):
     """The pointer's next value, written before the router is told."""
 
     operation: str
@@ -415,7 +415,7 @@ class PointerIntended(ReleaseEvent):
     purpose: str
 
 
-class PointerMoved(ReleaseEvent):
+class PointerMoved(ReleaseEvent, frozen=True):
     """The release was seen live; `condemned` names one that is now known bad."""
 
     operation: str
@@ -424,21 +424,21 @@ class PointerMoved(ReleaseEvent):
     condemned: str = ""
 
 
-class PointerAbandoned(ReleaseEvent):
+class PointerAbandoned(ReleaseEvent, frozen=True):
     """The intent came to nothing; the pointer stays where it was."""
 
     operation: str
     epoch: int
 
 
-class ReleaseCondemned(ReleaseEvent):
+class ReleaseCondemned(ReleaseEvent, frozen=True):
     """A release is known bad and never served again."""
 
     release: str
     reason: Reason
 
 
-class ReleaseProven(ReleaseEvent):
+class ReleaseProven(ReleaseEvent, frozen=True):
     """The live release stayed well, so it is where the next rollback goes."""
 
     release: str

@@ -36,9 +36,9 @@ def judge(
         "baseline_passed": theirs.passed,
     }
     for outcome in outcomes:
-        if outcome.release == release and outcome.case in incident_cases:
-            if outcome.status == "failed":
-                return "regression", Reason(RULE, f"{outcome.case} fails again", terms)
+        mine = outcome.release == release and outcome.case in incident_cases
+        if mine and outcome.status == "failed":
+            return "regression", Reason(RULE, f"{outcome.case} fails again", terms)
     if not ours.total or not theirs.total:
         return "inconclusive", Reason(RULE, "nothing was run on both sides", terms)
     if ours.errors or theirs.errors:

@@ -193,6 +193,10 @@ def _resolve(i: Incident, event: e.AlertsResolved, at: int) -> None:
         i.firing.pop(fingerprint, None)
 
 
+def _ticket(i: Incident, event: e.TicketLinked, at: int) -> None:
+    i.tickets.append(event.ticket)
+
+
 def _burn(i: Incident, event: e.BurnAttached, at: int) -> None:
     i.slo = event.slo
     i.burned_at = i.burned_at or at
@@ -317,7 +321,7 @@ _APPLY = cast(
     {
         e.AlertsAttached: _attach,
         e.AlertsResolved: _resolve,
-        e.TicketLinked: lambda i, event, at: i.tickets.append(event.ticket),
+        e.TicketLinked: _ticket,
         e.BurnAttached: _burn,
         e.SeverityDeclared: _severity,
         e.PagePlanned: _page_planned,

@@ -80,7 +80,7 @@ class EvalsAnswered(Struct, frozen=True, tag=True):
 
 
 class RegisterRelease(Struct, frozen=True, tag=True):
-    """Make a release known; `good` when it is recorded as good, `live` when it is what is served."""
+    """Make a release known; `good` when recorded as good, `live` when it is what is served."""
 
     service: str
     release: str

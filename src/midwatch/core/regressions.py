@@ -51,9 +51,7 @@ def try_both_sides(d: Decision, incident: Incident) -> None:
     )
 
 
-def admit(
-    case: Case, outcomes: tuple[Outcome, ...], *, bad: str, good: str
-) -> tuple[bool, Reason]:
+def admit(case: Case, outcomes: tuple[Outcome, ...], *, bad: str, good: str) -> tuple[bool, Reason]:
     """Say whether the case tells the bad release from the good one.
 
     >>> case = Case("c", "q", "a")
@@ -89,10 +87,6 @@ def on_answer(d: Decision, incident: Incident, answer: EvalsAnswered) -> None:
     if answer.error:
         admitted, reason = False, Reason(RULE_ADMIT, answer.error)
     if admitted:
-        d.emit(
-            events.RegressionCaseAdmitted(
-                incident.id, case, bad, good, answer.outcomes, reason
-            )
-        )
+        d.emit(events.RegressionCaseAdmitted(incident.id, case, bad, good, answer.outcomes, reason))
     else:
         d.emit(events.RegressionCaseRefused(incident.id, case.id, answer.outcomes, reason))

@@ -82,7 +82,7 @@ def propose(d: Decision, runbooks: tuple[Runbook, ...], incident: Incident, slo:
     if incident.plan_hash or incident.rollbacks:
         return
     runbook = match(runbooks, slo)
-    pointer = d.shard.pointers.get(slo.split("/")[0])
+    pointer = d.shard.pointers.get(slo.split("/", maxsplit=1)[0])
     if runbook is None or pointer is None:
         says = "no runbook matches" if runbook is None else "no release is registered"
         d.emit(events.NoRunbook(incident.id, Reason(RULE, f"{says} {slo}", {"slo": slo})))
@@ -144,9 +144,7 @@ def approve(
         )
     )
     d.emit(events.PointerIntended(pointer.service, operation, target, epoch, "rollback"))
-    d.plan(
-        effects.SetRelease(operation, incident.id, pointer.service, target, epoch, "rollback")
-    )
+    d.plan(effects.SetRelease(operation, incident.id, pointer.service, target, epoch, "rollback"))
 
 
 def on_rollback_answer(
@@ -158,13 +156,9 @@ def on_rollback_answer(
     pointer = d.shard.pointers[incident.service_of_plan]
     if answer.state == "applied":
         bad, to = incident.bad_release, incident.good_release
+        d.emit(events.PointerMoved(pointer.service, answer.key, to, pointer.epoch, condemned=bad))
         d.emit(
-            events.PointerMoved(pointer.service, answer.key, to, pointer.epoch, condemned=bad)
-        )
-        d.emit(
-            events.RollbackCompleted(
-                incident.id, pointer.service, answer.key, bad, to, answer.seen
-            )
+            events.RollbackCompleted(incident.id, pointer.service, answer.key, bad, to, answer.seen)
         )
         due_at = d.now + verify.deadline_s * SECOND
         d.set_timer(Timer(f"verify/{incident.id}", due_at, "verify", incident.id))
@@ -176,9 +170,7 @@ def on_rollback_answer(
         d.emit(events.PointerAbandoned(pointer.service, answer.key, pointer.epoch))
     d.emit(events.RollbackFailed(incident.id, answer.key, answer.state, answer.seen))
     says = f"rollback {answer.state}: {answer.seen}"
-    escalation.page_again(
-        d, policy, incident, Reason(RULE, says, {"attempts": answer.attempt})
-    )
+    escalation.page_again(d, policy, incident, Reason(RULE, says, {"attempts": answer.attempt}))
 
 
 def on_verify_timer(d: Decision, verify: Verify, policy: Policy, incident: Incident) -> None:

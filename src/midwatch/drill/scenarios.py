@@ -13,11 +13,11 @@ import msgspec
 from msgspec import Struct, field
 
 from midwatch import config
-from midwatch.config import Node, Problems
 from midwatch.core.alerts import LEVELS
 from midwatch.core.clock import SECOND, parse_time
 from midwatch.core.evals import Case
 from midwatch.errors import BadFile, InputError
+from midwatch.yaml_nodes import Node, Problems, read_yaml
 
 EXPECTATIONS = (
     "incidents",
@@ -40,7 +40,7 @@ class Wrong(Struct, frozen=True):
 
 
 class ReleasePlan(Struct, frozen=True):
-    """A release: live from `live_at`, or proposed `proposed_s` after the ack. Times are absolute."""
+    """A release: live from `live_at`, or proposed `proposed_s` after the ack."""
 
     name: str
     good: bool = False
@@ -139,7 +139,7 @@ def load(file: Path) -> Scenario:
     if not file.is_file():
         raise BadFile("is not there", place=file.name, remedy="midwatch drill list names them")
     problems = Problems()
-    root = config.read_yaml(file, problems)
+    root = read_yaml(file, problems)
     scenario = _Reader(root, file.parent, problems).read()
     if problems.found or scenario is None:
         raise problems.found[0]

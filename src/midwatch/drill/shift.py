@@ -41,6 +41,10 @@ SOURCE = "alertmanager"
 Send = Callable[[], list[Envelope]]
 
 
+class Crashed(BaseException):
+    """The process is dead; everything in memory is gone. Not an Exception: nobody may catch it."""
+
+
 class VirtualClock:
     """Time that moves only when the shift says so."""
 
@@ -62,6 +66,7 @@ class Shift:
         seed: int = 0,
         log: Log | None = None,
         troubles: Troubles | None = None,
+        network: Callable[[Delivery], list[int]] = lambda delivery: [delivery.at],
         wrap: Callable[[World], World] = lambda world: world,
     ) -> None:
         self.scenario = scenario
@@ -69,6 +74,7 @@ class Shift:
         self.clock = VirtualClock(scenario.starts_at)
         self.log = log or Log()
         self.troubles = troubles or Troubles()
+        self._network = network
         self.router = SimulatedRouter(scenario, self.log, self.clock)
         self._world = wrap(
             World(
@@ -83,6 +89,7 @@ class Shift:
         )
         self._agenda: list[tuple[int, int, Send]] = []
         self._pages_seen = 0
+        self._order = 0
         self._ended: set[str] = set()
         self._next_reading = scenario.starts_at
         self._store = store
@@ -95,10 +102,23 @@ class Shift:
     def run(self) -> None:
         """Play the shift to its end: everything closed and nothing due, or the scenario's time."""
         self._plan_agenda()
-        self.start()
+        self._survive(self.start)
         while (now := self._next_moment()) is not None:
             self.clock.now = max(now, self.clock.now)
-            self.step()
+            self._survive(self.step)
+        self._survive(self._write_snapshot)
+
+    def _write_snapshot(self) -> None:
+        # Looked up at each try: after a crash it is another handler's.
+        self.engine.handler.snapshot()
+
+    def _survive(self, action: Callable[[], None]) -> None:
+        """Do something; when the process "dies" in it, start a new one until it is done."""
+        try:
+            action()
+        except (Crashed, CommitFailed):
+            self.engine = self._build()
+            self._survive(self.start)
 
     def start(self) -> None:
         """Finish what an earlier process left in doubt, and go on at the journal's time."""
@@ -106,11 +126,6 @@ class Shift:
         for envelope in self.engine.performer.recover(self.engine.handler.shard):
             self.deliver([envelope])
         self._follow_world()
-
-    def restart(self) -> None:
-        """Lose everything that is in memory, as a process that died."""
-        self.engine = self._build()
-        self.start()
 
     def step(self) -> None:
         """Do all that is due now."""
@@ -142,13 +157,14 @@ class Shift:
             return
         try:
             self.deliver(envelopes)
-        except CommitFailed:
+        except BaseException:
             self.at(self.clock.now + RESEND_S * SECOND, send)
             raise
 
     def at(self, when: int, send: Send) -> None:
         """Put something on the agenda."""
-        heapq.heappush(self._agenda, (when, len(self._agenda) + 1_000 * self._pages_seen, send))
+        self._order += 1
+        heapq.heappush(self._agenda, (when, self._order, send))
 
     def _next_moment(self) -> int | None:
         now = self.clock.now
@@ -201,12 +217,8 @@ class Shift:
             alerts = self._source.parse(delivery.body)
             return [Envelope(key, inputs.AlertsArrived(SOURCE, alerts))]
 
-        for when in self.arrivals(delivery):
+        for when in self._network(delivery):
             self.at(when, send)
-
-    def arrivals(self, delivery: Delivery) -> list[int]:
-        """Say when a delivery arrives; a flaky network makes this late, twice or out of order."""
-        return [delivery.at]
 
     def _command(self, when: int, key: str, given: inputs.Input) -> None:
         self.at(when, lambda: [Envelope(key, given)])
@@ -276,9 +288,6 @@ class Shift:
                 delivery = self.storm.end(service, incident.mitigated_at + ENDS_AFTER_S * SECOND)
                 if delivery is not None:
                     self._webhook(delivery)
-
-
-
 
 
 def _digest(service: str, release: str) -> str:

@@ -1,1 +1,1 @@
-"""The loop around the core: handle, perform, watch, and views for reading. Knows ports, no vendor."""
+"""The loop around the core: handle, perform, watch. It knows ports and no vendor."""

@@ -52,9 +52,7 @@ class Watcher:
                 if counts is not None:
                     since[incident_id] = counts
         shortest = windows.get(wanted[0])
-        failures = (
-            self._failures(objective.id, wanted[0], now) if shortest and shortest.bad else ()
-        )
+        failures = self._failures(objective.id, wanted[0], now) if shortest and shortest.bad else ()
         return SliReading(objective.id, now, windows, failures, since)
 
     def _count(self, slo_id: str, window_s: int, now: int) -> Counts | None:

@@ -25,9 +25,9 @@ class _ApiStatus(Struct):
 
 class _Alert(Struct):
     labels: dict[str, str]
-    startsAt: str
+    startsAt: str  # noqa: N815  as Alertmanager spells it
     status: str | _ApiStatus = "firing"
-    endsAt: str = ""
+    endsAt: str = ""  # noqa: N815  as Alertmanager spells it
     annotations: dict[str, str] = field(default_factory=dict[str, str])
 
 
@@ -48,9 +48,9 @@ class AlertmanagerSource:
         self._service_labels = service_labels
 
     def parse(self, body: bytes) -> tuple[Alert, ...]:
-        """Read one webhook body.
+        r"""Read one webhook body.
 
-        >>> body = b'{"version": "4", "alerts": [{"status": "firing", "labels":' \\
+        >>> body = b'{"version": "4", "alerts": [{"status": "firing", "labels":' \
         ...        b' {"alertname": "Slow"}, "startsAt": "2026-01-01T00:00:00Z"}]}'
         >>> AlertmanagerSource().parse(body)[0].name
         'Slow'
@@ -62,9 +62,7 @@ class AlertmanagerSource:
         if delivery.version != "4":
             says = f"has version {delivery.version!r}, only 4 is known"
             raise BadFile(says, place="$.version", remedy=REMEDY)
-        return tuple(
-            self._alert(raw, f"$.alerts[{n}]") for n, raw in enumerate(delivery.alerts)
-        )
+        return tuple(self._alert(raw, f"$.alerts[{n}]") for n, raw in enumerate(delivery.alerts))
 
     def parse_file(self, body: bytes, name: str) -> list[Alert]:
         """Read a file of alerts: a webhook, a JSON array, or one JSON object a line."""

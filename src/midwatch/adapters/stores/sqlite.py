@@ -407,9 +407,7 @@ class SqliteStore:
 
     def snapshots(self) -> list[Snapshot]:
         """Give every snapshot kept, oldest first."""
-        rows = self._db.execute(
-            "SELECT seq, state_version, body, head FROM snapshot ORDER BY seq"
-        )
+        rows = self._db.execute("SELECT seq, state_version, body, head FROM snapshot ORDER BY seq")
         return [Snapshot(*row) for row in rows]
 
     def head(self) -> tuple[int, bytes]:

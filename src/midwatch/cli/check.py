@@ -1,0 +1,46 @@
+"""`midwatch check`: whether a config directory is right."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from midwatch import config
+
+
+@click.command("check")
+@click.argument("folder", required=False, type=click.Path(path_type=Path))
+@click.option(
+    "--config",
+    "named",
+    envvar="MIDWATCH_CONFIG",
+    default="midwatch",
+    show_default=True,
+    type=click.Path(path_type=Path),
+    help="The config directory, when FOLDER is not given.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def command(folder: Path | None, named: Path, as_json: bool) -> int:
+    """Check a config directory.
+
+    Every error in one go, each with file, line and remedy. Exit 0 when there is none, else 2.
+    """
+    found, errors = config.check(folder or named)
+    if as_json:
+        listed = [{"place": e.place, "message": e.message, "remedy": e.remedy} for e in errors]
+        click.echo(json.dumps({"ok": not errors, "errors": listed}, indent=2))
+        return 2 if errors else 0
+    for error in errors:
+        click.echo(f"error: {error}", err=True)
+    if errors:
+        click.echo(f"{len(errors)} error(s)", err=True)
+        return 2
+    rules = found.rules
+    click.echo(
+        f"ok: {len(rules.topology.services)} services, {len(rules.slos)} objectives,"
+        f" {len(rules.runbooks)} runbooks, {len(rules.suites)} suites,"
+        f" {len(found.sources)} sources, {len(rules.policy.steps)} people to page"
+    )
+    return 0

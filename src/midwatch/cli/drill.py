@@ -1,0 +1,244 @@
+"""`midwatch drill`: an on-call shift in virtual time."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from midwatch.adapters.stores.sqlite import SqliteStore
+from midwatch.drill import checkers, faults, reports, scenarios
+from midwatch.drill.faults import BREAKS, Broken
+from midwatch.drill.reports import Story
+from midwatch.drill.shift import Shift
+from midwatch.drill.world import Log, Troubles
+from midwatch.errors import InputError
+
+
+def _options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of a run, the same with and without naming a scenario."""
+    for option in (
+        click.option("--seed", default=0, show_default=True, help="Moves what chance decides."),
+        click.option("--break", "broke", default="", help=f"Break one: {', '.join(BREAKS)}."),
+        click.option(
+            "--report",
+            type=click.Path(path_type=Path),
+            help="Write events, decisions with reasons, and checks as JSON.",
+        ),
+        click.option("--json", "as_json", is_flag=True, help="Print the report instead."),
+        click.option("--trace", is_flag=True, help="Print every event with its reason."),
+        click.option(
+            "--db",
+            type=click.Path(path_type=Path),
+            help="Keep the journal in this file; one that exists is gone on with.",
+        ),
+    ):
+        function = option(function)
+    return function
+
+
+@click.group("drill", invoke_without_command=True)
+@_options
+@click.pass_context
+def command(ctx: click.Context, **options: Any) -> int:
+    """Run an on-call shift on the production engine, in virtual time.
+
+    Without a command it plays the scenario `shift` and scores it. Exit 0 when every check passes,
+    1 when one fails.
+    """
+    if ctx.invoked_subcommand is None:
+        return _run("shift", **options)
+    return 0
+
+
+@command.command("run")
+@click.argument("scenario")
+@_options
+def run_command(scenario: str, **options: Any) -> int:
+    """Play SCENARIO: a name from `drill list`, or the path of a YAML file."""
+    return _run(scenario, **options)
+
+
+@command.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def list_command(as_json: bool) -> int:
+    """List the scenarios that come with midwatch."""
+    found = [scenarios.load(scenarios.find(name)) for name in scenarios.names()]
+    if as_json:
+        click.echo(json.dumps([{"name": s.name, "says": s.says} for s in found], indent=2))
+        return 0
+    for scenario in found:
+        click.echo(f"{scenario.name:<24} {scenario.says}")
+    return 0
+
+
+@command.command("explain")
+@click.argument("scenario")
+def explain_command(scenario: str) -> int:
+    """Say what happens in SCENARIO, in order, and what is expected of it."""
+    found = scenarios.load(scenarios.find(scenario))
+    click.echo(f"{found.name}: {found.says}")
+    for line in _happenings(found):
+        click.echo(f"  {line}")
+    wanted = [name for name, _ in checkers.SEVEN] if found.seven_checks else []
+    wanted += [f"{name}: {want}" for name, want in found.expect.items()]
+    click.echo("expected:")
+    for line in wanted:
+        click.echo(f"  {line}")
+    if found.seven_checks:
+        click.echo(f"to break on purpose: {', '.join(BREAKS)}")
+    return 0
+
+
+@command.command("fuzz")
+@click.option("--seeds", default=100, show_default=True, help="How many shifts.")
+@click.option("--from", "first", default=0, show_default=True, help="The first seed.")
+@click.option("--jobs", default=os.cpu_count() or 1, show_default=True, help="How many processes.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def fuzz_command(seeds: int, first: int, jobs: int, as_json: bool) -> int:
+    """Play shifts with faults drawn from the seed, and check the laws after each.
+
+    A failure prints seed, faults, the broken law, the last events and the command that replays it.
+    """
+    from midwatch.drill import fuzz
+
+    if seeds < 1 or jobs < 1:
+        raise InputError("nothing to play", remedy="--seeds and --jobs must be at least 1")
+    failures: list[fuzz.Failure] = []
+    shows_progress = sys.stderr.isatty() and not as_json
+    for done, (_, failure) in enumerate(
+        fuzz.run("shift", range(first, first + seeds), jobs), start=1
+    ):
+        if failure is not None:
+            failures.append(failure)
+            if not as_json:
+                click.echo("\n".join(failure.shown()))
+        if shows_progress:
+            click.echo(f"\r{done}/{seeds} shifts, {len(failures)} failed ", nl=False, err=True)
+    if shows_progress:
+        click.echo("", err=True)
+    if as_json:
+        document = {"seeds": seeds, "from": first, "failures": failures}
+        click.echo(msgspec.json.format(msgspec.json.encode(document), indent=2))
+    else:
+        click.echo(f"{seeds} shifts, {len(failures)} broke a law")
+    return 1 if failures else 0
+
+
+def _run(
+    name: str,
+    *,
+    seed: int,
+    broke: str,
+    report: Path | None,
+    as_json: bool,
+    trace: bool,
+    db: Path | None,
+) -> int:
+    scenario = scenarios.load(scenarios.find(name))
+    broken = faults.break_on_purpose(scenario, broke) if broke else Broken(scenario, Troubles())
+    if report is not None and not report.absolute().parent.is_dir():
+        raise InputError("its folder is not there", place=str(report), remedy="make it first")
+    store = SqliteStore.own(db) if db else SqliteStore.memory()
+    log = Log(db.with_name(f"{db.name}.world") if db else None)
+    try:
+        shift = Shift(broken.scenario, store, seed=seed, log=log, troubles=broken.troubles)
+        shift.run()
+        story = Story(store, shift.engine.handler.shard)
+    finally:
+        log.close()
+        store.close()
+    checks = (
+        checkers.seven(story, shift.storm)
+        if scenario.seven_checks
+        else checkers.expected(story, scenario, log)
+    )
+    document = reports.document(story, scenario.name, seed, checks, broke)
+    text = msgspec.json.format(msgspec.json.encode(document), indent=1) + b"\n"
+    if report is not None:
+        _write(report, text)
+    passed = all(ok for _, ok, _ in checks)
+    if as_json:
+        click.echo(text, nl=False)
+    else:
+        _print(story, shift, checks, trace, scenario.seven_checks, passed)
+    return 0 if passed else 1
+
+
+def _write(file: Path, text: bytes) -> None:
+    """Write a file whole or not at all."""
+    part = file.with_name(f"{file.name}.part")
+    try:
+        part.write_bytes(text)
+        part.replace(file)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        says = f"cannot be written: {error.strerror}"
+        raise InputError(says, place=str(file), remedy="name another file") from None
+
+
+def _print(
+    story: Story,
+    shift: Shift,
+    checks: list[checkers.Check],
+    trace: bool,
+    seven: bool,
+    passed: bool,
+) -> None:
+    if trace:
+        for line in reports.timeline(story):
+            click.echo(line)
+    if seven:
+        for line in reports.sections(story, shift.storm.alert_count):
+            click.echo(line)
+    else:
+        for incident in story.shard.incidents.values():
+            click.echo(
+                f"{incident.id}  {incident.severity}  {incident.state}  {incident.title}"
+                f"  ({incident.alert_count} alerts, {len(incident.pages)} pages)"
+            )
+    for name, ok, why in checks:
+        click.echo(f"  [{'PASS' if ok else 'FAIL'}] {name}" + ("" if seven or ok else f": {why}"))
+    click.echo(f"{sum(ok for _, ok, _ in checks)}/{len(checks)} checks passed")
+    if passed:
+        click.echo("EVAL GATE: PASS (exit 0) - the whole shift behaved correctly")
+    else:
+        click.echo("EVAL GATE: FAIL (exit 1) - a Part E pattern did not hold")
+        for name, ok, why in checks:
+            if seven and not ok:
+                click.echo(f"why: {name}: {why}", err=True)
+
+
+def _happenings(scenario: scenarios.Scenario) -> list[str]:
+    found: list[tuple[int, str]] = []
+    for plan in scenario.services:
+        for release in plan.releases:
+            wrong = (
+                f", answers {len(release.wrong.questions)} of {len(plan.bank)} questions wrong"
+                if release.wrong
+                else ""
+            )
+            if release.live_at is not None:
+                found.append((release.live_at, f"{plan.name}: {release.name} goes live{wrong}"))
+            if release.proposed_s is not None:
+                minutes = release.proposed_s // 60
+                says = f"{plan.name}: {release.name} is offered {minutes} min after the ack{wrong}"
+                found.append((scenario.ends_at, says))
+    for fault in scenario.storm:
+        count = len(fault.services) * len(fault.alerts)
+        says = f"{count} alerts, cause {fault.cause}, on {', '.join(fault.services)}"
+        found.append((fault.at, says))
+    found.extend((t.at, f"ticket: {t.text}") for t in scenario.tickets)
+    found.extend((at, f"a recorded webhook of {len(b)} bytes") for at, b in scenario.deliveries)
+    return [
+        f"{(at - scenario.starts_at) // 60_000:>4} min  {says}"
+        if at < scenario.ends_at
+        else f"   later  {says}"
+        for at, says in sorted(found)
+    ]

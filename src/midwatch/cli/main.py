@@ -1,0 +1,87 @@
+"""The `midwatch` command.
+
+Law: `--help` imports no server, database or HTTP library: each group is imported when it is used.
+Exit codes, everywhere: 0 good, 1 what was judged is bad, 2 usage, config or harness error, 3
+inconclusive. An error is one line: place, what is wrong, what to do; no traceback.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+
+import click
+
+from midwatch import __version__
+from midwatch.errors import MidwatchError
+
+# name -> (module, one line for --help)
+COMMANDS = {
+    "check": ("midwatch.cli.check", "Check a config directory: every error, with file and line."),
+    "correlate": ("midwatch.cli.correlate", "Put alerts from a file into incidents, with reasons."),
+    "db": ("midwatch.cli.db", "Verify, migrate and back up a journal."),
+    "drill": ("midwatch.cli.drill", "Run an on-call shift in virtual time."),
+}
+
+
+class LazyGroup(click.Group):
+    """Imports a command only when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Name the commands."""
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import one command."""
+        if cmd_name not in COMMANDS:
+            return None
+        return import_module(COMMANDS[cmd_name][0]).command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, says) for name, (_, says) in sorted(COMMANDS.items())])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="midwatch")
+def cli() -> None:
+    """Close the on-call loop: alerts, page, rollback, postmortem, regression case, canary, gate.
+
+    Exit codes: 0 good, 1 what was judged is bad, 2 usage, config or harness error, 3 inconclusive.
+    """
+
+
+def main() -> None:
+    """Run the command line and turn every error into one line and an exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")
+    try:
+        code = cli.main(standalone_mode=False)
+        sys.stdout.flush()
+    except click.exceptions.Abort:
+        _fail("stopped")
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except BrokenPipeError:
+        # Whoever read us has seen enough; nothing may be written at exit either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except MidwatchError as error:
+        _fail(str(error))
+    except Exception as error:  # a bug is a harness error too: one line, exit 2
+        if os.environ.get("MIDWATCH_DEBUG"):
+            raise
+        says = f"{type(error).__name__}: {error}"
+        _fail(f"a bug in midwatch: {says}; MIDWATCH_DEBUG=1 shows where, please report it")
+    else:
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fail(says: str) -> None:
+    click.echo(f"error: {says}", err=True)
+    sys.exit(2)

@@ -1,0 +1,266 @@
+"""What a shift is judged by: the lab's seven checks, a scenario's own expectations, the laws.
+
+Law: a checker reads events and never the engine's mind; one that cannot be computed fails. It says
+why in a sentence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+
+from midwatch.core import events as e
+from midwatch.core.shard import Shard
+from midwatch.drill.reports import Story, recovered_by_rollback
+from midwatch.drill.scenarios import Scenario
+from midwatch.drill.storm import Storm
+from midwatch.drill.world import Log, Moved
+
+Check = tuple[str, bool, str]
+
+
+# --- the seven ----------------------------------------------------------------------------------
+
+
+def _correlated(story: Story, storm: Storm) -> tuple[bool, str]:
+    """Every alert is in exactly one incident, and an incident holds one cause and all of it."""
+    causes: dict[str, dict[str, None]] = {}
+    seen: dict[str, int] = {}
+    for fact in story.all(e.AlertsAttached):
+        event = fact.event
+        for item in event.attached:
+            cause = storm.cause_of(item.alert.service, item.alert.name)
+            causes.setdefault(event.incident, {})[cause] = None
+            key = f"{item.alert.fingerprint}/{item.alert.starts_at}"
+            seen[key] = seen.get(key, 0) + 1
+    once = len(seen) == storm.alert_count and all(n == 1 for n in seen.values())
+    pure = all(len(found) == 1 for found in causes.values())
+    says = f"{len(seen)} of {storm.alert_count} alerts once, {len(causes)} incidents"
+    return once and pure and len(causes) == len(storm.causes), says
+
+
+def _ticket_joined(story: Story, storm: Storm) -> tuple[bool, str]:
+    triaged = story.first(e.TicketTriaged)
+    if triaged is None or not story.incident:
+        return False, "no ticket or no incident that burns"
+    joined = triaged.event.incident
+    return joined == story.incident, f"joined {joined or 'none'}, {story.incident} burns"
+
+
+def _paged(story: Story, storm: Storm) -> tuple[bool, str]:
+    burning, sent = story.mine(e.BudgetBurning), story.mine(e.PageSent)
+    if burning is None or sent is None:
+        return False, "no burn or no page arrived"
+    severity = story.shard.incidents[story.incident].severity
+    says = f"{severity}, {burning.event.reason.says}"
+    return severity == "sev1" and burning.event.tier == "page-quick", says
+
+
+def _rolled_back(story: Story, storm: Storm) -> tuple[bool, str]:
+    done, approved = story.mine(e.RollbackCompleted), story.mine(e.PlanApproved)
+    if done is None or approved is None:
+        return False, "nothing was rolled back"
+    good = [f.event.release for f in story.all(e.ReleaseRegistered) if f.event.good]
+    return done.event.to in good, f"{done.event.bad} -> {done.event.to}"
+
+
+def _recovered(story: Story, storm: Storm) -> tuple[bool, str]:
+    mitigated = recovered_by_rollback(story)
+    if mitigated is None:
+        return False, "users were not seen well after the rollback alone"
+    return mitigated.event.after is not None, mitigated.event.reason.says
+
+
+def _left_a_case(story: Story, storm: Storm) -> tuple[bool, str]:
+    written, case = story.mine(e.PostmortemDrafted), story.mine(e.RegressionCaseAdmitted)
+    if written is None or case is None:
+        refused = story.mine(e.RegressionCaseRefused)
+        return False, refused.event.reason.says if refused else "no postmortem or no case"
+    return True, case.event.reason.says
+
+
+def _promoted(story: Story, storm: Storm) -> tuple[bool, str]:
+    judged, promoted = story.mine(e.CanaryJudged), story.mine(e.FixPromoted)
+    if judged is None:
+        return False, "no canary ran"
+    if promoted is None:
+        return False, f"{judged.event.verdict}: {judged.event.reason.says}"
+    live = story.shard.pointers[promoted.event.service].live
+    return live == promoted.event.release, f"{live} is live"
+
+
+SEVEN: tuple[tuple[str, Callable[[Story, Storm], tuple[bool, str]]], ...] = (
+    ("AIOps correlated the storm", _correlated),
+    ("ticket triaged into the incident", _ticket_joined),
+    ("fast burn paged at sev1", _paged),
+    ("runbook rolled back to the last good release", _rolled_back),
+    ("SLI recovered after the rollback", _recovered),
+    ("postmortem left a regression case", _left_a_case),
+    ("fix canaried & promoted to live", _promoted),
+)
+
+
+def seven(story: Story, storm: Storm) -> list[Check]:
+    """Run the lab's seven checks."""
+    return [(name, *check(story, storm)) for name, check in SEVEN]
+
+
+# --- a scenario's own expectations --------------------------------------------------------------
+
+
+def expected(story: Story, scenario: Scenario, log: Log) -> list[Check]:
+    """Compare what a scenario expects with what was."""
+    shard, wanted = story.shard, scenario.expect
+    mitigated = story.all(e.IncidentMitigated)
+    counts: dict[str, int] = {
+        "incidents": len(shard.incidents),
+        "pages": len({page.key for page in log.sent()}),
+        "mitigated": len(mitigated),
+        "closed": sum(i.state == "closed" for i in shard.incidents.values()),
+        "unresolved": sum(i.state not in ("resolved", "closed") for i in shard.incidents.values()),
+    }
+    checks: list[Check] = []
+    for name, want in wanted.items():
+        if name in counts:
+            checks.append((f"{want} {name}", counts[name] == want, f"{counts[name]} {name}"))
+        elif name == "recovery":
+            reasons = [f.event.reason.says for f in mitigated]
+            passed = bool(reasons) and all(str(want) in says for says in reasons)
+            checks.append((f"recovered with reason {want!r}", passed, "; ".join(reasons)))
+        elif name == "overlapping":
+            checks.append(("the incidents overlap", *_overlap(shard)))
+        else:
+            last = max((at for at, _ in scenario.deliveries), default=0)
+            first = min((f.at for f in mitigated), default=0)
+            passed = first >= last > 0
+            says = "mitigated with the last delivery" if passed else "mitigated too early"
+            checks.append(("not recovered before the last alert resolved", passed, says))
+    return checks
+
+
+def _overlap(shard: Shard) -> tuple[bool, str]:
+    spans = sorted((i.opened_at, i.mitigated_at) for i in shard.incidents.values())
+    over = all(later[0] < earlier[1] for earlier, later in pairwise(spans))
+    return over and len(spans) > 1, f"{len(spans)} incidents"
+
+
+# --- the laws -----------------------------------------------------------------------------------
+
+
+def broken_laws(story: Story, storm: Storm, scenario: Scenario, log: Log) -> list[str]:
+    """List the laws that a shift broke; empty is good."""
+    found = [
+        _every_alert_once(story, storm),
+        _no_page_lost(story, log),
+        _nothing_twice(log),
+        _no_page_after_ack(story, log),
+        _only_proven_fixes(story, scenario),
+        _pointer_is_served(story, scenario, log),
+        _recovery_was_seen(story),
+        _settled(story),
+    ]
+    return [law for law in found if law]
+
+
+def _every_alert_once(story: Story, storm: Storm) -> str:
+    places: dict[str, list[str]] = {}
+    for fact in story.all(e.AlertsAttached):
+        event = fact.event
+        for item in event.attached:
+            key = f"{item.alert.fingerprint}/{item.alert.starts_at}"
+            places.setdefault(key, []).append(event.incident)
+    twice = [key for key, where in places.items() if len(where) > 1]
+    if twice or len(places) != storm.alert_count:
+        return (
+            f"every alert in exactly one incident: {len(places)} of {storm.alert_count} placed,"
+            f" {len(twice)} twice"
+        )
+    return ""
+
+
+def _no_page_lost(story: Story, log: Log) -> str:
+    """A planned page arrived, was given up visibly, or was taken back by an ack or a recovery."""
+    arrived = {page.key for page in log.sent()}
+    for fact in story.all(e.PagePlanned):
+        event = fact.event
+        incident = story.shard.incidents[event.incident]
+        state = next(p.state for p in incident.pages if p.key == event.key)
+        over = incident.acknowledged_at or incident.mitigated_at
+        if event.key not in arrived and state != "failed" and not over:
+            return f"no page lost: {event.key} never arrived"
+        if state == "sent" and event.key not in arrived:
+            return f"no page lost: {event.key} counts as sent and never arrived"
+    return ""
+
+
+def _nothing_twice(log: Log) -> str:
+    operations: dict[str, int] = {}
+    for move in log.moved():
+        operations[move.operation] = operations.get(move.operation, 0) + 1
+    twice = [name for name, times in operations.items() if times > 1]
+    return f"nothing done twice: {', '.join(twice)}" if twice else ""
+
+
+def _no_page_after_ack(story: Story, log: Log) -> str:
+    """A page that arrives while an ack stands was claimed before it, or the law is broken."""
+    for fact in story.all(e.PagePlanned):
+        event = fact.event
+        acked = [
+            f.at
+            for f in story.all(e.PageAcknowledged)
+            if f.event.incident == event.incident and f.seq > fact.seq
+        ]
+        for page in log.sent():
+            if acked and page.key == event.key and page.at > acked[0]:
+                return f"no page after the ack: {page.key}"
+    return ""
+
+
+def _only_proven_fixes(story: Story, scenario: Scenario) -> str:
+    """What was promoted answers its incident's case right, by the world's own truth."""
+    for fact in story.all(e.FixPromoted):
+        event = fact.event
+        incident = story.shard.incidents[event.incident]
+        plan = next(s for s in scenario.services if s.name == event.service)
+        release = next(r for r in plan.releases if r.name == event.release)
+        wrong = release.wrong.questions if release.wrong else ()
+        if incident.case is None or incident.case.question in wrong:
+            return f"nothing promoted that fails its case: {event.release}"
+    return ""
+
+
+def _pointer_is_served(story: Story, scenario: Scenario, log: Log) -> str:
+    moves: dict[str, Moved] = {}
+    for move in log.moved():
+        moves[move.service] = move
+    for service, move in moves.items():
+        pointer = story.shard.pointers[service]
+        if not pointer.pending and pointer.live != move.release:
+            return f"the pointer is served: {service} serves {move.release}, not {pointer.live}"
+    return ""
+
+
+def _recovery_was_seen(story: Story) -> str:
+    """With an objective, only its SLI with enough events says that users are well."""
+    for fact in story.all(e.IncidentMitigated):
+        event = fact.event
+        incident = story.shard.incidents[event.incident]
+        if incident.slo and (event.after is None or event.after.total < 30):
+            return f"no data is no recovery: {event.incident}"
+    return ""
+
+
+def _settled(story: Story) -> str:
+    """Each incident is closed, or says what it waits for."""
+    for incident in story.shard.incidents.values():
+        if incident.state == "closed":
+            continue
+        waits = (
+            incident.exhausted
+            or incident.acknowledged_by
+            or incident.has_postmortem
+            or incident.state == "resolved"
+        )
+        if not waits:
+            return f"all settles: {incident.id} is {incident.state} and waits for nobody"
+    return ""

@@ -1,0 +1,189 @@
+"""Faults on purpose: one named break for `--break`, and those that a fuzz run draws from its seed.
+
+Law: a fault changes the world or what the world answers, never the engine. `correlation` is the one
+exception that has to be: it hands the engine a threshold that nothing reaches, as a config could.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from midwatch.core.effects import SendPage
+from midwatch.drill.scenarios import ReleasePlan, Scenario, Ticket
+from midwatch.drill.world import Troubles
+from midwatch.errors import HarnessError, InputError
+
+
+class Broken(Struct, frozen=True):
+    """A scenario that was changed, and troubles to go with it."""
+
+    scenario: Scenario
+    troubles: Troubles
+
+
+class PagerDown(Troubles):
+    """The pager's provider takes nothing."""
+
+    def on_page(self, page: SendPage, now: int) -> None:
+        raise HarnessError("503 from the pager's provider")
+
+
+class FailuresLost(Troubles):
+    """The bad answers are counted but were not kept."""
+
+    def hides_failures(self) -> bool:
+        return True
+
+
+def _releases(scenario: Scenario, change: Callable[[ReleasePlan], ReleasePlan]) -> Scenario:
+    services = tuple(
+        replace(s, releases=tuple(change(r) for r in s.releases)) for s in scenario.services
+    )
+    return replace(scenario, services=services)
+
+
+def _bad_release(scenario: Scenario) -> ReleasePlan:
+    return next(r for s in scenario.services for r in s.releases if r.wrong is not None)
+
+
+def _break_fix(scenario: Scenario) -> Broken:
+    wrong = _bad_release(scenario).wrong
+
+    def change(release: ReleasePlan) -> ReleasePlan:
+        return replace(release, wrong=wrong) if release.proposed_s is not None else release
+
+    return Broken(_releases(scenario, change), Troubles())
+
+
+def _break_correlation(scenario: Scenario) -> Broken:
+    rules = replace(scenario.config.rules, threshold=2.0)
+    config = replace(scenario.config, rules=rules)
+    return Broken(replace(scenario, config=config), Troubles())
+
+
+def _break_ticket(scenario: Scenario) -> Broken:
+    tickets = tuple(
+        Ticket(t.at, "The printer on the third floor is out of paper again.", t.by)
+        for t in scenario.tickets
+    )
+    return Broken(replace(scenario, tickets=tickets), Troubles())
+
+
+def _break_page(scenario: Scenario) -> Broken:
+    return Broken(scenario, PagerDown())
+
+
+def _break_rollback(scenario: Scenario) -> Broken:
+    """What broke the new release hits the old one too, from the same moment on."""
+    bad = _bad_release(scenario)
+
+    def change(release: ReleasePlan) -> ReleasePlan:
+        if not release.good or bad.wrong is None:
+            return release
+        return replace(release, wrong=replace(bad.wrong, from_at=bad.live_at or 0))
+
+    return Broken(_releases(scenario, change), Troubles())
+
+
+def _break_regression_case(scenario: Scenario) -> Broken:
+    return Broken(scenario, FailuresLost())
+
+
+BREAKS: dict[str, Callable[[Scenario], Broken]] = {
+    "fix": _break_fix,
+    "correlation": _break_correlation,
+    "ticket": _break_ticket,
+    "page": _break_page,
+    "rollback": _break_rollback,
+    "regression-case": _break_regression_case,
+}
+
+
+def break_on_purpose(scenario: Scenario, name: str) -> Broken:
+    """Break one thing of a scenario; raises InputError for a name that is not in BREAKS."""
+    change = BREAKS.get(name)
+    if change is None:
+        known = ", ".join(BREAKS)
+        raise InputError(f"nothing is called {name!r} to break", remedy=f"use one of {known}")
+    if not scenario.seven_checks:
+        raise InputError(
+            f"{scenario.name} cannot be broken on purpose", remedy="break the scenario shift"
+        )
+    return change(scenario)
+
+
+class Drawn(Struct, frozen=True):
+    """The faults of one fuzzed shift; written down so that a failure says what was drawn."""
+
+    duplicates: float = 0.0
+    late: float = 0.0
+    crash_share: float = 0.0
+    pager_fails: int = 0
+    evals_fail: int = 0
+    noise_share: float = 0.0
+    bad_fix: bool = False
+    bad_target: bool = False
+    failures_lost: bool = False
+    stops_at_s: int = 5_400
+
+
+def draw(seed: int) -> Drawn:
+    """Draw faults: about half of them are absent in any one shift."""
+    rng = Random(f"faults/{seed}")
+
+    def maybe(share: float) -> float:
+        return round(rng.random() * share, 3) if rng.random() < 0.5 else 0.0
+
+    return Drawn(
+        duplicates=maybe(0.6),
+        late=maybe(0.5),
+        crash_share=maybe(0.2),
+        pager_fails=rng.choice((0, 0, 1, 3, 6)),
+        evals_fail=rng.choice((0, 0, 1, 2, 5)),
+        noise_share=maybe(0.3),
+        bad_fix=rng.random() < 0.25,
+        bad_target=rng.random() < 0.1,
+        failures_lost=rng.random() < 0.1,
+    )
+
+
+class DrawnTroubles(Troubles):
+    """A pager that fails first, evals that error, an SLI with noise; all over after a while."""
+
+    def __init__(self, drawn: Drawn, seed: int) -> None:
+        self._drawn = drawn
+        self._noise = f"noise/{seed}"
+        self._pages_failed = 0
+        self._evals_failed = 0
+
+    def on_page(self, page: SendPage, now: int) -> None:
+        if self._pages_failed < self._drawn.pager_fails:
+            self._pages_failed += 1
+            raise HarnessError("503 from the pager's provider")
+
+    def on_answer(self, release: str, question: str) -> None:
+        if self._evals_failed < self._drawn.evals_fail * 100:
+            self._evals_failed += 1
+            raise HarnessError("the target timed out")
+
+    def noise(self, service: str, tick: int) -> int:
+        """A tenth of a percent of the questions, now and then: below what the budget allows."""
+        if not self._drawn.noise_share or tick * 10 > self._drawn.stops_at_s:
+            return 0
+        return int(Random(f"{self._noise}/{service}/{tick}").random() < self._drawn.noise_share)
+
+    def hides_failures(self) -> bool:
+        return self._drawn.failures_lost
+
+
+def apply_drawn(scenario: Scenario, drawn: Drawn) -> Scenario:
+    """Change the scenario as drawn."""
+    if drawn.bad_fix:
+        scenario = _break_fix(scenario).scenario
+    if drawn.bad_target:
+        scenario = _break_rollback(scenario).scenario
+    return scenario

@@ -1,0 +1,222 @@
+"""YAML values that know where they stand.
+
+Law: a wrong shape is noted with file, line, key and remedy, and read as empty, so that one run
+finds every error. YAML is 1.2: `Yes` stays a string, and a key stands once.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+from midwatch.errors import BadFile
+
+UNITS_S = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
+
+
+class Problems:
+    """Collects what is wrong, so that one run reports all of it."""
+
+    def __init__(self) -> None:
+        self.found: list[BadFile] = []
+
+    def add(self, place: str, message: str, remedy: str) -> None:
+        """Note one error."""
+        self.found.append(BadFile(message, place=place, remedy=remedy))
+
+
+class Node:
+    """A YAML value that knows where it stands. Wrong shapes are noted, and read as empty."""
+
+    def __init__(self, value: Any, file: str, line: int, path: str, problems: Problems) -> None:
+        self.value = value
+        self.file = file
+        self.line = line
+        self.path = path
+        self.problems = problems
+
+    def error(self, message: str, remedy: str) -> None:
+        """Note that this value is wrong."""
+        key = f" {self.path}" if self.path else ""
+        self.problems.add(f"{self.file}:{self.line}{key}", message, remedy)
+
+    @property
+    def shape(self) -> str:
+        """What the value is, in YAML's words."""
+        return _shape(self.value)
+
+    @property
+    def mapping(self) -> dict[Any, Any] | None:
+        """The value as a mapping, None when it is another thing."""
+        return self.value if _is_a(dict, self.value) else None
+
+    def keys(self, *allowed: str, required: tuple[str, ...] = ()) -> None:
+        """Expect a mapping with no other keys than these."""
+        mapping = self.mapping
+        if mapping is None:
+            self.error(f"is {self.shape}", f"write a mapping with {', '.join(allowed)}")
+            return
+        for key in mapping:
+            if key not in allowed:
+                near = difflib.get_close_matches(str(key), allowed, 1)
+                hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(allowed)}"
+                self.child(str(key), key).error("is an unknown key", hint)
+        for key in required:
+            if key not in mapping:
+                self.error(f"lacks {key}", f"add {key}")
+
+    def child(self, name: str, key: object = None) -> Node:
+        """Go to a key of a mapping; its value is None when it is not there."""
+        key = name if key is None else key
+        value, line = None, self.line
+        mapping = self.mapping
+        if mapping is not None:
+            value = mapping.get(key)
+            line = _line_of(mapping, key, self.line)
+        path = f"{self.path}.{name}" if self.path else name
+        return Node(value, self.file, line, path, self.problems)
+
+    def has(self, name: str) -> bool:
+        """Say whether a mapping has this key."""
+        mapping = self.mapping
+        return mapping is not None and name in mapping
+
+    def items(self) -> Iterator[Node]:
+        """Go through a list."""
+        if self.value is None:
+            return
+        if not _is_a(list, self.value):
+            self.error(f"is {self.shape}", "write a list")
+            return
+        values: list[Any] = self.value
+        for number, value in enumerate(values):
+            line = _line_of(values, number, self.line)
+            yield Node(value, self.file, line, f"{self.path}[{number}]", self.problems)
+
+    def entries(self) -> Iterator[tuple[str, Node]]:
+        """Go through a mapping with free keys."""
+        if self.value is None:
+            return
+        mapping = self.mapping
+        if mapping is None:
+            self.error(f"is {self.shape}", "write a mapping")
+            return
+        for key in list(mapping):
+            yield str(key), self.child(str(key), key)
+
+    def text(self, default: str | None = None) -> str:
+        """Expect a text; without a default it must not be empty."""
+        if self.value is None and default is not None:
+            return default
+        if not isinstance(self.value, str) or not self.value.strip():
+            self.error(f"is {self.shape}", "write a text")
+            return default or ""
+        return str(self.value)
+
+    def integer(self, default: int, *, at_least: int = 0) -> int:
+        """Expect a whole number."""
+        if self.value is None:
+            return default
+        if not isinstance(self.value, int) or isinstance(self.value, bool):
+            self.error(f"is {self.shape}", "write a whole number")
+            return default
+        if self.value < at_least:
+            self.error(f"is {self.value}", f"it must be at least {at_least}")
+            return default
+        return int(self.value)
+
+    def number(self, default: str) -> str:
+        """Expect a number, kept as the decimal text that was written."""
+        if self.value is None:
+            return default
+        if isinstance(self.value, bool) or not isinstance(self.value, (int, float)):
+            self.error(f"is {self.shape}", "write a number")
+            return default
+        return str(self.value)
+
+    def duration_s(self, default: int) -> int:
+        """Expect a duration such as 90s, 5m, 1h or 30d, and give its seconds."""
+        if self.value is None:
+            return default
+        found = re.fullmatch(r"(\d+)([smhdw])", str(self.value))
+        if not found or int(found[1]) == 0:
+            self.error(f"is {self.value!r}", "write a duration such as 90s, 5m, 1h or 30d")
+            return default
+        return int(found[1]) * UNITS_S[found[2]]
+
+    def choice(self, *allowed: str, default: str | None = None) -> str:
+        """Expect one of a few words."""
+        if self.value is None and default is not None:
+            return default
+        if self.value not in allowed:
+            self.error(f"is {self.shape}", f"write one of {', '.join(allowed)}")
+            return default or allowed[0]
+        return str(self.value)
+
+
+def read_yaml(file: Path, problems: Problems, text: str | None = None, line: int = 0) -> Node:
+    """Read YAML with its lines; `line` is where `text` starts when it is a part of the file."""
+    from ruamel.yaml import YAML  # imported late: --help must not pay for it
+    from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+    name = f"{file.parent.name}/{file.name}"
+    try:
+        reader: Any = YAML(typ="rt")  # ruamel.yaml has no types for what it loads
+        value = reader.load(file.read_text("utf-8") if text is None else text)
+    except MarkedYAMLError as error:
+        known = cast("Any", error)
+        mark = known.problem_mark or known.context_mark
+        at = mark.line + 1 + line if mark else 1
+        says = " ".join(str(known.problem or known.context).split())
+        problems.add(f"{name}:{at}", f"is no YAML: {says}", "mend the syntax")
+        value = {}
+    except (YAMLError, UnicodeDecodeError, OSError) as error:
+        says = " ".join(str(error).split())
+        problems.add(f"{name}:1", f"cannot be read: {says}", "write it as YAML in UTF-8")
+        value = {}
+    node = Node(value, name, 1 + line, "", problems)
+    if line:
+        _shift(value, line)
+    return node
+
+
+def _shift(value: Any, by: int) -> None:
+    """Move the line marks of a part to where they stand in the whole file."""
+    if hasattr(value, "lc"):
+        value.lc.shift = by
+        children: list[Any] = list(value.values() if hasattr(value, "values") else value)
+        for child in children:
+            _shift(child, by)
+
+
+def _line_of(container: Any, key: object, default: int) -> int:
+    try:
+        mark = container.lc.data[key]
+    except (AttributeError, KeyError, TypeError):
+        return default
+    return mark[0] + 1 + getattr(container.lc, "shift", 0)
+
+
+def _is_a(kind: type, value: object) -> bool:
+    """Ask for a type without narrowing to a container of unknown things."""
+    return isinstance(value, kind)
+
+
+def _shape(value: object) -> str:
+    """Say what a value is, in YAML's words.
+
+    >>> _shape(None), _shape(True), _shape(["a"]), _shape("x")
+    ('missing', 'true', 'a list', "'x'")
+    """
+    if value is None:
+        return "missing"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, dict):
+        return "a mapping"
+    if isinstance(value, list):
+        return "a list"
+    return repr(value) if isinstance(value, str) else str(value)
