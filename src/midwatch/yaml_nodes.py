@@ -22,10 +22,28 @@ class Problems:
 
     def __init__(self) -> None:
         self.found: list[BadFile] = []
+        self._lacking: list[str] = []
 
     def add(self, place: str, message: str, remedy: str) -> None:
         """Note one error."""
         self.found.append(BadFile(message, place=place, remedy=remedy))
+
+    def lacks(self, path: str) -> None:
+        """Remember a missing key: that what is below it is missing too is no news."""
+        self._lacking.append(path)
+
+    def is_known(self, path: str) -> bool:
+        """Say whether this path, or one above it, is known to be missing."""
+        return any(path == lack or path.startswith(f"{lack}.") for lack in self._lacking)
+
+    def in_order(self) -> list[BadFile]:
+        """Give the errors by file and line."""
+
+        def where(error: BadFile) -> tuple[str, int]:
+            found = re.match(r"(.*?):(\d+)", error.place)
+            return (found[1], int(found[2])) if found else (error.place, 0)
+
+        return sorted(self.found, key=where)
 
 
 class Node:
@@ -40,6 +58,8 @@ class Node:
 
     def error(self, message: str, remedy: str) -> None:
         """Note that this value is wrong."""
+        if self.value is None and self.problems.is_known(f"{self.file}:{self.path}"):
+            return
         key = f" {self.path}" if self.path else ""
         self.problems.add(f"{self.file}:{self.line}{key}", message, remedy)
 
@@ -67,6 +87,8 @@ class Node:
         for key in required:
             if key not in mapping:
                 self.error(f"lacks {key}", f"add {key}")
+                below = f"{self.path}.{key}" if self.path else key
+                self.problems.lacks(f"{self.file}:{below}")
 
     def child(self, name: str, key: object = None) -> Node:
         """Go to a key of a mapping; its value is None when it is not there."""
@@ -163,6 +185,7 @@ def read_yaml(file: Path, problems: Problems, text: str | None = None, line: int
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
     name = f"{file.parent.name}/{file.name}"
+    noted = problems
     try:
         reader: Any = YAML(typ="rt")  # ruamel.yaml has no types for what it loads
         value = reader.load(file.read_text("utf-8") if text is None else text)
@@ -172,12 +195,12 @@ def read_yaml(file: Path, problems: Problems, text: str | None = None, line: int
         at = mark.line + 1 + line if mark else 1
         says = " ".join(str(known.problem or known.context).split())
         problems.add(f"{name}:{at}", f"is no YAML: {says}", "mend the syntax")
-        value = {}
+        value, noted = {}, Problems()  # one error is enough for a file that cannot be read
     except (YAMLError, UnicodeDecodeError, OSError) as error:
         says = " ".join(str(error).split())
         problems.add(f"{name}:1", f"cannot be read: {says}", "write it as YAML in UTF-8")
-        value = {}
-    node = Node(value, name, 1 + line, "", problems)
+        value, noted = {}, Problems()
+    node = Node(value, name, 1 + line, "", noted)
     if line:
         _shift(value, line)
     return node

@@ -34,7 +34,7 @@ def main() -> None:
     shift.run()
     store.close()
     log.close()
-    print(passed)
+    sys.stdout.write(f"{passed}\n")
 
 
 if __name__ == "__main__":

@@ -19,7 +19,9 @@ def link(before: bytes, *columns: bytes | str | int) -> bytes:
     """
     parts = [before]
     for column in columns:
-        data = column if isinstance(column, bytes) else str(column).encode()
+        data = (
+            column if isinstance(column, bytes) else str(column).encode("utf-8", "surrogateescape")
+        )
         # Lengths stand in front so that no two rows can run together.
         parts.append(b"%d:%s" % (len(data), data))
     return blake2b(b"".join(parts), digest_size=16).digest()

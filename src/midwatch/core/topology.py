@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from msgspec import Struct
 
 HOPS = 2
+# In doubt the higher: a critical alert of a service that nobody wrote down still pages.
+UNKNOWN_TIER = 2
 
 
 class Service(Struct, frozen=True):
@@ -61,9 +63,9 @@ class Topology:
         return self._callees.get(service, [])
 
     def tier(self, service: str) -> int:
-        """Give the tier of a service; one that config does not name has tier 3."""
+        """Give the tier of a service; one that config does not name has UNKNOWN_TIER."""
         known = self.services.get(service)
-        return known.tier if known else 3
+        return known.tier if known else UNKNOWN_TIER
 
     def owner(self, service: str) -> str:
         """Name the team that owns a service, empty when config does not say."""

@@ -210,10 +210,17 @@ def timeline(story: Story) -> list[str]:
     """Tell every event in one line, for `--trace`."""
     lines: list[str] = []
     for (row, _), fact in zip(story.rows, story.facts, strict=True):
-        reason = getattr(fact.event, "reason", None)
-        says = f"  {reason.says}" if reason is not None else ""
+        says = _says(fact.event)
         lines.append(f"{show_time(row.at)}  {row.seq:>4}  {row.stream:<32} {row.type}{says}")
     return lines
+
+
+def _says(event: Event) -> str:
+    """Give the reason of an event in words, with a gap before it; empty when it needs none."""
+    if isinstance(event, e.AlertsAttached):
+        return f"  {len(event.attached)} alerts; {event.attached[0].reason.says}"
+    reason = getattr(event, "reason", None)
+    return f"  {reason.says}" if reason is not None else ""
 
 
 def document(

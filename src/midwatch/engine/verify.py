@@ -11,8 +11,8 @@ import msgspec
 from midwatch.core import chain, shard
 from midwatch.core.events import Event
 from midwatch.core.shard import STATE_VERSION, Shard
-from midwatch.errors import MidwatchError
-from midwatch.ports import Audit, Row
+from midwatch.errors import BadDatabase
+from midwatch.ports import Audit, Row, Snapshot
 
 _decode: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
 
@@ -20,35 +20,53 @@ _decode: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
 def verify(audit: Audit, head: tuple[int, bytes]) -> tuple[int, list[str]]:
     """Give the number of events and everything that is wrong, in the journal's order."""
     found = audit.problems()
-    state = Shard()
-    snapshots = {s.seq: s for s in audit.snapshots()}
-    link, count, last, folds = chain.GENESIS, 0, 0, True
-    for row, stored in audit.rows():
-        count += 1
-        if row.seq != last + 1:
-            found.append(f"event {last + 1}: missing, {row.seq} follows {last}")
-        last = row.seq
-        link = chain.link(
-            link, row.seq, row.stream, row.version, row.at, row.cause, row.type, row.body
-        )
-        if link != stored:
-            found.append(f"event {_name(row)}: the bytes do not match the chain")
-            link = stored
-        if folds:
-            problem = _fold(state, row)
+    check = _Check(found)
+    try:
+        snapshots = {s.seq: s for s in audit.snapshots()}
+        for row, stored in audit.rows():
+            check.row(row, stored, snapshots.get(row.seq))
+    except BadDatabase as error:
+        found.append(f"storage: {error.message}")
+    if head != (check.last, check.link):
+        found.append(f"head: the shard ends at event {head[0]}, the events at {check.last}")
+    return check.count, found
+
+
+class _Check:
+    """Walks the events once, with the chain and the fold beside each other."""
+
+    def __init__(self, found: list[str]) -> None:
+        self.found = found
+        self.count = 0
+        self.last = 0
+        self.link = chain.GENESIS
+        self._state = Shard()
+        self._folds = True
+
+    def row(self, row: Row, stored: bytes, snapshot: Snapshot | None) -> None:
+        """Check one event and the snapshot that was taken right after it."""
+        self.count += 1
+        if row.seq != self.last + 1:
+            self.found.append(f"event {self.last + 1}: missing, {row.seq} follows {self.last}")
+        self.last = row.seq
+        columns = (row.seq, row.stream, row.version, row.at, row.cause, row.type, row.body)
+        if chain.link(self.link, *columns) != stored:
+            self.found.append(f"event {_name(row)}: the bytes do not match the chain")
+        self.link = stored
+        if self._folds:
+            problem = _fold(self._state, row)
             if problem:
-                found.append(f"event {_name(row)}: {problem}; nothing after it was folded")
-                folds = False
-        snapshot = snapshots.get(row.seq)
-        if snapshot is None or snapshot.state_version != STATE_VERSION:
-            continue
-        if snapshot.head != stored:
-            found.append(f"snapshot {row.seq}: taken at another link of the chain")
-        if folds and snapshot.body != shard.dump(state):
-            found.append(f"snapshot {row.seq}: folding the events gives another state")
-    if head != (last, link):
-        found.append(f"head: the shard ends at event {head[0]}, the events at {last}")
-    return count, found
+                says = f"event {_name(row)}: {problem}; nothing after it was folded"
+                self.found.append(says)
+                self._folds = False
+        if snapshot is not None and snapshot.state_version == STATE_VERSION:
+            self._snapshot(snapshot)
+
+    def _snapshot(self, snapshot: Snapshot) -> None:
+        if snapshot.head != self.link:
+            self.found.append(f"snapshot {snapshot.seq}: taken at another link of the chain")
+        if self._folds and snapshot.body != shard.dump(self._state):
+            self.found.append(f"snapshot {snapshot.seq}: folding the events gives another state")
 
 
 def _fold(state: Shard, row: Row) -> str:
@@ -60,7 +78,7 @@ def _fold(state: Shard, row: Row) -> str:
         if row.version != state.versions.get(row.stream, 0) + 1:
             return f"version {row.version} follows {state.versions.get(row.stream, 0)}"
         shard.evolve(state, event, row.at)
-    except (MidwatchError, msgspec.MsgspecError, KeyError) as error:
+    except Exception as error:  # damaged bytes may raise anything; it is a finding
         return f"cannot be folded: {error}"
     return ""
 

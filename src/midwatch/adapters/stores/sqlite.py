@@ -44,7 +44,11 @@ _SEALED = {
 
 def seal(columns: Iterable[object]) -> bytes:
     """Hash a row's columns to 8 bytes."""
-    return blake2b(repr(tuple(columns)).encode(), digest_size=8).digest()
+    return blake2b(repr(tuple(columns)).encode("utf-8", "surrogateescape"), digest_size=8).digest()
+
+
+def _lenient(data: bytes) -> str:
+    return data.decode("utf-8", "surrogateescape")
 
 
 def migrations() -> list[tuple[int, str]]:
@@ -150,8 +154,12 @@ class SqliteStore:
         """Open a file for reading beside its owner; nothing of it is changed."""
         inspect_header(path)
         try:
-            uri = f"{path.absolute().as_uri()}?mode=ro"
+            # Without a log nobody has it open; then SQLite must not put its own files beside it.
+            logged = path.with_name(f"{path.name}-wal").exists()
+            uri = f"{path.absolute().as_uri()}?mode=ro{'' if logged else '&immutable=1'}"
             connection = sqlite3.connect(uri, uri=True, isolation_level=None)
+            # A damaged text must still be shown, and hashed as the bytes that it is.
+            connection.text_factory = _lenient
             return cls(connection)
         except sqlite3.Error as error:
             raise BadDatabase(
@@ -400,15 +408,23 @@ class SqliteStore:
 
     def rows(self) -> Iterator[tuple[Row, bytes]]:
         """Give every event kept, with its stored link, in order."""
-        for *columns, link in self._db.execute(
-            "SELECT seq, stream, version, at, cause, type, body, link FROM event ORDER BY seq"
-        ):
-            yield Row(*columns), link
+        try:
+            for *columns, link in self._db.execute(
+                "SELECT seq, stream, version, at, cause, type, body, link FROM event ORDER BY seq"
+            ):
+                yield Row(*columns), link
+        except sqlite3.Error as error:
+            raise BadDatabase(f"events cannot be read on: {error}") from error
 
     def snapshots(self) -> list[Snapshot]:
         """Give every snapshot kept, oldest first."""
-        rows = self._db.execute("SELECT seq, state_version, body, head FROM snapshot ORDER BY seq")
-        return [Snapshot(*row) for row in rows]
+        try:
+            rows = self._db.execute(
+                "SELECT seq, state_version, body, head FROM snapshot ORDER BY seq"
+            )
+            return [Snapshot(*row) for row in rows]
+        except sqlite3.Error as error:
+            raise BadDatabase(f"snapshots cannot be read: {error}") from error
 
     def head(self) -> tuple[int, bytes]:
         """Give the newest event's number and link, as the shard row has them."""
@@ -426,15 +442,17 @@ class SqliteStore:
 
     def problems(self) -> list[str]:
         """List what is wrong with the storage itself: pages, indexes, seals."""
-        found = [
-            f"storage: {line}"
-            for (line,) in self._db.execute("PRAGMA integrity_check(20)")
-            if line != "ok"
-        ]
-        for table, columns in _SEALED.items():
-            for *values, stored in self._db.execute(f"SELECT {columns}, seal FROM {table}"):
-                if seal(values) != stored:
-                    found.append(f"{table} {values[0]!r}: the row does not match its seal")
+        found: list[str] = []
+        try:
+            for (line,) in self._db.execute("PRAGMA integrity_check(20)"):
+                if line != "ok":
+                    found.append(f"storage: {line}")
+            for table, columns in _SEALED.items():
+                for *values, stored in self._db.execute(f"SELECT {columns}, seal FROM {table}"):
+                    if seal(values) != stored:
+                        found.append(f"{table} {values[0]!r}: the row does not match its seal")
+        except sqlite3.Error as error:
+            found.append(f"storage: {error}")
         return found
 
     def _read_head(self) -> tuple[int, bytes]:

@@ -1,0 +1,251 @@
+"""`midwatch correlate` and `midwatch check`, as they are typed."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from midwatch.drill import scenarios
+from midwatch.drill.storm import Storm
+
+MIDWATCH = str(Path(sys.executable).with_name("midwatch"))
+FIXTURES = Path(__file__).parents[1] / "fixtures" / "alertmanager"
+DELIVERIES = scenarios.folder() / "recorded-alertmanager" / "deliveries"
+
+
+def midwatch(*args: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    """Type a command."""
+    return subprocess.run(
+        [MIDWATCH, *args], capture_output=True, check=False, input=stdin, timeout=60
+    )
+
+
+def correlate(stdin: bytes) -> list[dict[str, object]]:
+    """Run it; gives the lines."""
+    done = midwatch("correlate", stdin=stdin)
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def storm_lines() -> tuple[bytes, list[str]]:
+    """The alerts of the drill's storm as JSON lines, shuffled, and the true cause of each."""
+    storm = Storm(scenarios.load(scenarios.find("shift")), 0)
+    alerts = [a for d in storm.deliveries for a in json.loads(d.body)["alerts"]]
+    firing = [a for a in alerts if a["status"] == "firing"]
+    firing.sort(key=lambda a: a["annotations"]["summary"][::-1])
+    causes = [storm.cause_of(a["labels"]["service"], a["labels"]["alertname"]) for a in firing]
+    return b"\n".join(json.dumps(a).encode() for a in firing), causes
+
+
+def test_one_line_for_each_alert_in_order() -> None:
+    """Incident, causes and why; the line's alert is the input's."""
+    text, causes = storm_lines()
+    rows = correlate(text)
+    assert len(rows) == len(causes) == 40
+    for row in rows:
+        assert set(row) == {"incident", "causes", "why"}
+        assert row["incident"]
+        assert row["causes"]
+        why = row["why"]
+        assert isinstance(why, dict)
+        assert why["rule"] == "correlation/1"
+        assert why["says"]
+
+
+def test_without_a_call_graph_it_says_so() -> None:
+    """Grouping by time alone is admitted in the reason."""
+    text, _ = storm_lines()
+    rows = correlate(text)
+    assert any("not in the call graph: time only" in json.dumps(row["why"]) for row in rows)
+
+
+def test_the_three_forms_say_the_same() -> None:
+    """JSON lines, an array and a webhook with the same alerts give the same answer."""
+    text, _ = storm_lines()
+    alerts = [json.loads(line) for line in text.splitlines()]
+    array = json.dumps(alerts, indent=1).encode()
+    webhook = json.dumps({"version": "4", "alerts": alerts}, indent=1).encode()
+    assert correlate(text) == correlate(array) == correlate(webhook)
+
+
+def test_a_recorded_api_answer_is_read() -> None:
+    """GET /api/v2/alerts has `status.state`, and an end in the future that is no end."""
+    rows = correlate((FIXTURES / "alertmanager-api-v2-alerts.json").read_bytes())
+    assert [row["incident"] for row in rows] == ["INC-1", "INC-1"]
+
+
+@pytest.mark.parametrize("number", range(1, 6))
+def test_recorded_webhooks_are_read(number: int) -> None:
+    """Each recorded delivery; one whose alert only resolves opens nothing."""
+    body = (DELIVERIES / f"000{number}-webhook.json").read_bytes()
+    rows = correlate(body)
+    assert len(rows) == len(json.loads(body)["alerts"])
+    if number == 5:
+        assert rows[0]["incident"] == ""
+
+
+def test_a_storm_after_a_resolved_one_is_a_new_incident() -> None:
+    """A resolved alert is news at its end; what fires hours later joins nothing."""
+
+    def alert(minute: int, status: str, end: str = "") -> dict[str, object]:
+        labels = {"alertname": "Slow", "service": "shop", "n": str(minute)}
+        at = f"2026-01-01T{minute // 60:02d}:{minute % 60:02d}:00Z"
+        return {"status": status, "labels": labels, "startsAt": at, "endsAt": end}
+
+    rows = correlate(json.dumps([alert(0, "firing"), alert(600, "firing")]).encode())
+    assert [row["incident"] for row in rows] == ["INC-1", "INC-2"]
+
+
+def test_the_summary_reads_like_a_sentence() -> None:
+    """The counts first, then each incident with services, cause and why; ASCII."""
+    text, _ = storm_lines()
+    out = midwatch("correlate", "--summary", stdin=text).stdout.decode("ascii")
+    head = re.match(r"40 alerts -> (\d+) incidents\n", out)
+    assert head
+    assert len(re.findall(r"(?m)^  INC-\d+: \d+ alerts on .*; cause ", out)) == int(head[1])
+    total = sum(int(n) for n in re.findall(r"(?m)^  INC-\d+: (\d+) alerts", out))
+    assert total == 40
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (b"", "<stdin>: has no alerts in it"),
+        (b"hello", "<stdin>:1: is no alert"),
+        (b'{"labels": {}}', "missing required field `startsAt`"),
+        (b'{"labels": {"a": 1}, "startsAt": "2026-01-01T00:00:00Z"}', "Expected `str`, got `int`"),
+        (b'{"labels": {}, "startsAt": "soon"}', "<stdin>:1: has a bad time"),
+        (b'{"labels": {}, "startsAt": "2026-01-01T00:00:00"}', "has no time zone"),
+        (b'{"labels": {}, "startsAt": "2026-01-01T00:00:00Z"}\n{"x', "<stdin>:2: is no alert"),
+        (b'[{"labels": {}, "startsAt": "x"}]', "<stdin>: $[0]: has a bad time"),
+        (b'{"version": "3", "alerts": []}', "has version '3', only 4 is known"),
+        (b'{"labels": {}, "startsAt": "2026-01-01T00:00:00Z", "status": "odd"}', "status 'odd'"),
+        (b"\xff\xfe", "<stdin>:1: is no alert"),
+        (b"[" * 100_000, "<stdin>"),
+    ],
+)
+def test_wrong_alerts_are_one_line(text: bytes, says: str) -> None:
+    """Place, what was expected, what to do; exit 2; nothing on stdout."""
+    done = midwatch("correlate", stdin=text)
+    err = done.stderr.decode()
+    assert done.returncode == 2
+    assert done.stdout == b""
+    assert err.count("\n") == 1
+    assert says in err
+
+
+# --- check --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["shop", "recorded-alertmanager"])
+def test_the_configs_that_come_with_it_are_right(name: str) -> None:
+    """Exit 0 and a line of counts."""
+    done = midwatch("check", str(scenarios.folder() / name))
+    assert done.returncode == 0
+    assert done.stdout.startswith(b"ok: ")
+
+
+WRONG = {
+    "midwatch.yaml": """\
+escalation:
+  steps:
+    - {to: ada, delay: soon}
+  repeat: many
+sources:
+  am: {type: alertmanagr}
+tickets:
+  categories:
+    odd: {words: [a, b], service: shp, route: r}
+colour: blue
+""",
+    "topology.yaml": """\
+services:
+  - {name: shop, tier: 0}
+  - {name: shop}
+edges:
+  - [shop, cart]
+  - [shop]
+""",
+    "slos/a.yaml": """\
+apiVersion: openslo/v1
+kind: SLO
+metadata: {name: answers}
+spec:
+  service: shop
+  timeWindow: [{duration: 30d}]
+  objectives:
+    - target: 99.9
+""",
+    "slos/b.yaml": "kind: [",
+    "runbooks/a.md": "no front matter\n",
+    "runbooks/b.md": """\
+---
+id: b
+match: {slo: shop/answer}
+steps:
+  - {id: x, action: rm -rf}
+---
+text
+""",
+    "suites/shop.jsonl": '{"id": "a", "question": "q", "expect": "Yes"}\n{"id": "a"}\n',
+}
+FINDINGS = [
+    "midwatch.yaml:3 escalation.steps[0].delay: is 'soon'; write a duration",
+    "midwatch.yaml:4 escalation.repeat: is 'many'; write a whole number",
+    "midwatch.yaml:6 sources.am.type: is 'alertmanagr'; write one of alertmanager",
+    "midwatch.yaml:9 tickets.categories.odd.service: names the unknown service 'shp'; did you mean",
+    "midwatch.yaml:10 colour: is an unknown key; known are",
+    "topology.yaml:2 services[0].tier: is 0; it must be at least 1",
+    "topology.yaml:3 services[1]: names 'shop' a second time",
+    "topology.yaml:5 edges[0][1]: names the unknown service 'cart'",
+    "topology.yaml:6 edges[1]: is no edge; write [caller, callee]",
+    "slos/a.yaml:8 spec.objectives[0].target: is 99.9; write a fraction between 0 and 1; for 99.9",
+    "slos/b.yaml:",
+    "runbooks/a.md:1: has no front matter",
+    "runbooks/b.md:3 match.slo: names the unknown objective 'shop/answer'",
+    "runbooks/b.md:5 steps[0].action: is 'rm -rf'; write one of release.rollback",
+    "suites/shop.jsonl:2: is no case",
+]
+
+
+def test_check_reports_everything_in_one_go(tmp_path: Path) -> None:
+    """Each error with file, line, key and remedy; exit 2."""
+    for name, text in WRONG.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text, "utf-8")
+    done = midwatch("check", str(tmp_path))
+    err = done.stderr.decode()
+    assert done.returncode == 2
+    for finding in FINDINGS:
+        assert finding in err
+    assert err.endswith(f"{len(FINDINGS)} error(s)\n"), err
+    listed = json.loads(midwatch("check", str(tmp_path), "--json").stdout)
+    assert listed["ok"] is False
+    assert len(listed["errors"]) == len(FINDINGS)
+    assert all(row["remedy"] for row in listed["errors"])
+
+
+def test_check_looks_where_it_is_told(tmp_path: Path) -> None:
+    """--config, MIDWATCH_CONFIG and ./midwatch are looked at, and a missing one is said."""
+    env = {**os.environ, "MIDWATCH_CONFIG": str(scenarios.folder() / "shop")}
+    done = subprocess.run([MIDWATCH, "check"], capture_output=True, check=False, env=env)
+    assert done.returncode == 0
+    env.pop("MIDWATCH_CONFIG")
+    done = subprocess.run(
+        [MIDWATCH, "check"], capture_output=True, check=False, env=env, cwd=tmp_path
+    )
+    assert done.returncode == 2
+    assert b"midwatch/midwatch.yaml: is not there" in done.stderr
+
+
+def test_yaml_is_yaml_1_2(tmp_path: Path) -> None:
+    """`Yes`, `1:30` and `012` stay what they are; a name may be `no`."""
+    (tmp_path / "midwatch.yaml").write_text("escalation: {steps: [{to: Yes}]}\n", "utf-8")
+    (tmp_path / "topology.yaml").write_text("services: [{name: no}, {name: '012'}]\n", "utf-8")
+    assert midwatch("check", str(tmp_path)).returncode == 0

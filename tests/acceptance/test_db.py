@@ -1,0 +1,208 @@
+"""`midwatch db`: what is damaged is found and named, what is not ours is left as it was."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import shutil
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from midwatch.adapters.stores.sqlite import SqliteStore
+from midwatch.errors import Owned
+
+MIDWATCH = str(Path(sys.executable).with_name("midwatch"))
+
+
+def midwatch(*args: str | Path) -> subprocess.CompletedProcess[str]:
+    """Type a command."""
+    return subprocess.run(
+        [MIDWATCH, *map(str, args)], capture_output=True, text=True, check=False, timeout=60
+    )
+
+
+@pytest.fixture(scope="module")
+def journal(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The journal of a whole shift."""
+    file = tmp_path_factory.mktemp("journal") / "shift.db"
+    assert midwatch("drill", "run", "shift", "--db", file).returncode == 0
+    return file
+
+
+@pytest.fixture
+def copy(journal: Path, tmp_path: Path) -> Path:
+    """A copy to damage."""
+    return Path(shutil.copy(journal, tmp_path / "copy.db"))
+
+
+def test_a_whole_journal_verifies(journal: Path) -> None:
+    """Exit 0, and it says how many events."""
+    done = midwatch("db", "verify", journal)
+    assert done.returncode == 0
+    assert done.stdout.startswith("ok: ")
+    assert done.stdout.endswith(" events, 0 findings\n")
+
+
+@pytest.mark.parametrize(
+    ("sql", "names"),
+    [
+        ("UPDATE event SET body = replace(body, 'v2-regressed', 'v2-regresseD') WHERE seq = 3",
+         "event 3 (release/support-agent v3)"),
+        ("UPDATE event SET at = at + 1 WHERE seq = 9", "event 9 ("),
+        ("UPDATE event SET cause = 'x' WHERE seq = 4", "event 4 ("),
+        ("UPDATE event SET link = zeroblob(16) WHERE seq = 12", "event 12 ("),
+        ("DELETE FROM event WHERE seq = 20", "event 20: missing"),
+        ("DELETE FROM event WHERE seq = (SELECT max(seq) FROM event)", "head: the shard ends"),
+        ("UPDATE snapshot SET body = replace(body, 'sev1', 'sev2')", "snapshot "),
+        ("UPDATE outbox SET body = replace(body, 'ada', 'adb')", "outbox 'page/INC-1/1'"),
+        ("UPDATE outbox SET attempt = attempt + 1", "outbox 'page/INC-1/1'"),
+        ("UPDATE inbox SET at = at + 1 WHERE key = 'ticket/T-1'", "inbox 'ticket/T-1'"),
+        ("UPDATE shard SET head = zeroblob(16)", "head: "),
+    ],
+)  # fmt: skip
+def test_a_change_behind_its_back_is_named(copy: Path, sql: str, names: str) -> None:
+    """Whoever edits a row is found, and the row is named."""
+    with sqlite3.connect(copy) as connection:
+        assert connection.execute(sql).rowcount > 0
+    connection.close()
+    done = midwatch("db", "verify", copy)
+    assert done.returncode == 1
+    assert names in done.stdout
+    assert done.stdout.splitlines()[-1].startswith("DAMAGED: ")
+
+
+def test_a_flipped_byte_in_an_event_is_found_and_named(copy: Path) -> None:
+    """Forty random bytes, one at a time, anywhere in stored event bodies of the file itself."""
+    whole = copy.read_bytes()
+    with sqlite3.connect(copy) as connection:
+        bodies = [
+            (seq, body)
+            for seq, body in connection.execute("SELECT seq, body FROM event")
+            if whole.count(body) == 1
+        ]
+    connection.close()
+    rng = random.Random(1)
+    for seq, body in rng.sample(bodies, 40):
+        at = whole.index(body) + rng.randrange(len(body))
+        damaged = bytearray(whole)
+        damaged[at] ^= 1 << rng.randrange(8)
+        copy.write_bytes(damaged)
+        done = midwatch("db", "verify", copy)
+        assert done.returncode == 1
+        assert f"event {seq} (" in done.stdout
+
+
+def test_verify_only_reads(copy: Path) -> None:
+    """The file is byte for byte what it was, and nothing new lies beside it."""
+    before, beside = digest(copy), sorted(copy.parent.iterdir())
+    assert midwatch("db", "verify", copy).returncode == 0
+    assert digest(copy) == before
+    assert sorted(copy.parent.iterdir()) == beside
+
+
+def digest(file: Path) -> str:
+    """Hash a file."""
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def foreign(file: Path) -> None:
+    """Write another program's database."""
+    connection = sqlite3.connect(file)
+    connection.execute("CREATE TABLE theirs (x)")
+    connection.commit()
+    connection.close()
+
+
+def newer(file: Path) -> None:
+    """Write a journal of a midwatch that does not exist yet."""
+    SqliteStore.own(file).close()
+    connection = sqlite3.connect(file)
+    connection.execute("PRAGMA user_version = 999")
+    connection.close()
+    (file.parent / f"{file.name}.lock").unlink()
+
+
+def cut(file: Path) -> None:
+    """Write a journal and lose its end."""
+    SqliteStore.own(file).close()
+    file.write_bytes(file.read_bytes()[:-5000])
+    (file.parent / f"{file.name}.lock").unlink()
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (foreign, "is a database of another program"),
+        (newer, "was written by a newer midwatch"),
+        (cut, "is cut short"),
+        (lambda f: f.write_bytes(b""), "is no SQLite database"),
+        (lambda f: f.write_text("hello\n" * 100), "is no SQLite database"),
+        (lambda f: f.mkdir(), "cannot be read"),
+    ],
+)
+@pytest.mark.parametrize("command", ["verify", "migrate", "backup", "drill"])
+def test_what_is_not_ours_is_refused_and_left(
+    tmp_path: Path, make: object, says: str, command: str
+) -> None:
+    """Exit 2, one line, not a byte changed, nothing beside it."""
+    file = tmp_path / "strange.db"
+    make(file)  # type: ignore[operator]
+    before = digest(file) if file.is_file() else ""
+    target = [tmp_path / "copy.db"] if command == "backup" else []
+    args = ["drill", "--db", file] if command == "drill" else ["db", command, file, *target]
+    done = midwatch(*args)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert says in done.stderr
+    assert (digest(file) if file.is_file() else "") == before
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_missing_file_is_said(tmp_path: Path) -> None:
+    """No file is made by asking for one."""
+    done = midwatch("db", "verify", tmp_path / "none.db")
+    assert done.returncode == 2
+    assert "cannot be read: No such file" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_backup_is_whole_and_a_second_one_does_not_overwrite(
+    journal: Path, tmp_path: Path
+) -> None:
+    """The copy verifies by itself; an existing target is refused."""
+    target = tmp_path / "copy.db"
+    assert midwatch("db", "backup", journal, target).returncode == 0
+    assert midwatch("db", "verify", target).returncode == 0
+    again = midwatch("db", "backup", journal, target)
+    assert again.returncode == 2
+    assert "exists already" in again.stderr
+
+
+def test_an_old_schema_is_migrated_whole(tmp_path: Path) -> None:
+    """An empty file of ours at schema 0 is refused by its owner and brought up by migrate."""
+    file = tmp_path / "old.db"
+    connection = sqlite3.connect(file)
+    connection.execute(f"PRAGMA application_id = {0x6D696477}")
+    connection.close()
+    assert "run midwatch db migrate" in midwatch("drill", "--db", file).stderr
+    done = midwatch("db", "migrate", file)
+    assert done.stdout == "schema 0 -> 1\n"
+    assert midwatch("db", "verify", file).returncode == 0
+    assert midwatch("db", "migrate", file).stdout == "schema 1, up to date\n"
+
+
+def test_a_file_has_one_owner(tmp_path: Path) -> None:
+    """A second owner is refused with the first one's number; the lock dies with its owner."""
+    file = tmp_path / "owned.db"
+    first = SqliteStore.own(file)
+    with pytest.raises(Owned, match="is owned by process"):
+        SqliteStore.own(file)
+    done = midwatch("drill", "--db", file)
+    assert done.returncode == 2
+    assert "stop that process" in done.stderr
+    first.close()
+    SqliteStore.own(file).close()

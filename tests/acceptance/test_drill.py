@@ -1,0 +1,342 @@
+"""`midwatch drill`, as it is typed."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from midwatch.adapters.stores.sqlite import SqliteStore
+from midwatch.drill import checkers, faults, fuzz, scenarios
+from midwatch.drill.faults import Broken
+from midwatch.drill.reports import Story
+from midwatch.drill.shift import Shift
+from midwatch.drill.world import Troubles
+
+MIDWATCH = str(Path(sys.executable).with_name("midwatch"))
+SEVEN = [name for name, _ in checkers.SEVEN]
+DOCS = Path(__file__).parents[2] / "docs"
+
+# The same table stands in docs/drill.md; the numbers are the checks that fail.
+BREAKS = {
+    "fix": [7],
+    "correlation": [1, 2],
+    "ticket": [2],
+    "page": [3, 4, 5, 6, 7],
+    "rollback": [5, 6],
+    "regression-case": [6, 7],
+}
+
+
+def midwatch(*args: str, stdin: str = "", **env: str) -> subprocess.CompletedProcess[str]:
+    """Type a command."""
+    return subprocess.run(
+        [MIDWATCH, *args],
+        capture_output=True,
+        text=True,
+        check=False,
+        input=stdin,
+        env={**os.environ, **env},
+        timeout=120,
+    )
+
+
+def test_the_shift_tells_seven_sections_and_passes_seven_checks() -> None:
+    """The lab's format, with the engine's numbers, exit 0."""
+    done = midwatch("drill")
+    assert done.returncode == 0
+    assert done.stderr == ""
+    assert re.findall(r"(?m)^==== ([A-G])\. ", done.stdout) == list("ABCDEFG")
+    assert "  40 alerts -> 5 incidents (page on causes, not symptoms)\n" in done.stdout
+    assert "reason=fast burn 20x (budget gone in 36 h)\n" in done.stdout
+    assert "  SLI was 80% against a 99% SLO\n" in done.stdout
+    assert "  SLI recovered 80% -> 100%  (stop the bleeding first)\n" in done.stdout
+    ends = "".join(f"  [PASS] {name}\n" for name in SEVEN)
+    ends += "7/7 checks passed\nEVAL GATE: PASS (exit 0) - the whole shift behaved correctly\n"
+    assert done.stdout.endswith(ends)
+    assert "\n\n" not in done.stdout
+    done.stdout.encode("ascii")
+
+
+@pytest.mark.parametrize("name", list(faults.BREAKS))
+def test_a_break_fails_exactly_its_checks(name: str) -> None:
+    """Each break fails the checks of the table and no other, exit 1."""
+    done = midwatch("drill", "--break", name)
+    bad = [SEVEN.index(found) + 1 for found in re.findall(r"\[FAIL\] (.*)", done.stdout)]
+    assert bad == BREAKS[name]
+    assert done.returncode == 1
+    assert f"{7 - len(bad)}/7 checks passed\n" in done.stdout
+    assert done.stdout.endswith("EVAL GATE: FAIL (exit 1) - a Part E pattern did not hold\n")
+
+
+def test_the_docs_have_the_table_of_breaks() -> None:
+    """What docs/drill.md says fails is what fails."""
+    text = (DOCS / "drill.md").read_text("utf-8")
+    rows = dict(re.findall(r"(?m)^\| `([a-z-]+)` \|.*\| ([\d, ]+) \|$", text))
+    assert {name: [int(n) for n in found.split(",")] for name, found in rows.items()} == BREAKS
+
+
+@pytest.mark.parametrize("name", ["shift", "two-at-once", "quiet", "recorded-alertmanager"])
+def test_each_scenario_passes(name: str) -> None:
+    """Every scenario that comes with midwatch ends as it says."""
+    done = midwatch("drill", "run", name)
+    assert done.returncode == 0, done.stdout
+    assert "[FAIL]" not in done.stdout
+    assert "[PASS]" in done.stdout
+
+
+@pytest.mark.parametrize("name", ["two-at-once", "quiet", "recorded-alertmanager"])
+def test_an_expectation_can_fail(tmp_path: Path, name: str) -> None:
+    """A scenario whose expectations are off by one fails them, exit 1."""
+    source = scenarios.folder() / f"{name}.yaml"
+    text = source.read_text("utf-8").replace("pages: ", "pages: 1")
+    for what in ("config", "deliveries"):
+        text = re.sub(rf"(?m)^{what}: (.*)$", rf"{what}: {scenarios.folder()}/\1", text)
+    (tmp_path / "off.yaml").write_text(text, "utf-8")
+    done = midwatch("drill", "run", str(tmp_path / "off.yaml"))
+    assert done.returncode == 1
+    assert len(re.findall(r"\[FAIL\] \d+ pages", done.stdout)) == 1
+
+
+def test_recorded_alerts_follow_the_lift_of_the_inhibition(tmp_path: Path) -> None:
+    """Fixture 0004: the page resolves while its ticket newly fires; recovery waits for 0005."""
+    done = midwatch("drill", "run", "recorded-alertmanager", "--json")
+    events = json.loads(done.stdout)["events"]
+    kinds = [row["event"]["type"] for row in events]
+    assert kinds.index("IncidentMitigated") > kinds.index("AlertsResolved")
+    resolved = [row["at"] for row in events if row["event"]["type"] == "AlertsResolved"]
+    mitigated = next(r for r in events if r["event"]["type"] == "IncidentMitigated")
+    assert len(resolved) == 2
+    assert mitigated["at"] == resolved[1] > resolved[0]
+    assert mitigated["event"]["reason"]["says"] == "no SLI: all 2 alerts resolved"
+    assert kinds[-1] == "IncidentClosed"
+
+
+def test_the_report_depends_on_the_seed_alone(tmp_path: Path) -> None:
+    """Same seed, same bytes, under any hash seed; another seed, other bytes; no path in it."""
+    for name, seed, hash_seed in (("a", "7", "1"), ("b", "7", "2"), ("c", "8", "1")):
+        done = midwatch(
+            "drill", "--seed", seed, "--report", str(tmp_path / name), PYTHONHASHSEED=hash_seed
+        )
+        assert done.returncode == 0
+    a, b, c = ((tmp_path / name).read_bytes() for name in "abc")
+    assert a == b
+    assert a != c
+    assert str(tmp_path).encode() not in a
+    document = json.loads(a)
+    assert document["passed"] is True
+    assert len(document["checks"]) == 7
+    assert all(row["reason"]["rule"] for row in document["decisions"])
+    assert len({row["seq"] for row in document["events"]}) == len(document["events"])
+
+
+def test_json_is_the_report(tmp_path: Path) -> None:
+    """--json prints the bytes that --report writes, and nothing else."""
+    done = midwatch("drill", "--json", "--report", str(tmp_path / "r"))
+    assert done.stdout == (tmp_path / "r").read_text("utf-8")
+
+
+def test_trace_prints_every_event_with_its_reason() -> None:
+    """The one line of the walk can be read from top to bottom."""
+    lines = midwatch("drill", "--trace").stdout.splitlines()
+    walk = [
+        "IncidentOpened", "BudgetBurning", "PageSent", "PageAcknowledged", "RollbackCompleted",
+        "IncidentMitigated", "PostmortemDrafted", "RegressionCaseAdmitted", "FixProposed",
+        "CanaryJudged", "FixPromoted", "GateJudged", "IncidentClosed",
+    ]  # fmt: skip
+    events = [line.split() for line in lines if re.match(r"\d{4}-\d\d-\d\dT", line)]
+    mine = [
+        words[3] for words in events if words[2] in ("incident/INC-1", "slo/support-agent/answers")
+    ]
+    assert [kind for kind in dict.fromkeys(mine) if kind in walk] == walk
+
+
+def test_list_and_explain_name_what_there_is() -> None:
+    """Each scenario is listed, and explained with its expectations."""
+    listed = midwatch("drill", "list").stdout
+    for name in scenarios.names():
+        assert listed.count(f"{name} ") >= 1
+        told = midwatch("drill", "explain", name)
+        assert told.returncode == 0
+        assert "expected:" in told.stdout
+    assert [row["name"] for row in json.loads(midwatch("drill", "list", "--json").stdout)]
+
+
+# --- fuzz ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_no_seed_breaks_a_law() -> None:
+    """500 shifts with duplicates, late and reordered deliveries, crashes, failing pagers, evals."""
+    seeds = 20_000 if os.environ.get("MIDWATCH_SOAK") else 500
+    done = midwatch("drill", "fuzz", "--seeds", str(seeds))
+    assert done.stdout == f"{seeds} shifts, 0 broke a law\n"
+    assert done.returncode == 0
+
+
+def test_the_faults_are_really_drawn() -> None:
+    """Over a hundred seeds each kind of fault occurs, and crashes really happen."""
+    drawn = [faults.draw(seed) for seed in range(100)]
+    for name in ("duplicates", "late", "crash_share", "pager_fails", "evals_fail", "noise_share"):
+        assert 20 < sum(bool(getattr(d, name)) for d in drawn) < 80, name
+    for name in ("bad_fix", "bad_target", "failures_lost"):
+        assert sum(getattr(d, name) for d in drawn) > 3, name
+    plugs: list[fuzz.Plug] = []
+    build = fuzz.Plug
+
+    class Seen(build):
+        def __init__(self, seed: int, share: float) -> None:
+            super().__init__(seed, share)
+            plugs.append(self)
+
+    fuzz.Plug = Seen  # type: ignore[misc]
+    try:
+        scenario = scenarios.load(scenarios.find("shift"))
+        for seed in range(12):
+            assert fuzz.play(scenario, seed) is None
+    finally:
+        fuzz.Plug = build
+    assert sum(plug.pulled for plug in plugs) > 10
+
+
+def test_a_broken_law_is_told_with_its_replay(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An engine that pages after the ack is caught, and the failure says how to see it again."""
+    monkeypatch.setattr("midwatch.core.escalation.silence", lambda d, incident: None)
+    monkeypatch.setattr("midwatch.core.escalation.is_waiting_for_ack", lambda incident: True)
+    scenario = scenarios.load(scenarios.find("shift"))
+    failure = next(f for seed in range(40) if (f := fuzz.play(scenario, seed)) is not None)
+    told = "\n".join(failure.shown())
+    assert "law: " in told
+    assert "drawn: {" in told
+    assert f"replay: midwatch drill fuzz --from {failure.seed} --seeds 1" in told
+
+
+def story_of(broken: Broken) -> tuple[Story, Shift]:
+    store = SqliteStore.memory()
+    shift = Shift(broken.scenario, store, troubles=broken.troubles)
+    shift.run()
+    return Story(store, shift.engine.handler.shard), shift
+
+
+def test_each_law_can_be_broken() -> None:
+    """Take away, double or forge what a law is about, and its checker says so."""
+    scenario = scenarios.load(scenarios.find("shift"))
+    story, shift = story_of(Broken(scenario, Troubles()))
+
+    def broken() -> str:
+        return " | ".join(checkers.broken_laws(story, shift.storm, scenario, shift.log))
+
+    assert broken() == ""
+    entries = shift.log.entries
+    pages, moves = list(shift.log.sent()), list(shift.log.moved())
+    shift.log.entries = list(moves)
+    assert "no page lost" in broken()
+    shift.log.entries = [*entries, moves[0]]
+    assert "nothing done twice" in broken()
+    shift.log.entries = [*pages, moves[0]]
+    assert "the pointer is served" in broken()
+    late = type(pages[0])(scenario.ends_at, pages[0].key, pages[0].incident, "ada", "again")
+    shift.log.entries = [*entries, late]
+    assert "no page after the ack" in broken()
+    shift.log.entries = entries
+    facts = story.facts
+    story.facts = [f for f in facts if type(f.event).__name__ != "AlertsAttached"]
+    assert "every alert in exactly one incident" in broken()
+    story.facts = facts
+    wrong = faults.break_on_purpose(scenario, "fix").scenario
+    assert "promoted" in " ".join(checkers.broken_laws(story, shift.storm, wrong, shift.log))
+    incident = next(iter(story.shard.incidents.values()))
+    incident.state, incident.acknowledged_by, incident.has_postmortem = "open", "", False
+    assert "all settles" in broken()
+
+
+# --- bad input ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("name: [", ":1: is no YAML"),
+        ("- 1\n", ":1: is a list; write a mapping"),
+        ("", ":1: is missing; write a mapping"),
+        ("name: x\nsays: y\n", ":1: lacks config; add config"),
+        ("name: x\nname: y\nsays: y\nconfig: c\n", ":2: is no YAML: found duplicate key"),
+        ("name: x\nsays: y\nconfig: c\nstrom: []\n", ":4 strom: is an unknown key; did you mean"),
+        ("name: x\nsays: y\nconfig: nowhere\n", "midwatch.yaml: is not there; name a directory"),
+        ("\x00\x01", "cannot be read"),
+    ],
+)
+def test_a_wrong_scenario_is_one_line(tmp_path: Path, text: str, says: str) -> None:
+    """File, place, what was expected, what to do; exit 2; no traceback."""
+    file = tmp_path / "bad.yaml"
+    file.write_text(text, "utf-8")
+    done = midwatch("drill", "run", str(file))
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.count("\n") == 1
+    assert says in done.stderr
+
+
+def test_a_wrong_value_deep_in_a_scenario_has_its_line(tmp_path: Path) -> None:
+    """The line is that of the value."""
+    source = (scenarios.folder() / "shift.yaml").read_text("utf-8")
+    source = source.replace("config: shop", f"config: {scenarios.folder()}/shop")
+    source = source.replace("lasts: 22m", "lasts: soon").replace("cause: smtp-relay", "cause: smtp")
+    file = tmp_path / "shift.yaml"
+    file.write_text(source, "utf-8")
+    line = next(n for n, s in enumerate(source.splitlines(), 1) if "lasts: soon" in s)
+    done = midwatch("drill", "run", str(file))
+    assert done.returncode == 2
+    assert f"shift.yaml:{line} storm[2].lasts: is 'soon'; write a duration" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        (["drill", "--break", "everything"], "nothing is called 'everything' to break"),
+        (["drill", "run", "nothing"], "no scenario is called 'nothing'"),
+        (["drill", "run", "quiet", "--break", "fix"], "cannot be broken on purpose"),
+        (["drill", "run", "nowhere.yaml"], "nowhere.yaml: is not there"),
+        (["drill", "--report", "nowhere/at/all.json"], "its folder is not there"),
+        (["drill", "fuzz", "--seeds", "0"], "nothing to play"),
+        (["drill", "--seed", "x"], "not a valid integer"),
+        (["fly"], "No such command"),
+    ],
+)
+def test_wrong_usage_is_exit_2(args: list[str], says: str) -> None:
+    """Usage errors say what to write instead."""
+    done = midwatch(*args)
+    assert done.returncode == 2
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_bug_is_exit_2_and_one_line() -> None:
+    """An exception that nobody expected is a harness error, not a verdict."""
+    code = (
+        "import midwatch.drill.scenarios as s, midwatch.cli.main as m, sys\n"
+        "s.names = lambda: 1 / 0\n"
+        "sys.argv = ['midwatch', 'drill', 'list']\n"
+        "m.main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: a bug in midwatch: ZeroDivisionError")
+    assert "Traceback" not in done.stderr
+
+
+def test_help_imports_nothing_heavy() -> None:
+    """--help loads no database, YAML, server or HTTP library."""
+    heavy = "sqlite3 ruamel.yaml starlette uvicorn httpx2 rich asyncio msgspec jinja2 psycopg"
+    code = (
+        "import sys\nfrom midwatch.cli.main import cli\n"
+        "try:\n    cli.main(['--help'], standalone_mode=False)\nfinally:\n"
+        f"    print('heavy:', sorted(set({heavy!r}.split()) & set(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.endswith("heavy: []\n"), done.stdout + done.stderr

@@ -1,0 +1,166 @@
+"""What every store keeps to; today there is one, in memory and in a file."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from midwatch.adapters.stores.sqlite import SqliteStore
+from midwatch.core import inputs
+from midwatch.core.alerts import make_alert
+from midwatch.core.decide import Rules
+from midwatch.core.escalation import Policy, Step
+from midwatch.core.inputs import Envelope
+from midwatch.engine.handle import Handler
+from midwatch.engine.verify import verify
+from midwatch.errors import CommitFailed, Fenced
+
+RULES = Rules(policy=Policy("p", (Step("ada"),)))
+
+
+@pytest.fixture(params=["memory", "file"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SqliteStore]:
+    """A fresh store of each kind."""
+    made = (
+        SqliteStore.memory()
+        if request.param == "memory"
+        else SqliteStore.own(tmp_path / "journal.db")
+    )
+    yield made
+    made.close()
+
+
+def handler(store: SqliteStore, now: int = 1_000) -> Handler:
+    """An engine's one door."""
+    return Handler(store, RULES, lambda: now)
+
+
+def fire(service: str, key: str = "") -> Envelope:
+    """An alert that pages."""
+    labels = {"alertname": "Down", "service": service, "severity": "critical"}
+    one = make_alert(labels, status="firing", starts_at=1_000)
+    return Envelope(key or f"in/{service}", inputs.AlertsArrived("test", (one,)))
+
+
+def bad(key: str) -> Envelope:
+    """A command that does not fit."""
+    return Envelope(key, inputs.Acknowledge("INC-99", "ada"))
+
+
+def test_a_group_commits_as_one(store: SqliteStore) -> None:
+    """Events, outbox, timers and inbox of a decision are there together."""
+    engine = handler(store)
+    assert [a.status for a in engine.handle([fire("a"), fire("b")])] == ["committed"] * 2
+    assert store.seen("in/a")
+    assert [key for key, *_ in store.outbox()] == ["page/INC-1/1"]
+    assert store.next_timer_at() is not None
+    assert verify(store, store.head()) == (len(list(store.rows())), [])
+
+
+def test_the_same_key_twice_is_one_input(store: SqliteStore) -> None:
+    """In one group, and over two."""
+    engine = handler(store)
+    statuses = [a.status for a in engine.handle([fire("a"), fire("a")])]
+    statuses += [a.status for a in engine.handle([fire("a")])]
+    assert statuses == ["committed", "duplicate", "duplicate"]
+
+
+def test_a_raising_input_is_kept_and_its_neighbours_commit(store: SqliteStore) -> None:
+    """The dead letter has its reason; nothing of it is in the journal."""
+    engine = handler(store)
+    answers = engine.handle([fire("a"), bad("x"), fire("b")])
+    assert [a.status for a in answers] == ["committed", "rejected", "committed"]
+    assert store.dead_letters() == [("x", answers[1].why)]
+    assert "INC-99" in answers[1].why
+    again = handler(store)
+    assert again.shard == engine.shard
+
+
+def test_a_failed_commit_throws_memory_away(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing happened, and the same input works the next time."""
+    engine = handler(store)
+    engine.handle([fire("a")])
+    before = list(store.rows())
+
+    def full() -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "before_commit", full)
+        with pytest.raises(CommitFailed, match="disk is full"):
+            engine.handle([fire("b")])
+    assert list(store.rows()) == before
+    assert engine.shard == handler(store).shard
+    assert engine.handle([fire("b")])[0].status == "committed"
+    assert verify(store, store.head())[1] == []
+
+
+def test_an_older_owner_is_fenced(store: SqliteStore) -> None:
+    """Whoever lost the shard cannot commit, even without any lock."""
+    engine = handler(store)
+    engine.handle([fire("a")])
+    store._db.execute("UPDATE shard SET fence = fence + 1")
+    with pytest.raises(Fenced):
+        engine.handle([fire("b")])
+
+
+def test_a_claim_is_taken_once(store: SqliteStore) -> None:
+    """A second claim gets nothing; what was claimed and not settled is in doubt."""
+    handler(store).handle([fire("a")])
+    (claim,) = store.claim(1_000, 10)
+    assert (claim.effect.key, claim.attempt) == ("page/INC-1/1", 1)
+    assert store.claim(1_000, 10) == []
+    assert store.in_doubt() == [claim]
+
+
+def test_a_cancelled_effect_is_not_claimed(store: SqliteStore) -> None:
+    """No page is claimed after the ack."""
+    engine = handler(store)
+    engine.handle([fire("a")])
+    engine.handle([Envelope("ack", inputs.Acknowledge("INC-1", "ada"))])
+    assert store.claim(10**12, 10) == []
+    assert store.next_timer_at() is None
+
+
+def test_a_retry_waits_and_keeps_its_key(store: SqliteStore) -> None:
+    """After a failed send the effect is planned again, later, under the same key."""
+    engine = handler(store)
+    engine.handle([fire("a")])
+    store.claim(1_000, 10)
+    failed = inputs.PageAnswered("page/INC-1/1", "INC-1", 1, error="503")
+    engine.handle([Envelope("answer/page/INC-1/1/1", failed)])
+    assert store.claim(1_000, 10) == []
+    due_at = store.next_effect_at()
+    assert due_at is not None
+    (claim,) = store.claim(due_at, 10)
+    assert (claim.effect.key, claim.attempt) == ("page/INC-1/1", 2)
+
+
+def test_a_timer_fires_once(store: SqliteStore) -> None:
+    """Its row goes with the decision that it caused."""
+    engine = handler(store)
+    engine.handle([fire("a")])
+    due_at = store.next_timer_at()
+    assert due_at is not None
+    (timer,) = store.due(due_at)
+    late = Handler(store, RULES, lambda: due_at)
+    late.handle([Envelope("timer/1", inputs.TimerCameDue(timer))])
+    assert timer not in store.due(due_at)
+
+
+def test_a_snapshot_shortens_the_fold(store: SqliteStore) -> None:
+    """After it only the tail is read, and the state is the same."""
+    engine = handler(store)
+    engine.handle([fire("a")])
+    engine.snapshot()
+    engine.handle([fire("b")])
+    snapshot, tail = store.load()
+    assert snapshot is not None
+    assert 0 < len(tail) < len(list(store.rows()))
+    assert handler(store).shard == engine.shard
+    assert verify(store, store.head())[1] == []

@@ -1,0 +1,529 @@
+"""The core's laws, one behaviour a test."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from midwatch.core import canary, correlation, decide, gate, inputs, regressions, shard, slo
+from midwatch.core import events as e
+from midwatch.core.alerts import Alert, fingerprint, make_alert
+from midwatch.core.decide import Rules
+from midwatch.core.escalation import Policy, Step
+from midwatch.core.evals import Case, Outcome
+from midwatch.core.incidents import TRANSITIONS, Incident, evolve
+from midwatch.core.inputs import AlertsArrived, SliMeasured
+from midwatch.core.reasons import Reason
+from midwatch.core.shard import Shard
+from midwatch.core.sli import Counts, FailedAnswer, SliReading
+from midwatch.core.slo import DAY_S, Slo, Verify
+from midwatch.core.topology import Service, Topology
+from midwatch.errors import BugError, StateError
+
+WHY = Reason("test/1", "because")
+POLICY = Policy("p", (Step("ada", 300), Step("ben", 600)), repeat=0)
+SHOP = Slo("shop/answers", "shop", "0.99")
+RULES = Rules(
+    topology=Topology(
+        [Service("shop", 1), Service("cart", 1), Service("db", 2), Service("mail", 3)],
+        [("shop", "cart"), ("cart", "db"), ("news", "mail")],
+    ),
+    policy=POLICY,
+)
+WITH_SLO = Rules(topology=RULES.topology, policy=POLICY, slos={SHOP.id: SHOP})
+
+
+def alert(service: str, name: str = "Slow", at: int = 0, **labels: str) -> Alert:
+    """A firing alert."""
+    full = {"alertname": name, "service": service, "severity": "critical", **labels}
+    return make_alert(full, status="firing", starts_at=at)
+
+
+def resolved(one: Alert) -> Alert:
+    """The same alert, over."""
+    return make_alert(one.labels, status="resolved", starts_at=one.starts_at, ends_at=1)
+
+
+@dataclass
+class Bench:
+    """A shard to decide on."""
+
+    rules: Rules
+    state: Shard
+
+    def give(self, given: inputs.Input, now: int = 0) -> decide.Decision:
+        """Decide on one input."""
+        return decide.decide(self.state, given, now, self.rules)
+
+    def alerts(self, *alerts: Alert, now: int = 0) -> decide.Decision:
+        """Deliver a batch."""
+        return self.give(AlertsArrived("test", alerts), now)
+
+    def read(self, good: int, total: int, now: int, short: Counts | None = None) -> decide.Decision:
+        """Read the SLI: the same counts in every window, or others in the short ones."""
+        counts = Counts(good, total)
+        windows = dict.fromkeys(slo.windows_needed(SHOP, Verify()), counts)
+        if short is not None:
+            windows |= {300: short, 1_800: short}
+        failures = (FailedAnswer("a1", "refund window", "7 days", "30 days"),)
+        return self.give(SliMeasured(SliReading(SHOP.id, now, windows, failures)), now)
+
+    @property
+    def only(self) -> Incident:
+        """The one incident there is."""
+        (incident,) = self.state.incidents.values()
+        return incident
+
+
+@pytest.fixture
+def bench() -> Bench:
+    """Without an objective."""
+    return Bench(RULES, Shard())
+
+
+@pytest.fixture
+def burning() -> Bench:
+    """With an objective that has just paged."""
+    bench = Bench(WITH_SLO, Shard())
+    bench.read(8_000, 10_000, 1_000)
+    return bench
+
+
+def kinds(decision: decide.Decision) -> list[str]:
+    """The types of a decision's events."""
+    return [type(event).__name__ for event in decision.events]
+
+
+# --- alerts and incidents -----------------------------------------------------------------------
+
+
+@given(st.dictionaries(st.text(max_size=5), st.text(max_size=5), max_size=5), st.randoms())
+def test_fingerprints_ignore_order(labels: dict[str, str], rng: object) -> None:
+    """The same labels in another order are the same alert."""
+    items = list(labels.items())
+    rng.shuffle(items)  # type: ignore[attr-defined]
+    assert fingerprint(dict(items)) == fingerprint(labels)
+
+
+def test_each_alert_is_in_exactly_one_incident_whatever_the_order() -> None:
+    """Shuffling a batch changes nothing, and no alert is lost or doubled."""
+    batch = [alert(s, n, at) for at, (s, n) in enumerate(
+        (s, n) for s in ("shop", "cart", "db", "mail", "") for n in ("A", "B"))]  # fmt: skip
+    one, other = Bench(RULES, Shard()), Bench(RULES, Shard())
+    one.alerts(*batch)
+    other.alerts(*reversed(batch))
+    assert one.state == other.state
+    assert sorted(one.state.firing) == sorted(a.fingerprint for a in batch)
+
+
+def test_a_refresh_writes_nothing(bench: Bench) -> None:
+    """An alert that fires already is no news."""
+    bench.alerts(alert("shop"))
+    assert bench.alerts(alert("shop"), now=60_000).is_empty
+
+
+def test_a_namespace_is_a_wall(bench: Bench) -> None:
+    """The same service in another namespace is another incident."""
+    bench.alerts(alert("shop", namespace="eu"), alert("shop", namespace="us"))
+    assert len(bench.state.incidents) == 2
+
+
+def test_there_is_no_chain(bench: Bench) -> None:
+    """Distance is measured along calls; what only shares a far neighbour stays apart."""
+    bench.alerts(alert("db"), alert("mail"))
+    assert len(bench.state.incidents) == 2
+
+
+def test_an_old_incident_does_not_swallow_a_neighbour(bench: Bench) -> None:
+    """Freshness decays: an hour later the caller's alert is another incident."""
+    bench.alerts(alert("db"))
+    bench.alerts(alert("cart", at=3_600_000), now=3_600_000)
+    assert len(bench.state.incidents) == 2
+
+
+def test_a_resolved_incident_absorbs_nothing(bench: Bench) -> None:
+    """What comes later is a new incident, linked as a recurrence."""
+    first = alert("shop")
+    bench.alerts(first)
+    bench.alerts(resolved(first), now=1_000)
+    timer = inputs.Timer("settle/INC-1", 601_000, "settle", "INC-1")
+    bench.give(inputs.TimerCameDue(timer), 601_000)
+    bench.alerts(alert("shop", at=602_000), now=602_000)
+    assert bench.state.incidents["INC-1"].state == "resolved"
+    assert bench.state.incidents["INC-2"].recurrence_of == "INC-1"
+
+
+def test_firing_goes_before_resolved_in_a_batch(bench: Bench) -> None:
+    """A page that resolves while its ticket newly fires leaves the incident open."""
+    first = alert("shop", "Page")
+    bench.alerts(first)
+    bench.alerts(resolved(first), alert("shop", "Ticket", at=1_000), now=1_000)
+    assert bench.only.state == "open"
+
+
+def test_the_runner_up_and_the_margin_are_recorded(bench: Bench) -> None:
+    """A placement says what it nearly was."""
+    bench.alerts(alert("shop", namespace="eu"), alert("cart", namespace="us"))
+    decision = bench.alerts(alert("cart", "Other"))
+    (event,) = (x for x in decision.events if isinstance(x, e.AlertsAttached))
+    reason = event.attached[0].reason
+    assert reason.runner_up == "INC-1"
+    assert reason.terms["margin"] == pytest.approx(0.3)
+
+
+@pytest.mark.parametrize("state", ["resolved", "closed"])
+def test_no_event_reopens_what_is_over(state: str) -> None:
+    """Every event that moves or fills an incident is refused when it is resolved or closed."""
+    for event in (
+        e.AlertsAttached("INC-1", ()),
+        e.IncidentMitigated("INC-1", WHY),
+        e.IncidentReopened("INC-1", WHY),
+    ):
+        incident = Incident("INC-1", "shop", "", "slow", 0, state=state)  # type: ignore[arg-type]
+        with pytest.raises(BugError):
+            evolve(incident, event, 1)
+
+
+def test_every_state_can_be_left_but_closed_and_merged() -> None:
+    """The table has no dead end but the two ends."""
+    assert {state for state, _ in TRANSITIONS} == {"open", "acknowledged", "mitigated", "resolved"}
+
+
+# --- severity, page, ack ------------------------------------------------------------------------
+
+
+def test_a_critical_alert_without_an_objective_pages(bench: Bench) -> None:
+    """The table over level and tier decides, and the page is planned with a timer behind it."""
+    decision = bench.alerts(alert("shop"))
+    assert kinds(decision)[-2:] == ["SeverityDeclared", "PagePlanned"]
+    assert [effect.key for effect in decision.effects] == ["page/INC-1/1"]
+    assert decision.timers["escalate/INC-1"] is not None
+
+
+def test_severity_only_rises(bench: Bench) -> None:
+    """A milder alert later changes nothing; a worse one declares and pages once."""
+    bench.alerts(alert("mail"))
+    assert bench.only.severity == "sev3"
+    assert bench.only.pages == []
+    bench.alerts(alert("mail", "Other", severity="info"))
+    assert bench.only.severity == "sev3"
+
+
+def test_an_objective_decides_alone(burning: Bench) -> None:
+    """Critical alerts of a service with an objective page nobody; its burn does."""
+    calm = Bench(WITH_SLO, Shard())
+    calm.alerts(alert("shop"))
+    assert calm.only.severity == "sev4"
+    assert calm.only.pages == []
+    assert burning.only.severity == "sev1"
+    assert [page.to for page in burning.only.pages] == ["ada"]
+
+
+def test_no_ack_goes_to_the_next_step_and_then_is_exhausted(burning: Bench) -> None:
+    """Every escalation is a page, and the end of the policy is an event of its own."""
+    timer = inputs.Timer("escalate/INC-1", 0, "escalate", "INC-1")
+    burning.give(inputs.TimerCameDue(timer), 301_000)
+    assert [page.to for page in burning.only.pages] == ["ada", "ben"]
+    decision = burning.give(inputs.TimerCameDue(timer), 901_000)
+    assert kinds(decision) == ["EscalationExhausted"]
+
+
+def test_an_ack_takes_pages_and_timer_back(burning: Bench) -> None:
+    """Nothing is planned, claimed or escalated after it."""
+    decision = burning.give(inputs.Acknowledge("INC-1", "ada"), 2_000)
+    assert decision.cancelled_effects == ["page/INC-1/1"]
+    assert decision.timers == {"escalate/INC-1": None}
+    timer = inputs.Timer("escalate/INC-1", 0, "escalate", "INC-1")
+    assert burning.give(inputs.TimerCameDue(timer), 301_000).is_empty
+
+
+def test_a_failed_page_is_tried_again_under_its_key_then_given_to_the_next(burning: Bench) -> None:
+    """Five tries with growing gaps, then the next step at once."""
+    for attempt in range(1, 5):
+        answer = inputs.PageAnswered("page/INC-1/1", "INC-1", attempt, error="503")
+        decision = burning.give(answer, 10_000 * attempt)
+        assert list(decision.retries) == ["page/INC-1/1"]
+    decision = burning.give(inputs.PageAnswered("page/INC-1/1", "INC-1", 5, error="503"), 90_000)
+    assert kinds(decision) == ["PageFailed", "PagePlanned"]
+    assert burning.only.pages[-1].to == "ben"
+
+
+# --- burn and recovery --------------------------------------------------------------------------
+
+
+def test_a_burn_at_the_factor_does_not_page_and_one_above_does() -> None:
+    """14.4 is not above 14.4; nothing is rounded."""
+
+    def tier(bad: int, total: int) -> str | None:
+        windows = dict.fromkeys(slo.windows_needed(SHOP, Verify()), Counts(total - bad, total))
+        found = slo.judge_burn(SHOP, SliReading(SHOP.id, 0, windows))
+        return found.tier if found else None
+
+    assert tier(144, 1_000) == "page-slow"
+    assert tier(1_440_001, 10_000_000) == "page-quick"
+
+
+def test_the_factors_are_the_published_ones() -> None:
+    """14.4, 6, 3, 1 at 30 days and 13.44, 5.6, 2.8, 0.9333 at 28."""
+    assert [float(t.factor(30 * DAY_S)) for t in slo.TIERS] == [14.4, 6, 3, 1]
+    found = [float(t.factor(28 * DAY_S)) for t in slo.TIERS]
+    assert found == pytest.approx([13.44, 5.6, 2.8, 28 / 30])
+
+
+def test_both_windows_must_burn(burning: Bench) -> None:
+    """A long window that still burns while the short one is well pages nobody."""
+    calm = Bench(WITH_SLO, Shard())
+    decision = calm.read(8_000, 10_000, 1_000, short=Counts(1_000, 1_000))
+    assert "PagePlanned" not in kinds(decision)
+
+
+@pytest.mark.parametrize("counts", [(0, 0), (0, 29)])
+def test_too_few_events_page_nobody(counts: tuple[int, int]) -> None:
+    """Twenty-nine bad answers out of twenty-nine are too few to say anything."""
+    calm = Bench(WITH_SLO, Shard())
+    assert calm.read(*counts, 1_000).is_empty
+
+
+def test_a_burn_drafts_a_case_from_what_was_seen(burning: Bench) -> None:
+    """The failing answer that the SLI points to becomes the case."""
+    case = burning.only.case
+    assert case == Case("inc-1-refund-window", "refund window", "30 days", "INC-1")
+
+
+def test_silence_is_no_recovery(burning: Bench) -> None:
+    """No data, too few, or too early: the incident stays open; enough good events end it."""
+    burning.read(0, 0, 400_000)
+    burning.read(29, 29, 800_000)
+    assert burning.only.state == "open"
+    burning.read(1_000, 1_000, 1_000 + 299_000)
+    assert burning.only.state == "open"
+    burning.read(1_000, 1_000, 1_000 + 300_000)
+    assert burning.only.state == "mitigated"
+
+
+def test_alerts_that_end_do_not_end_a_burn(burning: Bench) -> None:
+    """With an objective only the SLI says that users are well."""
+    one = alert("shop", at=1_000)
+    burning.alerts(one, now=1_000)
+    burning.alerts(resolved(one), now=2_000)
+    assert burning.only.state == "open"
+
+
+def test_a_mitigation_that_did_not_hold_opens_again_and_pages(burning: Bench) -> None:
+    """Old bad events in long windows do not; new harm does."""
+    burning.read(1_000, 1_000, 400_000)
+    assert burning.only.state == "mitigated"
+    burning.read(8_000, 10_000, 500_000, short=Counts(1_000, 1_000))
+    assert burning.only.state == "mitigated"
+    decision = burning.read(800, 1_000, 800_000)
+    assert "IncidentReopened" in kinds(decision)
+    assert "PagePlanned" in kinds(decision)
+
+
+# --- rollback, case, canary, gate ---------------------------------------------------------------
+
+
+def release_rules() -> Rules:
+    book = decide.Runbook("book", 1, SHOP.id, (decide.runbooks.Step("r", "release.rollback"),))
+    return Rules(RULES.topology, {SHOP.id: SHOP}, POLICY, (book,))
+
+
+@pytest.fixture
+def proposed() -> Bench:
+    """A burn with a plan waiting for approval."""
+    bench = Bench(release_rules(), Shard())
+    bench.give(inputs.RegisterRelease("shop", "v1", "a", good=True, live=True))
+    bench.give(inputs.RegisterRelease("shop", "v2", "b", live=True))
+    bench.read(8_000, 10_000, 1_000)
+    bench.give(inputs.Acknowledge("INC-1", "ada"), 2_000)
+    return bench
+
+
+def approve(bench: Bench) -> decide.Decision:
+    """Approve the plan that was shown."""
+    return bench.give(inputs.ApprovePlan("INC-1", bench.only.plan_hash, "ada"), 3_000)
+
+
+def answer(bench: Bench, state: str, attempt: int = 1) -> decide.Decision:
+    """Let the router answer."""
+    given = inputs.ReleaseAnswered("rollback/INC-1/1", "INC-1", attempt, state, "seen")  # type: ignore[arg-type]
+    return bench.give(given, 4_000)
+
+
+def test_nothing_is_done_without_an_approval(proposed: Bench) -> None:
+    """The plan is proposed; no action is planned before a person approves that very plan."""
+    assert proposed.only.plan_hash
+    with pytest.raises(StateError, match="no longer describes"):
+        proposed.give(inputs.ApprovePlan("INC-1", "another", "ada"), 3_000)
+    decision = approve(proposed)
+    assert [effect.key for effect in decision.effects] == ["rollback/INC-1/1"]
+
+
+def test_an_approval_of_a_plan_that_is_stale_is_refused(proposed: Bench) -> None:
+    """When something else went live meanwhile, the hash no longer fits."""
+    proposed.give(inputs.RegisterRelease("shop", "v2b", "c", live=True))
+    with pytest.raises(StateError, match="no longer describes"):
+        approve(proposed)
+
+
+def test_a_second_rollback_is_a_persons(proposed: Bench) -> None:
+    """At most one an incident."""
+    approve(proposed)
+    answer(proposed, "applied")
+    with pytest.raises(StateError, match="rolled back already"):
+        approve(proposed)
+
+
+def test_a_rollback_that_cannot_be_seen_pages(proposed: Bench) -> None:
+    """Unknowable means a human, at once; provably not applied is tried again first."""
+    approve(proposed)
+    assert answer(proposed, "not-applied").retries
+    decision = answer(proposed, "unknown", 2)
+    assert kinds(decision)[:2] == ["RollbackFailed", "AckWithdrawn"]
+    assert "PagePlanned" in kinds(decision)
+
+
+def test_a_rollback_marks_the_bad_release_and_moves_the_pointer(proposed: Bench) -> None:
+    """Only once it was seen."""
+    approve(proposed)
+    pointer = proposed.state.pointers["shop"]
+    assert (pointer.live, pointer.pending) == ("v2", "rollback/INC-1/1")
+    answer(proposed, "applied")
+    assert (pointer.live, pointer.pending) == ("v1", "")
+    assert pointer.releases["v2"].standing == "bad"
+
+
+def test_a_release_never_changes(proposed: Bench) -> None:
+    """The same name with another digest is refused."""
+    with pytest.raises(StateError, match="a release never changes"):
+        proposed.give(inputs.RegisterRelease("shop", "v1", "other"))
+
+
+CASE = Case("c", "refund window", "30 days", "INC-1")
+
+
+def outcomes(*rows: tuple[str, str, str]) -> tuple[Outcome, ...]:
+    """Case, release, status."""
+    return tuple(Outcome(case, release, status) for case, release, status in rows)  # type: ignore[arg-type]
+
+
+PASSING = (
+    ("c", "new", "passed"),
+    ("c", "old", "passed"),
+    ("d", "new", "passed"),
+    ("d", "old", "passed"),
+)
+
+
+@pytest.mark.parametrize(
+    ("rows", "verdict"),
+    [
+        (PASSING, "promote"),
+        ((("c", "new", "failed"), *PASSING[1:]), "reject"),
+        ((("c", "new", "error"), *PASSING[1:]), "inconclusive"),
+        ((*PASSING[:2], ("d", "new", "failed"), PASSING[3]), "reject"),
+        ((*PASSING[:2], ("d", "new", "error"), PASSING[3]), "inconclusive"),
+        ((*PASSING[:2], PASSING[2], ("d", "old", "error")), "inconclusive"),
+        (PASSING[:3], "inconclusive"),
+        (PASSING[:2], "inconclusive"),
+        ((), "inconclusive"),
+    ],
+)
+def test_a_canary_promotes_on_evidence_alone(
+    rows: tuple[tuple[str, str, str], ...], verdict: str
+) -> None:
+    """Missing, errored or unpaired outcomes never promote; a failed case always rejects."""
+    judged = canary.judge(outcomes(*rows), candidate="new", baseline="old", case=CASE)
+    assert judged.verdict == verdict
+    assert judged.reason.says
+
+
+@pytest.mark.parametrize(
+    ("bad", "good", "admitted"),
+    [
+        (["failed"] * 3, ["passed"] * 3, True),
+        (["failed"] * 3, ["failed"] * 3, False),
+        (["passed"] * 3, ["passed"] * 3, False),
+        (["failed", "passed", "failed"], ["passed"] * 3, False),
+        (["failed"] * 3, ["passed", "passed", "error"], False),
+        (["failed"] * 2, ["passed"] * 3, False),
+        ([], [], False),
+    ],
+)
+def test_a_case_is_admitted_only_when_it_tells_the_sides_apart(
+    bad: list[str], good: list[str], admitted: bool
+) -> None:
+    """Failed on the bad release and passed on the good one, every time."""
+    rows = [("c", "v2", status) for status in bad] + [("c", "v1", status) for status in good]
+    assert regressions.admit(CASE, outcomes(*rows), bad="v2", good="v1")[0] is admitted
+
+
+@pytest.mark.parametrize(
+    ("rows", "verdict"),
+    [
+        (PASSING, "pass"),
+        ((("c", "new", "failed"), *PASSING[1:]), "regression"),
+        ((*PASSING[:2], ("d", "new", "failed"), PASSING[3]), "regression"),
+        ((*PASSING[:2], ("d", "new", "error"), PASSING[3]), "inconclusive"),
+        ((PASSING[0],), "inconclusive"),
+        ((), "inconclusive"),
+    ],
+)
+def test_a_gate_never_passes_on_nothing(
+    rows: tuple[tuple[str, str, str], ...], verdict: str
+) -> None:
+    """One valid failure of the incident's case blocks; no evidence is no pass."""
+    found, reason = gate.judge(
+        outcomes(*rows), release="new", baseline="old", incident_cases=frozenset({"c"})
+    )
+    assert found == verdict
+    assert reason.says
+
+
+def test_a_hurt_incident_does_not_close_without_case_or_waiver(bench: Bench) -> None:
+    """Paged and recovered, it stays resolved until somebody grants a waiver."""
+    one = alert("shop")
+    bench.alerts(one)
+    bench.alerts(resolved(one), now=1_000)
+    timer = inputs.Timer("settle/INC-1", 601_000, "settle", "INC-1")
+    bench.give(inputs.TimerCameDue(timer), 601_000)
+    assert bench.only.state == "resolved"
+    assert bench.only.has_postmortem
+    bench.give(inputs.GrantWaiver("INC-1", "no answer was wrong", "ada", 10**12), 700_000)
+    assert bench.only.state == "closed"
+
+
+def test_an_incident_that_hurt_nobody_closes_with_a_reason(bench: Bench) -> None:
+    """No page, no budget: recorded, not studied."""
+    one = alert("mail")
+    bench.alerts(one)
+    bench.alerts(resolved(one), now=1_000)
+    timer = inputs.Timer("settle/INC-1", 601_000, "settle", "INC-1")
+    decision = bench.give(inputs.TimerCameDue(timer), 601_000)
+    (closed,) = (x for x in decision.events if isinstance(x, e.IncidentClosed))
+    assert closed.reason.says == "nobody was paged and no budget was spent"
+
+
+def test_a_snapshot_is_the_fold(proposed: Bench) -> None:
+    """Writing a shard and reading it back gives the same bytes."""
+    approve(proposed)
+    data = shard.dump(proposed.state)
+    assert shard.dump(shard.load(data)) == data
+
+
+def test_time_never_runs_back(bench: Bench) -> None:
+    """A clock that steps back does not move the shard's time."""
+    bench.alerts(alert("shop"), now=5_000)
+    decision = bench.alerts(alert("mail"), now=1_000)
+    assert decision.now == 5_000
+
+
+def test_a_correlation_threshold_that_nothing_reaches_groups_nothing(bench: Bench) -> None:
+    """The threshold is the rule's own, and it is used."""
+    assert correlation.THRESHOLD < 1
+    alone = Bench(Rules(topology=RULES.topology, policy=POLICY, threshold=2.0), Shard())
+    alone.alerts(alert("shop"), alert("shop", "Other"))
+    assert len(alone.state.incidents) == 2
