@@ -133,12 +133,11 @@ class Shift:
         while self._agenda and self._agenda[0][0] <= now:
             _, _, send = heapq.heappop(self._agenda)
             self.send(send)
-        for envelope in self.engine.watcher.due_timers(now):
-            self.deliver([envelope])
+        if timers := self.engine.watcher.due_timers(now):
+            self.deliver(timers)
         if now >= self._next_reading:
             self._next_reading = now + READ_EVERY_S * SECOND
-            for envelope in self.engine.watcher.readings(self.engine.handler.shard, now):
-                self.deliver([envelope])
+            self.deliver(self.engine.watcher.readings(self.engine.handler.shard, now))
         while claims := self.engine.performer.claim(now):
             for claim in claims:
                 self.deliver([self.engine.performer.perform(claim)])

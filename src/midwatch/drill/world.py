@@ -78,6 +78,10 @@ class Log:
         """Go through the moves of traffic."""
         return (entry for entry in self.entries if isinstance(entry, Moved))
 
+    def moves_of(self, service: str) -> list[Moved]:
+        """List the moves of one service's traffic."""
+        return [move for move in self.moved() if move.service == service]
+
 
 class Troubles:
     """What goes wrong on purpose; this one does nothing. `drill.faults` has the others."""
@@ -118,9 +122,15 @@ class SimulatedRouter:
     """Serves what the pointer says; fences older epochs."""
 
     def __init__(self, scenario: Scenario, log: Log, clock: Callable[[], int]) -> None:
-        self._scenario = scenario
         self._log = log
         self._clock = clock
+        self._deploys: dict[str, list[tuple[int, Observed]]] = {}
+        for plan in scenario.services:
+            live = [r for r in plan.releases if r.live_at is not None]
+            self._deploys[plan.name] = [
+                (release.live_at or 0, Observed(release.name, epoch))
+                for epoch, release in enumerate(live, start=1)
+            ]
 
     def apply(self, service: str, release: str, epoch: int, operation: str) -> None:
         """Move the traffic, unless a newer epoch is served already."""
@@ -133,15 +143,15 @@ class SimulatedRouter:
 
     def served_at(self, service: str, at: int) -> Observed:
         """Say what was served at a moment: the last move or deploy by then."""
-        plan = next((s for s in self._scenario.services if s.name == service), None)
-        if plan is None:
+        deploys = self._deploys.get(service)
+        if deploys is None:
             raise HarnessError(f"the router knows no service {service!r}")
         seen = Observed("", 0)
-        for release in plan.releases:
-            if release.live_at is not None and release.live_at <= at:
-                seen = Observed(release.name, seen.epoch + 1)
-        for move in self._log.moved():
-            if move.service == service and move.at <= at and move.epoch > seen.epoch:
+        for live_at, deployed in deploys:
+            if live_at <= at:
+                seen = deployed
+        for move in self._log.moves_of(service):
+            if move.at <= at and move.epoch > seen.epoch:
                 seen = Observed(move.release, move.epoch)
         return seen
 
@@ -191,18 +201,17 @@ class _Traffic:
 
     def fill(self, now: int, served_at: Callable[[str, int], Observed]) -> None:
         """Let users ask until now."""
+        tick_ms = TICK_S * SECOND
+        end = self._starts_at + (len(self.ends) + 1) * tick_ms
         asked = len(self.plan.bank)
-        while True:
-            tick = len(self.ends)
-            end = self._starts_at + (tick + 1) * TICK_S * SECOND
-            if end > now:
-                return
+        while end <= now:
             seen = served_at(self.plan.name, end - 1)
             bad = self._bad(seen.release, end - 1)
-            bad = min(asked, bad + self._troubles.noise(self.plan.name, tick))
+            bad = min(asked, bad + self._troubles.noise(self.plan.name, len(self.ends)))
             self.ends.append(end)
             self.good.append(self.good[-1] + asked - bad)
             self.total.append(self.total[-1] + asked)
+            end += tick_ms
 
     def _bad(self, release: str, at: int) -> int:
         plan = self._releases.get(release)

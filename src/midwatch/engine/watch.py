@@ -6,8 +6,6 @@ reading, never filled in.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from midwatch.core import slo
 from midwatch.core.clock import SECOND
 from midwatch.core.decide import Rules
@@ -30,11 +28,12 @@ class Watcher:
         """Wake what is due; a timer's key and time make it one input."""
         return [_came_due(timer) for timer in self._timers.due(now)]
 
-    def readings(self, shard: Shard, now: int) -> Iterable[Envelope]:
+    def readings(self, shard: Shard, now: int) -> list[Envelope]:
         """Read every objective once. A reading may be lost: the next one says it again."""
-        for objective in self._rules.slos.values():
-            reading = self._read(objective, shard, now)
-            yield Envelope("", SliMeasured(reading))
+        return [
+            Envelope("", SliMeasured(self._read(objective, shard, now)))
+            for objective in self._rules.slos.values()
+        ]
 
     def _read(self, objective: slo.Slo, shard: Shard, now: int) -> SliReading:
         wanted = slo.windows_needed(objective, self._rules.verify_of(objective.id))
