@@ -6,7 +6,7 @@ keeps no decision: what an answer means is decided in the core.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from msgspec import Struct, field
@@ -205,8 +205,8 @@ class Router(Protocol):
 class Metrics(Protocol):
     """Counts out of a metrics backend."""
 
-    def counts(self, slo: str, window_s: int, now: int) -> Counts | None:
-        """Count the window that ends now; None when the backend cannot say."""
+    def counts(self, slo: str, windows_s: Sequence[int], now: int) -> dict[int, Counts]:
+        """Count the windows that end now; one that the backend cannot answer is left out."""
         ...
 
     def failures(self, slo: str, window_s: int, now: int) -> tuple[FailedAnswer, ...]:

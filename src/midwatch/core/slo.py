@@ -139,6 +139,8 @@ def judge_burn(slo: Slo, reading: SliReading) -> Burning | None:
         long, short = reading.windows.get(tier.long_s), reading.windows.get(tier.short_s)
         if long is None or short is None or long.total < slo.min_events:
             continue
+        if not long.bad or not short.bad:
+            continue
         # burn > factor, written without division: bad / total / budget > share * period / window
         allowed = _allowed(slo.objective, tier.budget_share, slo.period_s, tier.long_s)
         top, bottom = allowed.numerator, allowed.denominator

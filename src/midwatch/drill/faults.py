@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from midwatch.core.effects import SendPage
 from midwatch.drill.scenarios import ReleasePlan, Scenario, Ticket
-from midwatch.drill.world import Troubles
+from midwatch.drill.world import TICK_S, Troubles
 from midwatch.errors import HarnessError, InputError
 
 
@@ -172,7 +172,7 @@ class DrawnTroubles(Troubles):
 
     def noise(self, service: str, tick: int) -> int:
         """A tenth of a percent of the questions, now and then: below what the budget allows."""
-        if not self._drawn.noise_share or tick * 10 > self._drawn.stops_at_s:
+        if not self._drawn.noise_share or tick * TICK_S > self._drawn.stops_at_s:
             return 0
         return int(Random(f"{self._noise}/{service}/{tick}").random() < self._drawn.noise_share)
 

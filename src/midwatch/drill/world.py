@@ -8,7 +8,7 @@ itself is a function of scenario, seed and that log, so a world made anew from t
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -22,7 +22,7 @@ from midwatch.drill.scenarios import ReleasePlan, Scenario, ServicePlan
 from midwatch.errors import HarnessError
 from midwatch.ports import Observed
 
-TICK_S = 10
+TICK_S = 20
 MAX_FAILURES = 3
 
 
@@ -57,10 +57,15 @@ class Log:
                 decode = msgspec.json.Decoder(Sent | Moved).decode
                 self.entries = [decode(line) for line in file.read_bytes().splitlines()]
             self._file = file.open("ab")
+        self._moves: dict[str, list[Moved]] = {}
+        for move in self.moved():
+            self._moves.setdefault(move.service, []).append(move)
 
     def add(self, entry: Sent | Moved) -> None:
         """Remember; it is with the OS before this returns, so a SIGKILL cannot undo it."""
         self.entries.append(entry)
+        if isinstance(entry, Moved):
+            self._moves.setdefault(entry.service, []).append(entry)
         if self._file is not None:
             self._file.write(msgspec.json.encode(entry) + b"\n")
             self._file.flush()
@@ -79,8 +84,8 @@ class Log:
         return (entry for entry in self.entries if isinstance(entry, Moved))
 
     def moves_of(self, service: str) -> list[Moved]:
-        """List the moves of one service's traffic."""
-        return [move for move in self.moved() if move.service == service]
+        """List the moves of one service's traffic; asked at every tick, so kept by service."""
+        return self._moves.get(service, [])
 
 
 class Troubles:
@@ -194,15 +199,18 @@ class _Traffic:
         self._starts_at = starts_at
         self._troubles = troubles
         self._releases = {r.name: r for r in plan.releases}
-        self._wrong = {r.name: _wrong_cases(plan, r) for r in plan.releases}
+        self.wrong = {r.name: _wrong_cases(plan, r) for r in plan.releases}
+        self._next_end = starts_at + TICK_S * SECOND
         self.ends: list[int] = []
         self.good: list[int] = [0]
         self.total: list[int] = [0]
 
     def fill(self, now: int, served_at: Callable[[str, int], Observed]) -> None:
         """Let users ask until now."""
+        end = self._next_end
+        if end > now:
+            return
         tick_ms = TICK_S * SECOND
-        end = self._starts_at + (len(self.ends) + 1) * tick_ms
         asked = len(self.plan.bank)
         while end <= now:
             seen = served_at(self.plan.name, end - 1)
@@ -212,12 +220,13 @@ class _Traffic:
             self.good.append(self.good[-1] + asked - bad)
             self.total.append(self.total[-1] + asked)
             end += tick_ms
+        self._next_end = end
 
     def _bad(self, release: str, at: int) -> int:
         plan = self._releases.get(release)
         if plan is None or plan.wrong is None or at < plan.wrong.from_at:
             return 0
-        return len(self._wrong[release])
+        return len(self.wrong[release])
 
     def count(self, window_s: int, now: int) -> Counts:
         """Count the ticks that ended in (now - window, now].
@@ -260,13 +269,13 @@ class SimulatedMetrics:
             s.slo: _Traffic(s, scenario.starts_at, troubles) for s in scenario.services
         }
 
-    def counts(self, slo: str, window_s: int, now: int) -> Counts | None:
-        """Count a window; None for a service that nobody simulates."""
+    def counts(self, slo: str, windows_s: Sequence[int], now: int) -> dict[int, Counts]:
+        """Count windows; none for a service that nobody simulates."""
         traffic = self._traffic.get(slo)
         if traffic is None:
-            return None
+            return {}
         traffic.fill(now, self._router.served_at)
-        return traffic.count(window_s, now)
+        return {window_s: traffic.count(window_s, now) for window_s in windows_s}
 
     def failures(self, slo: str, window_s: int, now: int) -> tuple[FailedAnswer, ...]:
         """Give a few answers that are wrong now."""
@@ -277,4 +286,4 @@ class SimulatedMetrics:
         release = next(r for r in traffic.plan.releases if r.name == served.release)
         if release.wrong is None or now < release.wrong.from_at:
             return ()
-        return _wrong_cases(traffic.plan, release)[:MAX_FAILURES]
+        return traffic.wrong[release.name][:MAX_FAILURES]

@@ -101,7 +101,8 @@ class Handler:
             except Exception as error:  # whatever it raises, its neighbours must commit
                 poison[index] = _reason(error)
                 return None
-            _collect(entry, decision, key, self._seq)
+            if not decision.is_empty:
+                _collect(entry, decision, key, self._seq)
             _settle(entry, envelope.input, decision)
             answers.append(Handled(key, "committed"))
         return answers

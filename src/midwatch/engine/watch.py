@@ -6,6 +6,8 @@ reading, never filled in.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from midwatch.core import slo
 from midwatch.core.clock import SECOND
 from midwatch.core.decide import Rules
@@ -23,6 +25,10 @@ class Watcher:
         self._timers = timers
         self._metrics = metrics
         self._rules = rules
+        self._windows = {
+            objective.id: slo.windows_needed(objective, rules.verify_of(objective.id))
+            for objective in rules.slos.values()
+        }
 
     def due_timers(self, now: int) -> list[Envelope]:
         """Wake what is due; a timer's key and time make it one input."""
@@ -36,29 +42,24 @@ class Watcher:
         ]
 
     def _read(self, objective: slo.Slo, shard: Shard, now: int) -> SliReading:
-        wanted = slo.windows_needed(objective, self._rules.verify_of(objective.id))
-        windows: dict[int, Counts] = {}
-        for window_s in wanted:
-            counts = self._count(objective.id, window_s, now)
-            if counts is not None:
-                windows[window_s] = counts
-        since: dict[str, Counts] = {}
-        for incident_id in shard.open:
-            incident = shard.incidents[incident_id]
-            if incident.slo == objective.id:
-                window_s = (now - incident.first_at) // SECOND
-                counts = self._count(objective.id, window_s, now)
-                if counts is not None:
-                    since[incident_id] = counts
-        shortest = windows.get(wanted[0])
-        failures = self._failures(objective.id, wanted[0], now) if shortest and shortest.bad else ()
-        return SliReading(objective.id, now, windows, failures, since)
+        needed = self._windows[objective.id]
+        since = {
+            incident_id: (now - incident.first_at) // SECOND
+            for incident_id in shard.open
+            if (incident := shard.incidents[incident_id]).slo == objective.id
+        }
+        counts = self._counts(objective.id, (*needed, *since.values()), now)
+        windows = {w: counts[w] for w in needed if w in counts}
+        shortest = windows.get(needed[0])
+        failures = self._failures(objective.id, needed[0], now) if shortest and shortest.bad else ()
+        totals = {name: counts[w] for name, w in since.items() if w in counts}
+        return SliReading(objective.id, now, windows, failures, totals)
 
-    def _count(self, slo_id: str, window_s: int, now: int) -> Counts | None:
+    def _counts(self, slo_id: str, windows_s: Sequence[int], now: int) -> dict[int, Counts]:
         try:
-            return self._metrics.counts(slo_id, window_s, now)
+            return self._metrics.counts(slo_id, windows_s, now)
         except HarnessError:
-            return None
+            return {}
 
     def _failures(self, slo_id: str, window_s: int, now: int) -> tuple[FailedAnswer, ...]:
         try:

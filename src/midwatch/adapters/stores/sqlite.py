@@ -12,6 +12,7 @@ import fcntl
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator
+from functools import cache
 from hashlib import blake2b
 from importlib import resources
 from pathlib import Path
@@ -51,6 +52,7 @@ def _lenient(data: bytes) -> str:
     return data.decode("utf-8", "surrogateescape")
 
 
+@cache
 def migrations() -> list[tuple[int, str]]:
     """List the numbered migrations with their SQL, in order."""
     folder = resources.files("midwatch.adapters.stores") / "migrations"

@@ -1,0 +1,153 @@
+"""Measure everything and write results.json.
+
+Law: a figure stands beside a peer that was measured in the same run on the same machine; the ratio
+is what counts, for the machine is shared. Nothing is typed in: each row is computed below.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from midwatch.adapters.stores.sqlite import SqliteStore
+from midwatch.drill import scenarios
+from midwatch.drill.shift import Shift
+
+HERE = Path(__file__).parent
+LAB = HERE.parent / "lab" / "solution"
+MIDWATCH = str(Path(sys.executable).with_name("midwatch"))
+ROUNDS = 15
+
+
+def seconds(
+    command: list[str], env: dict[str, str] | None = None, cwd: Path | None = None
+) -> float:
+    """Time one run of a command."""
+    start = time.perf_counter()
+    subprocess.run(command, check=True, capture_output=True, env=env, cwd=cwd)
+    return time.perf_counter() - start
+
+
+def beside(command: list[str], peer: list[str]) -> tuple[float, float]:
+    """Time two commands in turn; gives the medians."""
+    pairs = [(seconds(command), seconds(peer)) for _ in range(ROUNDS)]
+    return statistics.median(a for a, _ in pairs), statistics.median(b for _, b in pairs)
+
+
+def per_minute(work: Callable[[], object], for_s: float = 4.0) -> float:
+    """Count how often something is done in a minute of this process's own CPU time."""
+    work()
+    count, start = 0, time.process_time()
+    while (spent := time.process_time() - start) < for_s:
+        work()
+        count += 1
+    return 60 * count / spent
+
+
+def row(
+    value: float, unit: str, peer: str, peer_value: float, reach: str, ok: bool, command: str
+) -> dict[str, Any]:
+    """Write one figure down."""
+    return {
+        "value": round(value, 4),
+        "unit": unit,
+        "peer": peer,
+        "peer_value": round(peer_value, 4),
+        "ratio": round(value / peer_value, 3) if peer_value else None,
+        "reach": reach,
+        "ok": ok,
+        "command": command,
+        "machine": f"{platform.machine()}, {os.cpu_count()} shared cores, "
+        f"Python {platform.python_version()}",
+        "date": datetime.fromtimestamp(time.time(), UTC).date().isoformat(),
+    }
+
+
+def one_shift() -> None:
+    """Play the scenario through SQLite in memory."""
+    store = SqliteStore.memory()
+    Shift(SCENARIO, store).run()
+    store.close()
+
+
+SCENARIO = scenarios.load(scenarios.find("shift"))
+
+
+def lab_shift() -> Callable[[], object]:
+    """Load the lab, which does the same story in dictionaries."""
+    sys.path.insert(0, str(LAB))
+    import drill  # pyright: ignore  the lab's own module, beside its parts
+
+    return drill.run_shift
+
+
+def journal_heads() -> list[str]:
+    """Play one seed under three hash seeds; gives the journals' last links."""
+    found: list[str] = []
+    for hash_seed in ("0", "1", "4242"):
+        env = {**os.environ, "PYTHONHASHSEED": hash_seed}
+        command = [MIDWATCH, "drill", "--seed", "5", "--json"]
+        done = subprocess.run(command, check=True, capture_output=True, env=env)
+        found.append(json.loads(done.stdout)["journal_head"])
+    return found
+
+
+def measure() -> dict[str, dict[str, Any]]:
+    """Run every benchmark."""
+    python = [sys.executable, "-c", "pass"]
+    bare = "python -c pass"
+    cold, started = beside([MIDWATCH, "drill"], python)
+    results = {
+        "drill_cold": row(cold, "s", bare, started, "<= 0.35 s", cold <= 0.35, "midwatch drill")
+    }
+    helped, started = beside([MIDWATCH, "--help"], python)
+    results["help_cold"] = row(
+        helped, "s", bare, started, "<= 0.12 s", helped <= 0.12, "midwatch --help"
+    )
+    shifts, lab = per_minute(one_shift), per_minute(lab_shift())
+    results["shifts_per_minute_and_core"] = row(
+        shifts,
+        "shifts/min",
+        "the lab's shift, in dictionaries",
+        lab,
+        ">= 5000",
+        shifts >= 5_000,
+        "python -m benchmarks",
+    )
+    heads = journal_heads()
+    results["journal_heads_over_hash_seeds"] = row(
+        len(set(heads)),
+        "different heads",
+        "runs",
+        len(heads),
+        "1",
+        len(set(heads)) == 1,
+        "midwatch drill --seed 5 --json",
+    )
+    return results
+
+
+def main() -> None:
+    """Print each figure beside its peer, and keep them."""
+    results = measure()
+    for name, found in results.items():
+        print(
+            f"{name:<32} {found['value']:>12} {found['unit']:<16} reach {found['reach']:<10}"
+            f" {'ok' if found['ok'] else 'NOT REACHED':<12}"
+            f" {found['peer']}: {found['peer_value']} (ratio {found['ratio']})"
+        )
+    text = json.dumps(results, indent=2) + "\n"
+    (HERE / "results.json").write_text(text, "utf-8")
+
+
+if __name__ == "__main__":
+    main()
