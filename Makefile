@@ -2,6 +2,7 @@
 #
 #   make drill       run a whole on-call shift in virtual time
 #   make test        every test            make test-fast   the quick ones (<= 3 minutes)
+#   make test-deps   the real servers that some tests need (Debian packages; needs root)
 #   make check       ruff, pyright strict, import-linter
 #   make soak        long tortures at full size
 #   make bench       every figure beside its peer -> benchmarks/results.json
@@ -55,6 +56,11 @@ drill: $(BASE)
 .PHONY: test
 test: $(DEV) $(if $(filter true,$(CI)),test-deps)
 	@$(BIN)/python -m pytest
+
+# The list of servers, and how a test asks for one, stands in tests/servers.py.
+.PHONY: test-deps
+test-deps: $(DEV)
+	@$(BIN)/python tests/servers.py install
 
 .PHONY: test-fast
 test-fast: $(DEV)

@@ -1,0 +1,100 @@
+"""Real servers for tests: which there are, how they are got, and how a test asks for one.
+
+Law: a test speaks to the real program or is skipped with one line that says what to install; with
+CI=true a missing server is a failure. Servers listen on loopback, on a free port, and end with
+their test.
+
+    python tests/servers.py install     what `make test-deps` does
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
+
+# program -> Debian package
+SERVERS = {"prometheus-alertmanager": "prometheus-alertmanager"}
+START_S = 20
+
+
+def missing() -> list[str]:
+    """List the programs that this machine lacks."""
+    return [program for program in SERVERS if shutil.which(program) is None]
+
+
+def need(program: str) -> str:
+    """Give the path of a server's program; skip, or fail in CI, when it is not here."""
+    import pytest
+
+    found = shutil.which(program)
+    if found is None:
+        says = f"{program} is not installed: make test-deps, or apt-get install {SERVERS[program]}"
+        if os.environ.get("CI") == "true":
+            pytest.fail(says)
+        pytest.skip(says)
+    return found
+
+
+def free_port() -> int:
+    """Find a port on loopback that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@contextmanager
+def running(command: list[str], ready_url: str, log: Path) -> Iterator[None]:
+    """Run a server until the block ends; it is ready when the URL answers."""
+    with log.open("wb") as out, subprocess.Popen(command, stdout=out, stderr=out) as process:
+        try:
+            _wait(process, ready_url, log)
+            yield
+        finally:
+            process.terminate()
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+
+def _wait(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
+    deadline = time.monotonic() + START_S
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            break
+        try:
+            urlopen(url, timeout=1).close()
+        except (URLError, OSError):
+            time.sleep(0.05)
+        else:
+            return
+    raise RuntimeError(f"{url} did not answer: {log.read_text('utf-8')[-2000:]}")
+
+
+def install() -> int:
+    """Install what is missing, with Debian's package manager."""
+    packages = [SERVERS[program] for program in missing()]
+    if not packages:
+        return 0
+    env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    for command in (
+        ["apt-get", "update", "-qq"],
+        ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages],
+    ):
+        done = subprocess.run(command, env=env, check=False, stdout=subprocess.DEVNULL)
+        if done.returncode:
+            return done.returncode
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(install() if sys.argv[1:] == ["install"] else 2)
