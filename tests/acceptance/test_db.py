@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from midwatch.adapters.stores.sqlite import SqliteStore
+from midwatch.adapters.stores.sqlite import SqliteStore, seal
 from midwatch.errors import Owned
 
 MIDWATCH = str(Path(sys.executable).with_name("midwatch"))
@@ -73,6 +73,22 @@ def test_a_change_behind_its_back_is_named(copy: Path, sql: str, names: str) -> 
     assert done.returncode == 1
     assert names in done.stdout
     assert done.stdout.splitlines()[-1].startswith("DAMAGED: ")
+
+
+def test_a_state_that_is_not_the_fold_is_found(copy: Path) -> None:
+    """A snapshot with a right seal and a wrong content is no fold of the events."""
+    with sqlite3.connect(copy) as connection:
+        seq, version, body, head = connection.execute(
+            "SELECT seq, state_version, body, head FROM snapshot"
+        ).fetchone()
+        forged = body.replace(b"sev1", b"sev2")
+        connection.execute(
+            "UPDATE snapshot SET body = ?, seal = ?", (forged, seal((seq, version, forged, head)))
+        )
+    connection.close()
+    done = midwatch("db", "verify", copy)
+    assert done.returncode == 1
+    assert f"snapshot {seq}: folding the events gives another state" in done.stdout
 
 
 def test_a_flipped_byte_in_an_event_is_found_and_named(copy: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from midwatch.core import canary, correlation, decide, gate, inputs, regressions, shard, slo
+from midwatch.core import canary, chain, correlation, decide, gate, inputs, regressions, shard, slo
 from midwatch.core import events as e
 from midwatch.core.alerts import Alert, fingerprint, make_alert
 from midwatch.core.decide import Rules
@@ -273,11 +273,24 @@ def test_the_factors_are_the_published_ones() -> None:
     assert found == pytest.approx([13.44, 5.6, 2.8, 28 / 30])
 
 
-def test_both_windows_must_burn(burning: Bench) -> None:
-    """A long window that still burns while the short one is well pages nobody."""
-    calm = Bench(WITH_SLO, Shard())
-    decision = calm.read(8_000, 10_000, 1_000, short=Counts(1_000, 1_000))
-    assert "PagePlanned" not in kinds(decision)
+@pytest.mark.parametrize(
+    ("long", "short"),
+    [
+        ((8_000, 10_000), (1_000, 1_000)),
+        ((8_000, 10_000), (990, 1_000)),
+        ((9_900, 10_000), (800, 1_000)),
+        ((8_560, 10_000), (800, 1_000)),
+        ((800, 1_000), (856, 1_000)),
+    ],
+)
+def test_both_windows_must_burn_faster_than_the_factor(
+    long: tuple[int, int], short: tuple[int, int]
+) -> None:
+    """One window below or exactly at 14.4 is no page-quick, whatever the other says."""
+    windows = dict.fromkeys(slo.windows_needed(SHOP, Verify()), Counts(*long))
+    windows[300] = Counts(*short)
+    found = slo.judge_burn(SHOP, SliReading(SHOP.id, 0, windows))
+    assert found is None or found.tier != "page-quick"
 
 
 @pytest.mark.parametrize("counts", [(0, 0), (0, 29)])
@@ -310,6 +323,27 @@ def test_alerts_that_end_do_not_end_a_burn(burning: Bench) -> None:
     burning.alerts(one, now=1_000)
     burning.alerts(resolved(one), now=2_000)
     assert burning.only.state == "open"
+
+
+def test_with_an_objective_that_does_not_burn_the_sli_still_decides() -> None:
+    """Alerts of a watched service that resolve are no recovery until the SLI says so."""
+    calm = Bench(WITH_SLO, Shard())
+    one = alert("shop", at=1_000)
+    calm.alerts(one, now=1_000)
+    calm.alerts(resolved(one), now=2_000)
+    assert calm.only.state == "open"
+    calm.read(1_000, 1_000, 301_000)
+    assert calm.only.state == "mitigated"
+
+
+def test_the_same_alert_with_a_later_start_is_a_new_firing(bench: Bench) -> None:
+    """It ends the former one, and opens a new incident when that is long ago."""
+    bench.alerts(alert("shop"))
+    bench.alerts(alert("shop", at=7_200_000), now=7_200_000)
+    first, second = bench.state.incidents.values()
+    assert (first.state, second.state) == ("mitigated", "open")
+    assert list(bench.state.firing.values()) == ["INC-2"]
+    assert bench.alerts(alert("shop", at=7_200_000), now=7_260_000).is_empty
 
 
 def test_a_mitigation_that_did_not_hold_opens_again_and_pages(burning: Bench) -> None:
@@ -427,6 +461,7 @@ PASSING = (
         ((*PASSING[:2], ("d", "new", "failed"), PASSING[3]), "reject"),
         ((*PASSING[:2], ("d", "new", "error"), PASSING[3]), "inconclusive"),
         ((*PASSING[:2], PASSING[2], ("d", "old", "error")), "inconclusive"),
+        ((("c", "new", "failed"), ("c", "old", "failed"), *PASSING[2:]), "reject"),
         (PASSING[:3], "inconclusive"),
         (PASSING[:2], "inconclusive"),
         ((), "inconclusive"),
@@ -512,6 +547,11 @@ def test_a_snapshot_is_the_fold(proposed: Bench) -> None:
     approve(proposed)
     data = shard.dump(proposed.state)
     assert shard.dump(shard.load(data)) == data
+
+
+def test_a_link_covers_the_link_before_it() -> None:
+    """The same row after another history has another link."""
+    assert chain.link(b"a" * 16, 1, "x") != chain.link(b"b" * 16, 1, "x")
 
 
 def test_time_never_runs_back(bench: Bench) -> None:

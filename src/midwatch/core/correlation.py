@@ -2,14 +2,15 @@
 
 Law: each joins the single best open incident whose score reaches THRESHOLD, else it opens a new
 one. Nothing is ever merged through a chain of others. A refresh of an alert that fires already
-writes nothing. A namespace is a wall. A service without a place in the call graph is unknown, not
-alone: it is grouped by time, and the reason says so.
+writes nothing; the same alert with a later start is a new firing, and proof that the former one
+ended. A namespace is a wall. A service without a place in the call graph is unknown, not alone: it
+is grouped by time, and the reason says so.
 
 The score is relation times freshness, both between 0 and 1:
 
     relation    same service 1, one call away .7, two calls .5, unknown .4, known apart 0
     freshness   1 until FRESH_S after the incident's first alert, then halved every HALF_LIFE_S;
-                the same service keeps it longer while it still fires
+                what reports lasting harm, a burn or a ticket, keeps it longer
 """
 
 from __future__ import annotations
@@ -31,8 +32,10 @@ THRESHOLD = 0.35
 RELATION_BY_HOPS = {0: 1.0, 1: 0.7, 2: 0.5}
 RELATION_UNKNOWN = 0.4
 FRESH_S = 300
-HALF_LIFE_S = 300
-HALF_LIFE_FIRING_S = 1_800
+# A fault's alerts come together; what fires minutes later on the same services is mostly the next
+# fault. A burn needs most of an hour to be sure, and people write when they have time.
+HALF_LIFE_S = 60
+HALF_LIFE_LASTING_S = 1_800
 
 
 class Candidate(Struct):
@@ -42,22 +45,21 @@ class Candidate(Struct):
     namespace: str
     first_at: int
     services: dict[str, None]
-    firing: dict[str, None]
 
     def absorb(self, alert: Alert) -> None:
         """Count an alert in."""
         self.services[alert.service] = None
-        self.firing[alert.service] = None
         self.first_at = min(self.first_at, alert.starts_at)
         self.namespace = self.namespace or alert.namespace
 
 
 class Symptom(Struct, frozen=True):
-    """Whatever looks for its incident: an alert, a burn, a ticket."""
+    """Whatever looks for its incident: an alert, or with `lasting` a burn or a ticket."""
 
     service: str
     namespace: str
     at: int
+    lasting: bool = False
 
 
 class Placement(Struct, frozen=True):
@@ -74,7 +76,6 @@ def candidate_of(incident: Incident) -> Candidate:
         incident.namespace,
         incident.first_at,
         dict.fromkeys(incident.services),
-        {f.service: None for f in incident.firing.values()},
     )
 
 
@@ -86,7 +87,7 @@ def open_candidates(d: Decision) -> list[Candidate]:
 def score(symptom: Symptom, candidate: Candidate, topology: Topology) -> dict[str, Term]:
     """Give the terms of one pairing; `score` is their product.
 
-    >>> near = Candidate("INC-1", "", 0, {"shop": None}, {"shop": None})
+    >>> near = Candidate("INC-1", "", 0, {"shop": None})
     >>> score(Symptom("shop", "", 1000), near, Topology())["score"]
     1.0
     """
@@ -94,8 +95,7 @@ def score(symptom: Symptom, candidate: Candidate, topology: Topology) -> dict[st
         return {"score": 0.0, "namespace": candidate.namespace, "relation": "another namespace"}
     relation, word = _relation(symptom.service, candidate, topology)
     age_s = max(symptom.at - candidate.first_at, 0) / SECOND
-    still = symptom.service in candidate.firing and bool(symptom.service)
-    half_life_s = HALF_LIFE_FIRING_S if still else HALF_LIFE_S
+    half_life_s = HALF_LIFE_LASTING_S if symptom.lasting else HALF_LIFE_S
     freshness = 1.0 if age_s <= FRESH_S else 0.5 ** ((age_s - FRESH_S) / half_life_s)
     return {
         "score": round(relation * freshness, 4),
@@ -166,22 +166,28 @@ def attach(
     batch = sorted(alerts, key=lambda a: (a.starts_at, a.fingerprint))
     candidates = {c.incident: c for c in open_candidates(d)}
     attached: dict[str, list[events.Attachment]] = {}
-    known = d.shard.firing
-    seen: set[str] = set()
+    over: dict[str, dict[str, None]] = {}
+    seen: dict[str, str] = {}
     for alert in batch:
-        if alert.status != "firing" or alert.fingerprint in known or alert.fingerprint in seen:
+        if alert.status != "firing" or alert.fingerprint in seen or _is_refresh(d, alert):
             continue
-        seen.add(alert.fingerprint)
         symptom = Symptom(alert.service, alert.namespace, alert.starts_at)
         placement = place(symptom, candidates.values(), topology, threshold)
         name = placement.incident
         if name is None:
             title = f"{alert.name or 'alert'} on {alert.service or 'unknown service'}"
             name = open_incident(d, symptom, title, placement.reason).id
-            candidates[name] = Candidate(name, alert.namespace, alert.starts_at, {}, {})
+            candidates[name] = Candidate(name, alert.namespace, alert.starts_at, {})
         candidates[name].absorb(alert)
+        seen[alert.fingerprint] = name
+        before = d.shard.firing.get(alert.fingerprint, name)
+        if before != name:
+            over.setdefault(before, {})[alert.fingerprint] = None
         attached.setdefault(name, []).append(events.Attachment(alert, placement.reason))
     touched: dict[str, Incident] = {}
+    for name, fingerprints in over.items():
+        d.emit(events.AlertsResolved(name, tuple(fingerprints)))
+        touched[name] = d.shard.incidents[name]
     for name, items in attached.items():
         d.emit(events.AlertsAttached(name, tuple(items)))
         touched[name] = d.shard.incidents[name]
@@ -189,6 +195,14 @@ def attach(
         d.emit(events.AlertsResolved(name, tuple(fingerprints)))
         touched[name] = d.shard.incidents[name]
     return touched
+
+
+def _is_refresh(d: Decision, alert: Alert) -> bool:
+    """Say whether this very firing is known already."""
+    home = d.shard.firing.get(alert.fingerprint)
+    if home is None:
+        return False
+    return alert.starts_at <= d.shard.incidents[home].firing[alert.fingerprint].starts_at
 
 
 def _resolved(d: Decision, batch: list[Alert]) -> dict[str, dict[str, None]]:
@@ -222,7 +236,7 @@ def place_burn(
     d: Decision, topology: Topology, service: str, title: str, threshold: float = THRESHOLD
 ) -> tuple[Incident, Reason]:
     """Find the incident that a burn belongs to, as for an alert of the same service, or open it."""
-    symptom = Symptom(service, "", d.now)
+    symptom = Symptom(service, "", d.now, lasting=True)
     placement = place(symptom, open_candidates(d), topology, threshold)
     if placement.incident is not None:
         return d.shard.incidents[placement.incident], placement.reason

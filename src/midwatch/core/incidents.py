@@ -51,6 +51,7 @@ class Firing(Struct):
     name: str
     service: str
     level: Level
+    starts_at: int
 
 
 class Paged(Struct):
@@ -180,7 +181,9 @@ def evolve(incident: Incident, event: e.IncidentEvent, at: int) -> None:
 def _attach(i: Incident, event: e.AlertsAttached, at: int) -> None:
     for item in event.attached:
         alert = item.alert
-        i.firing[alert.fingerprint] = Firing(alert.name, alert.service, alert.level)
+        i.firing[alert.fingerprint] = Firing(
+            alert.name, alert.service, alert.level, alert.starts_at
+        )
         onset = i.services.get(alert.service, alert.starts_at)
         i.services[alert.service] = min(onset, alert.starts_at)
         i.alert_count += 1

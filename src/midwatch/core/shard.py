@@ -92,12 +92,14 @@ def _index(shard: Shard, incident: Incident, event: e.IncidentEvent) -> None:
                 shard.firing[item.alert.fingerprint] = incident.id
         case e.AlertsResolved():
             for fingerprint in event.fingerprints:
-                shard.firing.pop(fingerprint, None)
+                if shard.firing.get(fingerprint) == incident.id:
+                    del shard.firing[fingerprint]
         case e.IncidentResolved():
             shard.open.pop(incident.id, None)
             shard.last_resolved[incident.service] = incident.id
             for fingerprint in incident.firing:
-                shard.firing.pop(fingerprint, None)
+                if shard.firing.get(fingerprint) == incident.id:
+                    del shard.firing[fingerprint]
         case _:
             pass
 

@@ -68,7 +68,9 @@ def triage(
         reason = Reason(RULE, says, {"min_words": MIN_WORDS})
         d.emit(_triaged(ticket, UNKNOWN_CATEGORY, "P4", "triage", "", reason))
         return
-    placement = place(Symptom(category.service, "", d.now), open_candidates(d), topology, threshold)
+    placement = place(
+        Symptom(category.service, "", d.now, lasting=True), open_candidates(d), topology, threshold
+    )
     incident = d.incident(placement.incident) if placement.incident else None
     priority = PRIORITY.get(incident.severity or "sev4", "P4") if incident else "P4"
     where = f"{incident.id}, {incident.severity}" if incident else "no open incident"

@@ -1,0 +1,104 @@
+"""How effects end when the process died between claim and end."""
+
+from __future__ import annotations
+
+import pytest
+
+from midwatch.adapters.stores.sqlite import SqliteStore
+from midwatch.core import inputs
+from midwatch.core.alerts import make_alert
+from midwatch.core.decide import Rules
+from midwatch.core.effects import SendPage, SetRelease
+from midwatch.core.escalation import Policy, Step
+from midwatch.core.inputs import Envelope, ReleaseAnswered
+from midwatch.core.shard import Shard
+from midwatch.engine.handle import Handler
+from midwatch.engine.perform import Performer
+from midwatch.errors import HarnessError
+from midwatch.ports import Claim, Observed
+
+
+class World:
+    """A pager, a router and a target that count what is asked of them."""
+
+    def __init__(self, served: Observed | None = None) -> None:
+        self.sent: list[str] = []
+        self.applied: list[str] = []
+        self.served = served
+
+    def send(self, page: SendPage) -> str:
+        self.sent.append(page.key)
+        return "receipt"
+
+    def apply(self, service: str, release: str, epoch: int, operation: str) -> None:
+        self.applied.append(operation)
+
+    def observe(self, service: str) -> Observed:
+        if self.served is None:
+            raise HarnessError("the router does not answer")
+        return self.served
+
+    def answer(self, service: str, release: str, question: str) -> str:
+        return ""
+
+
+class InDoubt:
+    """An outbox that holds one effect which a dead process had claimed."""
+
+    def __init__(self, claim: Claim) -> None:
+        self._claim = claim
+
+    def claim(self, now: int, limit: int) -> list[Claim]:
+        return []
+
+    def in_doubt(self) -> list[Claim]:
+        return [self._claim]
+
+    def next_effect_at(self) -> int | None:
+        return None
+
+
+def paged(*, acked: bool) -> tuple[SqliteStore, Handler]:
+    """An incident whose page was claimed, and perhaps acknowledged before the crash."""
+    store = SqliteStore.memory()
+    rules = Rules(policy=Policy("p", (Step("ada"),)))
+    engine = Handler(store, rules, lambda: 1_000)
+    labels = {"alertname": "Down", "service": "shop", "severity": "critical"}
+    one = make_alert(labels, status="firing", starts_at=0)
+    engine.handle([Envelope("a", inputs.AlertsArrived("test", (one,)))])
+    assert len(store.claim(1_000, 1)) == 1
+    if acked:
+        engine.handle([Envelope("b", inputs.Acknowledge("INC-1", "ada"))])
+    return store, engine
+
+
+@pytest.mark.parametrize(("acked", "sent"), [(False, ["page/INC-1/1"]), (True, [])])
+def test_a_page_in_doubt_is_sent_again_unless_acknowledged(acked: bool, sent: list[str]) -> None:
+    """Under its own key; after an ack not at all."""
+    store, engine = paged(acked=acked)
+    world = World()
+    performer = Performer(store, {}, world, world, world)
+    engine.handle(list(performer.recover(engine.shard)))
+    assert world.sent == sent
+    assert store.in_doubt() == []
+
+
+@pytest.mark.parametrize(
+    ("served", "state"),
+    [
+        (Observed("v1", 3), "applied"),
+        (Observed("v2", 2), "not-applied"),
+        (None, "unknown"),
+    ],
+)
+def test_an_action_in_doubt_is_observed_and_never_repeated(
+    served: Observed | None, state: str
+) -> None:
+    """The answer says what is seen; nothing is applied while looking."""
+    wish = SetRelease("rollback/INC-1/1", "INC-1", "shop", "v1", 3, "rollback")
+    world = World(served)
+    performer = Performer(InDoubt(Claim(wish, 1)), {}, world, world, world)
+    (envelope,) = performer.recover(Shard())
+    assert isinstance(envelope.input, ReleaseAnswered)
+    assert envelope.input.state == state
+    assert world.applied == []
