@@ -133,10 +133,16 @@ def test_a_second_kill_at_the_same_point_changes_nothing_either(
 def test_the_command_goes_on_with_a_journal(tmp_path: Path) -> None:
     """`midwatch drill run shift --db FILE` killed half-way ends well when it is run again."""
     assert play(tmp_path, "after-call", 1) == -signal.SIGKILL
-    (tmp_path / "world.jsonl").rename(tmp_path / "shift.db.world")
+    begun = b'{"type":"Begun","scenario":"shift","seed":0,"broken":""}\n'
+    world = begun + (tmp_path / "world.jsonl").read_bytes()
+    (tmp_path / "shift.db.world").write_bytes(world)
     command = [Path(sys.executable).with_name("midwatch"), "drill", "run", "shift"]
     done = subprocess.run(
         [*command, "--db", str(tmp_path / "shift.db")], capture_output=True, text=True, check=False
     )
     assert done.stderr == ""
     assert done.stdout.endswith("(exit 0) - the whole shift behaved correctly\n")
+    again = [*command, "--db", str(tmp_path / "shift.db"), "--seed", "1"]
+    other = subprocess.run(again, capture_output=True, text=True, check=False)
+    assert other.returncode == 2
+    assert "the journal is of another shift" in other.stderr

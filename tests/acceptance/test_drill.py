@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from midwatch.adapters.stores.sqlite import SqliteStore
+from midwatch.core.canary import Judgement
+from midwatch.core.reasons import Reason
 from midwatch.drill import checkers, faults, fuzz, scenarios
 from midwatch.drill.faults import Broken
 from midwatch.drill.reports import Story
@@ -205,13 +207,15 @@ def test_the_faults_are_really_drawn() -> None:
 
 
 def test_a_broken_law_is_told_with_its_replay(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An engine that pages after the ack is caught, and the failure says how to see it again."""
-    monkeypatch.setattr("midwatch.core.escalation.silence", lambda d, incident: None)
-    monkeypatch.setattr("midwatch.core.escalation.is_waiting_for_ack", lambda incident: True)
+    """An engine that promotes whatever it is given is caught, and it is said how to see it."""
+    monkeypatch.setattr(
+        "midwatch.core.canary.judge",
+        lambda outcomes, **_: Judgement("promote", Reason("test", "blind trust", {})),
+    )
     scenario = scenarios.load(scenarios.find("shift"))
     failure = next(f for seed in range(40) if (f := fuzz.play(scenario, seed)) is not None)
     told = "\n".join(failure.shown())
-    assert "law: " in told
+    assert "law: nothing promoted that fails its case" in told
     assert "drawn: {" in told
     assert f"replay: midwatch drill fuzz --from {failure.seed} --seeds 1" in told
 

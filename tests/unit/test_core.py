@@ -346,6 +346,51 @@ def test_the_same_alert_with_a_later_start_is_a_new_firing(bench: Bench) -> None
     assert bench.alerts(alert("shop", at=7_200_000), now=7_260_000).is_empty
 
 
+def test_an_alert_that_comes_back_opens_a_mitigated_incident_again(bench: Bench) -> None:
+    """Without an objective the alerts speak: nothing that fires is swallowed without a page."""
+    one = alert("shop")
+    bench.alerts(one)
+    bench.give(inputs.Acknowledge("INC-1", "ada"), 500)
+    bench.alerts(resolved(one), now=1_000)
+    assert bench.only.state == "mitigated"
+    decision = bench.alerts(alert("shop", at=60_000), now=60_000)
+    assert kinds(decision) == ["AlertsAttached", "IncidentReopened", "PagePlanned"]
+    assert (bench.only.state, bench.only.awaits_ack) == ("open", True)
+
+
+def test_a_page_for_a_mitigated_incident_escalates_too(proposed: Bench) -> None:
+    """A promotion that nobody can see pages, and the page waits for its ack like any other."""
+    approve(proposed)
+    answer(proposed, "applied")
+    proposed.give(inputs.RegisterRelease("shop", "v3", "c"))
+    proposed.read(1_000, 1_000, 400_000)
+    assert proposed.only.state == "mitigated"
+    proposed.give(inputs.ProposeFix("INC-1", "v3", "ada"), 500_000)
+    rows = tuple(
+        Outcome(case, name, "passed")
+        for case in (proposed.only.case.id, "d")  # type: ignore[union-attr]
+        for name in ("v3", "v1")
+    )
+    proposed.give(inputs.EvalsAnswered("canary/INC-1/1", "INC-1", 1, rows), 500_000)
+    unseen = inputs.ReleaseAnswered("promote/INC-1/1", "INC-1", 1, "unknown", "no answer")
+    assert "PagePlanned" in kinds(proposed.give(unseen, 500_000))
+    timer = inputs.Timer("escalate/INC-1", 0, "escalate", "INC-1")
+    assert "PagePlanned" in kinds(proposed.give(inputs.TimerCameDue(timer), 900_000))
+    assert proposed.only.fix_state == "refused"
+
+
+def test_a_rollback_goes_before_a_fix(proposed: Bench) -> None:
+    """A canary under way is withdrawn, and its late answer promotes nothing."""
+    proposed.give(inputs.RegisterRelease("shop", "v3", "c"))
+    proposed.give(inputs.ProposeFix("INC-1", "v3", "ada"), 2_500)
+    assert "FixWithdrawn" in kinds(approve(proposed))
+    rows = outcomes(
+        ("inc-1-refund-window", "v3", "passed"), ("inc-1-refund-window", "v2", "failed")
+    )
+    late = inputs.EvalsAnswered("canary/INC-1/1", "INC-1", 1, rows)
+    assert proposed.give(late, 3_500).is_empty
+
+
 def test_a_mitigation_that_did_not_hold_opens_again_and_pages(burning: Bench) -> None:
     """Old bad events in long windows do not; new harm does."""
     burning.read(1_000, 1_000, 400_000)

@@ -17,7 +17,8 @@ from midwatch.drill import checkers, faults, reports, scenarios
 from midwatch.drill.faults import BREAKS, Broken
 from midwatch.drill.reports import Story
 from midwatch.drill.shift import Shift
-from midwatch.drill.world import Log, Troubles
+from midwatch.drill.world import Begun, Log, Troubles
+from midwatch.engine import queries
 from midwatch.errors import InputError
 
 
@@ -148,9 +149,11 @@ def _run(
     store = SqliteStore.own(db) if db else SqliteStore.memory()
     log = Log(db.with_name(f"{db.name}.world") if db else None)
     try:
+        log.begin(Begun(scenario.name, seed, broke))
         shift = Shift(broken.scenario, store, seed=seed, log=log, troubles=broken.troubles)
         shift.run()
         story = Story(store, shift.engine.handler.shard)
+        told = queries.timeline(store) if trace else []
     finally:
         log.close()
         store.close()
@@ -167,7 +170,7 @@ def _run(
     if as_json:
         click.echo(text, nl=False)
     else:
-        _print(story, shift, checks, trace, scenario.seven_checks, passed)
+        _print(story, shift, checks, told, scenario.seven_checks, passed)
     return 0 if passed else 1
 
 
@@ -187,13 +190,12 @@ def _print(
     story: Story,
     shift: Shift,
     checks: list[checkers.Check],
-    trace: bool,
+    told: list[str],
     seven: bool,
     passed: bool,
 ) -> None:
-    if trace:
-        for line in reports.timeline(story):
-            click.echo(line)
+    for line in told:
+        click.echo(line)
     if seven:
         for line in reports.sections(story, shift.storm.alert_count):
             click.echo(line)

@@ -79,6 +79,7 @@ def _alerts(d: Decision, rules: Rules, given: inputs.AlertsArrived) -> None:
     touched = correlation.attach(d, rules.topology, given.alerts, rules.threshold)
     for incident in touched.values():
         _declare_by_alerts(d, rules, incident)
+        _reopen_without_sli(d, rules, incident)
         _recover_without_sli(d, rules, incident)
 
 
@@ -101,13 +102,28 @@ def _declare_by_alerts(d: Decision, rules: Rules, incident: Incident) -> None:
         escalation.declare(d, rules.policy, incident, worst[0], reason)
 
 
+def _is_watched(rules: Rules, incident: Incident) -> bool:
+    """Say whether an objective watches it, so that only the SLI knows how users are."""
+    return bool(incident.slo) or any(rules.slo_of(service) for service in incident.services)
+
+
+def _reopen_without_sli(d: Decision, rules: Rules, incident: Incident) -> None:
+    """Without an objective, an alert that fires again says that the mitigation did not hold."""
+    if incident.state != "mitigated" or not incident.firing or _is_watched(rules, incident):
+        return
+    names = ", ".join(dict.fromkeys(f.name for f in incident.firing.values()))
+    reason = Reason(RULE_NO_SLI, f"no SLI: {names} fires again", {"firing": len(incident.firing)})
+    d.emit(events.IncidentReopened(incident.id, reason))
+    d.cancel_timer(f"settle/{incident.id}")
+    if incident.urgency == "page":
+        escalation.page(d, rules.policy, incident, reason)
+
+
 def _recover_without_sli(d: Decision, rules: Rules, incident: Incident) -> None:
     """Without an objective, every alert explicitly resolved is the only sign of recovery."""
-    if incident.firing or not incident.alert_count or incident.slo:
+    if incident.firing or not incident.alert_count or _is_watched(rules, incident):
         return
     if incident.state not in ("open", "acknowledged"):
-        return
-    if any(rules.slo_of(service) for service in incident.services):
         return
     says = f"no SLI: all {incident.alert_count} alerts resolved"
     _mitigated(d, rules, incident, Reason(RULE_NO_SLI, says, {"alerts": incident.alert_count}))

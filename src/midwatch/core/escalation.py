@@ -83,7 +83,7 @@ def declare(
     if incident.severity and incident.severity <= severity:
         return
     d.emit(events.SeverityDeclared(incident.id, severity, URGENCY[severity], reason))
-    if URGENCY[severity] == "page" and is_waiting_for_ack(incident) and not incident.pages:
+    if URGENCY[severity] == "page" and incident.state == "open" and not incident.pages:
         page(d, policy, incident, reason)
 
 
@@ -123,7 +123,7 @@ def page_again(d: Decision, policy: Policy, incident: Incident, reason: Reason) 
 
 def on_timer(d: Decision, policy: Policy, incident: Incident) -> None:
     """Go one step on when nobody has acknowledged in time."""
-    if not is_waiting_for_ack(incident) or not incident.pages:
+    if not is_waiting_for_ack(incident):
         return
     last = policy.step(incident.next_step - 1)
     waited = show_duration(last.delay_s) if last else "its time"

@@ -337,6 +337,13 @@ class FixRefused(IncidentEvent, frozen=True):
     reason: Reason
 
 
+class FixWithdrawn(IncidentEvent, frozen=True):
+    """The candidate was under way and had to make room."""
+
+    release: str
+    reason: Reason
+
+
 class CanaryJudged(IncidentEvent, frozen=True):
     """Candidate against baseline; every outcome that entered is here."""
 
@@ -477,6 +484,7 @@ Event = (
     | WaiverGranted
     | FixProposed
     | FixRefused
+    | FixWithdrawn
     | CanaryJudged
     | PromotionStarted
     | FixPromoted

@@ -90,6 +90,7 @@ class Incident(Struct):
     pages: list[Paged] = field(default_factory=list[Paged])
     next_step: int = 0
     next_page: int = 1
+    awaits_ack: bool = False
     acknowledged_by: str = ""
     acknowledged_at: int = 0
     exhausted: bool = False
@@ -138,8 +139,8 @@ def is_open(incident: Incident) -> bool:
 
 
 def is_waiting_for_ack(incident: Incident) -> bool:
-    """Say whether somebody still has to be found for it."""
-    return incident.state == "open" and not incident.acknowledged_by
+    """Say whether it was paged and somebody still has to be found for it."""
+    return incident.awaits_ack
 
 
 def opened(event: e.IncidentOpened, at: int) -> Incident:
@@ -218,6 +219,7 @@ def _page_planned(i: Incident, event: e.PagePlanned, at: int) -> None:
     i.pages.append(Paged(event.key, event.to, "planned"))
     i.next_step = event.step + 1
     i.next_page += 1
+    i.awaits_ack = True
 
 
 def _page_sent(i: Incident, event: e.PageSent, at: int) -> None:
@@ -233,7 +235,7 @@ def _page_failed(i: Incident, event: e.PageFailed, at: int) -> None:
 
 
 def _ack(i: Incident, event: e.PageAcknowledged, at: int) -> None:
-    i.acknowledged_by = event.by
+    i.acknowledged_by, i.awaits_ack = event.by, False
     i.acknowledged_at = i.acknowledged_at or at
 
 
@@ -264,12 +266,16 @@ def _rollback_done(i: Incident, event: e.RollbackCompleted, at: int) -> None:
     i.operation, i.rolled_back_at = "", at
 
 
-def _operation_over(i: Incident, event: e.RollbackFailed | e.PromotionFailed, at: int) -> None:
+def _rollback_failed(i: Incident, event: e.RollbackFailed, at: int) -> None:
     i.operation = ""
 
 
+def _fix_over(i: Incident, event: e.PromotionFailed | e.FixWithdrawn, at: int) -> None:
+    i.operation, i.fix_state = "", "refused"
+
+
 def _mitigated(i: Incident, event: e.IncidentMitigated, at: int) -> None:
-    i.mitigated_at, i.recovery = at, event.reason.says
+    i.mitigated_at, i.recovery, i.awaits_ack = at, event.reason.says, False
 
 
 def _reopened(i: Incident, event: e.IncidentReopened, at: int) -> None:
@@ -337,8 +343,9 @@ _APPLY = cast(
         e.PlanApproved: _approved,
         e.RollbackStarted: _rollback_started,
         e.RollbackCompleted: _rollback_done,
-        e.RollbackFailed: _operation_over,
-        e.PromotionFailed: _operation_over,
+        e.RollbackFailed: _rollback_failed,
+        e.PromotionFailed: _fix_over,
+        e.FixWithdrawn: _fix_over,
         e.IncidentMitigated: _mitigated,
         e.IncidentReopened: _reopened,
         e.PostmortemDrafted: _postmortem,

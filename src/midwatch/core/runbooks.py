@@ -131,7 +131,7 @@ def approve(
     if incident.fix_state in ("proposed", "promoting"):
         says = "a rollback goes before a fix"
         d.cancel_effect(incident.operation)
-        d.emit(events.FixRefused(incident.id, incident.fix, Reason(RULE, says)))
+        d.emit(events.FixWithdrawn(incident.id, incident.fix, Reason(RULE, says)))
     target, reason = releases.rollback_target(pointer)
     if not target:
         d.emit(events.RollbackRefused(incident.id, pointer.service, reason))

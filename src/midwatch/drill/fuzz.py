@@ -18,10 +18,11 @@ from midwatch.core.clock import SECOND
 from midwatch.drill import checkers, scenarios
 from midwatch.drill.crashes import CrashingStore, crashing
 from midwatch.drill.faults import Drawn, DrawnTroubles, apply_drawn, draw
-from midwatch.drill.reports import Story, timeline
+from midwatch.drill.reports import Story
 from midwatch.drill.scenarios import Scenario
 from midwatch.drill.shift import Crashed, Shift
 from midwatch.drill.storm import Delivery
+from midwatch.engine import queries
 from midwatch.engine.verify import verify
 from midwatch.errors import BugError
 
@@ -99,10 +100,9 @@ def play(scenario: Scenario, seed: int) -> Failure | None:
     broken += checkers.broken_laws(story, shift.storm, changed, shift.log)
     broken += [f"the journal replays: {line}" for line in verify(store, store.head())[1]]
     broken += [f"no input is lost: {key}: {why}" for key, why in store.dead_letters()]
+    last = queries.timeline(store)[-LAST_EVENTS:] if broken else []
     store.close()
-    if not broken:
-        return None
-    return Failure(seed, drawn, broken, timeline(story)[-LAST_EVENTS:])
+    return Failure(seed, drawn, broken, last) if broken else None
 
 
 def run(scenario: str, seeds: range, jobs: int) -> Iterator[tuple[int, Failure | None]]:

@@ -6,29 +6,18 @@ every number in them is read from an event.
 
 from __future__ import annotations
 
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import msgspec
-from msgspec import Struct
 
 from midwatch.core import events as e
 from midwatch.core.clock import show_time
-from midwatch.core.events import Event
 from midwatch.core.shard import Shard
+from midwatch.engine import queries
+from midwatch.engine.queries import Fact
 from midwatch.ports import Audit
 
-_decode: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
-
-
 E = TypeVar("E")
-
-
-class Fact(Struct, Generic[E], frozen=True):
-    """An event with its place in the journal."""
-
-    seq: int
-    at: int
-    event: E
 
 
 class Story:
@@ -37,7 +26,7 @@ class Story:
     def __init__(self, audit: Audit, shard: Shard) -> None:
         self.shard = shard
         self.rows = list(audit.rows())
-        self.facts = [Fact(r.seq, r.at, _decode.decode(r.body)) for r, _ in self.rows]
+        self.facts = queries.facts(audit)
         burning = self.first(e.BudgetBurning)
         self.incident = burning.event.incident if burning else ""
 
@@ -204,23 +193,6 @@ def _trace(story: Story, alert_count: int) -> list[str]:
         ),
     ]
     return [_head("G", "TRACE: which module did what"), *(f"  {a}: {b}" for a, b in found)]
-
-
-def timeline(story: Story) -> list[str]:
-    """Tell every event in one line, for `--trace`."""
-    lines: list[str] = []
-    for (row, _), fact in zip(story.rows, story.facts, strict=True):
-        says = _says(fact.event)
-        lines.append(f"{show_time(row.at)}  {row.seq:>4}  {row.stream:<32} {row.type}{says}")
-    return lines
-
-
-def _says(event: Event) -> str:
-    """Give the reason of an event in words, with a gap before it; empty when it needs none."""
-    if isinstance(event, e.AlertsAttached):
-        return f"  {len(event.attached)} alerts; {event.attached[0].reason.says}"
-    reason = getattr(event, "reason", None)
-    return f"  {reason.says}" if reason is not None else ""
 
 
 def document(

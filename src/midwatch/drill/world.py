@@ -19,7 +19,7 @@ from midwatch.core.clock import SECOND
 from midwatch.core.effects import SendPage
 from midwatch.core.sli import Counts, FailedAnswer
 from midwatch.drill.scenarios import ReleasePlan, Scenario, ServicePlan
-from midwatch.errors import HarnessError
+from midwatch.errors import HarnessError, StateError
 from midwatch.ports import Observed
 
 TICK_S = 20
@@ -46,22 +46,41 @@ class Moved(Struct, frozen=True, tag=True):
     operation: str
 
 
+class Begun(Struct, frozen=True, tag=True):
+    """Which shift this log is of; a journal of another one cannot be gone on with."""
+
+    scenario: str
+    seed: int
+    broken: str
+
+
 class Log:
     """What was done to the world, in a file when the world has to outlive a process."""
 
     def __init__(self, file: Path | None = None) -> None:
-        self.entries: list[Sent | Moved] = []
+        self.entries: list[Begun | Sent | Moved] = []
         self._file: IO[bytes] | None = None
         if file is not None:
             if file.exists():
-                decode = msgspec.json.Decoder(Sent | Moved).decode
+                decode = msgspec.json.Decoder(Begun | Sent | Moved).decode
                 self.entries = [decode(line) for line in file.read_bytes().splitlines()]
             self._file = file.open("ab")
         self._moves: dict[str, list[Moved]] = {}
         for move in self.moved():
             self._moves.setdefault(move.service, []).append(move)
 
-    def add(self, entry: Sent | Moved) -> None:
+    def begin(self, begun: Begun) -> None:
+        """Say which shift this is; raises StateError when the log is of another one."""
+        first = self.entries[0] if self.entries else None
+        if first is None:
+            self.add(begun)
+        elif first != begun:
+            raise StateError(
+                f"the journal is of another shift: {first}",
+                remedy="give the same scenario, --seed and --break, or another --db",
+            )
+
+    def add(self, entry: Begun | Sent | Moved) -> None:
         """Remember; it is with the OS before this returns, so a SIGKILL cannot undo it."""
         self.entries.append(entry)
         if isinstance(entry, Moved):
