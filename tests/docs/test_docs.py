@@ -1,0 +1,46 @@
+"""Docs and programs say the same: what a page shows is what the command prints.
+
+Law: an output in the README was printed by the command above it; a flag in a page is in `--help`.
+"""
+
+import re
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from midwatch.cli.main import cli
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+FENCE = re.compile(r"^```[a-z]*\n(.*?)^```", re.M | re.S)
+# The command's words, then whatever follows on the line.
+COMMAND = re.compile(r"\bmidwatch ((?:[a-z]+ ?){1,2})([^`\n|<>#]*)")
+
+
+def test_the_readme_shows_what_the_drill_prints() -> None:
+    """The fence after `make drill` holds what it printed."""
+    ran = CliRunner().invoke(cli, ["drill"])
+    assert not ran.exit_code
+    blocks = FENCE.findall((ROOT / "README.md").read_text("utf-8"))
+    at = blocks.index("make drill\n")
+    assert blocks[at + 1] == ran.output
+
+
+def help_of(words: list[str]) -> str:
+    ran = CliRunner().invoke(cli, [*words, "--help"])
+    return "" if ran.exit_code else ran.output
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_each_flag_of_a_page_is_in_the_help(page: Path) -> None:
+    """A command that a page names exists, with every flag that the page gives it."""
+    for named, rest in COMMAND.findall(page.read_text("utf-8")):
+        flags = re.findall(r"--[a-z][a-z-]+", rest)
+        if not flags:
+            continue
+        words = named.split()
+        told = next((t for n in (2, 1) if (t := help_of(words[:n]))), "")
+        assert told, f"{page.name}: no command `midwatch {named.strip()}`"
+        for flag in flags:
+            assert flag in told, f"{page.name}: `midwatch {named.strip()}` has no {flag}"
