@@ -612,3 +612,59 @@ def test_a_correlation_threshold_that_nothing_reaches_groups_nothing(bench: Benc
     alone = Bench(Rules(topology=RULES.topology, policy=POLICY, threshold=2.0), Shard())
     alone.alerts(alert("shop"), alert("shop", "Other"))
     assert len(alone.state.incidents) == 2
+
+
+# --- what a person may say ----------------------------------------------------------------------
+
+
+def test_a_snooze_silences_and_pages_anew_at_its_end(bench: Bench) -> None:
+    """It is an ack that ends by itself."""
+    bench.alerts(alert("shop"))
+    decision = bench.give(inputs.Snooze("INC-1", "ada", 60_000), 1_000)
+    assert kinds(decision) == ["PageAcknowledged", "PageSnoozed"]
+    assert decision.timers["escalate/INC-1"] is None
+    timer = decision.timers["snooze/INC-1"]
+    assert timer is not None
+    assert timer.due_at == 60_000
+    decision = bench.give(inputs.TimerCameDue(timer), 60_000)
+    assert kinds(decision) == ["AckWithdrawn", "PagePlanned"]
+    assert bench.only.awaits_ack
+
+
+def test_an_ack_ends_a_snooze(bench: Bench) -> None:
+    """Who says "I have it" for good is not woken when the nap is over."""
+    bench.alerts(alert("shop"))
+    timer = bench.give(inputs.Snooze("INC-1", "ada", 60_000), 1_000).timers["snooze/INC-1"]
+    assert timer is not None
+    decision = bench.give(inputs.Acknowledge("INC-1", "ada"), 2_000)
+    assert decision.timers["snooze/INC-1"] is None
+    assert bench.give(inputs.TimerCameDue(timer), 60_000).is_empty
+
+
+def test_only_an_open_incident_and_a_time_to_come_can_be_snoozed(bench: Bench) -> None:
+    """Everything else is refused, with what to do."""
+    one = alert("shop")
+    bench.alerts(one)
+    with pytest.raises(StateError, match="over already"):
+        bench.give(inputs.Snooze("INC-1", "ada", 1_000), 1_000)
+    bench.alerts(resolved(one), now=2_000)
+    with pytest.raises(StateError, match="mitigated"):
+        bench.give(inputs.Snooze("INC-1", "ada", 60_000), 3_000)
+
+
+def test_a_person_resolves_what_no_objective_measures(bench: Bench) -> None:
+    """Its alerts count as over, and the reason keeps who said so."""
+    bench.alerts(alert("mail", severity="warning"))
+    decision = bench.give(inputs.ResolveIncident("INC-1", "ada", "the disk was swapped"), 5_000)
+    assert kinds(decision)[:2] == ["AlertsResolved", "IncidentMitigated"]
+    assert bench.only.state == "closed"
+    assert bench.only.recovery == "no SLI: ada: the disk was swapped"
+    assert not bench.state.firing
+    with pytest.raises(StateError, match="nothing is left"):
+        bench.give(inputs.ResolveIncident("INC-1", "ada", "again"), 6_000)
+
+
+def test_a_person_cannot_say_that_users_are_well_where_the_sli_can(burning: Bench) -> None:
+    """With an objective only the SLI says so."""
+    with pytest.raises(StateError, match="not seen well"):
+        burning.give(inputs.ResolveIncident("INC-1", "ada", "trust me"), 5_000)

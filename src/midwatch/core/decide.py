@@ -41,6 +41,7 @@ from midwatch.core.topology import Topology
 from midwatch.errors import StateError
 
 RULE_NO_SLI = "recovery.no-sli/1"
+RULE_PERSON = "recovery.person/1"
 SETTLE_S = 600
 
 
@@ -266,6 +267,8 @@ def _timer(d: Decision, rules: Rules, given: inputs.TimerCameDue) -> None:
     elif timer.purpose == "verify":
         verify = rules.verify_of(incident.slo)
         runbooks.on_verify_timer(d, verify, rules.policy, incident)
+    elif timer.purpose == "snooze":
+        escalation.on_snooze_end(d, rules.policy, incident)
     elif incident.state == "mitigated" and not incident.rollbacks and not incident.firing:
         _resolve(d, incident, Reason(RULE_NO_SLI, f"{incident.recovery}, and it held"))
 
@@ -321,6 +324,34 @@ def _acknowledge(d: Decision, rules: Rules, given: inputs.Acknowledge) -> None:
     escalation.acknowledge(d, _known(d, given.incident), given.by)
 
 
+def _snooze(d: Decision, rules: Rules, given: inputs.Snooze) -> None:
+    escalation.snooze(d, _known(d, given.incident), given.by, given.until)
+
+
+def _resolve_by_person(d: Decision, rules: Rules, given: inputs.ResolveIncident) -> None:
+    """Take a person's word, except for what an objective measures: there only the SLI knows."""
+    incident = _known(d, given.incident)
+    if incident.state not in ("open", "acknowledged", "mitigated"):
+        raise StateError(f"{incident.id} is {incident.state}", remedy="nothing is left to resolve")
+    if incident.operation:
+        raise StateError(
+            f"{incident.id} has {incident.operation} under way", remedy="wait for its end"
+        )
+    reason = Reason(RULE_PERSON, f"{given.by}: {given.why}", {"by": given.by})
+    if incident.state != "mitigated":
+        if _is_watched(rules, incident):
+            raise StateError(
+                f"users of {incident.id} are not seen well yet by its SLI",
+                remedy="mitigate it first; the SLI says when they are",
+            )
+        if incident.firing:
+            d.emit(events.AlertsResolved(incident.id, tuple(incident.firing)))
+        says = f"no SLI: {reason.says}"
+        _mitigated(d, rules, incident, Reason(RULE_PERSON, says, reason.terms))
+    d.cancel_timer(f"settle/{incident.id}")
+    _resolve(d, incident, reason)
+
+
 def _approve(d: Decision, rules: Rules, given: inputs.ApprovePlan) -> None:
     incident = _known(d, given.incident)
     runbooks.approve(d, rules.runbooks, rules.policy, incident, given.plan_hash, given.by)
@@ -357,6 +388,8 @@ _DISPATCH = cast(
         inputs.EvalsAnswered: _evals_answer,
         inputs.RegisterRelease: _register,
         inputs.Acknowledge: _acknowledge,
+        inputs.Snooze: _snooze,
+        inputs.ResolveIncident: _resolve_by_person,
         inputs.ApprovePlan: _approve,
         inputs.ProposeFix: _propose_fix,
         inputs.GrantWaiver: _waive,

@@ -15,11 +15,12 @@ from msgspec import Struct
 
 from midwatch.core import effects, events, inputs
 from midwatch.core.alerts import Level
-from midwatch.core.clock import SECOND, show_duration
+from midwatch.core.clock import SECOND, show_duration, show_time
 from midwatch.core.decision import Decision
 from midwatch.core.incidents import Incident, is_waiting_for_ack
 from midwatch.core.reasons import Reason
 from midwatch.core.slo import Severity
+from midwatch.errors import StateError
 
 RULE = "escalation/1"
 Urgency = Literal["page", "ticket"]
@@ -132,20 +133,45 @@ def on_timer(d: Decision, policy: Policy, incident: Incident) -> None:
 
 
 def acknowledge(d: Decision, incident: Incident, by: str) -> None:
-    """Stop all paging of an incident: somebody has it."""
-    if incident.acknowledged_by:
+    """Stop all paging of an incident: somebody has it. This also ends a snooze."""
+    if incident.acknowledged_by and not incident.snoozed_until:
         return
     says = f"{by} has it"
-    d.emit(events.PageAcknowledged(incident.id, by, Reason(RULE, says, {"by": by})))
     silence(d, incident)
+    d.emit(events.PageAcknowledged(incident.id, by, Reason(RULE, says, {"by": by})))
+
+
+def snooze(d: Decision, incident: Incident, by: str, until: int) -> None:
+    """Take an incident until a time. Raises StateError when there is nothing to put off."""
+    if incident.state not in ("open", "acknowledged"):
+        raise StateError(
+            f"{incident.id} is {incident.state}", remedy="only an open one can be snoozed"
+        )
+    if until <= d.now:
+        raise StateError(
+            f"{show_time(until)} is over already", remedy="snooze until a time to come"
+        )
+    acknowledge(d, incident, by)
+    says = f"{by} has it until {show_time(until)}"
+    d.emit(events.PageSnoozed(incident.id, by, until, Reason(RULE, says, {"by": by})))
+    d.set_timer(inputs.Timer(_snooze_key(incident), until, "snooze", incident.id))
+
+
+def on_snooze_end(d: Decision, policy: Policy, incident: Incident) -> None:
+    """Page anew when a snooze ends before the incident does."""
+    if incident.state == "acknowledged" and incident.snoozed_until:
+        says = f"the snooze by {incident.acknowledged_by} ended and it is not over"
+        page_again(d, policy, incident, Reason(RULE, says))
 
 
 def silence(d: Decision, incident: Incident) -> None:
-    """Take back the pages that are not sent yet, and the escalation timer."""
+    """Take back the pages that are not sent yet, the escalation timer and the snooze."""
     for sent in incident.pages:
         if sent.state == "planned":
             d.cancel_effect(sent.key)
     d.cancel_timer(_timer_key(incident))
+    if incident.snoozed_until:
+        d.cancel_timer(_snooze_key(incident))
 
 
 def on_page_answer(
@@ -185,6 +211,10 @@ def retry_delay_s(key: str, attempt: int, retry_after_s: float | None = None) ->
     jitter = int.from_bytes(digest) / 2**32
     wait_s = FIRST_RETRY_S * 2 ** (attempt - 1) * (1 + jitter)
     return max(wait_s, retry_after_s or 0.0)
+
+
+def _snooze_key(incident: Incident) -> str:
+    return f"snooze/{incident.id}"
 
 
 def _timer_key(incident: Incident) -> str:

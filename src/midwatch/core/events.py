@@ -188,6 +188,14 @@ class AckWithdrawn(IncidentEvent, frozen=True):
     reason: Reason
 
 
+class PageSnoozed(IncidentEvent, frozen=True):
+    """A person has it until `until`; then, if it is not over, people are paged anew."""
+
+    by: str
+    until: int
+    reason: Reason
+
+
 class EscalationExhausted(IncidentEvent, frozen=True):
     """Everybody was paged, nobody answered: an alarm of its own."""
 
@@ -466,6 +474,7 @@ Event = (
     | PageFailed
     | PageAcknowledged
     | AckWithdrawn
+    | PageSnoozed
     | EscalationExhausted
     | NoRunbook
     | PlanProposed

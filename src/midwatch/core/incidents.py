@@ -93,6 +93,7 @@ class Incident(Struct):
     awaits_ack: bool = False
     acknowledged_by: str = ""
     acknowledged_at: int = 0
+    snoozed_until: int = 0
     exhausted: bool = False
     # the mitigation
     runbook: str = ""
@@ -235,13 +236,17 @@ def _page_failed(i: Incident, event: e.PageFailed, at: int) -> None:
 
 
 def _ack(i: Incident, event: e.PageAcknowledged, at: int) -> None:
-    i.acknowledged_by, i.awaits_ack = event.by, False
+    i.acknowledged_by, i.awaits_ack, i.snoozed_until = event.by, False, 0
     i.acknowledged_at = i.acknowledged_at or at
 
 
 def _unack(i: Incident, event: e.AckWithdrawn, at: int) -> None:
-    i.acknowledged_by = ""
+    i.acknowledged_by, i.snoozed_until = "", 0
     i.next_step = 0
+
+
+def _snoozed(i: Incident, event: e.PageSnoozed, at: int) -> None:
+    i.snoozed_until = event.until
 
 
 def _exhausted(i: Incident, event: e.EscalationExhausted, at: int) -> None:
@@ -338,6 +343,7 @@ _APPLY = cast(
         e.PageFailed: _page_failed,
         e.PageAcknowledged: _ack,
         e.AckWithdrawn: _unack,
+        e.PageSnoozed: _snoozed,
         e.EscalationExhausted: _exhausted,
         e.PlanProposed: _proposed,
         e.PlanApproved: _approved,

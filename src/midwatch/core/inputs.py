@@ -21,7 +21,7 @@ class Timer(Struct, frozen=True):
 
     key: str
     due_at: int
-    purpose: Literal["escalate", "verify", "settle"]
+    purpose: Literal["escalate", "verify", "settle", "snooze"]
     incident: str
 
 
@@ -104,6 +104,22 @@ class Acknowledge(Struct, frozen=True, tag=True):
     by: str
 
 
+class Snooze(Struct, frozen=True, tag=True):
+    """A person takes an incident until a time; if it is not over then, people are paged anew."""
+
+    incident: str
+    by: str
+    until: int
+
+
+class ResolveIncident(Struct, frozen=True, tag=True):
+    """A person says that it is over, and why."""
+
+    incident: str
+    by: str
+    why: str
+
+
 class ApprovePlan(Struct, frozen=True, tag=True):
     """A person approves exactly the plan with this hash."""
 
@@ -139,6 +155,8 @@ Input = (
     | RegisterRelease
     | FileTicket
     | Acknowledge
+    | Snooze
+    | ResolveIncident
     | ApprovePlan
     | ProposeFix
     | GrantWaiver
