@@ -20,6 +20,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct, field
 
+from midwatch.adapters.sources.generic import FIELDS, GenericOptions, steps
 from midwatch.core import correlation, runbooks
 from midwatch.core.alerts import SERVICE_LABELS
 from midwatch.core.decide import Rules
@@ -36,11 +37,18 @@ from midwatch.yaml_nodes import Node, Problems, read_yaml
 _decode_case = msgspec.json.Decoder(Case).decode
 
 
+class SourceConfig(Struct, frozen=True):
+    """One place that alerts come from: its kind, and how a generic one is read."""
+
+    kind: str
+    options: GenericOptions = GenericOptions()
+
+
 class Config(Struct, frozen=True):
-    """What people configured. `sources` maps a source's name to its kind."""
+    """What people configured."""
 
     rules: Rules
-    sources: dict[str, str] = field(default_factory=dict[str, str])
+    sources: dict[str, SourceConfig] = field(default_factory=dict[str, SourceConfig])
     service_labels: tuple[str, ...] = SERVICE_LABELS
 
 
@@ -82,9 +90,33 @@ def check(folder: Path) -> tuple[Config, list[BadFile]]:
     return Config(rules, sources, labels), problems.in_order()
 
 
-def _source(node: Node) -> str:
-    node.keys("type", required=("type",))
-    return node.child("type").choice(*sorted(SOURCES))
+def _source(node: Node) -> SourceConfig:
+    kind = node.child("type").choice(*sorted(SOURCES))
+    if kind != "generic":
+        node.keys("type", required=("type",))
+        return SourceConfig(kind)
+    node.keys("type", "alerts", "fields", "resolved", required=("type", "fields"))
+    node.child("fields").keys(*FIELDS, required=("name",))
+    usual = GenericOptions()
+    words = tuple(item.text() for item in node.child("resolved").items())
+    return SourceConfig(
+        kind,
+        GenericOptions(
+            {name: _path(item) for name, item in node.child("fields").entries()},
+            _path(node.child("alerts")) if node.has("alerts") else "",
+            words or usual.resolved,
+        ),
+    )
+
+
+def _path(node: Node) -> str:
+    text = node.text()
+    try:
+        steps(text)
+    except ValueError as error:
+        node.error(f"is no path: {error}", "write it like $.labels.app or $.items[0]")
+        return "$"
+    return text
 
 
 def _policy(node: Node) -> Policy:

@@ -3,6 +3,7 @@
     MidwatchError
     +-- InputError          they erred: a file, a config, a command line; exit 2
     |   +-- BadFile         a file that does not hold what it should
+    |   |   +-- BadJson     it is no JSON at all
     |   +-- BadDatabase     a database file that is not ours, not whole or not intact
     +-- StateError          the request does not fit the present state; exit 2
     |   +-- Fenced          somebody newer owns this shard or this release
@@ -44,6 +45,10 @@ class InputError(MidwatchError):
 
 class BadFile(InputError):
     """A file does not hold what it should."""
+
+
+class BadJson(BadFile):
+    """The bytes are no JSON; the place is where they stop being it."""
 
 
 class BadDatabase(InputError):

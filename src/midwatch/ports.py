@@ -13,7 +13,7 @@ from msgspec import Struct, field
 
 from midwatch.core.alerts import Alert
 from midwatch.core.effects import Effect, SendPage
-from midwatch.core.inputs import Timer
+from midwatch.core.inputs import Rejected, Timer
 from midwatch.core.sli import Counts, FailedAnswer
 
 # --- the journal --------------------------------------------------------------------------------
@@ -167,11 +167,26 @@ class Audit(Protocol):
 # --- the world ----------------------------------------------------------------------------------
 
 
+class Parsed(Struct, frozen=True):
+    """A delivery: its good alerts, and what could not be read, each with its place and why.
+
+    `repeatable` when the same bytes again are the same news, as a sender's retry is.
+    """
+
+    alerts: tuple[Alert, ...]
+    rejected: tuple[Rejected, ...] = ()
+    repeatable: bool = True
+
+
 class Source(Protocol):
     """One alert format."""
 
-    def parse(self, body: bytes) -> tuple[Alert, ...]:
-        """Read a delivery. Raises BadFile with the place when it is not of this format."""
+    def parse(self, body: bytes, now: int) -> Parsed:
+        """Read a delivery; `now` stands in for times that the format leaves out.
+
+        Raises BadJson when it is no JSON, BadFile when its envelope is not of this format. One bad
+        alert is rejected alone.
+        """
         ...
 
 

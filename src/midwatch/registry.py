@@ -9,20 +9,30 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from midwatch.adapters.sources.alertmanager import AlertmanagerSource
+from midwatch.adapters.sources.generic import GenericOptions, GenericSource
+from midwatch.adapters.sources.grafana import GrafanaSource
+from midwatch.adapters.sources.pagerduty import PagerDutySource
 from midwatch.errors import InputError
 from midwatch.ports import Source
 
 SOURCES: dict[str, Callable[[tuple[str, ...]], Source]] = {
     "alertmanager": AlertmanagerSource,
+    "generic": GenericSource,
+    "grafana": GrafanaSource,
+    "pagerduty": PagerDutySource,
 }
 
 
-def make_source(kind: str, service_labels: tuple[str, ...]) -> Source:
-    """Build the source adapter of this kind.
+def make_source(
+    kind: str, service_labels: tuple[str, ...], options: GenericOptions | None = None
+) -> Source:
+    """Build the source adapter of this kind; only `generic` has options.
 
     >>> type(make_source("alertmanager", ("service",))).__name__
     'AlertmanagerSource'
     """
+    if kind == "generic":
+        return GenericSource(service_labels, options)
     build = SOURCES.get(kind)
     if build is None:
         raise InputError(

@@ -614,6 +614,19 @@ def test_a_correlation_threshold_that_nothing_reaches_groups_nothing(bench: Benc
     assert len(alone.state.incidents) == 2
 
 
+def test_a_repeat_under_the_senders_key_stays_where_it_is_open(bench: Bench) -> None:
+    """Hours later too: whoever names a problem says that it is the same one."""
+    labels = {"alertname": "disk full", "service": "shop", "severity": "critical"}
+    one = make_alert(labels, status="firing", starts_at=0, key="disk/7")
+    two = make_alert(labels | {"x": "1"}, status="firing", starts_at=7_200_000, key="disk/7")
+    bench.alerts(one)
+    bench.alerts(two, now=7_200_000)
+    assert bench.only.alert_count == 2
+    over = make_alert({}, status="resolved", starts_at=0, key="disk/7")
+    bench.alerts(over, now=7_300_000)
+    assert bench.only.state == "mitigated"
+
+
 # --- what a person may say ----------------------------------------------------------------------
 
 

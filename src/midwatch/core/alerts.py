@@ -40,7 +40,8 @@ LEVELS: dict[str, Level] = {
 class Alert(Struct, frozen=True):
     """One alert as every source hands it over.
 
-    `service` is empty when no label names one; `ends_at` is None while it fires.
+    `service` is empty when no label names one; `ends_at` is None while it fires. `keyed` when the
+    sender itself says which problem it is: a repeat belongs to the incident that is open for it.
     """
 
     fingerprint: str
@@ -53,6 +54,7 @@ class Alert(Struct, frozen=True):
     ends_at: int | None = None
     summary: str = ""
     labels: dict[str, str] = field(default_factory=dict[str, str])
+    keyed: bool = False
 
 
 def fingerprint(labels: Mapping[str, str]) -> str:
@@ -80,18 +82,19 @@ def make_alert(
     ends_at: int | None = None,
     summary: str = "",
     service_labels: Iterable[str] = SERVICE_LABELS,
+    key: str = "",
 ) -> Alert:
     """Build an alert out of its labels.
 
     The first of `service_labels` that is set names the service. An end at or before the epoch is
-    "not ended".
+    "not ended". A sender's own `key` takes the labels' place as the identity.
 
     >>> make_alert({"alertname": "Slow", "app": "shop"}, status="firing", starts_at=0).service
     'shop'
     """
     service = next((labels[name] for name in service_labels if labels.get(name)), "")
     return Alert(
-        fingerprint=fingerprint(labels),
+        fingerprint=fingerprint({"": key} if key else labels),
         name=labels.get("alertname", ""),
         service=service,
         namespace=labels.get("namespace", ""),
@@ -101,4 +104,5 @@ def make_alert(
         ends_at=ends_at if ends_at is not None and ends_at > 0 else None,
         summary=summary,
         labels=dict(labels),
+        keyed=bool(key),
     )

@@ -23,7 +23,7 @@ from midwatch.core import events
 from midwatch.core.alerts import Alert
 from midwatch.core.clock import SECOND
 from midwatch.core.decision import Decision
-from midwatch.core.incidents import Incident
+from midwatch.core.incidents import Incident, is_open
 from midwatch.core.reasons import Reason, Term
 from midwatch.core.topology import Topology
 
@@ -172,7 +172,7 @@ def attach(
         if alert.status != "firing" or alert.fingerprint in seen or _is_refresh(d, alert):
             continue
         symptom = Symptom(alert.service, alert.namespace, alert.starts_at)
-        placement = place(symptom, candidates.values(), topology, threshold)
+        placement = _home(d, alert) or place(symptom, candidates.values(), topology, threshold)
         name = placement.incident
         if name is None:
             title = f"{alert.name or 'alert'} on {alert.service or 'unknown service'}"
@@ -195,6 +195,14 @@ def attach(
         d.emit(events.AlertsResolved(name, tuple(fingerprints)))
         touched[name] = d.shard.incidents[name]
     return touched
+
+
+def _home(d: Decision, alert: Alert) -> Placement | None:
+    """Find the open incident of a problem that its sender has named before."""
+    home = d.shard.firing.get(alert.fingerprint) if alert.keyed else None
+    if home is None or not is_open(d.shard.incidents[home]):
+        return None
+    return Placement(home, Reason(RULE, "the sender's key is open there"))
 
 
 def _is_refresh(d: Decision, alert: Alert) -> bool:

@@ -163,11 +163,21 @@ Input = (
 )
 
 
+class Rejected(Struct, frozen=True):
+    """A part of a delivery that could not be read, as it came, with its place and why."""
+
+    place: str
+    why: str
+    body: bytes
+
+
 class Envelope(Struct, frozen=True):
     """An input with the key that makes it the same input when it comes again.
 
     An empty key is for readings that may be taken twice without harm; they are not remembered.
+    What was `rejected` on the way in is kept as dead letters in the same transaction.
     """
 
     key: str
     input: Input
+    rejected: tuple[Rejected, ...] = ()

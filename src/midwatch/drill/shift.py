@@ -85,7 +85,8 @@ class Shift:
             )
         )
         self._source: Source = make_source(
-            scenario.config.sources.get(SOURCE, SOURCE), scenario.config.service_labels
+            scenario.config.sources[SOURCE].kind if SOURCE in scenario.config.sources else SOURCE,
+            scenario.config.service_labels,
         )
         self._agenda: list[tuple[int, int, Send]] = []
         self._pages_seen = 0
@@ -213,8 +214,9 @@ class Shift:
         key = f"{SOURCE}/{blake2b(delivery.body, digest_size=8).hexdigest()}"
 
         def send() -> list[Envelope]:
-            alerts = self._source.parse(delivery.body)
-            return [Envelope(key, inputs.AlertsArrived(SOURCE, alerts))]
+            parsed = self._source.parse(delivery.body, self.clock.now)
+            given = inputs.AlertsArrived(SOURCE, parsed.alerts)
+            return [Envelope(key, given, parsed.rejected)]
 
         for when in self._network(delivery):
             self.at(when, send)

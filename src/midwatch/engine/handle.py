@@ -104,6 +104,10 @@ class Handler:
             if not decision.is_empty:
                 _collect(entry, decision, key, self._seq)
             _settle(entry, envelope.input, decision)
+            entry.dead.extend(
+                DeadLetter(key, entry.at, part.body, f"{part.place}: {part.why}")
+                for part in envelope.rejected
+            )
             answers.append(Handled(key, "committed"))
         return answers
 

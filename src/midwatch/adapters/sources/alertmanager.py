@@ -1,8 +1,9 @@
 """Alerts as Prometheus' Alertmanager speaks them.
 
-Law: bytes in, alerts out, or BadFile with the place. An alert is firing or resolved by its own
-status, never by its group's: a group still fires while a page in it has resolved. An end in the
-year 1 is no end; the API's `endsAt` of an active alert is only when it would expire.
+Law: bytes in, alerts out; a bad alert is handed back alone, with its place. An alert is firing or
+resolved by its own status, never by its group's: a group still fires while a page in it has
+resolved. An end in the year 1 is no end; the API's `endsAt` of an active alert is only when it
+would expire.
 
 Source: Alertmanager 0.25, webhook version 4 and GET /api/v2/alerts.
 """
@@ -12,9 +13,11 @@ from __future__ import annotations
 import msgspec
 from msgspec import Struct, field
 
+from midwatch.adapters.sources import batches
 from midwatch.core.alerts import SERVICE_LABELS, Alert, Status, make_alert
 from midwatch.core.clock import parse_time
 from midwatch.errors import BadFile
+from midwatch.ports import Parsed
 
 REMEDY = "send Alertmanager's webhook, its /api/v2/alerts answer, or one such alert a line"
 
@@ -36,7 +39,13 @@ class _Webhook(Struct):
     alerts: list[_Alert]
 
 
+class _Loose(Struct):
+    version: str
+    alerts: list[msgspec.Raw]
+
+
 _webhook = msgspec.json.Decoder(_Webhook)
+_loose = msgspec.json.Decoder(_Loose)
 _list = msgspec.json.Decoder(list[_Alert])
 _one = msgspec.json.Decoder(_Alert)
 
@@ -47,22 +56,28 @@ class AlertmanagerSource:
     def __init__(self, service_labels: tuple[str, ...] = SERVICE_LABELS) -> None:
         self._service_labels = service_labels
 
-    def parse(self, body: bytes) -> tuple[Alert, ...]:
+    def parse(self, body: bytes, now: int) -> Parsed:
         r"""Read one webhook body.
 
         >>> body = b'{"version": "4", "alerts": [{"status": "firing", "labels":' \
         ...        b' {"alertname": "Slow"}, "startsAt": "2026-01-01T00:00:00Z"}]}'
-        >>> AlertmanagerSource().parse(body)[0].name
+        >>> AlertmanagerSource().parse(body, 0).alerts[0].name
         'Slow'
         """
         try:
+            # The whole in one go; only when something is wrong is each alert looked at alone.
             delivery = _webhook.decode(body)
-        except msgspec.MsgspecError as error:
-            raise BadFile(f"is no webhook: {error}", remedy=REMEDY) from None
-        if delivery.version != "4":
-            says = f"has version {delivery.version!r}, only 4 is known"
-            raise BadFile(says, place="$.version", remedy=REMEDY)
-        return tuple(self._alert(raw, f"$.alerts[{n}]") for n, raw in enumerate(delivery.alerts))
+            _known(delivery.version)
+            return Parsed(
+                tuple(self._alert(a, f"$.alerts[{n}]") for n, a in enumerate(delivery.alerts))
+            )
+        except (msgspec.MsgspecError, BadFile, UnicodeDecodeError, RecursionError):
+            loose = batches.decode(_loose, body, REMEDY)
+            _known(loose.version)
+            return batches.each(loose.alerts, self._read)
+
+    def _read(self, body: bytes) -> Alert:
+        return self._alert(batches.decode(_one, body, REMEDY), "$")
 
     def parse_file(self, body: bytes, name: str) -> list[Alert]:
         """Read a file of alerts: a webhook, a JSON array, or one JSON object a line."""
@@ -81,10 +96,13 @@ class AlertmanagerSource:
 
     def _webhook_file(self, text: bytes, name: str) -> tuple[Alert, ...]:
         try:
-            return self.parse(text)
+            parsed = self.parse(text, 0)
         except BadFile as error:
             place = f"{name}: {error.place}" if error.place else name
             raise BadFile(error.message, place=place, remedy=error.remedy) from None
+        for part in parsed.rejected:
+            raise BadFile(part.why, place=f"{name}: {part.place}", remedy=REMEDY)
+        return parsed.alerts
 
     def _lines(self, body: bytes, name: str) -> list[Alert]:
         alerts: list[Alert] = []
@@ -125,6 +143,12 @@ class AlertmanagerSource:
             summary=notes.get("summary") or notes.get("title") or "",
             service_labels=self._service_labels,
         )
+
+
+def _known(version: str) -> None:
+    if version != "4":
+        says = f"has version {version!r}, only 4 is known"
+        raise BadFile(says, place="$.version", remedy=REMEDY)
 
 
 def _is_one_object(text: bytes) -> bool:

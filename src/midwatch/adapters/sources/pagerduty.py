@@ -1,0 +1,120 @@
+"""Events as PagerDuty's Events API v2 takes them, for senders that speak nothing else.
+
+Law: the dedup key is the alert's identity. A trigger on a key that is open belongs to its incident,
+after a resolve it opens anew, and the same bytes may be news both times. `acknowledge` is a machine
+saying that a person has it: that is for people to say here, so it is refused and kept.
+
+Source: PagerDuty Events API v2; keys have at most 255 characters.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from msgspec import Struct, field
+
+from midwatch.adapters.sources import batches
+from midwatch.core.alerts import SERVICE_LABELS, make_alert
+from midwatch.core.clock import parse_time
+from midwatch.core.inputs import Rejected
+from midwatch.errors import BadFile
+from midwatch.ports import Parsed
+
+REMEDY = "send one Events API v2 event: event_action, dedup_key, payload"
+MAX_KEY = 255
+SEVERITIES = ("critical", "error", "warning", "info")
+
+
+class _Payload(Struct):
+    summary: str
+    source: str
+    severity: str
+    timestamp: str = ""
+    component: str = ""
+    group: str = ""
+    class_: str = field(default="", name="class")
+    custom_details: dict[str, Any] | list[Any] | str | float | bool | None = None
+
+
+class _Event(Struct):
+    event_action: str
+    dedup_key: str = ""
+    payload: _Payload | None = None
+
+
+_event = msgspec.json.Decoder(_Event)
+
+
+class PagerDutySource:
+    """Reads one event a request."""
+
+    def __init__(self, service_labels: tuple[str, ...] = SERVICE_LABELS) -> None:
+        self._service_labels = service_labels
+
+    def parse(self, body: bytes, now: int) -> Parsed:
+        r"""Read one event.
+
+        >>> body = b'{"event_action": "trigger", "dedup_key": "disk/7", "payload":' \
+        ...        b' {"summary": "disk full", "source": "db-7", "severity": "critical"}}'
+        >>> alert = PagerDutySource().parse(body, 1500).alerts[0]
+        >>> alert.name, alert.service, alert.starts_at, alert.keyed
+        ('disk full', 'db-7', 1500, True)
+        """
+        event = batches.decode(_event, body, REMEDY)
+        if event.event_action == "acknowledge":
+            says = "is an acknowledge; people acknowledge with midwatch incidents ack"
+            return Parsed((), (Rejected("$.event_action", says, body),), repeatable=False)
+        if event.event_action not in ("trigger", "resolve"):
+            says = f"is {event.event_action!r}, not trigger, acknowledge or resolve"
+            raise BadFile(says, place="$.event_action", remedy=REMEDY)
+        if len(event.dedup_key) > MAX_KEY:
+            says = f"has {len(event.dedup_key)} characters, {MAX_KEY} are allowed"
+            raise BadFile(says, place="$.dedup_key", remedy=REMEDY)
+        if event.event_action == "resolve":
+            return self._resolve(event, now)
+        return self._trigger(event, now)
+
+    def _resolve(self, event: _Event, now: int) -> Parsed:
+        if not event.dedup_key:
+            raise BadFile("is missing", place="$.dedup_key", remedy="say which one is over")
+        over = make_alert({}, status="resolved", starts_at=now, ends_at=now, key=event.dedup_key)
+        return Parsed((over,), repeatable=False)
+
+    def _trigger(self, event: _Event, now: int) -> Parsed:
+        payload = event.payload
+        if payload is None:
+            raise BadFile("is missing", place="$.payload", remedy=REMEDY)
+        if payload.severity not in SEVERITIES:
+            says = f"is {payload.severity!r}, not one of {', '.join(SEVERITIES)}"
+            raise BadFile(says, place="$.payload.severity", remedy=REMEDY)
+        try:
+            starts_at = parse_time(payload.timestamp) if payload.timestamp else now
+        except ValueError as error:
+            remedy = "write times like 2026-01-31T09:00:00Z"
+            raise BadFile(str(error), place="$.payload.timestamp", remedy=remedy) from None
+        labels = {
+            "alertname": payload.summary,
+            "severity": payload.severity,
+            "source": payload.source,
+            "component": payload.component,
+            "group": payload.group,
+            "class": payload.class_,
+            "dedup_key": event.dedup_key,
+        }
+        if isinstance(payload.custom_details, dict):
+            details: dict[Any, Any] = payload.custom_details
+            labels |= {name: str(details[name]) for name in self._service_labels if name in details}
+        return Parsed(
+            (
+                make_alert(
+                    {name: value for name, value in labels.items() if value},
+                    status="firing",
+                    starts_at=starts_at,
+                    summary=payload.summary,
+                    service_labels=(*self._service_labels, "component", "source"),
+                    key=event.dedup_key,
+                ),
+            ),
+            repeatable=False,
+        )
