@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from midwatch.core.decide import Rules
 from midwatch.engine.handle import Handler
+from midwatch.engine.loop import MAX_WAITING, Loop
 from midwatch.engine.perform import Performer
 from midwatch.engine.watch import Watcher
 from midwatch.ports import Journal, Metrics, Outbox, Pager, Router, Target, Timers
@@ -23,12 +24,12 @@ class Store(Journal, Outbox, Timers, Protocol):
 
 
 class World(Struct):
-    """The outside, one adapter a port."""
+    """The outside, one adapter a port; what is None is not configured."""
 
     pager: Pager
-    router: Router
-    metrics: Metrics
-    target: Target
+    router: Router | None = None
+    metrics: Metrics | None = None
+    target: Target | None = None
 
 
 class Engine(Struct):
@@ -44,3 +45,12 @@ def build_engine(store: Store, rules: Rules, world: World, clock: Callable[[], i
     handler = Handler(store, rules, clock)
     performer = Performer(store, rules.suites, world.pager, world.router, world.target)
     return Engine(handler, performer, Watcher(store, world.metrics, rules))
+
+
+def build_loop(
+    store: Store, engine: Engine, clock: Callable[[], int], max_waiting: int = MAX_WAITING
+) -> Loop:
+    """Put an engine on a thread of its own, in real time."""
+    return Loop(
+        engine.handler, engine.performer, engine.watcher, store, clock, max_waiting=max_waiting
+    )

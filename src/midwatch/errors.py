@@ -9,6 +9,7 @@
     |   +-- Fenced          somebody newer owns this shard or this release
     |   +-- Owned           another process holds the database file
     +-- HarnessError        the world did not answer: a store, a pager, a router, an eval target
+    |   +-- Busy            it takes nothing more at the moment; send the input again
     |   +-- CommitFailed    nothing of the transaction happened; send the input again
     +-- BugError            we erred: the code broke one of its own laws
 
@@ -71,9 +72,22 @@ class HarnessError(MidwatchError):
     """The world outside did not do its part; says nothing about what was being judged."""
 
 
+class Busy(HarnessError):
+    """Nothing more is taken at the moment; the same input may be sent again."""
+
+
 class CommitFailed(HarnessError):
     """The transaction did not happen at all; the same input may be sent again."""
 
 
 class BugError(MidwatchError):
     """The code broke one of its own laws; the input is kept as a dead letter."""
+
+
+def told(error: Exception) -> str:
+    """Tell any exception in one line; ours speak for themselves.
+
+    >>> told(ValueError("no"))
+    'ValueError: no'
+    """
+    return str(error) if isinstance(error, MidwatchError) else f"{type(error).__name__}: {error}"

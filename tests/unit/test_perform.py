@@ -78,7 +78,7 @@ def test_a_page_in_doubt_is_sent_again_unless_acknowledged(acked: bool, sent: li
     store, engine = paged(acked=acked)
     world = World()
     performer = Performer(store, {}, world, world, world)
-    engine.handle(list(performer.recover(engine.shard)))
+    engine.handle([finish() for finish in performer.recover(engine.shard)])
     assert world.sent == sent
     assert store.in_doubt() == []
 
@@ -98,7 +98,8 @@ def test_an_action_in_doubt_is_observed_and_never_repeated(
     wish = SetRelease("rollback/INC-1/1", "INC-1", "shop", "v1", 3, "rollback")
     world = World(served)
     performer = Performer(InDoubt(Claim(wish, 1)), {}, world, world, world)
-    (envelope,) = performer.recover(Shard())
+    (finish,) = performer.recover(Shard())
+    envelope = finish()
     assert isinstance(envelope.input, ReleaseAnswered)
     assert envelope.input.state == state
     assert world.applied == []

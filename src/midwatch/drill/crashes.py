@@ -93,7 +93,7 @@ def crashing(world: World, hit: Hit) -> World:
     """Stand around the ports that change something."""
     return World(
         CrashingPager(world.pager, hit),
-        CrashingRouter(world.router, hit),
+        CrashingRouter(world.router, hit) if world.router else None,
         world.metrics,
         world.target,
     )

@@ -124,8 +124,8 @@ class Shift:
     def start(self) -> None:
         """Finish what an earlier process left in doubt, and go on at the journal's time."""
         self.clock.now = max(self.clock.now, self.engine.handler.shard.at)
-        for envelope in self.engine.performer.recover(self.engine.handler.shard):
-            self.deliver([envelope])
+        for finish in self.engine.performer.recover(self.engine.handler.shard):
+            self.deliver([finish()])
         self._follow_world()
 
     def step(self) -> None:

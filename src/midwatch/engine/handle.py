@@ -19,7 +19,7 @@ from midwatch.core.decision import Decision
 from midwatch.core.events import Event
 from midwatch.core.inputs import Envelope
 from midwatch.core.shard import Shard
-from midwatch.errors import MidwatchError
+from midwatch.errors import told
 from midwatch.ports import DeadLetter, Entry, Journal, Planned, Row, Settled
 
 SNAPSHOT_EVERY = 1_000
@@ -99,7 +99,7 @@ class Handler:
             try:
                 decision = decide(self.shard, envelope.input, entry.at, self._rules)
             except Exception as error:  # whatever it raises, its neighbours must commit
-                poison[index] = _reason(error)
+                poison[index] = told(error)
                 return None
             if not decision.is_empty:
                 _collect(entry, decision, key, self._seq)
@@ -125,12 +125,6 @@ class Handler:
         self._seq = last
         if entry.snapshot is not None:
             self._snapshot_seq = last
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, MidwatchError):
-        return str(error)
-    return f"{type(error).__name__}: {error}"
 
 
 def _collect(entry: Entry, decision: Decision, cause: str, committed: int) -> None:

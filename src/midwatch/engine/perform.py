@@ -7,24 +7,33 @@ is observed first. Evals change nothing and are simply run again.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable
+from functools import partial
+from typing import TypeVar
 
 from midwatch.core import effects
 from midwatch.core.evals import Case, Outcome, Suite, broken, score
 from midwatch.core.incidents import is_waiting_for_ack
 from midwatch.core.inputs import Envelope, EvalsAnswered, PageAnswered, ReleaseAnswered
 from midwatch.core.shard import Shard
-from midwatch.errors import HarnessError
+from midwatch.errors import HarnessError, told
 from midwatch.ports import Claim, Outbox, Pager, Router, Target
 
 CLAIM_LIMIT = 16
+
+P = TypeVar("P")
 
 
 class Performer:
     """Does effects, one at a time, and hands back what came of each."""
 
     def __init__(
-        self, outbox: Outbox, suites: dict[str, Suite], pager: Pager, router: Router, target: Target
+        self,
+        outbox: Outbox,
+        suites: dict[str, Suite],
+        pager: Pager,
+        router: Router | None,
+        target: Target | None,
     ) -> None:
         self._outbox = outbox
         self._suites = suites
@@ -32,9 +41,9 @@ class Performer:
         self._router = router
         self._target = target
 
-    def claim(self, now: int) -> list[Claim]:
+    def claim(self, now: int, limit: int = CLAIM_LIMIT) -> list[Claim]:
         """Take what is due."""
-        return self._outbox.claim(now, CLAIM_LIMIT)
+        return self._outbox.claim(now, limit)
 
     def perform(self, claim: Claim) -> Envelope:
         """Do one claimed effect for the first time in this process."""
@@ -46,36 +55,35 @@ class Performer:
             case effects.RunEvals() as run:
                 return self._run_evals(run, claim.attempt)
 
-    def recover(self, shard: Shard) -> Iterable[Envelope]:
-        """Finish what a crash left between claim and end. Call once, before anything is claimed."""
-        for claim in self._outbox.in_doubt():
-            match claim.effect:
-                case effects.SendPage() as page:
-                    incident = shard.incidents.get(page.incident)
-                    if incident is None or not is_waiting_for_ack(incident):
-                        yield _answer(
-                            PageAnswered(
-                                page.key,
-                                page.incident,
-                                claim.attempt,
-                                receipt="in doubt after a crash, not sent again: acknowledged",
-                            )
-                        )
-                    else:
-                        yield self._send(page, claim.attempt)
-                case effects.SetRelease() as wish:
-                    yield self._observe(wish, claim.attempt, "after a crash")
-                case effects.RunEvals() as run:
-                    yield self._run_evals(run, claim.attempt)
+    def recover(self, shard: Shard) -> list[Callable[[], Envelope]]:
+        """List what a crash left between claim and end, as calls that finish it.
+
+        Ask once, before anything is claimed; the calls may run on any thread.
+        """
+        return [self._doubt(claim, shard) for claim in self._outbox.in_doubt()]
+
+    def _doubt(self, claim: Claim, shard: Shard) -> Callable[[], Envelope]:
+        match claim.effect:
+            case effects.SendPage() as page:
+                incident = shard.incidents.get(page.incident)
+                if incident is not None and is_waiting_for_ack(incident):
+                    return partial(self._send, page, claim.attempt)
+                receipt = "in doubt after a crash, not sent again: acknowledged"
+                answer = PageAnswered(page.key, page.incident, claim.attempt, receipt=receipt)
+                return partial(_answer, answer)
+            case effects.SetRelease() as wish:
+                return partial(self._observe, wish, claim.attempt, "after a crash")
+            case effects.RunEvals() as run:
+                return partial(self._run_evals, run, claim.attempt)
 
     def _send(self, page: effects.SendPage, attempt: int) -> Envelope:
         try:
             receipt = self._pager.send(page)
-        except HarnessError as error:
+        except Exception as error:  # however a pager breaks, the page was not seen to arrive
             wait_s = getattr(error, "retry_after_s", None)
             return _answer(
                 PageAnswered(
-                    page.key, page.incident, attempt, error=str(error), retry_after_s=wait_s
+                    page.key, page.incident, attempt, error=told(error), retry_after_s=wait_s
                 )
             )
         return _answer(PageAnswered(page.key, page.incident, attempt, receipt=receipt))
@@ -83,19 +91,18 @@ class Performer:
     def _set_release(self, wish: effects.SetRelease, attempt: int) -> Envelope:
         said = ""
         try:
-            self._router.apply(wish.service, wish.release, wish.epoch, wish.key)
-        except HarnessError as error:
-            said = f"; {error}"
+            _there(self._router, "router").apply(wish.service, wish.release, wish.epoch, wish.key)
+        except Exception as error:  # what counts is what is observed next
+            said = f"; {told(error)}"
         return self._observe(wish, attempt, f"after applying{said}")
 
     def _observe(self, wish: effects.SetRelease, attempt: int, when: str) -> Envelope:
         """Only what is seen counts, whatever the call before it said."""
         try:
-            seen = self._router.observe(wish.service)
-        except HarnessError as error:
-            return _answer(
-                ReleaseAnswered(wish.key, wish.incident, attempt, "unknown", f"{error} ({when})")
-            )
+            seen = _there(self._router, "router").observe(wish.service)
+        except Exception as error:  # not seen is unknown, whatever the cause
+            says = f"{told(error)} ({when})"
+            return _answer(ReleaseAnswered(wish.key, wish.incident, attempt, "unknown", says))
         says = f"{seen.release} at epoch {seen.epoch} ({when})"
         applied = seen.release == wish.release and seen.epoch >= wish.epoch
         state = "applied" if applied else "not-applied"
@@ -122,9 +129,20 @@ class Performer:
 
     def _run_case(self, case: Case, service: str, release: str) -> Outcome:
         try:
-            return score(case, release, self._target.answer(service, release, case.question))
-        except HarnessError as error:
-            return broken(case, release, str(error))
+            return score(
+                case,
+                release,
+                _there(self._target, "target").answer(service, release, case.question),
+            )
+        except Exception as error:  # an errored sample is an error, never a verdict
+            return broken(case, release, told(error))
+
+
+def _there(port: P | None, name: str) -> P:
+    """Give a port that may not be configured. Raises HarnessError when it is not."""
+    if port is None:
+        raise HarnessError(f"no {name} is configured", remedy="add one to midwatch.yaml")
+    return port
 
 
 def _answer(given: PageAnswered | ReleaseAnswered | EvalsAnswered) -> Envelope:

@@ -21,7 +21,7 @@ from midwatch.ports import Metrics, Timers
 class Watcher:
     """Reads timers and metrics."""
 
-    def __init__(self, timers: Timers, metrics: Metrics, rules: Rules) -> None:
+    def __init__(self, timers: Timers, metrics: Metrics | None, rules: Rules) -> None:
         self._timers = timers
         self._metrics = metrics
         self._rules = rules
@@ -36,36 +36,42 @@ class Watcher:
 
     def readings(self, shard: Shard, now: int) -> list[Envelope]:
         """Read every objective once. A reading may be lost: the next one says it again."""
+        if self._metrics is None:
+            return []
         return [
-            Envelope("", SliMeasured(self._read(objective, shard, now)))
+            Envelope("", SliMeasured(self._read(self._metrics, objective, shard, now)))
             for objective in self._rules.slos.values()
         ]
 
-    def _read(self, objective: slo.Slo, shard: Shard, now: int) -> SliReading:
+    def _read(self, metrics: Metrics, objective: slo.Slo, shard: Shard, now: int) -> SliReading:
         needed = self._windows[objective.id]
         since = {
             incident_id: (now - incident.first_at) // SECOND
             for incident_id in shard.open
             if (incident := shard.incidents[incident_id]).slo == objective.id
         }
-        counts = self._counts(objective.id, (*needed, *since.values()), now)
+        counts = _counts(metrics, objective.id, (*needed, *since.values()), now)
         windows = {w: counts[w] for w in needed if w in counts}
         shortest = windows.get(needed[0])
-        failures = self._failures(objective.id, needed[0], now) if shortest and shortest.bad else ()
+        failures = (
+            _failures(metrics, objective.id, needed[0], now) if shortest and shortest.bad else ()
+        )
         totals = {name: counts[w] for name, w in since.items() if w in counts}
         return SliReading(objective.id, now, windows, failures, totals)
 
-    def _counts(self, slo_id: str, windows_s: Sequence[int], now: int) -> dict[int, Counts]:
-        try:
-            return self._metrics.counts(slo_id, windows_s, now)
-        except HarnessError:
-            return {}
 
-    def _failures(self, slo_id: str, window_s: int, now: int) -> tuple[FailedAnswer, ...]:
-        try:
-            return self._metrics.failures(slo_id, window_s, now)
-        except HarnessError:
-            return ()
+def _counts(metrics: Metrics, slo_id: str, windows_s: Sequence[int], now: int) -> dict[int, Counts]:
+    try:
+        return metrics.counts(slo_id, windows_s, now)
+    except HarnessError:
+        return {}
+
+
+def _failures(metrics: Metrics, slo_id: str, window_s: int, now: int) -> tuple[FailedAnswer, ...]:
+    try:
+        return metrics.failures(slo_id, window_s, now)
+    except HarnessError:
+        return ()
 
 
 def _came_due(timer: Timer) -> Envelope:

@@ -367,11 +367,16 @@ class SqliteStore:
         ).fetchall()
         if not found:
             return []
-        self._db.execute("BEGIN IMMEDIATE")
         try:
+            self._db.execute("BEGIN IMMEDIATE")
             for (key,) in found:
                 self._change_effect(key, state="claimed", only_from="planned", attempts=1)
             self._db.execute("COMMIT")
+        except sqlite3.Error as error:
+            self._roll_back()
+            raise CommitFailed(
+                f"nothing could be claimed: {error}", remedy="free disk space or look at the file"
+            ) from error
         except BaseException:
             self._roll_back()
             raise

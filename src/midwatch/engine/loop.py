@@ -1,0 +1,323 @@
+"""The engine in real time: one thread decides and commits, a few perform.
+
+Law: whoever waits for an answer gets it after the commit, or CommitFailed, or Busy before anything
+was taken. Answers of effects and timers that could not be committed are kept and tried again. What
+is under way when it stops is finished; what was claimed and has no answer yet is in doubt, and the
+next start settles it.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from typing import Protocol, TypeVar
+
+from msgspec import Struct, field
+
+from midwatch.core.clock import SECOND
+from midwatch.core.inputs import AlertsArrived, Envelope, PageAnswered
+from midwatch.core.shard import Shard
+from midwatch.engine.handle import Handled, Handler
+from midwatch.engine.perform import Performer
+from midwatch.engine.watch import Watcher
+from midwatch.errors import Busy, CommitFailed, Fenced
+from midwatch.ports import Outbox, Timers
+
+T = TypeVar("T")
+
+MAX_WAITING = 1_000  # deliveries
+MAX_GROUP = 2_000  # alerts in one commit
+PERFORMERS = 8
+READ_EVERY_S = 60
+IDLE_S = 1.0
+RETRY_S = 0.25
+
+
+class Due(Outbox, Timers, Protocol):
+    """What says when something is due next."""
+
+
+class Stats(Struct):
+    """What the loop has seen since it started; read by /metrics."""
+
+    commits: int = 0
+    commit_s: float = 0.0
+    slowest_commit_s: float = 0.0
+    failed_commits: int = 0
+    failing_since: float | None = None
+    alerts: int = 0
+    rejected: int = 0
+    pages: dict[str, int] = field(default_factory=lambda: {"sent": 0, "failed": 0})
+    last_tick: float = 0.0
+
+
+class _Delivery(Struct):
+    envelopes: list[Envelope]
+    done: Future[list[Handled]]
+
+
+class _View(Struct):
+    look: Callable[[Shard], object]
+    done: Future[object]
+
+
+class Loop:
+    """Runs an engine until it is told to stop."""
+
+    def __init__(
+        self,
+        handler: Handler,
+        performer: Performer,
+        watcher: Watcher,
+        due: Due,
+        clock: Callable[[], int],
+        *,
+        max_waiting: int = MAX_WAITING,
+    ) -> None:
+        self.stats = Stats()
+        self.error: BaseException | None = None
+        self._handler = handler
+        self._performer = performer
+        self._watcher = watcher
+        self._due = due
+        self._clock = clock
+        self._max_waiting = max_waiting
+        self._wake = threading.Condition()
+        self._deliveries: deque[_Delivery] = deque()
+        self._views: deque[_View] = deque()
+        self._answers: deque[Envelope] = deque()
+        self._performing = 0
+        self._next_reading = 0
+        self._stopping = False
+        self._listeners: list[Callable[[], None]] = []
+        self._pool = ThreadPoolExecutor(PERFORMERS, thread_name_prefix="perform")
+        self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
+
+    # --- for everybody else; any thread ---
+
+    def start(self) -> None:
+        """Start deciding."""
+        self._thread.start()
+
+    def stop(self, timeout_s: float = 10.0) -> None:
+        """Finish what is under way, take nothing more, and let the thread end."""
+        with self._wake:
+            self._stopping = True
+            self._wake.notify()
+        if self._thread.is_alive():
+            self._thread.join(timeout_s)
+
+    def submit(self, envelopes: list[Envelope]) -> Future[list[Handled]]:
+        """Hand inputs over; the future has an answer for each after the commit.
+
+        Raises Busy when too many wait already, or the loop has stopped. The future raises
+        CommitFailed when nothing of it happened.
+        """
+        done: Future[list[Handled]] = Future()
+        with self._wake:
+            if self._stopping or self.error is not None:
+                raise Busy("is stopping", remedy="send again in a moment")
+            if len(self._deliveries) >= self._max_waiting:
+                raise Busy(
+                    f"{len(self._deliveries)} deliveries wait", remedy="send again in a moment"
+                )
+            self._deliveries.append(_Delivery(envelopes, done))
+            self._wake.notify()
+        return done
+
+    def view(self, look: Callable[[Shard], T]) -> Future[T]:
+        """Look at the shard between two decisions; `look` must copy what it keeps."""
+        done: Future[object] = Future()
+        with self._wake:
+            if self._stopping or self.error is not None:
+                raise Busy("is stopping", remedy="ask again in a moment")
+            self._views.append(_View(look, done))
+            self._wake.notify()
+        return done  # pyright: ignore[reportReturnType]  # what `look` gives is what comes out
+
+    def on_commit(self, listener: Callable[[], None]) -> None:
+        """Call a function on the engine's thread after each commit; it must return at once."""
+        self._listeners.append(listener)
+
+    @property
+    def waiting(self) -> int:
+        """How many deliveries wait to be decided on."""
+        return len(self._deliveries)
+
+    # --- the engine's thread ---
+
+    def _run(self) -> None:
+        try:
+            for finish in self._performer.recover(self._handler.shard):
+                self._perform(finish)
+            while not self._is_over():
+                self._wait()
+                self._handle_all()
+                self._tick()
+            self._pool.shutdown(wait=True)
+            self._handle_all()
+            self._handler.snapshot()
+        except BaseException as error:  # whoever waits must hear of it
+            self.error = error
+        finally:
+            self._refuse_rest()
+            self._tell()
+
+    def _is_over(self) -> bool:
+        with self._wake:
+            return self._stopping and not self._deliveries
+
+    def _wait(self) -> None:
+        with self._wake:
+            if not (self._deliveries or self._views or self._answers or self._stopping):
+                self._wake.wait(self._idle_s())
+
+    def _idle_s(self) -> float:
+        moments = [m for m in (self._due.next_timer_at(), self._due.next_effect_at()) if m]
+        if not moments:
+            return IDLE_S
+        return min(max((min(moments) - self._clock()) / SECOND, 0.001), IDLE_S)
+
+    def _handle_all(self) -> None:
+        """Decide on what has arrived, in groups, answers first."""
+        while True:
+            with self._wake:
+                answers = list(self._answers)
+                self._answers.clear()
+                deliveries = self._next_group()
+                views = list(self._views)
+                self._views.clear()
+            if answers or deliveries:
+                self._handle(answers, deliveries)
+            for view in views:
+                _answer_view(view, self._handler.shard)
+            if not (self._answers or self._deliveries) or self.stats.failing_since is not None:
+                return
+            self._claim()
+
+    def _next_group(self) -> list[_Delivery]:
+        group: list[_Delivery] = []
+        alerts = 0
+        while self._deliveries and alerts < MAX_GROUP:
+            delivery = self._deliveries.popleft()
+            if delivery.done.set_running_or_notify_cancel():
+                group.append(delivery)
+                alerts += sum(_alerts_in(e) for e in delivery.envelopes)
+        return group
+
+    def _handle(self, answers: list[Envelope], deliveries: list[_Delivery]) -> None:
+        envelopes = [*answers, *(e for d in deliveries for e in d.envelopes)]
+        try:
+            handled = self._commit(envelopes)
+        except CommitFailed as error:
+            # A sender has its own copy and comes again; our answers exist nowhere else.
+            with self._wake:
+                self._answers.extendleft(reversed(answers))
+            for delivery in deliveries:
+                delivery.done.set_exception(error)
+            return
+        except BaseException as error:
+            for delivery in deliveries:
+                delivery.done.set_exception(error)
+            raise
+        at = len(answers)
+        for delivery in deliveries:
+            until = at + len(delivery.envelopes)
+            delivery.done.set_result(handled[at:until])
+            at = until
+        self._count(envelopes)
+
+    def _commit(self, envelopes: list[Envelope]) -> list[Handled]:
+        """Commit a group. Raises CommitFailed, and remembers since when."""
+        stats = self.stats
+        started = time.monotonic()
+        try:
+            handled = self._handler.handle(envelopes)
+        except CommitFailed:
+            stats.failed_commits += 1
+            stats.failing_since = stats.failing_since or started
+            raise
+        took = time.monotonic() - started
+        stats.failing_since = None
+        stats.commits += 1
+        stats.commit_s += took
+        stats.slowest_commit_s = max(stats.slowest_commit_s, took)
+        self._tell()
+        return handled
+
+    def _count(self, envelopes: list[Envelope]) -> None:
+        for envelope in envelopes:
+            self.stats.alerts += _alerts_in(envelope)
+            self.stats.rejected += len(envelope.rejected)
+            if isinstance(envelope.input, PageAnswered):
+                self.stats.pages["failed" if envelope.input.error else "sent"] += 1
+
+    def _tick(self) -> None:
+        """Do what is due. A commit that fails here is tried again in a moment."""
+        now = self._clock()
+        try:
+            if timers := self._watcher.due_timers(now):
+                self._commit(timers)
+            if now >= self._next_reading:
+                self._next_reading = now + READ_EVERY_S * SECOND
+                if readings := self._watcher.readings(self._handler.shard, now):
+                    self._commit(readings)
+            self._claim()
+        except Fenced:
+            raise
+        except CommitFailed:
+            time.sleep(RETRY_S)
+        self.stats.last_tick = time.monotonic()
+
+    def _claim(self) -> None:
+        """Hand due effects to free performers; no more are claimed than are begun at once."""
+        if self._stopping:
+            return
+        while self._performing < PERFORMERS:
+            claims = self._performer.claim(self._clock(), PERFORMERS - self._performing)
+            if not claims:
+                return
+            for claim in claims:
+                self._perform(partial(self._performer.perform, claim))
+
+    def _perform(self, call: Callable[[], Envelope]) -> None:
+        with self._wake:
+            self._performing += 1
+        self._pool.submit(call).add_done_callback(self._performed)
+
+    def _performed(self, done: Future[Envelope]) -> None:
+        envelope = done.result()
+        with self._wake:
+            self._performing -= 1
+            self._answers.append(envelope)
+            self._wake.notify()
+
+    def _refuse_rest(self) -> None:
+        with self._wake:
+            self._stopping = True
+            rest, self._deliveries = list(self._deliveries), deque()
+            views, self._views = list(self._views), deque()
+        for waiting in (*rest, *views):
+            if waiting.done.set_running_or_notify_cancel():
+                waiting.done.set_exception(Busy("has stopped", remedy="send again in a moment"))
+
+    def _tell(self) -> None:
+        for listener in self._listeners:
+            listener()
+
+
+def _alerts_in(envelope: Envelope) -> int:
+    return len(envelope.input.alerts) if isinstance(envelope.input, AlertsArrived) else 1
+
+
+def _answer_view(view: _View, shard: Shard) -> None:
+    if not view.done.set_running_or_notify_cancel():
+        return
+    try:
+        view.done.set_result(view.look(shard))
+    except Exception as error:
+        view.done.set_exception(error)

@@ -1,0 +1,176 @@
+"""The loop in real time: answers after the commit, and nothing of ours forgotten."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from midwatch.adapters.stores.sqlite import SqliteStore
+from midwatch.bootstrap import World, build_engine, build_loop
+from midwatch.core import inputs
+from midwatch.core.alerts import make_alert
+from midwatch.core.decide import Rules
+from midwatch.core.effects import SendPage
+from midwatch.core.escalation import Policy, Step
+from midwatch.core.inputs import Envelope
+from midwatch.engine.loop import Loop
+from midwatch.errors import Busy, CommitFailed
+from midwatch.ports import Entry
+
+WAIT_S = 20
+
+
+def wall() -> int:
+    """Milliseconds since the epoch."""
+    return time.time_ns() // 1_000_000
+
+
+class Pager:
+    """Notes what it was asked to send; waits while `gate` is closed."""
+
+    def __init__(self) -> None:
+        self.sent: list[str] = []
+        self.gate = threading.Event()
+        self.gate.set()
+
+    def send(self, page: SendPage) -> str:
+        self.gate.wait(WAIT_S)
+        self.sent.append(page.key)
+        return "receipt"
+
+
+class FullDisk(SqliteStore):
+    """Refuses commits while `full`."""
+
+    full = False
+
+    def commit(self, entry: Entry) -> None:
+        if self.full:
+            raise CommitFailed("the disk is full")
+        super().commit(entry)
+
+
+class Bench:
+    """A loop over a store and a pager."""
+
+    def __init__(self, max_waiting: int = 1_000) -> None:
+        self.store = FullDisk.memory()
+        self.pager = Pager()
+        rules = Rules(policy=Policy("p", (Step("ada"),)))
+        self.engine = build_engine(self.store, rules, World(self.pager), wall)
+        self.loop: Loop = build_loop(self.store, self.engine, wall, max_waiting=max_waiting)
+
+    def alert(self, service: str) -> list[Envelope]:
+        labels = {"alertname": "Down", "service": service, "severity": "critical"}
+        labels["namespace"] = service  # a wall: one incident each
+        one = make_alert(labels, status="firing", starts_at=wall())
+        return [Envelope(f"k/{service}", inputs.AlertsArrived("test", (one,)))]
+
+
+@pytest.fixture
+def bench() -> Iterator[Bench]:
+    """Not started yet."""
+    bench = Bench()
+    yield bench
+    bench.pager.gate.set()
+    bench.loop.stop()
+    bench.store.close()
+
+
+def until(true: Callable[[], bool]) -> None:
+    """Wait for something to become true."""
+    end = time.monotonic() + WAIT_S
+    while not true():
+        assert time.monotonic() < end, "it never came"
+        time.sleep(0.005)
+
+
+def states(bench: Bench) -> list[str]:
+    """The states of all effects."""
+    found = bench.loop.view(lambda shard: bench.store.outbox()).result(WAIT_S)
+    return [state for _, _, state, _ in found]
+
+
+def test_an_answer_comes_after_the_commit_and_the_page_goes_out(bench: Bench) -> None:
+    """What the future gives is in the store, and the pager is called without anybody asking."""
+    bench.loop.start()
+    (handled,) = bench.loop.submit(bench.alert("shop")).result(WAIT_S)
+    assert handled.status == "committed"
+    until(lambda: states(bench) == ["done"])
+    assert bench.pager.sent == ["page/INC-1/1"]
+    assert bench.loop.submit(bench.alert("shop")).result(WAIT_S)[0].status == "duplicate"
+
+
+def test_a_pager_that_hangs_holds_up_nobody(bench: Bench) -> None:
+    """Deliveries are answered while pages wait."""
+    bench.pager.gate.clear()
+    bench.loop.start()
+    for number in range(20):
+        bench.loop.submit(bench.alert(f"s{number}")).result(WAIT_S)
+    assert not bench.pager.sent
+    assert states(bench).count("claimed") <= 8
+    bench.pager.gate.set()
+    until(lambda: states(bench) == ["done"] * 20)
+    assert len(bench.pager.sent) == 20
+
+
+def test_too_many_waiting_are_refused_and_nothing_of_them_is_kept() -> None:
+    """Busy before anything was taken."""
+    bench = Bench(max_waiting=2)
+    first = [bench.loop.submit(bench.alert(f"s{n}")) for n in range(2)]
+    with pytest.raises(Busy):
+        bench.loop.submit(bench.alert("more"))
+    bench.loop.start()
+    assert all(f.result(WAIT_S)[0].status == "committed" for f in first)
+    bench.loop.stop()
+    assert len(bench.engine.handler.shard.incidents) == 2
+
+
+def test_a_full_disk_refuses_senders_and_forgets_no_answer(bench: Bench) -> None:
+    """The receipt of a page that could not be written down is written later, and sent once."""
+    bench.pager.gate.clear()
+    bench.loop.start()
+    bench.loop.submit(bench.alert("shop")).result(WAIT_S)
+    until(lambda: states(bench) == ["claimed"])
+    bench.store.full = True
+    bench.pager.gate.set()
+    with pytest.raises(CommitFailed):
+        bench.loop.submit(bench.alert("cart")).result(WAIT_S)
+    until(lambda: bench.loop.stats.failed_commits > 1)
+    assert bench.loop.stats.failing_since is not None
+    bench.store.full = False
+    until(lambda: states(bench) == ["done"])
+    assert bench.pager.sent == ["page/INC-1/1"]
+    assert bench.loop.submit(bench.alert("cart")).result(WAIT_S)[0].status == "committed"
+    assert bench.loop.stats.failing_since is None
+
+
+def test_a_stop_finishes_what_was_begun(bench: Bench) -> None:
+    """The page under way is settled; who comes later is told to come again."""
+    bench.pager.gate.clear()
+    bench.loop.start()
+    bench.loop.submit(bench.alert("shop")).result(WAIT_S)
+    until(lambda: states(bench) == ["claimed"])
+    threading.Timer(0.1, bench.pager.gate.set).start()
+    bench.loop.stop()
+    assert [state for _, _, state, _ in bench.store.outbox()] == ["done"]
+    with pytest.raises(Busy):
+        bench.loop.submit(bench.alert("late"))
+
+
+def test_a_bug_in_the_engine_is_told_to_whoever_waits(bench: Bench) -> None:
+    """Nobody hangs: the future raises and the loop says why it ended."""
+
+    def broken(_: object) -> list[object]:
+        raise RuntimeError("boom")
+
+    bench.engine.handler.handle = broken  # type: ignore[method-assign,assignment]
+    bench.loop.start()
+    with pytest.raises(RuntimeError, match="boom"):
+        bench.loop.submit(bench.alert("shop")).result(WAIT_S)
+    until(lambda: isinstance(bench.loop.error, RuntimeError))
+    with pytest.raises(Busy):
+        bench.loop.submit(bench.alert("more"))
