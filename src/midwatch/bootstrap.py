@@ -9,14 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+import msgspec
 from msgspec import Struct
 
+from midwatch.config import Config
 from midwatch.core.decide import Rules
 from midwatch.engine.handle import Handler
 from midwatch.engine.loop import MAX_WAITING, Loop
 from midwatch.engine.perform import Performer
 from midwatch.engine.watch import Watcher
-from midwatch.ports import Journal, Metrics, Outbox, Pager, Router, Target, Timers
+from midwatch.ports import Journal, Metrics, Outbox, Pager, Router, Source, Target, Timers
+from midwatch.registry import make_pager, make_source
 
 
 class Store(Journal, Outbox, Timers, Protocol):
@@ -54,3 +57,35 @@ def build_loop(
     return Loop(
         engine.handler, engine.performer, engine.watcher, store, clock, max_waiting=max_waiting
     )
+
+
+class Service(Struct):
+    """What runs in production: a loop over an engine, and the sources that feed it."""
+
+    engine: Engine
+    loop: Loop
+    sources: dict[str, Source]
+
+
+def measured(rules: Rules) -> Rules:
+    """Keep the objectives that are measured in real time: none, as no metrics backend is read yet.
+
+    Without its objective a service's alerts count like any others; with one that nobody measures
+    they would wait for it for ever.
+    """
+    return msgspec.structs.replace(rules, slos={}, runbooks=())
+
+
+def build_service(store: Store, config: Config, clock: Callable[[], int]) -> Service:
+    """Wire what `midwatch serve` runs."""
+    engine = build_engine(store, measured(config.rules), World(build_pager(config)), clock)
+    sources = {
+        name: make_source(source.kind, config.service_labels, source.options)
+        for name, source in config.sources.items()
+    }
+    return Service(engine, build_loop(store, engine, clock), sources)
+
+
+def build_pager(config: Config) -> Pager:
+    """Build the pager that config names; without one, pages are printed."""
+    return make_pager(next((p.kind for p in config.pagers.values()), "terminal"))

@@ -3,7 +3,7 @@
 Law: every error is collected and names file, line, key and remedy; nothing is guessed and nothing
 unknown is ignored. YAML is 1.2: `Yes` stays a string and a key stands once.
 
-    midwatch.yaml   service_labels, sources, correlation, escalation, tickets
+    midwatch.yaml   service_labels, sources, pagers, correlation, escalation, tickets
     topology.yaml   services and caller -> callee edges
     slos/*.yaml     one OpenSLO v1 SLO a file
     runbooks/*.md   front matter with the steps, then text for people
@@ -31,7 +31,7 @@ from midwatch.core.slo import DAY_S, Slo, Verify
 from midwatch.core.tickets import Category
 from midwatch.core.topology import Service, Topology
 from midwatch.errors import BadFile
-from midwatch.registry import SOURCES
+from midwatch.registry import PAGERS, SOURCES
 from midwatch.yaml_nodes import Node, Problems, read_yaml
 
 _decode_case = msgspec.json.Decoder(Case).decode
@@ -44,12 +44,19 @@ class SourceConfig(Struct, frozen=True):
     options: GenericOptions = GenericOptions()
 
 
+class PagerConfig(Struct, frozen=True):
+    """One channel to a human."""
+
+    kind: str
+
+
 class Config(Struct, frozen=True):
     """What people configured."""
 
     rules: Rules
     sources: dict[str, SourceConfig] = field(default_factory=dict[str, SourceConfig])
     service_labels: tuple[str, ...] = SERVICE_LABELS
+    pagers: dict[str, PagerConfig] = field(default_factory=dict[str, PagerConfig])
 
 
 def load(folder: Path) -> Config:
@@ -71,7 +78,7 @@ def check(folder: Path) -> tuple[Config, list[BadFile]]:
     topology = _topology(folder, problems)
     slos = _slos(folder, topology, problems)
     suites = _suites(folder, problems)
-    main.keys("service_labels", "sources", "correlation", "escalation", "tickets")
+    main.keys("service_labels", "sources", "correlation", "escalation", "tickets", "pagers")
     if main.has("correlation"):
         main.child("correlation").keys("threshold")
     rules = Rules(
@@ -87,7 +94,8 @@ def check(folder: Path) -> tuple[Config, list[BadFile]]:
     )
     labels = tuple(n.text() for n in main.child("service_labels").items()) or SERVICE_LABELS
     sources = {name: _source(node) for name, node in main.child("sources").entries()}
-    return Config(rules, sources, labels), problems.in_order()
+    pagers = {name: _pager(node) for name, node in main.child("pagers").entries()}
+    return Config(rules, sources, labels, pagers), problems.in_order()
 
 
 def _source(node: Node) -> SourceConfig:
@@ -107,6 +115,11 @@ def _source(node: Node) -> SourceConfig:
             words or usual.resolved,
         ),
     )
+
+
+def _pager(node: Node) -> PagerConfig:
+    node.keys("type", required=("type",))
+    return PagerConfig(node.child("type").choice(*sorted(PAGERS)))
 
 
 def _path(node: Node) -> str:

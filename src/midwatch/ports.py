@@ -151,8 +151,12 @@ class Timers(Protocol):
 class Audit(Protocol):
     """The stored bytes, for whoever verifies them."""
 
-    def rows(self) -> Iterator[tuple[Row, bytes]]:
-        """Give every event kept, with its stored link, in order."""
+    def rows(self, stream: str = "") -> Iterator[tuple[Row, bytes]]:
+        """Give every event kept, of one stream when it is named, with its stored link, in order."""
+        ...
+
+    def letters(self) -> list[DeadLetter]:
+        """Give every input that could not be taken, oldest first."""
         ...
 
     def snapshots(self) -> list[Snapshot]:
@@ -161,6 +165,25 @@ class Audit(Protocol):
 
     def problems(self) -> list[str]:
         """List what is wrong with the storage itself."""
+        ...
+
+
+class Token(Struct, frozen=True):
+    """Who may call: a sender for one `source`, or a person with a `role`. Never the secret."""
+
+    id: str
+    source: str
+    role: str
+    name: str
+    created_at: int
+    revoked_at: int = 0
+
+
+class Tokens(Protocol):
+    """Who may call."""
+
+    def find(self, text: str) -> Token | None:
+        """Give the live token with this text."""
         ...
 
 

@@ -8,18 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from midwatch.adapters.pagers.terminal import TerminalPager
 from midwatch.adapters.sources.alertmanager import AlertmanagerSource
 from midwatch.adapters.sources.generic import GenericOptions, GenericSource
 from midwatch.adapters.sources.grafana import GrafanaSource
 from midwatch.adapters.sources.pagerduty import PagerDutySource
 from midwatch.errors import InputError
-from midwatch.ports import Source
+from midwatch.ports import Pager, Source
 
 SOURCES: dict[str, Callable[[tuple[str, ...]], Source]] = {
     "alertmanager": AlertmanagerSource,
     "generic": GenericSource,
     "grafana": GrafanaSource,
     "pagerduty": PagerDutySource,
+}
+
+PAGERS: dict[str, Callable[[], Pager]] = {
+    "terminal": TerminalPager,
 }
 
 
@@ -39,3 +44,17 @@ def make_source(
             f"no source is called {kind!r}", remedy=f"use one of {', '.join(sorted(SOURCES))}"
         )
     return build(service_labels)
+
+
+def make_pager(kind: str) -> Pager:
+    """Build the pager adapter of this kind.
+
+    >>> type(make_pager("terminal")).__name__
+    'TerminalPager'
+    """
+    build = PAGERS.get(kind)
+    if build is None:
+        raise InputError(
+            f"no pager is called {kind!r}", remedy=f"use one of {', '.join(sorted(PAGERS))}"
+        )
+    return build()

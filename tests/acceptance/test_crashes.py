@@ -46,7 +46,7 @@ def outcome(folder: Path) -> dict[str, object]:
     storm = Storm(scenario, 0)
     result = {
         "findings": verify(store, store.head())[1],
-        "dead": store.dead_letters(),
+        "dead": [(one.key, one.reason) for one in store.letters()],
         "laws": checkers.broken_laws(story, storm, scenario, log),
         "checks": checkers.seven(story, storm),
         "pages": sorted({page.key for page in log.sent()}),

@@ -206,9 +206,9 @@ def test_an_old_schema_is_migrated_whole(tmp_path: Path) -> None:
     connection.close()
     assert "run midwatch db migrate" in midwatch("drill", "--db", file).stderr
     done = midwatch("db", "migrate", file)
-    assert done.stdout == "schema 0 -> 1\n"
+    assert done.stdout == "schema 0 -> 2\n"
     assert midwatch("db", "verify", file).returncode == 0
-    assert midwatch("db", "migrate", file).stdout == "schema 1, up to date\n"
+    assert midwatch("db", "migrate", file).stdout == "schema 2, up to date\n"
 
 
 def test_a_file_has_one_owner(tmp_path: Path) -> None:

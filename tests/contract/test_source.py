@@ -173,6 +173,6 @@ def test_a_rejected_alert_is_kept_beside_its_committed_neighbours() -> None:
     given_input = AlertsArrived("alertmanager", parsed.alerts)
     handler.handle([Envelope("k", given_input, parsed.rejected)])
     assert list(handler.shard.incidents) == ["INC-1"]
-    ((key, why),) = store.dead_letters()
-    assert key == "k"
-    assert why.startswith("$.alerts[1].labels: ")
+    (letter,) = store.letters()
+    assert letter.key == "k"
+    assert letter.reason.startswith("$.alerts[1].labels: ")

@@ -73,7 +73,7 @@ def test_a_raising_input_is_kept_and_its_neighbours_commit(store: SqliteStore) -
     engine = handler(store)
     answers = engine.handle([fire("a"), bad("x"), fire("b")])
     assert [a.status for a in answers] == ["committed", "rejected", "committed"]
-    assert store.dead_letters() == [("x", answers[1].why)]
+    assert [(one.key, one.reason) for one in store.letters()] == [("x", answers[1].why)]
     assert "INC-99" in answers[1].why
     again = handler(store)
     assert again.shard == engine.shard

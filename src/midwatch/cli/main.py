@@ -18,10 +18,15 @@ from midwatch.errors import MidwatchError
 
 # name -> (module, one line for --help)
 COMMANDS = {
+    "alerts": ("midwatch.cli.alerts", "List alerts that could not be taken, and why."),
     "check": ("midwatch.cli.check", "Check a config directory: every error, with file and line."),
     "correlate": ("midwatch.cli.correlate", "Put alerts from a file into incidents, with reasons."),
     "db": ("midwatch.cli.db", "Verify, migrate and back up a journal."),
     "drill": ("midwatch.cli.drill", "Run an on-call shift in virtual time."),
+    "incidents": ("midwatch.cli.incidents", "List, show, ack, snooze and resolve incidents."),
+    "init": ("midwatch.cli.init", "Write a config directory that works as it is."),
+    "serve": ("midwatch.cli.serve", "Take alerts and page people, in real time."),
+    "token": ("midwatch.cli.token", "Make, list and revoke tokens for senders and people."),
 }
 
 

@@ -99,7 +99,7 @@ def play(scenario: Scenario, seed: int) -> Failure | None:
     story = Story(store, shift.engine.handler.shard)
     broken += checkers.broken_laws(story, shift.storm, changed, shift.log)
     broken += [f"the journal replays: {line}" for line in verify(store, store.head())[1]]
-    broken += [f"no input is lost: {key}: {why}" for key, why in store.dead_letters()]
+    broken += [f"no input is lost: {letter.key}: {letter.reason}" for letter in store.letters()]
     last = queries.timeline(store)[-LAST_EVENTS:] if broken else []
     store.close()
     return Failure(seed, drawn, broken, last) if broken else None

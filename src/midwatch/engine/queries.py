@@ -11,9 +11,15 @@ from typing import Generic, TypeVar
 import msgspec
 from msgspec import Struct
 
+from midwatch.core import events as e
 from midwatch.core.clock import show_time
-from midwatch.core.events import AlertsAttached, Event
+from midwatch.core.events import Event
+from midwatch.core.incidents import Incident
+from midwatch.core.reasons import Reason
+from midwatch.core.shard import Shard
 from midwatch.ports import Audit, Row
+
+OVER = ("closed", "merged")
 
 E = TypeVar("E")
 
@@ -35,11 +41,99 @@ def facts(audit: Audit) -> list[Fact[Event]]:
 
 def timeline(audit: Audit, stream: str = "") -> list[str]:
     """Tell every event in one line with its reason; of one stream when it is named."""
-    return [
-        f"{show_time(row.at)}  {row.seq:>4}  {row.stream:<32} {row.type}{_says(_fact(row).event)}"
-        for row, _ in audit.rows()
-        if not stream or row.stream == stream
-    ]
+    lines: list[str] = []
+    for row, _ in audit.rows(stream):
+        says = _says(_fact(row).event)
+        gap = "  " if says else ""
+        lines.append(f"{show_time(row.at)}  {row.seq:>4}  {row.stream:<32} {row.type}{gap}{says}")
+    return lines
+
+
+class Moment(Struct, frozen=True):
+    """One line of an incident's timeline: what happened and why."""
+
+    seq: int
+    at: str
+    event: str
+    says: str
+    reason: Reason | None = None
+
+
+class Summary(Struct, frozen=True):
+    """An incident as a list shows it; times in RFC 3339, empty when it has not happened."""
+
+    id: str
+    state: str
+    severity: str
+    urgency: str
+    title: str
+    service: str
+    services: list[str]
+    opened_at: str
+    acknowledged_by: str
+    snoozed_until: str
+    mitigated_at: str
+    alerts: int
+    firing: int
+    pages: int
+    slo: str
+    recurrence_of: str
+
+
+class Detail(Struct, frozen=True):
+    """An incident with everything that happened to it."""
+
+    incident: Summary
+    firing: list[str]
+    timeline: list[Moment]
+
+
+def summaries(shard: Shard, *, everything: bool = False) -> list[Summary]:
+    """List the incidents that are not closed, worst first; `everything` lists those too."""
+    shown = (i for i in shard.incidents.values() if everything or i.state not in OVER)
+    return [_summary(i) for i in sorted(shown, key=_urgent_first)]
+
+
+def detail(shard: Shard, audit: Audit, incident_id: str) -> Detail | None:
+    """Tell one incident; None when there is none of this name."""
+    incident = shard.incidents.get(incident_id)
+    if incident is None:
+        return None
+    moments = [_moment(row) for row, _ in audit.rows(f"incident/{incident_id}")]
+    firing = [f"{f.name} on {f.service or 'unknown'}" for f in incident.firing.values()]
+    return Detail(_summary(incident), firing, moments)
+
+
+def _urgent_first(incident: Incident) -> tuple[bool, str, int]:
+    over = incident.state in OVER
+    return over, incident.severity or "sev9", -incident.opened_at
+
+
+def _summary(i: Incident) -> Summary:
+    return Summary(
+        id=i.id,
+        state=i.state,
+        severity=i.severity or "",
+        urgency=i.urgency,
+        title=i.title,
+        service=i.service,
+        services=list(i.services),
+        opened_at=show_time(i.opened_at),
+        acknowledged_by=i.acknowledged_by,
+        snoozed_until=show_time(i.snoozed_until) if i.snoozed_until else "",
+        mitigated_at=show_time(i.mitigated_at) if i.mitigated_at else "",
+        alerts=i.alert_count,
+        firing=len(i.firing),
+        pages=len(i.pages),
+        slo=i.slo,
+        recurrence_of=i.recurrence_of,
+    )
+
+
+def _moment(row: Row) -> Moment:
+    event = _fact(row).event
+    reason = getattr(event, "reason", None)
+    return Moment(row.seq, show_time(row.at), row.type, _says(event), reason)
 
 
 def _fact(row: Row) -> Fact[Event]:
@@ -47,8 +141,16 @@ def _fact(row: Row) -> Fact[Event]:
 
 
 def _says(event: Event) -> str:
-    """Give the reason of an event in words, with a gap before it; empty when it needs none."""
-    if isinstance(event, AlertsAttached):
-        return f"  {len(event.attached)} alerts; {event.attached[0].reason.says}"
-    reason = getattr(event, "reason", None)
-    return f"  {reason.says}" if reason is not None else ""
+    """Say in words what an event adds; empty when its name is enough."""
+    match event:
+        case e.AlertsAttached():
+            return f"{len(event.attached)} alerts; {event.attached[0].reason.says}"
+        case e.AlertsResolved():
+            return f"{len(event.fingerprints)} alerts"
+        case e.PageSent():
+            return f"{event.key}: {event.receipt}"
+        case e.PageFailed():
+            return f"{event.key}, try {event.attempt}: {event.error}"
+        case _:
+            reason = getattr(event, "reason", None)
+            return reason.says if reason is not None else ""

@@ -11,6 +11,7 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from functools import cache
 from hashlib import blake2b
@@ -25,7 +26,7 @@ from midwatch.core.effects import Effect
 from midwatch.core.inputs import Timer
 from midwatch.core.shard import STATE_VERSION
 from midwatch.errors import BadDatabase, CommitFailed, Fenced, Owned
-from midwatch.ports import Claim, Entry, Row, Snapshot
+from midwatch.ports import Claim, DeadLetter, Entry, Row, Snapshot
 
 APPLICATION_ID = 0x6D696477  # "midw"
 MAGIC = b"SQLite format 3\x00"
@@ -60,11 +61,30 @@ def migrations() -> list[tuple[int, str]]:
     return [(int(name[:4]), (folder / name).read_text("utf-8")) for name in files]
 
 
+# Files that this process has open through SQLite. POSIX drops all locks of a process on a file when
+# it closes any descriptor of it, so such a file must never be opened past SQLite: another process
+# would take itself for the last user, and delete the log under the owner's feet.
+_open_here: Counter[Path] = Counter()
+
+
+def note_open(path: Path) -> None:
+    """Remember that SQLite has a file open in this process."""
+    _open_here[path.absolute()] += 1
+
+
+def note_closed(path: Path) -> None:
+    """Forget one opening."""
+    _open_here[path.absolute()] -= 1
+
+
 def inspect_header(path: Path) -> int:
     """Give the schema version of a midwatch file, read from its bytes alone.
 
-    Raises BadDatabase, with the file left as it was, for anything else.
+    Raises BadDatabase, with the file left as it was, for anything else. A file that this process
+    has open was inspected then.
     """
+    if _open_here[path.absolute()] > 0:
+        return migrations()[-1][0]
     place = path.name
     remedy = "name another file, or restore this one from a backup"
     try:
@@ -97,9 +117,17 @@ def inspect_header(path: Path) -> int:
 class SqliteStore:
     """Journal, outbox, timers and audit on one connection."""
 
-    def __init__(self, connection: sqlite3.Connection, lock: IO[bytes] | None = None) -> None:
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        lock: IO[bytes] | None = None,
+        path: Path | None = None,
+    ) -> None:
         self._db = connection
         self._lock = lock
+        self._path = path
+        if path is not None:
+            note_open(path)
         self._fence = 0
         self._seq, self._head = self._read_head()
 
@@ -143,7 +171,7 @@ class SqliteStore:
             connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
-            return cls(connection, lock)
+            return cls(connection, lock, path)
         except sqlite3.Error as error:
             raise BadDatabase(
                 f"cannot be opened: {error}",
@@ -162,7 +190,7 @@ class SqliteStore:
             connection = sqlite3.connect(uri, uri=True, isolation_level=None)
             # A damaged text must still be shown, and hashed as the bytes that it is.
             connection.text_factory = _lenient
-            return cls(connection)
+            return cls(connection, path=path)
         except sqlite3.Error as error:
             raise BadDatabase(
                 f"cannot be read: {error}", place=path.name, remedy="restore it from a backup"
@@ -204,6 +232,9 @@ class SqliteStore:
     def close(self) -> None:
         """Let the file go."""
         self._db.close()
+        if self._path is not None:
+            note_closed(self._path)
+            self._path = None
         if self._lock is not None:
             self._lock.close()
 
@@ -413,11 +444,13 @@ class SqliteStore:
 
     # --- Audit ---
 
-    def rows(self) -> Iterator[tuple[Row, bytes]]:
-        """Give every event kept, with its stored link, in order."""
+    def rows(self, stream: str = "") -> Iterator[tuple[Row, bytes]]:
+        """Give every event kept, of one stream when it is named, with its stored link, in order."""
+        only = "WHERE stream = ? ORDER BY version" if stream else "ORDER BY seq"
         try:
             for *columns, link in self._db.execute(
-                "SELECT seq, stream, version, at, cause, type, body, link FROM event ORDER BY seq"
+                f"SELECT seq, stream, version, at, cause, type, body, link FROM event {only}",
+                (stream,) if stream else (),
             ):
                 yield Row(*columns), link
         except sqlite3.Error as error:
@@ -443,9 +476,10 @@ class SqliteStore:
             "SELECT key, kind, state, attempt FROM outbox ORDER BY number"
         ).fetchall()
 
-    def dead_letters(self) -> list[tuple[str, str]]:
-        """Give key and reason of every input that could not be decided on."""
-        return self._db.execute("SELECT key, reason FROM dead_letter ORDER BY id").fetchall()
+    def letters(self) -> list[DeadLetter]:
+        """Give every input that could not be taken, oldest first."""
+        rows = self._db.execute("SELECT key, at, body, reason FROM dead_letter ORDER BY id")
+        return [DeadLetter(*row) for row in rows]
 
     def problems(self) -> list[str]:
         """List what is wrong with the storage itself: pages, indexes, seals."""

@@ -1,0 +1,111 @@
+"""Tokens in the journal's file, on a connection of their own.
+
+Law: a secret is shown once and never stored; it is compared in constant time. A token may be made
+and revoked while a server owns the journal, and the server sees it with the next request.
+"""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+import sqlite3
+from hashlib import sha256
+from pathlib import Path
+from typing import Self
+
+from midwatch.adapters.stores.sqlite import (
+    SqliteStore,
+    inspect_header,
+    migrations,
+    note_closed,
+    note_open,
+)
+from midwatch.errors import BadDatabase, CommitFailed, StateError
+from midwatch.ports import Token
+
+PREFIX = "mw"
+_COLUMNS = "id, source, role, name, created_at, revoked_at"
+
+
+class SqliteTokens:
+    """Makes, finds and revokes tokens."""
+
+    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+        self._db = connection
+        self._path = path
+        note_open(path)
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """Open a database, making it when there is none. Raises BadDatabase."""
+        if not path.exists():
+            SqliteStore.own(path).close()
+        if inspect_header(path) < migrations()[-1][0]:
+            raise BadDatabase(
+                "has an older schema", place=path.name, remedy=f"run midwatch db migrate {path}"
+            )
+        try:
+            connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+            connection.execute("PRAGMA synchronous = FULL")
+        except sqlite3.Error as error:
+            raise BadDatabase(
+                f"cannot be opened: {error}", place=path.name, remedy="restore it from a backup"
+            ) from error
+        return cls(connection, path)
+
+    def close(self) -> None:
+        """Let the file go."""
+        self._db.close()
+        note_closed(self._path)
+
+    def create(self, token: Token) -> str:
+        """Keep a new token and give its text, which nobody can give again."""
+        secret = secrets.token_urlsafe(32)
+        try:
+            self._db.execute(
+                f"INSERT INTO token ({_COLUMNS}, hash) VALUES (?, ?, ?, ?, ?, 0, ?)",
+                (token.id, token.source, token.role, token.name, token.created_at, _hash(secret)),
+            )
+        except sqlite3.Error as error:
+            raise CommitFailed(f"the token could not be kept: {error}") from error
+        return f"{PREFIX}_{token.id}_{secret}"
+
+    def find(self, text: str) -> Token | None:
+        """Give the token with this text, unless it is unknown or revoked."""
+        prefix, _, rest = text.partition("_")
+        name, _, secret = rest.partition("_")
+        row = self._db.execute(
+            f"SELECT {_COLUMNS}, hash FROM token WHERE id = ?", (name,)
+        ).fetchone()
+        # An unknown id costs the same comparison as a wrong secret.
+        right = hmac.compare_digest(_hash(secret), row[-1] if row else bytes(32))
+        if row is None or not right or prefix != PREFIX:
+            return None
+        token = Token(*row[:-1])
+        return None if token.revoked_at else token
+
+    def all(self) -> list[Token]:
+        """List every token, oldest first."""
+        rows = self._db.execute(f"SELECT {_COLUMNS} FROM token ORDER BY created_at, id")
+        return [Token(*row) for row in rows]
+
+    def revoke(self, token_id: str, now: int) -> Token:
+        """End a token at once. Raises StateError when there is none of this id."""
+        changed = self._db.execute(
+            "UPDATE token SET revoked_at = ? WHERE id = ? AND revoked_at = 0", (now, token_id)
+        ).rowcount
+        if not changed:
+            raise StateError(
+                f"no live token is called {token_id!r}", remedy="look at midwatch token list"
+            )
+        return next(t for t in self.all() if t.id == token_id)
+
+
+def new_id() -> str:
+    """Make an id that says nothing."""
+    return secrets.token_hex(4)
+
+
+def _hash(secret: str) -> bytes:
+    # 256 random bits need no slow hash: there is nothing to guess.
+    return sha256(secret.encode("utf-8", "replace")).digest()

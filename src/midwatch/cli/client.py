@@ -1,0 +1,229 @@
+"""How commands reach an incident: over a server's API, or on the file that nobody owns.
+
+Law: a file has one owner. When a server owns it, the command goes through the server or is refused
+with its address.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol, TypeVar, cast
+
+import click
+import msgspec
+
+from midwatch import config
+from midwatch.adapters.stores.sqlite import SqliteStore
+from midwatch.bootstrap import measured
+from midwatch.cli.places import config_option, database_of, db_option
+from midwatch.core import inputs
+from midwatch.engine import queries
+from midwatch.engine.handle import Handler
+from midwatch.errors import HarnessError, InputError, StateError
+from midwatch.ports import DeadLetter
+
+F = TypeVar("F", bound=Callable[..., Any])
+TIMEOUT_S = 10
+
+
+class Rejected(msgspec.Struct, frozen=True):
+    """What could not be taken."""
+
+    key: str
+    at: str
+    why: str
+    body: str
+
+
+class Incidents(Protocol):
+    """What the commands need, wherever it is."""
+
+    def all(self, *, everything: bool) -> list[queries.Summary]:
+        """List incidents."""
+        ...
+
+    def show(self, incident: str) -> queries.Detail:
+        """Tell one. Raises StateError when there is none of this name."""
+        ...
+
+    def tell(self, incident: str, verb: str, given: dict[str, Any]) -> queries.Detail:
+        """Acknowledge, snooze or resolve."""
+        ...
+
+    def rejected(self) -> list[Rejected]:
+        """List what could not be taken."""
+        ...
+
+
+class OverServer:
+    """Through the API of a running server."""
+
+    def __init__(self, server: str, token: str) -> None:
+        if not server.startswith(("http://", "https://")):
+            remedy = "write it like http://127.0.0.1:8600"
+            raise InputError(f"{server!r} is no address", place="--server", remedy=remedy)
+        self._server = server.rstrip("/")
+        self._token = token
+
+    def all(self, *, everything: bool) -> list[queries.Summary]:
+        """List incidents."""
+        path = "/api/v1/incidents" + ("?all=true" if everything else "")
+        return self._ask("GET", path, list[queries.Summary])
+
+    def show(self, incident: str) -> queries.Detail:
+        """Tell one."""
+        return self._ask("GET", f"/api/v1/incidents/{incident}", queries.Detail)
+
+    def tell(self, incident: str, verb: str, given: dict[str, Any]) -> queries.Detail:
+        """Acknowledge, snooze or resolve."""
+        return self._ask("POST", f"/api/v1/incidents/{incident}/{verb}", queries.Detail, given)
+
+    def rejected(self) -> list[Rejected]:
+        """List what could not be taken."""
+        return self._ask("GET", "/api/v1/alerts/rejected", list[Rejected])
+
+    def _ask(self, method: str, path: str, kind: Any, given: dict[str, Any] | None = None) -> Any:
+        body = json.dumps(given).encode() if given is not None else None
+        headers = {"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"}
+        try:
+            # The scheme was checked when the server was named.
+            request = urllib.request.Request(  # noqa: S310
+                self._server + path, body, headers, method=method
+            )
+            with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310
+                return msgspec.json.decode(answer.read(), type=kind)
+        except urllib.error.HTTPError as error:
+            raise StateError(_problem(error), place=self._server) from None
+        except (OSError, ValueError) as error:
+            says = getattr(error, "reason", error)
+            raise HarnessError(
+                f"does not answer: {says}", place=self._server, remedy="is midwatch serve running?"
+            ) from None
+        except msgspec.MsgspecError as error:
+            raise HarnessError(
+                f"is no midwatch server: {error}", place=self._server, remedy="check --server"
+            ) from None
+
+
+class OnFile:
+    """On a journal that no server owns at the moment."""
+
+    def __init__(self, folder: Path, file: Path) -> None:
+        if not file.exists():
+            remedy = "name it with --db, or a server with --server"
+            raise InputError("is not there", place=str(file), remedy=remedy)
+        self._folder = folder
+        self._file = file
+
+    def all(self, *, everything: bool) -> list[queries.Summary]:
+        """List incidents."""
+        with _Open(self._folder, self._file) as (_, handler):
+            return queries.summaries(handler.shard, everything=everything)
+
+    def show(self, incident: str) -> queries.Detail:
+        """Tell one."""
+        with _Open(self._folder, self._file) as (store, handler):
+            return _found(queries.detail(handler.shard, store, incident), incident)
+
+    def tell(self, incident: str, verb: str, given: dict[str, Any]) -> queries.Detail:
+        """Acknowledge, snooze or resolve."""
+        with _Open(self._folder, self._file) as (store, handler):
+            _found(queries.detail(handler.shard, store, incident), incident)
+            (handled,) = handler.handle([inputs.Envelope("", _command(incident, verb, given))])
+            if handled.status == "rejected":
+                raise StateError(handled.why)
+            return _found(queries.detail(handler.shard, store, incident), incident)
+
+    def rejected(self) -> list[Rejected]:
+        """List what could not be taken."""
+        with _Open(self._folder, self._file) as (store, _):
+            return [shown(letter) for letter in store.letters()]
+
+
+class _Open:
+    """Owns a file for the length of one command."""
+
+    def __init__(self, folder: Path, file: Path) -> None:
+        self._rules = measured(config.load(folder).rules)
+        self._store = SqliteStore.own(file)
+
+    def __enter__(self) -> tuple[SqliteStore, Handler]:
+        return self._store, Handler(self._store, self._rules, _now)
+
+    def __exit__(self, *_: object) -> None:
+        self._store.close()
+
+
+def shown(letter: DeadLetter) -> Rejected:
+    """Show a dead letter as people read it."""
+    at = queries.show_time(letter.at)
+    return Rejected(letter.key, at, letter.reason, letter.body.decode("utf-8", "replace"))
+
+
+def server_options(function: F) -> F:
+    """Add `--server`, `--token`, `--config` and `--db`."""
+    for option in (
+        click.option(
+            "--server", envvar="MIDWATCH_SERVER", metavar="URL",
+            help="A running midwatch serve; also $MIDWATCH_SERVER.",
+        ),
+        click.option(
+            "--token", envvar="MIDWATCH_TOKEN",
+            help="A responder's token for the server; also $MIDWATCH_TOKEN.",
+        ),
+        db_option,
+        config_option,
+    ):  # fmt: skip
+        function = option(function)
+    return function
+
+
+def incidents_at(
+    server: str | None, token: str | None, folder: Path, database: Path | None
+) -> Incidents:
+    """Choose the way: the server when one is named, else the file."""
+    if server:
+        if not token:
+            remedy = "--token or $MIDWATCH_TOKEN; midwatch token create --role responder makes one"
+            raise InputError("needs a token", place="--server", remedy=remedy)
+        return OverServer(server, token)
+    return OnFile(folder, database_of(folder, database))
+
+
+def _command(incident: str, verb: str, given: dict[str, Any]) -> inputs.Input:
+    by = os.environ.get("USER") or "somebody"
+    match verb:
+        case "ack":
+            return inputs.Acknowledge(incident, by)
+        case "snooze":
+            return inputs.Snooze(incident, by, _now() + int(given["minutes"] * 60_000))
+        case _:
+            return inputs.ResolveIncident(incident, by, given["why"])
+
+
+def _found(detail: queries.Detail | None, incident: str) -> queries.Detail:
+    if detail is None:
+        raise StateError(
+            f"no incident is called {incident!r}", remedy="look at midwatch incidents list"
+        )
+    return detail
+
+
+def _problem(error: urllib.error.HTTPError) -> str:
+    """Read what a server says is wrong."""
+    try:
+        document = cast("dict[str, Any]", json.loads(error.read()))
+        parts = [str(document[name]) for name in ("detail", "remedy") if document.get(name)]
+        return "; ".join(parts) or f"answered {error.code}"
+    except (ValueError, AttributeError, TypeError):
+        return f"answered {error.code}"
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,112 @@
+"""`midwatch incidents`: look at incidents and answer them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from midwatch.cli.client import incidents_at, server_options
+from midwatch.engine.queries import Detail, Summary
+
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+_ID = click.argument("incident")
+
+
+@click.group("incidents")
+def command() -> None:
+    """List, show, acknowledge, snooze and resolve incidents.
+
+    With --server over the API of a running `midwatch serve`; else on the file, when nobody owns it.
+    """
+
+
+@command.command("list")
+@click.option("--all", "everything", is_flag=True, help="Closed ones too.")
+@_JSON
+@server_options
+def list_command(everything: bool, as_json: bool, **where: Any) -> int:
+    """List incidents, worst first."""
+    found = _at(where).all(everything=everything)
+    if as_json:
+        _print_json(found)
+        return 0
+    if not found:
+        click.echo("no incidents" if everything else "no open incidents")
+    for one in found:
+        click.echo(_line(one))
+    return 0
+
+
+@command.command("show")
+@_ID
+@_JSON
+@server_options
+def show_command(incident: str, as_json: bool, **where: Any) -> int:
+    """Tell one incident: what happened, when, and why."""
+    return _told(_at(where).show(incident), as_json)
+
+
+@command.command("ack")
+@_ID
+@_JSON
+@server_options
+def ack_command(incident: str, as_json: bool, **where: Any) -> int:
+    """Take an incident: all paging of it stops."""
+    return _told(_at(where).tell(incident, "ack", {}), as_json)
+
+
+@command.command("snooze")
+@_ID
+@click.option(
+    "--minutes", type=click.FloatRange(min=0, min_open=True), default=30.0, show_default=True
+)
+@_JSON
+@server_options
+def snooze_command(incident: str, minutes: float, as_json: bool, **where: Any) -> int:
+    """Take an incident for a while; if it is not over then, people are paged anew."""
+    return _told(_at(where).tell(incident, "snooze", {"minutes": minutes}), as_json)
+
+
+@command.command("resolve")
+@_ID
+@click.option("--why", required=True, help="What ended it; it stands in the timeline.")
+@_JSON
+@server_options
+def resolve_command(incident: str, why: str, as_json: bool, **where: Any) -> int:
+    """Say that an incident is over. Where an objective is measured, only its SLI can say so."""
+    return _told(_at(where).tell(incident, "resolve", {"why": why}), as_json)
+
+
+def _at(where: dict[str, Any]) -> Any:
+    folder: Path = where["folder"]
+    return incidents_at(where["server"], where["token"], folder, where["database"])
+
+
+def _told(detail: Detail, as_json: bool) -> int:
+    if as_json:
+        _print_json(detail)
+        return 0
+    click.echo(_line(detail.incident))
+    for name in detail.firing:
+        click.echo(f"  fires: {name}")
+    for moment in detail.timeline:
+        says = f"  {moment.says}" if moment.says else ""
+        click.echo(f"  {moment.at}  {moment.event:<22}{says}")
+    return 0
+
+
+def _line(one: Summary) -> str:
+    taken = f"  {one.acknowledged_by} has it" if one.acknowledged_by else ""
+    until = f" until {one.snoozed_until}" if one.snoozed_until else ""
+    severity = one.severity or "-"
+    return (
+        f"{one.id:<8} {severity:<5} {one.state:<13} {one.title}"
+        f"  ({one.firing} of {one.alerts} alerts fire){taken}{until}"
+    )
+
+
+def _print_json(document: object) -> None:
+    click.echo(msgspec.json.format(msgspec.json.encode(document), indent=2))

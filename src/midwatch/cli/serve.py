@@ -1,0 +1,163 @@
+"""`midwatch serve`: intake, engine, timers and effects in one process.
+
+Law: it prints one line when it is ready, and not before the first alert would be committed. A stop
+finishes the commit under way and lets the file go.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import socket
+import time
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from midwatch import config
+from midwatch.cli.places import config_option, database_of, db_option
+from midwatch.errors import InputError
+
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
+
+    from midwatch.config import Config
+    from midwatch.engine.loop import Loop
+
+STOP_S = 10
+
+
+@click.command("serve")
+@config_option
+@db_option
+@click.option(
+    "--listen",
+    default="127.0.0.1:8600",
+    show_default=True,
+    metavar="HOST:PORT",
+    help="Where to listen; port 0 takes a free one.",
+)
+def command(folder: Path, database: Path | None, listen: str) -> int:
+    """Take alerts, open incidents, page people.
+
+    Prints one line when it is ready. SIGTERM and Ctrl-C finish the commit under way and stop.
+    """
+    host, port = _address(listen)
+    _need_extra()
+    loaded = config.load(folder)
+    file = database_of(folder, database)
+    try:
+        return asyncio.run(_serve(loaded, file, host, port))
+    except KeyboardInterrupt:
+        return 0
+
+
+async def _serve(loaded: Config, file: Path, host: str, port: int) -> int:
+    from midwatch.adapters.stores.sqlite import SqliteStore
+    from midwatch.adapters.stores.tokens import SqliteTokens
+    from midwatch.bootstrap import build_service
+    from midwatch.web.app import build_app
+
+    for line in _not_yet(loaded):
+        click.echo(f"note: {line}", err=True)
+    bound = _bind(host, port)
+    store = SqliteStore.own(file)
+    tokens = SqliteTokens.open(file)
+    try:
+        service = build_service(store, loaded, _now)
+        app = build_app(service.loop, store, service.sources, tokens)
+        try:
+            return await _listen(app, service.loop, bound, file)
+        finally:
+            service.loop.stop(STOP_S)
+    finally:
+        tokens.close()
+        store.close()
+
+
+async def _listen(app: Starlette, loop: Loop, bound: socket.socket, file: Path) -> int:
+    import uvicorn
+
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app,
+            log_level="warning",
+            access_log=False,  # a token may stand in a path
+            lifespan="off",
+            timeout_graceful_shutdown=STOP_S,
+        )
+    )
+    asyncio_loop = asyncio.get_running_loop()
+    serving = asyncio.create_task(server.serve([bound]))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio_loop.add_signal_handler(number, lambda: setattr(server, "should_exit", True))
+    while not (server.started or serving.done()):
+        await asyncio.sleep(0.005)
+    host, port = bound.getsockname()[:2]
+    shown = f"[{host}]" if ":" in host else host
+    # Deliveries already wait for the loop; its first pages come after this line, not before it.
+    click.echo(f"midwatch is ready on http://{shown}:{port}, journal {file}")
+    loop.start()
+    watch = asyncio.create_task(_watch(loop, server))
+    await serving
+    watch.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await watch
+    if loop.error is not None:
+        raise loop.error
+    return 0
+
+
+async def _watch(loop: Loop, server: object) -> None:
+    """Stop the server when the engine has ended: a process that cannot decide must not linger."""
+    while loop.error is None:
+        await asyncio.sleep(0.1)
+    server.should_exit = True  # type: ignore[attr-defined]
+
+
+def _need_extra() -> None:
+    missing = [name for name in ("starlette", "uvicorn") if find_spec(name) is None]
+    if missing:
+        raise InputError(f"needs {' and '.join(missing)}", remedy="pip install 'midwatch[server]'")
+
+
+def _not_yet(loaded: Config) -> list[str]:
+    """Say what the config names and this version does not do in real time."""
+    rules = loaded.rules
+    if not rules.slos:
+        return []
+    names = ", ".join(rules.slos)
+    return [f"{names}: no metrics backend is read yet, so alerts alone decide about these services"]
+
+
+def _address(listen: str) -> tuple[str, int]:
+    host, _, port = listen.rpartition(":")
+    host = host.strip("[]")
+    if not port.isdigit() or int(port) > 65_535 or not host:
+        raise InputError(
+            f"{listen!r} is no address", place="--listen", remedy="write 127.0.0.1:8600"
+        )
+    return host, int(port)
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    bound = socket.socket(family)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind((host, port))
+    except OSError as error:
+        bound.close()
+        raise InputError(
+            f"cannot listen on {host}:{port}: {error.strerror or error}",
+            place="--listen",
+            remedy="name another address, or stop what listens there",
+        ) from None
+    return bound
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000

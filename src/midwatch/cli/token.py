@@ -1,0 +1,101 @@
+"""`midwatch token`: who may send alerts, and who may answer them."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import time
+from pathlib import Path
+
+import click
+import msgspec
+
+from midwatch import config
+from midwatch.adapters.stores.tokens import SqliteTokens, new_id
+from midwatch.cli.places import config_option, database_of, db_option
+from midwatch.core.clock import show_time
+from midwatch.errors import InputError
+from midwatch.ports import Token
+
+
+@click.group("token")
+def command() -> None:
+    """Make, list and revoke tokens. They work at once, also beside a running server."""
+
+
+@command.command("create")
+@click.option("--source", help="The sender's token for this source of the config.")
+@click.option("--role", type=click.Choice(["responder"]), help="A person's token.")
+@click.option("--name", default="", help="Whose it is; a person's name stands in the timeline.")
+@config_option
+@db_option
+def create_command(
+    source: str | None, role: str | None, name: str, folder: Path, database: Path | None
+) -> int:
+    """Print a new token, once: only its hash is kept.
+
+    Examples: midwatch token create --source alertmanager;
+    midwatch token create --role responder --name ada
+    """
+    if (source is None) == (role is None):
+        raise InputError("needs either --source or --role", remedy="--source is for senders")
+    if source is not None:
+        _must_exist(source, folder)
+    tokens = SqliteTokens.open(database_of(folder, database))
+    try:
+        token = Token(new_id(), source or "", role or "", name or source or "responder", _now())
+        click.echo(tokens.create(token))
+    finally:
+        tokens.close()
+    return 0
+
+
+@command.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON array.")
+@config_option
+@db_option
+def list_command(as_json: bool, folder: Path, database: Path | None) -> int:
+    """List the tokens, never their secrets."""
+    tokens = SqliteTokens.open(database_of(folder, database))
+    try:
+        found = tokens.all()
+    finally:
+        tokens.close()
+    if as_json:
+        click.echo(json.dumps([msgspec.to_builtins(token) for token in found], indent=2))
+        return 0
+    for token in found:
+        what = f"source {token.source}" if token.source else f"{token.role} {token.name}"
+        state = f"revoked {show_time(token.revoked_at)}" if token.revoked_at else "live"
+        click.echo(f"{token.id}  {what:<28} made {show_time(token.created_at)}  {state}")
+    return 0
+
+
+@command.command("revoke")
+@click.argument("token_id")
+@config_option
+@db_option
+def revoke_command(token_id: str, folder: Path, database: Path | None) -> int:
+    """End a token at once. TOKEN_ID is what `token list` shows first."""
+    tokens = SqliteTokens.open(database_of(folder, database))
+    try:
+        token = tokens.revoke(token_id, _now())
+    finally:
+        tokens.close()
+    click.echo(f"{token.id} is revoked")
+    return 0
+
+
+def _must_exist(source: str, folder: Path) -> None:
+    """Refuse a source that the config does not name; without a config anything goes."""
+    if not (folder / "midwatch.yaml").is_file():
+        return
+    names = config.load(folder).sources
+    if source not in names:
+        near = difflib.get_close_matches(source, names, 1)
+        hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(names) or 'none'}"
+        raise InputError(f"no source is called {source!r}", place=f"{folder.name}", remedy=hint)
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,1 @@
+"""HTTP: alerts come in, people look and answer. Asyncio lives here and nowhere below."""

@@ -1,0 +1,226 @@
+"""What people and programs may ask and say: one table of routes.
+
+Law: the table makes the handlers, the guards and the OpenAPI document; nothing is said twice. A
+command is answered after its commit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+from starlette.requests import Request
+from starlette.responses import Response
+
+from midwatch.core import inputs
+from midwatch.core.clock import SECOND, parse_time, show_time
+from midwatch.engine import queries
+from midwatch.engine.loop import Loop
+from midwatch.errors import BadFile, BadJson, Busy, CommitFailed, InputError, StateError
+from midwatch.ports import Audit, Token, Tokens
+from midwatch.web import guards
+from midwatch.web.problems import problem_of
+
+MAX_BYTES = 64 * 1024
+MAX_SNOOZE_S = 30 * 86_400
+
+
+class Ack(Struct, frozen=True, forbid_unknown_fields=True):
+    """Take an incident."""
+
+
+class Snooze(Struct, frozen=True, forbid_unknown_fields=True):
+    """Take an incident until `until` (RFC 3339), or for `minutes`."""
+
+    until: str = ""
+    minutes: float = 0
+
+
+class Resolve(Struct, frozen=True, forbid_unknown_fields=True):
+    """Say that it is over, and why."""
+
+    why: str
+
+
+class Rejected(Struct, frozen=True):
+    """An input that was kept because it could not be taken."""
+
+    key: str
+    at: str
+    why: str
+    body: str
+
+
+class Call(Struct):
+    """One request, past its guards."""
+
+    request: Request
+    by: Token
+    given: Any
+
+
+Handle = Callable[["Api", Call], Awaitable[Any]]
+
+
+class Route(Struct, frozen=True):
+    """One row of the table."""
+
+    method: str
+    path: str
+    says: str
+    handle: Handle
+    gives: Any
+    takes: type[Struct] | None = None
+    query: tuple[str, ...] = ()
+
+
+class NotThere(InputError):
+    """What is asked for does not exist."""
+
+
+class Api:
+    """Answers the routes, over one loop."""
+
+    def __init__(self, loop: Loop, audit: Audit, tokens: Tokens) -> None:
+        self._loop = loop
+        self._audit = audit
+        self._tokens = tokens
+
+    def endpoint(self, route: Route) -> Callable[[Request], Awaitable[Response]]:
+        """Make the handler of a row: guard, decode, do, encode."""
+
+        async def answer(request: Request) -> Response:
+            token = guards.person(request, self._tokens)
+            if isinstance(token, Response):
+                return token
+            given = None
+            if route.takes is not None:
+                body = await guards.body_of(request, MAX_BYTES)
+                if isinstance(body, Response):
+                    return body
+                try:
+                    given = _decoded(body or b"{}", route.takes)
+                except BadJson as error:
+                    return problem_of(400, error)
+                except BadFile as error:
+                    return problem_of(422, error)
+            try:
+                found = await route.handle(self, Call(request, token, given))
+            except NotThere as error:
+                return problem_of(404, error)
+            except InputError as error:
+                return problem_of(422, error)
+            except StateError as error:
+                return problem_of(409, error)
+            except (Busy, CommitFailed) as error:
+                return problem_of(503, error)
+            return Response(msgspec.json.encode(found), media_type="application/json")
+
+        return answer
+
+    async def incidents(self, call: Call) -> list[queries.Summary]:
+        """List incidents."""
+        everything = call.request.query_params.get("all", "") in ("1", "true", "yes")
+        look = self._loop.view(lambda shard: queries.summaries(shard, everything=everything))
+        return await asyncio.wrap_future(look)
+
+    async def incident(self, call: Call) -> queries.Detail:
+        """Tell one incident."""
+        name = call.request.path_params["id"]
+        look = self._loop.view(lambda shard: queries.detail(shard, self._audit, name))
+        found = await asyncio.wrap_future(look)
+        if found is None:
+            raise NotThere(f"no incident is called {name!r}", remedy="look at the list")
+        return found
+
+    async def ack(self, call: Call) -> queries.Detail:
+        """Take an incident."""
+        return await self._tell(call, inputs.Acknowledge(_id(call), call.by.name))
+
+    async def snooze(self, call: Call) -> queries.Detail:
+        """Take an incident for a while."""
+        given: Snooze = call.given
+        until = _until(given, time.time_ns() // 1_000_000)
+        return await self._tell(call, inputs.Snooze(_id(call), call.by.name, until))
+
+    async def resolve(self, call: Call) -> queries.Detail:
+        """Say that it is over."""
+        given: Resolve = call.given
+        if not given.why.strip():
+            raise InputError("is empty", place="$.why", remedy="say what ended it")
+        command = inputs.ResolveIncident(_id(call), call.by.name, given.why.strip())
+        return await self._tell(call, command)
+
+    async def rejected(self, call: Call) -> list[Rejected]:
+        """List what could not be taken."""
+        letters = await asyncio.wrap_future(self._loop.view(lambda _: self._audit.letters()))
+        return [
+            Rejected(one.key, show_time(one.at), one.reason, one.body.decode("utf-8", "replace"))
+            for one in letters
+        ]
+
+    async def _tell(self, call: Call, command: inputs.Input) -> queries.Detail:
+        """Give a person's command to the engine and show the incident after it."""
+        await self.incident(call)
+        wanted = call.request.headers.get("idempotency-key", "")
+        key = f"api/{call.by.id}/{wanted}" if wanted else ""
+        envelope = inputs.Envelope(key, command)
+        (handled,) = await asyncio.wrap_future(self._loop.submit([envelope]))
+        if handled.status == "rejected":
+            raise StateError(handled.why)
+        return await self.incident(call)
+
+
+ROUTES = (
+    Route(
+        "GET", "/api/v1/incidents", "List incidents, worst first; with all=true closed ones too.",
+        Api.incidents, list[queries.Summary], query=("all",),
+    ),
+    Route("GET", "/api/v1/incidents/{id}", "Tell one incident.", Api.incident, queries.Detail),
+    Route("POST", "/api/v1/incidents/{id}/ack", "Take it.", Api.ack, queries.Detail, Ack),
+    Route(
+        "POST", "/api/v1/incidents/{id}/snooze", "Take it until a time.",
+        Api.snooze, queries.Detail, Snooze,
+    ),
+    Route(
+        "POST", "/api/v1/incidents/{id}/resolve", "Say that it is over.",
+        Api.resolve, queries.Detail, Resolve,
+    ),
+    Route(
+        "GET", "/api/v1/alerts/rejected", "List what could not be taken, and why.",
+        Api.rejected, list[Rejected],
+    ),
+)  # fmt: skip
+
+
+def _id(call: Call) -> str:
+    return call.request.path_params["id"]
+
+
+def _decoded(body: bytes, kind: type[Struct]) -> Struct:
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.ValidationError as error:
+        raise BadFile(str(error), remedy="see /api/v1/openapi.json") from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BadJson(f"is no JSON: {error}") from None
+
+
+def _until(given: Snooze, now: int) -> int:
+    if bool(given.until) == bool(given.minutes):
+        raise InputError("needs either until or minutes", place="$", remedy="give one of them")
+    if given.minutes:
+        until = now + int(given.minutes * 60 * SECOND)
+    else:
+        try:
+            until = parse_time(given.until)
+        except ValueError as error:
+            remedy = "write it like 2026-01-31T09:00:00Z"
+            raise InputError(str(error), place="$.until", remedy=remedy) from None
+    if until > now + MAX_SNOOZE_S * SECOND:
+        raise InputError("is more than 30 days away", place="$", remedy="resolve it instead")
+    return until

@@ -1,0 +1,80 @@
+"""What stands before every handler: who calls, and how much they may send.
+
+Law: a token is looked for in the Authorization header, then in the URL's last segment; it never
+reaches a log. A body is read up to a limit of bytes and of time, whatever its header claims.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from midwatch.ports import Token, Tokens
+from midwatch.web.problems import problem
+
+BODY_S = 20.0
+MAX_DRAINED = 64 * 1024 * 1024
+
+
+def token_text(request: Request) -> str:
+    """Find what the caller shows: a bearer token, a basic-auth password, or the last segment."""
+    scheme, _, rest = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        return rest.strip()
+    if scheme.lower() == "basic":
+        try:
+            pair = base64.b64decode(rest, validate=True).decode("utf-8", "replace")
+        except (binascii.Error, ValueError):
+            return ""
+        return pair.partition(":")[2]
+    return request.path_params.get("token", "")
+
+
+def sender(request: Request, tokens: Tokens, source: str) -> Token | Response:
+    """Give the token of a sender for this source, or the refusal."""
+    token = tokens.find(token_text(request))
+    if token is None:
+        return problem(401, "no valid token came along", remedy="midwatch token create --source")
+    if token.source != source:
+        return problem(403, f"this token is not for source {source!r}", remedy="use its own")
+    return token
+
+
+def person(request: Request, tokens: Tokens) -> Token | Response:
+    """Give the token of a person, or the refusal."""
+    token = tokens.find(token_text(request))
+    if token is None:
+        remedy = "midwatch token create --role responder"
+        return problem(401, "no valid token came along", remedy=remedy)
+    if not token.role:
+        return problem(403, "this token is a sender's", remedy="use a responder's")
+    return token
+
+
+async def body_of(request: Request, limit: int) -> bytes | Response:
+    """Read a body, or say why not.
+
+    One that is too large is read on for a while and thrown away: a caller that is still writing
+    would never see the answer.
+    """
+    parts: list[bytes] = []
+    size = 0
+    try:
+        async with asyncio.timeout(BODY_S):
+            async for part in request.stream():
+                size += len(part)
+                if size <= limit:
+                    parts.append(part)
+                elif size > limit + MAX_DRAINED:
+                    break
+    except TimeoutError:
+        return problem(408, f"the body did not come within {BODY_S:g} s", remedy="send again")
+    except ClientDisconnect:
+        return problem(400, "the caller hung up", remedy="send again")
+    if size > limit:
+        return problem(413, f"more than {limit} bytes came", remedy="send smaller batches")
+    return b"".join(parts)

@@ -1,0 +1,92 @@
+"""Alerts come in.
+
+Law: 202 is said after the commit and never before. Until then it is 503 with Retry-After, and the
+sender still has its copy.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from hashlib import blake2b
+
+import msgspec
+from msgspec import Struct
+from starlette.requests import Request
+from starlette.responses import Response
+
+from midwatch.core.clock import SECOND
+from midwatch.core.inputs import AlertsArrived, Envelope
+from midwatch.engine.loop import Loop
+from midwatch.errors import BadFile, BadJson, Busy, CommitFailed
+from midwatch.ports import Parsed, Source, Tokens
+from midwatch.web import guards
+from midwatch.web.problems import problem, problem_of
+
+MAX_BYTES = 8 * 1024 * 1024
+RETRY_WINDOW_S = 600
+
+
+class Taken(Struct, frozen=True):
+    """What became of a delivery. `status` and `message` are what PagerDuty's senders look for."""
+
+    accepted: int
+    rejected: int
+    duplicate: bool
+    status: str = "success"
+    message: str = "committed"
+
+
+class Intake:
+    """`POST /intake/{source}`."""
+
+    def __init__(self, loop: Loop, sources: Mapping[str, Source], tokens: Tokens) -> None:
+        self._loop = loop
+        self._sources = sources
+        self._tokens = tokens
+
+    async def take(self, request: Request) -> Response:
+        """Take one delivery."""
+        name: str = request.path_params["source"]
+        token = guards.sender(request, self._tokens, name)
+        if isinstance(token, Response):
+            return token
+        source = self._sources.get(name)
+        if source is None:
+            return problem(404, f"no source is called {name!r}", remedy="add it to midwatch.yaml")
+        body = await guards.body_of(request, MAX_BYTES)
+        if isinstance(body, Response):
+            return body
+        now = time.time_ns() // 1_000_000
+        try:
+            parsed = source.parse(body, now)
+        except BadJson as error:
+            return problem_of(400, error)
+        except BadFile as error:
+            return problem_of(422, error)
+        key = _key(name, body, parsed, request.headers.get("idempotency-key", ""), now)
+        given = Envelope(key, AlertsArrived(name, parsed.alerts), parsed.rejected)
+        try:
+            (handled,) = await asyncio.wrap_future(self._loop.submit([given]))
+        except (Busy, CommitFailed) as error:
+            return problem_of(503, error)
+        good, bad = len(parsed.alerts), len(parsed.rejected)
+        taken = Taken(good, bad, duplicate=handled.status == "duplicate")
+        if handled.status == "rejected":
+            taken = Taken(0, good + bad, duplicate=False, message=handled.why)
+        return Response(msgspec.json.encode(taken), 202, media_type="application/json")
+
+
+def _key(name: str, body: bytes, parsed: Parsed, wanted: str, now: int) -> str:
+    """Name a delivery, so that a sender's retry is the same input.
+
+    The same bytes much later are no retry but a reminder that it still fires, which matters when a
+    person has resolved it meanwhile.
+    """
+    if wanted:
+        return f"{name}/key/{wanted}"
+    if parsed.repeatable:
+        hashed = blake2b(body, digest_size=16).hexdigest()
+        return f"{name}/{now // (RETRY_WINDOW_S * SECOND)}/{hashed}"
+    return ""

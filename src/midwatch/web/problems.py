@@ -1,0 +1,62 @@
+"""Errors as the web speaks them: RFC 9457 problem documents.
+
+Law: a problem says what is wrong, where, and what to do, as every error here; it never says more
+about the inside than the error itself does.
+"""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import Struct
+from starlette.responses import Response
+
+from midwatch.errors import MidwatchError
+
+TITLES = {
+    400: "Bad request",
+    401: "Not authenticated",
+    403: "Not allowed",
+    404: "Not found",
+    405: "Method not allowed",
+    408: "Too slow",
+    409: "Not in this state",
+    413: "Too large",
+    422: "Not of this form",
+    503: "Not at the moment",
+}
+RETRY_AFTER_S = 1
+
+
+class Problem(Struct, frozen=True):
+    """What an error looks like."""
+
+    title: str
+    status: int
+    detail: str
+    place: str = ""
+    remedy: str = ""
+
+
+def problem(status: int, detail: str, *, place: str = "", remedy: str = "") -> Response:
+    """Answer with a problem document.
+
+    >>> problem(503, "is stopping").headers["retry-after"]
+    '1'
+    """
+    document = Problem(TITLES.get(status, "Error"), status, detail, place, remedy)
+    headers: dict[str, str] = {}
+    if status == 401:
+        headers["WWW-Authenticate"] = 'Bearer realm="midwatch", Basic realm="midwatch"'
+    if status == 503:
+        headers["Retry-After"] = str(RETRY_AFTER_S)
+    return Response(
+        msgspec.json.encode(document),
+        status_code=status,
+        media_type="application/problem+json",
+        headers=headers,
+    )
+
+
+def problem_of(status: int, error: MidwatchError) -> Response:
+    """Answer with what an error says."""
+    return problem(status, error.message, place=error.place, remedy=error.remedy)

@@ -1,0 +1,304 @@
+"""`midwatch serve` against real processes: what got its 2xx is never lost."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import random
+import re
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from tests.acceptance.serving import Serving, alert, webhook
+
+from midwatch.adapters.stores.sqlite import SqliteStore
+from midwatch.core import events as e
+from midwatch.engine import queries
+
+KILLS = 50 if os.environ.get("MIDWATCH_SOAK") else 8
+
+
+@pytest.fixture
+def serving(tmp_path: Path) -> Iterator[Serving]:
+    """A fresh config, not started."""
+    serving = Serving(tmp_path)
+    yield serving
+    serving.kill()
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    """A running server for questions that leave nothing behind."""
+    serving = Serving(tmp_path_factory.mktemp("shared"))
+    serving.start()
+    yield serving
+    assert serving.stop() == 0
+
+
+def until(true: Callable[[], object], seconds: float = 20) -> None:
+    """Wait for something to become true."""
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "it never came"
+        time.sleep(0.02)
+
+
+# --- as a newcomer ------------------------------------------------------------------------------
+
+
+def test_a_newcomer_gets_a_page_and_answers_it(serving: Serving) -> None:
+    """Init, check, serve, an alert; the page, the ack, the timeline; with each command typed."""
+    assert serving.type("check").stdout.startswith("ok: ")
+    serving.start()
+    assert serving.deliver(alert("Down")).status == 202
+    until(lambda: "PAGE sev1 INC-1 for me: Down on shop" in serving.out.read_text())
+    env = {"MIDWATCH_SERVER": serving.url, "MIDWATCH_TOKEN": serving.person}
+    (listed,) = json.loads(serving.type("incidents", "list", "--json", **env).stdout)
+    assert (listed["id"], listed["state"], listed["firing"]) == ("INC-1", "open", 1)
+    assert "ada has it" in serving.type("incidents", "ack", "INC-1", **env).stdout
+    told = serving.type("incidents", "show", "INC-1", **env).stdout
+    for name in ("IncidentOpened", "PagePlanned", "PageSent", "PageAcknowledged  "):
+        assert name in told
+    assert serving.deliver(alert("Down", status="resolved")).status == 202
+    assert "mitigated" in serving.type("incidents", "list", **env).stdout
+    resolved = serving.type("incidents", "resolve", "INC-1", "--why", "disk swapped", **env)
+    assert "IncidentResolved" in resolved.stdout
+    assert "ada: disk swapped" in resolved.stdout
+    assert serving.stop() == 0
+    assert serving.type("db", "verify", "midwatch/midwatch.db").returncode == 0
+
+
+def test_the_same_commands_work_on_the_file_and_a_server_is_not_bypassed(serving: Serving) -> None:
+    """While a server owns the file the command is refused and says what to do."""
+    serving.start()
+    serving.deliver(alert("Down"))
+    refused = serving.type("incidents", "ack", "INC-1")
+    assert refused.returncode == 2
+    assert "is owned by process" in refused.stderr
+    assert serving.type("serve", "--listen", "127.0.0.1:0").returncode == 2
+    serving.stop()
+    assert serving.type("incidents", "ack", "INC-1").returncode == 0
+    snoozed = serving.type("incidents", "snooze", "INC-1", "--minutes", "5", "--json")
+    assert json.loads(snoozed.stdout)["incident"]["snoozed_until"]
+    assert serving.type("incidents", "show", "INC-9").returncode == 2
+
+
+def test_an_alert_of_an_unknown_service_or_of_none_still_opens_an_incident(
+    serving: Serving,
+) -> None:
+    """Nobody wrote it down; it fires all the same, and pages when it is critical."""
+    serving.start()
+    nameless = alert("Odd", namespace="b")
+    del nameless["labels"]["service"]
+    serving.deliver(alert("Down", "nobody-knows", namespace="a"), nameless)
+    found = {i["title"]: i for i in serving.incidents()}
+    assert set(found) == {"Down on nobody-knows", "Odd on unknown service"}
+    assert all(i["urgency"] == "page" for i in found.values())
+
+
+# --- what intake answers ------------------------------------------------------------------------
+
+
+def test_one_bad_alert_is_a_dead_letter_and_its_neighbours_count(serving: Serving) -> None:
+    """202 with counts; the bad one can be looked at as it came."""
+    serving.start()
+    answer = serving.deliver(alert("Down"), {"labels": 7}, alert("Slow"))
+    assert answer.status == 202
+    assert (answer.document["accepted"], answer.document["rejected"]) == (2, 1)
+    env = {"MIDWATCH_SERVER": serving.url, "MIDWATCH_TOKEN": serving.person}
+    (letter,) = json.loads(serving.type("alerts", "rejected", "--json", **env).stdout)
+    assert letter["why"].startswith("$.alerts[1].labels: ")
+    assert json.loads(letter["body"]) == {"labels": 7}
+    assert serving.deliver(alert("Down"), {"labels": 7}, alert("Slow")).document["duplicate"]
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b"", 400),
+        (b'{"version": "4", "alerts": [', 400),
+        (b"[" * 200_000, 400),
+        (b'{"alerts": []}', 422),
+        (b'{"version": "3", "alerts": []}', 422),
+        (b"[]", 422),
+        (b" " * (8 * 1024 * 1024 + 1), 413),
+        (webhook(), 202),
+    ],
+    ids=["empty", "cut", "bomb", "no-version", "old-version", "list", "large", "good"],
+)
+def test_what_is_no_delivery_is_told_so(shared: Serving, body: bytes, status: int) -> None:
+    """Each kind of wrong has its status, and a problem document."""
+    answer = shared.ask("POST", "/intake/alertmanager", body, shared.sender)
+    assert answer.status == status
+    if status != 202:
+        assert answer.headers["Content-Type"] == "application/problem+json"
+        assert answer.document["detail"]
+
+
+def test_bad_json_is_told_with_its_position(shared: Serving) -> None:
+    """Where the bytes stop being JSON."""
+    body = b'{"version": "4", "alerts": [}'
+    answer = shared.ask("POST", "/intake/alertmanager", body, shared.sender)
+    assert "(byte 28)" in answer.document["detail"]
+
+
+def test_a_token_opens_its_own_door_and_no_other(shared: Serving) -> None:
+    """Bearer, basic auth or the last segment; wrong, revoked and foreign ones are refused."""
+    good = base64.b64encode(f"anybody:{shared.sender}".encode()).decode()
+    bare = "/intake/alertmanager"
+    assert shared.ask("POST", bare, webhook(), Authorization=f"Basic {good}").status == 202
+    assert shared.ask("POST", f"{bare}/{shared.sender}", webhook()).status == 202
+    refused = shared.ask("POST", bare, webhook())
+    assert refused.status == 401
+    assert "Bearer" in refused.headers["WWW-Authenticate"]
+    assert shared.ask("POST", bare, webhook(), shared.sender[:-1]).status == 401
+    assert shared.ask("POST", bare, webhook(), Authorization="Basic !").status == 401
+    assert shared.ask("POST", bare, webhook(), shared.person).status == 403
+    assert shared.ask("GET", "/api/v1/incidents", token=shared.sender).status == 403
+    assert shared.ask("GET", "/api/v1/incidents").status == 401
+    other = shared.token("--source", "alertmanager")
+    assert shared.ask("POST", bare, webhook(), other).status == 202
+    assert shared.type("token", "revoke", other.split("_")[1]).stdout.endswith("is revoked\n")
+    assert shared.ask("POST", bare, webhook(), other).status == 401
+    assert shared.sender.split("_", 2)[2] not in shared.out.read_text()
+
+
+def test_a_source_that_config_does_not_name_has_no_token(shared: Serving) -> None:
+    """The slip is told when the token is made."""
+    done = shared.type("token", "create", "--source", "alertmanagr")
+    assert done.returncode == 2
+    assert "did you mean alertmanager?" in done.stderr
+
+
+def test_a_command_that_does_not_fit_is_refused_with_its_reason(serving: Serving) -> None:
+    """404, 409, 422 and 400, each as a problem."""
+    serving.start()
+    serving.deliver(alert("Down"))
+    base = "/api/v1/incidents"
+
+    def told(path: str, body: bytes = b"") -> int:
+        return serving.ask("POST", base + path, body, serving.person).status
+
+    assert told("/INC-9/ack") == 404
+    assert told("/INC-1/snooze", b'{"minutes": -1}') == 409
+    assert told("/INC-1/snooze", b"{}") == 422
+    assert told("/INC-1/snooze", b'{"until": "soon"}') == 422
+    assert told("/INC-1/resolve", b'{"why": " "}') == 422
+    assert told("/INC-1/resolve", b'{"reason": "typo"}') == 422
+    assert told("/INC-1/resolve", b"{") == 400
+    assert told("/INC-1/resolve", b'{"why": "done"}') == 200
+    assert told("/INC-1/resolve", b'{"why": "done"}') == 409
+
+
+# --- tortures -----------------------------------------------------------------------------------
+
+
+def test_a_token_made_beside_the_server_does_not_pull_its_log_away(serving: Serving) -> None:
+    """Another process opens and closes the file; what is committed after that survives a kill."""
+    serving.start()
+    assert serving.deliver(alert("Before", namespace="a")).status == 202
+    sender = serving.token("--source", "alertmanager")
+    bare = "/intake/alertmanager"
+    later = webhook(alert("After", namespace="b"))
+    assert serving.ask("POST", bare, later, sender).status == 202
+    serving.type("token", "revoke", sender.split("_")[1])
+    assert serving.ask("POST", bare, later, sender).status == 401
+    serving.kill()
+    serving.start()
+    assert len(serving.incidents()) == 2
+    serving.stop()
+    assert serving.type("db", "verify", "midwatch/midwatch.db").returncode == 0
+
+
+class Loader(threading.Thread):
+    """Sends alerts until told to stop and notes each that got its 202; retries as senders do."""
+
+    def __init__(self, serving: Serving, number: int) -> None:
+        super().__init__(daemon=True)
+        self.serving = serving
+        self.number = number
+        self.acknowledged: list[str] = []
+        self.over = threading.Event()
+
+    def run(self) -> None:
+        count = 0
+        while not self.over.is_set():
+            count += 1
+            names = [f"A{self.number}-{count}-{n}" for n in range(3)]
+            # A namespace each: nothing may be correlated, so each batch is an incident and a page.
+            batch = [alert(name, namespace=f"{self.number}-{count}") for name in names]
+            while not self.over.is_set():
+                try:
+                    if self.serving.deliver(*batch).status == 202:
+                        self.acknowledged.extend(names)
+                        break
+                except OSError:
+                    pass
+                time.sleep(0.02)
+
+
+def test_nothing_that_was_acknowledged_is_lost_by_a_kill(serving: Serving) -> None:
+    """Killed at random moments under load: each alert in one incident, each page out."""
+    rng = random.Random(7)
+    serving.start()
+    loaders = [Loader(serving, number) for number in range(3)]
+    for loader in loaders:
+        loader.start()
+    for _ in range(KILLS):
+        time.sleep(rng.uniform(0.05, 0.5))
+        serving.kill()
+        started = time.monotonic()
+        serving.start()
+        assert time.monotonic() - started < 5
+    time.sleep(0.3)
+    for loader in loaders:
+        loader.over.set()
+        loader.join(20)
+    acknowledged = [name for loader in loaders for name in loader.acknowledged]
+    until(lambda: all(i["pages"] for i in serving.incidents()))
+    assert serving.stop() == 0
+
+    store = SqliteStore.read_only(serving.folder / "midwatch" / "midwatch.db")
+    homes: dict[str, list[str]] = {}
+    planned: list[str] = []
+    for fact in queries.facts(store):
+        if isinstance(fact.event, e.AlertsAttached):
+            for item in fact.event.attached:
+                homes.setdefault(item.alert.name, []).append(fact.event.incident)
+        elif isinstance(fact.event, e.PagePlanned):
+            planned.append(fact.event.incident)
+    states = {state for _, kind, state, _ in store.outbox() if kind == "SendPage"}
+    store.close()
+    assert len(acknowledged) > 100
+    assert [name for name in acknowledged if len(homes.get(name, [])) != 1] == []
+    assert states == {"done"}
+    printed = set(re.findall(r"PAGE \S+ (\S+) for", serving.out.read_text()))
+    assert set(planned) <= printed
+    assert serving.type("db", "verify", "midwatch/midwatch.db").returncode == 0
+
+
+@pytest.mark.skipif(
+    shutil.which("strace") is None, reason="strace is missing: apt-get install strace"
+)
+def test_the_202_comes_after_the_disk(serving: Serving) -> None:
+    """As the kernel saw it: fdatasync of the log, then the answer."""
+    trace = serving.folder / "trace.txt"
+    calls = "trace=fdatasync,fsync,sendto,write,writev,sendmsg"
+    serving.start("strace", "-f", "-o", str(trace), "-e", calls, "-s", "64")
+    try:
+        assert serving.deliver(alert("Down", status="firing")).status == 202
+    finally:
+        subprocess.run(["pkill", "-TERM", "-P", str(serving.pid)], check=False)
+        serving.stop()
+    lines = trace.read_text().splitlines()
+    answered = next(n for n, line in enumerate(lines) if "HTTP/1.1 202" in line)
+    before = [n for n, line in enumerate(lines[:answered]) if re.search(r"f(data)?sync\(", line)]
+    ready = next(n for n, line in enumerate(lines) if "midwatch is ready" in line)
+    assert before
+    assert before[-1] > ready
