@@ -6,20 +6,29 @@ they hand in here.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Protocol
+import os
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 from msgspec import Struct
 
+from midwatch.adapters.pagers.terminal import TerminalOptions
+from midwatch.adapters.pagers.webhook import WebhookOptions
+from midwatch.adapters.stores.sqlite import SqliteStore
 from midwatch.config import Config
 from midwatch.core.decide import Rules
 from midwatch.engine.handle import Handler
-from midwatch.engine.loop import MAX_WAITING, Loop
+from midwatch.engine.logs import tell
+from midwatch.engine.loop import MAX_WAITING, Beat, Loop
 from midwatch.engine.perform import Performer
 from midwatch.engine.watch import Watcher
+from midwatch.errors import HarnessError
 from midwatch.ports import Journal, Metrics, Outbox, Pager, Router, Source, Target, Timers
-from midwatch.registry import make_pager, make_source
+from midwatch.registry import Tools, make_pager, make_source
+
+if TYPE_CHECKING:
+    from midwatch.outbound import Outbound
 
 
 class Store(Journal, Outbox, Timers, Protocol):
@@ -29,7 +38,7 @@ class Store(Journal, Outbox, Timers, Protocol):
 class World(Struct):
     """The outside, one adapter a port; what is None is not configured."""
 
-    pager: Pager
+    pagers: Mapping[str, Pager]
     router: Router | None = None
     metrics: Metrics | None = None
     target: Target | None = None
@@ -43,28 +52,44 @@ class Engine(Struct):
     watcher: Watcher
 
 
-def build_engine(store: Store, rules: Rules, world: World, clock: Callable[[], int]) -> Engine:
-    """Wire an engine. `clock` gives milliseconds since the epoch."""
+def build_engine(
+    store: Store, rules: Rules, world: World, clock: Callable[[], int], *, shadow: bool = False
+) -> Engine:
+    """Wire an engine. `clock` gives milliseconds since the epoch; in `shadow` it calls nobody."""
     handler = Handler(store, rules, clock)
-    performer = Performer(store, rules.suites, world.pager, world.router, world.target)
+    performer = Performer(
+        store, rules.suites, world.pagers, world.router, world.target, shadow=shadow
+    )
     return Engine(handler, performer, Watcher(store, world.metrics, rules))
 
 
 def build_loop(
-    store: Store, engine: Engine, clock: Callable[[], int], max_waiting: int = MAX_WAITING
+    store: Store,
+    engine: Engine,
+    clock: Callable[[], int],
+    max_waiting: int = MAX_WAITING,
+    beat: Beat | None = None,
 ) -> Loop:
     """Put an engine on a thread of its own, in real time."""
     return Loop(
-        engine.handler, engine.performer, engine.watcher, store, clock, max_waiting=max_waiting
+        engine.handler,
+        engine.performer,
+        engine.watcher,
+        store,
+        clock,
+        max_waiting=max_waiting,
+        beat=beat,
     )
 
 
 class Service(Struct):
-    """What runs in production: a loop over an engine, and the sources that feed it."""
+    """What runs in production: a loop over an engine, what feeds it, and how it reaches people."""
 
     engine: Engine
     loop: Loop
     sources: dict[str, Source]
+    pagers: Mapping[str, Pager]
+    shadow: bool
 
 
 def measured(rules: Rules) -> Rules:
@@ -76,16 +101,48 @@ def measured(rules: Rules) -> Rules:
     return msgspec.structs.replace(rules, slos={}, runbooks=())
 
 
-def build_service(store: Store, config: Config, clock: Callable[[], int]) -> Service:
-    """Wire what `midwatch serve` runs."""
-    engine = build_engine(store, measured(config.rules), World(build_pager(config)), clock)
+def build_service(
+    store: SqliteStore, config: Config, clock: Callable[[], int], *, shadow: bool = False
+) -> Service:
+    """Wire what `midwatch serve` runs. Raises InputError when a secret is missing."""
+    pagers = build_pagers(config, store.name, clock)
+    rules = measured(config.rules)
+    engine = build_engine(store, rules, World(pagers), clock, shadow=shadow)
+    loop = build_loop(store, engine, clock, beat=None if shadow else build_beat(config))
+    loop.on_commit(tell)
     sources = {
         name: make_source(source.kind, config.service_labels, source.options)
         for name, source in config.sources.items()
     }
-    return Service(engine, build_loop(store, engine, clock), sources)
+    return Service(engine, loop, sources, pagers, shadow)
 
 
-def build_pager(config: Config) -> Pager:
-    """Build the pager that config names; without one, pages are printed."""
-    return make_pager(next((p.kind for p in config.pagers.values()), "terminal"))
+def build_pagers(config: Config, journal: str, clock: Callable[[], int]) -> dict[str, Pager]:
+    """Build the pagers that config names; without one, pages are printed."""
+    options = config.pagers or {"terminal": TerminalOptions()}
+    tools = Tools(build_outbound(config), journal, clock, os.environ)
+    return {name: make_pager(one, tools) for name, one in options.items()}
+
+
+def build_outbound(config: Config) -> Outbound:
+    """Build the way out; what stands in the config may be on one's own network."""
+    listed = [one.url for one in config.pagers.values() if isinstance(one, WebhookOptions)]
+    if config.heartbeat is not None:
+        listed.append(config.heartbeat.url)
+    from midwatch.outbound import Outbound  # nobody who drills needs an HTTP client
+
+    return Outbound(listed)
+
+
+def build_beat(config: Config) -> Beat | None:
+    """Build the heartbeat that config names."""
+    if config.heartbeat is None:
+        return None
+    url, outbound = config.heartbeat.url, build_outbound(config)
+
+    def call() -> None:
+        answer = outbound.get(url)
+        if not 200 <= answer.status < 300:
+            raise HarnessError(f"the heartbeat's receiver answered {answer.status}")
+
+    return Beat(call, config.heartbeat.every_s)

@@ -3,7 +3,7 @@
 Law: every error is collected and names file, line, key and remedy; nothing is guessed and nothing
 unknown is ignored. YAML is 1.2: `Yes` stays a string and a key stands once.
 
-    midwatch.yaml   service_labels, sources, pagers, correlation, escalation, tickets
+    midwatch.yaml   service_labels, sources, pagers, heartbeat, correlation, escalation, tickets
     topology.yaml   services and caller -> callee edges
     slos/*.yaml     one OpenSLO v1 SLO a file
     runbooks/*.md   front matter with the steps, then text for people
@@ -16,10 +16,13 @@ import difflib
 import re
 from fractions import Fraction
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Struct, field
 
+from midwatch.adapters.pagers.terminal import TerminalOptions
+from midwatch.adapters.pagers.webhook import WebhookOptions
 from midwatch.adapters.sources.generic import FIELDS, GenericOptions, steps
 from midwatch.core import correlation, runbooks
 from midwatch.core.alerts import SERVICE_LABELS
@@ -31,7 +34,7 @@ from midwatch.core.slo import DAY_S, Slo, Verify
 from midwatch.core.tickets import Category
 from midwatch.core.topology import Service, Topology
 from midwatch.errors import BadFile
-from midwatch.registry import PAGERS, SOURCES
+from midwatch.registry import PAGERS, SOURCES, PagerOptions
 from midwatch.yaml_nodes import Node, Problems, read_yaml
 
 _decode_case = msgspec.json.Decoder(Case).decode
@@ -44,10 +47,11 @@ class SourceConfig(Struct, frozen=True):
     options: GenericOptions = GenericOptions()
 
 
-class PagerConfig(Struct, frozen=True):
-    """One channel to a human."""
+class HeartbeatConfig(Struct, frozen=True):
+    """Whom midwatch tells that it lives: a URL, fetched every so many seconds."""
 
-    kind: str
+    url: str
+    every_s: int = 60
 
 
 class Config(Struct, frozen=True):
@@ -56,7 +60,8 @@ class Config(Struct, frozen=True):
     rules: Rules
     sources: dict[str, SourceConfig] = field(default_factory=dict[str, SourceConfig])
     service_labels: tuple[str, ...] = SERVICE_LABELS
-    pagers: dict[str, PagerConfig] = field(default_factory=dict[str, PagerConfig])
+    pagers: dict[str, PagerOptions] = field(default_factory=dict[str, PagerOptions])
+    heartbeat: HeartbeatConfig | None = None
 
 
 def load(folder: Path) -> Config:
@@ -78,7 +83,9 @@ def check(folder: Path) -> tuple[Config, list[BadFile]]:
     topology = _topology(folder, problems)
     slos = _slos(folder, topology, problems)
     suites = _suites(folder, problems)
-    main.keys("service_labels", "sources", "correlation", "escalation", "tickets", "pagers")
+    main.keys(
+        "service_labels", "sources", "correlation", "escalation", "tickets", "pagers", "heartbeat"
+    )
     if main.has("correlation"):
         main.child("correlation").keys("threshold")
     rules = Rules(
@@ -95,7 +102,9 @@ def check(folder: Path) -> tuple[Config, list[BadFile]]:
     labels = tuple(n.text() for n in main.child("service_labels").items()) or SERVICE_LABELS
     sources = {name: _source(node) for name, node in main.child("sources").entries()}
     pagers = {name: _pager(node) for name, node in main.child("pagers").entries()}
-    return Config(rules, sources, labels, pagers), problems.in_order()
+    beat = _heartbeat(main.child("heartbeat")) if main.has("heartbeat") else None
+    _known_pagers(main.child("escalation"), pagers)
+    return Config(rules, sources, labels, pagers, beat), problems.in_order()
 
 
 def _source(node: Node) -> SourceConfig:
@@ -117,9 +126,34 @@ def _source(node: Node) -> SourceConfig:
     )
 
 
-def _pager(node: Node) -> PagerConfig:
+def _pager(node: Node) -> PagerOptions:
+    if node.child("type").choice(*PAGERS) == "webhook":
+        node.keys("type", "url", "secret_env", required=("type", "url", "secret_env"))
+        return WebhookOptions(_url(node.child("url")), node.child("secret_env").text())
     node.keys("type", required=("type",))
-    return PagerConfig(node.child("type").choice(*sorted(PAGERS)))
+    return TerminalOptions()
+
+
+def _known_pagers(escalation: Node, pagers: dict[str, PagerOptions]) -> None:
+    for step in escalation.child("steps").items():
+        via = step.child("via")
+        if isinstance(via.value, str) and via.value not in pagers:
+            near = difflib.get_close_matches(via.value, pagers, 1)
+            hint = f"did you mean {near[0]}?" if near else "add it to pagers"
+            via.error(f"names the unknown pager {via.value!r}", hint)
+
+
+def _heartbeat(node: Node) -> HeartbeatConfig:
+    node.keys("url", "every", required=("url",))
+    return HeartbeatConfig(_url(node.child("url")), node.child("every").duration_s(60))
+
+
+def _url(node: Node) -> str:
+    text = node.text()
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
+        node.error("is no http or https address", "write it like https://example.org/hook")
+    return text
 
 
 def _path(node: Node) -> str:
@@ -139,8 +173,13 @@ def _policy(node: Node) -> Policy:
     node.keys("steps", "repeat", required=("steps",))
     steps: list[Step] = []
     for item in node.child("steps").items():
-        item.keys("to", "delay", required=("to",))
-        steps.append(Step(item.child("to").text(), item.child("delay").duration_s(300)))
+        item.keys("to", "delay", "via", required=("to",))
+        step = Step(
+            item.child("to").text(),
+            item.child("delay").duration_s(300),
+            item.child("via").text(default=""),
+        )
+        steps.append(step)
     if not steps and node.has("steps"):
         node.child("steps").error("is empty", "name at least one person, or nobody is paged")
     return Policy("default", tuple(steps), node.child("repeat").integer(1))

@@ -10,6 +10,7 @@
     |   +-- Owned           another process holds the database file
     +-- HarnessError        the world did not answer: a store, a pager, a router, an eval target
     |   +-- Busy            it takes nothing more at the moment; send the input again
+    |   +-- Throttled       it asks to be left alone for a while
     |   +-- CommitFailed    nothing of the transaction happened; send the input again
     +-- BugError            we erred: the code broke one of its own laws
 
@@ -74,6 +75,14 @@ class HarnessError(MidwatchError):
 
 class Busy(HarnessError):
     """Nothing more is taken at the moment; the same input may be sent again."""
+
+
+class Throttled(HarnessError):
+    """The other side takes nothing more for `retry_after_s` seconds."""
+
+    def __init__(self, message: str, retry_after_s: float) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 class CommitFailed(HarnessError):

@@ -186,6 +186,14 @@ class Tokens(Protocol):
         """Give the live token with this text."""
         ...
 
+    def get(self, token_id: str) -> Token | None:
+        """Give the live token with this id, for somebody who showed its text before."""
+        ...
+
+    def session_key(self) -> bytes:
+        """Give the secret that signs sessions."""
+        ...
+
 
 # --- the world ----------------------------------------------------------------------------------
 

@@ -6,15 +6,22 @@ same door as anybody's.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
-from midwatch.adapters.pagers.terminal import TerminalPager
+from msgspec import Struct
+
+from midwatch.adapters.pagers.terminal import TerminalOptions, TerminalPager
+from midwatch.adapters.pagers.webhook import WebhookOptions, WebhookPager
 from midwatch.adapters.sources.alertmanager import AlertmanagerSource
 from midwatch.adapters.sources.generic import GenericOptions, GenericSource
 from midwatch.adapters.sources.grafana import GrafanaSource
 from midwatch.adapters.sources.pagerduty import PagerDutySource
 from midwatch.errors import InputError
 from midwatch.ports import Pager, Source
+
+if TYPE_CHECKING:
+    from midwatch.outbound import Outbound
 
 SOURCES: dict[str, Callable[[tuple[str, ...]], Source]] = {
     "alertmanager": AlertmanagerSource,
@@ -23,9 +30,17 @@ SOURCES: dict[str, Callable[[tuple[str, ...]], Source]] = {
     "pagerduty": PagerDutySource,
 }
 
-PAGERS: dict[str, Callable[[], Pager]] = {
-    "terminal": TerminalPager,
-}
+PAGERS = ("terminal", "webhook")
+PagerOptions = TerminalOptions | WebhookOptions
+
+
+class Tools(Struct):
+    """What pagers are built with: the way out, the journal's name, clock and secrets."""
+
+    outbound: Outbound
+    journal: str
+    clock: Callable[[], int]
+    secrets: Mapping[str, str]
 
 
 def make_source(
@@ -46,15 +61,22 @@ def make_source(
     return build(service_labels)
 
 
-def make_pager(kind: str) -> Pager:
-    """Build the pager adapter of this kind.
+def make_pager(options: PagerOptions, tools: Tools) -> Pager:
+    """Build a pager. Raises InputError when its secret is not there, or is none."""
+    match options:
+        case TerminalOptions():
+            return TerminalPager()
+        case WebhookOptions():
+            return WebhookPager(
+                options,
+                _secret(options.secret_env, tools.secrets),
+                tools.outbound,
+                tools.journal,
+                tools.clock,
+            )
 
-    >>> type(make_pager("terminal")).__name__
-    'TerminalPager'
-    """
-    build = PAGERS.get(kind)
-    if build is None:
-        raise InputError(
-            f"no pager is called {kind!r}", remedy=f"use one of {', '.join(sorted(PAGERS))}"
-        )
-    return build()
+
+def _secret(name: str, secrets: Mapping[str, str]) -> str:
+    if not secrets.get(name):
+        raise InputError("is not set", place=f"${name}", remedy="export it before the start")
+    return secrets[name]

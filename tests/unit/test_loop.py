@@ -60,7 +60,7 @@ class Bench:
         self.store = FullDisk.memory()
         self.pager = Pager()
         rules = Rules(policy=Policy("p", (Step("ada"),)))
-        self.engine = build_engine(self.store, rules, World(self.pager), wall)
+        self.engine = build_engine(self.store, rules, World({"pager": self.pager}), wall)
         self.loop: Loop = build_loop(self.store, self.engine, wall, max_waiting=max_waiting)
 
     def alert(self, service: str) -> list[Envelope]:

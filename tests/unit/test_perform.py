@@ -77,7 +77,7 @@ def test_a_page_in_doubt_is_sent_again_unless_acknowledged(acked: bool, sent: li
     """Under its own key; after an ack not at all."""
     store, engine = paged(acked=acked)
     world = World()
-    performer = Performer(store, {}, world, world, world)
+    performer = Performer(store, {}, {"pager": world}, world, world)
     engine.handle([finish() for finish in performer.recover(engine.shard)])
     assert world.sent == sent
     assert store.in_doubt() == []
@@ -97,7 +97,7 @@ def test_an_action_in_doubt_is_observed_and_never_repeated(
     """The answer says what is seen; nothing is applied while looking."""
     wish = SetRelease("rollback/INC-1/1", "INC-1", "shop", "v1", 3, "rollback")
     world = World(served)
-    performer = Performer(InDoubt(Claim(wish, 1)), {}, world, world, world)
+    performer = Performer(InDoubt(Claim(wish, 1)), {}, {"pager": world}, world, world)
     (finish,) = performer.recover(Shard())
     envelope = finish()
     assert isinstance(envelope.input, ReleaseAnswered)

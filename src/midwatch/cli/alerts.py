@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import click
-import msgspec
 
 from midwatch.cli.client import incidents_at, server_options
+from midwatch.cli.output import print_json
 
 
 @click.group("alerts")
@@ -20,11 +20,9 @@ def command() -> None:
 @server_options
 def rejected_command(as_json: bool, **where: Any) -> int:
     """List what could not be taken, as it came, and why. Nothing that was answered 202 is lost."""
-    found = incidents_at(
-        where["server"], where["token"], where["folder"], where["database"]
-    ).rejected()
+    found = incidents_at(**where).rejected()
     if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(found), indent=2))
+        print_json(found)
         return 0
     if not found:
         click.echo("nothing was rejected")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
 
 from midwatch import config
+from midwatch.cli.output import print_json
 
 
 @click.command("check")
@@ -30,7 +30,7 @@ def command(folder: Path | None, named: Path, as_json: bool) -> int:
     found, errors = config.check(folder or named)
     if as_json:
         listed = [{"place": e.place, "message": e.message, "remedy": e.remedy} for e in errors]
-        click.echo(json.dumps({"ok": not errors, "errors": listed}, indent=2))
+        print_json({"ok": not errors, "errors": listed})
         return 2 if errors else 0
     for error in errors:
         click.echo(f"error: {error}", err=True)

@@ -20,16 +20,18 @@ import msgspec
 
 from midwatch import config
 from midwatch.adapters.stores.sqlite import SqliteStore
-from midwatch.bootstrap import measured
+from midwatch.bootstrap import build_pagers, measured
 from midwatch.cli.places import config_option, database_of, db_option
 from midwatch.core import inputs
 from midwatch.engine import queries
 from midwatch.engine.handle import Handler
+from midwatch.engine.perform import Tested, test_page
 from midwatch.errors import HarnessError, InputError, StateError
 from midwatch.ports import DeadLetter
 
 F = TypeVar("F", bound=Callable[..., Any])
 TIMEOUT_S = 10
+PAGE_TIMEOUT_S = 60  # each pager may take its time
 
 
 class Rejected(msgspec.Struct, frozen=True):
@@ -60,6 +62,10 @@ class Incidents(Protocol):
         """List what could not be taken."""
         ...
 
+    def test_page(self, via: str) -> list[Tested]:
+        """Send a test page by one pager, or by each."""
+        ...
+
 
 class OverServer:
     """Through the API of a running server."""
@@ -88,7 +94,18 @@ class OverServer:
         """List what could not be taken."""
         return self._ask("GET", "/api/v1/alerts/rejected", list[Rejected])
 
-    def _ask(self, method: str, path: str, kind: Any, given: dict[str, Any] | None = None) -> Any:
+    def test_page(self, via: str) -> list[Tested]:
+        """Send a test page by one pager, or by each."""
+        return self._ask("POST", "/api/v1/pages/test", list[Tested], {"via": via}, PAGE_TIMEOUT_S)
+
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        kind: Any,
+        given: dict[str, Any] | None = None,
+        timeout_s: float = TIMEOUT_S,
+    ) -> Any:
         body = json.dumps(given).encode() if given is not None else None
         headers = {"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"}
         try:
@@ -96,7 +113,7 @@ class OverServer:
             request = urllib.request.Request(  # noqa: S310
                 self._server + path, body, headers, method=method
             )
-            with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310
+            with urllib.request.urlopen(request, timeout=timeout_s) as answer:  # noqa: S310
                 return msgspec.json.decode(answer.read(), type=kind)
         except urllib.error.HTTPError as error:
             raise StateError(_problem(error), place=self._server) from None
@@ -145,6 +162,12 @@ class OnFile:
         with _Open(self._folder, self._file) as (store, _):
             return [shown(letter) for letter in store.letters()]
 
+    def test_page(self, via: str) -> list[Tested]:
+        """Send a test page by one pager, or by each."""
+        with _Open(self._folder, self._file) as (store, _):
+            pagers = build_pagers(config.load(self._folder), store.name, _now)
+            return test_page(pagers, via, _user(), _now())
+
 
 class _Open:
     """Owns a file for the length of one command."""
@@ -185,7 +208,7 @@ def server_options(function: F) -> F:
 
 
 def incidents_at(
-    server: str | None, token: str | None, folder: Path, database: Path | None
+    *, server: str | None, token: str | None, folder: Path, database: Path | None
 ) -> Incidents:
     """Choose the way: the server when one is named, else the file."""
     if server:
@@ -197,7 +220,7 @@ def incidents_at(
 
 
 def _command(incident: str, verb: str, given: dict[str, Any]) -> inputs.Input:
-    by = os.environ.get("USER") or "somebody"
+    by = _user()
     match verb:
         case "ack":
             return inputs.Acknowledge(incident, by)
@@ -223,6 +246,10 @@ def _problem(error: urllib.error.HTTPError) -> str:
         return "; ".join(parts) or f"answered {error.code}"
     except (ValueError, AttributeError, TypeError):
         return f"answered {error.code}"
+
+
+def _user() -> str:
+    return os.environ.get("USER") or "somebody"
 
 
 def _now() -> int:

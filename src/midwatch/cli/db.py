@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
 
 from midwatch.adapters.stores.sqlite import SqliteStore
+from midwatch.cli.output import print_json
 from midwatch.engine.verify import verify
 from midwatch.errors import InputError
 
@@ -36,7 +36,7 @@ def verify_command(file: Path, as_json: bool) -> int:
         store.close()
     if as_json:
         document = {"ok": not found, "events": count, "findings": found}
-        click.echo(json.dumps(document, indent=2))
+        print_json(document)
         return 1 if found else 0
     for line in found:
         click.echo(f"  {line}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Callable
@@ -13,6 +12,7 @@ import click
 import msgspec
 
 from midwatch.adapters.stores.sqlite import SqliteStore
+from midwatch.cli.output import print_json
 from midwatch.drill import checkers, faults, reports, scenarios
 from midwatch.drill.faults import BREAKS, Broken
 from midwatch.drill.reports import Story
@@ -72,7 +72,7 @@ def list_command(as_json: bool) -> int:
     """List the scenarios that come with midwatch."""
     found = [scenarios.load(scenarios.find(name)) for name in scenarios.names()]
     if as_json:
-        click.echo(json.dumps([{"name": s.name, "says": s.says} for s in found], indent=2))
+        print_json([{"name": s.name, "says": s.says} for s in found])
         return 0
     for scenario in found:
         click.echo(f"{scenario.name:<24} {scenario.says}")
@@ -126,7 +126,7 @@ def fuzz_command(seeds: int, first: int, jobs: int, as_json: bool) -> int:
         click.echo("", err=True)
     if as_json:
         document = {"seeds": seeds, "from": first, "failures": failures}
-        click.echo(msgspec.json.format(msgspec.json.encode(document), indent=2))
+        print_json(document)
     else:
         click.echo(f"{seeds} shifts, {len(failures)} broke a law")
     return 1 if failures else 0

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
-import msgspec
 
 from midwatch.cli.client import incidents_at, server_options
+from midwatch.cli.output import print_json
 from midwatch.engine.queries import Detail, Summary
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
@@ -29,9 +28,9 @@ def command() -> None:
 @server_options
 def list_command(everything: bool, as_json: bool, **where: Any) -> int:
     """List incidents, worst first."""
-    found = _at(where).all(everything=everything)
+    found = incidents_at(**where).all(everything=everything)
     if as_json:
-        _print_json(found)
+        print_json(found)
         return 0
     if not found:
         click.echo("no incidents" if everything else "no open incidents")
@@ -46,7 +45,7 @@ def list_command(everything: bool, as_json: bool, **where: Any) -> int:
 @server_options
 def show_command(incident: str, as_json: bool, **where: Any) -> int:
     """Tell one incident: what happened, when, and why."""
-    return _told(_at(where).show(incident), as_json)
+    return _told(incidents_at(**where).show(incident), as_json)
 
 
 @command.command("ack")
@@ -55,7 +54,7 @@ def show_command(incident: str, as_json: bool, **where: Any) -> int:
 @server_options
 def ack_command(incident: str, as_json: bool, **where: Any) -> int:
     """Take an incident: all paging of it stops."""
-    return _told(_at(where).tell(incident, "ack", {}), as_json)
+    return _told(incidents_at(**where).tell(incident, "ack", {}), as_json)
 
 
 @command.command("snooze")
@@ -67,7 +66,7 @@ def ack_command(incident: str, as_json: bool, **where: Any) -> int:
 @server_options
 def snooze_command(incident: str, minutes: float, as_json: bool, **where: Any) -> int:
     """Take an incident for a while; if it is not over then, people are paged anew."""
-    return _told(_at(where).tell(incident, "snooze", {"minutes": minutes}), as_json)
+    return _told(incidents_at(**where).tell(incident, "snooze", {"minutes": minutes}), as_json)
 
 
 @command.command("resolve")
@@ -77,17 +76,12 @@ def snooze_command(incident: str, minutes: float, as_json: bool, **where: Any) -
 @server_options
 def resolve_command(incident: str, why: str, as_json: bool, **where: Any) -> int:
     """Say that an incident is over. Where an objective is measured, only its SLI can say so."""
-    return _told(_at(where).tell(incident, "resolve", {"why": why}), as_json)
-
-
-def _at(where: dict[str, Any]) -> Any:
-    folder: Path = where["folder"]
-    return incidents_at(where["server"], where["token"], folder, where["database"])
+    return _told(incidents_at(**where).tell(incident, "resolve", {"why": why}), as_json)
 
 
 def _told(detail: Detail, as_json: bool) -> int:
     if as_json:
-        _print_json(detail)
+        print_json(detail)
         return 0
     click.echo(_line(detail.incident))
     for name in detail.firing:
@@ -106,7 +100,3 @@ def _line(one: Summary) -> str:
         f"{one.id:<8} {severity:<5} {one.state:<13} {one.title}"
         f"  ({one.firing} of {one.alerts} alerts fire){taken}{until}"
     )
-
-
-def _print_json(document: object) -> None:
-    click.echo(msgspec.json.format(msgspec.json.encode(document), indent=2))

@@ -25,6 +25,7 @@ COMMANDS = {
     "drill": ("midwatch.cli.drill", "Run an on-call shift in virtual time."),
     "incidents": ("midwatch.cli.incidents", "List, show, ack, snooze and resolve incidents."),
     "init": ("midwatch.cli.init", "Write a config directory that works as it is."),
+    "page": ("midwatch.cli.page", "Send a test page."),
     "serve": ("midwatch.cli.serve", "Take alerts and page people, in real time."),
     "token": ("midwatch.cli.token", "Make, list and revoke tokens for senders and people."),
 }

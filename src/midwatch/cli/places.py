@@ -11,6 +11,7 @@ import click
 F = TypeVar("F", bound=Callable[..., Any])
 
 DATABASE = "midwatch.db"
+SHADOW_DATABASE = "shadow.db"
 
 
 def config_option(function: F) -> F:
@@ -37,6 +38,6 @@ def db_option(function: F) -> F:
     )(function)
 
 
-def database_of(folder: Path, database: Path | None) -> Path:
-    """Say which file is meant."""
-    return database or folder / DATABASE
+def database_of(folder: Path, database: Path | None, *, shadow: bool = False) -> Path:
+    """Say which file is meant; what is kept in shadow has its own."""
+    return database or folder / (SHADOW_DATABASE if shadow else DATABASE)

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import signal
 import socket
+import sys
 import time
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +21,8 @@ from typing import TYPE_CHECKING
 import click
 
 from midwatch import config
-from midwatch.cli.places import config_option, database_of, db_option
+from midwatch.cli.places import SHADOW_DATABASE, config_option, database_of, db_option
+from midwatch.engine.logs import JsonLines, PlainLines
 from midwatch.errors import InputError
 
 if TYPE_CHECKING:
@@ -26,6 +30,7 @@ if TYPE_CHECKING:
 
     from midwatch.config import Config
     from midwatch.engine.loop import Loop
+    from midwatch.web.changes import Changes
 
 STOP_S = 10
 
@@ -40,7 +45,19 @@ STOP_S = 10
     metavar="HOST:PORT",
     help="Where to listen; port 0 takes a free one.",
 )
-def command(folder: Path, database: Path | None, listen: str) -> int:
+@click.option(
+    "--shadow",
+    is_flag=True,
+    help=f"Decide and record everything, send nothing. Its journal is {SHADOW_DATABASE}.",
+)
+@click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    default="info",
+    show_default=True,
+    help="What is logged on stderr: one JSON object a line, plain lines on a terminal.",
+)
+def command(folder: Path, database: Path | None, listen: str, shadow: bool, log_level: str) -> int:
     """Take alerts, open incidents, page people.
 
     Prints one line when it is ready. SIGTERM and Ctrl-C finish the commit under way and stop.
@@ -48,18 +65,20 @@ def command(folder: Path, database: Path | None, listen: str) -> int:
     host, port = _address(listen)
     _need_extra()
     loaded = config.load(folder)
-    file = database_of(folder, database)
+    file = database_of(folder, database, shadow=shadow)
+    _log_to_stderr(log_level)
     try:
-        return asyncio.run(_serve(loaded, file, host, port))
+        return asyncio.run(_serve(loaded, file, host, port, shadow))
     except KeyboardInterrupt:
         return 0
 
 
-async def _serve(loaded: Config, file: Path, host: str, port: int) -> int:
+async def _serve(loaded: Config, file: Path, host: str, port: int, shadow: bool) -> int:
     from midwatch.adapters.stores.sqlite import SqliteStore
     from midwatch.adapters.stores.tokens import SqliteTokens
     from midwatch.bootstrap import build_service
     from midwatch.web.app import build_app
+    from midwatch.web.changes import Changes
 
     for line in _not_yet(loaded):
         click.echo(f"note: {line}", err=True)
@@ -67,10 +86,15 @@ async def _serve(loaded: Config, file: Path, host: str, port: int) -> int:
     store = SqliteStore.own(file)
     tokens = SqliteTokens.open(file)
     try:
-        service = build_service(store, loaded, _now)
-        app = build_app(service.loop, store, service.sources, tokens)
+        store.keep(shadow=shadow)
+        service = build_service(store, loaded, _now, shadow=shadow)
+        changes = Changes()
+        service.loop.on_commit(changes.note)
+        app = build_app(service, store, tokens, changes)
+        mode = ", in shadow: nothing is sent" if shadow else ""
         try:
-            return await _listen(app, service.loop, bound, file)
+            says = f"journal {file}{mode}"
+            return await _listen(app, service.loop, changes, bound, says)
         finally:
             service.loop.stop(STOP_S)
     finally:
@@ -78,12 +102,15 @@ async def _serve(loaded: Config, file: Path, host: str, port: int) -> int:
         store.close()
 
 
-async def _listen(app: Starlette, loop: Loop, bound: socket.socket, file: Path) -> int:
+async def _listen(
+    app: Starlette, loop: Loop, changes: Changes, bound: socket.socket, says: str
+) -> int:
     import uvicorn
 
     server = uvicorn.Server(
         uvicorn.Config(
             app,
+            log_config=None,
             log_level="warning",
             access_log=False,  # a token may stand in a path
             lifespan="off",
@@ -92,16 +119,21 @@ async def _listen(app: Starlette, loop: Loop, bound: socket.socket, file: Path) 
     )
     asyncio_loop = asyncio.get_running_loop()
     serving = asyncio.create_task(server.serve([bound]))
+
+    def stop() -> None:
+        server.should_exit = True
+        changes.close()  # who follows the page would keep its connection open
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio_loop.add_signal_handler(number, lambda: setattr(server, "should_exit", True))
+        asyncio_loop.add_signal_handler(number, stop)
     while not (server.started or serving.done()):
         await asyncio.sleep(0.005)
     host, port = bound.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
     # Deliveries already wait for the loop; its first pages come after this line, not before it.
-    click.echo(f"midwatch is ready on http://{shown}:{port}, journal {file}")
+    click.echo(f"midwatch is ready on http://{shown}:{port}, {says}")
     loop.start()
-    watch = asyncio.create_task(_watch(loop, server))
+    watch = asyncio.create_task(_watch(loop, stop))
     await serving
     watch.cancel()
     with contextlib.suppress(asyncio.CancelledError):
@@ -111,15 +143,24 @@ async def _listen(app: Starlette, loop: Loop, bound: socket.socket, file: Path) 
     return 0
 
 
-async def _watch(loop: Loop, server: object) -> None:
+async def _watch(loop: Loop, stop: Callable[[], None]) -> None:
     """Stop the server when the engine has ended: a process that cannot decide must not linger."""
     while loop.error is None:
         await asyncio.sleep(0.1)
-    server.should_exit = True  # type: ignore[attr-defined]
+    stop()
+
+
+def _log_to_stderr(level: str) -> None:
+    handler = logging.StreamHandler()
+    handler.setFormatter(PlainLines() if sys.stderr.isatty() else JsonLines())
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    for noisy in ("httpcore2", "httpx2", "asyncio"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
 
 
 def _need_extra() -> None:
-    missing = [name for name in ("starlette", "uvicorn") if find_spec(name) is None]
+    needed = ("starlette", "uvicorn", "httpx2", "standardwebhooks", "prometheus_client")
+    missing = [name for name in needed if find_spec(name) is None]
     if missing:
         raise InputError(f"needs {' and '.join(missing)}", remedy="pip install 'midwatch[server]'")
 

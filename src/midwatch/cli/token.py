@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import difflib
-import json
 import time
 from pathlib import Path
 
 import click
-import msgspec
 
 from midwatch import config
 from midwatch.adapters.stores.tokens import SqliteTokens, new_id
+from midwatch.cli.output import print_json
 from midwatch.cli.places import config_option, database_of, db_option
 from midwatch.core.clock import show_time
 from midwatch.errors import InputError
@@ -62,7 +61,7 @@ def list_command(as_json: bool, folder: Path, database: Path | None) -> int:
     finally:
         tokens.close()
     if as_json:
-        click.echo(json.dumps([msgspec.to_builtins(token) for token in found], indent=2))
+        print_json(found)
         return 0
     for token in found:
         what = f"source {token.source}" if token.source else f"{token.role} {token.name}"

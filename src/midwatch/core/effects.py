@@ -20,7 +20,7 @@ EvalPurpose = Literal["admission", "canary", "gate"]
 
 
 class SendPage(Struct, frozen=True, tag=True):
-    """Demand one human's attention."""
+    """Demand one human's attention, by the pager that is called `via`; else by the first one."""
 
     key: str
     incident: str
@@ -29,6 +29,7 @@ class SendPage(Struct, frozen=True, tag=True):
     title: str
     summary: str
     service: str
+    via: str = ""
 
 
 class SetRelease(Struct, frozen=True, tag=True):

@@ -43,10 +43,11 @@ FIRST_RETRY_S = 5
 
 
 class Step(Struct, frozen=True):
-    """Page one person, then wait `delay_s` for the ack before the next step."""
+    """Page one person by one pager, then wait `delay_s` for the ack before the next step."""
 
     to: str
     delay_s: int = 300
+    via: str = ""
 
 
 class Policy(Struct, frozen=True):
@@ -108,6 +109,7 @@ def page(d: Decision, policy: Policy, incident: Incident, reason: Reason) -> Non
             title=incident.title,
             summary=reason.says,
             service=incident.service,
+            via=step.via,
         )
     )
     d.set_timer(

@@ -92,7 +92,7 @@ class CrashingRouter:
 def crashing(world: World, hit: Hit) -> World:
     """Stand around the ports that change something."""
     return World(
-        CrashingPager(world.pager, hit),
+        {name: CrashingPager(pager, hit) for name, pager in world.pagers.items()},
         CrashingRouter(world.router, hit) if world.router else None,
         world.metrics,
         world.target,

@@ -78,7 +78,7 @@ class Shift:
         self.router = SimulatedRouter(scenario, self.log, self.clock)
         self._world = wrap(
             World(
-                SimulatedPager(self.log, self.clock, self.troubles),
+                {"pager": SimulatedPager(self.log, self.clock, self.troubles)},
                 self.router,
                 SimulatedMetrics(scenario, self.router, self.clock, self.troubles),
                 SimulatedTarget(scenario, self.clock, self.troubles),

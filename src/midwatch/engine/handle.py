@@ -44,6 +44,7 @@ class Handler:
         self._rules = rules
         self._clock = clock
         self.shard = Shard()
+        self.appended: list[Row] = []  # by the newest commit
         self._seq = 0
         self._snapshot_seq = 0
         self.reload()
@@ -112,6 +113,7 @@ class Handler:
         return answers
 
     def _commit(self, entry: Entry) -> None:
+        self.appended = []
         if entry.is_empty:
             return
         last = entry.rows[-1].seq if entry.rows else self._seq
@@ -123,6 +125,7 @@ class Handler:
             self.reload()
             raise
         self._seq = last
+        self.appended = entry.rows
         if entry.snapshot is not None:
             self._snapshot_seq = last
 

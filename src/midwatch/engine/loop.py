@@ -8,10 +8,12 @@ next start settles it.
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
+from bisect import bisect_left
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Protocol, TypeVar
@@ -24,10 +26,12 @@ from midwatch.core.shard import Shard
 from midwatch.engine.handle import Handled, Handler
 from midwatch.engine.perform import Performer
 from midwatch.engine.watch import Watcher
-from midwatch.errors import Busy, CommitFailed, Fenced
-from midwatch.ports import Outbox, Timers
+from midwatch.errors import Busy, CommitFailed, Fenced, told
+from midwatch.ports import Outbox, Row, Timers
 
 T = TypeVar("T")
+
+log = logging.getLogger("midwatch.engine")
 
 MAX_WAITING = 1_000  # deliveries
 MAX_GROUP = 2_000  # alerts in one commit
@@ -35,6 +39,7 @@ PERFORMERS = 8
 READ_EVERY_S = 60
 IDLE_S = 1.0
 RETRY_S = 0.25
+COMMIT_BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
 
 
 class Due(Outbox, Timers, Protocol):
@@ -46,13 +51,21 @@ class Stats(Struct):
 
     commits: int = 0
     commit_s: float = 0.0
-    slowest_commit_s: float = 0.0
+    commit_buckets: list[int] = field(default_factory=lambda: [0] * (len(COMMIT_BOUNDS_S) + 1))
     failed_commits: int = 0
     failing_since: float | None = None
     alerts: int = 0
     rejected: int = 0
     pages: dict[str, int] = field(default_factory=lambda: {"sent": 0, "failed": 0})
+    beats: dict[str, int] = field(default_factory=lambda: {"sent": 0, "failed": 0})
     last_tick: float = 0.0
+
+
+class Beat(Struct):
+    """Tells somebody outside, every so many seconds, that this loop still turns and commits."""
+
+    call: Callable[[], None]
+    every_s: int
 
 
 class _Delivery(Struct):
@@ -77,6 +90,7 @@ class Loop:
         clock: Callable[[], int],
         *,
         max_waiting: int = MAX_WAITING,
+        beat: Beat | None = None,
     ) -> None:
         self.stats = Stats()
         self.error: BaseException | None = None
@@ -93,7 +107,10 @@ class Loop:
         self._performing = 0
         self._next_reading = 0
         self._stopping = False
-        self._listeners: list[Callable[[], None]] = []
+        self._listeners: list[Callable[[Sequence[Row]], None]] = []
+        self._beat = beat
+        self._next_beat = 0
+        self._next_effect_at: int | None = None
         self._pool = ThreadPoolExecutor(PERFORMERS, thread_name_prefix="perform")
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
 
@@ -139,9 +156,17 @@ class Loop:
             self._wake.notify()
         return done  # pyright: ignore[reportReturnType]  # what `look` gives is what comes out
 
-    def on_commit(self, listener: Callable[[], None]) -> None:
-        """Call a function on the engine's thread after each commit; it must return at once."""
+    def on_commit(self, listener: Callable[[Sequence[Row]], None]) -> None:
+        """Call a function on the engine's thread with what a commit appended.
+
+        It must return at once and raise nothing. At the end it is called once more, with nothing.
+        """
         self._listeners.append(listener)
+
+    def outbox_age_s(self) -> float:
+        """Say for how long the oldest effect that is due has not been begun; 0 when none is."""
+        due_at = self._next_effect_at
+        return max(self._clock() - due_at, 0) / SECOND if due_at else 0.0
 
     @property
     def waiting(self) -> int:
@@ -165,7 +190,7 @@ class Loop:
             self.error = error
         finally:
             self._refuse_rest()
-            self._tell()
+            self._tell([])
 
     def _is_over(self) -> bool:
         with self._wake:
@@ -177,7 +202,9 @@ class Loop:
                 self._wake.wait(self._idle_s())
 
     def _idle_s(self) -> float:
-        moments = [m for m in (self._due.next_timer_at(), self._due.next_effect_at()) if m]
+        # With every performer busy a due effect waits for one of them, not for a moment.
+        effect_at = self._due.next_effect_at() if self._performing < PERFORMERS else None
+        moments = [m for m in (self._due.next_timer_at(), effect_at) if m]
         if not moments:
             return IDLE_S
         return min(max((min(moments) - self._clock()) / SECOND, 0.001), IDLE_S)
@@ -237,16 +264,18 @@ class Loop:
         started = time.monotonic()
         try:
             handled = self._handler.handle(envelopes)
-        except CommitFailed:
+        except CommitFailed as error:
             stats.failed_commits += 1
+            if stats.failing_since is None:
+                log.error("commits fail", extra={"fields": {"says": told(error)}})
             stats.failing_since = stats.failing_since or started
             raise
         took = time.monotonic() - started
         stats.failing_since = None
         stats.commits += 1
         stats.commit_s += took
-        stats.slowest_commit_s = max(stats.slowest_commit_s, took)
-        self._tell()
+        stats.commit_buckets[bisect_left(COMMIT_BOUNDS_S, took)] += 1
+        self._tell(self._handler.appended)
         return handled
 
     def _count(self, envelopes: list[Envelope]) -> None:
@@ -267,11 +296,21 @@ class Loop:
                 if readings := self._watcher.readings(self._handler.shard, now):
                     self._commit(readings)
             self._claim()
+            self._next_effect_at = self._due.next_effect_at()
         except Fenced:
             raise
         except CommitFailed:
             time.sleep(RETRY_S)
         self.stats.last_tick = time.monotonic()
+        if self._beat is not None and now >= self._next_beat and not self.stats.failing_since:
+            self._next_beat = now + self._beat.every_s * SECOND
+            self._pool.submit(self._beat.call).add_done_callback(self._beaten)
+
+    def _beaten(self, done: Future[None]) -> None:
+        error = done.exception()
+        self.stats.beats["sent" if error is None else "failed"] += 1
+        if isinstance(error, Exception):
+            log.warning("heartbeat failed", extra={"fields": {"says": told(error)}})
 
     def _claim(self) -> None:
         """Hand due effects to free performers; no more are claimed than are begun at once."""
@@ -305,9 +344,9 @@ class Loop:
             if waiting.done.set_running_or_notify_cancel():
                 waiting.done.set_exception(Busy("has stopped", remedy="send again in a moment"))
 
-    def _tell(self) -> None:
+    def _tell(self, rows: Sequence[Row]) -> None:
         for listener in self._listeners:
-            listener()
+            listener(rows)
 
 
 def _alerts_in(envelope: Envelope) -> int:

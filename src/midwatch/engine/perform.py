@@ -2,21 +2,24 @@
 
 Law: pages and actions crash in opposite ways. A page in doubt is sent again under its own key,
 unless it has been acknowledged meanwhile. An action in doubt is never repeated blindly: the router
-is observed first. Evals change nothing and are simply run again.
+is observed first. Evals change nothing and are simply run again. In shadow no pager and no router
+is called, and the answer says so.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TypeVar
+
+from msgspec import Struct
 
 from midwatch.core import effects
 from midwatch.core.evals import Case, Outcome, Suite, broken, score
 from midwatch.core.incidents import is_waiting_for_ack
 from midwatch.core.inputs import Envelope, EvalsAnswered, PageAnswered, ReleaseAnswered
 from midwatch.core.shard import Shard
-from midwatch.errors import HarnessError, told
+from midwatch.errors import HarnessError, InputError, Throttled, told
 from midwatch.ports import Claim, Outbox, Pager, Router, Target
 
 CLAIM_LIMIT = 16
@@ -31,15 +34,18 @@ class Performer:
         self,
         outbox: Outbox,
         suites: dict[str, Suite],
-        pager: Pager,
+        pagers: Mapping[str, Pager],
         router: Router | None,
         target: Target | None,
+        *,
+        shadow: bool = False,
     ) -> None:
         self._outbox = outbox
         self._suites = suites
-        self._pager = pager
+        self._pagers = pagers
         self._router = router
         self._target = target
+        self._shadow = shadow
 
     def claim(self, now: int, limit: int = CLAIM_LIMIT) -> list[Claim]:
         """Take what is due."""
@@ -77,10 +83,13 @@ class Performer:
                 return partial(self._run_evals, run, claim.attempt)
 
     def _send(self, page: effects.SendPage, attempt: int) -> Envelope:
+        if self._shadow:
+            answer = PageAnswered(page.key, page.incident, attempt, receipt="shadow: not sent")
+            return _answer(answer)
         try:
-            receipt = self._pager.send(page)
+            receipt = self._pager(page.via).send(page)
         except Exception as error:  # however a pager breaks, the page was not seen to arrive
-            wait_s = getattr(error, "retry_after_s", None)
+            wait_s = error.retry_after_s if isinstance(error, Throttled) else None
             return _answer(
                 PageAnswered(
                     page.key, page.incident, attempt, error=told(error), retry_after_s=wait_s
@@ -88,7 +97,15 @@ class Performer:
             )
         return _answer(PageAnswered(page.key, page.incident, attempt, receipt=receipt))
 
+    def _pager(self, via: str) -> Pager:
+        """Give the pager of this name, or the first: the config may have changed meanwhile."""
+        return self._pagers.get(via) or next(iter(self._pagers.values()))
+
     def _set_release(self, wish: effects.SetRelease, attempt: int) -> Envelope:
+        if self._shadow:
+            says = "not applied: shadow mode changes nothing"
+            answer = ReleaseAnswered(wish.key, wish.incident, attempt, "not-applied", says)
+            return _answer(answer)
         said = ""
         try:
             _there(self._router, "router").apply(wish.service, wish.release, wish.epoch, wish.key)
@@ -136,6 +153,35 @@ class Performer:
             )
         except Exception as error:  # an errored sample is an error, never a verdict
             return broken(case, release, told(error))
+
+
+class Tested(Struct, frozen=True):
+    """How a test page went by one pager: a receipt or an error."""
+
+    via: str
+    receipt: str
+    error: str
+
+
+def test_page(pagers: Mapping[str, Pager], via: str, by: str, now: int) -> list[Tested]:
+    """Send a page that is about nothing by one pager, or by each when `via` is empty.
+
+    Raises InputError when no pager is called `via`.
+    """
+    if via and via not in pagers:
+        known = ", ".join(pagers)
+        raise InputError(f"no pager is called {via!r}", place="via", remedy=f"known are {known}")
+    found: list[Tested] = []
+    for name in [via] if via else pagers:
+        page = effects.SendPage(
+            f"page/test/{now}/{name}", "TEST", by, "sev4", "This is a test page",
+            "nothing is wrong: somebody asked for it", "", name,
+        )  # fmt: skip
+        try:
+            found.append(Tested(name, pagers[name].send(page), ""))
+        except Exception as error:  # however it breaks, that is the answer
+            found.append(Tested(name, "", told(error)))
+    return found
 
 
 def _there(port: P | None, name: str) -> P:

@@ -99,7 +99,7 @@ def detail(shard: Shard, audit: Audit, incident_id: str) -> Detail | None:
     incident = shard.incidents.get(incident_id)
     if incident is None:
         return None
-    moments = [_moment(row) for row, _ in audit.rows(f"incident/{incident_id}")]
+    moments = [moment_of(row) for row, _ in audit.rows(f"incident/{incident_id}")]
     firing = [f"{f.name} on {f.service or 'unknown'}" for f in incident.firing.values()]
     return Detail(_summary(incident), firing, moments)
 
@@ -130,7 +130,8 @@ def _summary(i: Incident) -> Summary:
     )
 
 
-def _moment(row: Row) -> Moment:
+def moment_of(row: Row) -> Moment:
+    """Tell one event."""
     event = _fact(row).event
     reason = getattr(event, "reason", None)
     return Moment(row.seq, show_time(row.at), row.type, _says(event), reason)

@@ -16,10 +16,10 @@ from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
 
+from midwatch.bootstrap import Service
 from midwatch.core import inputs
 from midwatch.core.clock import SECOND, parse_time, show_time
-from midwatch.engine import queries
-from midwatch.engine.loop import Loop
+from midwatch.engine import perform, queries
 from midwatch.errors import BadFile, BadJson, Busy, CommitFailed, InputError, StateError
 from midwatch.ports import Audit, Token, Tokens
 from midwatch.web import guards
@@ -55,19 +55,26 @@ class Rejected(Struct, frozen=True):
     body: str
 
 
+class PageTest(Struct, frozen=True, forbid_unknown_fields=True):
+    """Send a test page by the pager called `via`, or by each."""
+
+    via: str = ""
+
+
 class Call(Struct):
     """One request, past its guards."""
 
     request: Request
     by: Token
     given: Any
+    flags: dict[str, bool]
 
 
 Handle = Callable[["Api", Call], Awaitable[Any]]
 
 
 class Route(Struct, frozen=True):
-    """One row of the table."""
+    """One row of the table: `flags` are query parameters that are true or false."""
 
     method: str
     path: str
@@ -75,7 +82,7 @@ class Route(Struct, frozen=True):
     handle: Handle
     gives: Any
     takes: type[Struct] | None = None
-    query: tuple[str, ...] = ()
+    flags: tuple[str, ...] = ()
 
 
 class NotThere(InputError):
@@ -83,10 +90,11 @@ class NotThere(InputError):
 
 
 class Api:
-    """Answers the routes, over one loop."""
+    """Answers the routes, over one running service."""
 
-    def __init__(self, loop: Loop, audit: Audit, tokens: Tokens) -> None:
-        self._loop = loop
+    def __init__(self, service: Service, audit: Audit, tokens: Tokens) -> None:
+        self._service = service
+        self._loop = service.loop
         self._audit = audit
         self._tokens = tokens
 
@@ -109,7 +117,8 @@ class Api:
                 except BadFile as error:
                     return problem_of(422, error)
             try:
-                found = await route.handle(self, Call(request, token, given))
+                flags = {name: _flag(request, name) for name in route.flags}
+                found = await route.handle(self, Call(request, token, given, flags))
             except NotThere as error:
                 return problem_of(404, error)
             except InputError as error:
@@ -124,7 +133,7 @@ class Api:
 
     async def incidents(self, call: Call) -> list[queries.Summary]:
         """List incidents."""
-        everything = call.request.query_params.get("all", "") in ("1", "true", "yes")
+        everything = call.flags["all"]
         look = self._loop.view(lambda shard: queries.summaries(shard, everything=everything))
         return await asyncio.wrap_future(look)
 
@@ -144,7 +153,7 @@ class Api:
     async def snooze(self, call: Call) -> queries.Detail:
         """Take an incident for a while."""
         given: Snooze = call.given
-        until = _until(given, time.time_ns() // 1_000_000)
+        until = _until(given, _now())
         return await self._tell(call, inputs.Snooze(_id(call), call.by.name, until))
 
     async def resolve(self, call: Call) -> queries.Detail:
@@ -163,6 +172,15 @@ class Api:
             for one in letters
         ]
 
+    async def test_page(self, call: Call) -> list[perform.Tested]:
+        """Send a test page and say how it went."""
+        given: PageTest = call.given
+        if self._service.shadow:
+            raise StateError("nothing is sent in shadow mode", remedy="serve without --shadow")
+        return await asyncio.to_thread(
+            perform.test_page, self._service.pagers, given.via, call.by.name, _now()
+        )
+
     async def _tell(self, call: Call, command: inputs.Input) -> queries.Detail:
         """Give a person's command to the engine and show the incident after it."""
         await self.incident(call)
@@ -178,7 +196,7 @@ class Api:
 ROUTES = (
     Route(
         "GET", "/api/v1/incidents", "List incidents, worst first; with all=true closed ones too.",
-        Api.incidents, list[queries.Summary], query=("all",),
+        Api.incidents, list[queries.Summary], flags=("all",),
     ),
     Route("GET", "/api/v1/incidents/{id}", "Tell one incident.", Api.incident, queries.Detail),
     Route("POST", "/api/v1/incidents/{id}/ack", "Take it.", Api.ack, queries.Detail, Ack),
@@ -194,11 +212,26 @@ ROUTES = (
         "GET", "/api/v1/alerts/rejected", "List what could not be taken, and why.",
         Api.rejected, list[Rejected],
     ),
+    Route(
+        "POST", "/api/v1/pages/test", "Send a test page by one pager, or by each.",
+        Api.test_page, list[perform.Tested], PageTest,
+    ),
 )  # fmt: skip
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000
 
 
 def _id(call: Call) -> str:
     return call.request.path_params["id"]
+
+
+def _flag(request: Request, name: str) -> bool:
+    text = request.query_params.get(name, "false")
+    if text not in ("true", "false"):
+        raise InputError(f"is {text!r}", place=f"?{name}", remedy="write true or false")
+    return text == "true"
 
 
 def _decoded(body: bytes, kind: type[Struct]) -> Struct:

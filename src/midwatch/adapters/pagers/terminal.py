@@ -8,8 +8,14 @@ from __future__ import annotations
 import sys
 from typing import TextIO
 
+from msgspec import Struct
+
 from midwatch.core.effects import SendPage
 from midwatch.errors import HarnessError
+
+
+class TerminalOptions(Struct, frozen=True, tag="terminal"):
+    """A terminal has nothing to choose."""
 
 
 class TerminalPager:

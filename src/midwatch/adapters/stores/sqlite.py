@@ -25,7 +25,7 @@ from midwatch.core import chain
 from midwatch.core.effects import Effect
 from midwatch.core.inputs import Timer
 from midwatch.core.shard import STATE_VERSION
-from midwatch.errors import BadDatabase, CommitFailed, Fenced, Owned
+from midwatch.errors import BadDatabase, CommitFailed, Fenced, Owned, StateError
 from midwatch.ports import Claim, DeadLetter, Entry, Row, Snapshot
 
 APPLICATION_ID = 0x6D696477  # "midw"
@@ -126,6 +126,7 @@ class SqliteStore:
         self._db = connection
         self._lock = lock
         self._path = path
+        self._place = path.name if path else MEMORY
         if path is not None:
             note_open(path)
         self._fence = 0
@@ -237,6 +238,27 @@ class SqliteStore:
             self._path = None
         if self._lock is not None:
             self._lock.close()
+
+    # --- what the journal is ---
+
+    @property
+    def name(self) -> str:
+        """What this journal is called; no other one has the name."""
+        return self._db.execute("SELECT name FROM journal").fetchone()[0]
+
+    @property
+    def is_shadow(self) -> bool:
+        """Whether its pages were never sent."""
+        return bool(self._db.execute("SELECT shadow FROM journal").fetchone()[0])
+
+    def keep(self, *, shadow: bool) -> None:
+        """Keep it in shadow, or live, for good. Raises StateError when it was kept otherwise."""
+        if self.is_shadow == shadow:
+            return
+        if self._seq:
+            was = "in shadow: its pages were never sent" if self.is_shadow else "live"
+            raise StateError(f"was kept {was}", place=self._place, remedy="name another with --db")
+        self._db.execute("UPDATE journal SET shadow = ?", (int(shadow),))
 
     # --- Journal ---
 

@@ -84,6 +84,17 @@ class SqliteTokens:
         token = Token(*row[:-1])
         return None if token.revoked_at else token
 
+    def get(self, token_id: str) -> Token | None:
+        """Give the live token with this id, for somebody who showed its text before."""
+        return next((t for t in self.all() if t.id == token_id and not t.revoked_at), None)
+
+    def session_key(self) -> bytes:
+        """Give what signs sessions, making it when there is none."""
+        self._db.execute(
+            "INSERT OR IGNORE INTO session_key VALUES (1, ?)", (secrets.token_bytes(32),)
+        )
+        return self._db.execute("SELECT key FROM session_key").fetchone()[0]
+
     def all(self) -> list[Token]:
         """List every token, oldest first."""
         rows = self._db.execute(f"SELECT {_COLUMNS} FROM token ORDER BY created_at, id")

@@ -1,0 +1,33 @@
+"""`midwatch page`: find out whether pages arrive, before they must."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from midwatch.cli.client import incidents_at, server_options
+from midwatch.cli.output import print_json
+
+
+@click.group("page")
+def command() -> None:
+    """Send a test page."""
+
+
+@command.command("test")
+@click.option("--via", default="", help="The pager to try; without it, each one.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@server_options
+def test_command(via: str, as_json: bool, **where: Any) -> int:
+    """Send a page that is about nothing, and say how it went.
+
+    Exit 0 when each pager took it, 1 when one did not.
+    """
+    found = incidents_at(**where).test_page(via)
+    if as_json:
+        print_json(found)
+    else:
+        for one in found:
+            click.echo(f"{one.via}: {one.receipt or 'FAILED: ' + one.error}")
+    return 1 if any(one.error for one in found) else 0

@@ -1,0 +1,295 @@
+"""The one outgoing HTTP client, with its guards.
+
+Law: a name is resolved once, every address of it is judged, and the connection goes to the judged
+address. What people wrote into the config is listed and may be on their own network; what comes
+from data (an alert's link, a redirect) may not. A link-local address, where clouds keep their
+secrets, is reached only when the config holds that very address. A call ends in time, whatever the
+other side does, and its answer has a limit.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import ssl
+import time
+from collections.abc import Callable, Iterable, Mapping
+from urllib.parse import urljoin, urlsplit
+
+import httpcore2
+import httpx2
+from httpcore2 import NetworkBackend, NetworkStream
+from msgspec import Struct
+
+from midwatch.errors import HarnessError
+
+TIMEOUT_S = 10.0
+MAX_BYTES = 1024 * 1024
+MAX_REDIRECTS = 3
+MAX_WAIT_S = 86_400.0
+PORTS = {"http": 80, "https": 443}
+NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Lookup = Callable[[str, int], list[str]]
+
+
+class Refused(HarnessError):
+    """The call was not made: it would have gone where it must not go."""
+
+
+class Answer(Struct, frozen=True):
+    """What came back; header names are in lower case."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def retry_after_s(self) -> float | None:
+        """How long the other side asks to be left alone.
+
+        >>> Answer(429, {"retry-after": "30"}, b"").retry_after_s
+        30.0
+        """
+        text = self.headers.get("retry-after", "")
+        return min(float(text), MAX_WAIT_S) if text.isdecimal() else None
+
+
+def is_open(address: str) -> bool:
+    """Say whether an address is on the open internet, however it is written.
+
+    >>> is_open("93.184.216.34"), is_open("10.0.0.1"), is_open("169.254.169.254")
+    (True, False, False)
+    >>> is_open("::ffff:127.0.0.1"), is_open("64:ff9b::7f00:1"), is_open("2002:7f00:1::")
+    (False, False, False)
+    """
+    seen = _bare(address)
+    return seen.is_global and not seen.is_multicast
+
+
+def find(host: str, port: int) -> list[str]:
+    """Resolve a name to its addresses, in the order of preference. Raises HarnessError."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        says = getattr(error, "strerror", None) or error
+        raise HarnessError(f"no address for {host!r}: {says}") from None
+    return list(dict.fromkeys(str(one[4][0]) for one in found))
+
+
+class Outbound:
+    """Calls other servers.
+
+    Args:
+        listed: URLs that stand in the config; their hosts and ports may be private.
+        timeout_s: seconds for a whole call, from its first look-up to the answer's last byte.
+        max_bytes: how much of an answer is read.
+        lookup: resolves a name; tests hand in their own.
+
+    """
+
+    def __init__(
+        self,
+        listed: Iterable[str] = (),
+        *,
+        timeout_s: float = TIMEOUT_S,
+        max_bytes: int = MAX_BYTES,
+        lookup: Lookup = find,
+    ) -> None:
+        self._listed = frozenset(_host_and_port(url) for url in listed)
+        self._timeout_s = timeout_s
+        self._max_bytes = max_bytes
+        self._lookup = lookup
+        self._tls: ssl.SSLContext | None = None
+
+    def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
+        """Send a body. Raises HarnessError when no whole answer came, Refused when it was not sent.
+
+        An answer of any status is an answer; a redirect to another host is not followed.
+        """
+        return self._call("POST", url, headers, body)
+
+    def get(self, url: str, headers: Mapping[str, str] | None = None) -> Answer:
+        """Fetch. Raises HarnessError when no whole answer came, Refused when it was not asked."""
+        return self._call("GET", url, headers or {}, b"")
+
+    def _call(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
+        ends_at = time.monotonic() + self._timeout_s
+        home = _origin(url)
+        for _ in range(MAX_REDIRECTS + 1):
+            answer = self._once(method, url, headers, body, ends_at)
+            if answer.status not in _followed(method) or "location" not in answer.headers:
+                return answer
+            url = urljoin(url, answer.headers["location"])
+            if _origin(url) != home:
+                raise Refused(f"was redirected from {_shown(home)} to {_shown(_origin(url))}")
+        raise Refused(f"was redirected more than {MAX_REDIRECTS} times", place=_shown(home))
+
+    def _once(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes, ends_at: float
+    ) -> Answer:
+        place = _shown(_origin(url))
+        network = _Network(self._listed, self._lookup, ends_at)
+        try:
+            with (
+                httpcore2.ConnectionPool(self._context(), network_backend=network) as pool,
+                pool.stream(
+                    method, url, headers={**headers, "connection": "close"}, content=body or None
+                ) as answer,
+            ):
+                parts: list[bytes] = []
+                size = 0
+                for part in answer.iter_stream():
+                    size += len(part)
+                    if size > self._max_bytes:
+                        raise HarnessError(f"answered more than {self._max_bytes} bytes")
+                    parts.append(part)
+                return Answer(answer.status, _read(answer.headers), b"".join(parts))
+        except HarnessError as error:
+            error.place = error.place or place
+            raise
+        except (httpcore2.TimeoutException, TimeoutError):
+            says = f"gave no answer within {self._timeout_s:g} s"
+            raise HarnessError(says, place=place) from None
+        except (
+            httpcore2.NetworkError, httpcore2.ProtocolError, httpcore2.UnsupportedProtocol, OSError,
+            ValueError,
+        ) as error:  # fmt: skip
+            says = str(error) or type(error).__name__
+            raise HarnessError(f"gave no answer: {says}", place=place) from None
+
+    def _context(self) -> ssl.SSLContext:
+        if self._tls is None:
+            self._tls = httpx2.create_ssl_context()
+        return self._tls
+
+
+class _Network(NetworkBackend):
+    """Connects to judged addresses only, and until a moment only."""
+
+    def __init__(self, listed: frozenset[tuple[str, int]], lookup: Lookup, ends_at: float) -> None:
+        self._inner = httpcore2.SyncBackend()
+        self._listed = listed
+        self._lookup = lookup
+        self._ends_at = ends_at
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: object = None,
+    ) -> NetworkStream:
+        addresses = self._lookup(host, port)
+        for address in addresses:
+            self._judge(host, port, address)
+        said: Exception | None = None
+        for address in addresses:
+            try:
+                stream = self._inner.connect_tcp(address, port, _left(self._ends_at))
+            except httpcore2.ConnectError as error:
+                said = error
+            else:
+                return _Stream(stream, self._ends_at)
+        raise said or HarnessError(f"no address for {host!r}")
+
+    def _judge(self, host: str, port: int, address: str) -> None:
+        """Raise Refused unless this address may be called for this name."""
+        if is_open(address):
+            return
+        bare = _bare(address)
+        if (host, port) in self._listed and (not bare.is_link_local or _is_address(host)):
+            return
+        kind = "link-local" if bare.is_link_local else "not public"
+        raise Refused(
+            f"{host!r} is {bare}, which is {kind}",
+            remedy="write the URL into the config if it is meant",
+        )
+
+
+class _Stream(NetworkStream):
+    """A connection that ends in time, even when bytes drip in."""
+
+    def __init__(self, inner: NetworkStream, ends_at: float) -> None:
+        self._inner = inner
+        self._ends_at = ends_at
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return self._inner.read(max_bytes, _left(self._ends_at))
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._inner.write(buffer, _left(self._ends_at))
+
+    def close(self) -> None:
+        self._inner.close()
+
+    def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,
+    ) -> NetworkStream:
+        inner = self._inner.start_tls(ssl_context, server_hostname, _left(self._ends_at))
+        return _Stream(inner, self._ends_at)
+
+    def get_extra_info(self, info: str) -> object:
+        return self._inner.get_extra_info(info)
+
+
+def _left(ends_at: float) -> float:
+    left = ends_at - time.monotonic()
+    if left <= 0:
+        raise TimeoutError
+    return left
+
+
+def _bare(address: str) -> Address:
+    """Take an IPv4 address out of the IPv6 forms that carry one."""
+    seen = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(seen, ipaddress.IPv4Address):
+        return seen
+    carried = seen.ipv4_mapped or seen.sixtofour or (seen.teredo and seen.teredo[1])
+    if seen in NAT64:
+        carried = ipaddress.IPv4Address(int(seen) & 0xFFFFFFFF)
+    return carried or seen
+
+
+def _read(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in headers}
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        return False
+    return True
+
+
+def _followed(method: str) -> tuple[int, ...]:
+    """Say which redirects keep the method: the others would turn a page into a look."""
+    return (307, 308) if method == "POST" else (301, 302, 303, 307, 308)
+
+
+def _origin(url: str) -> tuple[str, str, int]:
+    try:
+        parts = urlsplit(url)
+        port = parts.port or PORTS[parts.scheme]
+    except (KeyError, ValueError):
+        raise Refused(f"{url!r} is no http or https address") from None
+    if not parts.hostname or parts.username is not None:
+        raise Refused("a URL needs a host, and no user in it")
+    return parts.scheme, parts.hostname, port
+
+
+def _host_and_port(url: str) -> tuple[str, int]:
+    _, host, port = _origin(url)
+    return host, port
+
+
+def _shown(origin: tuple[str, str, int]) -> str:
+    """Name a server; never its path, which may hold a secret."""
+    scheme, host, port = origin
+    return f"{scheme}://{host}" + ("" if PORTS[scheme] == port else f":{port}")

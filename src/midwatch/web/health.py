@@ -1,0 +1,143 @@
+"""How the service itself is: alive, ready, and in figures.
+
+Law: ready means that a delivery would be committed now. What is shown names no incident, so it
+needs no token.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Iterator
+
+import msgspec
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from prometheus_client.registry import Collector
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+
+from midwatch import __version__
+from midwatch.core.shard import Shard
+from midwatch.engine.loop import COMMIT_BOUNDS_S, Loop, Stats
+from midwatch.engine.queries import OVER
+from midwatch.errors import Busy
+
+STALLED_S = 15.0
+
+
+class Ready(msgspec.Struct, frozen=True):
+    """Whether it can take alerts, and if not, why."""
+
+    ready: bool
+    why: str = ""
+
+
+class Health:
+    """`/healthz`, `/readyz` and `/metrics`."""
+
+    def __init__(self, loop: Loop) -> None:
+        self._loop = loop
+
+    async def alive(self, request: Request) -> Response:
+        """Say that the process answers and its engine runs."""
+        if self._loop.error is not None:
+            return PlainTextResponse("the engine has stopped\n", 503)
+        return PlainTextResponse("ok\n")
+
+    async def ready(self, request: Request) -> Response:
+        """Say whether a delivery would be committed now."""
+        stats = self._loop.stats
+        why = ""
+        if self._loop.error is not None:
+            why = "the engine has stopped"
+        elif stats.failing_since is not None:
+            why = "commits fail"
+        elif stats.last_tick and time.monotonic() - stats.last_tick > STALLED_S:
+            why = "the engine is stalled"
+        body = msgspec.json.encode(Ready(not why, why))
+        return Response(body, 503 if why else 200, media_type="application/json")
+
+    async def metrics(self, request: Request) -> Response:
+        """Give the figures in Prometheus' text format."""
+        states: Counter[tuple[str, str]] = Counter()
+        try:
+            look = self._loop.view(_states)
+            states = await asyncio.wait_for(asyncio.wrap_future(look), 1.0)
+        except (Busy, TimeoutError):
+            pass  # an engine that stands still has no counts, but its lag must be seen
+        registry = CollectorRegistry()
+        registry.register(_Figures(self._loop, states))
+        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+
+class _Figures(Collector):
+    """One scrape."""
+
+    def __init__(self, loop: Loop, states: Counter[tuple[str, str]]) -> None:
+        self._loop = loop
+        self._states = states
+
+    def collect(self) -> Iterator[Metric]:
+        loop, stats = self._loop, self._loop.stats
+        yield _gauge("midwatch_up", "Whether the engine runs.", float(loop.error is None))
+        info = GaugeMetricFamily("midwatch_build_info", "The version.", labels=["version"])
+        info.add_metric([__version__], 1)
+        yield info
+        yield _gauge("midwatch_queue_depth", "Deliveries that wait.", loop.waiting)
+        yield _gauge(
+            "midwatch_outbox_age_seconds", "Age of the oldest effect that is due and not begun.",
+            loop.outbox_age_s(),
+        )  # fmt: skip
+        lag = time.monotonic() - stats.last_tick if stats.last_tick else 0.0
+        yield _gauge("midwatch_engine_lag_seconds", "Time since the engine last looked.", lag)
+        yield _commits(stats)
+        yield _counter("midwatch_failed_commits", "Commits that failed.", stats.failed_commits)
+        yield _counter("midwatch_alerts", "Alerts taken.", stats.alerts)
+        yield _counter("midwatch_alerts_rejected", "Alerts that could not be read.", stats.rejected)
+        yield _by_result("midwatch_pages", "Sends of pages, tries counted.", stats.pages)
+        yield _by_result("midwatch_heartbeats", "Heartbeats sent.", stats.beats)
+        incidents = GaugeMetricFamily(
+            "midwatch_incidents", "Incidents that are not closed.", labels=["state", "severity"]
+        )
+        for (state, severity), count in sorted(self._states.items()):
+            incidents.add_metric([state, severity], count)
+        yield incidents
+
+
+def _states(shard: Shard) -> Counter[tuple[str, str]]:
+    found = (i for i in shard.incidents.values() if i.state not in OVER)
+    return Counter((i.state, i.severity or "") for i in found)
+
+
+def _commits(stats: Stats) -> HistogramMetricFamily:
+    total = 0
+    buckets: list[tuple[str, float]] = []
+    for bound, count in zip((*COMMIT_BOUNDS_S, "+Inf"), stats.commit_buckets, strict=True):
+        total += count
+        buckets.append((str(bound), total))
+    return HistogramMetricFamily(
+        "midwatch_commit_seconds", "Deciding on a group and committing it.", buckets=buckets,
+        sum_value=stats.commit_s,
+    )  # fmt: skip
+
+
+def _gauge(name: str, says: str, value: float) -> GaugeMetricFamily:
+    return GaugeMetricFamily(name, says, value=value)
+
+
+def _counter(name: str, says: str, value: float) -> CounterMetricFamily:
+    return CounterMetricFamily(name, says, value=value)
+
+
+def _by_result(name: str, says: str, counts: dict[str, int]) -> CounterMetricFamily:
+    family = CounterMetricFamily(name, says, labels=["result"])
+    for result, count in counts.items():
+        family.add_metric([result], count)
+    return family

@@ -1,0 +1,102 @@
+"""The OpenAPI 3.1 document, out of the table of routes.
+
+Law: nothing is described by hand that the table or the types already say.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from midwatch import __version__
+from midwatch.web.intake import Taken
+from midwatch.web.problems import TITLES, Problem
+
+if TYPE_CHECKING:
+    from midwatch.web.api import Route
+
+REF = "#/components/schemas/{name}"
+JSON = "application/json"
+PROBLEM = "application/problem+json"
+
+
+def document(routes: Sequence[Route]) -> bytes:
+    """Describe the API, and the intake beside it."""
+    types: list[Any] = [Problem, Taken]
+    for route in routes:
+        types.extend(t for t in (route.gives, route.takes) if t is not None)
+    schemas, components = msgspec.json.schema_components(types, ref_template=REF)
+    schema_of = dict(zip(map(repr, types), schemas, strict=True))
+    problem = {"schema": schema_of[repr(Problem)]}
+    paths: dict[str, dict[str, Any]] = {}
+    for route in routes:
+        takes = schema_of[repr(route.takes)] if route.takes else None
+        codes = [401, 403, 503]
+        codes += [422] if route.takes or route.flags else []
+        codes += [400, 408, 409, 413] if route.takes else []
+        codes += [404] if "{" in route.path else []
+        operation = _operation(
+            route.says, route.path, 200, schema_of[repr(route.gives)], codes, problem
+        )
+        operation["parameters"] += [_flag(name) for name in route.flags]
+        if takes is not None:
+            operation["requestBody"] = _body(takes)
+            operation["parameters"].append(_IDEMPOTENCY)
+        paths.setdefault(route.path, {})[route.method.lower()] = operation
+    taken = schema_of[repr(Taken)]
+    codes = [400, 401, 403, 404, 408, 413, 422, 503]
+    intake = _operation("Take alerts from a sender.", INTAKE, 202, taken, codes, problem)
+    intake["requestBody"] = _body({})
+    intake["parameters"].append(_IDEMPOTENCY)
+    paths[INTAKE] = {"post": intake}
+    return msgspec.json.encode(
+        {
+            "openapi": "3.1.0",
+            "info": {"title": "midwatch", "version": __version__},
+            "paths": paths,
+            "components": {
+                "schemas": components,
+                "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+            },
+            "security": [{"token": []}],
+        }
+    )
+
+
+INTAKE = "/intake/{source}"
+_IDEMPOTENCY = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "description": "The same key again is the same request: it is answered, and done once.",
+    "schema": {"type": "string", "maxLength": 255, "pattern": "^[!-~]*$"},
+}
+
+
+def _operation(
+    says: str, path: str, status: int, gives: Any, codes: Sequence[int], problem: Any
+) -> dict[str, Any]:
+    answers: dict[str, Any] = {str(status): {"description": "Done.", "content": _json(gives)}}
+    for code in sorted(codes):
+        answers[str(code)] = {"description": TITLES[code], "content": {PROBLEM: problem}}
+    names = re.findall(r"{(\w+)}", path)
+    return {"summary": says, "parameters": [_segment(n) for n in names], "responses": answers}
+
+
+def _segment(name: str) -> dict[str, Any]:
+    return {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+
+
+def _flag(name: str) -> dict[str, Any]:
+    return {"name": name, "in": "query", "required": False, "schema": {"type": "boolean"}}
+
+
+def _body(schema: Any) -> dict[str, Any]:
+    return {"required": True, "content": _json(schema)}
+
+
+def _json(schema: Any) -> dict[str, Any]:
+    return {JSON: {"schema": schema}}
