@@ -22,7 +22,13 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 # program -> Debian package
-SERVERS = {"prometheus-alertmanager": "prometheus-alertmanager"}
+SERVERS = {
+    "chromium": "chromium",
+    "faketime": "faketime",
+    "prometheus": "prometheus",
+    "prometheus-alertmanager": "prometheus-alertmanager",
+    "strace": "strace",
+}
 START_S = 20
 
 
