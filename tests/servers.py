@@ -58,12 +58,12 @@ def free_port() -> int:
 
 
 @contextmanager
-def running(command: list[str], ready_url: str, log: Path) -> Iterator[None]:
-    """Run a server until the block ends; it is ready when the URL answers."""
+def running(command: list[str], ready_url: str, log: Path) -> Iterator[int]:
+    """Run a server until the block ends; gives its process once the URL answers."""
     with log.open("wb") as out, subprocess.Popen(command, stdout=out, stderr=out) as process:
         try:
             _wait(process, ready_url, log)
-            yield
+            yield process.pid
         finally:
             process.terminate()
             try:

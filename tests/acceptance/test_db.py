@@ -208,7 +208,7 @@ def test_an_old_schema_is_migrated_whole(tmp_path: Path) -> None:
     done = midwatch("db", "migrate", file)
     assert done.stdout == f"schema 0 -> {migrations()[-1][0]}\n"
     assert midwatch("db", "verify", file).returncode == 0
-    assert midwatch("db", "migrate", file).stdout == "schema 2, up to date\n"
+    assert midwatch("db", "migrate", file).stdout == f"schema {migrations()[-1][0]}, up to date\n"
 
 
 def test_a_file_has_one_owner(tmp_path: Path) -> None:

@@ -108,14 +108,15 @@ def test_an_alert_of_an_unknown_service_or_of_none_still_opens_an_incident(
 def test_one_bad_alert_is_a_dead_letter_and_its_neighbours_count(serving: Serving) -> None:
     """202 with counts; the bad one can be looked at as it came."""
     serving.start()
-    answer = serving.deliver(alert("Down"), {"labels": 7}, alert("Slow"))
+    bad = {"labels": 7, "startsAt": "2026-11-24T02:00:00Z"}
+    answer = serving.deliver(alert("Down"), bad, alert("Slow"))
     assert answer.status == 202
     assert (answer.document["accepted"], answer.document["rejected"]) == (2, 1)
     env = {"MIDWATCH_SERVER": serving.url, "MIDWATCH_TOKEN": serving.person}
     (letter,) = json.loads(serving.type("alerts", "rejected", "--json", **env).stdout)
     assert letter["why"].startswith("$.alerts[1].labels: ")
-    assert json.loads(letter["body"]) == {"labels": 7}
-    assert serving.deliver(alert("Down"), {"labels": 7}, alert("Slow")).document["duplicate"]
+    assert json.loads(letter["body"]) == bad
+    assert serving.deliver(alert("Down"), bad, alert("Slow")).document["duplicate"]
 
 
 @pytest.mark.parametrize(

@@ -169,7 +169,7 @@ def test_a_rejected_alert_is_kept_beside_its_committed_neighbours() -> None:
     """One transaction: the good ones are decided on, the bad one is a dead letter."""
     store = SqliteStore.memory()
     handler = Handler(store, Rules(), lambda: NOW)
-    parsed = FORMATS[0].parse(labelled("firing"), {"labels": 7})
+    parsed = FORMATS[0].parse(labelled("firing"), labelled("firing") | {"labels": 7})
     given_input = AlertsArrived("alertmanager", parsed.alerts)
     handler.handle([Envelope("k", given_input, parsed.rejected)])
     assert list(handler.shard.incidents) == ["INC-1"]

@@ -10,7 +10,7 @@ import pytest
 
 from midwatch.adapters.stores.sqlite import SqliteStore
 from midwatch.core import inputs
-from midwatch.core.alerts import make_alert
+from midwatch.core.alerts import identify
 from midwatch.core.decide import Rules
 from midwatch.core.escalation import Policy, Step
 from midwatch.core.inputs import Envelope
@@ -41,7 +41,7 @@ def handler(store: SqliteStore, now: int = 1_000) -> Handler:
 def fire(service: str, key: str = "") -> Envelope:
     """An alert that pages."""
     labels = {"alertname": "Down", "service": service, "severity": "critical"}
-    one = make_alert(labels, status="firing", starts_at=1_000)
+    one = identify(labels).alert("firing", 1_000)
     return Envelope(key or f"in/{service}", inputs.AlertsArrived("test", (one,)))
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from midwatch.core import canary, chain, correlation, decide, gate, inputs, regressions, shard, slo
 from midwatch.core import events as e
-from midwatch.core.alerts import Alert, fingerprint, make_alert
+from midwatch.core.alerts import Alert, fingerprint, identify
 from midwatch.core.decide import Rules
 from midwatch.core.escalation import Policy, Step
 from midwatch.core.evals import Case, Outcome
@@ -39,12 +39,12 @@ WITH_SLO = Rules(topology=RULES.topology, policy=POLICY, slos={SHOP.id: SHOP})
 def alert(service: str, name: str = "Slow", at: int = 0, **labels: str) -> Alert:
     """A firing alert."""
     full = {"alertname": name, "service": service, "severity": "critical", **labels}
-    return make_alert(full, status="firing", starts_at=at)
+    return identify(full).alert("firing", at)
 
 
 def resolved(one: Alert) -> Alert:
     """The same alert, over."""
-    return make_alert(one.labels, status="resolved", starts_at=one.starts_at, ends_at=1)
+    return identify(one.labels).alert("resolved", one.starts_at, 1)
 
 
 @dataclass
@@ -166,7 +166,7 @@ def test_firing_goes_before_resolved_in_a_batch(bench: Bench) -> None:
 
 def test_the_runner_up_and_the_margin_are_recorded(bench: Bench) -> None:
     """A placement says what it nearly was."""
-    bench.alerts(alert("shop", namespace="eu"), alert("cart", namespace="us"))
+    bench.alerts(alert("shop", namespace="eu"), alert("cart", namespace="us", at=1))
     decision = bench.alerts(alert("cart", "Other"))
     (event,) = (x for x in decision.events if isinstance(x, e.AlertsAttached))
     reason = event.attached[0].reason
@@ -617,12 +617,12 @@ def test_a_correlation_threshold_that_nothing_reaches_groups_nothing(bench: Benc
 def test_a_repeat_under_the_senders_key_stays_where_it_is_open(bench: Bench) -> None:
     """Hours later too: whoever names a problem says that it is the same one."""
     labels = {"alertname": "disk full", "service": "shop", "severity": "critical"}
-    one = make_alert(labels, status="firing", starts_at=0, key="disk/7")
-    two = make_alert(labels | {"x": "1"}, status="firing", starts_at=7_200_000, key="disk/7")
+    one = identify(labels, key="disk/7").alert("firing", 0)
+    two = identify(labels | {"x": "1"}, key="disk/7").alert("firing", 7_200_000)
     bench.alerts(one)
     bench.alerts(two, now=7_200_000)
     assert bench.only.alert_count == 2
-    over = make_alert({}, status="resolved", starts_at=0, key="disk/7")
+    over = identify({}, key="disk/7").alert("resolved", 0)
     bench.alerts(over, now=7_300_000)
     assert bench.only.state == "mitigated"
 

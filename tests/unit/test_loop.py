@@ -11,7 +11,7 @@ import pytest
 from midwatch.adapters.stores.sqlite import SqliteStore
 from midwatch.bootstrap import World, build_engine, build_loop
 from midwatch.core import inputs
-from midwatch.core.alerts import make_alert
+from midwatch.core.alerts import identify
 from midwatch.core.decide import Rules
 from midwatch.core.effects import SendPage
 from midwatch.core.escalation import Policy, Step
@@ -66,7 +66,7 @@ class Bench:
     def alert(self, service: str) -> list[Envelope]:
         labels = {"alertname": "Down", "service": service, "severity": "critical"}
         labels["namespace"] = service  # a wall: one incident each
-        one = make_alert(labels, status="firing", starts_at=wall())
+        one = identify(labels).alert("firing", wall())
         return [Envelope(f"k/{service}", inputs.AlertsArrived("test", (one,)))]
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from midwatch.adapters.stores.sqlite import SqliteStore
 from midwatch.core import inputs
-from midwatch.core.alerts import make_alert
+from midwatch.core.alerts import identify
 from midwatch.core.decide import Rules
 from midwatch.core.effects import SendPage, SetRelease
 from midwatch.core.escalation import Policy, Step
@@ -64,7 +64,7 @@ def paged(*, acked: bool) -> tuple[SqliteStore, Handler]:
     rules = Rules(policy=Policy("p", (Step("ada"),)))
     engine = Handler(store, rules, lambda: 1_000)
     labels = {"alertname": "Down", "service": "shop", "severity": "critical"}
-    one = make_alert(labels, status="firing", starts_at=0)
+    one = identify(labels).alert("firing", 0)
     engine.handle([Envelope("a", inputs.AlertsArrived("test", (one,)))])
     assert len(store.claim(1_000, 1)) == 1
     if acked:

@@ -67,8 +67,11 @@ def command(folder: Path, database: Path | None, listen: str, shadow: bool, log_
     loaded = config.load(folder)
     file = database_of(folder, database, shadow=shadow)
     _log_to_stderr(log_level)
+    import uvloop
+
     try:
-        return asyncio.run(_serve(loaded, file, host, port, shadow))
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(_serve(loaded, file, host, port, shadow))
     except KeyboardInterrupt:
         return 0
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from hashlib import blake2b
 from typing import Literal
 
+import msgspec
 from msgspec import Struct, field
 
 Status = Literal["firing", "resolved"]
@@ -37,7 +38,12 @@ LEVELS: dict[str, Level] = {
 }
 
 
-class Alert(Struct, frozen=True):
+_canonical = msgspec.json.Encoder(order="sorted").encode
+
+
+# gc=False, here and in what holds alerts by the thousand: none of it can be part of a ring, and the
+# collector would walk through all of it again and again.
+class Alert(Struct, frozen=True, gc=False):
     """One alert as every source hands it over.
 
     `service` is empty when no label names one; `ends_at` is None while it fires. `keyed` when the
@@ -65,44 +71,61 @@ def fingerprint(labels: Mapping[str, str]) -> str:
     >>> fingerprint({"a": "1b", "c": ""}) == fingerprint({"a": "1", "bc": ""})
     False
     """
-    parts: list[str] = []
-    for name in sorted(labels):
-        # Lengths stand in front so that no two label sets can run together.
-        value = labels[name]
-        parts.append(f"{len(name)}:{name}{len(value)}:{value}")
-    text = "".join(parts).encode("utf-8", "surrogatepass")
-    return blake2b(text, digest_size=8).hexdigest()
+    # Quotes stand around each name and value, so no two label sets can run together.
+    return blake2b(_canonical(labels), digest_size=8).hexdigest()
 
 
-def make_alert(
-    labels: Mapping[str, str],
-    *,
-    status: Status,
-    starts_at: int,
-    ends_at: int | None = None,
-    summary: str = "",
-    service_labels: Iterable[str] = SERVICE_LABELS,
-    key: str = "",
-) -> Alert:
-    """Build an alert out of its labels.
+class Identity(Struct, frozen=True, gc=False):
+    """What labels say, whenever they come: which alert it is, and whom it is about."""
 
-    The first of `service_labels` that is set names the service. An end at or before the epoch is
-    "not ended". A sender's own `key` takes the labels' place as the identity.
+    fingerprint: str
+    name: str
+    service: str
+    namespace: str
+    level: Level
+    labels: dict[str, str]
+    keyed: bool
 
-    >>> make_alert({"alertname": "Slow", "app": "shop"}, status="firing", starts_at=0).service
+    def alert(
+        self, status: Status, starts_at: int, ends_at: int | None = None, summary: str = ""
+    ) -> Alert:
+        """Build the alert. An end at or before the epoch is "not ended"."""
+        return Alert(
+            self.fingerprint,
+            self.name,
+            self.service,
+            self.namespace,
+            self.level,
+            status,
+            starts_at,
+            ends_at if ends_at is not None and ends_at > 0 else None,
+            summary,
+            self.labels,
+            self.keyed,
+        )
+
+
+def identify(
+    labels: dict[str, str], service_labels: Iterable[str] = SERVICE_LABELS, key: str = ""
+) -> Identity:
+    """Read labels.
+
+    The first of `service_labels` that is set names the service. A sender's own `key` takes the
+    labels' place as the identity.
+
+    >>> identify({"alertname": "Slow", "app": "shop"}).service
     'shop'
     """
-    service = next((labels[name] for name in service_labels if labels.get(name)), "")
-    return Alert(
+    service = ""
+    for name in service_labels:
+        if service := labels.get(name, ""):
+            break
+    return Identity(
         fingerprint=fingerprint({"": key} if key else labels),
         name=labels.get("alertname", ""),
         service=service,
         namespace=labels.get("namespace", ""),
         level=LEVELS.get(labels.get("severity", "").lower(), "error"),
-        status=status,
-        starts_at=starts_at,
-        ends_at=ends_at if ends_at is not None and ends_at > 0 else None,
-        summary=summary,
-        labels=dict(labels),
+        labels=labels,
         keyed=bool(key),
     )

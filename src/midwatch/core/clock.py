@@ -6,11 +6,14 @@ Law: pure arithmetic and text. Nothing here reads a clock; `now` always comes fr
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 SECOND = 1_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
+# The alerts of a delivery started at a few moments: each is read once.
+@lru_cache(1024)
 def parse_time(text: str) -> int:
     """Read an RFC 3339 time; fractions beyond the millisecond are cut off.
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from midwatch.core import events
 from midwatch.core.alerts import Alert
@@ -39,21 +39,41 @@ HALF_LIFE_LASTING_S = 1_800
 
 
 class Candidate(Struct):
-    """What the scorer has to know of an incident; it grows while a batch is placed."""
+    """What the scorer has to know of an incident; it grows while a batch is placed.
+
+    `relations` remembers how a service relates to the services that are in it now.
+    """
 
     incident: str
     namespace: str
     first_at: int
     services: dict[str, None]
+    relations: dict[str, tuple[float, str]] = field(default_factory=dict[str, tuple[float, str]])
 
-    def absorb(self, alert: Alert) -> None:
-        """Count an alert in."""
+    def absorb(self, alert: Alert) -> bool:
+        """Count an alert in, and say whether that can change a score."""
+        known = (
+            alert.service in self.services
+            and alert.starts_at >= self.first_at
+            and (not alert.namespace or bool(self.namespace))
+        )
+        if known:
+            return False
         self.services[alert.service] = None
+        self.relations.clear()
         self.first_at = min(self.first_at, alert.starts_at)
         self.namespace = self.namespace or alert.namespace
+        return True
+
+    def relation(self, service: str, topology: Topology) -> tuple[float, str]:
+        """Give how close a service is to the incident, and in words."""
+        found = self.relations.get(service)
+        if found is None:
+            found = self.relations[service] = _relation(service, self, topology)
+        return found
 
 
-class Symptom(Struct, frozen=True):
+class Symptom(Struct, frozen=True, gc=False):
     """Whatever looks for its incident: an alert, or with `lasting` a burn or a ticket."""
 
     service: str
@@ -91,19 +111,40 @@ def score(symptom: Symptom, candidate: Candidate, topology: Topology) -> dict[st
     >>> score(Symptom("shop", "", 1000), near, Topology())["score"]
     1.0
     """
-    if symptom.namespace and candidate.namespace and symptom.namespace != candidate.namespace:
+    if _is_walled(symptom, candidate):
         return {"score": 0.0, "namespace": candidate.namespace, "relation": "another namespace"}
-    relation, word = _relation(symptom.service, candidate, topology)
+    relation, word = candidate.relation(symptom.service, topology)
     age_s = max(symptom.at - candidate.first_at, 0) / SECOND
-    half_life_s = HALF_LIFE_LASTING_S if symptom.lasting else HALF_LIFE_S
-    freshness = 1.0 if age_s <= FRESH_S else 0.5 ** ((age_s - FRESH_S) / half_life_s)
     return {
-        "score": round(relation * freshness, 4),
+        "score": value_of(symptom, candidate, topology),
         "relation": word,
         "relation_value": relation,
         "age_s": round(age_s, 1),
-        "freshness": round(freshness, 4),
+        "freshness": round(_freshness(symptom, age_s), 4),
     }
+
+
+def value_of(symptom: Symptom, candidate: Candidate, topology: Topology) -> float:
+    """Give the score alone."""
+    if _is_walled(symptom, candidate):
+        return 0.0
+    relation, _ = candidate.relation(symptom.service, topology)
+    age_s = (symptom.at - candidate.first_at) / SECOND
+    return relation if age_s <= FRESH_S else round(relation * _freshness(symptom, age_s), 4)
+
+
+def _is_walled(symptom: Symptom, candidate: Candidate) -> bool:
+    """Say whether a namespace stands between the two."""
+    return (
+        symptom.namespace != candidate.namespace
+        and bool(symptom.namespace)
+        and bool(candidate.namespace)
+    )
+
+
+def _freshness(symptom: Symptom, age_s: float) -> float:
+    half_life_s = HALF_LIFE_LASTING_S if symptom.lasting else HALF_LIFE_S
+    return 1.0 if age_s <= FRESH_S else 0.5 ** ((age_s - FRESH_S) / half_life_s)
 
 
 def _relation(service: str, candidate: Candidate, topology: Topology) -> tuple[float, str]:
@@ -130,20 +171,19 @@ def place(
     symptom: Symptom, candidates: Iterable[Candidate], topology: Topology, threshold: float
 ) -> Placement:
     """Find the best incident. Ties go to the older one."""
-    best: tuple[float, str, dict[str, Term]] | None = None
+    best: tuple[float, Candidate] | None = None
     second: tuple[float, str] | None = None
     for candidate in candidates:
-        terms = score(symptom, candidate, topology)
-        value = float(terms["score"])
+        value = value_of(symptom, candidate, topology)
         if best is None or value > best[0]:
-            second = (best[0], best[1]) if best else None
-            best = (value, candidate.incident, terms)
+            second = (best[0], best[1].incident) if best else None
+            best = (value, candidate)
         elif second is None or value > second[0]:
             second = (value, candidate.incident)
     if best is None:
         return Placement(None, Reason(RULE, "no incident is open", {"threshold": threshold}))
-    value, name, terms = best
-    terms["threshold"] = threshold
+    value, name = best[0], best[1].incident
+    terms: dict[str, Term] = {**score(symptom, best[1], topology), "threshold": threshold}
     if value < threshold:
         says = f"nothing open is close enough: {name} scores {value:.2f}, {terms['relation']}"
         return Placement(None, Reason(RULE, says, terms, runner_up=name))
@@ -155,45 +195,75 @@ def place(
     return Placement(name, Reason(RULE, says, terms, runner_up=runner_up))
 
 
+class _Board:
+    """The open incidents while a batch is placed.
+
+    A storm's alerts are alike: what was found for one symptom holds for the next like it, until an
+    incident has changed in a way that a score can see.
+    """
+
+    def __init__(self, d: Decision, topology: Topology, threshold: float) -> None:
+        self._d = d
+        self._topology = topology
+        self._threshold = threshold
+        self._candidates = {c.incident: c for c in open_candidates(d)}
+        self._found: dict[Symptom, Placement] = {}
+
+    def put(self, alert: Alert) -> tuple[str, Reason]:
+        """Find the incident of an alert, opening it when there is none, and count it in."""
+        symptom = Symptom(alert.service, alert.namespace, alert.starts_at)
+        placement = _home(self._d, alert) or self._found.get(symptom)
+        if placement is None:
+            candidates = self._candidates.values()
+            placement = place(symptom, candidates, self._topology, self._threshold)
+            self._found[symptom] = placement
+        name = placement.incident
+        if name is None:
+            title = f"{alert.name or 'alert'} on {alert.service or 'unknown service'}"
+            name = open_incident(self._d, symptom, title, placement.reason).id
+            self._candidates[name] = Candidate(name, alert.namespace, alert.starts_at, {})
+        if self._candidates[name].absorb(alert):
+            self._found.clear()
+        return name, placement.reason
+
+
 def attach(
     d: Decision, topology: Topology, alerts: Iterable[Alert], threshold: float = THRESHOLD
-) -> dict[str, Incident]:
-    """Put each alert of a batch into exactly one incident; give the incidents that changed.
+) -> dict[str, list[Alert]]:
+    """Put each alert of a batch into exactly one incident.
+
+    Gives what was newly attached to each incident that changed; nothing when alerts only resolved.
 
     Firing alerts go first, so that an incident whose page resolves while its ticket newly fires
     is never taken for over. Equal times are ordered by fingerprint: delivery order is an accident.
     """
-    batch = sorted(alerts, key=lambda a: (a.starts_at, a.fingerprint))
-    candidates = {c.incident: c for c in open_candidates(d)}
+    news = [a for a in alerts if not _is_refresh(d, a)]
+    if not news:
+        return {}
+    news.sort(key=lambda a: (a.starts_at, a.fingerprint))
+    board = _Board(d, topology, threshold)
     attached: dict[str, list[events.Attachment]] = {}
     over: dict[str, dict[str, None]] = {}
-    seen: dict[str, str] = {}
-    for alert in batch:
-        if alert.status != "firing" or alert.fingerprint in seen or _is_refresh(d, alert):
+    seen: set[str] = set()
+    for alert in news:
+        if alert.status != "firing" or alert.fingerprint in seen:
             continue
-        symptom = Symptom(alert.service, alert.namespace, alert.starts_at)
-        placement = _home(d, alert) or place(symptom, candidates.values(), topology, threshold)
-        name = placement.incident
-        if name is None:
-            title = f"{alert.name or 'alert'} on {alert.service or 'unknown service'}"
-            name = open_incident(d, symptom, title, placement.reason).id
-            candidates[name] = Candidate(name, alert.namespace, alert.starts_at, {})
-        candidates[name].absorb(alert)
-        seen[alert.fingerprint] = name
+        seen.add(alert.fingerprint)
+        name, reason = board.put(alert)
         before = d.shard.firing.get(alert.fingerprint, name)
         if before != name:
             over.setdefault(before, {})[alert.fingerprint] = None
-        attached.setdefault(name, []).append(events.Attachment(alert, placement.reason))
-    touched: dict[str, Incident] = {}
+        attached.setdefault(name, []).append(events.Attachment(alert, reason))
+    touched: dict[str, list[Alert]] = {}
     for name, fingerprints in over.items():
         d.emit(events.AlertsResolved(name, tuple(fingerprints)))
-        touched[name] = d.shard.incidents[name]
+        touched[name] = []
     for name, items in attached.items():
         d.emit(events.AlertsAttached(name, tuple(items)))
-        touched[name] = d.shard.incidents[name]
-    for name, fingerprints in _resolved(d, batch).items():
+        touched[name] = [item.alert for item in items]
+    for name, fingerprints in _resolved(d, news).items():
         d.emit(events.AlertsResolved(name, tuple(fingerprints)))
-        touched[name] = d.shard.incidents[name]
+        touched.setdefault(name, [])
     return touched
 
 
@@ -206,9 +276,9 @@ def _home(d: Decision, alert: Alert) -> Placement | None:
 
 
 def _is_refresh(d: Decision, alert: Alert) -> bool:
-    """Say whether this very firing is known already."""
+    """Say whether this very firing is known already, so that there is nothing to write."""
     home = d.shard.firing.get(alert.fingerprint)
-    if home is None:
+    if home is None or alert.status != "firing":
         return False
     return alert.starts_at <= d.shard.incidents[home].firing[alert.fingerprint].starts_at
 

@@ -26,6 +26,7 @@ from midwatch.core import (
     slo,
     tickets,
 )
+from midwatch.core.alerts import Alert
 from midwatch.core.clock import SECOND
 from midwatch.core.decision import Decision
 from midwatch.core.escalation import Policy
@@ -78,29 +79,38 @@ def decide(shard: Shard, given: inputs.Input, now: int, rules: Rules) -> Decisio
 
 def _alerts(d: Decision, rules: Rules, given: inputs.AlertsArrived) -> None:
     touched = correlation.attach(d, rules.topology, given.alerts, rules.threshold)
-    for incident in touched.values():
-        _declare_by_alerts(d, rules, incident)
+    for name, attached in touched.items():
+        incident = d.shard.incidents[name]
+        _declare_by_alerts(d, rules, incident, attached)
         _reopen_without_sli(d, rules, incident)
         _recover_without_sli(d, rules, incident)
 
 
-def _declare_by_alerts(d: Decision, rules: Rules, incident: Incident) -> None:
-    """Take the worst alert of the services that have no objective; the others wait for theirs."""
-    worst: tuple[slo.Severity, str] | None = None
-    for firing in incident.firing.values():
-        if rules.slo_of(firing.service):
-            found: slo.Severity = "sev4"
-            says = f"{firing.name} on {firing.service}, whose objective decides"
-        else:
-            tier = rules.topology.tier(firing.service)
-            found = escalation.severity_of(firing.level, tier)
-            where = firing.service or "an unknown service"
-            says = f"{firing.level} {firing.name} on {where} (tier {tier}, no SLO)"
-        if worst is None or found < worst[0]:
-            worst = (found, says)
-    if worst is not None:
-        reason = Reason(escalation.RULE, worst[1], {"alerts": len(incident.firing)})
-        escalation.declare(d, rules.policy, incident, worst[0], reason)
+def _declare_by_alerts(
+    d: Decision, rules: Rules, incident: Incident, attached: list[Alert]
+) -> None:
+    """Take the worst of the new alerts; those of a service with an objective wait for it.
+
+    What fired before was judged when it came, and a severity only ever rises.
+    """
+    kinds: dict[tuple[str, str], Alert] = {}
+    for alert in attached:
+        kinds.setdefault((alert.service, alert.level), alert)
+    if kinds:
+        judged = [_severity(rules, alert) for alert in kinds.values()]
+        severity, says = min(judged, key=lambda one: one[0])
+        reason = Reason(escalation.RULE, says, {"alerts": len(incident.firing)})
+        escalation.declare(d, rules.policy, incident, severity, reason)
+
+
+def _severity(rules: Rules, alert: Alert) -> tuple[slo.Severity, str]:
+    """Say how bad an alert is, and why."""
+    if rules.slo_of(alert.service):
+        return "sev4", f"{alert.name} on {alert.service}, whose objective decides"
+    tier = rules.topology.tier(alert.service)
+    where = alert.service or "an unknown service"
+    says = f"{alert.level} {alert.name} on {where} (tier {tier}, no SLO)"
+    return escalation.severity_of(alert.level, tier), says
 
 
 def _is_watched(rules: Rules, incident: Incident) -> bool:

@@ -74,7 +74,7 @@ class IncidentOpened(IncidentEvent, frozen=True):
     recurrence_of: str = ""
 
 
-class Attachment(Struct, frozen=True):
+class Attachment(Struct, frozen=True, gc=False):
     """One alert in an incident, and why it is there."""
 
     alert: Alert

@@ -45,7 +45,7 @@ _HARMLESS_ELSEWHERE = (e.PageAcknowledged, e.AckWithdrawn)
 CaseState = Literal["none", "drafted", "admitted", "refused"]
 
 
-class Firing(Struct):
+class Firing(Struct, gc=False):
     """An alert of the incident that has not been resolved."""
 
     name: str

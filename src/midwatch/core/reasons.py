@@ -11,7 +11,7 @@ from msgspec import Struct, field
 Term = bool | int | float | str
 
 
-class Reason(Struct, frozen=True, omit_defaults=True):
+class Reason(Struct, frozen=True, omit_defaults=True, gc=False):
     """Why something was decided.
 
     `rule` is `name/version`; `terms` are the numbers and names that entered, in order of weight;

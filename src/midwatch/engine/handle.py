@@ -91,9 +91,9 @@ class Handler:
                 continue
             if key:
                 in_group.add(key)
-                entry.inputs.append(key)
             if index in poison:
                 body = _encode(envelope.input)
+                entry.inputs.extend([key] if key else [])
                 entry.dead.append(DeadLetter(key, entry.at, body, poison[index]))
                 answers.append(Handled(key, "rejected", poison[index]))
                 continue
@@ -104,6 +104,8 @@ class Handler:
                 return None
             if not decision.is_empty:
                 _collect(entry, decision, key, self._seq)
+            if key and not _is_refresh(envelope, decision):
+                entry.inputs.append(key)
             _settle(entry, envelope.input, decision)
             entry.dead.extend(
                 DeadLetter(key, entry.at, part.body, f"{part.place}: {part.why}")
@@ -128,6 +130,12 @@ class Handler:
         self.appended = entry.rows
         if entry.snapshot is not None:
             self._snapshot_seq = last
+
+
+def _is_refresh(envelope: Envelope, decision: Decision) -> bool:
+    """Say whether a delivery only repeats what is known: it may come again, and leaves nothing."""
+    news = isinstance(envelope.input, inputs.AlertsArrived)
+    return news and decision.is_empty and not envelope.rejected
 
 
 def _collect(entry: Entry, decision: Decision, cause: str, committed: int) -> None:

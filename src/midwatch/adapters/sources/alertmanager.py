@@ -11,27 +11,34 @@ Source: Alertmanager 0.25, webhook version 4 and GET /api/v2/alerts.
 from __future__ import annotations
 
 import msgspec
-from msgspec import Struct, field
+from msgspec import Struct
 
 from midwatch.adapters.sources import batches
-from midwatch.core.alerts import SERVICE_LABELS, Alert, Status, make_alert
+from midwatch.core.alerts import SERVICE_LABELS, Alert, Identity, Status, identify
 from midwatch.core.clock import parse_time
 from midwatch.errors import BadFile
 from midwatch.ports import Parsed
 
 REMEDY = "send Alertmanager's webhook, its /api/v2/alerts answer, or one such alert a line"
 
+MAX_KNOWN = 100_000  # label sets; about a kilobyte each
+
 
 class _ApiStatus(Struct):
     state: str
 
 
+class _Notes(Struct, frozen=True, gc=False):
+    summary: str = ""
+    title: str = ""
+
+
 class _Alert(Struct):
-    labels: dict[str, str]
+    labels: msgspec.Raw
     startsAt: str  # noqa: N815  as Alertmanager spells it
     status: str | _ApiStatus = "firing"
     endsAt: str = ""  # noqa: N815  as Alertmanager spells it
-    annotations: dict[str, str] = field(default_factory=dict[str, str])
+    annotations: _Notes = _Notes()
 
 
 class _Webhook(Struct):
@@ -48,6 +55,7 @@ _webhook = msgspec.json.Decoder(_Webhook)
 _loose = msgspec.json.Decoder(_Loose)
 _list = msgspec.json.Decoder(list[_Alert])
 _one = msgspec.json.Decoder(_Alert)
+_labels = msgspec.json.Decoder(dict[str, str])
 
 
 class AlertmanagerSource:
@@ -55,6 +63,7 @@ class AlertmanagerSource:
 
     def __init__(self, service_labels: tuple[str, ...] = SERVICE_LABELS) -> None:
         self._service_labels = service_labels
+        self._known: dict[bytes, Identity] = {}
 
     def parse(self, body: bytes, now: int) -> Parsed:
         r"""Read one webhook body.
@@ -134,15 +143,23 @@ class AlertmanagerSource:
         else:
             remedy = "it must be firing or resolved"
             raise BadFile(f"has status {raw.status!r}", place=place, remedy=remedy)
-        notes = raw.annotations
-        return make_alert(
-            raw.labels,
-            status=status,
-            starts_at=starts_at,
-            ends_at=ends_at,
-            summary=notes.get("summary") or notes.get("title") or "",
-            service_labels=self._service_labels,
-        )
+        summary = raw.annotations.summary or raw.annotations.title
+        return self._identify(bytes(raw.labels), place).alert(status, starts_at, ends_at, summary)
+
+    def _identify(self, labels: bytes, place: str) -> Identity:
+        """Read labels; those that came before, as they do every few minutes, are looked up."""
+        known = self._known.get(labels)
+        if known is None:
+            try:
+                known = identify(_labels.decode(labels), self._service_labels)
+            except msgspec.ValidationError as error:
+                says, _, path = str(error).partition(" - at ")
+                where = f"{place}.labels{path.strip('`').removeprefix('$')}"
+                raise BadFile(says, place=where, remedy=REMEDY) from None
+            if len(self._known) >= MAX_KNOWN:
+                self._known.clear()
+            self._known[labels] = known
+        return known
 
 
 def _known(version: str) -> None:

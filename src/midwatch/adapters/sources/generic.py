@@ -19,7 +19,7 @@ import msgspec
 from msgspec import Struct, field
 
 from midwatch.adapters.sources import batches
-from midwatch.core.alerts import SERVICE_LABELS, Alert, make_alert
+from midwatch.core.alerts import SERVICE_LABELS, Alert, identify
 from midwatch.core.clock import parse_time
 from midwatch.core.inputs import Rejected
 from midwatch.errors import BadFile
@@ -135,14 +135,12 @@ class GenericSource:
         labels |= {name: text[name] for name in ("severity", "namespace") if name in text}
         if "service" in text:
             labels[self._service_labels[0] if self._service_labels else "service"] = text["service"]
-        return make_alert(
-            labels,
-            status="resolved" if over else "firing",
-            starts_at=self._time(text, "starts_at", place, now),
-            ends_at=self._time(text, "ends_at", place, now) if over else None,
-            summary=text.get("summary", ""),
-            service_labels=self._service_labels or ("service",),
-            key=text.get("key", ""),
+        who = identify(labels, self._service_labels or ("service",), text.get("key", ""))
+        return who.alert(
+            "resolved" if over else "firing",
+            self._time(text, "starts_at", place, now),
+            self._time(text, "ends_at", place, now) if over else None,
+            text.get("summary", ""),
         )
 
     def _time(self, text: dict[str, str], name: str, place: str, now: int) -> int:

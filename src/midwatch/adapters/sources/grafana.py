@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Struct, field
 
 from midwatch.adapters.sources import batches
-from midwatch.core.alerts import SERVICE_LABELS, Alert, make_alert
+from midwatch.core.alerts import SERVICE_LABELS, Alert, identify
 from midwatch.core.clock import parse_time
 from midwatch.errors import BadFile
 from midwatch.ports import Parsed
@@ -68,11 +68,7 @@ class GrafanaSource:
             remedy = "write times like 2026-01-31T09:00:00Z"
             raise BadFile(f"has a bad time: {error}", place="$", remedy=remedy) from None
         notes = raw.annotations
-        return make_alert(
-            raw.labels,
-            status="resolved" if raw.status == "resolved" else "firing",
-            starts_at=starts_at,
-            ends_at=ends_at,
-            summary=notes.get("summary") or notes.get("description") or "",
-            service_labels=self._service_labels,
-        )
+        status = "resolved" if raw.status == "resolved" else "firing"
+        summary = notes.get("summary") or notes.get("description") or ""
+        who = identify(raw.labels, self._service_labels)
+        return who.alert(status, starts_at, ends_at, summary)

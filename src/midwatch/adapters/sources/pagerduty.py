@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Struct, field
 
 from midwatch.adapters.sources import batches
-from midwatch.core.alerts import SERVICE_LABELS, make_alert
+from midwatch.core.alerts import SERVICE_LABELS, identify
 from midwatch.core.clock import parse_time
 from midwatch.core.inputs import Rejected
 from midwatch.errors import BadFile
@@ -78,7 +78,7 @@ class PagerDutySource:
     def _resolve(self, event: _Event, now: int) -> Parsed:
         if not event.dedup_key:
             raise BadFile("is missing", place="$.dedup_key", remedy="say which one is over")
-        over = make_alert({}, status="resolved", starts_at=now, ends_at=now, key=event.dedup_key)
+        over = identify({}, key=event.dedup_key).alert("resolved", now, now)
         return Parsed((over,), repeatable=False)
 
     def _trigger(self, event: _Event, now: int) -> Parsed:
@@ -105,16 +105,10 @@ class PagerDutySource:
         if isinstance(payload.custom_details, dict):
             details: dict[Any, Any] = payload.custom_details
             labels |= {name: str(details[name]) for name in self._service_labels if name in details}
-        return Parsed(
-            (
-                make_alert(
-                    {name: value for name, value in labels.items() if value},
-                    status="firing",
-                    starts_at=starts_at,
-                    summary=payload.summary,
-                    service_labels=(*self._service_labels, "component", "source"),
-                    key=event.dedup_key,
-                ),
-            ),
-            repeatable=False,
+        who = identify(
+            {name: value for name, value in labels.items() if value},
+            (*self._service_labels, "component", "source"),
+            event.dedup_key,
         )
+        alert = who.alert("firing", starts_at, summary=payload.summary)
+        return Parsed((alert,), repeatable=False)
