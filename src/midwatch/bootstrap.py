@@ -88,6 +88,7 @@ class Service(Struct):
     engine: Engine
     loop: Loop
     sources: dict[str, Source]
+    paging: frozenset[str]  # the sources that tell what was really paged, not what fires
     pagers: Mapping[str, Pager]
     shadow: bool
 
@@ -114,7 +115,8 @@ def build_service(
         name: make_source(source.kind, config.service_labels, source.options)
         for name, source in config.sources.items()
     }
-    return Service(engine, loop, sources, pagers, shadow)
+    paging = frozenset(name for name, source in config.sources.items() if source.pages)
+    return Service(engine, loop, sources, paging, pagers, shadow)
 
 
 def build_pagers(config: Config, journal: str, clock: Callable[[], int]) -> dict[str, Pager]:

@@ -41,10 +41,14 @@ _decode_case = msgspec.json.Decoder(Case).decode
 
 
 class SourceConfig(Struct, frozen=True):
-    """One place that alerts come from: its kind, and how a generic one is read."""
+    """One place that alerts come from: its kind, and how a generic one is read.
+
+    With `pages` it tells what another system really paged for: midwatch shadow report compares.
+    """
 
     kind: str
     options: GenericOptions = GenericOptions()
+    pages: bool = False
 
 
 class HeartbeatConfig(Struct, frozen=True):
@@ -109,10 +113,11 @@ def check(folder: Path) -> tuple[Config, list[BadFile]]:
 
 def _source(node: Node) -> SourceConfig:
     kind = node.child("type").choice(*sorted(SOURCES))
+    pages = node.child("as").choice("alerts", "pages", default="alerts") == "pages"
     if kind != "generic":
-        node.keys("type", required=("type",))
-        return SourceConfig(kind)
-    node.keys("type", "alerts", "fields", "resolved", required=("type", "fields"))
+        node.keys("type", "as", required=("type",))
+        return SourceConfig(kind, pages=pages)
+    node.keys("type", "as", "alerts", "fields", "resolved", required=("type", "fields"))
     node.child("fields").keys(*FIELDS, required=("name",))
     usual = GenericOptions()
     words = tuple(item.text() for item in node.child("resolved").items())
@@ -123,6 +128,7 @@ def _source(node: Node) -> SourceConfig:
             _path(node.child("alerts")) if node.has("alerts") else "",
             words or usual.resolved,
         ),
+        pages,
     )
 
 

@@ -163,6 +163,10 @@ class Audit(Protocol):
         """Give every snapshot kept, oldest first."""
         ...
 
+    def base(self) -> Snapshot | None:
+        """Give the snapshot that stands in for pruned events; None when the journal is whole."""
+        ...
+
     def problems(self) -> list[str]:
         """List what is wrong with the storage itself."""
         ...

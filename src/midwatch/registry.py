@@ -17,6 +17,7 @@ from midwatch.adapters.sources.alertmanager import AlertmanagerSource
 from midwatch.adapters.sources.generic import GenericOptions, GenericSource
 from midwatch.adapters.sources.grafana import GrafanaSource
 from midwatch.adapters.sources.pagerduty import PagerDutySource
+from midwatch.adapters.sources.pagerduty_webhook import PagerDutyWebhookSource
 from midwatch.errors import InputError
 from midwatch.ports import Pager, Source
 
@@ -28,6 +29,7 @@ SOURCES: dict[str, Callable[[tuple[str, ...]], Source]] = {
     "generic": GenericSource,
     "grafana": GrafanaSource,
     "pagerduty": PagerDutySource,
+    "pagerduty-webhook": PagerDutyWebhookSource,
 }
 
 PAGERS = ("terminal", "webhook")

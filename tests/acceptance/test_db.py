@@ -13,9 +13,30 @@ from pathlib import Path
 import pytest
 
 from midwatch.adapters.stores.sqlite import SqliteStore, migrations, seal
+from midwatch.core import inputs, shard
+from midwatch.core.alerts import Status, identify
+from midwatch.core.decide import Rules
+from midwatch.core.escalation import Policy, Step
+from midwatch.core.inputs import Envelope
+from midwatch.engine import queries
+from midwatch.engine.handle import Handler
+from midwatch.engine.prune import find_cut
 from midwatch.errors import Owned
 
 MIDWATCH = str(Path(sys.executable).with_name("midwatch"))
+RULES = Rules(policy=Policy("p", (Step("ada"),)))
+
+
+def fire(service: str, status: Status = "firing", namespace: str = "") -> Envelope:
+    """An alert that pages."""
+    labels = {"service": service, "severity": "critical", "namespace": namespace}
+    alert = identify(labels).alert(status, 0)
+    return Envelope(f"{status}/{service}", inputs.AlertsArrived("test", (alert,)))
+
+
+def over(service: str) -> Envelope:
+    """Its end."""
+    return fire(service, "resolved")
 
 
 def midwatch(*args: str | Path) -> subprocess.CompletedProcess[str]:
@@ -222,3 +243,94 @@ def test_a_file_has_one_owner(tmp_path: Path) -> None:
     assert "stop that process" in done.stderr
     first.close()
     SqliteStore.own(file).close()
+
+
+def test_a_pruned_journal_verifies_and_goes_on(copy: Path) -> None:
+    """A snapshot takes the events' place; what is decided and verified afterwards is the same."""
+    before = SqliteStore.read_only(copy)
+    states, head = before.snapshots(), before.head()
+    before.close()
+    would = midwatch("db", "prune", copy, "--keep", "0", "--dry-run")
+    size = copy.stat().st_size
+    done = midwatch("db", "prune", copy, "--keep", "0")
+    assert would.stdout.split()[0] == done.stdout.split()[0] != "0"
+    assert copy.stat().st_size < size
+    after = SqliteStore.read_only(copy)
+    assert (after.snapshots()[-1].body, after.head()) == (states[-1].body, head)
+    after.close()
+    assert midwatch("db", "verify", copy).stdout == "ok: 0 events, 0 findings\n"
+    assert midwatch("db", "prune", copy, "--keep", "0").stdout.startswith("0 events")
+    store = SqliteStore.own(copy)
+    handler = Handler(store, RULES, lambda: 0)
+    assert handler.handle([fire("later")])[0].status == "committed"
+    store.close()
+    assert midwatch("db", "verify", copy).returncode == 0
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "UPDATE snapshot SET head = zeroblob(16)",
+        "UPDATE snapshot SET body = replace(body, 'sev1', 'sev2')",
+        "DELETE FROM snapshot",
+        "DELETE FROM event WHERE seq = (SELECT min(seq) FROM event)",
+    ],
+)
+def test_damage_behind_a_cut_is_found(tmp_path: Path, sql: str) -> None:
+    """What stands in for pruned events is checked like them."""
+    file = tmp_path / "live.db"
+    store = SqliteStore.own(file)
+    clock = [0]
+    handler = Handler(store, RULES, lambda: clock[0])
+    for number in range(4):
+        clock[0] = number * 1_000
+        handler.handle([fire(f"s{number}"), over(f"s{number}")])
+        handler.handle([Envelope("", inputs.ResolveIncident(f"INC-{number + 1}", "ada", "mended"))])
+    handler.handle([fire("open")])
+    cut = find_cut(store, 2_000)
+    assert cut is not None
+    store.prune(cut.snapshot, 2_000)
+    store.close()
+    assert midwatch("db", "verify", file).returncode == 0
+    connection = sqlite3.connect(file)
+    connection.execute(sql)
+    connection.commit()
+    connection.close()
+    assert midwatch("db", "verify", file).returncode == 1
+
+
+def test_an_open_incident_keeps_its_whole_timeline() -> None:
+    """However old: only what came before it may go."""
+    store = SqliteStore.memory()
+    handler = Handler(store, RULES, lambda: 1_000)
+    handler.handle([fire("first"), over("first")])
+    handler.handle([Envelope("", inputs.ResolveIncident("INC-1", "ada", "mended"))])
+    whole = len(list(store.rows()))
+    handler.handle([fire("open")])
+    handler.handle([fire("late", namespace="elsewhere")])
+    cut = find_cut(store, 1_000_000)
+    assert cut is not None
+    assert (cut.events, cut.snapshot.seq) == (whole, whole)
+    state = shard.dump(handler.shard)
+    store.prune(cut.snapshot, 1_000_000)
+    handler.reload()
+    assert shard.dump(handler.shard) == state
+    found = queries.detail(handler.shard, store, "INC-2")
+    assert found is not None
+    assert (found.pruned, found.timeline[0].event) == (0, "IncidentOpened")
+    gone = queries.detail(handler.shard, store, "INC-1")
+    assert gone is not None
+    assert gone.pruned > 3
+    assert gone.timeline == []
+
+
+def test_a_pruned_journal_of_another_shape_is_refused(copy: Path) -> None:
+    """Its events are gone and its snapshot is all there is: it is never folded from nothing."""
+    midwatch("db", "prune", copy, "--keep", "0")
+    connection = sqlite3.connect(copy)
+    connection.execute("UPDATE snapshot SET state_version = state_version - 1")
+    connection.commit()
+    connection.close()
+    done = midwatch("drill", "run", "shift", "--db", copy)
+    assert done.returncode == 2
+    assert "was pruned by a midwatch of state" in done.stderr

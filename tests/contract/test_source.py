@@ -59,10 +59,17 @@ def event(status: str) -> dict[str, Any]:
     return {"event_action": action, "dedup_key": "slow/shop", "payload": payload}
 
 
+def told(status: str) -> dict[str, Any]:
+    kind = "incident.resolved" if status == "resolved" else "incident.triggered"
+    data = {"id": "P1", "title": "Slow", "service": {"summary": "shop"}, "urgency": "high"}
+    return {"event": {"event_type": kind, "occurred_at": T0, "data": data}}
+
+
 FORMATS = [
     Format("alertmanager", labelled, lambda a: {"version": "4", "alerts": a}, {"alerts": []}),
     Format("grafana", labelled, lambda a: {"orgId": 1, "version": "1", "alerts": a}, {"orgId": 1}),
     Format("pagerduty", event, None, {"event_action": "shout"}),
+    Format("pagerduty-webhook", told, None, {"event": {"event_type": "incident.triggered"}}),
     Format(
         "generic",
         lambda status: {"title": "Slow", "app": "shop", "state": status, "level": "critical"},
@@ -162,7 +169,13 @@ def test_a_machine_does_not_acknowledge() -> None:
 def test_the_same_bytes_may_be_news() -> None:
     """Only formats with times of their own make a retry recognisable."""
     said = {form.kind: form.parse(form.good("firing")).repeatable for form in FORMATS}
-    assert said == {"alertmanager": True, "grafana": True, "pagerduty": False, "generic": False}
+    assert said == {
+        "alertmanager": True,
+        "grafana": True,
+        "pagerduty": False,
+        "pagerduty-webhook": True,
+        "generic": False,
+    }
 
 
 def test_a_rejected_alert_is_kept_beside_its_committed_neighbours() -> None:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import click
 
-from midwatch.adapters.stores.sqlite import SqliteStore
+from midwatch.adapters.stores.sqlite import SqliteStore, inspect_header
 from midwatch.cli.output import print_json
+from midwatch.core.clock import SECOND
+from midwatch.engine.prune import find_cut
 from midwatch.engine.verify import verify
 from midwatch.errors import InputError
+
+DAY = 86_400 * SECOND
 
 _FILE = click.argument("file", type=click.Path(path_type=Path))
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
@@ -17,7 +22,7 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON doc
 
 @click.group("db")
 def command() -> None:
-    """Verify, migrate and back up a journal."""
+    """Verify, migrate, prune and back up a journal."""
 
 
 @command.command("verify")
@@ -50,6 +55,44 @@ def migrate_command(file: Path) -> int:
     """Bring a journal to the newest schema. Its owner must be stopped; make a backup first."""
     before, after = SqliteStore.migrate(file)
     click.echo(f"schema {before} -> {after}" if before != after else f"schema {after}, up to date")
+    return 0
+
+
+@command.command("prune")
+@_FILE
+@click.option(
+    "--keep",
+    "keep_days",
+    type=click.IntRange(min=0),
+    default=90,
+    show_default=True,
+    metavar="DAYS",
+    help="Keep the events of so many days.",
+)
+@click.option("--dry-run", is_flag=True, help="Only say what would go.")
+@_JSON
+def prune_command(file: Path, keep_days: int, dry_run: bool, as_json: bool) -> int:
+    """Shorten a journal: a snapshot takes the place of old events.
+
+    An incident that is still open keeps its whole timeline. Its owner must be stopped; make a
+    backup first, for what goes is gone.
+    """
+    before = time.time_ns() // 1_000_000 - keep_days * DAY
+    inspect_header(file)
+    store = SqliteStore.own(file)
+    try:
+        cut = find_cut(store, before)
+        if cut is not None and not dry_run:
+            store.prune(cut.snapshot, before)
+    finally:
+        store.close()
+    events = cut.events if cut else 0
+    if as_json:
+        document = {"events": events, "dry_run": dry_run, "bytes": file.stat().st_size}
+        print_json(document)
+        return 0
+    verb = "would go" if dry_run else "are gone"
+    click.echo(f"{events} events older than {keep_days} days {verb}; {file.stat().st_size} bytes")
     return 0
 
 

@@ -86,6 +86,8 @@ def _told(detail: Detail, as_json: bool) -> int:
     click.echo(_line(detail.incident))
     for name in detail.firing:
         click.echo(f"  fires: {name}")
+    if detail.pruned:
+        click.echo(f"  {detail.pruned} earlier events were pruned")
     for moment in detail.timeline:
         says = f"  {moment.says}" if moment.says else ""
         click.echo(f"  {moment.at}  {moment.event:<22}{says}")

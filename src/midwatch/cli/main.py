@@ -21,12 +21,13 @@ COMMANDS = {
     "alerts": ("midwatch.cli.alerts", "List alerts that could not be taken, and why."),
     "check": ("midwatch.cli.check", "Check a config directory: every error, with file and line."),
     "correlate": ("midwatch.cli.correlate", "Put alerts from a file into incidents, with reasons."),
-    "db": ("midwatch.cli.db", "Verify, migrate and back up a journal."),
+    "db": ("midwatch.cli.db", "Verify, migrate, prune and back up a journal."),
     "drill": ("midwatch.cli.drill", "Run an on-call shift in virtual time."),
     "incidents": ("midwatch.cli.incidents", "List, show, ack, snooze and resolve incidents."),
     "init": ("midwatch.cli.init", "Write a config directory that works as it is."),
     "page": ("midwatch.cli.page", "Send a test page."),
     "serve": ("midwatch.cli.serve", "Take alerts and page people, in real time."),
+    "shadow": ("midwatch.cli.shadow", "Compare a trial run with what really paged."),
     "token": ("midwatch.cli.token", "Make, list and revoke tokens for senders and people."),
 }
 

@@ -160,6 +160,16 @@ def _mitigated(
         d.set_timer(inputs.Timer(key, d.now + SETTLE_S * SECOND, "settle", incident.id))
 
 
+def _pages(d: Decision, rules: Rules, given: inputs.PagesSeen) -> None:
+    """Note what somebody was paged for elsewhere; a delivery of ends alone pages nobody."""
+    firing = [alert for alert in given.alerts if alert.status == "firing"]
+    if firing:
+        services = tuple(dict.fromkeys(alert.service for alert in firing))
+        names = ", ".join(dict.fromkeys(alert.name for alert in firing))
+        key = firing[0].labels.get("dedup_key") or firing[0].fingerprint
+        d.emit(events.RealPageSeen(given.source, d.now, services, key, names))
+
+
 def _sli(d: Decision, rules: Rules, given: inputs.SliMeasured) -> None:
     reading = given.reading
     objective = rules.slos.get(reading.slo)
@@ -390,6 +400,7 @@ _DISPATCH = cast(
     "dict[type, Callable[[Decision, Rules, Any], None]]",
     {
         inputs.AlertsArrived: _alerts,
+        inputs.PagesSeen: _pages,
         inputs.SliMeasured: _sli,
         inputs.FileTicket: _ticket,
         inputs.TimerCameDue: _timer,

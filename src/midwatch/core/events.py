@@ -60,6 +60,17 @@ class TicketEvent(Struct, frozen=True, tag=True, omit_defaults=True):
         return f"ticket/{self.ticket}"
 
 
+class SourceEvent(Struct, frozen=True, tag=True, omit_defaults=True):
+    """A fact about what a source told that is no alert."""
+
+    source: str
+
+    @property
+    def stream(self) -> str:
+        """Where the event is appended."""
+        return f"source/{self.source}"
+
+
 # --- storm and ticket ---------------------------------------------------------------------------
 
 
@@ -91,6 +102,15 @@ class AlertsResolved(IncidentEvent, frozen=True):
     """A source said that these alerts, by fingerprint, no longer fire."""
 
     fingerprints: tuple[str, ...]
+
+
+class RealPageSeen(SourceEvent, frozen=True):
+    """Another system paged somebody: one delivery of it, whatever number of alerts it names."""
+
+    at: int
+    services: tuple[str, ...]
+    key: str
+    title: str
 
 
 class TicketTriaged(TicketEvent, frozen=True):
@@ -463,6 +483,7 @@ Event = (
     IncidentOpened
     | AlertsAttached
     | AlertsResolved
+    | RealPageSeen
     | TicketTriaged
     | TicketLinked
     | BudgetBurning

@@ -32,6 +32,13 @@ class AlertsArrived(Struct, frozen=True, tag=True):
     alerts: tuple[Alert, ...]
 
 
+class PagesSeen(Struct, frozen=True, tag=True):
+    """A source delivered what another system really paged for."""
+
+    source: str
+    alerts: tuple[Alert, ...]
+
+
 class SliMeasured(Struct, frozen=True, tag=True):
     """A metrics backend was read."""
 
@@ -147,6 +154,7 @@ class GrantWaiver(Struct, frozen=True, tag=True):
 
 Input = (
     AlertsArrived
+    | PagesSeen
     | SliMeasured
     | TimerCameDue
     | PageAnswered

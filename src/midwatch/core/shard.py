@@ -78,6 +78,8 @@ def evolve(shard: Shard, event: e.Event, at: int) -> None:
                 incident.failures = event.failures
         case e.BudgetCalm():
             shard.burning.pop(event.slo, None)
+        case e.RealPageSeen():
+            pass  # kept for whoever compares; nothing is decided on it
         case e.TicketTriaged():
             shard.tickets[event.ticket] = Ticket(
                 event.category, event.priority, event.route, event.incident

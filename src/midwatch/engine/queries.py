@@ -81,11 +81,12 @@ class Summary(Struct, frozen=True):
 
 
 class Detail(Struct, frozen=True):
-    """An incident with everything that happened to it."""
+    """An incident with everything that happened to it; `pruned` events of it are gone."""
 
     incident: Summary
     firing: list[str]
     timeline: list[Moment]
+    pruned: int = 0
 
 
 def summaries(shard: Shard, *, everything: bool = False) -> list[Summary]:
@@ -99,9 +100,11 @@ def detail(shard: Shard, audit: Audit, incident_id: str) -> Detail | None:
     incident = shard.incidents.get(incident_id)
     if incident is None:
         return None
-    moments = [moment_of(row) for row, _ in audit.rows(f"incident/{incident_id}")]
+    stream = f"incident/{incident_id}"
+    moments = [moment_of(row) for row, _ in audit.rows(stream)]
     firing = [f"{f.name} on {f.service or 'unknown'}" for f in incident.firing.values()]
-    return Detail(_summary(incident), firing, moments)
+    pruned = shard.versions.get(stream, 0) - len(moments)
+    return Detail(_summary(incident), firing, moments, pruned)
 
 
 def _urgent_first(incident: Incident) -> tuple[bool, str, int]:

@@ -30,7 +30,7 @@ log = logging.getLogger("midwatch.web")
 
 def build_app(service: Service, audit: Audit, tokens: Tokens, changes: Changes) -> Starlette:
     """Wire the application over a service; its loop may start later."""
-    intake = Intake(service.loop, service.sources, tokens)
+    intake = Intake(service, tokens)
     api, health = Api(service, audit, tokens), Health(service.loop)
     page = Page(service, audit, tokens, changes)
     described = document(ROUTES)

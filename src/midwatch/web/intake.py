@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
 from hashlib import blake2b
 
 import msgspec
@@ -16,11 +15,11 @@ from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
 
+from midwatch.bootstrap import Service
 from midwatch.core.clock import SECOND
-from midwatch.core.inputs import AlertsArrived, Envelope
-from midwatch.engine.loop import Loop
+from midwatch.core.inputs import AlertsArrived, Envelope, PagesSeen
 from midwatch.errors import BadFile, BadJson, Busy, CommitFailed
-from midwatch.ports import Parsed, Source, Tokens
+from midwatch.ports import Parsed, Tokens
 from midwatch.web import guards
 from midwatch.web.problems import problem, problem_of
 
@@ -41,9 +40,10 @@ class Taken(Struct, frozen=True):
 class Intake:
     """`POST /intake/{source}`."""
 
-    def __init__(self, loop: Loop, sources: Mapping[str, Source], tokens: Tokens) -> None:
-        self._loop = loop
-        self._sources = sources
+    def __init__(self, service: Service, tokens: Tokens) -> None:
+        self._loop = service.loop
+        self._sources = service.sources
+        self._paging = service.paging
         self._tokens = tokens
 
     async def take(self, request: Request) -> Response:
@@ -66,7 +66,8 @@ class Intake:
         except BadFile as error:
             return problem_of(422, error)
         key = _key(name, body, parsed, request.headers.get("idempotency-key", ""), now)
-        given = Envelope(key, AlertsArrived(name, parsed.alerts), parsed.rejected)
+        arrived = PagesSeen if name in self._paging else AlertsArrived
+        given = Envelope(key, arrived(name, parsed.alerts), parsed.rejected)
         try:
             (handled,) = await asyncio.wrap_future(self._loop.submit([given]))
         except (Busy, CommitFailed) as error:

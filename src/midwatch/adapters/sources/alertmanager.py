@@ -150,12 +150,8 @@ class AlertmanagerSource:
         """Read labels; those that came before, as they do every few minutes, are looked up."""
         known = self._known.get(labels)
         if known is None:
-            try:
-                known = identify(_labels.decode(labels), self._service_labels)
-            except msgspec.ValidationError as error:
-                says, _, path = str(error).partition(" - at ")
-                where = f"{place}.labels{path.strip('`').removeprefix('$')}"
-                raise BadFile(says, place=where, remedy=REMEDY) from None
+            found = batches.decode(_labels, labels, REMEDY, f"{place}.labels")
+            known = identify(found, self._service_labels)
             if len(self._known) >= MAX_KNOWN:
                 self._known.clear()
             self._known[labels] = known

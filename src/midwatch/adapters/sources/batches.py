@@ -19,8 +19,8 @@ from midwatch.ports import Parsed
 T = TypeVar("T")
 
 
-def decode(decoder: msgspec.json.Decoder[T], body: bytes, remedy: str) -> T:
-    """Decode a body; raises BadJson or BadFile.
+def decode(decoder: msgspec.json.Decoder[T], body: bytes, remedy: str, path: str = "$") -> T:
+    """Decode a body that stands at `path`; raises BadJson or BadFile.
 
     >>> decode(msgspec.json.Decoder(dict[str, int]), b'{"n": "x"}', "send numbers")
     Traceback (most recent call last):
@@ -32,8 +32,9 @@ def decode(decoder: msgspec.json.Decoder[T], body: bytes, remedy: str) -> T:
     except msgspec.ValidationError as error:
         # A type may be wrong before the bytes stop being JSON; the second is the worse news.
         _must_be_json(body, remedy)
-        says, _, path = str(error).partition(" - at ")
-        raise BadFile(says, place=path.strip("`") or "$", remedy=remedy) from None
+        says, _, within = str(error).partition(" - at ")
+        place = path + within.strip("`").removeprefix("$")
+        raise BadFile(says, place=place, remedy=remedy) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadJson(f"is no JSON: {error}", remedy=remedy) from None
 

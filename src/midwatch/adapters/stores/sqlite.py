@@ -271,6 +271,14 @@ class SqliteStore:
             (STATE_VERSION,),
         ).fetchone()
         snapshot = Snapshot(*found) if found else None
+        base = self.base()
+        if snapshot is None and base is not None:
+            raise BadDatabase(
+                f"was pruned by a midwatch of state {base.state_version}, this one has"
+                f" {STATE_VERSION}",
+                place=self._place,
+                remedy="use that midwatch, or a backup of before the pruning",
+            )
         rows = self._db.execute(
             "SELECT seq, stream, version, at, cause, type, body FROM event WHERE seq > ?"
             " ORDER BY seq",
@@ -487,6 +495,42 @@ class SqliteStore:
             return [Snapshot(*row) for row in rows]
         except sqlite3.Error as error:
             raise BadDatabase(f"snapshots cannot be read: {error}") from error
+
+    def base(self) -> Snapshot | None:
+        """Give the snapshot that stands in for pruned events; None when the journal is whole."""
+        first = self._db.execute("SELECT min(seq) FROM event").fetchone()[0]
+        last_gone = self._read_head()[0] if first is None else first - 1
+        return next((s for s in self.snapshots() if s.seq == last_gone > 0), None)
+
+    def prune(self, snapshot: Snapshot, before: int) -> None:
+        """Put a snapshot in the place of the events that it was folded from, and shrink the file.
+
+        What has ended and is older than `before` (milliseconds) goes with them: input keys, dead
+        letters, settled effects. Raises CommitFailed, and then nothing happened.
+        """
+        columns = (snapshot.seq, snapshot.state_version, snapshot.body, snapshot.head)
+        db = self._db
+        try:
+            db.execute("BEGIN IMMEDIATE")
+            db.execute(
+                "INSERT OR REPLACE INTO snapshot VALUES (?, ?, ?, ?, ?)", (*columns, seal(columns))
+            )
+            db.execute("DELETE FROM snapshot WHERE seq < ?", (snapshot.seq,))
+            db.execute("DELETE FROM event WHERE seq <= ?", (snapshot.seq,))
+            db.execute(
+                "DELETE FROM outbox WHERE seq <= ? AND state NOT IN ('planned', 'claimed')",
+                (snapshot.seq,),
+            )
+            db.execute("DELETE FROM inbox WHERE at < ?", (before,))
+            db.execute("DELETE FROM dead_letter WHERE at < ?", (before,))
+            db.execute("COMMIT")
+            db.execute("VACUUM")
+        except sqlite3.Error as error:
+            self._roll_back()
+            raise CommitFailed(
+                f"the journal could not be pruned: {error}",
+                remedy="free disk space: it is written anew beside the old file",
+            ) from error
 
     def head(self) -> tuple[int, bytes]:
         """Give the newest event's number and link, as the shard row has them."""

@@ -1,0 +1,167 @@
+"""`midwatch shadow`: what a trial run would have done, beside what really paged."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import msgspec
+from msgspec import Struct
+
+from midwatch.adapters.stores.sqlite import SqliteStore
+from midwatch.cli.output import print_json
+from midwatch.cli.places import config_option, database_of, db_option
+from midwatch.core.clock import parse_time, show_duration
+from midwatch.engine import queries, shadow
+from midwatch.errors import BadFile, InputError
+
+REMEDY = 'write {"at": "2026-01-31T09:00:00Z", "service": "shop", "key": "disk-full"}'
+INCONCLUSIVE = 3
+
+
+class _Line(Struct, forbid_unknown_fields=True):
+    at: str
+    service: str
+    key: str
+
+
+_decode = msgspec.json.Decoder(_Line).decode
+
+
+@click.group("shadow")
+def command() -> None:
+    """Try midwatch beside what you have, without risk: `midwatch serve --shadow`."""
+
+
+@command.command("report")
+@click.option(
+    "--pages",
+    "files",
+    multiple=True,
+    type=click.Path(path_type=Path, allow_dash=True),
+    help="What really paged: one JSON object a line with at, service and key; - reads stdin.",
+)
+@click.option(
+    "--within",
+    "within_s",
+    type=click.IntRange(min=1),
+    default=shadow.WITHIN_S,
+    show_default=True,
+    metavar="SECONDS",
+    help="How much later than the real page midwatch may page.",
+)
+@click.option("--since", help="Judge pages from this time on; else from the first event on.")
+@click.option("--until", help="Judge pages up to this time; else up to now.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@config_option
+@db_option
+def report_command(
+    files: tuple[Path, ...],
+    within_s: int,
+    since: str | None,
+    until: str | None,
+    as_json: bool,
+    folder: Path,
+    database: Path | None,
+) -> int:
+    """Compare what midwatch would have paged for with what really paged.
+
+    Real pages come from --pages, and from sources of the config that say `as: pages`. The journal
+    is only read, also beside a running server.
+
+    Exit 0 when no page was missed, 1 when one was, 3 when there was no real page to compare with.
+    """
+    file = database_of(folder, database, shadow=True)
+    if not file.exists():
+        remedy = "name it with --db, or run midwatch serve --shadow first"
+        raise InputError("is not there", place=str(file), remedy=remedy)
+    store = SqliteStore.read_only(file)
+    try:
+        facts = queries.facts(store)
+    finally:
+        store.close()
+    pages = shadow.pages_of(facts)
+    for name in files:
+        pages.extend(read_pages(name))
+    now = time.time_ns() // 1_000_000
+    first = facts[0].at if facts else now
+    report = shadow.compare(
+        shadow.recorded(facts),
+        pages,
+        since=_moment(since, "--since", first),
+        until=_moment(until, "--until", now),
+        within_s=within_s,
+    )
+    if as_json:
+        print_json(report)
+    else:
+        for line in _lines(report):
+            click.echo(line)
+    if not report.real_pages:
+        return INCONCLUSIVE
+    return 1 if report.missed else 0
+
+
+def read_pages(file: Path) -> Iterator[shadow.RealPage]:
+    """Read real pages. Raises BadFile with the line."""
+    try:
+        body = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
+    except OSError as error:
+        raise BadFile(f"cannot be read: {error.strerror}", place=str(file), remedy=REMEDY) from None
+    for number, line in enumerate(body.splitlines(), start=1):
+        if not line.strip():
+            continue
+        try:
+            one = _decode(line)
+            at = parse_time(one.at)
+        except (msgspec.MsgspecError, UnicodeDecodeError, ValueError) as error:
+            place = f"{file}:{number}"
+            raise BadFile(f"is no page: {error}", place=place, remedy=REMEDY) from None
+        yield shadow.RealPage(at, (one.service,), one.key, file.name)
+
+
+def _moment(text: str | None, option: str, default: int) -> int:
+    if text is None:
+        return default
+    try:
+        return parse_time(text)
+    except ValueError as error:
+        remedy = "write it like 2026-01-31T09:00:00Z"
+        raise InputError(str(error), place=option, remedy=remedy) from None
+
+
+def _lines(report: shadow.Report) -> Iterator[str]:
+    yield f"from {report.since} to {report.until}"
+    if not report.real_pages:
+        yield "  no real page to compare with: name them with --pages, or feed a source as: pages"
+    yield (
+        f"  {report.real_pages} real pages ({report.keys} keys);"
+        f" midwatch: {report.alerts} alerts, {report.incidents} incidents,"
+        f" {report.would_page} would have paged"
+    )
+    within = show_duration(report.within_s)
+    yield f"  covered  {report.covered:>4}  midwatch pages too, at most {within} later"
+    yield f"  saved    {report.saved:>4}  repeats of an incident that midwatch pages for once"
+    yield f"  ticket   {report.tickets:>4}  recorded, and nobody woken: look whether that is right"
+    yield f"  missed   {report.missed:>4}  midwatch would not have paged in time"
+    yield f"  extra    {len(report.extra):>4}  midwatch pages, and nobody really was"
+    for verdict in ("missed", "ticket", "saved", "covered"):
+        for one in report.judged:
+            if one.verdict == verdict:
+                yield _line(verdict, one)
+    for one in report.extra:
+        yield f"extra    {one.at}  {', '.join(one.services)}  {one.incident}  {one.why}"
+    for one in report.not_judged:
+        yield _line("not judged", one)
+
+
+def _line(verdict: str, one: shadow.Judged) -> str:
+    late = ""
+    if one.verdict == "covered" and one.delay_s is not None:
+        word = "later" if one.delay_s > 0 else "earlier"
+        late = f"  ({show_duration(abs(one.delay_s))} {word})"
+    services = ", ".join(one.services)
+    return f"{verdict:<8} {one.at}  {services}  {one.key}  {one.incident}  {one.why}{late}"

@@ -1,0 +1,128 @@
+"""What a trial run says about real pages: each verdict with its evidence."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from midwatch.core import events as e
+from midwatch.core.alerts import identify
+from midwatch.core.reasons import Reason
+from midwatch.engine.queries import Fact
+from midwatch.engine.shadow import RealPage, Recorded, compare, pages_of, recorded
+
+MINUTE = 60_000
+DAY = 1_440 * MINUTE
+WHY = Reason("test/1", "because")
+
+
+def page(at_min: float, *services: str, key: str = "k") -> RealPage:
+    """Somebody was paged."""
+    return RealPage(int(at_min * MINUTE), services, key)
+
+
+def incident(name: str, opened_min: int, *services: str, paged_min: int | None = None) -> Recorded:
+    """An incident; with `paged_min` midwatch pages for it."""
+    paged_at = None if paged_min is None else paged_min * MINUTE
+    return Recorded(
+        name,
+        "Down",
+        opened_min * MINUTE,
+        dict.fromkeys(services),
+        alerts=3,
+        severity="sev1" if paged_at is not None else "sev3",
+        why="because",
+        paged_at=paged_at,
+        over_at=(opened_min + 60) * MINUTE,
+    )
+
+
+@pytest.mark.parametrize(
+    ("real", "verdict", "why"),
+    [
+        (page(11, "shop"), "covered", "sev1: because"),
+        (page(4, "shop"), "covered", "sev1: because"),
+        (page(30, "db"), "ticket", "sev3, a ticket: because"),
+        (page(11, "mail"), "missed", "no incident of mail"),
+        (page(11), "missed", "no incident of no service"),
+        (page(100, "shop"), "missed", "no incident of shop"),
+        (page(-10, "shop"), "missed", "no incident of shop"),
+        (page(60, "slow"), "missed", "30 min later"),
+    ],
+    ids=["after", "before", "ticket", "service", "nameless", "over", "early", "late"],
+)
+def test_each_verdict(real: RealPage, verdict: str, why: str) -> None:
+    """Covered, a ticket, or missed; and why."""
+    known = [
+        incident("INC-1", 10, "shop", "cart", paged_min=10),
+        incident("INC-2", 20, "db"),
+        incident("INC-3", 60, "slow", paged_min=90),
+    ]
+    report = compare(known, [real], since=-DAY, until=DAY)
+    (judged,) = report.judged
+    assert (judged.verdict, why in judged.why) == (verdict, True), judged
+    assert report.real_pages == 1
+    assert {x.incident for x in report.extra} == {"INC-1", "INC-3"} - {
+        judged.incident if verdict == "covered" else ""
+    }
+
+
+def test_repeats_are_saved_and_say_of_what() -> None:
+    """Three real pages of one incident are one page of midwatch's."""
+    known = [incident("INC-1", 10, "shop", "cart", paged_min=10)]
+    pages = [page(20, "shop", key="c"), page(11, "shop", key="a"), page(15, "cart", key="b")]
+    report = compare(known, pages, since=0, until=DAY)
+    assert [j.verdict for j in report.judged] == ["covered", "saved", "saved"]
+    assert report.judged[2].why.startswith("real page 3 of INC-1")
+    assert (report.saved, report.keys, report.missed, report.extra) == (2, 3, 0, [])
+
+
+def test_what_lies_outside_is_shown_and_not_counted() -> None:
+    """A page before the recording began says nothing about midwatch."""
+    report = compare([], [page(1, "shop"), page(9, "shop")], since=5 * MINUTE, until=DAY)
+    assert (report.real_pages, report.missed) == (1, 1)
+    assert [j.at[11:16] for j in report.not_judged] == ["00:01"]
+
+
+def test_an_incident_that_opens_again_is_not_over() -> None:
+    """A page long after the first mitigation belongs to it while it is open again."""
+    attached = e.Attachment(identify({"service": "shop"}).alert("firing", 0), WHY)
+    told = [
+        e.IncidentOpened("INC-1", "shop", "", "Down", 0, WHY),
+        e.AlertsAttached("INC-1", (attached,)),
+        e.SeverityDeclared("INC-1", "sev1", "page", WHY),
+        e.PagePlanned("INC-1", "page/INC-1/1", "ada", 0, WHY),
+        e.IncidentMitigated("INC-1", WHY),
+        e.IncidentReopened("INC-1", WHY),
+        e.PagePlanned("INC-1", "page/INC-1/2", "ada", 0, WHY),
+        e.RealPageSeen("paged", 90 * MINUTE, ("shop",), "k", "Down"),
+    ]
+    facts = [Fact(n, n * MINUTE, event) for n, event in enumerate(told)]
+    (one,) = recorded(facts)
+    assert (one.paged_at, one.pages, one.alerts, one.over_at) == (3 * MINUTE, 2, 1, None)
+    report = compare([one], pages_of(facts), since=0, until=DAY)
+    assert [j.verdict for j in report.judged] == ["covered"]
+    assert report.judged[0].source == "paged"
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 200), st.sampled_from(["a", "b", "c", ""]))),
+    st.lists(st.tuples(st.integers(0, 200), st.sampled_from(["a", "b"]), st.booleans())),
+)
+def test_every_real_page_has_one_verdict(
+    pages: list[tuple[int, str]], incidents: list[tuple[int, str, bool]]
+) -> None:
+    """Nothing is lost, counts add up, and an incident covers one page at the most."""
+    known = [
+        incident(f"INC-{n}", at, service, paged_min=at if pages_too else None)
+        for n, (at, service, pages_too) in enumerate(incidents)
+    ]
+    real = [page(at, service) for at, service in pages]
+    report = compare(known, real, since=20 * MINUTE, until=180 * MINUTE)
+    assert len(report.judged) + len(report.not_judged) == len(pages)
+    counts = report.covered, report.saved, report.tickets, report.missed
+    assert sum(counts) == report.real_pages == len(report.judged)
+    covering = [j.incident for j in report.judged if j.verdict == "covered"]
+    assert len(covering) == len(set(covering))
+    assert len(covering) + len(report.extra) == report.would_page
