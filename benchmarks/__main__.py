@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from benchmarks import intake
 from midwatch.adapters.stores.sqlite import SqliteStore
 from midwatch.drill import scenarios
 from midwatch.drill.shift import Shift
@@ -101,6 +102,35 @@ def journal_heads() -> list[str]:
     return found
 
 
+def taken_in() -> dict[str, dict[str, Any]]:
+    """Send the same alerts to `midwatch serve` and to Alertmanager, in turn, and take medians.
+
+    Of the shapes that the call graph may have, the worse one is told.
+    """
+    shapes = intake.topologies()
+    rounds = [
+        (intake.alertmanager(), [intake.midwatch(shape) for shape in shapes.values()])
+        for _ in range(intake.ROUNDS)
+    ]
+    found: dict[str, dict[str, Any]] = {}
+    for name, unit, reach, at_least in (
+        ("new", "alerts/s", 1.0, True),
+        ("refreshed", "alerts/s", 3.0, True),
+        ("p99_ms", "ms", 1.5, False),
+        ("memory_mb", "MB", 1.0, False),
+    ):
+        worse = min if at_least else max
+        mine = statistics.median(worse(getattr(one, name) for one in runs) for _, runs in rounds)
+        theirs = statistics.median(getattr(peer, name) for peer, _ in rounds)
+        ratio = mine / theirs
+        ok = ratio >= reach if at_least else ratio <= reach
+        wanted = f"{'>=' if at_least else '<='} {reach} x"
+        found[f"intake_{name}"] = row(
+            mine, unit, "Alertmanager", theirs, wanted, ok, "python -m benchmarks.intake"
+        )
+    return found
+
+
 def measure() -> dict[str, dict[str, Any]]:
     """Run every benchmark."""
     python = [sys.executable, "-c", "pass"]
@@ -123,6 +153,7 @@ def measure() -> dict[str, dict[str, Any]]:
         shifts >= 5_000,
         "python -m benchmarks",
     )
+    results |= taken_in()
     heads = journal_heads()
     results["journal_heads_over_hash_seeds"] = row(
         len(set(heads)),

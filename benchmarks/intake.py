@@ -198,6 +198,6 @@ def topologies() -> dict[str, str]:
 
 if __name__ == "__main__":
     for _ in range(ROUNDS):
-        print("alertmanager", alertmanager())
+        print("alertmanager  ", alertmanager())
         for name, topology in topologies().items():
-            print("midwatch", name, midwatch(topology))
+            print(f"midwatch, {name}", midwatch(topology))

@@ -1,0 +1,64 @@
+"""Plays a recorded day to a `midwatch serve` of its own; run it under a clock that is set and fast.
+
+Between requests it looks at the figures again and again: a thread that waits for a moment is woken
+by the machine's own clock, which the fast one does not move, and a look wakes it as well.
+
+python day_child.py CONFIG DB DAY     DAY holds {"ends_at", "requests": [{at, path, token, body}]}
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import time
+from http.client import HTTPConnection
+from pathlib import Path
+
+
+def main() -> None:
+    config, db, day = sys.argv[1:]
+    recorded = json.loads(Path(day).read_text("utf-8"))
+    midwatch = str(Path(sys.executable).with_name("midwatch"))
+    command = [midwatch, "serve", "--config", config, "--db", db, "--listen", "127.0.0.1:0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as serve:
+        assert serve.stdout is not None
+        found = re.search(r"ready on http://(\S+),", serve.stdout.readline())
+        assert found
+        connection = HTTPConnection(found[1])
+        try:
+            for request in recorded["requests"]:
+                look_until(request["at"], connection)
+                headers = {"Authorization": f"Bearer {request['token']}"}
+                status = ask(connection, "POST", request["path"], request["body"], headers)
+                sys.stdout.write(f"{status}\n")
+            look_until(recorded["ends_at"], connection)
+        finally:
+            connection.close()
+            serve.terminate()
+            serve.communicate()
+
+
+def look_until(at: int, connection: HTTPConnection) -> None:
+    """Wait for a moment in milliseconds since the epoch."""
+    while time.time() < at / 1_000:
+        ask(connection, "GET", "/metrics")
+
+
+def ask(
+    connection: HTTPConnection,
+    method: str,
+    path: str,
+    body: str = "",
+    headers: dict[str, str] | None = None,
+) -> int:
+    """Send one request; gives the answer's status."""
+    connection.request(method, path, body, headers or {})
+    answer = connection.getresponse()
+    answer.read()
+    return answer.status
+
+
+if __name__ == "__main__":
+    main()
