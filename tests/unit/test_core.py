@@ -12,6 +12,7 @@ from midwatch.core import canary, chain, correlation, decide, gate, inputs, regr
 from midwatch.core import events as e
 from midwatch.core.alerts import Alert, fingerprint, identify
 from midwatch.core.decide import Rules
+from midwatch.core.decision import Decision
 from midwatch.core.escalation import Policy, Step
 from midwatch.core.evals import Case, Outcome
 from midwatch.core.incidents import TRANSITIONS, Incident, evolve
@@ -117,6 +118,35 @@ def test_each_alert_is_in_exactly_one_incident_whatever_the_order() -> None:
     other.alerts(*reversed(batch))
     assert one.state == other.state
     assert sorted(one.state.firing) == sorted(a.fingerprint for a in batch)
+
+
+PLACES = st.tuples(
+    st.sampled_from(["shop", "cart", "db", "mail", "news", "lone", ""]),
+    st.sampled_from(["", "eu", "us"]),
+    st.integers(0, 900),
+)
+
+
+@given(st.lists(PLACES, max_size=30))
+def test_an_alert_finds_what_a_look_at_every_incident_finds(
+    places: list[tuple[str, str, int]],
+) -> None:
+    """Only incidents that can score are looked at; the outcome and the reason are the same."""
+    batch = [
+        alert(service, f"A{n}", at * 1_000, namespace=space)
+        for n, (service, space, at) in enumerate(places)
+    ]
+    batch.sort(key=lambda one: (one.starts_at, one.fingerprint))
+    one, other = Bench(RULES, Shard()), Bench(RULES, Shard())
+    for each in batch:
+        symptom = correlation.Symptom(each.service, each.namespace, each.starts_at)
+        everything = correlation.open_candidates(Decision(one.state, 0))
+        wanted = correlation.place(symptom, everything, RULES.topology, correlation.THRESHOLD)
+        (event,) = (x for x in one.alerts(each).events if isinstance(x, e.AlertsAttached))
+        assert event.attached[0].reason == wanted.reason
+        assert wanted.incident in (event.incident, None)
+    other.alerts(*batch)
+    assert other.state.firing == one.state.firing
 
 
 def test_a_refresh_writes_nothing(bench: Bench) -> None:

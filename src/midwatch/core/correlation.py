@@ -16,8 +16,9 @@ The score is relation times freshness, both between 0 and 1:
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import islice
 
-from msgspec import Struct, field
+from msgspec import Struct
 
 from midwatch.core import events
 from midwatch.core.alerts import Alert
@@ -39,16 +40,12 @@ HALF_LIFE_LASTING_S = 1_800
 
 
 class Candidate(Struct):
-    """What the scorer has to know of an incident; it grows while a batch is placed.
-
-    `relations` remembers how a service relates to the services that are in it now.
-    """
+    """What the scorer has to know of an incident; it grows while a batch is placed."""
 
     incident: str
     namespace: str
     first_at: int
     services: dict[str, None]
-    relations: dict[str, tuple[float, str]] = field(default_factory=dict[str, tuple[float, str]])
 
     def absorb(self, alert: Alert) -> bool:
         """Count an alert in, and say whether that can change a score."""
@@ -60,17 +57,9 @@ class Candidate(Struct):
         if known:
             return False
         self.services[alert.service] = None
-        self.relations.clear()
         self.first_at = min(self.first_at, alert.starts_at)
         self.namespace = self.namespace or alert.namespace
         return True
-
-    def relation(self, service: str, topology: Topology) -> tuple[float, str]:
-        """Give how close a service is to the incident, and in words."""
-        found = self.relations.get(service)
-        if found is None:
-            found = self.relations[service] = _relation(service, self, topology)
-        return found
 
 
 class Symptom(Struct, frozen=True, gc=False):
@@ -113,7 +102,7 @@ def score(symptom: Symptom, candidate: Candidate, topology: Topology) -> dict[st
     """
     if _is_walled(symptom, candidate):
         return {"score": 0.0, "namespace": candidate.namespace, "relation": "another namespace"}
-    relation, word = candidate.relation(symptom.service, topology)
+    relation, word = _relation(symptom.service, candidate, topology)
     age_s = max(symptom.at - candidate.first_at, 0) / SECOND
     return {
         "score": value_of(symptom, candidate, topology),
@@ -128,7 +117,7 @@ def value_of(symptom: Symptom, candidate: Candidate, topology: Topology) -> floa
     """Give the score alone."""
     if _is_walled(symptom, candidate):
         return 0.0
-    relation, _ = candidate.relation(symptom.service, topology)
+    relation, _ = _relation(symptom.service, candidate, topology)
     age_s = (symptom.at - candidate.first_at) / SECOND
     return relation if age_s <= FRESH_S else round(relation * _freshness(symptom, age_s), 4)
 
@@ -199,32 +188,63 @@ class _Board:
     """The open incidents while a batch is placed.
 
     A storm's alerts are alike: what was found for one symptom holds for the next like it, until an
-    incident has changed in a way that a score can see.
+    incident has changed in a way that a score can see. Only incidents that can score are looked at:
+    those with a near service, or with one that is not in the call graph.
     """
 
     def __init__(self, d: Decision, topology: Topology, threshold: float) -> None:
         self._d = d
         self._topology = topology
         self._threshold = threshold
-        self._candidates = {c.incident: c for c in open_candidates(d)}
+        self._candidates: dict[str, Candidate] = {}
+        self._order: dict[str, int] = {}
+        self._by_service: dict[str, list[str]] = {}
+        self._vague: list[str] = []  # incidents with a service that is not in the call graph
         self._found: dict[Symptom, Placement] = {}
+        for candidate in open_candidates(d):
+            self._add(candidate)
+            for service in candidate.services:
+                self._index(candidate.incident, service)
 
     def put(self, alert: Alert) -> tuple[str, Reason]:
         """Find the incident of an alert, opening it when there is none, and count it in."""
         symptom = Symptom(alert.service, alert.namespace, alert.starts_at)
         placement = _home(self._d, alert) or self._found.get(symptom)
         if placement is None:
-            candidates = self._candidates.values()
+            candidates = self._that_can_score(alert.service)
             placement = place(symptom, candidates, self._topology, self._threshold)
             self._found[symptom] = placement
         name = placement.incident
         if name is None:
             title = f"{alert.name or 'alert'} on {alert.service or 'unknown service'}"
             name = open_incident(self._d, symptom, title, placement.reason).id
-            self._candidates[name] = Candidate(name, alert.namespace, alert.starts_at, {})
-        if self._candidates[name].absorb(alert):
+            self._add(Candidate(name, alert.namespace, alert.starts_at, {}))
+        candidate = self._candidates[name]
+        is_new = alert.service not in candidate.services
+        if candidate.absorb(alert):
             self._found.clear()
+        if is_new:
+            self._index(name, alert.service)
         return name, placement.reason
+
+    def _add(self, candidate: Candidate) -> None:
+        self._order[candidate.incident] = len(self._order)
+        self._candidates[candidate.incident] = candidate
+
+    def _index(self, incident: str, service: str) -> None:
+        self._by_service.setdefault(service, []).append(incident)
+        if not self._topology.knows(service):
+            self._vague.append(incident)
+
+    def _that_can_score(self, service: str) -> Iterable[Candidate]:
+        """Give the incidents that this service may join, oldest first, and the oldest of all."""
+        if not self._topology.knows(service):
+            return self._candidates.values()
+        names = {*self._vague, *self._by_service.get(service, ())}
+        for other in self._topology.near(service):
+            names.update(self._by_service.get(other, ()))
+        names.update(islice(self._candidates, 1))  # what is named when nothing is close
+        return [self._candidates[name] for name in sorted(names, key=self._order.__getitem__)]
 
 
 def attach(

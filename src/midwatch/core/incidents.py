@@ -188,6 +188,7 @@ def _attach(i: Incident, event: e.AlertsAttached, at: int) -> None:
         )
         onset = i.services.get(alert.service, alert.starts_at)
         i.services[alert.service] = min(onset, alert.starts_at)
+        i.namespace = i.namespace or alert.namespace
         i.alert_count += 1
         i.first_at = min(i.first_at, alert.starts_at)
         i.last_at = max(i.last_at, alert.starts_at)

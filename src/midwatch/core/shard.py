@@ -16,7 +16,7 @@ from midwatch.core.releases import Pointer
 from midwatch.errors import BugError
 
 # Raised when the shape of Shard changes, so that an older snapshot is folded anew, not compared.
-STATE_VERSION = 2
+STATE_VERSION = 3
 
 
 class Ticket(Struct, frozen=True):

@@ -58,6 +58,10 @@ class Topology:
             return 0
         return self._near.get(one, {}).get(other)
 
+    def near(self, service: str) -> Iterable[str]:
+        """List the services within `HOPS` calls along one direction."""
+        return self._near.get(service, ())
+
     def callees(self, service: str) -> list[str]:
         """List whom a service calls directly."""
         return self._callees.get(service, [])
