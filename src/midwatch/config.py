@@ -5,6 +5,7 @@ unknown is ignored. YAML is 1.2: `Yes` stays a string and a key stands once.
 
     midwatch.yaml   service_labels, sources, pagers, heartbeat, correlation, escalation, tickets
     topology.yaml   services and caller -> callee edges
+    schedules/*.yaml  who is on call, in turn; an escalation step may name the file
     slos/*.yaml     one OpenSLO v1 SLO a file
     runbooks/*.md   front matter with the steps, then text for people
     suites/*.jsonl  eval cases, one a line; the file is named after its service
@@ -30,6 +31,7 @@ from midwatch.core.decide import Rules
 from midwatch.core.escalation import Policy, Step
 from midwatch.core.evals import Case, Suite
 from midwatch.core.runbooks import ACTIONS, Runbook
+from midwatch.core.schedules import Schedule
 from midwatch.core.slo import DAY_S, Slo, Verify
 from midwatch.core.tickets import Category
 from midwatch.core.topology import Service, Topology
@@ -95,7 +97,7 @@ def check(folder: Path) -> tuple[Config, list[BadFile]]:
     rules = Rules(
         topology=topology,
         slos=slos,
-        policy=_policy(main.child("escalation")),
+        policy=_policy(main.child("escalation"), _schedules(folder, problems)),
         runbooks=_runbooks(folder, slos, problems),
         categories=_categories(main.child("tickets"), topology),
         suites=suites,
@@ -172,7 +174,7 @@ def _path(node: Node) -> str:
     return text
 
 
-def _policy(node: Node) -> Policy:
+def _policy(node: Node, schedules: dict[str, Schedule]) -> Policy:
     if node.value is None:
         node.error("is missing", "say whom to page: escalation: {steps: [{to: ada}]}")
         return Policy("none", ())
@@ -188,7 +190,41 @@ def _policy(node: Node) -> Policy:
         steps.append(step)
     if not steps and node.has("steps"):
         node.child("steps").error("is empty", "name at least one person, or nobody is paged")
-    return Policy("default", tuple(steps), node.child("repeat").integer(1))
+    return Policy("default", tuple(steps), node.child("repeat").integer(1), schedules)
+
+
+def _schedules(folder: Path, problems: Problems) -> dict[str, Schedule]:
+    found: dict[str, Schedule] = {}
+    for file in sorted((folder / "schedules").glob("*.yaml")):
+        root = read_yaml(file, problems)
+        root.keys("people", "time_zone", "starts", "every", required=("people", "starts"))
+        people = tuple(item.text() for item in root.child("people").items())
+        if not people and root.has("people"):
+            root.child("people").error("is empty", "name at least one person, or nobody is paged")
+        zone, starts = root.child("time_zone").text(default="UTC"), root.child("starts").text()
+        days, rest = divmod(root.child("every").duration_s(7 * DAY_S), DAY_S)
+        if rest:
+            root.child("every").error("is no whole number of days", "write 1d or 7d")
+        schedule = Schedule(file.stem, people or ("nobody",), zone, starts, max(days, 1))
+        found[file.stem] = schedule
+        if root.has("starts"):
+            _can_tell(schedule, root)
+    return found
+
+
+def _can_tell(schedule: Schedule, root: Node) -> None:
+    """Ask it once, so that a wrong time or zone is found here and not with the first page."""
+    from whenever import PlainDateTime, TimeZoneNotFoundError
+
+    try:
+        PlainDateTime.parse_iso(schedule.starts)
+        schedule.on_call(0)
+    except TimeZoneNotFoundError:
+        says = f"names the unknown time zone {schedule.time_zone!r}"
+        root.child("time_zone").error(says, "write it like Europe/Berlin or UTC")
+    except ValueError:
+        says = f"is {schedule.starts!r}"
+        root.child("starts").error(says, "write a local time such as 2026-01-05T09:00")
 
 
 def _categories(node: Node, topology: Topology) -> tuple[Category, ...]:

@@ -41,6 +41,6 @@ def command(folder: Path | None, named: Path, as_json: bool) -> int:
     click.echo(
         f"ok: {len(rules.topology.services)} services, {len(rules.slos)} objectives,"
         f" {len(rules.runbooks)} runbooks, {len(rules.suites)} suites,"
-        f" {len(found.sources)} sources, {len(rules.policy.steps)} people to page"
+        f" {len(rules.policy.schedules)} schedules, {len(found.sources)} sources"
     )
     return 0

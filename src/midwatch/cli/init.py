@@ -10,7 +10,13 @@ import click
 from midwatch import config
 from midwatch.errors import BugError, InputError
 
-TEMPLATE = ("midwatch.yaml", "topology.yaml", "slos/availability.yaml", "runbooks/rollback.md")
+TEMPLATE = (
+    "midwatch.yaml",
+    "topology.yaml",
+    "schedules/primary.yaml",
+    "slos/availability.yaml",
+    "runbooks/rollback.md",
+)
 
 
 @click.command("init")
@@ -19,8 +25,8 @@ TEMPLATE = ("midwatch.yaml", "topology.yaml", "slos/availability.yaml", "runbook
 def command(folder: Path, dry_run: bool) -> int:
     """Write a config directory into FOLDER (default: midwatch).
 
-    One alert source, one service, one objective, one person to page, one pager that prints, one
-    runbook. Nothing that exists is overwritten.
+    One alert source, one service, one objective, one schedule, one pager that prints, one runbook.
+    Nothing that exists is overwritten.
     """
     there = [name for name in TEMPLATE if (folder / name).exists()]
     if there:

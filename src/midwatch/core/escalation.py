@@ -11,7 +11,7 @@ from __future__ import annotations
 from hashlib import blake2b
 from typing import Literal
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from midwatch.core import effects, events, inputs
 from midwatch.core.alerts import Level
@@ -19,6 +19,7 @@ from midwatch.core.clock import SECOND, show_duration, show_time
 from midwatch.core.decision import Decision
 from midwatch.core.incidents import Incident, is_waiting_for_ack
 from midwatch.core.reasons import Reason
+from midwatch.core.schedules import Schedule
 from midwatch.core.slo import Severity
 from midwatch.errors import StateError
 
@@ -43,7 +44,10 @@ FIRST_RETRY_S = 5
 
 
 class Step(Struct, frozen=True):
-    """Page one person by one pager, then wait `delay_s` for the ack before the next step."""
+    """Page one person by one pager, then wait `delay_s` for the ack before the next step.
+
+    `to` is a person, or a schedule of the policy: then it is whoever is on call.
+    """
 
     to: str
     delay_s: int = 300
@@ -56,6 +60,17 @@ class Policy(Struct, frozen=True):
     name: str
     steps: tuple[Step, ...]
     repeat: int = 1
+    schedules: dict[str, Schedule] = field(default_factory=dict[str, Schedule])
+
+    def person(self, step: Step, now: int) -> str:
+        """Name whom a step pages at a moment.
+
+        >>> weekly = Schedule("primary", ("ada", "ben"), "UTC", "1970-01-01T00:00", 7)
+        >>> Policy("p", (), schedules={"primary": weekly}).person(Step("primary"), 604_800_000)
+        'ben'
+        """
+        schedule = self.schedules.get(step.to)
+        return schedule.on_call(now) if schedule else step.to
 
     def step(self, number: int) -> Step | None:
         """Give step `number`, counted over all repeats; None when the policy is exhausted.
@@ -99,12 +114,13 @@ def page(d: Decision, policy: Policy, incident: Incident, reason: Reason) -> Non
         d.emit(events.EscalationExhausted(incident.id, Reason(RULE, says, {"pages": number})))
         return
     key = f"page/{incident.id}/{incident.next_page}"
-    d.emit(events.PagePlanned(incident.id, key, step.to, number, reason))
+    person = policy.person(step, d.now)
+    d.emit(events.PagePlanned(incident.id, key, person, number, reason))
     d.plan(
         effects.SendPage(
             key=key,
             incident=incident.id,
-            to=step.to,
+            to=person,
             severity=incident.severity or "sev1",
             title=incident.title,
             summary=reason.says,
