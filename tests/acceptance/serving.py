@@ -9,8 +9,10 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +45,14 @@ def alert(
 def webhook(*alerts: Any) -> bytes:
     """A delivery as Alertmanager sends it."""
     return json.dumps({"version": "4", "alerts": alerts}).encode()
+
+
+def until(true: Callable[[], object], seconds: float = 20) -> None:
+    """Wait for something to become true."""
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "it never came"
+        time.sleep(0.02)
 
 
 class Answer:
@@ -79,12 +89,12 @@ class Serving:
         """Type a command in the folder."""
         return midwatch(*args, cwd=self.folder, **env)
 
-    def start(self, *wrap: str) -> None:
+    def start(self, *wrap: str, options: Sequence[str] = ()) -> None:
         """Start the server and wait for its line."""
         listen = f"127.0.0.1:{self.port}"
         with self.out.open("a") as out:
             self._process = subprocess.Popen(
-                [*wrap, MIDWATCH, "serve", "--listen", listen],
+                [*wrap, MIDWATCH, "serve", "--listen", listen, *options],
                 stdout=subprocess.PIPE,
                 stderr=out,
                 text=True,

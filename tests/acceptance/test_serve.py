@@ -11,11 +11,11 @@ import shutil
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.acceptance.serving import Serving, alert, webhook
+from tests.acceptance.serving import Serving, alert, until, webhook
 
 from midwatch.adapters.stores.sqlite import SqliteStore
 from midwatch.core import events as e
@@ -39,14 +39,6 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
     serving.start()
     yield serving
     assert serving.stop() == 0
-
-
-def until(true: Callable[[], object], seconds: float = 20) -> None:
-    """Wait for something to become true."""
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, "it never came"
-        time.sleep(0.02)
 
 
 # --- as a newcomer ------------------------------------------------------------------------------

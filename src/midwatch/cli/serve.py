@@ -90,6 +90,10 @@ async def _serve(loaded: Config, file: Path, host: str, port: int, shadow: bool)
     tokens = SqliteTokens.open(file)
     try:
         store.keep(shadow=shadow)
+        if not any(token.source and not token.revoked_at for token in tokens.all()):
+            flag = " --shadow" if shadow else ""
+            says = f"no sender has a token yet: midwatch token create --source NAME{flag}"
+            click.echo(f"note: {says}", err=True)
         service = build_service(store, loaded, _now, shadow=shadow)
         changes = Changes()
         service.loop.on_commit(changes.note)

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from midwatch.adapters.stores.sqlite import SqliteStore
 from midwatch.cli.output import print_json
-from midwatch.cli.places import config_option, database_of, db_option
+from midwatch.cli.places import config_option, database_of, shadow_db_option
 from midwatch.core.clock import parse_time, show_duration
 from midwatch.engine import queries, shadow
 from midwatch.errors import BadFile, InputError
@@ -53,11 +53,13 @@ def command() -> None:
     metavar="SECONDS",
     help="How much later than the real page midwatch may page.",
 )
-@click.option("--since", help="Judge pages from this time on; else from the first event on.")
-@click.option("--until", help="Judge pages up to this time; else up to now.")
+@click.option(
+    "--since", metavar="TIME", help="Judge pages from this time on; else from the first event on."
+)
+@click.option("--until", metavar="TIME", help="Judge pages up to this time; else up to now.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @config_option
-@db_option
+@shadow_db_option
 def report_command(
     files: tuple[Path, ...],
     within_s: int,

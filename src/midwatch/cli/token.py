@@ -11,7 +11,7 @@ import click
 from midwatch import config
 from midwatch.adapters.stores.tokens import SqliteTokens, new_id
 from midwatch.cli.output import print_json
-from midwatch.cli.places import config_option, database_of, db_option
+from midwatch.cli.places import config_option, database_of, db_option, shadow_option
 from midwatch.core.clock import show_time
 from midwatch.errors import InputError
 from midwatch.ports import Token
@@ -28,8 +28,14 @@ def command() -> None:
 @click.option("--name", default="", help="Whose it is; a person's name stands in the timeline.")
 @config_option
 @db_option
+@shadow_option
 def create_command(
-    source: str | None, role: str | None, name: str, folder: Path, database: Path | None
+    source: str | None,
+    role: str | None,
+    name: str,
+    folder: Path,
+    database: Path | None,
+    shadow: bool,
 ) -> int:
     """Print a new token, once: only its hash is kept.
 
@@ -40,7 +46,7 @@ def create_command(
         raise InputError("needs either --source or --role", remedy="--source is for senders")
     if source is not None:
         _must_exist(source, folder)
-    tokens = SqliteTokens.open(database_of(folder, database))
+    tokens = SqliteTokens.open(database_of(folder, database, shadow=shadow))
     try:
         token = Token(new_id(), source or "", role or "", name or source or "responder", _now())
         click.echo(tokens.create(token))
@@ -53,9 +59,10 @@ def create_command(
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON array.")
 @config_option
 @db_option
-def list_command(as_json: bool, folder: Path, database: Path | None) -> int:
+@shadow_option
+def list_command(as_json: bool, folder: Path, database: Path | None, shadow: bool) -> int:
     """List the tokens, never their secrets."""
-    tokens = SqliteTokens.open(database_of(folder, database))
+    tokens = SqliteTokens.open(database_of(folder, database, shadow=shadow))
     try:
         found = tokens.all()
     finally:
@@ -74,9 +81,10 @@ def list_command(as_json: bool, folder: Path, database: Path | None) -> int:
 @click.argument("token_id")
 @config_option
 @db_option
-def revoke_command(token_id: str, folder: Path, database: Path | None) -> int:
+@shadow_option
+def revoke_command(token_id: str, folder: Path, database: Path | None, shadow: bool) -> int:
     """End a token at once. TOKEN_ID is what `token list` shows first."""
-    tokens = SqliteTokens.open(database_of(folder, database))
+    tokens = SqliteTokens.open(database_of(folder, database, shadow=shadow))
     try:
         token = tokens.revoke(token_id, _now())
     finally:

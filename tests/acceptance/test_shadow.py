@@ -1,0 +1,177 @@
+"""A trial run beside what really pages: it sends nothing, and says what it would have done."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.acceptance.receiver import SECRET, Receiver
+from tests.acceptance.serving import Serving, alert, until, webhook
+
+RECORDED = Path(__file__).parents[2] / "scenarios" / "recorded-alertmanager"
+CONFIG = """
+service_labels: [service, sloth_service]
+sources:
+  alertmanager: {{type: alertmanager}}
+  paged: {{type: alertmanager, as: pages}}
+  events: {{type: pagerduty, as: pages}}
+  incidents: {{type: pagerduty-webhook, as: pages}}
+pagers:
+  hook: {{type: webhook, url: "{url}", secret_env: HOOK}}
+heartbeat: {{url: "{url}", every: 1s}}
+escalation:
+  steps: [{{to: ada, delay: 1s}}, {{to: ben, delay: 1s}}]
+"""
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """Where pages and heartbeats would go."""
+    with Receiver() as receiver:
+        yield receiver
+
+
+@pytest.fixture
+def serving(
+    tmp_path: Path, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Serving]:
+    """A server in shadow, with sources for alerts and for what really paged."""
+    monkeypatch.setenv("HOOK", SECRET)
+    serving = Serving(tmp_path)
+    (tmp_path / "midwatch" / "midwatch.yaml").write_text(CONFIG.format(url=receiver.url), "utf-8")
+    serving.sender = serving.token("--source", "alertmanager", "--shadow")
+    serving.person = serving.token("--role", "responder", "--shadow")
+    serving.start(options=["--shadow"])
+    yield serving
+    serving.kill()
+
+
+def report(serving: Serving, *args: str) -> tuple[int, Any]:
+    """Type the command; gives its exit code and its document."""
+    done = serving.type("shadow", "report", "--json", *args)
+    return done.returncode, json.loads(done.stdout) if done.stdout else done.stderr
+
+
+def recorded() -> list[bytes]:
+    """What a real Alertmanager sent on a day."""
+    return [file.read_bytes() for file in sorted(RECORDED.glob("deliveries/*-webhook.json"))]
+
+
+def test_a_recorded_day_is_reported(serving: Serving, receiver: Receiver) -> None:
+    """The same deliveries are the alerts and what paged: one page is covered, repeats are saved."""
+    mirror = serving.token("--source", "paged", "--shadow")
+    for body in recorded():
+        assert serving.ask("POST", "/intake/alertmanager", body, serving.sender).status == 202
+        assert serving.ask("POST", "/intake/paged", body, mirror).status == 202
+    code, found = report(serving)
+    # The day was recorded with short windows: the same bytes within minutes are a retry, not a page.
+    firing = len({body for body in recorded() if b'"status":"firing"' in body})
+    assert code == 0
+    assert (found["incidents"], found["would_page"]) == (1, 1)
+    assert (found["real_pages"], found["covered"], found["saved"]) == (firing, 1, firing - 1)
+    assert (found["missed"], found["tickets"], found["extra"]) == (0, 0, [])
+    assert all(one["why"] and one["incident"] == "INC-1" for one in found["judged"])
+    said = serving.type("shadow", "report").stdout
+    assert f"{firing} real pages" in said
+    assert "real page 2 of INC-1" in said
+    assert receiver.requests == []
+
+
+def test_pages_are_read_from_a_file_and_missed_ones_fail_the_report(
+    serving: Serving, tmp_path: Path
+) -> None:
+    """Exit 1 when somebody was really paged and midwatch had nothing; 3 when there is no page."""
+    assert serving.deliver(alert("Down")).status == 202
+    assert report(serving)[0] == 3
+    opened = serving.incidents()[0]["opened_at"]
+    pages = tmp_path / "pages.jsonl"
+    lines = [{"at": opened, "service": name, "key": name} for name in ("shop", "mail")]
+    pages.write_text("".join(json.dumps(line) + "\n" for line in lines), "utf-8")
+    code, found = report(serving, "--pages", str(pages))
+    assert code == 1
+    assert [(j["key"], j["verdict"]) for j in found["judged"]] == [
+        ("mail", "missed"),
+        ("shop", "covered"),
+    ]
+    pages.write_text('{"at": "yesterday", "service": "a", "key": "b"}', "utf-8")
+    code, said = report(serving, "--pages", str(pages))
+    assert code == 2
+    assert "pages.jsonl:1: is no page" in said
+    assert report(serving, "--db", "nowhere.db")[0] == 2
+
+
+def test_what_pagerduty_tells_counts_as_pages(serving: Serving) -> None:
+    """Its Events API and its outgoing webhooks, each under PagerDuty's own key; ends count not."""
+    assert serving.deliver(alert("Down")).status == 202
+    event = {
+        "event_action": "trigger",
+        "dedup_key": "shop/down",
+        "payload": {"summary": "Down", "source": "shop", "severity": "critical"},
+    }
+    told = {
+        "event": {
+            "event_type": "incident.triggered",
+            "occurred_at": "2026-11-25T02:00:00Z",
+            "data": {"id": "P1", "title": "Down", "service": {"summary": "shop"}},
+        }
+    }
+    for name, document in (
+        ("events", event),
+        ("events", {"event_action": "resolve", "dedup_key": "shop/down"}),
+        ("incidents", told),
+        ("incidents", {"event": {**told["event"], "event_type": "incident.acknowledged"}}),
+    ):
+        token = serving.token("--source", name, "--shadow")
+        body = json.dumps(document).encode()
+        assert serving.ask("POST", f"/intake/{name}", body, token).status == 202
+    _, found = report(serving)
+    judged = [(j["source"], j["verdict"]) for j in found["judged"]]
+    assert judged == [("events", "covered"), ("incidents", "saved")]
+    assert len(serving.incidents()) == 1
+
+
+def test_shadow_decides_as_live_and_sends_nothing(
+    serving: Serving, receiver: Receiver, tmp_path: Path
+) -> None:
+    """The same incidents, pages and reasons; no page, no heartbeat, not even an escalated one."""
+    assert serving.deliver(alert("Down"), alert("Slow", "cart")).status == 202
+    until(lambda: serving.incidents()[0]["pages"] == 4)
+    shadow = serving.ask("GET", "/api/v1/incidents/INC-1", token=serving.person).document
+    assert serving.stop() == 0
+    assert receiver.requests == []
+
+    (tmp_path / "live").mkdir()
+    live = Serving(tmp_path / "live")
+    (live.folder / "midwatch" / "midwatch.yaml").write_text(CONFIG.format(url=receiver.url))
+    live.start()
+    try:
+        assert live.deliver(alert("Down"), alert("Slow", "cart")).status == 202
+        until(lambda: live.incidents()[0]["pages"] == 4)
+        lived = live.ask("GET", "/api/v1/incidents/INC-1", token=live.person).document
+    finally:
+        live.kill()
+    assert receiver.pages
+    told = [[(m["event"], m["reason"]) for m in x["timeline"]] for x in (shadow, lived)]
+    assert told[0] == told[1]
+    sent = [m["says"] for m in shadow["timeline"] if m["event"] == "PageSent"]
+    assert sent
+    assert all(says.endswith("shadow: not sent") for says in sent)
+
+
+def test_a_journal_is_kept_in_one_way_only(serving: Serving) -> None:
+    """What was never sent is never taken for sent, and the other way round."""
+    assert serving.deliver(alert("Down")).status == 202
+    assert serving.stop() == 0
+    refused = serving.type("serve", "--listen", "127.0.0.1:0", "--db", "midwatch/shadow.db")
+    assert refused.returncode == 2
+    assert "was kept in shadow" in refused.stderr
+    serving.start()
+    serving.sender = serving.token("--source", "alertmanager")
+    assert serving.ask("POST", "/intake/alertmanager", webhook(alert("D")), serving.sender).status
+    assert serving.stop() == 0
+    refused = serving.type("serve", "--shadow", "--db", "midwatch/midwatch.db")
+    assert refused.returncode == 2
+    assert "was kept live" in refused.stderr
