@@ -14,6 +14,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Iterable, Mapping
+from email.utils import parsedate_to_datetime
 from urllib.parse import urljoin, urlsplit
 
 import httpcore2
@@ -53,7 +54,13 @@ class Answer(Struct, frozen=True):
         30.0
         """
         text = self.headers.get("retry-after", "")
-        return min(float(text), MAX_WAIT_S) if text.isdecimal() else None
+        if text.isdecimal():
+            return min(float(text), MAX_WAIT_S)
+        try:
+            at = parsedate_to_datetime(text).timestamp()
+        except ValueError:
+            return None
+        return min(max(at - time.time(), 0.0), MAX_WAIT_S)
 
 
 def is_open(address: str) -> bool:

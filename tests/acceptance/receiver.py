@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -40,7 +41,9 @@ class Receiver:
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_port}"
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(0.02,), daemon=True
+        )
 
     def __enter__(self) -> Receiver:
         self._thread.start()
@@ -89,6 +92,14 @@ class Receiver:
             self.refused.append(str(error))
         else:
             self.pages.setdefault(headers["webhook-id"], json.loads(body))
+
+    def now(self) -> int:
+        """What its clock says, in milliseconds."""
+        return time.time_ns() // 1_000_000
+
+    def wrap(self, context: ssl.SSLContext) -> None:
+        """Speak TLS from here on."""
+        self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
 
     def wait(self, count: int, timeout_s: float = 20) -> None:
         """Wait for so many different pages."""

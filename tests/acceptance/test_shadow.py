@@ -67,7 +67,7 @@ def test_a_recorded_day_is_reported(serving: Serving, receiver: Receiver) -> Non
         assert serving.ask("POST", "/intake/alertmanager", body, serving.sender).status == 202
         assert serving.ask("POST", "/intake/paged", body, mirror).status == 202
     code, found = report(serving)
-    # The day was recorded with short windows: the same bytes within minutes are a retry, not a page.
+    # Recorded with short windows: the same bytes within minutes are a retry, not a page.
     firing = len({body for body in recorded() if b'"status":"firing"' in body})
     assert code == 0
     assert (found["incidents"], found["would_page"]) == (1, 1)

@@ -6,6 +6,7 @@ receiver can drop repeats; the id is unique across journals. Only a 2xx is a del
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -55,14 +56,14 @@ class WebhookPager:
     ) -> None:
         from standardwebhooks import Webhook
 
-        try:
-            self._signer = Webhook(secret)
-        except Exception:  # the library raises its own errors, and those of base64
+        # The library takes whatever decodes somehow, and would sign with a weak key.
+        if not is_secret(secret):
             raise InputError(
                 "is no signing secret",
                 place=f"${options.secret_env}",
                 remedy="make one: echo whsec_$(openssl rand -base64 24)",
-            ) from None
+            )
+        self._signer = Webhook(secret)
         self._options = options
         self._outbound = outbound
         self._journal = journal
@@ -89,6 +90,19 @@ class WebhookPager:
             },
         )
         return receipt_of(answer)
+
+
+def is_secret(text: str) -> bool:
+    """Say whether a text is a secret as the standard wants it: 24 to 64 bytes in base64.
+
+    >>> is_secret("whsec_" + "A" * 32), is_secret("whsec_c2hvcnQ="), is_secret("nonsense!")
+    (True, False, False)
+    """
+    try:
+        key = base64.b64decode(text.removeprefix("whsec_"), validate=True)
+    except ValueError:
+        return False
+    return 24 <= len(key) <= 64
 
 
 def receipt_of(answer: Answer) -> str:
