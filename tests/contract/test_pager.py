@@ -174,7 +174,12 @@ def test_a_receiver_that_asks_to_wait_is_waited_for(receiver: Receiver, status: 
 
 
 @pytest.mark.parametrize(
-    ("secrets", "says"), [({}, "is not set"), ({"HOOK": "nonsense!"}, "is no signing secret")]
+    ("secrets", "says"),
+    [
+        ({}, "is not set"),
+        ({"HOOK": "nonsense!"}, "is no signing secret"),
+        ({"HOOK": "whsec_c2hvcnQ="}, "is no signing secret"),
+    ],
 )
 def test_a_secret_that_is_none_is_said_before_the_first_page(
     secrets: dict[str, str], says: str
