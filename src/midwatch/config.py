@@ -158,10 +158,20 @@ def _heartbeat(node: Node) -> HeartbeatConfig:
 
 def _url(node: Node) -> str:
     text = node.text()
-    parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
+    if text and not _is_url(text):
         node.error("is no http or https address", "write it like https://example.org/hook")
     return text
+
+
+def _is_url(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError:
+        return False
+    plain = text.isascii() and text.isprintable() and " " not in text
+    named = parts.scheme in ("http", "https") and bool(parts.hostname) and "@" not in parts.netloc
+    return plain and named and port != 0
 
 
 def _path(node: Node) -> str:

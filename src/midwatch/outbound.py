@@ -4,7 +4,8 @@ Law: a name is resolved once, every address of it is judged, and the connection 
 address. What people wrote into the config is listed and may be on their own network; what comes
 from data (an alert's link, a redirect) may not. A link-local address, where clouds keep their
 secrets, is reached only when the config holds that very address. A call ends in time, whatever the
-other side does, and its answer has a limit.
+other side does, and its answer has a limit. An error names the server and never the path, which may
+be a secret.
 """
 
 from __future__ import annotations
@@ -12,8 +13,11 @@ from __future__ import annotations
 import ipaddress
 import socket
 import ssl
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from urllib.parse import urljoin, urlsplit
 
@@ -22,14 +26,18 @@ import httpx2
 from httpcore2 import NetworkBackend, NetworkStream
 from msgspec import Struct
 
+from midwatch.core.clock import SECOND
 from midwatch.errors import HarnessError
 
 TIMEOUT_S = 10.0
 MAX_BYTES = 1024 * 1024
 MAX_REDIRECTS = 3
 MAX_WAIT_S = 86_400.0
+WRITE_BYTES = 16 * 1024
 PORTS = {"http": 80, "https": 443}
 NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+IPV4_COMPATIBLE = ipaddress.IPv6Network("::/96")
+GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Lookup = Callable[[str, int], list[str]]
@@ -46,21 +54,26 @@ class Answer(Struct, frozen=True):
     headers: dict[str, str]
     body: bytes
 
-    @property
-    def retry_after_s(self) -> float | None:
-        """How long the other side asks to be left alone.
+    def retry_after_s(self, now: int) -> float | None:
+        """Say how long the other side asks to be left alone; it may name seconds or a date.
 
-        >>> Answer(429, {"retry-after": "30"}, b"").retry_after_s
+        >>> Answer(429, {"retry-after": "30"}, b"").retry_after_s(0)
         30.0
+        >>> Answer(429, {"retry-after": "Thu, 01 Jan 1970 00:01:00 GMT"}, b"").retry_after_s(0)
+        60.0
         """
         text = self.headers.get("retry-after", "")
-        if text.isdecimal():
-            return min(float(text), MAX_WAIT_S)
-        try:
-            at = parsedate_to_datetime(text).timestamp()
-        except ValueError:
-            return None
-        return min(max(at - time.time(), 0.0), MAX_WAIT_S)
+        if text.isascii() and text.isdecimal():
+            wait_s = float(text)
+        else:
+            try:
+                moment = parsedate_to_datetime(text)
+            except (ValueError, OverflowError):
+                return None
+            # One of the three forms of a date names no zone: it is GMT all the same.
+            moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+            wait_s = moment.timestamp() - now / SECOND
+        return min(max(wait_s, 0.0), MAX_WAIT_S)
 
 
 def is_open(address: str) -> bool:
@@ -72,6 +85,8 @@ def is_open(address: str) -> bool:
     (False, False, False)
     """
     seen = _bare(address)
+    if isinstance(seen, ipaddress.IPv6Address) and seen not in GLOBAL_UNICAST:
+        return False
     return seen.is_global and not seen.is_multicast
 
 
@@ -128,9 +143,10 @@ class Outbound:
             answer = self._once(method, url, headers, body, ends_at)
             if answer.status not in _followed(method) or "location" not in answer.headers:
                 return answer
-            url = urljoin(url, answer.headers["location"])
-            if _origin(url) != home:
-                raise Refused(f"was redirected from {_shown(home)} to {_shown(_origin(url))}")
+            url = _joined(url, answer.headers["location"])
+            there = _origin(url, f"a redirect by {_shown(home)}")
+            if there != home:
+                raise Refused(f"was redirected from {_shown(home)} to {_shown(there)}")
         raise Refused(f"was redirected more than {MAX_REDIRECTS} times", place=_shown(home))
 
     def _once(
@@ -189,14 +205,16 @@ class _Network(NetworkBackend):
         local_address: str | None = None,
         socket_options: object = None,
     ) -> NetworkStream:
-        addresses = self._lookup(host, port)
+        addresses = _find_in_time(self._lookup, host, port, self._ends_at)
         for address in addresses:
             self._judge(host, port, address)
         said: Exception | None = None
-        for address in addresses:
+        for tried, address in enumerate(addresses):
+            # One that swallows everything must leave time for those after it.
+            share_s = _left(self._ends_at) / (len(addresses) - tried)
             try:
-                stream = self._inner.connect_tcp(address, port, _left(self._ends_at))
-            except httpcore2.ConnectError as error:
+                stream = self._inner.connect_tcp(address, port, share_s)
+            except (httpcore2.ConnectError, httpcore2.ConnectTimeout) as error:
                 said = error
             else:
                 return _Stream(stream, self._ends_at)
@@ -227,7 +245,9 @@ class _Stream(NetworkStream):
         return self._inner.read(max_bytes, _left(self._ends_at))
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self._inner.write(buffer, _left(self._ends_at))
+        # The backend grants its time anew for each part that the other side takes.
+        for start in range(0, len(buffer), WRITE_BYTES):
+            self._inner.write(buffer[start : start + WRITE_BYTES], _left(self._ends_at))
 
     def close(self) -> None:
         self._inner.close()
@@ -252,13 +272,27 @@ def _left(ends_at: float) -> float:
     return left
 
 
+def _find_in_time(lookup: Lookup, host: str, port: int, ends_at: float) -> list[str]:
+    """Resolve a name on a thread of its own: the system's resolver cannot be told to hurry."""
+    found: Future[list[str]] = Future()
+
+    def find_it() -> None:
+        try:
+            found.set_result(lookup(host, port))
+        except Exception as error:
+            found.set_exception(error)
+
+    threading.Thread(target=find_it, name="lookup", daemon=True).start()
+    return found.result(_left(ends_at))
+
+
 def _bare(address: str) -> Address:
     """Take an IPv4 address out of the IPv6 forms that carry one."""
     seen = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(seen, ipaddress.IPv4Address):
         return seen
     carried = seen.ipv4_mapped or seen.sixtofour or (seen.teredo and seen.teredo[1])
-    if seen in NAT64:
+    if seen in NAT64 or (seen in IPV4_COMPATIBLE and int(seen) > 1):
         carried = ipaddress.IPv4Address(int(seen) & 0xFFFFFFFF)
     return carried or seen
 
@@ -280,14 +314,26 @@ def _followed(method: str) -> tuple[int, ...]:
     return (307, 308) if method == "POST" else (301, 302, 303, 307, 308)
 
 
-def _origin(url: str) -> tuple[str, str, int]:
+def _joined(url: str, location: str) -> str:
     try:
+        return urljoin(url, location)
+    except ValueError:
+        return ""
+
+
+def _origin(url: str, place: str = "") -> tuple[str, str, int]:
+    """Tell the server that a URL names. Raises Refused when it names none, or says who calls."""
+    try:
+        # What two parsers could read in two ways must not be judged by one and called by the other.
+        if not url.isascii() or not url.isprintable() or " " in url:
+            raise ValueError
         parts = urlsplit(url)
-        port = parts.port or PORTS[parts.scheme]
+        usual = PORTS[parts.scheme]
+        port = parts.port or usual
     except (KeyError, ValueError):
-        raise Refused(f"{url!r} is no http or https address") from None
+        raise Refused("is no http or https address", place=place or "the URL") from None
     if not parts.hostname or parts.username is not None:
-        raise Refused("a URL needs a host, and no user in it")
+        raise Refused("needs a host, and no user before it", place=place or "the URL")
     return parts.scheme, parts.hostname, port
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import ssl
 import threading
 import time
@@ -12,15 +13,20 @@ from typing import Any
 from standardwebhooks import Webhook
 
 SECRET = "whsec_" + "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+# How long it misbehaves before it answers after all: longer than any caller should wait.
+PATIENCE_S = 20
 
 
 class Receiver:
     """Keeps what it was sent. `plan` holds a behaviour for each coming request, then all is well.
 
-    A behaviour is a status, `(status, headers)`, "hang", "drip", or "accept and hang up".
+    A behaviour is a status, `(status, headers)`, a body, "hang", "drip" (the body), "drip headers",
+    or "accept and hang up". With `tls` it speaks https.
     """
 
-    def __init__(self, *plan: Any) -> None:
+    def __init__(
+        self, *plan: Any, host: str = "127.0.0.1", tls: ssl.SSLContext | None = None
+    ) -> None:
         self.plan = list(plan)
         self.requests: list[tuple[str, dict[str, str], bytes]] = []
         self.pages: dict[str, dict[str, Any]] = {}
@@ -38,9 +44,16 @@ class Receiver:
             def log_message(self, *args: Any) -> None:
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        class Server(ThreadingHTTPServer):
+            address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+            daemon_threads = True
+
+        self._server = Server((host, 0), Handler)
+        self.port = self._server.server_port
+        if tls is not None:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
+        shown = f"[{host}]" if ":" in host else host
+        self.url = f"http{'s' if tls else ''}://{shown}:{self.port}"
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(0.02,), daemon=True
         )
@@ -66,24 +79,35 @@ class Receiver:
             handler.close_connection = True
             return
         if behaviour == "hang":
-            self.over.wait(60)
+            self.over.wait(PATIENCE_S)
+            return
+        if behaviour in ("drip", "drip headers"):
+            self._drip(handler, behaviour)
             return
         status, extra = behaviour if isinstance(behaviour, tuple) else (behaviour, {})
-        if behaviour == "drip":
-            handler.send_response(200)
-            handler.end_headers()
-            while not self.over.wait(0.05):
-                try:
-                    handler.wfile.write(b".")
-                    handler.wfile.flush()
-                except OSError:
-                    return
-            return
-        handler.send_response(status)
+        said = behaviour if isinstance(behaviour, bytes) else b""
+        handler.send_response(200 if said else status)
         for name, value in extra.items():
             handler.send_header(name, value)
-        handler.send_header("content-length", "0")
+        handler.send_header("content-length", str(len(said)))
         handler.end_headers()
+        handler.wfile.write(said)
+
+    def _drip(self, handler: BaseHTTPRequestHandler, what: str) -> None:
+        """Begin an answer and never come to its end while anybody would wait for it."""
+        end = time.monotonic() + PATIENCE_S
+        handler.send_response(200)
+        handler.flush_headers()
+        if what == "drip":
+            handler.end_headers()
+        try:
+            while not self.over.wait(0.05) and time.monotonic() < end:
+                handler.wfile.write(b"." if what == "drip" else b"x: y\r\n")
+                handler.wfile.flush()
+            if what != "drip":
+                handler.wfile.write(b"content-length: 0\r\n\r\n")
+        except OSError:
+            handler.close_connection = True
 
     def _keep(self, headers: dict[str, str], body: bytes) -> None:
         try:
@@ -92,14 +116,6 @@ class Receiver:
             self.refused.append(str(error))
         else:
             self.pages.setdefault(headers["webhook-id"], json.loads(body))
-
-    def now(self) -> int:
-        """What its clock says, in milliseconds."""
-        return time.time_ns() // 1_000_000
-
-    def wrap(self, context: ssl.SSLContext) -> None:
-        """Speak TLS from here on."""
-        self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
 
     def wait(self, count: int, timeout_s: float = 20) -> None:
         """Wait for so many different pages."""

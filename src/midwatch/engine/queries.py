@@ -148,9 +148,15 @@ def _says(event: Event) -> str:
     """Say in words what an event adds; empty when its name is enough."""
     match event:
         case e.AlertsAttached():
-            return f"{len(event.attached)} alerts; {event.attached[0].reason.says}"
+            first, rest = event.attached[0], len(event.attached) - 1
+            more = f" and {rest} more" if rest else ""
+            named = f"{first.alert.name or 'alert'} on {first.alert.service or 'unknown service'}"
+            return f"{named}{more}; {first.reason.says}"
         case e.AlertsResolved():
-            return f"{len(event.fingerprints)} alerts"
+            count = len(event.fingerprints)
+            return f"{count} alert{'' if count == 1 else 's'}"
+        case e.PagePlanned():
+            return f"to {event.to}; {event.reason.says}"
         case e.PageSent():
             return f"{event.key}: {event.receipt}"
         case e.PageFailed():

@@ -36,7 +36,8 @@ class TerminalPager:
         """
         where = f" ({_plain(page.service)})" if page.service else ""
         text = (
-            f"PAGE {page.severity} {page.incident} for {page.to}: {_plain(page.title)}{where}\n"
+            f"PAGE {page.severity} {page.incident} for {_plain(page.to)}: "
+            f"{_plain(page.title)}{where}\n"
             f"  why: {_plain(page.summary)}\n"
             f"  midwatch incidents ack {page.incident}\n"
         )

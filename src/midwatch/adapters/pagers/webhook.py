@@ -1,7 +1,8 @@
 """Pages as signed HTTP requests, for whatever a team has: https://www.standardwebhooks.com.
 
 Law: one page has one `webhook-id` for its whole life, however often it is sent, so that the
-receiver can drop repeats; the id is unique across journals. Only a 2xx is a delivery.
+receiver can drop repeats; the id is unique across journals. Only a 2xx is a delivery. A secret that
+can be guessed signs nothing.
 """
 
 from __future__ import annotations
@@ -20,6 +21,10 @@ from midwatch.errors import HarnessError, InputError, Throttled
 
 if TYPE_CHECKING:  # config reads the options below where no HTTP client is installed
     from midwatch.outbound import Answer, Outbound
+
+
+MIN_KEY_BYTES = 24  # what the standard asks for at least
+PREFIX = "whsec_"
 
 
 class WebhookOptions(Struct, frozen=True, tag="webhook"):
@@ -56,14 +61,7 @@ class WebhookPager:
     ) -> None:
         from standardwebhooks import Webhook
 
-        # The library takes whatever decodes somehow, and would sign with a weak key.
-        if not is_secret(secret):
-            raise InputError(
-                "is no signing secret",
-                place=f"${options.secret_env}",
-                remedy="make one: echo whsec_$(openssl rand -base64 24)",
-            )
-        self._signer = Webhook(secret)
+        self._signer = Webhook(_key_of(secret, options.secret_env))
         self._options = options
         self._outbound = outbound
         self._journal = journal
@@ -89,32 +87,36 @@ class WebhookPager:
                 "webhook-signature": self._signer.sign(message, now, body.decode()),
             },
         )
-        return receipt_of(answer)
+        return receipt_of(answer, self._clock())
 
 
-def is_secret(text: str) -> bool:
-    """Say whether a text is a secret as the standard wants it: 24 to 64 bytes in base64.
-
-    >>> is_secret("whsec_" + "A" * 32), is_secret("whsec_c2hvcnQ="), is_secret("nonsense!")
-    (True, False, False)
-    """
+def _key_of(secret: str, name: str) -> bytes:
+    """Read the bytes that sign, strictly: the library skips whatever is no base64."""
+    text = secret.removeprefix(PREFIX)
     try:
-        key = base64.b64decode(text.removeprefix("whsec_"), validate=True)
+        key = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
     except ValueError:
-        return False
-    return 24 <= len(key) <= 64
+        key = b""
+    if len(key) < MIN_KEY_BYTES:
+        raise InputError(
+            "is no signing secret",
+            place=f"${name}",
+            remedy=f"make one: echo {PREFIX}$(openssl rand -base64 {MIN_KEY_BYTES})",
+        )
+    return key
 
 
-def receipt_of(answer: Answer) -> str:
+def receipt_of(answer: Answer, now: int) -> str:
     """Read a receiver's answer. Raises Throttled or HarnessError unless it took the page.
 
     >>> from midwatch.outbound import Answer
-    >>> receipt_of(Answer(204, {}, b""))
+    >>> receipt_of(Answer(204, {}, b""), 0)
     'status 204'
     """
     if 200 <= answer.status < 300:
         return f"status {answer.status}"
     says = f"the receiver answered {answer.status}"
-    if answer.retry_after_s is not None:
-        raise Throttled(f"{says}, retry after {answer.retry_after_s:g} s", answer.retry_after_s)
+    wait_s = answer.retry_after_s(now)
+    if wait_s is not None:
+        raise Throttled(f"{says}, retry after {wait_s:g} s", wait_s)
     raise HarnessError(says)
