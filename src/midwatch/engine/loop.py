@@ -280,7 +280,8 @@ class Loop:
 
     def _count(self, envelopes: list[Envelope]) -> None:
         for envelope in envelopes:
-            self.stats.alerts += _alerts_in(envelope)
+            if isinstance(envelope.input, AlertsArrived):
+                self.stats.alerts += len(envelope.input.alerts)
             self.stats.rejected += len(envelope.rejected)
             if isinstance(envelope.input, PageAnswered):
                 self.stats.pages["failed" if envelope.input.error else "sent"] += 1

@@ -9,24 +9,35 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any
+from hashlib import blake2b
+from typing import Annotated, Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 from starlette.requests import Request
 from starlette.responses import Response
 
 from midwatch.bootstrap import Service
 from midwatch.core import inputs
-from midwatch.core.clock import SECOND, parse_time, show_time
+from midwatch.core.clock import SECOND, show_time
 from midwatch.engine import perform, queries
-from midwatch.errors import BadFile, BadJson, Busy, CommitFailed, InputError, StateError
+from midwatch.errors import (
+    BadFile,
+    BadJson,
+    Busy,
+    CommitFailed,
+    HarnessError,
+    InputError,
+    MidwatchError,
+    StateError,
+)
 from midwatch.ports import Audit, Token, Tokens
 from midwatch.web import guards
 from midwatch.web.problems import problem_of
 
 MAX_BYTES = 64 * 1024
-MAX_SNOOZE_S = 30 * 86_400
+MAX_SNOOZE_MIN = 30 * 24 * 60
+MAX_WHY = 10_000  # characters
 
 
 class Ack(Struct, frozen=True, forbid_unknown_fields=True):
@@ -34,16 +45,15 @@ class Ack(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Snooze(Struct, frozen=True, forbid_unknown_fields=True):
-    """Take an incident until `until` (RFC 3339), or for `minutes`."""
+    """Take an incident for so many minutes, at most 30 days."""
 
-    until: str = ""
-    minutes: float = 0
+    minutes: Annotated[float, Meta(gt=0, le=MAX_SNOOZE_MIN)]
 
 
 class Resolve(Struct, frozen=True, forbid_unknown_fields=True):
     """Say that it is over, and why."""
 
-    why: str
+    why: Annotated[str, Meta(pattern=r"\S", max_length=MAX_WHY)]
 
 
 class Rejected(Struct, frozen=True):
@@ -68,13 +78,18 @@ class Call(Struct):
     by: Token
     given: Any
     flags: dict[str, bool]
+    key: str  # of the input that follows, empty when it may be done again
 
 
 Handle = Callable[["Api", Call], Awaitable[Any]]
 
 
 class Route(Struct, frozen=True):
-    """One row of the table: `flags` are query parameters that are true or false."""
+    """One row of the table.
+
+    `flags` are query parameters that are true or false, `also` further status codes; with `once` a
+    request with an idempotency key is done once.
+    """
 
     method: str
     path: str
@@ -83,10 +98,22 @@ class Route(Struct, frozen=True):
     gives: Any
     takes: type[Struct] | None = None
     flags: tuple[str, ...] = ()
+    also: tuple[int, ...] = ()
+    once: bool = False
 
 
 class NotThere(InputError):
     """What is asked for does not exist."""
+
+
+# The first class that fits says how an error is answered.
+STATUS: dict[type[MidwatchError], int] = {
+    BadJson: 400,
+    NotThere: 404,
+    InputError: 422,
+    StateError: 409,
+    HarnessError: 503,
+}
 
 
 class Api:
@@ -105,28 +132,14 @@ class Api:
             token = guards.person(request, self._tokens)
             if isinstance(token, Response):
                 return token
-            given = None
-            if route.takes is not None:
-                body = await guards.body_of(request, MAX_BYTES)
-                if isinstance(body, Response):
-                    return body
-                try:
-                    given = _decoded(body or b"{}", route.takes)
-                except BadJson as error:
-                    return problem_of(400, error)
-                except BadFile as error:
-                    return problem_of(422, error)
             try:
-                flags = {name: _flag(request, name) for name in route.flags}
-                found = await route.handle(self, Call(request, token, given, flags))
-            except NotThere as error:
-                return problem_of(404, error)
-            except InputError as error:
-                return problem_of(422, error)
-            except StateError as error:
-                return problem_of(409, error)
-            except (Busy, CommitFailed) as error:
-                return problem_of(503, error)
+                call = await _call(route, request, token)
+                if isinstance(call, Response):
+                    return call
+                found = await route.handle(self, call)
+            except (InputError, StateError, Busy, CommitFailed) as error:
+                status = next(code for kind, code in STATUS.items() if isinstance(error, kind))
+                return problem_of(status, error)
             return Response(msgspec.json.encode(found), media_type="application/json")
 
         return answer
@@ -153,14 +166,12 @@ class Api:
     async def snooze(self, call: Call) -> queries.Detail:
         """Take an incident for a while."""
         given: Snooze = call.given
-        until = _until(given, _now())
+        until = _now() + int(given.minutes * 60 * SECOND)
         return await self._tell(call, inputs.Snooze(_id(call), call.by.name, until))
 
     async def resolve(self, call: Call) -> queries.Detail:
         """Say that it is over."""
         given: Resolve = call.given
-        if not given.why.strip():
-            raise InputError("is empty", place="$.why", remedy="say what ended it")
         command = inputs.ResolveIncident(_id(call), call.by.name, given.why.strip())
         return await self._tell(call, command)
 
@@ -177,16 +188,16 @@ class Api:
         given: PageTest = call.given
         if self._service.shadow:
             raise StateError("nothing is sent in shadow mode", remedy="serve without --shadow")
-        return await asyncio.to_thread(
-            perform.test_page, self._service.pagers, given.via, call.by.name, _now()
-        )
+        pagers = self._service.pagers
+        if given.via and given.via not in pagers:
+            known = ", ".join(pagers)
+            raise NotThere(f"no pager is called {given.via!r}", remedy=f"known are {known}")
+        return await asyncio.to_thread(perform.test_page, pagers, given.via, call.by.name, _now())
 
     async def _tell(self, call: Call, command: inputs.Input) -> queries.Detail:
         """Give a person's command to the engine and show the incident after it."""
         await self.incident(call)
-        wanted = call.request.headers.get("idempotency-key", "")
-        key = f"api/{call.by.id}/{wanted}" if wanted else ""
-        envelope = inputs.Envelope(key, command)
+        envelope = inputs.Envelope(call.key, command)
         (handled,) = await asyncio.wrap_future(self._loop.submit([envelope]))
         if handled.status == "rejected":
             raise StateError(handled.why)
@@ -199,14 +210,16 @@ ROUTES = (
         Api.incidents, list[queries.Summary], flags=("all",),
     ),
     Route("GET", "/api/v1/incidents/{id}", "Tell one incident.", Api.incident, queries.Detail),
-    Route("POST", "/api/v1/incidents/{id}/ack", "Take it.", Api.ack, queries.Detail, Ack),
     Route(
-        "POST", "/api/v1/incidents/{id}/snooze", "Take it until a time.",
-        Api.snooze, queries.Detail, Snooze,
+        "POST", "/api/v1/incidents/{id}/ack", "Take it.", Api.ack, queries.Detail, Ack, once=True
+    ),
+    Route(
+        "POST", "/api/v1/incidents/{id}/snooze", "Take it for a while.",
+        Api.snooze, queries.Detail, Snooze, once=True,
     ),
     Route(
         "POST", "/api/v1/incidents/{id}/resolve", "Say that it is over.",
-        Api.resolve, queries.Detail, Resolve,
+        Api.resolve, queries.Detail, Resolve, once=True,
     ),
     Route(
         "GET", "/api/v1/alerts/rejected", "List what could not be taken, and why.",
@@ -214,7 +227,7 @@ ROUTES = (
     ),
     Route(
         "POST", "/api/v1/pages/test", "Send a test page by one pager, or by each.",
-        Api.test_page, list[perform.Tested], PageTest,
+        Api.test_page, list[perform.Tested], PageTest, also=(404,),
     ),
 )  # fmt: skip
 
@@ -225,6 +238,29 @@ def _now() -> int:
 
 def _id(call: Call) -> str:
     return call.request.path_params["id"]
+
+
+async def _call(route: Route, request: Request, token: Token) -> Call | Response:
+    """Read a request past its guards, or refuse it. Raises InputError."""
+    flags = {name: _flag(request, name) for name in route.flags}
+    if route.takes is None:
+        return Call(request, token, None, flags, "")
+    wanted = guards.idempotency_key(request) if route.once else ""
+    if isinstance(wanted, Response):
+        return wanted
+    body = await guards.body_of(request, MAX_BYTES)
+    if isinstance(body, Response):
+        return body
+    given = _decoded(body or b"{}", route.takes)
+    return Call(request, token, given, flags, _key(token, request, wanted, body))
+
+
+def _key(token: Token, request: Request, wanted: str, body: bytes) -> str:
+    """Name a request: another one under the same idempotency key is another request."""
+    if not wanted:
+        return ""
+    hashed = blake2b(request.url.path.encode() + b"\0" + body, digest_size=8).hexdigest()
+    return f"api/{token.id}/{wanted}/{hashed}"
 
 
 def _flag(request: Request, name: str) -> bool:
@@ -241,19 +277,3 @@ def _decoded(body: bytes, kind: type[Struct]) -> Struct:
         raise BadFile(str(error), remedy="see /api/v1/openapi.json") from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadJson(f"is no JSON: {error}") from None
-
-
-def _until(given: Snooze, now: int) -> int:
-    if bool(given.until) == bool(given.minutes):
-        raise InputError("needs either until or minutes", place="$", remedy="give one of them")
-    if given.minutes:
-        until = now + int(given.minutes * 60 * SECOND)
-    else:
-        try:
-            until = parse_time(given.until)
-        except ValueError as error:
-            remedy = "write it like 2026-01-31T09:00:00Z"
-            raise InputError(str(error), place="$.until", remedy=remedy) from None
-    if until > now + MAX_SNOOZE_S * SECOND:
-        raise InputError("is more than 30 days away", place="$", remedy="resolve it instead")
-    return until

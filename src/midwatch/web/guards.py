@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import re
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -17,6 +18,7 @@ from midwatch.ports import Token, Tokens
 from midwatch.web.problems import problem
 
 BODY_S = 20.0
+IDEMPOTENCY_KEY = re.compile("[!-~]{1,255}")
 MAX_DRAINED = 64 * 1024 * 1024
 
 
@@ -53,6 +55,17 @@ def person(request: Request, tokens: Tokens) -> Token | Response:
     if not token.role:
         return problem(403, "this token is a sender's", remedy="use a responder's")
     return token
+
+
+def idempotency_key(request: Request) -> str | Response:
+    """Give the key under which a request is done once, empty without one, or the refusal."""
+    key = request.headers.get("idempotency-key")
+    if key is None:
+        return ""
+    if not IDEMPOTENCY_KEY.fullmatch(key):
+        says = "is not 1 to 255 printable ASCII characters without a space"
+        return problem(422, says, place="Idempotency-Key", remedy="a UUID will do")
+    return key
 
 
 async def body_of(request: Request, limit: int) -> bytes | Response:

@@ -55,6 +55,9 @@ class Intake:
         source = self._sources.get(name)
         if source is None:
             return problem(404, f"no source is called {name!r}", remedy="add it to midwatch.yaml")
+        wanted = guards.idempotency_key(request)
+        if isinstance(wanted, Response):
+            return wanted
         body = await guards.body_of(request, MAX_BYTES)
         if isinstance(body, Response):
             return body
@@ -65,7 +68,7 @@ class Intake:
             return problem_of(400, error)
         except BadFile as error:
             return problem_of(422, error)
-        key = _key(name, body, parsed, request.headers.get("idempotency-key", ""), now)
+        key = _key(name, body, parsed, wanted, now)
         arrived = PagesSeen if name in self._paging else AlertsArrived
         given = Envelope(key, arrived(name, parsed.alerts), parsed.rejected)
         try:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from midwatch import __version__
+from midwatch.web import guards
 from midwatch.web.intake import Taken
 from midwatch.web.problems import TITLES, Problem
 
@@ -38,18 +39,20 @@ def document(routes: Sequence[Route]) -> bytes:
         codes += [422] if route.takes or route.flags else []
         codes += [400, 408, 409, 413] if route.takes else []
         codes += [404] if "{" in route.path else []
+        codes += route.also
         operation = _operation(
             route.says, route.path, 200, schema_of[repr(route.gives)], codes, problem
         )
         operation["parameters"] += [_flag(name) for name in route.flags]
         if takes is not None:
-            operation["requestBody"] = _body(takes)
+            operation["requestBody"] = _body(takes, required=_must_come(route.takes))
+        if route.once:
             operation["parameters"].append(_IDEMPOTENCY)
         paths.setdefault(route.path, {})[route.method.lower()] = operation
     taken = schema_of[repr(Taken)]
     codes = [400, 401, 403, 404, 408, 413, 422, 503]
     intake = _operation("Take alerts from a sender.", INTAKE, 202, taken, codes, problem)
-    intake["requestBody"] = _body({})
+    intake["requestBody"] = _body({}, required=True)
     intake["parameters"].append(_IDEMPOTENCY)
     paths[INTAKE] = {"post": intake}
     return msgspec.json.encode(
@@ -71,8 +74,8 @@ _IDEMPOTENCY = {
     "name": "Idempotency-Key",
     "in": "header",
     "required": False,
-    "description": "The same key again is the same request: it is answered, and done once.",
-    "schema": {"type": "string", "maxLength": 255, "pattern": "^[!-~]*$"},
+    "description": "The same request under the same key is answered again, and done once.",
+    "schema": {"type": "string", "pattern": f"^{guards.IDEMPOTENCY_KEY.pattern}$"},
 }
 
 
@@ -94,8 +97,13 @@ def _flag(name: str) -> dict[str, Any]:
     return {"name": name, "in": "query", "required": False, "schema": {"type": "boolean"}}
 
 
-def _body(schema: Any) -> dict[str, Any]:
-    return {"required": True, "content": _json(schema)}
+def _must_come(kind: Any) -> bool:
+    """Say whether a body has a field that has no default."""
+    return any(one.required for one in msgspec.structs.fields(kind))
+
+
+def _body(schema: Any, *, required: bool) -> dict[str, Any]:
+    return {"required": required, "content": _json(schema)}
 
 
 def _json(schema: Any) -> dict[str, Any]:
