@@ -7,11 +7,12 @@ kept for slow readers, and nothing is lost by one.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Sequence
 
 from midwatch.ports import Row
 
-PAUSE_S = 0.25
+PAUSE_S = 1.0  # each reader looks at everything anew, and a storm commits many times a second
 
 
 class Changes:
@@ -21,7 +22,7 @@ class Changes:
         self._loop = asyncio.get_running_loop()
         self._news = asyncio.Event()
         self._count = 0
-        self._over = False
+        self._over = asyncio.Event()
 
     def note(self, rows: Sequence[Row]) -> None:
         """Tell of a commit; from any thread."""
@@ -30,7 +31,7 @@ class Changes:
 
     def close(self) -> None:
         """End every reader; from the event loop."""
-        self._over = True
+        self._over.set()
         self._wake()
 
     def _wake(self) -> None:
@@ -39,12 +40,13 @@ class Changes:
         news.set()
 
     async def read(self) -> AsyncIterator[int]:
-        """Give a growing number each time there is news, at most a few times a second."""
+        """Give a growing number each time there is news, at most once in PAUSE_S."""
         seen = self._count
-        while not self._over:
+        while not self._over.is_set():
             if self._count == seen:
                 await self._news.wait()
                 continue
             seen = self._count
             yield seen
-            await asyncio.sleep(PAUSE_S)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._over.wait(), PAUSE_S)

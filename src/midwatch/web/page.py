@@ -2,25 +2,31 @@
 
 Law: everything works without JavaScript; with it the page follows the server's events. What stands
 on it came from outside and is escaped; the browser is told to run nothing but the page's own file.
+A session ends with its token, and so does what it follows.
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
+import time
 from collections.abc import AsyncIterator
 from importlib import resources
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 from itsdangerous import BadSignature, TimestampSigner
 from jinja2 import Environment, FileSystemLoader, select_autoescape
 from msgspec import Struct
+from msgspec.structs import replace
 from sse_starlette import EventSourceResponse
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
+from midwatch import __version__
 from midwatch.bootstrap import Service
 from midwatch.core import inputs
+from midwatch.core.clock import SECOND, parse_time, show_time
 from midwatch.core.shard import Shard
 from midwatch.engine import queries
 from midwatch.errors import Busy, CommitFailed
@@ -32,23 +38,30 @@ HERE = Path(str(resources.files("midwatch.web")))
 COOKIE = "midwatch_session"
 SESSION_S = 14 * 86_400
 MAX_FORM_BYTES = 4096
-SHOWN = 50
+SHOWN = 50  # incidents
+TOLD = 100  # events of each
+WELL = ("mitigated", "resolved")  # nobody is harmed any more
 PING_S = 15
+RETRY_MS = 1_000  # who lost the stream comes again after that
 HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; "
+        "img-src 'self'; "
         "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
     ),
     "Cache-Control": "no-store",
-    "Referrer-Policy": "no-referrer",
+    # Not "no-referrer": with it a browser says `Origin: null` of our own forms.
+    "Referrer-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
 }
 
 
 class _Shown(Struct):
-    """What the page shows: details of the worst incidents, and how many more there are."""
+    """What the page shows: those that harm users, those that no longer do; `more` do not fit."""
 
-    details: list[queries.Detail]
+    open: int
+    harm: list[queries.Detail]
+    well: list[queries.Detail]
     more: int
 
 
@@ -77,22 +90,28 @@ class Page:
             shown = await asyncio.wrap_future(self._loop.view(self._look))
         except Busy as error:
             return self._render("busy.html", 503, says=str(error))
-        return self._render("page.html", shown=shown, who=who, shadow=self._shadow)
+        return self._render("page.html", shown=shown, who=who, shadow=self._shadow, now=_now())
 
     def _look(self, shard: Shard) -> _Shown:
-        listed = queries.summaries(shard)
-        found = (queries.detail(shard, self._audit, one.id) for one in listed[:SHOWN])
-        return _Shown([one for one in found if one is not None], max(len(listed) - SHOWN, 0))
+        listed = sorted(queries.summaries(shard), key=lambda one: one.state in WELL)
+        shown = _Shown(sum(one.state not in WELL for one in listed), [], [], len(listed[SHOWN:]))
+        for one in listed[:SHOWN]:
+            detail = queries.detail(shard, self._audit, one.id)
+            if detail is not None:
+                (shown.well if one.state in WELL else shown.harm).append(_cut(detail))
+        return shown
 
     async def changes(self, request: Request) -> Response:
         """Tell by server-sent events that there is something new to look at."""
         if self._who(request) is None:
             return Response(status_code=401)
 
-        async def news() -> AsyncIterator[dict[str, str]]:
+        async def news() -> AsyncIterator[dict[str, str | int]]:
             # At once: what changed between the page and this connection would be missed.
-            yield {"event": "changed", "data": "0"}
+            yield {"event": "changed", "data": "0", "retry": RETRY_MS}
             async for number in self._changes.read():
+                if self._who(request) is None:
+                    return
                 yield {"event": "changed", "data": str(number)}
 
         return EventSourceResponse(news(), ping=PING_S)
@@ -105,14 +124,16 @@ class Page:
         if who is None:
             return RedirectResponse("/login", 303)
         if not _is_own(request):
-            return self._render("busy.html", 403, says="this form came from another site")
-        command = inputs.Acknowledge(request.path_params["id"], who.name)
+            return self._foreign()
+        name = request.path_params["id"]
         try:
-            done = self._loop.submit([inputs.Envelope("", command)])
-            await asyncio.wrap_future(done)
+            done = self._loop.submit([inputs.Envelope("", inputs.Acknowledge(name, who.name))])
+            (handled,) = await asyncio.wrap_future(done)
         except (Busy, CommitFailed) as error:
             return self._render("busy.html", 503, says=str(error))
-        return RedirectResponse("/", 303)
+        if handled.status == "rejected":
+            return self._render("busy.html", 409, says=handled.why)
+        return RedirectResponse(f"/#{quote(name)}", 303)
 
     async def login_form(self, request: Request) -> Response:
         """Ask for a token."""
@@ -124,7 +145,7 @@ class Page:
         if isinstance(body, Response):
             return body
         if not _is_own(request):
-            return self._render("busy.html", 403, says="this form came from another site")
+            return self._foreign()
         text = parse_qs(body.decode("utf-8", "replace")).get("token", [""])[0].strip()
         token = self._tokens.find(text)
         if token is None or not token.role:
@@ -142,6 +163,8 @@ class Page:
 
     async def logout(self, request: Request) -> Response:
         """End a session."""
+        if not _is_own(request):
+            return self._foreign()
         answer = RedirectResponse("/login", 303)
         answer.delete_cookie(COOKIE)
         return answer
@@ -157,8 +180,55 @@ class Page:
         return self._tokens.get(signed.decode())
 
     def _render(self, name: str, status: int = 200, **values: object) -> Response:
-        text = self._templates.get_template(name).render(**values)
+        text = self._templates.get_template(name).render(IN_TEMPLATES, **values)
         return HTMLResponse(text, status, HEADERS)
+
+    def _foreign(self) -> Response:
+        return self._render("busy.html", 403, says="this form came from another site")
+
+
+def words(event: str) -> str:
+    """Say an event's name in words.
+
+    >>> words("RegressionCaseAdmitted")
+    'Regression case admitted'
+    """
+    return re.sub(r"(?<!^)(?=[A-Z])", " ", event).capitalize()
+
+
+def age(since: str, now: int) -> str:
+    """Say how long ago a time was, in whole units: it must not change while one reads.
+
+    >>> [age("1970-01-01T00:00:00Z", s * SECOND) for s in (59, 7_199, 7_200, 172_800)]
+    ['0 min', '119 min', '2 h', '2 d']
+    """
+    minutes = max(now - parse_time(since), 0) // (60 * SECOND)
+    if minutes < 120:
+        return f"{minutes} min"
+    return f"{minutes // 60} h" if minutes < 2_880 else f"{minutes // 1_440} d"
+
+
+def moment(at: str, now: int) -> str:
+    """Say a time to the minute, with its day unless that is today.
+
+    >>> moment("1970-01-01T09:30:00.000Z", 0), moment("1970-01-02T09:30:00.000Z", 0)
+    ('09:30 UTC', '1970-01-02 09:30 UTC')
+    """
+    day, clock = at[:10], at[11:16]
+    return f"{clock} UTC" if day == show_time(now)[:10] else f"{day} {clock} UTC"
+
+
+IN_TEMPLATES = {"version": __version__, "words": words, "age": age, "moment": moment}
+
+
+def _cut(detail: queries.Detail) -> queries.Detail:
+    """Keep the newest events; the rest counts as gone here."""
+    kept = detail.timeline[-TOLD:]
+    return replace(detail, timeline=kept, pruned=detail.pruned + len(detail.timeline) - len(kept))
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000
 
 
 def _is_own(request: Request) -> bool:

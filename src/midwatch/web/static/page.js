@@ -1,41 +1,90 @@
 // Law: the page is whole without this file. With it, the page looks again when the server has news,
-// and keeps which timelines a person has opened.
+// and now and then without; what a person has opened, read and focused stays, and a page that can
+// no longer know says so.
 "use strict";
 
-const live = document.getElementById("live");
-let asked = false;
-let again = false;
+const EVERY_MS = 60_000;
+const AGAIN_MS = 5_000;
+const PATIENCE_MS = 10_000;
 
-async function look() {
-  if (asked) { again = true; return; }
-  asked = true;
-  try {
-    const answer = await fetch("/", { headers: { Accept: "text/html" }, redirect: "error" });
-    if (!answer.ok) return;
-    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
-    const kept = new Map();
-    for (const one of document.querySelectorAll("article")) {
-      kept.set(one.id, one.querySelector("details").open);
-    }
-    const focused = document.activeElement && document.activeElement.closest("article");
-    for (const one of fresh.querySelectorAll("article")) {
-      if (kept.has(one.id)) one.querySelector("details").open = kept.get(one.id);
-    }
-    document.getElementById("incidents").replaceWith(fresh.getElementById("incidents"));
-    document.title = fresh.title;
-    if (focused) {
-      const button = document.querySelector(`#${CSS.escape(focused.id)} button, #${CSS.escape(focused.id)} summary`);
-      if (button) button.focus();
-    }
-  } catch {
-    live.hidden = true;
-  } finally {
-    asked = false;
-    if (again) { again = false; look(); }
-  }
+const live = document.getElementById("live");
+let news = null;
+let looking = false;
+let missed = false;
+let timer = 0;
+
+function tell(isLive) {
+  const says = isLive ? "live" : "not live, this may be old";
+  if (live.textContent !== says) live.textContent = says;
+  live.classList.toggle("lost", !isLive);
+  live.hidden = false;
 }
 
-const news = new EventSource("/changes");
-news.addEventListener("changed", look);
-news.addEventListener("open", () => { live.hidden = false; });
-news.addEventListener("error", () => { live.hidden = true; });
+async function look() {
+  if (looking) { missed = true; return; }
+  looking = true;
+  missed = false;
+  let known = false;
+  try {
+    const answer = await fetch("/", { redirect: "manual", signal: AbortSignal.timeout(PATIENCE_MS) });
+    if (answer.type === "opaqueredirect") {
+      location.assign("/login");
+    } else if (answer.ok) {
+      show(new DOMParser().parseFromString(await answer.text(), "text/html"));
+      known = true;
+    }
+  } catch {
+    // Whatever kept it from us, what stands here is old.
+  }
+  tell(known && news !== null && news.readyState === EventSource.OPEN);
+  looking = false;
+  clearTimeout(timer);
+  timer = setTimeout(look, missed ? 0 : known ? EVERY_MS : AGAIN_MS);
+}
+
+function show(fresh) {
+  const old = document.querySelector("main");
+  const main = fresh.querySelector("main");
+  const added = [];
+  for (const one of main.querySelectorAll("article")) {
+    const before = document.getElementById(one.id);
+    if (before) one.querySelector("details").open = before.querySelector("details").open;
+    else added.push(one.querySelector("h3").textContent);
+  }
+  document.title = fresh.title;
+  if (main.isEqualNode(old)) return;
+
+  const held = document.activeElement;
+  const home = held.closest("article");
+  const read = [...old.querySelectorAll("article")].find((one) => one.getBoundingClientRect().bottom > 0);
+  const stood = read && read.getBoundingClientRect().top;
+  old.replaceWith(main);
+  // At the top the newest shall be seen; further down nothing may move under a reader's eyes.
+  const stands = scrollY > 0 && read && document.getElementById(read.id);
+  if (stands) scrollBy(0, stands.getBoundingClientRect().top - stood);
+  const again = home && document.getElementById(home.id);
+  // Never another kind of thing: a key meant for a timeline must not acknowledge.
+  if (again) (again.querySelector(held.localName) || again.querySelector("summary")).focus({ preventScroll: true });
+  if (added.length) document.getElementById("said").textContent = `New: ${added.join("; ")}`;
+}
+
+function follow() {
+  if (news) news.close();
+  const source = news = new EventSource("/changes");
+  source.addEventListener("changed", look);
+  source.addEventListener("error", () => {
+    if (source.readyState === EventSource.CLOSED) setTimeout(() => { if (news === source) follow(); }, AGAIN_MS);
+    look();
+  });
+}
+
+// A browser gives a server few connections: a tab that nobody sees holds none.
+document.addEventListener("visibilitychange", () => {
+  if (document.hidden) news?.close();
+  else follow();
+});
+
+const named = document.getElementById(location.hash.slice(1));
+if (named && named.matches("article")) named.querySelector("details").open = true;
+if (document.hidden) look();
+else follow();
