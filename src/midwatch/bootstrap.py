@@ -7,6 +7,7 @@ they hand in here.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Protocol
 
@@ -18,6 +19,7 @@ from midwatch.adapters.pagers.webhook import WebhookOptions
 from midwatch.adapters.stores.sqlite import SqliteStore
 from midwatch.config import Config
 from midwatch.core.decide import Rules
+from midwatch.engine.clock import SteadyClock
 from midwatch.engine.handle import Handler
 from midwatch.engine.logs import tell
 from midwatch.engine.loop import MAX_WAITING, Beat, Loop
@@ -85,6 +87,7 @@ def build_loop(
 class Service(Struct):
     """What runs in production: a loop over an engine, what feeds it, and how it reaches people."""
 
+    clock: Callable[[], int]
     engine: Engine
     loop: Loop
     sources: dict[str, Source]
@@ -103,12 +106,17 @@ def measured(rules: Rules) -> Rules:
 
 
 def build_service(
-    store: SqliteStore, config: Config, clock: Callable[[], int], *, shadow: bool = False
+    store: SqliteStore, config: Config, wall: Callable[[], int], *, shadow: bool = False
 ) -> Service:
-    """Wire what `midwatch serve` runs. Raises InputError when a secret is missing."""
-    pagers = build_pagers(config, store.name, clock)
+    """Wire what `midwatch serve` runs; `wall` gives milliseconds since the epoch.
+
+    Raises InputError when a secret is missing.
+    """
+    pagers = build_pagers(config, store.name, wall)
     rules = measured(config.rules)
+    clock = SteadyClock(wall, time.monotonic)
     engine = build_engine(store, rules, World(pagers), clock, shadow=shadow)
+    clock.start_at(engine.handler.shard.at)
     loop = build_loop(store, engine, clock, beat=None if shadow else build_beat(config))
     loop.on_commit(tell)
     sources = {
@@ -116,7 +124,7 @@ def build_service(
         for name, source in config.sources.items()
     }
     paging = frozenset(name for name, source in config.sources.items() if source.pages)
-    return Service(engine, loop, sources, paging, pagers, shadow)
+    return Service(clock, engine, loop, sources, paging, pagers, shadow)
 
 
 def build_pagers(config: Config, journal: str, clock: Callable[[], int]) -> dict[str, Pager]:

@@ -6,7 +6,7 @@ keeps no decision: what an answer means is decided in the core.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from msgspec import Struct, field
@@ -119,20 +119,27 @@ class Journal(Protocol):
         """Write one transaction. Raises CommitFailed (nothing happened) or Fenced."""
         ...
 
+    def probe(self) -> None:
+        """Write what is there already, to see whether a commit would succeed; raises as it does."""
+        ...
+
 
 class Outbox(Protocol):
     """Effects between their planning and their end."""
 
-    def claim(self, now: int, limit: int) -> list[Claim]:
-        """Take planned effects that are due, in order; each is taken by one performer alone."""
+    def claim(self, now: int, limit: int, room: Callable[[str], int] | None = None) -> list[Claim]:
+        """Take planned effects that are due, in order; each is taken by one performer alone.
+
+        `room` says how many more of a lane may be begun; without it there is no end.
+        """
         ...
 
     def in_doubt(self) -> list[Claim]:
         """List effects that were claimed and never settled: a crash came between."""
         ...
 
-    def next_effect_at(self) -> int | None:
-        """Say when the next planned effect is due."""
+    def next_effect_at(self, after: int = -1) -> int | None:
+        """Say when the next planned effect is due, of those that are due later than `after`."""
         ...
 
 

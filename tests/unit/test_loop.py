@@ -18,7 +18,7 @@ from midwatch.core.escalation import Policy, Step
 from midwatch.core.inputs import Envelope
 from midwatch.engine.loop import Loop
 from midwatch.errors import Busy, CommitFailed
-from midwatch.ports import Entry
+from midwatch.ports import Claim, Entry
 
 WAIT_S = 20
 
@@ -51,6 +51,11 @@ class FullDisk(SqliteStore):
         if self.full:
             raise CommitFailed("the disk is full")
         super().commit(entry)
+
+    def probe(self) -> None:
+        if self.full:
+            raise CommitFailed("the disk is full")
+        super().probe()
 
 
 class Bench:
@@ -146,6 +151,51 @@ def test_a_full_disk_refuses_senders_and_forgets_no_answer(bench: Bench) -> None
     assert bench.pager.sent == ["page/INC-1/1"]
     assert bench.loop.submit(bench.alert("cart")).result(WAIT_S)[0].status == "committed"
     assert bench.loop.stats.failing_since is None
+
+
+def test_it_finds_out_by_itself_that_the_disk_has_room_again(bench: Bench) -> None:
+    """Nobody sends while it says that it is not ready."""
+    bench.loop.start()
+    bench.store.full = True
+    with pytest.raises(CommitFailed):
+        bench.loop.submit(bench.alert("cart")).result(WAIT_S)
+    assert bench.loop.stats.failing_since is not None
+    bench.store.full = False
+    until(lambda: bench.loop.stats.failing_since is None)
+
+
+def test_a_claim_that_cannot_be_written_down_is_made_later(bench: Bench) -> None:
+    """The page stays planned, and nobody dies of it."""
+    real = bench.store.claim
+
+    def full(*args: object) -> list[Claim]:
+        raise CommitFailed("the disk is full")
+
+    bench.store.claim = full  # type: ignore[method-assign]
+    bench.loop.start()
+    bench.loop.submit(bench.alert("shop")).result(WAIT_S)
+    until(lambda: bench.loop.stats.failed_commits > 0)
+    assert states(bench) == ["planned"]
+    bench.store.claim = real  # type: ignore[method-assign]
+    until(lambda: states(bench) == ["done"])
+    assert bench.loop.error is None
+
+
+def test_a_lane_that_is_full_holds_up_no_other(bench: Bench) -> None:
+    """More pages hang at one pager than it begins at once; another pager's page goes past them."""
+    steps = (Step("ada", delay_s=1, via="bad"), Step("ben", via="good"))
+    rules = Rules(policy=Policy("p", steps))
+    bad, good = Pager(), Pager()
+    bad.gate.clear()
+    engine = build_engine(bench.store, rules, World({"bad": bad, "good": good}), wall)
+    loop = build_loop(bench.store, engine, wall)
+    loop.start()
+    for number in range(20):
+        loop.submit(bench.alert(f"s{number}")).result(WAIT_S)
+    until(lambda: len(good.sent) == 20)
+    assert bad.sent == []
+    bad.gate.set()
+    loop.stop()
 
 
 def test_a_stop_finishes_what_was_begun(bench: Bench) -> None:

@@ -48,13 +48,13 @@ class InDoubt:
     def __init__(self, claim: Claim) -> None:
         self._claim = claim
 
-    def claim(self, now: int, limit: int) -> list[Claim]:
+    def claim(self, now: int, limit: int, room: object = None) -> list[Claim]:
         return []
 
     def in_doubt(self) -> list[Claim]:
         return [self._claim]
 
-    def next_effect_at(self) -> int | None:
+    def next_effect_at(self, after: int = -1) -> int | None:
         return None
 
 

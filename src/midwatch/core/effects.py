@@ -5,6 +5,8 @@ Law: each effect has one key for its whole life, and its class says how it crash
     SendPage     at-least-once   after a crash it is sent again under the same key, unless acked
     SetRelease   at-most-once    after a crash the router is observed first, then decided
     RunEvals     repeatable      it changes nothing, so it is simply run again
+
+Effects of one lane wait for each other when too many are under way; no lane waits for another.
 """
 
 from __future__ import annotations
@@ -31,6 +33,11 @@ class SendPage(Struct, frozen=True, tag=True):
     service: str
     via: str = ""
 
+    @property
+    def lane(self) -> str:
+        """What it may hold up when it hangs: pages by the same pager."""
+        return f"page/{self.via}"
+
 
 class SetRelease(Struct, frozen=True, tag=True):
     """Serve this release; `epoch` fences every older wish, `key` is the operation id."""
@@ -41,6 +48,11 @@ class SetRelease(Struct, frozen=True, tag=True):
     release: str
     epoch: int
     purpose: Purpose
+
+    @property
+    def lane(self) -> str:
+        """What it may hold up when it hangs: releases of the same service."""
+        return f"release/{self.service}"
 
 
 class RunEvals(Struct, frozen=True, tag=True):
@@ -54,6 +66,11 @@ class RunEvals(Struct, frozen=True, tag=True):
     cases: tuple[Case, ...] = ()
     suite: bool = False
     epochs: int = 1
+
+    @property
+    def lane(self) -> str:
+        """What it may hold up when it hangs: evals of the same service."""
+        return f"evals/{self.service}"
 
 
 Effect = SendPage | SetRelease | RunEvals

@@ -50,9 +50,9 @@ class CrashingStore(SqliteStore):
         """Pass the last point at which the transaction leaves no trace."""
         self.hit("before-done" if self._settles else "before-commit")
 
-    def claim(self, now: int, limit: int) -> list[Claim]:
+    def claim(self, now: int, limit: int, room: Callable[[str], int] | None = None) -> list[Claim]:
         """Take effects."""
-        claims = super().claim(now, limit)
+        claims = super().claim(now, limit, room)
         if claims:
             self.hit("after-claim")
         return claims

@@ -74,6 +74,10 @@ class Handler:
         self._commit(entry)
         return answers
 
+    def probe(self) -> None:
+        """Find out whether a commit would succeed. Raises CommitFailed when not."""
+        self._journal.probe()
+
     def snapshot(self) -> None:
         """Write the shard down, so that the next start folds only what comes after."""
         if self._seq > self._snapshot_seq:

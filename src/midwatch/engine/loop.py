@@ -12,7 +12,7 @@ import logging
 import threading
 import time
 from bisect import bisect_left
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
@@ -35,10 +35,13 @@ log = logging.getLogger("midwatch.engine")
 
 MAX_WAITING = 1_000  # deliveries
 MAX_GROUP = 2_000  # alerts in one commit
-PERFORMERS = 8
+PERFORMERS = 64  # threads; made when they are needed
+PER_LANE = 8  # of them, so that a pager that hangs holds up no other
+RECOVERY = "recovery"  # the lane of what a former process left in doubt
 READ_EVERY_S = 60
 IDLE_S = 1.0
 RETRY_S = 0.25
+PROBE_AFTER_S = 2.0
 COMMIT_BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
 
 
@@ -104,12 +107,13 @@ class Loop:
         self._deliveries: deque[_Delivery] = deque()
         self._views: deque[_View] = deque()
         self._answers: deque[Envelope] = deque()
-        self._performing = 0
+        self._performing: Counter[str] = Counter()  # by lane
         self._next_reading = 0
         self._stopping = False
         self._listeners: list[Callable[[Sequence[Row]], None]] = []
         self._beat = beat
         self._next_beat = 0
+        self._failed_at = 0.0
         self._next_effect_at: int | None = None
         self._pool = ThreadPoolExecutor(PERFORMERS, thread_name_prefix="perform")
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
@@ -178,7 +182,7 @@ class Loop:
     def _run(self) -> None:
         try:
             for finish in self._performer.recover(self._handler.shard):
-                self._perform(finish)
+                self._perform(finish, RECOVERY)
             while not self._is_over():
                 self._wait()
                 self._handle_all()
@@ -202,12 +206,12 @@ class Loop:
                 self._wake.wait(self._idle_s())
 
     def _idle_s(self) -> float:
-        # With every performer busy a due effect waits for one of them, not for a moment.
-        effect_at = self._due.next_effect_at() if self._performing < PERFORMERS else None
-        moments = [m for m in (self._due.next_timer_at(), effect_at) if m]
+        # What is due already and was not claimed waits for a performer, not for a moment.
+        now = self._clock()
+        moments = [m for m in (self._due.next_timer_at(), self._due.next_effect_at(now)) if m]
         if not moments:
             return IDLE_S
-        return min(max((min(moments) - self._clock()) / SECOND, 0.001), IDLE_S)
+        return min(max((min(moments) - now) / SECOND, 0.001), IDLE_S)
 
     def _handle_all(self) -> None:
         """Decide on what has arrived, in groups, answers first."""
@@ -265,10 +269,7 @@ class Loop:
         try:
             handled = self._handler.handle(envelopes)
         except CommitFailed as error:
-            stats.failed_commits += 1
-            if stats.failing_since is None:
-                log.error("commits fail", extra={"fields": {"says": told(error)}})
-            stats.failing_since = stats.failing_since or started
+            self._failed(error, started)
             raise
         took = time.monotonic() - started
         stats.failing_since = None
@@ -277,6 +278,20 @@ class Loop:
         stats.commit_buckets[bisect_left(COMMIT_BOUNDS_S, took)] += 1
         self._tell(self._handler.appended)
         return handled
+
+    def _failed(self, error: CommitFailed, since: float) -> None:
+        stats, self._failed_at = self.stats, time.monotonic()
+        stats.failed_commits += 1
+        if stats.failing_since is None:
+            log.error("commits fail", extra={"fields": {"says": told(error)}})
+            stats.failing_since = since
+
+    def _probe(self) -> None:
+        """Find out whether commits succeed again; nobody may send while /readyz says no."""
+        quiet = time.monotonic() - self._failed_at > PROBE_AFTER_S
+        if self.stats.failing_since is not None and quiet:
+            self._handler.probe()
+            self.stats.failing_since = None
 
     def _count(self, envelopes: list[Envelope]) -> None:
         for envelope in envelopes:
@@ -296,6 +311,7 @@ class Loop:
                 self._next_reading = now + READ_EVERY_S * SECOND
                 if readings := self._watcher.readings(self._handler.shard, now):
                     self._commit(readings)
+            self._probe()
             self._claim()
             self._next_effect_at = self._due.next_effect_at()
         except Fenced:
@@ -314,25 +330,33 @@ class Loop:
             log.warning("heartbeat failed", extra={"fields": {"says": told(error)}})
 
     def _claim(self) -> None:
-        """Hand due effects to free performers; no more are claimed than are begun at once."""
-        if self._stopping:
+        """Hand due effects to free performers; no more are claimed than are begun at once.
+
+        What cannot be claimed now stays planned, and is claimed later.
+        """
+        free = PERFORMERS - self._performing.total()
+        if self._stopping or free <= 0:
             return
-        while self._performing < PERFORMERS:
-            claims = self._performer.claim(self._clock(), PERFORMERS - self._performing)
-            if not claims:
-                return
-            for claim in claims:
-                self._perform(partial(self._performer.perform, claim))
+        try:
+            claims = self._performer.claim(self._clock(), free, self._room)
+        except CommitFailed as error:
+            self._failed(error, time.monotonic())
+            return
+        for claim in claims:
+            self._perform(partial(self._performer.perform, claim), claim.effect.lane)
 
-    def _perform(self, call: Callable[[], Envelope]) -> None:
+    def _room(self, lane: str) -> int:
+        return PER_LANE - self._performing[lane]
+
+    def _perform(self, call: Callable[[], Envelope], lane: str) -> None:
         with self._wake:
-            self._performing += 1
-        self._pool.submit(call).add_done_callback(self._performed)
+            self._performing[lane] += 1
+        self._pool.submit(call).add_done_callback(partial(self._performed, lane))
 
-    def _performed(self, done: Future[Envelope]) -> None:
+    def _performed(self, lane: str, done: Future[Envelope]) -> None:
         envelope = done.result()
         with self._wake:
-            self._performing -= 1
+            self._performing[lane] -= 1
             self._answers.append(envelope)
             self._wake.notify()
 

@@ -47,9 +47,11 @@ class Performer:
         self._target = target
         self._shadow = shadow
 
-    def claim(self, now: int, limit: int = CLAIM_LIMIT) -> list[Claim]:
-        """Take what is due."""
-        return self._outbox.claim(now, limit)
+    def claim(
+        self, now: int, limit: int = CLAIM_LIMIT, room: Callable[[str], int] | None = None
+    ) -> list[Claim]:
+        """Take what is due, as far as its lane has room."""
+        return self._outbox.claim(now, limit, room)
 
     def perform(self, claim: Claim) -> Envelope:
         """Do one claimed effect for the first time in this process."""

@@ -7,7 +7,6 @@ command is answered after its commit.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable
 from hashlib import blake2b
 from typing import Annotated, Any
@@ -166,7 +165,7 @@ class Api:
     async def snooze(self, call: Call) -> queries.Detail:
         """Take an incident for a while."""
         given: Snooze = call.given
-        until = _now() + int(given.minutes * 60 * SECOND)
+        until = self._service.clock() + int(given.minutes * 60 * SECOND)
         return await self._tell(call, inputs.Snooze(_id(call), call.by.name, until))
 
     async def resolve(self, call: Call) -> queries.Detail:
@@ -192,7 +191,9 @@ class Api:
         if given.via and given.via not in pagers:
             known = ", ".join(pagers)
             raise NotThere(f"no pager is called {given.via!r}", remedy=f"known are {known}")
-        return await asyncio.to_thread(perform.test_page, pagers, given.via, call.by.name, _now())
+        return await asyncio.to_thread(
+            perform.test_page, pagers, given.via, call.by.name, self._service.clock()
+        )
 
     async def _tell(self, call: Call, command: inputs.Input) -> queries.Detail:
         """Give a person's command to the engine and show the incident after it."""
@@ -230,10 +231,6 @@ ROUTES = (
         Api.test_page, list[perform.Tested], PageTest, also=(404,),
     ),
 )  # fmt: skip
-
-
-def _now() -> int:
-    return time.time_ns() // 1_000_000
 
 
 def _id(call: Call) -> str:

@@ -7,7 +7,6 @@ sender still has its copy.
 from __future__ import annotations
 
 import asyncio
-import time
 from hashlib import blake2b
 
 import msgspec
@@ -41,6 +40,7 @@ class Intake:
     """`POST /intake/{source}`."""
 
     def __init__(self, service: Service, tokens: Tokens) -> None:
+        self._clock = service.clock
         self._loop = service.loop
         self._sources = service.sources
         self._paging = service.paging
@@ -61,7 +61,7 @@ class Intake:
         body = await guards.body_of(request, MAX_BYTES)
         if isinstance(body, Response):
             return body
-        now = time.time_ns() // 1_000_000
+        now = self._clock()
         try:
             parsed = source.parse(body, now)
         except BadJson as error:

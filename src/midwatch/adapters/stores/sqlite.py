@@ -12,7 +12,7 @@ import fcntl
 import os
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from hashlib import blake2b
 from importlib import resources
@@ -308,6 +308,13 @@ class SqliteStore:
             self._roll_back()
             raise
 
+    def probe(self) -> None:
+        """Write what is there already, to see whether a commit would succeed."""
+        try:
+            self._db.execute("UPDATE shard SET fence = fence")
+        except sqlite3.Error as error:
+            raise CommitFailed(f"the journal could not be written: {error}") from error
+
     def before_commit(self) -> None:
         """Do nothing; the last moment at which a crash leaves no trace of the transaction."""
 
@@ -419,18 +426,14 @@ class SqliteStore:
 
     # --- Outbox ---
 
-    def claim(self, now: int, limit: int) -> list[Claim]:
+    def claim(self, now: int, limit: int, room: Callable[[str], int] | None = None) -> list[Claim]:
         """Take planned effects that are due, in the order they were planned."""
-        found = self._db.execute(
-            "SELECT key FROM outbox WHERE state = 'planned' AND due_at <= ?"
-            " ORDER BY due_at, number LIMIT ?",
-            (now, limit),
-        ).fetchall()
-        if not found:
+        keys = self._claimable(now, limit, room)
+        if not keys:
             return []
         try:
             self._db.execute("BEGIN IMMEDIATE")
-            for (key,) in found:
+            for key in keys:
                 self._change_effect(key, state="claimed", only_from="planned", attempts=1)
             self._db.execute("COMMIT")
         except sqlite3.Error as error:
@@ -441,8 +444,26 @@ class SqliteStore:
         except BaseException:
             self._roll_back()
             raise
-        keys = [key for (key,) in found]
         return [claim for claim in self.in_doubt() if claim.effect.key in keys]
+
+    def _claimable(self, now: int, limit: int, room: Callable[[str], int] | None) -> list[str]:
+        """List the keys of due effects, passing over lanes that have no room."""
+        keys: list[str] = []
+        taken: Counter[str] = Counter()
+        rows = self._db.execute(
+            "SELECT body FROM outbox WHERE state = 'planned' AND due_at <= ?"
+            " ORDER BY due_at, number",
+            (now,),
+        )
+        for (body,) in rows:
+            effect = _decode_effect(body)
+            if room is None or taken[effect.lane] < room(effect.lane):
+                taken[effect.lane] += 1
+                keys.append(effect.key)
+            if len(keys) == limit:
+                break
+        rows.close()
+        return keys
 
     def in_doubt(self) -> list[Claim]:
         """List effects that were claimed and never settled."""
@@ -451,10 +472,10 @@ class SqliteStore:
         )
         return [Claim(_decode_effect(body), attempt) for body, attempt in rows]
 
-    def next_effect_at(self) -> int | None:
-        """Say when the next planned effect is due."""
+    def next_effect_at(self, after: int = -1) -> int | None:
+        """Say when the next planned effect is due, of those that are due later than `after`."""
         return self._db.execute(
-            "SELECT min(due_at) FROM outbox WHERE state = 'planned'"
+            "SELECT min(due_at) FROM outbox WHERE state = 'planned' AND due_at > ?", (after,)
         ).fetchone()[0]
 
     # --- Timers ---
