@@ -34,6 +34,7 @@ T = TypeVar("T")
 log = logging.getLogger("midwatch.engine")
 
 MAX_WAITING = 1_000  # deliveries
+MAX_WAITING_ALERTS = 100_000  # in them, so that what waits has an end in bytes too
 MAX_GROUP = 2_000  # alerts in one commit
 PERFORMERS = 64  # threads; made when they are needed
 PER_LANE = 8  # of them, so that a pager that hangs holds up no other
@@ -105,6 +106,7 @@ class Loop:
         self._max_waiting = max_waiting
         self._wake = threading.Condition()
         self._deliveries: deque[_Delivery] = deque()
+        self._waiting_alerts = 0
         self._views: deque[_View] = deque()
         self._answers: deque[Envelope] = deque()
         self._performing: Counter[str] = Counter()  # by lane
@@ -142,11 +144,14 @@ class Loop:
         with self._wake:
             if self._stopping or self.error is not None:
                 raise Busy("is stopping", remedy="send again in a moment")
-            if len(self._deliveries) >= self._max_waiting:
-                raise Busy(
-                    f"{len(self._deliveries)} deliveries wait", remedy="send again in a moment"
-                )
+            if (
+                len(self._deliveries) >= self._max_waiting
+                or self._waiting_alerts >= MAX_WAITING_ALERTS
+            ):
+                says = f"{len(self._deliveries)} deliveries wait"
+                raise Busy(says, remedy="send again in a moment")
             self._deliveries.append(_Delivery(envelopes, done))
+            self._waiting_alerts += sum(map(_alerts_in, envelopes))
             self._wake.notify()
         return done
 
@@ -235,9 +240,11 @@ class Loop:
         alerts = 0
         while self._deliveries and alerts < MAX_GROUP:
             delivery = self._deliveries.popleft()
+            size = sum(map(_alerts_in, delivery.envelopes))
+            self._waiting_alerts -= size
             if delivery.done.set_running_or_notify_cancel():
                 group.append(delivery)
-                alerts += sum(_alerts_in(e) for e in delivery.envelopes)
+                alerts += size
         return group
 
     def _handle(self, answers: list[Envelope], deliveries: list[_Delivery]) -> None:

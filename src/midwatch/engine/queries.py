@@ -6,6 +6,7 @@ each time it is asked for.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Generic, TypeVar
 
 import msgspec
@@ -81,7 +82,10 @@ class Summary(Struct, frozen=True):
 
 
 class Detail(Struct, frozen=True):
-    """An incident with everything that happened to it; `pruned` events of it are gone."""
+    """An incident with everything that happened to it; `pruned` events of it are gone.
+
+    What fires is told once with a count for alerts of the same name on the same service.
+    """
 
     incident: Summary
     firing: list[str]
@@ -102,7 +106,11 @@ def detail(shard: Shard, audit: Audit, incident_id: str) -> Detail | None:
         return None
     stream = f"incident/{incident_id}"
     moments = [moment_of(row) for row, _ in audit.rows(stream)]
-    firing = [f"{f.name} on {f.service or 'unknown'}" for f in incident.firing.values()]
+    alike = Counter((f.name, f.service or "unknown service") for f in incident.firing.values())
+    firing = [
+        f"{name} on {service}" + (f" x{count}" if count > 1 else "")
+        for (name, service), count in alike.items()
+    ]
     pruned = shard.versions.get(stream, 0) - len(moments)
     return Detail(_summary(incident), firing, moments, pruned)
 
@@ -135,6 +143,8 @@ def _summary(i: Incident) -> Summary:
 
 def moment_of(row: Row) -> Moment:
     """Tell one event."""
+    if row.type == e.AlertsAttached.__name__:
+        return Moment(row.seq, show_time(row.at), row.type, _attached(row.body))
     event = _fact(row).event
     reason = getattr(event, "reason", None)
     return Moment(row.seq, show_time(row.at), row.type, _says(event), reason)
@@ -144,14 +154,31 @@ def _fact(row: Row) -> Fact[Event]:
     return Fact(row.seq, row.at, _decode.decode(row.body))
 
 
+class _Many(Struct):
+    attached: list[msgspec.Raw]
+
+
+_decode_many = msgspec.json.Decoder(_Many).decode
+_decode_one = msgspec.json.Decoder(e.Attachment).decode
+
+
+def _attached(body: bytes) -> str:
+    """Tell what was attached without reading all of it: a storm has thousands in one event."""
+    items = _decode_many(body).attached
+    return _told(_decode_one(items[0]), len(items))
+
+
+def _told(first: e.Attachment, count: int) -> str:
+    more = f" and {count - 1} more" if count > 1 else ""
+    named = f"{first.alert.name or 'alert'} on {first.alert.service or 'unknown service'}"
+    return f"{named}{more}; {first.reason.says}"
+
+
 def _says(event: Event) -> str:
     """Say in words what an event adds; empty when its name is enough."""
     match event:
         case e.AlertsAttached():
-            first, rest = event.attached[0], len(event.attached) - 1
-            more = f" and {rest} more" if rest else ""
-            named = f"{first.alert.name or 'alert'} on {first.alert.service or 'unknown service'}"
-            return f"{named}{more}; {first.reason.says}"
+            return _told(event.attached[0], len(event.attached))
         case e.AlertsResolved():
             count = len(event.fingerprints)
             return f"{count} alert{'' if count == 1 else 's'}"
