@@ -154,9 +154,10 @@ class Outbound:
     ) -> Answer:
         place = _shown(_origin(url))
         network = _Network(self._listed, self._lookup, ends_at)
+        context = self._context() if place.startswith("https:") else None
         try:
             with (
-                httpcore2.ConnectionPool(self._context(), network_backend=network) as pool,
+                httpcore2.ConnectionPool(context, network_backend=network) as pool,
                 pool.stream(
                     method, url, headers={**headers, "connection": "close"}, content=body or None
                 ) as answer,
@@ -321,7 +322,7 @@ def _joined(url: str, location: str) -> str:
         return ""
 
 
-def _origin(url: str, place: str = "") -> tuple[str, str, int]:
+def _origin(url: str, place: str = "the URL") -> tuple[str, str, int]:
     """Tell the server that a URL names. Raises Refused when it names none, or says who calls."""
     try:
         # What two parsers could read in two ways must not be judged by one and called by the other.
@@ -331,9 +332,9 @@ def _origin(url: str, place: str = "") -> tuple[str, str, int]:
         usual = PORTS[parts.scheme]
         port = parts.port or usual
     except (KeyError, ValueError):
-        raise Refused("is no http or https address", place=place or "the URL") from None
+        raise Refused("is no http or https address", place=place) from None
     if not parts.hostname or parts.username is not None:
-        raise Refused("needs a host, and no user before it", place=place or "the URL")
+        raise Refused("needs a host, and no user before it", place=place)
     return parts.scheme, parts.hostname, port
 
 

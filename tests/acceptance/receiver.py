@@ -32,6 +32,7 @@ class Receiver:
         self.pages: dict[str, dict[str, Any]] = {}
         self.refused: list[str] = []
         self.over = threading.Event()
+        self.late_s = 0.0  # before each answer
         receiver = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -47,6 +48,7 @@ class Receiver:
         class Server(ThreadingHTTPServer):
             address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
             daemon_threads = True
+            request_queue_size = 64
 
         self._server = Server((host, 0), Handler)
         self.port = self._server.server_port
@@ -55,7 +57,7 @@ class Receiver:
         shown = f"[{host}]" if ":" in host else host
         self.url = f"http{'s' if tls else ''}://{shown}:{self.port}"
         self._thread = threading.Thread(
-            target=self._server.serve_forever, args=(0.02,), daemon=True
+            target=self._server.serve_forever, args=(0.005,), daemon=True
         )
 
     def __enter__(self) -> Receiver:
@@ -63,6 +65,10 @@ class Receiver:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Be gone; a second time changes nothing."""
         self.over.set()
         self._server.shutdown()
         self._server.server_close()
@@ -81,6 +87,7 @@ class Receiver:
         if behaviour == "hang":
             self.over.wait(PATIENCE_S)
             return
+        self.over.wait(self.late_s)
         if behaviour in ("drip", "drip headers"):
             self._drip(handler, behaviour)
             return

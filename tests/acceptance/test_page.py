@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -143,8 +142,8 @@ def quiet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
 def shadow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
     """A server in shadow mode, without incidents."""
     serving = prepared(tmp_path_factory.mktemp("shadow"))
-    serving.person = serving.token("--role", "responder", "--db", "midwatch/shadow.db")
-    serving.start("sh", "-c", 'exec "$@" --shadow', "sh")
+    serving.person = serving.token("--role", "responder", "--shadow")
+    serving.start(options=["--shadow"])
     yield serving
     serving.kill()
 
@@ -156,7 +155,7 @@ def flood(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
     serving.start()
     minor = [alert("Slow", severity="info", namespace=f"n{number}") for number in range(199)]
     serving.deliver(*minor, alert("Down", namespace="worst"), alert("Over", namespace="over"))
-    tell(serving, f"{known(serving, 'Over on shop')['id']}/resolve", b'{"why": "it is well"}')
+    serving.deliver(alert("Over", status="resolved", namespace="over"))
     for number in range(110):
         serving.deliver(alert(f"Symptom{number}", severity="info", namespace="worst"))
     yield serving
@@ -186,7 +185,7 @@ def crowd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
     more = [alert(f"Symptom{n}", severity="warning", namespace="n3") for n in range(12)]
     serving.deliver(*more)
     serving.deliver(alert("Symptom0", status="resolved", severity="warning", namespace="n3"))
-    tell(serving, "INC-6/resolve", b'{"why": "the disk was swapped"}')
+    serving.deliver(alert("Over", status="resolved", namespace="n5"))
     tell(serving, "INC-7/snooze", b'{"minutes": 60}')
     yield serving
     assert serving.stop() == 0
@@ -498,9 +497,10 @@ def test_markup_from_outside_is_shown_and_never_run(quiet: Serving, visit: Visit
     quiet.deliver(alert(f"News {HOSTILE}", HOSTILE, namespace="news"))
     news = page.locator(f"#{known(quiet, f'News {HOSTILE} on {HOSTILE}')['id']}")
     expect(news.get_by_role("heading")).to_contain_text(f"News {HOSTILE} on {HOSTILE}")
-    tell(quiet, f"{loaded}/resolve", json.dumps({"why": HOSTILE}).encode())
-    over = page.get_by_role("region", name="Users are well again").locator(f"#{loaded}")
-    expect(over.get_by_text(f"ada: {HOSTILE}").last).to_be_attached()
+    path = f"/api/v1/incidents/{loaded}/snooze"
+    assert quiet.ask("POST", path, b'{"minutes": 60}', mallory).status == 200
+    put_off = page.locator(f"#{loaded}").get_by_text(f"{HOSTILE} has it until")
+    expect(put_off.last).to_be_attached()
     news.get_by_role("button").click()
     expect(news.locator(".taken")).to_have_text(f"{HOSTILE} has it")
     assert page.evaluate("window.ran") is None

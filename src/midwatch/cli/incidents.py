@@ -23,7 +23,7 @@ def command() -> None:
 
 
 @command.command("list")
-@click.option("--all", "everything", is_flag=True, help="Closed ones too.")
+@click.option("--all", "everything", is_flag=True, help="Those that are over too.")
 @_JSON
 @server_options
 def list_command(everything: bool, as_json: bool, **where: Any) -> int:

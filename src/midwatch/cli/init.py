@@ -45,5 +45,6 @@ def command(folder: Path, dry_run: bool) -> int:
         raise BugError(f"the template is wrong: {errors[0]}")
     shown = "" if folder == Path("midwatch") else f" --config {folder}"
     click.echo(f"next: midwatch token create --source alertmanager{shown}")
-    click.echo(f"      midwatch serve{shown}")
+    click.echo(f"      midwatch token create --role responder --name ada{shown}")
+    click.echo(f"      midwatch serve{shown}    and open its address in a browser")
     return 0

@@ -20,7 +20,7 @@ from midwatch.core.reasons import Reason
 from midwatch.core.shard import Shard
 from midwatch.ports import Audit, Row
 
-OVER = ("closed", "merged")
+OVER = ("resolved", "closed", "merged")  # nobody is asked to answer it any more
 
 E = TypeVar("E")
 
@@ -94,7 +94,7 @@ class Detail(Struct, frozen=True):
 
 
 def summaries(shard: Shard, *, everything: bool = False) -> list[Summary]:
-    """List the incidents that are not closed, worst first; `everything` lists those too."""
+    """List the incidents that are not over, worst first; `everything` lists those too."""
     shown = (i for i in shard.incidents.values() if everything or i.state not in OVER)
     return [_summary(i) for i in sorted(shown, key=_urgent_first)]
 

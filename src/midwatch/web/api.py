@@ -207,7 +207,7 @@ class Api:
 
 ROUTES = (
     Route(
-        "GET", "/api/v1/incidents", "List incidents, worst first; with all=true closed ones too.",
+        "GET", "/api/v1/incidents", "List incidents, worst first; all=true: also what is over.",
         Api.incidents, list[queries.Summary], flags=("all",),
     ),
     Route("GET", "/api/v1/incidents/{id}", "Tell one incident.", Api.incident, queries.Detail),

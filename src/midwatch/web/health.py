@@ -104,7 +104,7 @@ class _Figures(Collector):
         yield _by_result("midwatch_pages", "Sends of pages, tries counted.", stats.pages)
         yield _by_result("midwatch_heartbeats", "Heartbeats sent.", stats.beats)
         incidents = GaugeMetricFamily(
-            "midwatch_incidents", "Incidents that are not closed.", labels=["state", "severity"]
+            "midwatch_incidents", "Incidents that are not over.", labels=["state", "severity"]
         )
         for (state, severity), count in sorted(self._states.items()):
             incidents.add_metric([state, severity], count)
