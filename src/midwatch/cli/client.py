@@ -27,20 +27,10 @@ from midwatch.engine import queries
 from midwatch.engine.handle import Handler
 from midwatch.engine.perform import Tested, test_page
 from midwatch.errors import HarnessError, InputError, StateError
-from midwatch.ports import DeadLetter
 
 F = TypeVar("F", bound=Callable[..., Any])
 TIMEOUT_S = 10
 PAGE_TIMEOUT_S = 60  # each pager may take its time
-
-
-class Rejected(msgspec.Struct, frozen=True):
-    """What could not be taken."""
-
-    key: str
-    at: str
-    why: str
-    body: str
 
 
 class Incidents(Protocol):
@@ -58,7 +48,7 @@ class Incidents(Protocol):
         """Acknowledge, snooze or resolve."""
         ...
 
-    def rejected(self) -> list[Rejected]:
+    def rejected(self) -> list[queries.Rejected]:
         """List what could not be taken."""
         ...
 
@@ -90,9 +80,9 @@ class OverServer:
         """Acknowledge, snooze or resolve."""
         return self._ask("POST", f"/api/v1/incidents/{incident}/{verb}", queries.Detail, given)
 
-    def rejected(self) -> list[Rejected]:
+    def rejected(self) -> list[queries.Rejected]:
         """List what could not be taken."""
-        return self._ask("GET", "/api/v1/alerts/rejected", list[Rejected])
+        return self._ask("GET", "/api/v1/alerts/rejected", list[queries.Rejected])
 
     def test_page(self, via: str) -> list[Tested]:
         """Send a test page by one pager, or by each."""
@@ -157,10 +147,10 @@ class OnFile:
                 raise StateError(handled.why)
             return _found(queries.detail(handler.shard, store, incident), incident)
 
-    def rejected(self) -> list[Rejected]:
+    def rejected(self) -> list[queries.Rejected]:
         """List what could not be taken."""
         with _Open(self._folder, self._file) as (store, _):
-            return [shown(letter) for letter in store.letters()]
+            return queries.rejected(store)
 
     def test_page(self, via: str) -> list[Tested]:
         """Send a test page by one pager, or by each."""
@@ -181,12 +171,6 @@ class _Open:
 
     def __exit__(self, *_: object) -> None:
         self._store.close()
-
-
-def shown(letter: DeadLetter) -> Rejected:
-    """Show a dead letter as people read it."""
-    at = queries.show_time(letter.at)
-    return Rejected(letter.key, at, letter.reason, letter.body.decode("utf-8", "replace"))
 
 
 def server_options(function: F) -> F:

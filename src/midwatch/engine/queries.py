@@ -93,6 +93,23 @@ class Detail(Struct, frozen=True):
     pruned: int = 0
 
 
+class Rejected(Struct, frozen=True):
+    """What could not be taken, as it came, and why; damaged bytes are shown as far as they go."""
+
+    key: str
+    at: str
+    why: str
+    body: str
+
+
+def rejected(audit: Audit) -> list[Rejected]:
+    """List every input that could not be taken, oldest first."""
+    return [
+        Rejected(one.key, show_time(one.at), one.reason, one.body.decode("utf-8", "replace"))
+        for one in audit.letters()
+    ]
+
+
 def summaries(shard: Shard, *, everything: bool = False) -> list[Summary]:
     """List the incidents that are not over, worst first; `everything` lists those too."""
     shown = (i for i in shard.incidents.values() if everything or i.state not in OVER)

@@ -18,7 +18,7 @@ from starlette.responses import Response
 
 from midwatch.bootstrap import Service
 from midwatch.core import inputs
-from midwatch.core.clock import SECOND, show_time
+from midwatch.core.clock import SECOND
 from midwatch.engine import perform, queries
 from midwatch.errors import (
     BadFile,
@@ -53,15 +53,6 @@ class Resolve(Struct, frozen=True, forbid_unknown_fields=True):
     """Say that it is over, and why."""
 
     why: Annotated[str, Meta(pattern=r"\S", max_length=MAX_WHY)]
-
-
-class Rejected(Struct, frozen=True):
-    """An input that was kept because it could not be taken."""
-
-    key: str
-    at: str
-    why: str
-    body: str
 
 
 class PageTest(Struct, frozen=True, forbid_unknown_fields=True):
@@ -174,13 +165,10 @@ class Api:
         command = inputs.ResolveIncident(_id(call), call.by.name, given.why.strip())
         return await self._tell(call, command)
 
-    async def rejected(self, call: Call) -> list[Rejected]:
+    async def rejected(self, call: Call) -> list[queries.Rejected]:
         """List what could not be taken."""
-        letters = await asyncio.wrap_future(self._loop.view(lambda _: self._audit.letters()))
-        return [
-            Rejected(one.key, show_time(one.at), one.reason, one.body.decode("utf-8", "replace"))
-            for one in letters
-        ]
+        look = self._loop.view(lambda _: queries.rejected(self._audit))
+        return await asyncio.wrap_future(look)
 
     async def test_page(self, call: Call) -> list[perform.Tested]:
         """Send a test page and say how it went."""
@@ -224,7 +212,7 @@ ROUTES = (
     ),
     Route(
         "GET", "/api/v1/alerts/rejected", "List what could not be taken, and why.",
-        Api.rejected, list[Rejected],
+        Api.rejected, list[queries.Rejected],
     ),
     Route(
         "POST", "/api/v1/pages/test", "Send a test page by one pager, or by each.",
