@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from midwatch.adapters.stores.sqlite import SqliteStore
-from midwatch.core import inputs
+from midwatch.core import decide, inputs
 from midwatch.core.alerts import identify
 from midwatch.core.decide import Rules
 from midwatch.core.escalation import Policy, Step
@@ -151,6 +151,27 @@ def test_a_timer_fires_once(store: SqliteStore) -> None:
     late = Handler(store, RULES, lambda: due_at)
     late.handle([Envelope("timer/1", inputs.TimerCameDue(timer))])
     assert timer not in store.due(due_at)
+
+
+def test_a_timer_that_cannot_be_answered_is_kept_as_a_letter_and_goes(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would be due again and again."""
+    engine = handler(store)
+    engine.handle([fire("a")])
+    due_at = store.next_timer_at()
+    assert due_at is not None
+    (timer,) = store.due(due_at)
+
+    def broken(*_: object) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setitem(decide._DISPATCH, inputs.TimerCameDue, broken)
+    late = Handler(store, RULES, lambda: due_at)
+    (handled,) = late.handle([Envelope("timer/1", inputs.TimerCameDue(timer))])
+    assert handled.status == "rejected"
+    assert store.due(due_at) == []
+    assert [letter.key for letter in store.letters()] == ["timer/1"]
 
 
 def test_a_snapshot_shortens_the_fold(store: SqliteStore) -> None:

@@ -181,6 +181,29 @@ def test_a_claim_that_cannot_be_written_down_is_made_later(bench: Bench) -> None
     assert bench.loop.error is None
 
 
+def test_what_is_due_has_its_turn_under_a_load_that_never_ends(bench: Bench) -> None:
+    """Somebody is always waiting, and the second person is paged in time all the same."""
+    steps = (Step("ada", delay_s=1), Step("ben", delay_s=3_600))
+    rules = Rules(policy=Policy("p", steps, repeat=0))
+    engine = build_engine(bench.store, rules, World({"pager": bench.pager}), wall)
+    loop = build_loop(bench.store, engine, wall)
+    over = threading.Event()
+
+    def again(_: object) -> None:
+        # On the engine's own thread, so that there is no moment at which nothing waits.
+        if not over.is_set():
+            loop.submit(bench.alert("shop")).add_done_callback(again)
+
+    loop.start()
+    again(None)
+    again(None)
+    try:
+        until(lambda: "page/INC-1/2" in bench.pager.sent)
+    finally:
+        over.set()
+        loop.stop()
+
+
 def test_a_lane_that_is_full_holds_up_no_other(bench: Bench) -> None:
     """More pages hang at one pager than it begins at once; another pager's page goes past them."""
     steps = (Step("ada", delay_s=1, via="bad"), Step("ben", via="good"))

@@ -91,6 +91,7 @@ class Handler:
         for index, envelope in enumerate(envelopes):
             key = envelope.key
             if key and (key in in_group or self._journal.seen(key)):
+                _end_timer(entry, envelope.input)
                 answers.append(Handled(key, "duplicate"))
                 continue
             if key:
@@ -99,6 +100,7 @@ class Handler:
                 body = _encode(envelope.input)
                 entry.inputs.extend([key] if key else [])
                 entry.dead.append(DeadLetter(key, entry.at, body, poison[index]))
+                _end_timer(entry, envelope.input)
                 answers.append(Handled(key, "rejected", poison[index]))
                 continue
             try:
@@ -163,11 +165,17 @@ def _collect(entry: Entry, decision: Decision, cause: str, committed: int) -> No
     entry.timers.update(decision.timers)
 
 
+def _end_timer(entry: Entry, given: inputs.Input) -> None:
+    """Let a timer go that was answered, however it was: it would be due again and again."""
+    if isinstance(given, inputs.TimerCameDue):
+        entry.timers.setdefault(given.timer.key, None)
+
+
 def _settle(entry: Entry, given: inputs.Input, decision: Decision) -> None:
     """End the effect or the timer that this input answers, unless it is wished for again."""
     match given:
         case inputs.TimerCameDue():
-            entry.timers.setdefault(given.timer.key, None)
+            _end_timer(entry, given)
         case inputs.PageAnswered() if given.key not in decision.retries:
             state = "done" if given.error is None else "failed"
             entry.settled.append(Settled(given.key, state, given.error or given.receipt))

@@ -15,6 +15,7 @@ from bisect import bisect_left
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from typing import Protocol, TypeVar
 
@@ -190,11 +191,12 @@ class Loop:
                 self._perform(finish, RECOVERY)
             while not self._is_over():
                 self._wait()
-                self._handle_all()
+                self._handle_next()
                 self._tick()
             self._pool.shutdown(wait=True)
-            self._handle_all()
-            self._handler.snapshot()
+            self._handle_next()
+            with suppress(CommitFailed):  # it only shortens the next start
+                self._handler.snapshot()
         except BaseException as error:  # whoever waits must hear of it
             self.error = error
         finally:
@@ -218,22 +220,21 @@ class Loop:
             return IDLE_S
         return min(max((min(moments) - now) / SECOND, 0.001), IDLE_S)
 
-    def _handle_all(self) -> None:
-        """Decide on what has arrived, in groups, answers first."""
-        while True:
-            with self._wake:
-                answers = list(self._answers)
-                self._answers.clear()
-                deliveries = self._next_group()
-                views = list(self._views)
-                self._views.clear()
-            if answers or deliveries:
-                self._handle(answers, deliveries)
-            for view in views:
-                _answer_view(view, self._handler.shard)
-            if not (self._answers or self._deliveries) or self.stats.failing_since is not None:
-                return
-            self._claim()
+    def _handle_next(self) -> None:
+        """Decide on one group of what has arrived, and on every answer.
+
+        One group alone: under a load that never ends, what is due must have its turn as well.
+        """
+        with self._wake:
+            answers = list(self._answers)
+            self._answers.clear()
+            deliveries = self._next_group()
+            views = list(self._views)
+            self._views.clear()
+        if answers or deliveries:
+            self._handle(answers, deliveries)
+        for view in views:
+            _answer_view(view, self._handler.shard)
 
     def _next_group(self) -> list[_Delivery]:
         group: list[_Delivery] = []
