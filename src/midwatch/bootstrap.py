@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
@@ -25,7 +26,7 @@ from midwatch.engine.logs import tell
 from midwatch.engine.loop import MAX_WAITING, Beat, Loop
 from midwatch.engine.perform import Performer
 from midwatch.engine.watch import Watcher
-from midwatch.errors import HarnessError
+from midwatch.errors import HarnessError, InputError
 from midwatch.ports import Journal, Metrics, Outbox, Pager, Router, Source, Target, Timers
 from midwatch.registry import Tools, make_pager, make_source
 
@@ -130,17 +131,24 @@ def build_service(
 def build_pagers(config: Config, journal: str, clock: Callable[[], int]) -> dict[str, Pager]:
     """Build the pagers that config names; without one, pages are printed."""
     options = config.pagers or {"terminal": TerminalOptions()}
-    tools = Tools(build_outbound(config), journal, clock, os.environ)
+    # Built when a pager wants it: the terminal needs no HTTP client.
+    tools = Tools(cache(lambda: build_outbound(config)), journal, clock, os.environ)
     return {name: make_pager(one, tools) for name, one in options.items()}
 
 
 def build_outbound(config: Config) -> Outbound:
-    """Build the way out; what stands in the config may be on one's own network."""
+    """Build the way out; what stands in the config may be on one's own network.
+
+    Raises InputError when the extra `server` is not installed.
+    """
     listed = [one.url for one in config.pagers.values() if isinstance(one, WebhookOptions)]
     if config.heartbeat is not None:
         listed.append(config.heartbeat.url)
-    from midwatch.outbound import Outbound  # nobody who drills needs an HTTP client
-
+    try:
+        from midwatch.outbound import Outbound  # nobody who drills needs an HTTP client
+    except ModuleNotFoundError as error:
+        remedy = "pip install 'midwatch[server]'"
+        raise InputError(f"calls to the outside need {error.name}", remedy=remedy) from None
     return Outbound(listed)
 
 

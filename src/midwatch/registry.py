@@ -39,7 +39,7 @@ PagerOptions = TerminalOptions | WebhookOptions
 class Tools(Struct):
     """What pagers are built with: the way out, the journal's name, clock and secrets."""
 
-    outbound: Outbound
+    outbound: Callable[[], Outbound]
     journal: str
     clock: Callable[[], int]
     secrets: Mapping[str, str]
@@ -72,7 +72,7 @@ def make_pager(options: PagerOptions, tools: Tools) -> Pager:
             return WebhookPager(
                 options,
                 _secret(options.secret_env, tools.secrets),
-                tools.outbound,
+                tools.outbound(),
                 tools.journal,
                 tools.clock,
             )

@@ -45,7 +45,9 @@ def webhook(
 ) -> Pager:
     """A pager that posts to the receiver, made as config makes it."""
     options = WebhookOptions(f"{receiver.url}/s3cret-path", "HOOK")
-    tools = Tools(Outbound([receiver.url], timeout_s=timeout_s), journal, clock, {"HOOK": secret})
+    tools = Tools(
+        lambda: Outbound([receiver.url], timeout_s=timeout_s), journal, clock, {"HOOK": secret}
+    )
     return make_pager(options, tools)
 
 
@@ -199,7 +201,7 @@ def test_a_terminal_gets_three_printable_lines() -> None:
 
 def test_a_terminal_needs_nothing_but_its_name() -> None:
     """No secret, no way out."""
-    assert isinstance(make_pager(TerminalOptions(), Tools(Outbound(), "", wall, {})), TerminalPager)
+    assert isinstance(make_pager(TerminalOptions(), Tools(Outbound, "", wall, {})), TerminalPager)
 
 
 # --- signed webhooks ----------------------------------------------------------------------------
@@ -341,7 +343,7 @@ def test_a_secret_that_is_not_set_is_refused(secrets: dict[str, str]) -> None:
     """With the variable's name, before anything is sent."""
     options = WebhookOptions("http://127.0.0.1:9/", "HOOK")
     with pytest.raises(InputError, match=r"\$HOOK: is not set; export it"):
-        make_pager(options, Tools(Outbound(), "j1", wall, secrets))
+        make_pager(options, Tools(Outbound, "j1", wall, secrets))
 
 
 def test_the_secret_that_the_remedy_makes_is_one(receiver: Receiver) -> None:

@@ -33,6 +33,10 @@ if TYPE_CHECKING:
     from midwatch.web.changes import Changes
 
 STOP_S = 10
+NEEDED = (
+    "httpx2", "itsdangerous", "prometheus_client", "sse_starlette", "standardwebhooks", "starlette",
+    "uvicorn", "uvloop",
+)  # fmt: skip
 
 
 @click.command("serve")
@@ -166,10 +170,10 @@ def _log_to_stderr(level: str) -> None:
 
 
 def _need_extra() -> None:
-    needed = ("starlette", "uvicorn", "httpx2", "standardwebhooks", "prometheus_client")
-    missing = [name for name in needed if find_spec(name) is None]
+    missing = [name for name in NEEDED if find_spec(name) is None]
     if missing:
-        raise InputError(f"needs {' and '.join(missing)}", remedy="pip install 'midwatch[server]'")
+        says = f"midwatch serve needs {', '.join(missing)}"
+        raise InputError(says, remedy="pip install 'midwatch[server]'")
 
 
 def _not_yet(loaded: Config) -> list[str]:
