@@ -14,6 +14,7 @@ from midwatch.core.alerts import identify
 from midwatch.core.decide import Rules
 from midwatch.core.escalation import Policy, Step
 from midwatch.core.inputs import Envelope
+from midwatch.engine import handle
 from midwatch.engine.handle import Handler
 from midwatch.engine.verify import verify
 from midwatch.errors import CommitFailed, Fenced
@@ -183,5 +184,22 @@ def test_a_snapshot_shortens_the_fold(store: SqliteStore) -> None:
     snapshot, tail = store.load()
     assert snapshot is not None
     assert 0 < len(tail) < len(list(store.rows()))
+    assert handler(store).shard == engine.shard
+    assert verify(store, store.head())[1] == []
+
+
+def test_a_large_shard_is_not_written_down_again_and_again(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A snapshot waits for several times its size of events; two are kept, and the fold holds."""
+    monkeypatch.setattr(handle, "SNAPSHOT_EVERY", 5)
+    engine = handler(store)
+    taken: set[int] = set()
+    for number in range(200):
+        engine.handle([fire(f"s{number}", f"k{number}")])
+        taken |= {one.seq for one in store.snapshots()}
+        assert len(store.snapshots()) <= 2
+    events = len(list(store.rows()))
+    assert 2 < len(taken) < events / 20
     assert handler(store).shard == engine.shard
     assert verify(store, store.head())[1] == []

@@ -22,7 +22,10 @@ from midwatch.core.shard import Shard
 from midwatch.errors import told
 from midwatch.ports import DeadLetter, Entry, Journal, Planned, Row, Settled
 
+# A snapshot is due after so many events, and after so many times its own size of them: writing
+# down a large shard again and again would cost more than the fold that it saves.
 SNAPSHOT_EVERY = 1_000
+SNAPSHOT_GROWTH = 8
 
 _encode = msgspec.json.Encoder().encode
 _event_decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
@@ -47,6 +50,8 @@ class Handler:
         self.appended: list[Row] = []  # by the newest commit
         self._seq = 0
         self._snapshot_seq = 0
+        self._snapshot_bytes = 0
+        self._tail_bytes = 0  # of the events after the snapshot
         self.reload()
 
     def reload(self) -> None:
@@ -54,9 +59,12 @@ class Handler:
         snapshot, tail = self._journal.load()
         self.shard = shard.load(snapshot.body) if snapshot else Shard()
         self._seq = self._snapshot_seq = snapshot.seq if snapshot else 0
+        self._snapshot_bytes = len(snapshot.body) if snapshot else 0
+        self._tail_bytes = 0
         for row in tail:
             shard.evolve(self.shard, _event_decoder.decode(row.body), row.at)
             self._seq = row.seq
+            self._tail_bytes += len(row.body)
 
     def handle(self, envelopes: Sequence[Envelope]) -> list[Handled]:
         """Decide on a group of inputs and commit them as one; answers come in their order.
@@ -125,7 +133,9 @@ class Handler:
         if entry.is_empty:
             return
         last = entry.rows[-1].seq if entry.rows else self._seq
-        if last - self._snapshot_seq >= SNAPSHOT_EVERY and entry.snapshot is None:
+        self._tail_bytes += sum(len(row.body) for row in entry.rows)
+        many = last - self._snapshot_seq >= SNAPSHOT_EVERY
+        if many and self._tail_bytes >= SNAPSHOT_GROWTH * self._snapshot_bytes:
             entry.snapshot = shard.dump(self.shard)
         try:
             self._journal.commit(entry)
@@ -135,7 +145,8 @@ class Handler:
         self._seq = last
         self.appended = entry.rows
         if entry.snapshot is not None:
-            self._snapshot_seq = last
+            self._snapshot_seq, self._snapshot_bytes = last, len(entry.snapshot)
+            self._tail_bytes = 0
 
 
 def _is_refresh(envelope: Envelope, decision: Decision) -> bool:
