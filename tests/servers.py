@@ -25,6 +25,7 @@ from urllib.request import urlopen
 SERVERS = {
     "chromium": "chromium",
     "faketime": "faketime",
+    "openssl": "openssl",
     "prometheus": "prometheus",
     "prometheus-alertmanager": "prometheus-alertmanager",
     "strace": "strace",
@@ -70,6 +71,17 @@ def running(command: list[str], ready_url: str, log: Path) -> Iterator[int]:
                 process.wait(10)
             except subprocess.TimeoutExpired:
                 process.kill()
+
+
+def clocked(**settings: str) -> list[str]:
+    """Give the words that start a program under a clock of our own: `env` with libfaketime's words.
+
+    The loader fills in $LIB, where this machine keeps its libraries. `env` becomes the program, so
+    that a signal reaches the program itself, as it would not behind the command `faketime`.
+    """
+    need("faketime")
+    words = {"LD_PRELOAD": "/usr/$LIB/faketime/libfaketimeMT.so.1", **settings}
+    return ["env", *(f"{name}={value}" for name, value in words.items())]
 
 
 def _wait(process: subprocess.Popen[bytes], url: str, log: Path) -> None:

@@ -73,9 +73,13 @@ class Config(Struct, frozen=True):
 def load(folder: Path) -> Config:
     """Read a config directory. Raises BadFile with the first error; `check` gives them all."""
     config, problems = check(folder)
-    if problems:
-        raise problems[0]
-    return config
+    if not problems:
+        return config
+    first, *more = problems
+    if more:
+        says = f"{first.remedy}; midwatch check tells {len(more)} more"
+        raise BadFile(first.message, place=first.place, remedy=says)
+    raise first
 
 
 def check(folder: Path) -> tuple[Config, list[BadFile]]:

@@ -2,23 +2,39 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
 import signal
 import subprocess
+import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from tests.acceptance.receiver import Receiver
+from starlette.requests import Request
+from tests.acceptance.receiver import SECRET, Receiver
 from tests.acceptance.serving import Serving, alert, until
-from tests.servers import free_port, need
+from tests.servers import need
 
 from midwatch.adapters.stores.sqlite import SqliteStore
+from midwatch.bootstrap import World, build_engine, build_loop
 from midwatch.core import events as e
+from midwatch.core.decide import Rules
 from midwatch.engine import queries
+from midwatch.engine.loop import Loop
+from midwatch.web.health import STALLED_S, Health
+
+WITHOUT_EXTRA = """
+import sys
+sys.modules["uvicorn"] = sys.modules["uvloop"] = None
+from midwatch.cli.main import main
+main()
+"""
 
 
 @pytest.fixture
@@ -27,6 +43,35 @@ def serving(tmp_path: Path) -> Iterator[Serving]:
     serving = Serving(tmp_path)
     yield serving
     serving.kill()
+
+
+@pytest.fixture(scope="module")
+def receiver() -> Iterator[Receiver]:
+    """Where the shared server's pages go."""
+    with Receiver() as receiver:
+        yield receiver
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory, receiver: Receiver) -> Iterator[Serving]:
+    """A running server, for tests that each open incidents of their own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HOOK", SECRET)
+        serving = Serving(tmp_path_factory.mktemp("health"))
+        page_by(serving, receiver)
+        serving.start()
+        yield serving
+        assert serving.stop() == 0
+
+
+def page_by(serving: Serving, receiver: Receiver) -> None:
+    """Configure a server whose pages go to a receiver."""
+    (serving.folder / "midwatch" / "midwatch.yaml").write_text(
+        "sources: {alertmanager: {type: alertmanager}}\n"
+        f'pagers: {{hook: {{type: webhook, url: "{receiver.url}", secret_env: HOOK}}}}\n'
+        "escalation: {steps: [{to: ada}]}\n",
+        "utf-8",
+    )
 
 
 def figures(serving: Serving) -> dict[str, float]:
@@ -45,47 +90,115 @@ def records(serving: Serving) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines if line.startswith("{")]
 
 
-def test_the_figures_move_with_what_happens(serving: Serving) -> None:
+def test_it_says_that_it_is_well(shared: Serving) -> None:
+    """Alive, and ready for a delivery; without a token."""
+    assert shared.ask("GET", "/healthz").body == b"ok\n"
+    assert shared.ask("GET", "/readyz").document == {"ready": True, "why": ""}
+
+
+@pytest.mark.parametrize("ill", ["commits fail", "the engine has stopped", "the engine is stalled"])
+def test_it_says_why_it_is_not_ready(ill: str) -> None:
+    """503 with the reason; it is dead only when the engine has stopped."""
+    store = SqliteStore.memory()
+    loop = build_loop(store, build_engine(store, Rules(), World({}), lambda: 1), lambda: 1)
+    loop.stats.last_tick = time.monotonic()
+    match ill:
+        case "commits fail":
+            loop.stats.failing_since = loop.stats.last_tick
+        case "the engine has stopped":
+            loop.error = RuntimeError("boom")
+        case _:
+            loop.stats.last_tick -= STALLED_S + 1
+    assert asked(loop, "ready") == (503, json.dumps({"ready": False, "why": ill}, separators=SHORT))
+    assert asked(loop, "alive")[0] == (503 if loop.error else 200)
+    store.close()
+
+
+SHORT = (",", ":")
+
+
+def asked(loop: Loop, what: str) -> tuple[int, str]:
+    """What a probe is told about a loop."""
+    answer = asyncio.run(getattr(Health(loop), what)(Request({"type": "http"})))
+    return answer.status_code, answer.body.decode()
+
+
+def test_the_figures_move_with_what_happens(shared: Serving) -> None:
     """Alerts, rejected ones, commits, pages by result, incidents by state and severity."""
-    serving.start()
-    assert serving.ask("GET", "/healthz").body == b"ok\n"
-    assert serving.ask("GET", "/readyz").document == {"ready": True, "why": ""}
-    before = figures(serving)
-    serving.deliver(alert("Down"), alert("Slow"), {"labels": 7})
-    until(lambda: figures(serving)["midwatch_pages_total sent"] == 1)
-    after = figures(serving)
-    assert before["midwatch_alerts_total"] == 0
-    assert after["midwatch_alerts_total"] == 2
-    assert after["midwatch_alerts_rejected_total"] == 1
-    assert after["midwatch_incidents sev1 open"] == 1
-    assert after["midwatch_commit_seconds_count"] > before["midwatch_commit_seconds_count"]
-    assert after["midwatch_failed_commits_total"] == 0
+    before = figures(shared)
+    shared.deliver(alert("Down", namespace="f"), alert("Slow", namespace="f"), {"labels": 7})
+    until(
+        lambda: figures(shared)["midwatch_pages_total sent"] > before["midwatch_pages_total sent"]
+    )
+    after = figures(shared)
+    moved = {name: after[name] - before.get(name, 0) for name in after}
+    assert moved["midwatch_alerts_total"] == 2
+    assert moved["midwatch_alerts_rejected_total"] == 1
+    assert moved["midwatch_incidents sev1 open"] == 1
+    assert moved["midwatch_pages_total sent"] == 1
+    assert moved["midwatch_commit_seconds_count"] > 0
+    assert moved["midwatch_failed_commits_total"] == 0
     for name in ("queue_depth", "outbox_age_seconds", "engine_lag_seconds"):
-        assert f"midwatch_{name}" in after
-    serving.deliver(alert("Down"), alert("Slow"))
-    assert figures(serving)["midwatch_incidents sev1 open"] == 1
+        assert after[f"midwatch_{name}"] >= 0
+    shared.deliver(alert("Down", namespace="f"), alert("Slow", namespace="f"))
+    again = figures(shared)
+    assert again["midwatch_incidents sev1 open"] == after["midwatch_incidents sev1 open"]
 
 
-def test_prometheus_finds_no_fault_with_the_figures(serving: Serving) -> None:
+def test_a_page_that_failed_is_counted_as_failed(shared: Serving, receiver: Receiver) -> None:
+    """By result; the state of its incident moves with the acknowledgement."""
+    before = figures(shared)
+    receiver.plan = [500]
+    shared.deliver(alert("Fails", namespace="fails"))
+    name = "midwatch_pages_total failed"
+    until(lambda: figures(shared)[name] == before[name] + 1)
+    (found,) = (i["id"] for i in shared.incidents() if i["title"].startswith("Fails"))
+    path = f"/api/v1/incidents/{found}/ack"
+    assert shared.ask("POST", path, b"", shared.person).status == 200
+    after = figures(shared)
+    acknowledged = "midwatch_incidents sev1 acknowledged"
+    assert after[acknowledged] == before.get(acknowledged, 0) + 1
+
+
+def test_what_waits_too_long_to_be_sent_is_seen(
+    serving: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The outbox gets old when a pager hangs and more pages are due than it sends at once."""
+    monkeypatch.setenv("HOOK", SECRET)
+    with Receiver(*["hang"] * 50) as bad:
+        page_by(serving, bad)
+        serving.start()
+        assert figures(serving)["midwatch_outbox_age_seconds"] == 0
+        for number in range(12):
+            serving.deliver(alert("Down", namespace=f"n{number}"))
+        until(lambda: figures(serving)["midwatch_outbox_age_seconds"] > 0)
+        serving.kill()
+
+
+def test_prometheus_finds_no_fault_with_the_figures(shared: Serving) -> None:
     """Its own linter."""
     need("prometheus")
-    serving.start()
-    text = serving.ask("GET", "/metrics").body
+    text = shared.ask("GET", "/metrics").body
     done = subprocess.run(
         ["promtool", "check", "metrics"], input=text, capture_output=True, check=False
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
 
 
-def test_the_log_tells_each_incident_and_page(serving: Serving) -> None:
+def test_the_log_tells_each_incident_and_page(shared: Serving) -> None:
     """One JSON object a line, in which an incident's story is found by its id."""
-    serving.start()
-    serving.deliver(alert("Down", namespace="a"), alert("Down", "cart", namespace="b"))
-    until(lambda: sum(r["event"] == "PageSent" for r in records(serving)) == 2)
-    for name in ("INC-1", "INC-2"):
-        story = [r["event"] for r in records(serving) if r.get("incident") == name]
-        assert story == ["IncidentOpened", "SeverityDeclared", "PagePlanned", "PageSent"]
-    for record in records(serving):
+    shared.deliver(alert("Told", namespace="a"), alert("Told", "cart", namespace="b"))
+    opened = [i["id"] for i in shared.incidents() if i["title"].startswith("Told")]
+    assert len(opened) == 2
+
+    def story(name: str) -> list[str]:
+        return [r["event"] for r in records(shared) if r.get("incident") == name]
+
+    until(lambda: all("PageSent" in story(name) for name in opened))
+    for name in opened:
+        assert story(name) == ["IncidentOpened", "SeverityDeclared", "PagePlanned", "PageSent"]
+    for line in shared.out.read_text("utf-8").splitlines():
+        record = json.loads(line)
         assert record["at"].endswith("Z")
         assert record["level"] in ("info", "warning")
 
@@ -148,17 +261,32 @@ def test_a_stop_under_load_loses_nothing(serving: Serving, how: signal.Signals) 
     [
         (["--listen", "nonsense"], "is no address; write 127.0.0.1:8600"),
         (["--listen", "127.0.0.1:99999"], "is no address"),
-        (["--listen", "127.0.0.1:{port}"], "cannot listen on"),
+        (["--listen", "127.0.0.1:\u00b2"], "is no address"),
+        (["--listen", "127.0.0.1:{port}"], "name another address, or stop what listens there"),
+        (["--listen", "127.0.0.1:0"], "is owned by process"),
         (["--config", "nowhere"], "is not there; name a directory with --config"),
+        (["--config", "wrong"], "wrong/midwatch.yaml:1 escalation: is 6; write"),
+        (["--config", "wrong"], "; midwatch check tells 1 more"),
     ],
 )
-def test_a_start_that_cannot_be_says_why(serving: Serving, args: list[str], says: str) -> None:
+def test_a_start_that_cannot_be_says_why(shared: Serving, args: list[str], says: str) -> None:
     """Exit 2, one line, and what to do."""
-    port = free_port()
-    serving.port = port
-    serving.start()
-    done = serving.type("serve", *(arg.format(port=port) for arg in args))
-    assert done.returncode == 2
-    (line,) = (x for x in done.stderr.splitlines() if not x.startswith("note:"))
+    wrong = shared.folder / "wrong"
+    wrong.mkdir(exist_ok=True)
+    (wrong / "midwatch.yaml").write_text("escalation: 6\npagers: 7\n", "utf-8")
+    done = shared.type("serve", *(arg.format(port=shared.port) for arg in args))
+    assert (done.returncode, done.stdout) == (2, "")
+    (line,) = done.stderr.splitlines()
     assert line.startswith("error: ")
     assert says in line
+
+
+def test_a_start_without_the_extra_says_what_to_install(shared: Serving) -> None:
+    """As after a plain install, which has no server in it."""
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_EXTRA, "serve"],
+        capture_output=True, text=True, check=False, cwd=shared.folder, env=os.environ,
+    )  # fmt: skip
+    assert done.returncode == 2
+    says = "midwatch serve needs uvicorn, uvloop; pip install 'midwatch[server]'"
+    assert done.stderr == f"error: {says}\n"

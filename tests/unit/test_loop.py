@@ -16,7 +16,7 @@ from midwatch.core.decide import Rules
 from midwatch.core.effects import SendPage
 from midwatch.core.escalation import Policy, Step
 from midwatch.core.inputs import Envelope
-from midwatch.engine.loop import Loop
+from midwatch.engine.loop import Beat, Loop
 from midwatch.errors import Busy, CommitFailed
 from midwatch.ports import Claim, Entry
 
@@ -247,3 +247,32 @@ def test_a_bug_in_the_engine_is_told_to_whoever_waits(bench: Bench) -> None:
     until(lambda: isinstance(bench.loop.error, RuntimeError))
     with pytest.raises(Busy):
         bench.loop.submit(bench.alert("more"))
+
+
+def test_a_heartbeat_stops_while_commits_fail_and_comes_back(bench: Bench) -> None:
+    """Whoever waits for it must notice that nothing is taken."""
+    beats: list[int] = []
+    beat = Beat(lambda: beats.append(1), every_s=0)
+    loop = build_loop(bench.store, bench.engine, wall, beat=beat)
+    bench.store.full = True
+    waits = loop.submit(bench.alert("shop"))
+    loop.start()
+    with pytest.raises(CommitFailed):
+        waits.result(WAIT_S)
+    for _ in range(3):  # what is due is looked at between two of these
+        loop.view(lambda shard: None).result(WAIT_S)
+    assert beats == []
+    bench.store.full = False
+    assert loop.submit(bench.alert("shop")).result(WAIT_S)[0].status == "committed"
+    until(lambda: beats != [])
+    loop.stop()
+
+
+def test_what_waits_is_counted_until_it_is_decided_on(bench: Bench) -> None:
+    """The queue's depth, as /metrics tells it."""
+    futures = [bench.loop.submit(bench.alert(f"s{number}")) for number in range(3)]
+    assert bench.loop.waiting == 3
+    bench.loop.start()
+    for future in futures:
+        future.result(WAIT_S)
+    assert bench.loop.waiting == 0

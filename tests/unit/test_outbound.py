@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import socket
 import ssl
 import subprocess
@@ -15,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.acceptance.receiver import PATIENCE_S, Receiver
+from tests.servers import need
 
 from midwatch.core.clock import SECOND
 from midwatch.errors import HarnessError
@@ -497,8 +497,7 @@ def test_retry_after_is_read_in_every_form(text: str, wait_s: float | None) -> N
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A certificate for hook.example that nobody but itself vouches for, with its key."""
-    if shutil.which("openssl") is None:
-        pytest.skip("openssl is missing: apt-get install openssl")
+    need("openssl")
     file = tmp_path_factory.mktemp("tls") / "hook.pem"
     command = (
         "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2"

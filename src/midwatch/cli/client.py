@@ -6,14 +6,19 @@ with its address.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import re
+import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, cast
+from urllib.parse import quote
 
 import click
 import msgspec
@@ -31,6 +36,7 @@ from midwatch.errors import HarnessError, InputError, StateError
 F = TypeVar("F", bound=Callable[..., Any])
 TIMEOUT_S = 10
 PAGE_TIMEOUT_S = 60  # each pager may take its time
+TOKEN = re.compile("[!-~]+")
 
 
 class Incidents(Protocol):
@@ -64,8 +70,12 @@ class OverServer:
         if not server.startswith(("http://", "https://")):
             remedy = "write it like http://127.0.0.1:8600"
             raise InputError(f"{server!r} is no address", place="--server", remedy=remedy)
+        if not TOKEN.fullmatch(token.strip()):
+            # Never with its text: what is no token here may be one with a slip.
+            remedy = "copy it again, all of it in one line"
+            raise InputError("is no token", place="--token", remedy=remedy)
         self._server = server.rstrip("/")
-        self._token = token
+        self._token = token.strip()
 
     def all(self, *, everything: bool) -> list[queries.Summary]:
         """List incidents."""
@@ -74,11 +84,12 @@ class OverServer:
 
     def show(self, incident: str) -> queries.Detail:
         """Tell one."""
-        return self._ask("GET", f"/api/v1/incidents/{incident}", queries.Detail)
+        return self._ask("GET", f"/api/v1/incidents/{quote(incident, '')}", queries.Detail)
 
     def tell(self, incident: str, verb: str, given: dict[str, Any]) -> queries.Detail:
         """Acknowledge, snooze or resolve."""
-        return self._ask("POST", f"/api/v1/incidents/{incident}/{verb}", queries.Detail, given)
+        path = f"/api/v1/incidents/{quote(incident, '')}/{verb}"
+        return self._ask("POST", path, queries.Detail, given)
 
     def rejected(self) -> list[queries.Rejected]:
         """List what could not be taken."""
@@ -107,7 +118,7 @@ class OverServer:
                 return msgspec.json.decode(answer.read(), type=kind)
         except urllib.error.HTTPError as error:
             raise StateError(_problem(error), place=self._server) from None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, HTTPException) as error:
             says = getattr(error, "reason", error)
             raise HarnessError(
                 f"does not answer: {says}", place=self._server, remedy="is midwatch serve running?"
@@ -154,7 +165,11 @@ class OnFile:
 
     def test_page(self, via: str) -> list[Tested]:
         """Send a test page by one pager, or by each."""
-        with _Open(self._folder, self._file) as (store, _):
+        # What a pager prints is no part of the answer.
+        with _Open(self._folder, self._file) as (store, _), contextlib.redirect_stdout(sys.stderr):
+            if store.is_shadow:
+                remedy = "name a live journal with --db"
+                raise StateError("nothing is sent in shadow mode", place=store.name, remedy=remedy)
             pagers = build_pagers(config.load(self._folder), store.name, _now)
             return test_page(pagers, via, _user(), _now())
 
@@ -227,7 +242,8 @@ def _problem(error: urllib.error.HTTPError) -> str:
     try:
         document = cast("dict[str, Any]", json.loads(error.read()))
         parts = [str(document[name]) for name in ("detail", "remedy") if document.get(name)]
-        return "; ".join(parts) or f"answered {error.code}"
+        place = f"{document['place']}: " if document.get("place") else ""
+        return place + "; ".join(parts) or f"answered {error.code}"
     except (ValueError, AttributeError, TypeError):
         return f"answered {error.code}"
 

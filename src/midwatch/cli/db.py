@@ -25,7 +25,7 @@ def command() -> None:
     """Verify, migrate, prune and back up a journal."""
 
 
-@command.command("verify")
+@command.command("verify", short_help="Check the hash chain and the folded state.")
 @_FILE
 @_JSON
 def verify_command(file: Path, as_json: bool) -> int:
@@ -96,7 +96,7 @@ def prune_command(file: Path, keep_days: int, dry_run: bool, as_json: bool) -> i
     return 0
 
 
-@command.command("backup")
+@command.command("backup", short_help="Copy a journal, also beside its running owner.")
 @_FILE
 @click.argument("target", type=click.Path(path_type=Path))
 def backup_command(file: Path, target: Path) -> int:

@@ -58,7 +58,7 @@ def command(ctx: click.Context, **options: Any) -> int:
     return 0
 
 
-@command.command("run")
+@command.command("run", short_help="Play a scenario by its name or its file.")
 @click.argument("scenario")
 @_options
 def run_command(scenario: str, **options: Any) -> int:
@@ -79,7 +79,7 @@ def list_command(as_json: bool) -> int:
     return 0
 
 
-@command.command("explain")
+@command.command("explain", short_help="Say what happens in a scenario, and what should.")
 @click.argument("scenario")
 def explain_command(scenario: str) -> int:
     """Say what happens in SCENARIO, in order, and what is expected of it."""
@@ -97,7 +97,7 @@ def explain_command(scenario: str) -> int:
     return 0
 
 
-@command.command("fuzz")
+@command.command("fuzz", short_help="Play shifts with faults, and check the laws.")
 @click.option("--seeds", default=100, show_default=True, help="How many shifts.")
 @click.option("--from", "first", default=0, show_default=True, help="The first seed.")
 @click.option("--jobs", default=os.cpu_count() or 1, show_default=True, help="How many processes.")

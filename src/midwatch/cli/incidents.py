@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import click
 
 from midwatch.cli.client import incidents_at, server_options
 from midwatch.cli.output import print_json
+from midwatch.core.inputs import MAX_SNOOZE_MIN
 from midwatch.engine.queries import Detail, Summary
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 _ID = click.argument("incident")
+
+
+def _number(_: click.Context, option: click.Parameter, given: float) -> float:
+    """Refuse NaN, which is in every range."""
+    if math.isnan(given):
+        raise click.BadParameter("nan is no number")
+    return given
+
+
+def _said(_: click.Context, option: click.Parameter, given: str) -> str:
+    """Refuse a reason that says nothing."""
+    if not given.strip():
+        raise click.BadParameter("it is blank; say what ended it")
+    return given.strip()
 
 
 @click.group("incidents")
@@ -57,10 +73,15 @@ def ack_command(incident: str, as_json: bool, **where: Any) -> int:
     return _told(incidents_at(**where).tell(incident, "ack", {}), as_json)
 
 
-@command.command("snooze")
+@command.command("snooze", short_help="Take an incident for a while.")
 @_ID
 @click.option(
-    "--minutes", type=click.FloatRange(min=0, min_open=True), default=30.0, show_default=True
+    "--minutes",
+    type=click.FloatRange(0, MAX_SNOOZE_MIN, min_open=True),
+    callback=_number,
+    default=30.0,
+    show_default=True,
+    help="For how long, at most 30 days.",
 )
 @_JSON
 @server_options
@@ -71,7 +92,9 @@ def snooze_command(incident: str, minutes: float, as_json: bool, **where: Any) -
 
 @command.command("resolve")
 @_ID
-@click.option("--why", required=True, help="What ended it; it stands in the timeline.")
+@click.option(
+    "--why", required=True, callback=_said, help="What ended it; it stands in the timeline."
+)
 @_JSON
 @server_options
 def resolve_command(incident: str, why: str, as_json: bool, **where: Any) -> int:

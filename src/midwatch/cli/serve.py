@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from midwatch.engine.loop import Loop
     from midwatch.web.changes import Changes
 
+log = logging.getLogger("midwatch.serve")
+
 STOP_S = 10
 NEEDED = (
     "httpx2", "itsdangerous", "prometheus_client", "sse_starlette", "standardwebhooks", "starlette",
@@ -87,17 +89,17 @@ async def _serve(loaded: Config, file: Path, host: str, port: int, shadow: bool)
     from midwatch.web.app import build_app
     from midwatch.web.changes import Changes
 
-    for line in _not_yet(loaded):
-        click.echo(f"note: {line}", err=True)
     bound = _bind(host, port)
     store = SqliteStore.own(file)
     tokens = SqliteTokens.open(file)
     try:
         store.keep(shadow=shadow)
+        notes = _not_yet(loaded)
         if not any(token.source and not token.revoked_at for token in tokens.all()):
             flag = " --shadow" if shadow else ""
-            says = f"no sender has a token yet: midwatch token create --source NAME{flag}"
-            click.echo(f"note: {says}", err=True)
+            notes.append(f"no sender has a token yet: midwatch token create --source NAME{flag}")
+        for says in notes:
+            log.warning("note", extra={"fields": {"says": says}})
         service = build_service(store, loaded, _now, shadow=shadow)
         changes = Changes()
         service.loop.on_commit(changes.note)
@@ -188,7 +190,7 @@ def _not_yet(loaded: Config) -> list[str]:
 def _address(listen: str) -> tuple[str, int]:
     host, _, port = listen.rpartition(":")
     host = host.strip("[]")
-    if not port.isdigit() or int(port) > 65_535 or not host:
+    if not listen.isascii() or not port.isdigit() or int(port) > 65_535 or not host:
         raise InputError(
             f"{listen!r} is no address", place="--listen", remedy="write 127.0.0.1:8600"
         )

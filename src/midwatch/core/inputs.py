@@ -15,6 +15,8 @@ from midwatch.core.alerts import Alert
 from midwatch.core.evals import Outcome
 from midwatch.core.sli import SliReading
 
+MAX_SNOOZE_MIN = 30 * 24 * 60
+
 
 class Timer(Struct, frozen=True):
     """A wish to be woken at `due_at`; setting the same key again replaces it."""

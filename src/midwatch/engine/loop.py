@@ -117,6 +117,7 @@ class Loop:
         self._beat = beat
         self._next_beat = 0
         self._failed_at = 0.0
+        self._claimed_at = 0
         self._next_effect_at: int | None = None
         self._pool = ThreadPoolExecutor(PERFORMERS, thread_name_prefix="perform")
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
@@ -214,11 +215,11 @@ class Loop:
 
     def _idle_s(self) -> float:
         # What is due already and was not claimed waits for a performer, not for a moment.
-        now = self._clock()
-        moments = [m for m in (self._due.next_timer_at(), self._due.next_effect_at(now)) if m]
+        effect_at = self._due.next_effect_at(self._claimed_at)
+        moments = [m for m in (self._due.next_timer_at(), effect_at) if m]
         if not moments:
             return IDLE_S
-        return min(max((min(moments) - now) / SECOND, 0.001), IDLE_S)
+        return min(max((min(moments) - self._clock()) / SECOND, 0.001), IDLE_S)
 
     def _handle_next(self) -> None:
         """Decide on one group of what has arrived, and on every answer.
@@ -346,7 +347,8 @@ class Loop:
         if self._stopping or free <= 0:
             return
         try:
-            claims = self._performer.claim(self._clock(), free, self._room)
+            self._claimed_at = self._clock()
+            claims = self._performer.claim(self._claimed_at, free, self._room)
         except CommitFailed as error:
             self._failed(error, time.monotonic())
             return

@@ -16,12 +16,12 @@ from msgspec import Meta, Struct
 from starlette.requests import Request
 from starlette.responses import Response
 
+from midwatch.adapters.sources.batches import decode
 from midwatch.bootstrap import Service
 from midwatch.core import inputs
 from midwatch.core.clock import SECOND
 from midwatch.engine import perform, queries
 from midwatch.errors import (
-    BadFile,
     BadJson,
     Busy,
     CommitFailed,
@@ -35,8 +35,10 @@ from midwatch.web import guards
 from midwatch.web.problems import problem_of
 
 MAX_BYTES = 64 * 1024
-MAX_SNOOZE_MIN = 30 * 24 * 60
 MAX_WHY = 10_000  # characters
+REMEDY = "see /api/v1/openapi.json"
+# One visible character; spelled out, as \s is another set in each dialect of patterns.
+VISIBLE = r"[^\x00-\x20\x7f-\xa0\u1680\u2000-\u200f\u2028-\u202f\u205f\u3000\ufeff]"
 
 
 class Ack(Struct, frozen=True, forbid_unknown_fields=True):
@@ -46,13 +48,13 @@ class Ack(Struct, frozen=True, forbid_unknown_fields=True):
 class Snooze(Struct, frozen=True, forbid_unknown_fields=True):
     """Take an incident for so many minutes, at most 30 days."""
 
-    minutes: Annotated[float, Meta(gt=0, le=MAX_SNOOZE_MIN)]
+    minutes: Annotated[float, Meta(gt=0, le=inputs.MAX_SNOOZE_MIN)]
 
 
 class Resolve(Struct, frozen=True, forbid_unknown_fields=True):
     """Say that it is over, and why."""
 
-    why: Annotated[str, Meta(pattern=r"\S", max_length=MAX_WHY)]
+    why: Annotated[str, Meta(pattern=VISIBLE, max_length=MAX_WHY)]
 
 
 class PageTest(Struct, frozen=True, forbid_unknown_fields=True):
@@ -188,9 +190,16 @@ class Api:
         await self.incident(call)
         envelope = inputs.Envelope(call.key, command)
         (handled,) = await asyncio.wrap_future(self._loop.submit([envelope]))
-        if handled.status == "rejected":
-            raise StateError(handled.why)
+        again = handled.status == "duplicate"
+        why = await self._refusal(call.key) if again else handled.why
+        if why:
+            raise StateError(why, place=_id(call), remedy="look at the incident")
         return await self.incident(call)
+
+    async def _refusal(self, key: str) -> str:
+        """Say why a request was refused when it came first; empty when it was done."""
+        letters = await asyncio.wrap_future(self._loop.view(lambda _: self._audit.letters()))
+        return next((one.reason for one in letters if one.key == key), "")
 
 
 ROUTES = (
@@ -236,7 +245,7 @@ async def _call(route: Route, request: Request, token: Token) -> Call | Response
     body = await guards.body_of(request, MAX_BYTES)
     if isinstance(body, Response):
         return body
-    given = _decoded(body or b"{}", route.takes)
+    given = decode(msgspec.json.Decoder(route.takes), body or b"{}", REMEDY)
     return Call(request, token, given, flags, _key(token, request, wanted, body))
 
 
@@ -253,12 +262,3 @@ def _flag(request: Request, name: str) -> bool:
     if text not in ("true", "false"):
         raise InputError(f"is {text!r}", place=f"?{name}", remedy="write true or false")
     return text == "true"
-
-
-def _decoded(body: bytes, kind: type[Struct]) -> Struct:
-    try:
-        return msgspec.json.decode(body, type=kind)
-    except msgspec.ValidationError as error:
-        raise BadFile(str(error), remedy="see /api/v1/openapi.json") from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BadJson(f"is no JSON: {error}") from None

@@ -1,7 +1,7 @@
 """The web application: intake, API, page, health.
 
 Law: a handler that breaks answers 500 as a problem and is logged with its path's pattern, never
-with the path itself, which may hold a token.
+with the path itself, which may hold a token; so nobody is redirected to such a path either.
 """
 
 from __future__ import annotations
@@ -54,17 +54,24 @@ def build_app(service: Service, audit: Audit, tokens: Tokens, changes: Changes) 
         Route("/incidents/{id}/ack", page.ack, methods=["POST"]),
         Mount("/static", StaticFiles(directory=HERE / "static")),
     ]
-    return Starlette(
+    app = Starlette(
         routes=routes, exception_handlers={HTTPException: _http_error, Exception: _broken}
     )
+    app.router.redirect_slashes = False
+    return app
 
 
 async def _http_error(request: Request, error: Exception) -> Response:
-    status = error.status_code if isinstance(error, HTTPException) else 500
-    detail = error.detail if isinstance(error, HTTPException) else "error"
-    answer = problem(status, detail)
-    if isinstance(error, HTTPException) and error.headers:
-        answer.headers.update(error.headers)
+    if not isinstance(error, HTTPException):
+        raise error
+    headers = error.headers or {}
+    detail, remedy = error.detail, "see /api/v1/openapi.json"
+    if error.status_code == 404:
+        detail = "nothing is at this address"
+    elif error.status_code == 405:
+        detail, remedy = f"{request.method} is not taken here", f"use {headers.get('Allow')}"
+    answer = problem(error.status_code, detail, remedy=remedy)
+    answer.headers.update(headers)
     return answer
 
 

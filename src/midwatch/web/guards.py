@@ -40,7 +40,8 @@ def sender(request: Request, tokens: Tokens, source: str) -> Token | Response:
     """Give the token of a sender for this source, or the refusal."""
     token = tokens.find(token_text(request))
     if token is None:
-        return problem(401, "no valid token came along", remedy="midwatch token create --source")
+        remedy = "midwatch token create --source NAME"
+        return problem(401, "no valid token came along", remedy=remedy)
     if token.source != source:
         return problem(403, f"this token is not for source {source!r}", remedy="use its own")
     return token

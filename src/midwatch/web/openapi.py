@@ -43,6 +43,7 @@ def document(routes: Sequence[Route]) -> bytes:
         operation = _operation(
             route.says, route.path, 200, schema_of[repr(route.gives)], codes, problem
         )
+        operation["operationId"] = route.handle.__name__
         operation["parameters"] += [_flag(name) for name in route.flags]
         if takes is not None:
             operation["requestBody"] = _body(takes, required=_must_come(route.takes))
@@ -52,6 +53,7 @@ def document(routes: Sequence[Route]) -> bytes:
     taken = schema_of[repr(Taken)]
     codes = [400, 401, 403, 404, 408, 413, 422, 503]
     intake = _operation("Take alerts from a sender.", INTAKE, 202, taken, codes, problem)
+    intake["operationId"] = "intake"
     intake["requestBody"] = _body({}, required=True)
     intake["parameters"].append(_IDEMPOTENCY)
     paths[INTAKE] = {"post": intake}
@@ -62,14 +64,18 @@ def document(routes: Sequence[Route]) -> bytes:
             "paths": paths,
             "components": {
                 "schemas": components,
-                "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+                "securitySchemes": {
+                    "token": {"type": "http", "scheme": "bearer"},
+                    "password": {"type": "http", "scheme": "basic"},
+                },
             },
-            "security": [{"token": []}],
+            "security": [{"token": []}, {"password": []}],
         }
     )
 
 
 INTAKE = "/intake/{source}"
+_EXAMPLES = {"id": "INC-1", "source": "alertmanager"}
 _IDEMPOTENCY = {
     "name": "Idempotency-Key",
     "in": "header",
@@ -85,12 +91,15 @@ def _operation(
     answers: dict[str, Any] = {str(status): {"description": "Done.", "content": _json(gives)}}
     for code in sorted(codes):
         answers[str(code)] = {"description": TITLES[code], "content": {PROBLEM: problem}}
+    answers["503"]["headers"] = {"Retry-After": {"required": True, "schema": {"type": "integer"}}}
     names = re.findall(r"{(\w+)}", path)
     return {"summary": says, "parameters": [_segment(n) for n in names], "responses": answers}
 
 
 def _segment(name: str) -> dict[str, Any]:
-    return {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+    schema = {"type": "string"}
+    example = _EXAMPLES[name]
+    return {"name": name, "in": "path", "required": True, "schema": schema, "example": example}
 
 
 def _flag(name: str) -> dict[str, Any]:

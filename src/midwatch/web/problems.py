@@ -22,6 +22,7 @@ TITLES = {
     409: "Not in this state",
     413: "Too large",
     422: "Not of this form",
+    500: "Broken",
     503: "Not at the moment",
 }
 RETRY_AFTER_S = 1

@@ -172,7 +172,7 @@ class SqliteStore:
             connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
-            # 16 MB of log before it goes into the file: in a storm commits wait for that less often.
+            # 16 MB of log before it goes into the file: a storm's commits wait for that less often.
             connection.execute("PRAGMA wal_autocheckpoint = 4000")
             return cls(connection, lock, path)
         except sqlite3.Error as error:
