@@ -550,3 +550,14 @@ def test_help_says_everything_and_names_only_what_there_is(path: list[str]) -> N
         if first in cli.list_commands(click.Context(cli)):
             named = command_at([first])
             assert not (isinstance(named, click.Group) and second) or command_at([first, second])
+
+
+def test_a_token_does_not_follow_a_redirect(serving: Serving) -> None:
+    """It is for the server that was named; where that one points to is not asked."""
+    with Receiver() as other:
+        with Receiver((307, {"location": f"{other.url}/api/v1/incidents"})) as server:
+            where = ["--server", server.url, "--token", serving.person]
+            done = serving.type("incidents", "list", *where)
+            assert len(server.requests) == 1
+        assert done.returncode == 2
+        assert other.requests == []

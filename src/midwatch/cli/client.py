@@ -63,6 +63,19 @@ class Incidents(Protocol):
         ...
 
 
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """Follows nothing: the token is for the server that was named, and for no other."""
+
+    def redirect_request(
+        self, req: Any, fp: Any, code: Any, msg: Any, headers: Any, newurl: Any
+    ) -> None:
+        """Make no further request."""
+        return
+
+
+_opener = urllib.request.build_opener(_NoRedirect)
+
+
 class OverServer:
     """Through the API of a running server."""
 
@@ -114,7 +127,7 @@ class OverServer:
             request = urllib.request.Request(  # noqa: S310
                 self._server + path, body, headers, method=method
             )
-            with urllib.request.urlopen(request, timeout=timeout_s) as answer:  # noqa: S310
+            with _opener.open(request, timeout=timeout_s) as answer:
                 return msgspec.json.decode(answer.read(), type=kind)
         except urllib.error.HTTPError as error:
             raise StateError(_problem(error), place=self._server) from None

@@ -31,6 +31,8 @@ from midwatch.ports import Claim, DeadLetter, Entry, Row, Snapshot
 APPLICATION_ID = 0x6D696477  # "midw"
 MAGIC = b"SQLite format 3\x00"
 MEMORY = ":memory:"
+# Others write next to nothing here (a token); a sender is better told to come back than kept.
+LOCKED_S = 1.0
 
 _decode_effect = msgspec.json.Decoder(Effect).decode
 
@@ -169,7 +171,9 @@ class SqliteStore:
     @classmethod
     def _connect(cls, path: Path, lock: IO[bytes]) -> Self:
         try:
-            connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+            connection = sqlite3.connect(
+                path, timeout=LOCKED_S, isolation_level=None, check_same_thread=False
+            )
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
             # 16 MB of log before it goes into the file: a storm's commits wait for that less often.
