@@ -69,6 +69,16 @@ def test_the_same_key_twice_is_one_input(store: SqliteStore) -> None:
     assert statuses == ["committed", "duplicate", "duplicate"]
 
 
+def test_a_repeat_is_remembered_only_when_its_sender_named_it(store: SqliteStore) -> None:
+    """Nothing follows from it; a key that a sender chose still means that very request."""
+    engine = handler(store)
+    engine.handle([fire("a")])
+    again = fire("a").input
+    engine.handle([Envelope("hash", again), Envelope("named", again, once=True)])
+    said = engine.handle([Envelope("hash", again), Envelope("named", again, once=True)])
+    assert [one.status for one in said] == ["committed", "duplicate"]
+
+
 def test_a_raising_input_is_kept_and_its_neighbours_commit(store: SqliteStore) -> None:
     """The dead letter has its reason; nothing of it is in the journal."""
     engine = handler(store)

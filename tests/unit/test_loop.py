@@ -164,6 +164,22 @@ def test_it_finds_out_by_itself_that_the_disk_has_room_again(bench: Bench) -> No
     until(lambda: bench.loop.stats.failing_since is None)
 
 
+def test_a_delivery_that_writes_nothing_says_nothing_about_the_disk(bench: Bench) -> None:
+    """A repeat is answered while the disk is full, and it is full all the same."""
+    bench.loop.start()
+    (one,) = bench.alert("shop")
+    bench.loop.submit([one]).result(WAIT_S)
+    until(lambda: states(bench) == ["done"])
+    commits = bench.loop.stats.commits
+    bench.store.full = True
+    with pytest.raises(CommitFailed):
+        bench.loop.submit(bench.alert("cart")).result(WAIT_S)
+    (handled,) = bench.loop.submit([Envelope("again", one.input)]).result(WAIT_S)
+    assert handled.status == "committed"
+    assert bench.loop.stats.failing_since is not None
+    assert bench.loop.stats.commits == commits
+
+
 def test_a_claim_that_cannot_be_written_down_is_made_later(bench: Bench) -> None:
     """The page stays planned, and nobody dies of it."""
     real = bench.store.claim

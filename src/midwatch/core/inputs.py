@@ -184,10 +184,12 @@ class Rejected(Struct, frozen=True):
 class Envelope(Struct, frozen=True):
     """An input with the key that makes it the same input when it comes again.
 
-    An empty key is for readings that may be taken twice without harm; they are not remembered.
+    An empty key is for readings that may be taken twice without harm; they are not remembered. Nor
+    is the key of alerts from which nothing follows, unless their sender chose it: `once`.
     What was `rejected` on the way in is kept as dead letters in the same transaction.
     """
 
     key: str
     input: Input
     rejected: tuple[Rejected, ...] = ()
+    once: bool = False

@@ -48,6 +48,7 @@ class Handler:
         self._clock = clock
         self.shard = Shard()
         self.appended: list[Row] = []  # by the newest commit
+        self.wrote = False  # whether there was anything to commit
         self._seq = 0
         self._snapshot_seq = 0
         self._snapshot_bytes = 0
@@ -130,6 +131,7 @@ class Handler:
 
     def _commit(self, entry: Entry) -> None:
         self.appended = []
+        self.wrote = not entry.is_empty
         if entry.is_empty:
             return
         last = entry.rows[-1].seq if entry.rows else self._seq
@@ -151,8 +153,8 @@ class Handler:
 
 def _is_refresh(envelope: Envelope, decision: Decision) -> bool:
     """Say whether a delivery only repeats what is known: it may come again, and leaves nothing."""
-    news = isinstance(envelope.input, inputs.AlertsArrived)
-    return news and decision.is_empty and not envelope.rejected
+    alerts = isinstance(envelope.input, inputs.AlertsArrived)
+    return alerts and decision.is_empty and not envelope.rejected and not envelope.once
 
 
 def _collect(entry: Entry, decision: Decision, cause: str, committed: int) -> None:

@@ -280,12 +280,13 @@ class Loop:
         except CommitFailed as error:
             self._failed(error, started)
             raise
-        took = time.monotonic() - started
-        stats.failing_since = None
-        stats.commits += 1
-        stats.commit_s += took
-        stats.commit_buckets[bisect_left(COMMIT_BOUNDS_S, took)] += 1
-        self._tell(self._handler.appended)
+        if self._handler.wrote:  # else it says nothing about the disk
+            took = time.monotonic() - started
+            stats.failing_since = None
+            stats.commits += 1
+            stats.commit_s += took
+            stats.commit_buckets[bisect_left(COMMIT_BOUNDS_S, took)] += 1
+            self._tell(self._handler.appended)
         return handled
 
     def _failed(self, error: CommitFailed, since: float) -> None:

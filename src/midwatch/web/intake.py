@@ -70,7 +70,8 @@ class Intake:
             return problem_of(422, error)
         key = _key(name, body, parsed, wanted, now)
         arrived = PagesSeen if name in self._paging else AlertsArrived
-        given = Envelope(key, arrived(name, parsed.alerts), parsed.rejected)
+        alerts = arrived(name, parsed.alerts)
+        given = Envelope(key, alerts, parsed.rejected, once=bool(wanted))
         try:
             (handled,) = await asyncio.wrap_future(self._loop.submit([given]))
         except (Busy, CommitFailed) as error:
