@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from midwatch.adapters.stores.sqlite import SqliteStore, migrations, seal
+from midwatch.adapters.stores.sqlite import SqliteStore, seal
+from midwatch.adapters.stores.sqlite_file import migrations
 from midwatch.core import inputs, shard
 from midwatch.core.alerts import Status, identify
 from midwatch.core.decide import Rules

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import click
 
-from midwatch.adapters.stores.sqlite import SqliteStore, inspect_header
+from midwatch.adapters.stores.sqlite import SqliteStore
+from midwatch.adapters.stores.sqlite_file import inspect_header
 from midwatch.cli.output import print_json
 from midwatch.core.clock import SECOND
 from midwatch.engine.prune import find_cut
@@ -82,8 +83,10 @@ def prune_command(file: Path, keep_days: int, dry_run: bool, as_json: bool) -> i
     store = SqliteStore.own(file)
     try:
         cut = find_cut(store, before)
-        if cut is not None and not dry_run:
-            store.prune(cut.snapshot, before)
+        if not dry_run:
+            if cut is not None:
+                store.prune(cut.snapshot, before)
+            store.shrink()
     finally:
         store.close()
     events = cut.events if cut else 0

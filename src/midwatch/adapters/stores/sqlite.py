@@ -1,35 +1,38 @@
 """The journal in one SQLite file.
 
-Law: one owner a file. Ownership is an OS lock that dies with its process, and a fence that every
-commit checks, should the lock ever be lost. A file that is not a midwatch database, or not whole,
-is refused before a single byte of it changes. WAL with synchronous=FULL: a commit is on disk
-before it is answered.
+Law: one owner a file, by its lock, and a fence that every commit checks, should the lock ever be
+lost. WAL with synchronous=FULL: a commit is on disk before it is answered. A transaction that does
+not come to its end leaves nothing.
 """
 
 from __future__ import annotations
 
-import fcntl
-import os
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from functools import cache
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager
 from hashlib import blake2b
-from importlib import resources
 from pathlib import Path
 from typing import IO, Self
 
 import msgspec
 
+from midwatch.adapters.stores.sqlite_file import (
+    apply_migrations,
+    create_file,
+    inspect_header,
+    migrations,
+    note_closed,
+    note_open,
+    take_lock,
+)
 from midwatch.core import chain
 from midwatch.core.effects import Effect
 from midwatch.core.inputs import Timer
 from midwatch.core.shard import STATE_VERSION
-from midwatch.errors import BadDatabase, CommitFailed, Fenced, Owned, StateError
+from midwatch.errors import BadDatabase, CommitFailed, Fenced, HarnessError, StateError
 from midwatch.ports import Claim, DeadLetter, Entry, Row, Snapshot
 
-APPLICATION_ID = 0x6D696477  # "midw"
-MAGIC = b"SQLite format 3\x00"
 MEMORY = ":memory:"
 # Others write next to nothing here (a token); a sender is better told to come back than kept.
 LOCKED_S = 1.0
@@ -53,67 +56,6 @@ def seal(columns: Iterable[object]) -> bytes:
 
 def _lenient(data: bytes) -> str:
     return data.decode("utf-8", "surrogateescape")
-
-
-@cache
-def migrations() -> list[tuple[int, str]]:
-    """List the numbered migrations with their SQL, in order."""
-    folder = resources.files("midwatch.adapters.stores") / "migrations"
-    files = sorted(f.name for f in folder.iterdir() if f.name.endswith(".sql"))
-    return [(int(name[:4]), (folder / name).read_text("utf-8")) for name in files]
-
-
-# Files that this process has open through SQLite. POSIX drops all locks of a process on a file when
-# it closes any descriptor of it, so such a file must never be opened past SQLite: another process
-# would take itself for the last user, and delete the log under the owner's feet.
-_open_here: Counter[Path] = Counter()
-
-
-def note_open(path: Path) -> None:
-    """Remember that SQLite has a file open in this process."""
-    _open_here[path.absolute()] += 1
-
-
-def note_closed(path: Path) -> None:
-    """Forget one opening."""
-    _open_here[path.absolute()] -= 1
-
-
-def inspect_header(path: Path) -> int:
-    """Give the schema version of a midwatch file, read from its bytes alone.
-
-    Raises BadDatabase, with the file left as it was, for anything else. A file that this process
-    has open was inspected then.
-    """
-    if _open_here[path.absolute()] > 0:
-        return migrations()[-1][0]
-    place = path.name
-    remedy = "name another file, or restore this one from a backup"
-    try:
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            header = file.read(100)
-    except OSError as error:
-        raise BadDatabase(f"cannot be read: {error.strerror}", place=place, remedy=remedy) from None
-    if len(header) < 100 or not header.startswith(MAGIC):
-        raise BadDatabase("is no SQLite database", place=place, remedy=remedy)
-    if int.from_bytes(header[68:72]) != APPLICATION_ID:
-        raise BadDatabase("is a database of another program", place=place, remedy=remedy)
-    page_size = int.from_bytes(header[16:18])
-    page_size = 65_536 if page_size == 1 else page_size
-    pages = int.from_bytes(header[28:32])
-    # With a write-ahead log beside it the file may lag behind its own header.
-    log = path.with_name(f"{path.name}-wal")
-    logged = log.exists() and log.stat().st_size > 0
-    if not logged and (size % page_size or size < pages * page_size):
-        says = f"is cut short: {size} bytes of {pages * page_size}"
-        raise BadDatabase(says, place=place, remedy=remedy)
-    version = int.from_bytes(header[60:64])
-    newest = migrations()[-1][0]
-    if version > newest:
-        says = f"was written by a newer midwatch (schema {version}, this one knows {newest})"
-        raise BadDatabase(says, place=place, remedy="upgrade midwatch")
-    return version
 
 
 class SqliteStore:
@@ -140,7 +82,7 @@ class SqliteStore:
     def memory(cls) -> Self:
         """Make a journal that lives as long as this object."""
         connection = sqlite3.connect(MEMORY, isolation_level=None, check_same_thread=False)
-        _migrate(connection, 0)
+        apply_migrations(connection, 0)
         store = cls(connection)
         store.take_ownership()
         return store
@@ -157,10 +99,10 @@ class SqliteStore:
             raise BadDatabase(
                 f"has schema {version}", place=path.name, remedy="run midwatch db migrate"
             )
-        lock = _lock(path)
+        lock = take_lock(path)
         try:
             if not path.exists():
-                _create(path)
+                create_file(path)
             store = cls._connect(path, lock)
             store.take_ownership()
         except BaseException:
@@ -207,10 +149,10 @@ class SqliteStore:
     def migrate(path: Path) -> tuple[int, int]:
         """Bring a file to the newest schema; gives the versions before and after."""
         before = inspect_header(path)
-        with _lock(path):
+        with take_lock(path):
             connection = sqlite3.connect(path, isolation_level=None)
             try:
-                _migrate(connection, before)
+                apply_migrations(connection, before)
             finally:
                 connection.close()
         return before, migrations()[-1][0]
@@ -230,10 +172,9 @@ class SqliteStore:
 
     def take_ownership(self) -> None:
         """Raise the fence: whoever owned the shard before can no longer commit."""
-        self._db.execute("BEGIN IMMEDIATE")
-        self._db.execute("UPDATE shard SET fence = fence + 1")
-        self._fence = self._db.execute("SELECT fence FROM shard").fetchone()[0]
-        self._db.execute("COMMIT")
+        with self._transaction("the file could not be taken over"):
+            self._db.execute("UPDATE shard SET fence = fence + 1")
+            self._fence = self._db.execute("SELECT fence FROM shard").fetchone()[0]
         self._seq, self._head = self._read_head()
 
     def close(self) -> None:
@@ -299,17 +240,21 @@ class SqliteStore:
 
     def commit(self, entry: Entry) -> None:
         """Write one transaction; raises CommitFailed or Fenced, and then nothing happened."""
-        try:
-            self._db.execute("BEGIN IMMEDIATE")
+        with self._transaction("the journal could not be written"):
             self._write(entry)
             self.before_commit()
+
+    @contextmanager
+    def _transaction(self, failed: str) -> Generator[None]:
+        """Do all of it or nothing; raises CommitFailed with `failed` when the disk refuses."""
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            yield
             self._db.execute("COMMIT")
         except sqlite3.Error as error:
             self._roll_back()
-            raise CommitFailed(
-                f"the journal could not be written: {error}",
-                remedy="free disk space or look at the file; the input may be sent again",
-            ) from error
+            remedy = "free disk space or look at the file; then try again"
+            raise CommitFailed(f"{failed}: {error}", remedy=remedy) from error
         except BaseException:
             self._roll_back()
             raise
@@ -443,19 +388,9 @@ class SqliteStore:
         keys = self._claimable(now, limit, room)
         if not keys:
             return []
-        try:
-            self._db.execute("BEGIN IMMEDIATE")
+        with self._transaction("nothing could be claimed"):
             for key in keys:
                 self._change_effect(key, state="claimed", only_from="planned", attempts=1)
-            self._db.execute("COMMIT")
-        except sqlite3.Error as error:
-            self._roll_back()
-            raise CommitFailed(
-                f"nothing could be claimed: {error}", remedy="free disk space or look at the file"
-            ) from error
-        except BaseException:
-            self._roll_back()
-            raise
         return [claim for claim in self.in_doubt() if claim.effect.key in keys]
 
     def _claimable(self, now: int, limit: int, room: Callable[[str], int] | None) -> list[str]:
@@ -536,15 +471,14 @@ class SqliteStore:
         return next((s for s in self.snapshots() if s.seq == last_gone > 0), None)
 
     def prune(self, snapshot: Snapshot, before: int) -> None:
-        """Put a snapshot in the place of the events that it was folded from, and shrink the file.
+        """Put a snapshot in the place of the events that it was folded from.
 
         What has ended and is older than `before` (milliseconds) goes with them: input keys, dead
         letters, settled effects. Raises CommitFailed, and then nothing happened.
         """
         columns = (snapshot.seq, snapshot.state_version, snapshot.body, snapshot.head)
         db = self._db
-        try:
-            db.execute("BEGIN IMMEDIATE")
+        with self._transaction("nothing was pruned"):
             db.execute(
                 "INSERT OR REPLACE INTO snapshot VALUES (?, ?, ?, ?, ?)", (*columns, seal(columns))
             )
@@ -556,13 +490,16 @@ class SqliteStore:
             )
             db.execute("DELETE FROM inbox WHERE at < ?", (before,))
             db.execute("DELETE FROM dead_letter WHERE at < ?", (before,))
-            db.execute("COMMIT")
-            db.execute("VACUUM")
+
+    def shrink(self) -> None:
+        """Give the room that pruning left back to the disk. Raises HarnessError when it cannot."""
+        try:
+            self._db.execute("VACUUM")
         except sqlite3.Error as error:
-            self._roll_back()
-            raise CommitFailed(
-                f"the journal could not be pruned: {error}",
-                remedy="free disk space: it is written anew beside the old file",
+            raise HarnessError(
+                f"the file could not be made smaller: {error}",
+                place=self._place,
+                remedy="free disk space, as it is written anew beside the old one, and prune again",
             ) from error
 
     def head(self) -> tuple[int, bytes]:
@@ -597,51 +534,3 @@ class SqliteStore:
 
     def _read_head(self) -> tuple[int, bytes]:
         return self._db.execute("SELECT seq, head FROM shard").fetchone()
-
-
-def _lock(path: Path) -> IO[bytes]:
-    """Take the lock beside a file; it is let go when the process ends, however it ends."""
-    beside = path.with_name(f"{path.name}.lock")
-    try:
-        file = beside.open("a+b")
-    except OSError as error:
-        raise BadDatabase(
-            f"cannot be made: {error.strerror}", place=path.name, remedy="name another folder"
-        ) from None
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        file.seek(0)
-        owner = file.read(32).decode("ascii", "replace") or "unknown"
-        file.close()
-        raise Owned(
-            f"is owned by process {owner}",
-            place=path.name,
-            remedy="stop that process, or ask it to do this",
-        ) from None
-    file.truncate(0)
-    file.write(str(os.getpid()).encode())
-    file.flush()
-    return file
-
-
-def _create(path: Path) -> None:
-    """Make an empty journal; it gets its name only when it is whole and on disk."""
-    part = path.with_name(f"{path.name}.part")
-    part.unlink(missing_ok=True)
-    connection = sqlite3.connect(part, isolation_level=None)
-    try:
-        _migrate(connection, 0)
-    finally:
-        connection.close()
-    part.replace(path)
-
-
-def _migrate(connection: sqlite3.Connection, version: int) -> None:
-    """Apply what is newer than `version`, all of it or none."""
-    if version == 0:
-        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-    for number, sql in migrations():
-        if number > version:
-            script = f"BEGIN IMMEDIATE;{sql};PRAGMA user_version = {number};COMMIT;"
-            connection.executescript(script)

@@ -13,8 +13,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Self
 
-from midwatch.adapters.stores.sqlite import (
-    SqliteStore,
+from midwatch.adapters.stores.sqlite import SqliteStore
+from midwatch.adapters.stores.sqlite_file import (
     inspect_header,
     migrations,
     note_closed,

@@ -1,0 +1,130 @@
+"""A midwatch database as a file: whether it is one, whose it is, and how it is made.
+
+Law: what is no midwatch database, or not whole, is refused before a single byte of it changes. One
+process owns a file, by an OS lock that dies with it. A new file gets its name when it is whole.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+from collections import Counter
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import IO
+
+from midwatch.errors import BadDatabase, Owned
+
+APPLICATION_ID = 0x6D696477  # "midw"
+MAGIC = b"SQLite format 3\x00"
+
+
+@cache
+def migrations() -> list[tuple[int, str]]:
+    """List the numbered migrations with their SQL, in order."""
+    folder = resources.files("midwatch.adapters.stores") / "migrations"
+    files = sorted(f.name for f in folder.iterdir() if f.name.endswith(".sql"))
+    return [(int(name[:4]), (folder / name).read_text("utf-8")) for name in files]
+
+
+# Files that this process has open through SQLite. POSIX drops all locks of a process on a file when
+# it closes any descriptor of it, so such a file must never be opened past SQLite: another process
+# would take itself for the last user, and delete the log under the owner's feet.
+_open_here: Counter[Path] = Counter()
+
+
+def note_open(path: Path) -> None:
+    """Remember that SQLite has a file open in this process."""
+    _open_here[path.absolute()] += 1
+
+
+def note_closed(path: Path) -> None:
+    """Forget one opening."""
+    _open_here[path.absolute()] -= 1
+
+
+def inspect_header(path: Path) -> int:
+    """Give the schema version of a midwatch file, read from its bytes alone.
+
+    Raises BadDatabase, with the file left as it was, for anything else. A file that this process
+    has open was inspected then.
+    """
+    if _open_here[path.absolute()] > 0:
+        return migrations()[-1][0]
+    place = path.name
+    remedy = "name another file, or restore this one from a backup"
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            header = file.read(100)
+    except OSError as error:
+        raise BadDatabase(f"cannot be read: {error.strerror}", place=place, remedy=remedy) from None
+    if len(header) < 100 or not header.startswith(MAGIC):
+        raise BadDatabase("is no SQLite database", place=place, remedy=remedy)
+    if int.from_bytes(header[68:72]) != APPLICATION_ID:
+        raise BadDatabase("is a database of another program", place=place, remedy=remedy)
+    page_size = int.from_bytes(header[16:18])
+    page_size = 65_536 if page_size == 1 else page_size
+    pages = int.from_bytes(header[28:32])
+    # With a write-ahead log beside it the file may lag behind its own header.
+    log = path.with_name(f"{path.name}-wal")
+    logged = log.exists() and log.stat().st_size > 0
+    if not logged and (size % page_size or size < pages * page_size):
+        says = f"is cut short: {size} bytes of {pages * page_size}"
+        raise BadDatabase(says, place=place, remedy=remedy)
+    version = int.from_bytes(header[60:64])
+    newest = migrations()[-1][0]
+    if version > newest:
+        says = f"was written by a newer midwatch (schema {version}, this one knows {newest})"
+        raise BadDatabase(says, place=place, remedy="upgrade midwatch")
+    return version
+
+
+def take_lock(path: Path) -> IO[bytes]:
+    """Take the lock beside a file; it is let go when the process ends, however it ends."""
+    beside = path.with_name(f"{path.name}.lock")
+    try:
+        file = beside.open("a+b")
+    except OSError as error:
+        raise BadDatabase(
+            f"cannot be made: {error.strerror}", place=path.name, remedy="name another folder"
+        ) from None
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.seek(0)
+        owner = file.read(32).decode("ascii", "replace") or "unknown"
+        file.close()
+        raise Owned(
+            f"is owned by process {owner}",
+            place=path.name,
+            remedy="stop that process, or ask it to do this",
+        ) from None
+    file.truncate(0)
+    file.write(str(os.getpid()).encode())
+    file.flush()
+    return file
+
+
+def create_file(path: Path) -> None:
+    """Make an empty journal; it gets its name only when it is whole and on disk."""
+    part = path.with_name(f"{path.name}.part")
+    part.unlink(missing_ok=True)
+    connection = sqlite3.connect(part, isolation_level=None)
+    try:
+        apply_migrations(connection, 0)
+    finally:
+        connection.close()
+    part.replace(path)
+
+
+def apply_migrations(connection: sqlite3.Connection, version: int) -> None:
+    """Apply what is newer than `version`, each migration whole or not at all."""
+    if version == 0:
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    for number, sql in migrations():
+        if number > version:
+            script = f"BEGIN IMMEDIATE;{sql};PRAGMA user_version = {number};COMMIT;"
+            connection.executescript(script)
