@@ -166,8 +166,12 @@ def midwatch(topology: str) -> Run:
         ]  # fmt: skip
         with running(command, f"http://127.0.0.1:{port}/readyz", here / "log") as pid:
             headers = {"Content-Type": "application/json", "Authorization": f"Bearer {token}"}
-            wrap = lambda batch: {"version": "4", "status": "firing", "alerts": batch}  # noqa: E731
-            return load(pid, port, "/intake/alertmanager", headers, wrap)
+            return load(pid, port, "/intake/alertmanager", headers, webhook)
+
+
+def webhook(batch: list[object]) -> dict[str, object]:
+    """Wrap alerts as Alertmanager sends them."""
+    return {"version": "4", "status": "firing", "alerts": batch}
 
 
 def pinned() -> list[str]:

@@ -18,6 +18,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
 from urllib.error import URLError
 from urllib.request import urlopen
 
@@ -40,15 +41,20 @@ def missing() -> list[str]:
 
 def need(program: str) -> str:
     """Give the path of a server's program; skip, or fail in CI, when it is not here."""
-    import pytest
-
     found = shutil.which(program)
     if found is None:
         says = f"{program} is not installed: make test-deps, or apt-get install {SERVERS[program]}"
-        if os.environ.get("CI") == "true":
-            pytest.fail(says)
-        pytest.skip(says)
+        lacking(says)
     return found
+
+
+def lacking(says: str) -> NoReturn:
+    """End a test that this machine cannot run: a skip with its reason, or a failure in CI."""
+    import pytest
+
+    if os.environ.get("CI") == "true":
+        pytest.fail(says)
+    pytest.skip(says)
 
 
 def free_port() -> int:

@@ -82,9 +82,9 @@ def same_end(one: dict[str, object], other: dict[str, object]) -> None:
 def test_the_undisturbed_shift_is_whole(calm: dict[str, object]) -> None:
     """Nothing found, nothing lost, seven checks pass: what the others are compared with."""
     assert calm["findings"] == calm["dead"] == calm["laws"] == []
-    assert all(passed for _, passed, _ in calm["checks"])  # type: ignore[attr-defined]
+    assert all(passed for _, passed, _ in calm["checks"])
     assert calm["resent"] == 1
-    assert len(calm["moves"]) == 2  # type: ignore[arg-type]
+    assert len(calm["moves"]) == 2
 
 
 # How often each point is passed in the shift: the small run takes the early, middle and late ones.

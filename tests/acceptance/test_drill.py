@@ -197,7 +197,7 @@ def test_the_faults_are_really_drawn() -> None:
             super().__init__(seed, share)
             plugs.append(self)
 
-    fuzz.Plug = Seen  # type: ignore[misc]
+    fuzz.Plug = Seen
     try:
         scenario = scenarios.load(scenarios.find("shift"))
         for seed in range(12):

@@ -20,6 +20,8 @@ from playwright.sync_api import (
 from tests.acceptance.serving import Serving, alert
 from tests.servers import free_port, need
 
+pytestmark = pytest.mark.slow
+
 ARGS = [
     "--no-sandbox",
     "--disable-gpu",

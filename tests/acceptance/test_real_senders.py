@@ -293,8 +293,7 @@ def test_what_fires_and_ends_while_the_server_is_down_is_not_lost(senders: Sende
     senders.burn("before", 0)
     for name in names:
         senders.burn(name, 20)
-    failed = lambda: senders.alertmanager.count("notification_requests_failed")  # noqa: E731
-    until(lambda: failed() > len(names))
+    until(lambda: senders.alertmanager.count("notification_requests_failed") > len(names))
     threading.Event().wait(DOWN_S)
     senders.serving.start()
     until(lambda: all(senders.is_paged(name) for name in names), 60)

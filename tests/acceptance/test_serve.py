@@ -7,7 +7,6 @@ import json
 import os
 import random
 import re
-import shutil
 import subprocess
 import threading
 import time
@@ -18,6 +17,7 @@ from pathlib import Path
 import pytest
 from tests.acceptance.receiver import SECRET, Receiver
 from tests.acceptance.serving import Serving, alert, until, webhook
+from tests.servers import need
 
 from midwatch.adapters.stores.sqlite import SqliteStore
 from midwatch.core import events as e
@@ -303,14 +303,11 @@ def test_nothing_that_was_acknowledged_is_lost_by_a_kill(
     assert serving.type("db", "verify", "midwatch/midwatch.db").returncode == 0
 
 
-@pytest.mark.skipif(
-    shutil.which("strace") is None, reason="strace is missing: apt-get install strace"
-)
 def test_the_202_comes_after_the_disk(serving: Serving) -> None:
     """As the kernel saw it: fdatasync of the log, then the answer."""
     trace = serving.folder / "trace.txt"
     calls = "trace=fdatasync,fsync,sendto,write,writev,sendmsg"
-    serving.start("strace", "-f", "-o", str(trace), "-e", calls, "-s", "64")
+    serving.start(need("strace"), "-f", "-o", str(trace), "-e", calls, "-s", "64")
     try:
         assert serving.deliver(alert("Down", status="firing")).status == 202
     finally:

@@ -11,6 +11,8 @@ import pytest
 from tests.acceptance.receiver import SECRET, Receiver
 from tests.acceptance.serving import Serving, alert, until, webhook
 
+pytestmark = pytest.mark.slow
+
 RECORDED = Path(__file__).parents[2] / "scenarios" / "recorded-alertmanager"
 CONFIG = """
 service_labels: [service, sloth_service]

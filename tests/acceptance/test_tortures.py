@@ -21,13 +21,15 @@ from typing import Any
 import pytest
 from tests.acceptance.receiver import SECRET, Receiver
 from tests.acceptance.serving import Answer, Serving, alert, until, webhook
-from tests.servers import clocked
+from tests.servers import clocked, lacking
 
 from midwatch.adapters.stores.sqlite import SqliteStore
 from midwatch.core import events as e
 from midwatch.core.clock import SECOND
 from midwatch.engine import queries
 from midwatch.engine.queries import Fact
+
+pytestmark = pytest.mark.slow
 
 HOUR_S = 3_600
 SLOW = 200
@@ -102,9 +104,9 @@ def small_disk(folder: Path) -> Iterator[Path]:
     try:
         done = subprocess.run(mount, check=False, capture_output=True, text=True)
     except OSError as error:
-        pytest.skip(f"a small disk cannot be mounted: {error}")
+        lacking(f"a small disk cannot be mounted: {error}")
     if done.returncode:
-        pytest.skip(f"a small disk cannot be mounted, which needs root: {done.stderr.strip()}")
+        lacking(f"a small disk cannot be mounted, which needs root: {done.stderr.strip()}")
     try:
         yield folder
     finally:
@@ -236,7 +238,6 @@ def answered_by(serving: Serving, name: str) -> None:
         until(lambda line=line: line.search(serving.out.read_text()))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "steps", [(HOUR_S, 0), (-HOUR_S, 0)], ids=["forward-and-back", "back-and-forward"]
 )
@@ -252,7 +253,6 @@ def test_a_clock_that_jumps_holds_up_no_page(
     assert serving.stop() == 0
 
 
-@pytest.mark.slow
 def test_time_in_the_journal_never_goes_back(serving: Serving, clock: Clock) -> None:
     """It goes forward with the clock, and stands or goes on when the clock steps back."""
     serving.start(*clock.words())
@@ -267,7 +267,6 @@ def test_time_in_the_journal_never_goes_back(serving: Serving, clock: Clock) -> 
     assert times[-1] - times[0] >= (HOUR_S - 60) * SECOND
 
 
-@pytest.mark.slow
 def test_a_restart_behind_the_journal_s_time_holds_up_no_page(
     serving: Serving, clock: Clock
 ) -> None:
@@ -281,7 +280,6 @@ def test_a_restart_behind_the_journal_s_time_holds_up_no_page(
     answered_by(serving, "Behind")
 
 
-@pytest.mark.slow
 def test_a_clock_that_jumps_stops_no_heartbeat(serving: Serving, clock: Clock) -> None:
     """Whoever waits for a sign of life gets it after a step back too."""
     with Receiver() as receiver:

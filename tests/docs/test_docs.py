@@ -3,6 +3,7 @@
 Law: an output in the README was printed by the command above it; a flag in a page is in `--help`.
 """
 
+import json
 import re
 from pathlib import Path
 
@@ -25,6 +26,19 @@ def test_the_readme_shows_what_the_drill_prints() -> None:
     blocks = FENCE.findall((ROOT / "README.md").read_text("utf-8"))
     at = blocks.index("make drill\n")
     assert blocks[at + 1] == ran.output
+
+
+def test_the_page_of_benchmarks_shows_what_was_measured() -> None:
+    """Each figure of intake stands in the page as the newest `make bench` wrote it down."""
+    page = (ROOT / "docs" / "benchmarks.md").read_text("utf-8")
+    results = json.loads((ROOT / "benchmarks" / "results.json").read_text("utf-8"))
+    measured = {name: figure for name, figure in results.items() if name.startswith("intake_")}
+    assert len(measured) == 4
+    for name, figure in measured.items():
+        ours, theirs = (f"{figure[key]:,.0f} " for key in ("value", "peer_value"))
+        row = next(line for line in page.splitlines() if f"| {ours}" in line and theirs in line)
+        assert f"| {figure['ratio']:.2f} |" in row, name
+    assert f"{results['shifts_per_minute_and_core']['value']:,.0f} shifts" in page
 
 
 def help_of(words: list[str]) -> str:

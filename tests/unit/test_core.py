@@ -105,7 +105,7 @@ def kinds(decision: decide.Decision) -> list[str]:
 def test_fingerprints_ignore_order(labels: dict[str, str], rng: object) -> None:
     """The same labels in another order are the same alert."""
     items = list(labels.items())
-    rng.shuffle(items)  # type: ignore[attr-defined]
+    rng.shuffle(items)
     assert fingerprint(dict(items)) == fingerprint(labels)
 
 
@@ -212,7 +212,7 @@ def test_no_event_reopens_what_is_over(state: str) -> None:
         e.IncidentMitigated("INC-1", WHY),
         e.IncidentReopened("INC-1", WHY),
     ):
-        incident = Incident("INC-1", "shop", "", "slow", 0, state=state)  # type: ignore[arg-type]
+        incident = Incident("INC-1", "shop", "", "slow", 0, state=state)
         with pytest.raises(BugError):
             evolve(incident, event, 1)
 
@@ -398,7 +398,7 @@ def test_a_page_for_a_mitigated_incident_escalates_too(proposed: Bench) -> None:
     proposed.give(inputs.ProposeFix("INC-1", "v3", "ada"), 500_000)
     rows = tuple(
         Outcome(case, name, "passed")
-        for case in (proposed.only.case.id, "d")  # type: ignore[union-attr]
+        for case in (proposed.only.case.id, "d")
         for name in ("v3", "v1")
     )
     proposed.give(inputs.EvalsAnswered("canary/INC-1/1", "INC-1", 1, rows), 500_000)
@@ -458,7 +458,7 @@ def approve(bench: Bench) -> decide.Decision:
 
 def answer(bench: Bench, state: str, attempt: int = 1) -> decide.Decision:
     """Let the router answer."""
-    given = inputs.ReleaseAnswered("rollback/INC-1/1", "INC-1", attempt, state, "seen")  # type: ignore[arg-type]
+    given = inputs.ReleaseAnswered("rollback/INC-1/1", "INC-1", attempt, state, "seen")
     return bench.give(given, 4_000)
 
 
@@ -516,7 +516,7 @@ CASE = Case("c", "refund window", "30 days", "INC-1")
 
 def outcomes(*rows: tuple[str, str, str]) -> tuple[Outcome, ...]:
     """Case, release, status."""
-    return tuple(Outcome(case, release, status) for case, release, status in rows)  # type: ignore[arg-type]
+    return tuple(Outcome(case, release, status) for case, release, status in rows)
 
 
 PASSING = (

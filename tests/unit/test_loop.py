@@ -187,12 +187,12 @@ def test_a_claim_that_cannot_be_written_down_is_made_later(bench: Bench) -> None
     def full(*args: object) -> list[Claim]:
         raise CommitFailed("the disk is full")
 
-    bench.store.claim = full  # type: ignore[method-assign]
+    bench.store.claim = full
     bench.loop.start()
     bench.loop.submit(bench.alert("shop")).result(WAIT_S)
     until(lambda: bench.loop.stats.failed_commits > 0)
     assert states(bench) == ["planned"]
-    bench.store.claim = real  # type: ignore[method-assign]
+    bench.store.claim = real
     until(lambda: states(bench) == ["done"])
     assert bench.loop.error is None
 
@@ -256,7 +256,7 @@ def test_a_bug_in_the_engine_is_told_to_whoever_waits(bench: Bench) -> None:
     def broken(_: object) -> list[object]:
         raise RuntimeError("boom")
 
-    bench.engine.handler.handle = broken  # type: ignore[method-assign,assignment]
+    bench.engine.handler.handle = broken
     bench.loop.start()
     with pytest.raises(RuntimeError, match="boom"):
         bench.loop.submit(bench.alert("shop")).result(WAIT_S)

@@ -43,7 +43,7 @@ def reached(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     def connect_here(address: tuple[str, int], *args: object, **named: object) -> socket.socket:
         addresses.append(address[0])
-        return connect(("127.0.0.1", receiver.port), *args, **named)  # type: ignore[arg-type]
+        return connect(("127.0.0.1", receiver.port), *args, **named)
 
     monkeypatch.setattr(socket, "create_connection", connect_here)
     return addresses
@@ -115,7 +115,7 @@ def test_the_open_internet_is_open(reached: list[str], address: str) -> None:
 @given(st.sampled_from(CLOSED).flatmap(lambda net: st.ip_addresses(v=4, network=net)))
 def test_no_ipv6_form_opens_a_closed_address(address: object) -> None:
     """Mapped, compatible, NAT64 and 6to4: what is closed stays closed inside of them."""
-    number = int(address)  # type: ignore[call-overload]
+    number = int(address)
     high, low = f"{number >> 16:x}", f"{number & 0xFFFF:x}"
     shapes = ("::ffff:{}:{}", "::{}:{}", "64:ff9b::{}:{}", "2002:{}:{}::1", "64:ff9b:1::{}:{}")
     assert not is_open(str(address))
