@@ -3,6 +3,7 @@
 Law: each effect has one key for its whole life, and its class says how it crashes:
 
     SendPage     at-least-once   after a crash it is sent again under the same key, unless acked
+    UpdatePage   at-least-once   after a crash it is sent again under the same key
     SetRelease   at-most-once    after a crash the router is observed first, then decided
     RunEvals     repeatable      it changes nothing, so it is simply run again
 
@@ -22,7 +23,10 @@ EvalPurpose = Literal["admission", "canary", "gate"]
 
 
 class SendPage(Struct, frozen=True, tag=True):
-    """Demand one human's attention, by the pager that is called `via`; else by the first one."""
+    """Demand one human's attention, by the pager that is called `via`; else by the first one.
+
+    `also` are lines about further incidents of the same digest, such as `INC-2 sev2: Slow on shop`.
+    """
 
     key: str
     incident: str
@@ -31,6 +35,24 @@ class SendPage(Struct, frozen=True, tag=True):
     title: str
     summary: str
     service: str
+    via: str = ""
+    also: tuple[str, ...] = ()
+
+    @property
+    def lane(self) -> str:
+        """What it may hold up when it hangs: pages by the same pager."""
+        return f"page/{self.via}"
+
+
+class UpdatePage(Struct, frozen=True, tag=True):
+    """Tell the pager called `via` what became of an incident that it paged `to` for."""
+
+    key: str
+    incident: str
+    to: str
+    became: Literal["acknowledged", "resolved"]
+    by: str
+    title: str
     via: str = ""
 
     @property
