@@ -13,7 +13,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, field
 
 from midwatch.adapters.pagers.terminal import TerminalOptions
 from midwatch.adapters.pagers.webhook import WebhookOptions
@@ -43,7 +43,7 @@ class World(Struct):
 
     pagers: Mapping[str, Pager]
     router: Router | None = None
-    metrics: Metrics | None = None
+    metrics: Mapping[str, Metrics] = field(default_factory=dict[str, Metrics])
     target: Target | None = None
 
 

@@ -15,6 +15,7 @@ from midwatch.core.alerts import Alert
 from midwatch.core.effects import Effect, SendPage
 from midwatch.core.inputs import Rejected, Timer
 from midwatch.core.sli import Counts, FailedAnswer
+from midwatch.core.slo import Slo
 
 # --- the journal --------------------------------------------------------------------------------
 
@@ -260,14 +261,20 @@ class Router(Protocol):
 
 
 class Metrics(Protocol):
-    """Counts out of a metrics backend."""
+    """Counts out of a metrics backend. What is asked may take its time: no decision waits for it."""
 
-    def counts(self, slo: str, windows_s: Sequence[int], now: int) -> dict[int, Counts]:
-        """Count the windows that end now; one that the backend cannot answer is left out."""
+    def counts(self, slo: Slo, windows_s: Sequence[int], now: int) -> dict[int, Counts]:
+        """Count the windows that end now; one that the backend cannot answer is left out.
+
+        Raises HarnessError when it answered nothing.
+        """
         ...
 
-    def failures(self, slo: str, window_s: int, now: int) -> tuple[FailedAnswer, ...]:
-        """Give a few of the window's bad answers."""
+    def failures(self, slo: Slo, window_s: int, now: int) -> tuple[FailedAnswer, ...]:
+        """Give a few of the window's bad answers, newest last; none where counts are all there is.
+
+        Raises HarnessError.
+        """
         ...
 
 

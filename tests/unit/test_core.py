@@ -292,8 +292,8 @@ def test_a_burn_at_the_factor_does_not_page_and_one_above_does() -> None:
         found = slo.judge_burn(SHOP, SliReading(SHOP.id, 0, windows))
         return found.tier if found else None
 
-    assert tier(144, 1_000) == "page-slow"
-    assert tier(1_440_001, 10_000_000) == "page-quick"
+    assert tier(144, 1_000) == "PageSlow"
+    assert tier(1_440_001, 10_000_000) == "PageQuick"
 
 
 def test_the_factors_are_the_published_ones() -> None:
@@ -316,11 +316,11 @@ def test_the_factors_are_the_published_ones() -> None:
 def test_both_windows_must_burn_faster_than_the_factor(
     long: tuple[int, int], short: tuple[int, int]
 ) -> None:
-    """One window below or exactly at 14.4 is no page-quick, whatever the other says."""
+    """One window below or exactly at 14.4 is no PageQuick, whatever the other says."""
     windows = dict.fromkeys(slo.windows_needed(SHOP, Verify()), Counts(*long))
     windows[300] = Counts(*short)
     found = slo.judge_burn(SHOP, SliReading(SHOP.id, 0, windows))
-    assert found is None or found.tier != "page-quick"
+    assert found is None or found.tier != "PageQuick"
 
 
 @pytest.mark.parametrize("counts", [(0, 0), (0, 29)])

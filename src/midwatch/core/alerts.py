@@ -48,6 +48,7 @@ class Alert(Struct, frozen=True, gc=False):
 
     `service` is empty when no label names one; `ends_at` is None while it fires. `keyed` when the
     sender itself says which problem it is: a repeat belongs to the incident that is open for it.
+    `severity` is set by midwatch alone, for what it raises itself; else impact is looked up.
     """
 
     fingerprint: str
@@ -61,6 +62,7 @@ class Alert(Struct, frozen=True, gc=False):
     summary: str = ""
     labels: dict[str, str] = field(default_factory=dict[str, str])
     keyed: bool = False
+    severity: str = ""
 
 
 def fingerprint(labels: Mapping[str, str]) -> str:

@@ -8,10 +8,10 @@ well again: `slo.judge_recovery`. Where an incident may close: `postmortems.miss
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, cast
 
-from msgspec import Struct, field
+from msgspec import Struct, field, structs
 
 from midwatch.core import (
     canary,
@@ -26,7 +26,7 @@ from midwatch.core import (
     slo,
     tickets,
 )
-from midwatch.core.alerts import Alert
+from midwatch.core.alerts import Alert, identify
 from midwatch.core.clock import SECOND
 from midwatch.core.decision import Decision
 from midwatch.core.escalation import Policy
@@ -78,7 +78,11 @@ def decide(shard: Shard, given: inputs.Input, now: int, rules: Rules) -> Decisio
 
 
 def _alerts(d: Decision, rules: Rules, given: inputs.AlertsArrived) -> None:
-    touched = correlation.attach(d, rules.topology, given.alerts, rules.threshold)
+    _attach(d, rules, given.alerts)
+
+
+def _attach(d: Decision, rules: Rules, alerts: Iterable[Alert]) -> None:
+    touched = correlation.attach(d, rules.topology, alerts, rules.threshold)
     for name, attached in touched.items():
         incident = d.shard.incidents[name]
         _declare_by_alerts(d, rules, incident, attached)
@@ -93,9 +97,9 @@ def _declare_by_alerts(
 
     What fired before was judged when it came, and a severity only ever rises.
     """
-    kinds: dict[tuple[str, str], Alert] = {}
+    kinds: dict[tuple[str, str, str], Alert] = {}
     for alert in attached:
-        kinds.setdefault((alert.service, alert.level), alert)
+        kinds.setdefault((alert.service, alert.level, alert.severity), alert)
     if kinds:
         judged = [_severity(rules, alert) for alert in kinds.values()]
         severity, says = min(judged, key=lambda one: one[0])
@@ -105,6 +109,8 @@ def _declare_by_alerts(
 
 def _severity(rules: Rules, alert: Alert) -> tuple[slo.Severity, str]:
     """Say how bad an alert is, and why."""
+    if alert.severity:
+        return cast("slo.Severity", alert.severity), alert.summary
     if rules.slo_of(alert.service):
         return "sev4", f"{alert.name} on {alert.service}, whose objective decides"
     tier = rules.topology.tier(alert.service)
@@ -175,11 +181,14 @@ def _sli(d: Decision, rules: Rules, given: inputs.SliMeasured) -> None:
     objective = rules.slos.get(reading.slo)
     if objective is None:
         raise StateError(f"no objective is called {reading.slo!r}", remedy="run midwatch check")
-    burning = slo.judge_burn(objective, reading)
+    _hear(d, rules, objective, reading)
+    judged = slo.judge_burn(objective, reading.windows)
+    _hold(d, objective, judged.held)
+    burning = judged.burning
     before = d.shard.burning.get(objective.id)
     if burning is not None:
         joined = _burning_incident(d, objective)
-        if before is None or objective.rank(burning.tier) < objective.rank(before.tier):
+        if before is None or objective.rank(burning.tier.name) < objective.rank(before.tier):
             _burn(d, rules, objective, burning, reading, joined)
         elif joined is not None and joined.state == "mitigated":
             _reopen(d, rules, objective, joined, reading)
@@ -191,6 +200,32 @@ def _sli(d: Decision, rules: Rules, given: inputs.SliMeasured) -> None:
             not incident.slo and objective.service in incident.services
         ):
             _verify(d, rules, objective, incident, reading)
+
+
+def _hear(d: Decision, rules: Rules, objective: Slo, reading: SliReading) -> None:
+    """Raise an alert when an objective was silent for its time, and end it with the next event."""
+    labels = {"alertname": slo.NO_DATA, "service": objective.service, "slo": objective.id}
+    identity = identify(labels, ("service",))
+    raised = identity.fingerprint in d.shard.firing
+    why = slo.judge_quiet(objective, reading)
+    if why is not None and not raised:
+        alert = identity.alert("firing", d.now, summary=why.says)
+        _attach(d, rules, [structs.replace(alert, severity=slo.NO_DATA_SEVERITY)])
+    elif raised and slo.has_events(objective, reading):
+        _attach(d, rules, [identity.alert("resolved", d.now, d.now)])
+
+
+def _hold(d: Decision, objective: Slo, held: slo.Burning | None) -> None:
+    """Keep in mind what is held back for want of proof, so that people can see it."""
+    before = d.shard.held.get(objective.id)
+    if held is None:
+        if before is not None:
+            d.emit(events.HoldEnded(objective.id))
+    elif before != held.tier.name:
+        why = slo.reason(objective, held, held=True)
+        d.emit(
+            events.BurnHeldBack(objective.id, objective.service, held.tier.name, held.long, why)
+        )
 
 
 def _burning_incident(d: Decision, objective: Slo) -> Incident | None:
@@ -207,9 +242,9 @@ def _burn(
     reading: SliReading,
     joined: Incident | None,
 ) -> None:
-    incident = joined
+    incident, why_burning = joined, slo.reason(objective, burning)
     if incident is None:
-        title = f"{objective.id}: {burning.reason.says}"
+        title = f"{objective.id}: {why_burning.says}"
         incident, why = correlation.place_burn(
             d, rules.topology, objective.service, title, rules.threshold
         )
@@ -221,16 +256,16 @@ def _burn(
             objective.id,
             objective.service,
             incident.id,
-            burning.tier,
-            burning.burn,
+            burning.tier.name,
+            float(slo.burn_rate(burning.short, objective.budget) or 0),
             burning.short,
             reading.failures,
-            burning.reason,
+            why_burning,
         )
     )
     if incident.state == "mitigated":
         _reopen(d, rules, objective, incident, reading)
-    escalation.declare(d, rules.policy, incident, burning.severity, burning.reason)
+    escalation.declare(d, rules.policy, incident, burning.tier.severity, why_burning)
     regressions.draft(d, incident)
     runbooks.propose(d, rules.runbooks, incident, objective.id)
 

@@ -152,6 +152,19 @@ class BudgetCalm(SloEvent, frozen=True):
     incident: str
 
 
+class BurnHeldBack(SloEvent, frozen=True):
+    """A tier burns, and only the proof is missing that it is no bad luck."""
+
+    service: str
+    tier: str
+    counts: Counts
+    reason: Reason
+
+
+class HoldEnded(SloEvent, frozen=True):
+    """No tier is held back any more: it fires now, or it is over."""
+
+
 class BurnAttached(IncidentEvent, frozen=True):
     """An objective's burn joined this incident, scored like an alert."""
 
@@ -488,6 +501,8 @@ Event = (
     | TicketLinked
     | BudgetBurning
     | BudgetCalm
+    | BurnHeldBack
+    | HoldEnded
     | BurnAttached
     | SeverityDeclared
     | PagePlanned

@@ -16,7 +16,7 @@ from midwatch.core.releases import Pointer
 from midwatch.errors import BugError
 
 # Raised when the shape of Shard changes, so that an older snapshot is folded anew, not compared.
-STATE_VERSION = 3
+STATE_VERSION = 4
 
 
 class Ticket(Struct, frozen=True):
@@ -43,6 +43,7 @@ class Shard(Struct):
     firing: dict[str, str] = field(default_factory=dict[str, str])
     open: dict[str, None] = field(default_factory=dict[str, None])
     burning: dict[str, Burn] = field(default_factory=dict[str, Burn])
+    held: dict[str, str] = field(default_factory=dict[str, str])  # objective -> tier
     pointers: dict[str, Pointer] = field(default_factory=dict[str, Pointer])
     tickets: dict[str, Ticket] = field(default_factory=dict[str, Ticket])
     versions: dict[str, int] = field(default_factory=dict[str, int])
@@ -78,6 +79,10 @@ def evolve(shard: Shard, event: e.Event, at: int) -> None:
                 incident.failures = event.failures
         case e.BudgetCalm():
             shard.burning.pop(event.slo, None)
+        case e.BurnHeldBack():
+            shard.held[event.slo] = event.tier
+        case e.HoldEnded():
+            shard.held.pop(event.slo, None)
         case e.RealPageSeen():
             pass  # kept for whoever compares; nothing is decided on it
         case e.TicketTriaged():

@@ -5,10 +5,12 @@ Law: a count carries its evidence with it. Zero valid events is no data, and no 
 
 from __future__ import annotations
 
+from typing import Literal
+
 from msgspec import Struct, field
 
 
-class Counts(Struct, frozen=True):
+class Counts(Struct, frozen=True, gc=False):
     """Good events out of all valid events of one window.
 
     >>> Counts(80, 100).percent, Counts(80, 100).bad, Counts(0, 0).percent
@@ -45,6 +47,33 @@ class Counts(Struct, frozen=True):
         return (rounded == 100) == (self.bad == 0)
 
 
+class Indicator(Struct, frozen=True):
+    """Where the counts of an objective come from, and what its numbers mean.
+
+    `source` names one of the config's `metrics`; empty is the only one. Two of `good`, `bad` and
+    `total` are questions in that source's own words; what is not needed is empty.
+
+        counter    cumulative numbers that only grow until they start anew
+        increase   how many events a window had; `{{.window}}` in the question is its length
+        delta      how many events came since the former look
+        threshold  `total` is one number, an event is good when it is `op` than `value`
+        ratio      `good` (or `bad`) is a ratio already: there are no events behind it
+
+    With `slice_s` it is not events that count but slices of time: one is good when at least
+    `slice_target` of its events were.
+    """
+
+    kind: Literal["counter", "increase", "delta", "threshold", "ratio"]
+    source: str = ""
+    good: str = ""
+    bad: str = ""
+    total: str = ""
+    op: Literal["", "lt", "lte", "gt", "gte"] = ""
+    value: str = ""
+    slice_s: int = 0
+    slice_target: str = ""
+
+
 class FailedAnswer(Struct, frozen=True):
     """An answer that counted as bad: what was asked, what came, what would have been right."""
 
@@ -59,6 +88,7 @@ class SliReading(Struct, frozen=True):
 
     A window that the backend could not answer is missing, never zero. `failures` are a few of the
     bad answers, newest last; `since` counts from the start of each open incident, by its id.
+    It is watched since `watched_at`, and had events when it was read at `heard_at`.
     """
 
     slo: str
@@ -66,3 +96,5 @@ class SliReading(Struct, frozen=True):
     windows: dict[int, Counts]
     failures: tuple[FailedAnswer, ...] = ()
     since: dict[str, Counts] = field(default_factory=dict[str, Counts])
+    watched_at: int = 0
+    heard_at: int = 0

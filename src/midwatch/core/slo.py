@@ -1,29 +1,37 @@
 """Service level objectives: windows, burn rates, and when a burn is worth a page.
 
-Law: a tier fires when the burn rate is above its factor in its long AND its short window, with
-enough events in the long one; across tiers it is OR, and the worst firing tier speaks. Budgets and
-factors are exact fractions, so that a burn of 14.4001 pages and one of 14.4 does not. No data never
-fires and never recovers.
+Law: a tier burns when the burn rate is above its factor in its long AND its short window; across
+tiers it is OR, and the worst one speaks. Budgets and factors are exact fractions, so that a burn of
+14.4001 pages and one of 14.4 does not. A page also needs proof that this is no bad luck: were the
+service meeting its objective, so many bad events in the long window would come with a probability
+below `proof`. What is held back for want of it is said, with its counts. No data never fires and
+never recovers.
 
 Source of the windows and shares: Google, The Site Reliability Workbook, chapter 5.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from fractions import Fraction
 from functools import cache
 from typing import Literal
 
 from msgspec import Struct
 
-from midwatch.core.clock import show_duration
-from midwatch.core.reasons import Reason
-from midwatch.core.sli import Counts, SliReading
+from midwatch.core import binomial
+from midwatch.core.clock import SECOND, show_duration
+from midwatch.core.reasons import Reason, Term
+from midwatch.core.sli import Counts, Indicator, SliReading
 
 Severity = Literal["sev1", "sev2", "sev3", "sev4"]
+Urgency = Literal["page", "ticket"]
 
-RULE_BURN = "slo.burn/1"
+RULE_BURN = "slo.burn/2"
+RULE_QUIET = "slo.quiet/1"
 RULE_RECOVERY = "slo.recovery/1"
+NO_DATA = "SliNoData"
+NO_DATA_SEVERITY: Severity = "sev3"
 MINUTE_S, HOUR_S, DAY_S = 60, 3_600, 86_400
 
 
@@ -35,6 +43,7 @@ class Tier(Struct, frozen=True):
 
     name: str
     severity: Severity
+    urgency: Urgency
     long_s: int
     short_s: int
     budget_share: str
@@ -50,18 +59,19 @@ class Tier(Struct, frozen=True):
 
 
 TIERS = (
-    Tier("page-quick", "sev1", HOUR_S, 5 * MINUTE_S, "2/100", "fast"),
-    Tier("page-slow", "sev2", 6 * HOUR_S, 30 * MINUTE_S, "5/100", "slow"),
-    Tier("ticket-quick", "sev3", DAY_S, 2 * HOUR_S, "10/100", "steady"),
-    Tier("ticket-slow", "sev4", 3 * DAY_S, 6 * HOUR_S, "10/100", "creeping"),
+    Tier("PageQuick", "sev1", "page", HOUR_S, 5 * MINUTE_S, "2/100", "fast"),
+    Tier("PageSlow", "sev2", "page", 6 * HOUR_S, 30 * MINUTE_S, "5/100", "slow"),
+    Tier("TicketQuick", "sev3", "ticket", DAY_S, 2 * HOUR_S, "10/100", "steady"),
+    Tier("TicketSlow", "sev4", "ticket", 3 * DAY_S, 6 * HOUR_S, "10/100", "creeping"),
 )
 
 
 class Slo(Struct, frozen=True):
-    """An objective over a period for one service.
+    """An objective over a period for one service, and where its counts come from.
 
     `objective` is a decimal fraction as text ("0.999"), so that its budget has no float residue.
-    `min_events` is the fewest events that a window must hold before anything is said about it.
+    `proof` is the probability below which a burn is no bad luck, a decimal as text; empty asks for none.
+    After `quiet_s` without an event that is an alert of its own.
     """
 
     id: str
@@ -69,7 +79,9 @@ class Slo(Struct, frozen=True):
     objective: str
     period_s: int = 30 * DAY_S
     tiers: tuple[Tier, ...] = TIERS
-    min_events: int = 30
+    proof: str = "0.0001"
+    quiet_s: int = 30 * MINUTE_S
+    indicator: Indicator | None = None
 
     @property
     def budget(self) -> Fraction:
@@ -79,6 +91,15 @@ class Slo(Struct, frozen=True):
         Fraction(1, 1000)
         """
         return _budget(self.objective)
+
+    @property
+    def useful_tiers(self) -> tuple[Tier, ...]:
+        """The tiers that can fire: one whose factor times the budget is 1 or more never does.
+
+        >>> [t.name for t in Slo("x", "s", "0.9").useful_tiers]
+        ['PageSlow', 'TicketQuick', 'TicketSlow']
+        """
+        return _useful(self.tiers, self.objective, self.period_s)
 
     def rank(self, tier: str) -> int:
         """Give a tier's place, 0 for the worst."""
@@ -101,24 +122,13 @@ def _factor(budget_share: str, period_s: int, long_s: int) -> Fraction:
 
 
 @cache
-def _allowed(objective: str, budget_share: str, period_s: int, long_s: int) -> Fraction:
-    return _budget(objective) * _factor(budget_share, period_s, long_s)
-
-
-@cache
 def _budget(objective: str) -> Fraction:
     return 1 - Fraction(objective)
 
 
-class Burning(Struct, frozen=True):
-    """A tier that fires: its rates, the counts behind them, and the reason."""
-
-    tier: str
-    severity: Severity
-    burn: float
-    long: Counts
-    short: Counts
-    reason: Reason
+@cache
+def _useful(tiers: tuple[Tier, ...], objective: str, period_s: int) -> tuple[Tier, ...]:
+    return tuple(t for t in tiers if t.factor(period_s) * _budget(objective) < 1)
 
 
 def burn_rate(counts: Counts, budget: Fraction) -> Fraction | None:
@@ -132,52 +142,111 @@ def burn_rate(counts: Counts, budget: Fraction) -> Fraction | None:
     return Fraction(counts.bad, counts.total) / budget
 
 
-def judge_burn(slo: Slo, reading: SliReading) -> Burning | None:
-    """Find the worst tier that fires on this reading, None when none does."""
-    budget = slo.budget
-    for tier in slo.tiers:
-        long, short = reading.windows.get(tier.long_s), reading.windows.get(tier.short_s)
-        if long is None or short is None or long.total < slo.min_events:
-            continue
-        if not long.bad or not short.bad:
-            continue
+class Burning(Struct, frozen=True):
+    """A tier that burns, and the counts of its windows.
+
+    `chance` is the probability of the long one's were the objective met, None when nobody asked.
+    """
+
+    tier: Tier
+    long: Counts
+    short: Counts
+    chance: float | None = None
+
+
+class Judged(Struct, frozen=True):
+    """What a reading says: the worst tier that fires, and the worst that only lacks its proof."""
+
+    burning: Burning | None = None
+    held: Burning | None = None
+
+
+CALM = Judged()
+
+
+def judge_burn(slo: Slo, windows: Mapping[int, Counts]) -> Judged:
+    """Judge the counts of each window, by its length in seconds; one that is missing never burns.
+
+    >>> windows = dict.fromkeys((300, 3600), Counts(160, 200))
+    >>> judge_burn(Slo("x", "s", "0.99"), windows).burning.tier.name
+    'PageQuick'
+    >>> few = dict.fromkeys((300, 3600), Counts(59, 60))
+    >>> judge_burn(Slo("x", "s", "0.999"), few).held.chance > 1e-4
+    True
+    """
+    held: Burning | None = None
+    for tier, top, bottom in _plan(slo.tiers, slo.objective, slo.period_s):
+        short = windows.get(tier.short_s)
         # burn > factor, written without division: bad / total / budget > share * period / window
-        allowed = _allowed(slo.objective, tier.budget_share, slo.period_s, tier.long_s)
-        top, bottom = allowed.numerator, allowed.denominator
-        if long.bad * bottom > top * long.total and short.bad * bottom > top * short.total:
-            return _burning(slo, tier, long, short, budget)
-    return None
+        if short is None or (short.total - short.good) * bottom <= top * short.total:
+            continue
+        long = windows.get(tier.long_s)
+        if long is None or (long.total - long.good) * bottom <= top * long.total:
+            continue
+        if tier.urgency != "page" or not slo.proof:
+            return Judged(Burning(tier, long, short), held)
+        chance = binomial.tail(long.bad, long.total, float(slo.budget))
+        burning = Burning(tier, long, short, chance)
+        if chance < float(slo.proof):
+            return Judged(burning, held)
+        held = held or burning
+    return Judged(None, held) if held else CALM
 
 
-def _burning(
-    slo: Slo,
-    tier: Tier,
-    long: Counts,
-    short: Counts,
-    budget: Fraction,
-) -> Burning:
-    burn_long = Fraction(long.bad, long.total) / budget
-    burn_short = Fraction(short.bad, short.total) / budget
-    gone = show_duration(float(slo.period_s / burn_short))
-    reason = Reason(
-        RULE_BURN,
-        f"{tier.speed} burn {float(burn_short):.3g}x (budget gone in {gone})",
-        {
-            "slo": slo.id,
-            "objective": slo.objective_percent,
-            "tier": tier.name,
-            "factor": float(tier.factor(slo.period_s)),
-            "burn_long": float(burn_long),
-            "burn_short": float(burn_short),
-            "long_s": tier.long_s,
-            "short_s": tier.short_s,
-            "bad_long": long.bad,
-            "total_long": long.total,
-            "bad_short": short.bad,
-            "total_short": short.total,
-        },
-    )
-    return Burning(tier.name, tier.severity, float(burn_short), long, short, reason)
+@cache
+def _plan(
+    tiers: tuple[Tier, ...], objective: str, period_s: int
+) -> tuple[tuple[Tier, int, int], ...]:
+    budget = _budget(objective)
+    allowed = ((t, budget * t.factor(period_s)) for t in _useful(tiers, objective, period_s))
+    return tuple((tier, share.numerator, share.denominator) for tier, share in allowed)
+
+
+def reason(slo: Slo, burning: Burning, *, held: bool = False) -> Reason:
+    """Say why a tier fires, or why it is held back.
+
+    >>> reason(Slo("x", "s", "0.99"), Burning(TIERS[0], Counts(160, 200), Counts(80, 100))).says
+    'fast burn 20x (budget gone in 36 h)'
+    >>> few = Burning(TIERS[0], Counts(59, 60), Counts(4, 5), 0.058)
+    >>> reason(Slo("x", "s", "0.999"), few, held=True).says
+    'fast burn 200x held back: 1 bad of 60 in 60 min comes by chance once in 17 times'
+    """
+    tier, long, short, chance = burning.tier, burning.long, burning.short, burning.chance
+    burn_long = Fraction(long.bad, long.total) / slo.budget
+    burn_short = Fraction(short.bad, short.total) / slo.budget
+    says = f"{tier.speed} burn {float(burn_short):.3g}x"
+    if held and chance is not None:
+        counted = f"{long.bad} bad of {long.total} in {show_duration(tier.long_s)}"
+        says += f" held back: {counted} comes by chance once in {1 / chance:.2g} times"
+    else:
+        says += f" (budget gone in {show_duration(float(slo.period_s / burn_short))})"
+    terms: dict[str, Term] = {
+        "slo": slo.id,
+        "objective": slo.objective_percent,
+        "tier": tier.name,
+        "factor": float(tier.factor(slo.period_s)),
+        "burn_long": float(burn_long),
+        "burn_short": float(burn_short),
+        "long_s": tier.long_s,
+        "short_s": tier.short_s,
+        "bad_long": long.bad,
+        "total_long": long.total,
+        "bad_short": short.bad,
+        "total_short": short.total,
+    }
+    if chance is not None:
+        terms |= {"chance": chance, "proof": slo.proof}
+    return Reason(RULE_BURN, says, terms)
+
+
+def budget_left(slo: Slo, counts: Counts) -> Fraction | None:
+    """Say which share of the budget of a whole period is left; below 0 it is overspent.
+
+    >>> budget_left(Slo("x", "s", "0.99"), Counts(995, 1000))
+    Fraction(1, 2)
+    """
+    burn = burn_rate(counts, slo.budget)
+    return None if burn is None else 1 - burn
 
 
 class Verify(Struct, frozen=True):
@@ -221,12 +290,33 @@ def judge_recovery(
 
 
 def has_data(slo: Slo, reading: SliReading) -> bool:
-    """Say whether every short window was answered with enough events to believe it."""
-    shorts = [reading.windows.get(tier.short_s) for tier in slo.tiers]
-    return all(c is not None and c.total >= max(slo.min_events, 1) for c in shorts)
+    """Say whether every short window was answered and holds events."""
+    shorts = [reading.windows.get(tier.short_s) for tier in slo.useful_tiers]
+    return all(counts is not None and counts.total for counts in shorts)
+
+
+def has_events(slo: Slo, reading: SliReading) -> bool:
+    """Say whether an event came in the time after which silence is an alert."""
+    recent = reading.windows.get(slo.quiet_s)
+    return recent is not None and recent.total > 0
+
+
+def judge_quiet(slo: Slo, reading: SliReading) -> Reason | None:
+    """Say that nothing was heard of an objective for its time, None as long as something was."""
+    if has_events(slo, reading):
+        return None
+    recent = reading.windows.get(slo.quiet_s)
+    # A backend that says "no events" vouches for the whole window; one that says nothing does not.
+    since = reading.watched_at if recent is not None else reading.heard_at
+    silent_s = (reading.at - since) // SECOND
+    if silent_s < slo.quiet_s:
+        return None
+    what = "no event" if recent is not None else "no answer from its metrics"
+    says = f"{slo.id}: {what} for {show_duration(slo.quiet_s)}, so nobody knows how users are"
+    return Reason(RULE_QUIET, says, {"slo": slo.id, "quiet_s": slo.quiet_s})
 
 
 def windows_needed(slo: Slo, verify: Verify) -> tuple[int, ...]:
     """List the windows, in seconds, that a reading must hold for these judgements."""
-    wanted = {w: None for t in slo.tiers for w in (t.short_s, t.long_s)}
-    return tuple(sorted({**wanted, verify.window_s: None}))
+    wanted = {w: None for t in slo.useful_tiers for w in (t.short_s, t.long_s)}
+    return tuple(sorted({**wanted, verify.window_s: None, slo.quiet_s: None}))

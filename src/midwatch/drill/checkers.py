@@ -53,7 +53,7 @@ def _paged(story: Story, storm: Storm) -> tuple[bool, str]:
         return False, "no burn or no page arrived"
     severity = story.shard.incidents[story.incident].severity
     says = f"{severity}, {burning.event.reason.says}"
-    return severity == "sev1" and burning.event.tier == "page-quick", says
+    return severity == "sev1" and burning.event.tier == "PageQuick", says
 
 
 def _rolled_back(story: Story, storm: Storm) -> tuple[bool, str]:

@@ -80,7 +80,7 @@ class Shift:
             World(
                 {"pager": SimulatedPager(self.log, self.clock, self.troubles)},
                 self.router,
-                SimulatedMetrics(scenario, self.router, self.clock, self.troubles),
+                {"": SimulatedMetrics(scenario, self.router, self.clock, self.troubles)},
                 SimulatedTarget(scenario, self.clock, self.troubles),
             )
         )

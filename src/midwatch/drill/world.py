@@ -18,6 +18,7 @@ from msgspec import Struct
 from midwatch.core.clock import SECOND
 from midwatch.core.effects import SendPage
 from midwatch.core.sli import Counts, FailedAnswer
+from midwatch.core.slo import Slo
 from midwatch.drill.scenarios import ReleasePlan, Scenario, ServicePlan
 from midwatch.errors import HarnessError, StateError
 from midwatch.ports import Observed
@@ -288,19 +289,19 @@ class SimulatedMetrics:
             s.slo: _Traffic(s, scenario.starts_at, troubles) for s in scenario.services
         }
 
-    def counts(self, slo: str, windows_s: Sequence[int], now: int) -> dict[int, Counts]:
+    def counts(self, slo: Slo, windows_s: Sequence[int], now: int) -> dict[int, Counts]:
         """Count windows; none for a service that nobody simulates."""
-        traffic = self._traffic.get(slo)
+        traffic = self._traffic.get(slo.id)
         if traffic is None:
             return {}
         traffic.fill(now, self._router.served_at)
         return {window_s: traffic.count(window_s, now) for window_s in windows_s}
 
-    def failures(self, slo: str, window_s: int, now: int) -> tuple[FailedAnswer, ...]:
+    def failures(self, slo: Slo, window_s: int, now: int) -> tuple[FailedAnswer, ...]:
         """Give a few answers that are wrong now."""
         if self._troubles.hides_failures():
             return ()
-        traffic = self._traffic[slo]
+        traffic = self._traffic[slo.id]
         served = self._router.served_at(traffic.plan.name, now)
         release = next(r for r in traffic.plan.releases if r.name == served.release)
         if release.wrong is None or now < release.wrong.from_at:

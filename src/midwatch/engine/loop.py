@@ -40,7 +40,7 @@ MAX_GROUP = 2_000  # alerts in one commit
 PERFORMERS = 64  # threads; made when they are needed
 PER_LANE = 8  # of them, so that a pager that hangs holds up no other
 RECOVERY = "recovery"  # the lane of what a former process left in doubt
-READ_EVERY_S = 60
+READ_EVERY_S = 30
 IDLE_S = 1.0
 RETRY_S = 0.25
 PROBE_AFTER_S = 2.0
@@ -112,6 +112,7 @@ class Loop:
         self._answers: deque[Envelope] = deque()
         self._performing: Counter[str] = Counter()  # by lane
         self._next_reading = 0
+        self._asking: set[str] = set()  # sources that are being read
         self._stopping = False
         self._listeners: list[Callable[[Sequence[Row]], None]] = []
         self._beat = beat
@@ -319,8 +320,7 @@ class Loop:
                 self._commit(timers)
             if now >= self._next_reading:
                 self._next_reading = now + READ_EVERY_S * SECOND
-                if readings := self._watcher.readings(self._handler.shard, now):
-                    self._commit(readings)
+                self._ask(now)
             self._probe()
             self._claim()
             self._next_effect_at = self._due.next_effect_at()
@@ -332,6 +332,20 @@ class Loop:
         if self._beat is not None and now >= self._next_beat and not self.stats.failing_since:
             self._next_beat = now + self._beat.every_s * SECOND
             self._pool.submit(self._beat.call).add_done_callback(self._beaten)
+
+    def _ask(self, now: int) -> None:
+        """Have each source read that is not being read still."""
+        for question in self._watcher.questions(self._handler.shard, now):
+            if question.source not in self._asking:
+                self._asking.add(question.source)
+                asked = self._pool.submit(question.ask)
+                asked.add_done_callback(partial(self._asked, question.source))
+
+    def _asked(self, source: str, done: Future[list[Envelope]]) -> None:
+        with self._wake:
+            self._asking.discard(source)
+            self._answers.extend(done.result())
+            self._wake.notify()
 
     def _beaten(self, done: Future[None]) -> None:
         error = done.exception()

@@ -1,77 +1,119 @@
 """Time and SLIs become inputs.
 
 Law: nothing is decided here. A window that the backend could not answer is left out of the
-reading, never filled in.
+reading, never filled in; a backend that breaks, however it does, gives a reading without windows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping
+from functools import partial
 
-from midwatch.core import slo
+from msgspec import Struct
+
 from midwatch.core.clock import SECOND
 from midwatch.core.decide import Rules
 from midwatch.core.inputs import Envelope, SliMeasured, Timer, TimerCameDue
 from midwatch.core.shard import Shard
 from midwatch.core.sli import Counts, FailedAnswer, SliReading
-from midwatch.errors import HarnessError
+from midwatch.core.slo import Slo, windows_needed
+from midwatch.errors import told
 from midwatch.ports import Metrics, Timers
 
 
-class Watcher:
-    """Reads timers and metrics."""
+class Question(Struct, frozen=True):
+    """What is to be read of one source, on whatever thread; it gives the readings."""
 
-    def __init__(self, timers: Timers, metrics: Metrics | None, rules: Rules) -> None:
+    source: str
+    ask: Callable[[], list[Envelope]]
+
+
+class Watcher:
+    """Reads timers and metrics; `metrics` by the name of their source."""
+
+    def __init__(self, timers: Timers, metrics: Mapping[str, Metrics], rules: Rules) -> None:
         self._timers = timers
         self._metrics = metrics
-        self._rules = rules
-        self._windows = {
-            objective.id: slo.windows_needed(objective, rules.verify_of(objective.id))
-            for objective in rules.slos.values()
-        }
+        self._by_source: dict[str, list[_Watched]] = {}
+        for slo in rules.slos.values():
+            source = slo.indicator.source if slo.indicator else ""
+            watched = _Watched(slo, windows_needed(slo, rules.verify_of(slo.id)))
+            if source in metrics:
+                self._by_source.setdefault(source, []).append(watched)
 
     def due_timers(self, now: int) -> list[Envelope]:
         """Wake what is due; a timer's key and time make it one input."""
         return [_came_due(timer) for timer in self._timers.due(now)]
 
-    def readings(self, shard: Shard, now: int) -> list[Envelope]:
-        """Read every objective once. A reading may be lost: the next one says it again."""
-        if self._metrics is None:
-            return []
+    def questions(self, shard: Shard, now: int) -> list[Question]:
+        """Say what has to be read now, a question a source.
+
+        The answers may take their time and be lost: the next ones say it again.
+        """
+        since: dict[str, dict[str, int]] = {}
+        for name in shard.open:
+            incident = shard.incidents[name]
+            if incident.slo:
+                age_s = (now - incident.first_at) // SECOND
+                since.setdefault(incident.slo, {})[name] = age_s
         return [
-            Envelope("", SliMeasured(self._read(self._metrics, objective, shard, now)))
-            for objective in self._rules.slos.values()
+            Question(source, partial(self._ask, source, since, now)) for source in self._by_source
         ]
 
-    def _read(self, metrics: Metrics, objective: slo.Slo, shard: Shard, now: int) -> SliReading:
-        needed = self._windows[objective.id]
-        since = {
-            incident_id: (now - incident.first_at) // SECOND
-            for incident_id in shard.open
-            if (incident := shard.incidents[incident_id]).slo == objective.id
-        }
-        counts = _counts(metrics, objective.id, (*needed, *since.values()), now)
-        windows = {w: counts[w] for w in needed if w in counts}
-        shortest = windows.get(needed[0])
-        failures = (
-            _failures(metrics, objective.id, needed[0], now) if shortest and shortest.bad else ()
-        )
+    def readings(self, shard: Shard, now: int) -> list[Envelope]:
+        """Read every objective once, here and now."""
+        return [answer for question in self.questions(shard, now) for answer in question.ask()]
+
+    def troubles(self) -> dict[str, str]:
+        """Say which objectives could not be read when they last should have been, and why."""
+        watched = (one for group in self._by_source.values() for one in group)
+        return {one.slo.id: one.trouble for one in watched if one.trouble}
+
+    def _ask(self, source: str, since: dict[str, dict[str, int]], now: int) -> list[Envelope]:
+        metrics = self._metrics[source]
+        return [
+            Envelope("", SliMeasured(watched.read(metrics, since.get(watched.slo.id, {}), now)))
+            for watched in self._by_source[source]
+        ]
+
+
+class _Watched:
+    """One objective, and what is known of its readings; one thread at a time uses it."""
+
+    def __init__(self, slo: Slo, windows_s: tuple[int, ...]) -> None:
+        self.slo = slo
+        self.trouble = ""
+        self._windows_s = windows_s
+        self._watched_at = 0
+        self._heard_at = 0
+
+    def read(self, metrics: Metrics, since: dict[str, int], now: int) -> SliReading:
+        self._watched_at = self._watched_at or now
+        self._heard_at = self._heard_at or now
+        counts, failures = self._counts(metrics, (*self._windows_s, *since.values()), now)
+        windows = {w: counts[w] for w in self._windows_s if w in counts}
+        heard = windows.get(self.slo.quiet_s)
+        if heard is not None and heard.total:
+            self._heard_at = now
         totals = {name: counts[w] for name, w in since.items() if w in counts}
-        return SliReading(objective.id, now, windows, failures, totals)
+        return SliReading(
+            self.slo.id, now, windows, failures, totals, self._watched_at, self._heard_at
+        )
 
-
-def _counts(metrics: Metrics, slo_id: str, windows_s: Sequence[int], now: int) -> dict[int, Counts]:
-    try:
-        return metrics.counts(slo_id, windows_s, now)
-    except HarnessError:
-        return {}
-
-
-def _failures(metrics: Metrics, slo_id: str, window_s: int, now: int) -> tuple[FailedAnswer, ...]:
-    try:
-        return metrics.failures(slo_id, window_s, now)
-    except HarnessError:
-        return ()
+    def _counts(
+        self, metrics: Metrics, windows_s: tuple[int, ...], now: int
+    ) -> tuple[dict[int, Counts], tuple[FailedAnswer, ...]]:
+        counts: dict[int, Counts] = {}
+        failures: tuple[FailedAnswer, ...] = ()
+        self.trouble = ""
+        try:
+            counts = metrics.counts(self.slo, windows_s, now)
+            shortest = self._windows_s[0]
+            if shortest in counts and counts[shortest].bad:
+                failures = metrics.failures(self.slo, shortest, now)
+        except Exception as error:  # however it breaks, nothing more was seen
+            self.trouble = told(error)
+        return counts, failures
 
 
 def _came_due(timer: Timer) -> Envelope:
