@@ -261,7 +261,7 @@ class Router(Protocol):
 
 
 class Metrics(Protocol):
-    """Counts out of a metrics backend. What is asked may take its time: no decision waits for it."""
+    """Counts out of a metrics backend. It may take its time: no decision waits for it."""
 
     def counts(self, slo: Slo, windows_s: Sequence[int], now: int) -> dict[int, Counts]:
         """Count the windows that end now; one that the backend cannot answer is left out.

@@ -223,9 +223,7 @@ def _hold(d: Decision, objective: Slo, held: slo.Burning | None) -> None:
             d.emit(events.HoldEnded(objective.id))
     elif before != held.tier.name:
         why = slo.reason(objective, held, held=True)
-        d.emit(
-            events.BurnHeldBack(objective.id, objective.service, held.tier.name, held.long, why)
-        )
+        d.emit(events.BurnHeldBack(objective.id, objective.service, held.tier.name, held.long, why))
 
 
 def _burning_incident(d: Decision, objective: Slo) -> Incident | None:

@@ -72,6 +72,18 @@ def evolve(shard: Shard, event: e.Event, at: int) -> None:
             if pointer is None:
                 pointer = shard.pointers[event.service] = Pointer(event.service)
             releases.evolve(pointer, event)
+        case e.SloEvent():
+            _evolve_slo(shard, event)
+        case e.RealPageSeen():
+            pass  # kept for whoever compares; nothing is decided on it
+        case e.TicketTriaged():
+            shard.tickets[event.ticket] = Ticket(
+                event.category, event.priority, event.route, event.incident
+            )
+
+
+def _evolve_slo(shard: Shard, event: e.SloEvent) -> None:
+    match event:
         case e.BudgetBurning():
             incident = shard.incidents[event.incident]
             shard.burning[event.slo] = Burn(event.tier, event.incident)
@@ -83,12 +95,8 @@ def evolve(shard: Shard, event: e.Event, at: int) -> None:
             shard.held[event.slo] = event.tier
         case e.HoldEnded():
             shard.held.pop(event.slo, None)
-        case e.RealPageSeen():
-            pass  # kept for whoever compares; nothing is decided on it
-        case e.TicketTriaged():
-            shard.tickets[event.ticket] = Ticket(
-                event.category, event.priority, event.route, event.incident
-            )
+        case _:
+            pass
 
 
 def _index(shard: Shard, incident: Incident, event: e.IncidentEvent) -> None:

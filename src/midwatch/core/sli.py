@@ -47,6 +47,14 @@ class Counts(Struct, frozen=True, gc=False):
         return (rounded == 100) == (self.bad == 0)
 
 
+class Sample(Struct, frozen=True):
+    """Cumulative counts, as they stood at a moment (milliseconds)."""
+
+    at: int
+    good: int
+    total: int
+
+
 class Indicator(Struct, frozen=True):
     """Where the counts of an objective come from, and what its numbers mean.
 

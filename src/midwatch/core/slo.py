@@ -17,7 +17,7 @@ from fractions import Fraction
 from functools import cache
 from typing import Literal
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from midwatch.core import binomial
 from midwatch.core.clock import SECOND, show_duration
@@ -70,7 +70,7 @@ class Slo(Struct, frozen=True):
     """An objective over a period for one service, and where its counts come from.
 
     `objective` is a decimal fraction as text ("0.999"), so that its budget has no float residue.
-    `proof` is the probability below which a burn is no bad luck, a decimal as text; empty asks for none.
+    `proof` is the probability below which a burn is no bad luck, as text; empty asks for none.
     After `quiet_s` without an event that is an alert of its own.
     """
 
@@ -200,6 +200,50 @@ def _plan(
     budget = _budget(objective)
     allowed = ((t, budget * t.factor(period_s)) for t in _useful(tiers, objective, period_s))
     return tuple((tier, share.numerator, share.denominator) for tier, share in allowed)
+
+
+Standing = Literal["fires", "held back", "calm", "no data", "left out"]
+
+
+class Weighed(Struct, frozen=True):
+    """How one tier stands on a reading; a burn is None where its window has no events."""
+
+    tier: Tier
+    standing: Standing
+    factor: float
+    long: Counts | None
+    short: Counts | None
+    burn_long: float | None
+    burn_short: float | None
+    chance: float | None = None
+
+
+def weigh(slo: Slo, windows: Mapping[int, Counts]) -> tuple[Weighed, ...]:
+    """Say how each tier stands, where `judge_burn` stops at the worst that fires.
+
+    >>> windows = {300: Counts(80, 100), 3600: Counts(160, 200), 21600: Counts(0, 0)}
+    >>> [one.standing for one in weigh(Slo("x", "s", "0.99"), windows)]
+    ['fires', 'no data', 'no data', 'no data']
+    """
+    return tuple(_weigh(slo, tier, windows) for tier in slo.tiers)
+
+
+def _weigh(slo: Slo, tier: Tier, windows: Mapping[int, Counts]) -> Weighed:
+    long, short = windows.get(tier.long_s), windows.get(tier.short_s)
+    burns = [burn_rate(counts, slo.budget) if counts else None for counts in (long, short)]
+    judged = judge_burn(structs.replace(slo, tiers=(tier,)), windows)
+    burning = judged.burning or judged.held
+    standing: Standing = "calm"
+    if tier not in slo.useful_tiers:
+        standing = "left out"
+    elif None in burns:
+        standing = "no data"
+    elif burning is not None:
+        standing = "fires" if judged.burning else "held back"
+    shown = [None if burn is None else float(burn) for burn in burns]
+    chance = burning.chance if burning else None
+    factor = float(tier.factor(slo.period_s))
+    return Weighed(tier, standing, factor, long, short, shown[0], shown[1], chance)
 
 
 def reason(slo: Slo, burning: Burning, *, held: bool = False) -> Reason:

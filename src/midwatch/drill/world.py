@@ -290,10 +290,10 @@ class SimulatedMetrics:
         }
 
     def counts(self, slo: Slo, windows_s: Sequence[int], now: int) -> dict[int, Counts]:
-        """Count windows; none for a service that nobody simulates."""
+        """Count windows; a service that the scenario says nothing about is well."""
         traffic = self._traffic.get(slo.id)
         if traffic is None:
-            return {}
+            return {w: Counts(w // TICK_S, w // TICK_S) for w in windows_s}
         traffic.fill(now, self._router.served_at)
         return {window_s: traffic.count(window_s, now) for window_s in windows_s}
 
