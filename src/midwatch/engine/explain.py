@@ -12,10 +12,14 @@ from fractions import Fraction
 from msgspec import Struct
 
 from midwatch.core import slo
-from midwatch.core.clock import show_duration
+from midwatch.core.clock import show_duration, show_time
+from midwatch.core.shard import Shard
 from midwatch.core.sli import Counts, Sample
 from midwatch.core.sli_window import Counter, SliWindow
 from midwatch.core.slo import Slo, Tier, Verify, Weighed
+from midwatch.engine.watch import Newest
+
+STATES = ("burning", "held back", "no data", "unread", "calm")
 
 
 class Change(Struct, frozen=True):
@@ -109,6 +113,170 @@ def explain(
 def windows_of(objective: Slo) -> tuple[int, ...]:
     """List the windows that explaining an objective needs, in seconds."""
     return tuple(sorted({*slo.windows_needed(objective, Verify()), objective.period_s}))
+
+
+class WindowView(Struct, frozen=True):
+    """The counts of one window; without events there is no burn."""
+
+    window_s: int
+    good: int
+    bad: int
+    total: int
+    burn: float | None
+
+
+class TierView(Struct, frozen=True):
+    """One tier: how it stands, and on which counts. `chance` is what has to be below `proof`."""
+
+    tier: str
+    severity: str
+    urgency: str
+    factor: float
+    standing: str
+    says: str
+    long: WindowView
+    short: WindowView
+    chance: float | None
+    proof: str
+
+
+class ChangeView(Struct, frozen=True):
+    """When a tier began to fire, or stopped."""
+
+    at: str
+    tier: str
+    urgency: str
+
+
+class BudgetView(Struct, frozen=True):
+    """What is left of a period's budget, as a share, and for how long at the newest short burn."""
+
+    period_s: int
+    left: float | None
+    gone_in_s: float | None
+
+
+class ObjectiveView(Struct, frozen=True):
+    """An objective as people and programs read it."""
+
+    slo: str
+    service: str
+    objective: str
+    at: str
+    paged: bool
+    fired: list[ChangeView]
+    cleared: list[ChangeView]
+    tiers: list[TierView]
+    windows: list[WindowView]
+    budget: BudgetView
+    notes: list[str]
+
+
+def view(found: Explained) -> ObjectiveView:
+    """Write down what was found."""
+    objective = found.slo
+    left = found.budget_left
+    return ObjectiveView(
+        objective.id,
+        objective.service,
+        objective.objective_percent,
+        show_time(found.at),
+        found.paged,
+        [ChangeView(show_time(one.at), one.tier, one.urgency) for one in found.fired],
+        [ChangeView(show_time(one.at), one.tier, one.urgency) for one in found.cleared],
+        [_tier(objective, one) for one in found.tiers],
+        [_window(objective, window_s, counts) for window_s, counts in found.windows.items()],
+        BudgetView(
+            objective.period_s, None if left is None else float(left), _gone_in_s(found, left)
+        ),
+        list(found.notes),
+    )
+
+
+class StandingView(Struct, frozen=True):
+    """How an objective stands in a running midwatch: what it says, where, and what is in its way.
+
+    `state` is burning, held back, calm, no data, or unread as long as nothing was asked.
+    """
+
+    state: str
+    incident: str
+    trouble: str
+    objective: ObjectiveView
+
+
+def standings(shard: Shard, newest: Iterable[Newest]) -> list[StandingView]:
+    """Say how each objective stands, those that burn first."""
+    found = [_standing(shard, one) for one in newest]
+    return sorted(found, key=lambda one: (STATES.index(one.state), one.objective.slo))
+
+
+def _standing(shard: Shard, one: Newest) -> StandingView:
+    burn = shard.burning.get(one.slo.id)
+    shown = view(explain(one.slo, one.windows, one.at))
+    if burn is not None:
+        state = "burning"
+    elif one.slo.id in shard.held:
+        state = "held back"
+    elif not one.at:
+        state = "unread"
+    elif all(tier.standing in ("no data", "left out") for tier in shown.tiers):
+        state = "no data"
+    else:
+        state = "calm"
+    return StandingView(state, burn.incident if burn else "", one.trouble, shown)
+
+
+def _tier(objective: Slo, one: Weighed) -> TierView:
+    tier = one.tier
+    return TierView(
+        tier.name,
+        tier.severity,
+        tier.urgency,
+        one.factor,
+        one.standing,
+        _says(objective, one),
+        _window(objective, tier.long_s, one.long or Counts(0, 0)),
+        _window(objective, tier.short_s, one.short or Counts(0, 0)),
+        one.chance,
+        objective.proof if tier.urgency == "page" else "",
+    )
+
+
+def _window(objective: Slo, window_s: int, counts: Counts) -> WindowView:
+    burn = slo.burn_rate(counts, objective.budget)
+    shown = None if burn is None else float(burn)
+    return WindowView(window_s, counts.good, counts.bad, counts.total, shown)
+
+
+def _says(objective: Slo, one: Weighed) -> str:
+    """Say why a tier fires or does not."""
+    tier, factor = one.tier, f"{one.factor:.6g}x"
+    if one.long is None or one.short is None or one.standing == "no data":
+        return "no events in its windows: neither good nor bad"
+    if one.standing == "left out":
+        return _never(objective, tier)
+    if one.standing != "calm":
+        burning = slo.Burning(tier, one.long, one.short, one.chance)
+        return slo.reason(objective, burning, held=one.standing == "held back").says
+    burns = ((tier.long_s, one.burn_long), (tier.short_s, one.burn_short))
+    calm = [
+        f"{burn or 0:.3g}x over {show_duration(window_s)}"
+        for window_s, burn in burns
+        if (burn or 0) <= one.factor
+    ]
+    return f"{' and '.join(calm)}, not above {factor}"
+
+
+def _gone_in_s(found: Explained, left: Fraction | None) -> float | None:
+    """Say how long what is left lasts at the burn of the shortest window; None while it grows."""
+    if left is None:
+        return None
+    if left <= 0:
+        return 0.0
+    shortest = found.windows[min(found.windows)]
+    burn = slo.burn_rate(shortest, found.slo.budget)
+    return float(left * found.slo.period_s / burn) if burn else None
 
 
 def _never(objective: Slo, tier: Tier) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from midwatch.core.clock import SECOND
 from midwatch.core.decide import Rules
@@ -20,12 +20,23 @@ from midwatch.core.slo import Slo, windows_needed
 from midwatch.errors import told
 from midwatch.ports import Metrics, Timers
 
+PERIOD_EVERY_S = 300
+
 
 class Question(Struct, frozen=True):
     """What is to be read of one source, on whatever thread; it gives the readings."""
 
     source: str
     ask: Callable[[], list[Envelope]]
+
+
+class Newest(Struct, frozen=True):
+    """How an objective was read last, at `at`, 0 for never; `trouble` says what went wrong."""
+
+    slo: Slo
+    at: int = 0
+    windows: dict[int, Counts] = field(default_factory=dict[int, Counts])
+    trouble: str = ""
 
 
 class Watcher:
@@ -64,10 +75,10 @@ class Watcher:
         """Read every objective once, here and now."""
         return [answer for question in self.questions(shard, now) for answer in question.ask()]
 
-    def troubles(self) -> dict[str, str]:
-        """Say which objectives could not be read when they last should have been, and why."""
+    def newest(self) -> list[Newest]:
+        """Say how each objective was read last."""
         watched = (one for group in self._by_source.values() for one in group)
-        return {one.slo.id: one.trouble for one in watched if one.trouble}
+        return [one.newest for one in watched]
 
     def _ask(self, source: str, since: dict[str, dict[str, int]], now: int) -> list[Envelope]:
         metrics = self._metrics[source]
@@ -78,20 +89,31 @@ class Watcher:
 
 
 class _Watched:
-    """One objective, and what is known of its readings; one thread at a time uses it."""
+    """One objective, and what is known of its readings; one thread at a time reads it."""
 
     def __init__(self, slo: Slo, windows_s: tuple[int, ...]) -> None:
         self.slo = slo
-        self.trouble = ""
+        self.newest = Newest(slo)
         self._windows_s = windows_s
         self._watched_at = 0
         self._heard_at = 0
+        self._period: Counts | None = None
+        self._period_at = 0
 
     def read(self, metrics: Metrics, since: dict[str, int], now: int) -> SliReading:
         self._watched_at = self._watched_at or now
         self._heard_at = self._heard_at or now
-        counts, failures = self._counts(metrics, (*self._windows_s, *since.values()), now)
+        asked = (*self._windows_s, *since.values())
+        period_s = self.slo.period_s
+        # The budget moves slowly, and a month is much to ask of a backend every half minute.
+        if self._period is None or now - self._period_at >= PERIOD_EVERY_S * SECOND:
+            asked = (*asked, period_s)
+        counts, failures, trouble = self._counts(metrics, asked, now)
+        if period_s in asked and period_s in counts:
+            self._period, self._period_at = counts[period_s], now
         windows = {w: counts[w] for w in self._windows_s if w in counts}
+        period = {period_s: self._period} if self._period is not None else {}
+        self.newest = Newest(self.slo, now, windows | period, trouble)
         heard = windows.get(self.slo.quiet_s)
         if heard is not None and heard.total:
             self._heard_at = now
@@ -102,18 +124,18 @@ class _Watched:
 
     def _counts(
         self, metrics: Metrics, windows_s: tuple[int, ...], now: int
-    ) -> tuple[dict[int, Counts], tuple[FailedAnswer, ...]]:
+    ) -> tuple[dict[int, Counts], tuple[FailedAnswer, ...], str]:
         counts: dict[int, Counts] = {}
         failures: tuple[FailedAnswer, ...] = ()
-        self.trouble = ""
+        trouble = ""
         try:
             counts = metrics.counts(self.slo, windows_s, now)
             shortest = self._windows_s[0]
             if shortest in counts and counts[shortest].bad:
                 failures = metrics.failures(self.slo, shortest, now)
         except Exception as error:  # however it breaks, nothing more was seen
-            self.trouble = told(error)
-        return counts, failures
+            trouble = told(error)
+        return counts, failures, trouble
 
 
 def _came_due(timer: Timer) -> Envelope:

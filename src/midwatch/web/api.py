@@ -20,7 +20,7 @@ from midwatch.adapters.sources.batches import decode
 from midwatch.bootstrap import Service
 from midwatch.core import inputs
 from midwatch.core.clock import SECOND
-from midwatch.engine import perform, queries
+from midwatch.engine import explain, perform, queries
 from midwatch.errors import (
     BadJson,
     Busy,
@@ -167,6 +167,12 @@ class Api:
         command = inputs.ResolveIncident(_id(call), call.by.name, given.why.strip())
         return await self._tell(call, command)
 
+    async def slos(self, call: Call) -> list[explain.StandingView]:
+        """Say how each objective stands."""
+        newest = self._service.engine.watcher.newest()
+        look = self._loop.view(lambda shard: explain.standings(shard, newest))
+        return await asyncio.wrap_future(look)
+
     async def rejected(self, call: Call) -> list[queries.Rejected]:
         """List what could not be taken."""
         look = self._loop.view(lambda _: queries.rejected(self._audit))
@@ -218,6 +224,10 @@ ROUTES = (
     Route(
         "POST", "/api/v1/incidents/{id}/resolve", "Say that it is over.",
         Api.resolve, queries.Detail, Resolve, once=True,
+    ),
+    Route(
+        "GET", "/api/v1/slos", "Say how each objective stands: windows, tiers, budget.",
+        Api.slos, list[explain.StandingView],
     ),
     Route(
         "GET", "/api/v1/alerts/rejected", "List what could not be taken, and why.",
