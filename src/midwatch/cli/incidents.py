@@ -10,6 +10,7 @@ import click
 from midwatch.cli.client import incidents_at, server_options
 from midwatch.cli.output import print_json
 from midwatch.core.inputs import MAX_SNOOZE_MIN
+from midwatch.core.sli import FailedAnswer
 from midwatch.engine.queries import Detail, Summary
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
@@ -109,12 +110,21 @@ def _told(detail: Detail, as_json: bool) -> int:
     click.echo(_line(detail.incident))
     for name in detail.firing:
         click.echo(f"  fires: {name}")
+    for failed in detail.failures:
+        click.echo(f"  failed: {_failed(failed)}")
     if detail.pruned:
         click.echo(f"  {detail.pruned} earlier events were pruned")
     for moment in detail.timeline:
         says = f"  {moment.says}" if moment.says else ""
         click.echo(f"  {moment.at}  {moment.event:<22}{says}")
     return 0
+
+
+def _failed(one: FailedAnswer) -> str:
+    asked = f" to {one.question!r}" if one.question else ""
+    answered = f": {one.answer!r}" if one.answer else ""
+    wanted = f", not {one.expected!r}" if one.expected else ""
+    return f"{one.id}{asked}{answered}{wanted}"
 
 
 def _line(one: Summary) -> str:

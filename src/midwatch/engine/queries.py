@@ -10,7 +10,7 @@ from collections import Counter
 from typing import Generic, TypeVar
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, field
 
 from midwatch.core import events as e
 from midwatch.core.clock import show_time
@@ -18,6 +18,7 @@ from midwatch.core.events import Event
 from midwatch.core.incidents import Incident
 from midwatch.core.reasons import Reason
 from midwatch.core.shard import Shard
+from midwatch.core.sli import FailedAnswer
 from midwatch.ports import Audit, Row
 
 OVER = ("resolved", "closed", "merged")  # nobody is asked to answer it any more
@@ -85,12 +86,14 @@ class Detail(Struct, frozen=True):
     """An incident with everything that happened to it; `pruned` events of it are gone.
 
     What fires is told once with a count for alerts of the same name on the same service.
+    `failures` are a few of the answers that made its objective burn.
     """
 
     incident: Summary
     firing: list[str]
     timeline: list[Moment]
     pruned: int = 0
+    failures: list[FailedAnswer] = field(default_factory=list[FailedAnswer])
 
 
 class Rejected(Struct, frozen=True):
@@ -129,7 +132,7 @@ def detail(shard: Shard, audit: Audit, incident_id: str) -> Detail | None:
         for (name, service), count in alike.items()
     ]
     pruned = shard.versions.get(stream, 0) - len(moments)
-    return Detail(_summary(incident), firing, moments, pruned)
+    return Detail(_summary(incident), firing, moments, pruned, list(incident.failures))
 
 
 def _urgent_first(incident: Incident) -> tuple[bool, str, int]:
