@@ -181,29 +181,57 @@ class Node:
 
 def read_yaml(file: Path, problems: Problems, text: str | None = None, line: int = 0) -> Node:
     """Read YAML with its lines; `line` is where `text` starts when it is a part of the file."""
+    loaded = _load(file, problems, text, line)
+    if loaded is None:
+        # One error is enough for a file that cannot be read.
+        return Node({}, _name(file), 1 + line, "", Problems())
+    if len(loaded) > 1:
+        where = f"{_name(file)}:{_begin(loaded[1]) + line}"
+        problems.add(where, "begins a second document", "write one document a file")
+    return _root(loaded[0] if loaded else None, file, line, problems)
+
+
+def read_documents(file: Path, problems: Problems) -> list[Node]:
+    """Read every YAML document of a file."""
+    loaded = _load(file, problems, None, 0)
+    if loaded is not None and all(value is None for value in loaded):
+        problems.add(f"{_name(file)}:1", "is empty", "write a document, or remove the file")
+    return [_root(value, file, 0, problems) for value in loaded or () if value is not None]
+
+
+def _load(file: Path, problems: Problems, text: str | None, line: int) -> list[Any] | None:
+    """Give what each document holds; None for a file that is noted as unreadable."""
     from ruamel.yaml import YAML  # imported late: --help must not pay for it
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-    name = f"{file.parent.name}/{file.name}"
-    noted = problems
     try:
         reader: Any = YAML(typ="rt")  # ruamel.yaml has no types for what it loads
-        value = reader.load(file.read_text("utf-8") if text is None else text)
+        return list(reader.load_all(file.read_text("utf-8") if text is None else text))
     except MarkedYAMLError as error:
         known = cast("Any", error)
         mark = known.problem_mark or known.context_mark
         at = mark.line + 1 + line if mark else 1
         says = " ".join(str(known.problem or known.context).split())
-        problems.add(f"{name}:{at}", f"is no YAML: {says}", "mend the syntax")
-        value, noted = {}, Problems()  # one error is enough for a file that cannot be read
+        problems.add(f"{_name(file)}:{at}", f"is no YAML: {says}", "mend the syntax")
     except (YAMLError, UnicodeDecodeError, OSError) as error:
         says = " ".join(str(error).split())
-        problems.add(f"{name}:1", f"cannot be read: {says}", "write it as YAML in UTF-8")
-        value, noted = {}, Problems()
-    node = Node(value, name, 1 + line, "", noted)
+        problems.add(f"{_name(file)}:1", f"cannot be read: {says}", "write it as YAML in UTF-8")
+    return None
+
+
+def _root(value: Any, file: Path, line: int, problems: Problems) -> Node:
     if line:
         _shift(value, line)
-    return node
+    return Node(value, _name(file), _begin(value) + line, "", problems)
+
+
+def _begin(value: Any) -> int:
+    """Say in which line a document begins."""
+    return value.lc.line + 1 if hasattr(value, "lc") else 1
+
+
+def _name(file: Path) -> str:
+    return f"{file.parent.name}/{file.name}" if file.parent.name else file.name
 
 
 def _shift(value: Any, by: int) -> None:

@@ -1,0 +1,1 @@
+"""One format of objectives a file: YAML -> Slo."""

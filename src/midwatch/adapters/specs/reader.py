@@ -1,0 +1,67 @@
+"""Files of objectives, of whichever format, read together.
+
+Law: the format is told by what a document says of itself, never by its name; what is wrong in any
+of them is collected, with file, line and key. Objectives are called `service/name`, once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from msgspec import Struct, field
+
+from midwatch.adapters.specs import openslo, sloth
+from midwatch.adapters.specs.openslo import DataSource, Documents
+from midwatch.adapters.specs.settings import Defaults
+from midwatch.core.slo import Slo
+from midwatch.yaml_nodes import Node, Problems, read_documents
+
+SLOTH_API = "sloth.slok.dev/v1"
+
+
+class Specs(Struct, frozen=True):
+    """What the files say: objectives by id with where they stand, and named sources."""
+
+    slos: dict[str, Slo] = field(default_factory=dict[str, Slo])
+    places: dict[str, Node] = field(default_factory=dict[str, Node])
+    sources: dict[str, DataSource] = field(default_factory=dict[str, DataSource])
+    services: frozenset[str] = frozenset()  # that have a document of their own
+
+
+def read_specs(
+    files: Iterable[Path], problems: Problems, defaults: Defaults | None = None
+) -> Specs:
+    """Read files together; wrong ones are noted in `problems` and give nothing."""
+    defaults = defaults or Defaults()
+    documents, sloths, windows = Documents(), list[Node](), list[Node]()
+    for file in files:
+        for root in read_documents(file, problems):
+            if root.mapping is None:
+                root.error(f"is {root.shape}", "write an OpenSLO or Sloth document")
+            elif root.has("version"):
+                root.child("version").choice("prometheus/v1")
+                sloths.append(root)
+            elif root.child("apiVersion").value == SLOTH_API:
+                kind = root.child("kind").choice("PrometheusServiceLevel", "AlertWindows")
+                (windows if kind == "AlertWindows" else sloths).append(root)
+            elif root.has("apiVersion"):
+                documents.add(root)
+            else:
+                says = "write apiVersion: openslo/v1, or version: prometheus/v1 for Sloth"
+                root.error("does not say which format it is", says)
+    found = openslo.slos(documents, defaults)
+    read = [sloth.alert_windows(root) for root in windows]
+    for root in sloths:
+        found.extend(sloth.slos(root, sloth.with_period(defaults, read)))
+    openslo.check_others(documents)
+    slos: dict[str, Slo] = {}
+    places: dict[str, Node] = {}
+    for node, slo in found:
+        if slo.id in slos:
+            says = "give each objective of a service its own name"
+            node.error(f"names {slo.id} a second time", says)
+        slos[slo.id], places[slo.id] = slo, node
+    return Specs(
+        slos, places, openslo.data_sources(documents), frozenset(openslo.services(documents))
+    )
