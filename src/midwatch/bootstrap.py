@@ -8,30 +8,38 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
-from functools import cache
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 from msgspec import Struct, field
 
+from midwatch.adapters.metrics.prometheus import PrometheusOptions
+from midwatch.adapters.metrics.pushed import PushedMetrics
 from midwatch.adapters.pagers.terminal import TerminalOptions
 from midwatch.adapters.pagers.webhook import WebhookOptions
 from midwatch.adapters.stores.sqlite import SqliteStore
 from midwatch.config import Config
 from midwatch.core.decide import Rules
+from midwatch.core.shard import Shard
+from midwatch.core.sli import Bucket
+from midwatch.core.slo import Slo
 from midwatch.engine.clock import SteadyClock
 from midwatch.engine.handle import Handler
 from midwatch.engine.logs import tell
 from midwatch.engine.loop import MAX_WAITING, Beat, Loop
 from midwatch.engine.perform import Performer
-from midwatch.engine.watch import Watcher
-from midwatch.errors import HarnessError, InputError
+from midwatch.engine.watch import Newest, Watcher
+from midwatch.errors import BugError, HarnessError, InputError
 from midwatch.ports import Journal, Metrics, Outbox, Pager, Router, Source, Target, Timers
-from midwatch.registry import Tools, make_pager, make_source
+from midwatch.registry import MetricsOptions, Tools, make_metrics, make_pager, make_source
 
 if TYPE_CHECKING:
     from midwatch.outbound import Outbound
+
+
+METRICS_BYTES = 64 * 1024 * 1024
 
 
 class Store(Journal, Outbox, Timers, Protocol):
@@ -56,10 +64,19 @@ class Engine(Struct):
 
 
 def build_engine(
-    store: Store, rules: Rules, world: World, clock: Callable[[], int], *, shadow: bool = False
+    store: Store,
+    rules: Rules,
+    world: World,
+    clock: Callable[[], int],
+    *,
+    shadow: bool = False,
+    counted: Callable[[Sequence[Bucket]], None] | None = None,
 ) -> Engine:
-    """Wire an engine. `clock` gives milliseconds since the epoch; in `shadow` it calls nobody."""
-    handler = Handler(store, rules, clock)
+    """Wire an engine. `clock` gives milliseconds since the epoch; in `shadow` it calls nobody.
+
+    `counted` hears of pushed counts once they are committed.
+    """
+    handler = Handler(store, rules, clock, counted)
     performer = Performer(
         store, rules.suites, world.pagers, world.router, world.target, shadow=shadow
     )
@@ -95,15 +112,17 @@ class Service(Struct):
     paging: frozenset[str]  # the sources that tell what was really paged, not what fires
     pagers: Mapping[str, Pager]
     shadow: bool
+    pushed: dict[str, PushedMetrics]  # sources of counts that come in by themselves
 
 
 def measured(rules: Rules) -> Rules:
-    """Keep the objectives that are measured in real time: none, as no metrics backend is read yet.
+    """Keep the objectives that say where their counts come from, and no runbook yet.
 
     Without its objective a service's alerts count like any others; with one that nobody measures
     they would wait for it for ever.
     """
-    return msgspec.structs.replace(rules, slos={}, runbooks=())
+    slos = {name: slo for name, slo in rules.slos.items() if slo.indicator is not None}
+    return msgspec.structs.replace(rules, slos=slos, runbooks=())
 
 
 def build_service(
@@ -116,7 +135,12 @@ def build_service(
     pagers = build_pagers(config, store.name, wall)
     rules = measured(config.rules)
     clock = SteadyClock(wall, time.monotonic)
-    engine = build_engine(store, rules, World(pagers), clock, shadow=shadow)
+    metrics = build_metrics(config, rules)
+    pushed = {name: one for name, one in metrics.items() if isinstance(one, PushedMetrics)}
+    for one in pushed.values():
+        one.take(store.pushed(wall()))
+    world = World(pagers, metrics=metrics)
+    engine = build_engine(store, rules, world, clock, shadow=shadow, counted=_to_all(pushed))
     clock.start_at(engine.handler.shard.at)
     loop = build_loop(store, engine, clock, beat=None if shadow else build_beat(config))
     loop.on_commit(tell)
@@ -125,7 +149,60 @@ def build_service(
         for name, source in config.sources.items()
     }
     paging = frozenset(name for name, source in config.sources.items() if source.pages)
-    return Service(clock, engine, loop, sources, paging, pagers, shadow)
+    return Service(clock, engine, loop, sources, paging, pagers, shadow, pushed)
+
+
+def _to_all(pushed: Mapping[str, PushedMetrics]) -> Callable[[Sequence[Bucket]], None]:
+    def counted(buckets: Sequence[Bucket]) -> None:
+        for one in pushed.values():
+            one.take(buckets)
+
+    return counted
+
+
+def build_metrics(config: Config, rules: Rules) -> dict[str, Metrics]:
+    """Build the sources of counts that config names, each for its own objectives.
+
+    Raises InputError when a secret is missing.
+    """
+    by_source: dict[str, dict[str, Slo]] = {name: {} for name in config.metrics}
+    for slo in rules.slos.values():
+        if slo.indicator is not None:
+            by_source[slo.indicator.source][slo.id] = slo
+    return {
+        name: make_metrics(options, by_source[name], partial(_way_to, options), os.environ)
+        for name, options in config.metrics.items()
+    }
+
+
+def read_objectives(store: SqliteStore, shard: Shard, config: Config, now: int) -> list[Newest]:
+    """Ask every source once, as the running service does every half minute.
+
+    Raises InputError when a secret is missing.
+    """
+    rules = measured(config.rules)
+    metrics = build_metrics(config, rules)
+    for one in metrics.values():
+        if isinstance(one, PushedMetrics):
+            one.take(store.pushed(now))
+    watcher = Watcher(store, metrics, rules)
+    watcher.readings(shard, now)
+    return watcher.newest()
+
+
+def build_prometheus(url: str) -> Metrics:
+    """Build a Prometheus that is named by hand, for one question."""
+    options = PrometheusOptions(url)
+    return make_metrics(options, {}, partial(_way_to, options), os.environ)
+
+
+def _way_to(options: MetricsOptions) -> Outbound:
+    """Build the way out to a source of counts; its answers are larger than a pager's."""
+    if not isinstance(options, PrometheusOptions):
+        raise BugError(f"{options} is no server")
+    return _outbound(
+        [options.url], max_bytes=METRICS_BYTES, timeout_s=options.timeout_s, ca=options.tls_ca
+    )
 
 
 def build_pagers(config: Config, journal: str, clock: Callable[[], int]) -> dict[str, Pager]:
@@ -144,12 +221,16 @@ def build_outbound(config: Config) -> Outbound:
     listed = [one.url for one in config.pagers.values() if isinstance(one, WebhookOptions)]
     if config.heartbeat is not None:
         listed.append(config.heartbeat.url)
+    return _outbound(listed)
+
+
+def _outbound(listed: list[str], **options: Any) -> Outbound:
     try:
         from midwatch.outbound import Outbound  # nobody who drills needs an HTTP client
     except ModuleNotFoundError as error:
         remedy = "pip install 'midwatch[server]'"
         raise InputError(f"calls to the outside need {error.name}", remedy=remedy) from None
-    return Outbound(listed)
+    return Outbound(listed, **options)
 
 
 def build_beat(config: Config) -> Beat | None:

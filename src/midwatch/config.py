@@ -3,10 +3,11 @@
 Law: every error is collected and names file, line, key and remedy; nothing is guessed and nothing
 unknown is ignored. YAML is 1.2: `Yes` stays a string and a key stands once.
 
-    midwatch.yaml   service_labels, sources, pagers, heartbeat, correlation, escalation, tickets
+    midwatch.yaml   service_labels, sources, pagers, heartbeat, correlation, escalation, tickets,
+                    metrics, slo_defaults
     topology.yaml   services and caller -> callee edges
     schedules/*.yaml  who is on call, in turn; an escalation step may name the file
-    slos/*.yaml     one OpenSLO v1 SLO a file
+    slos/*.yaml     objectives, as OpenSLO v1 or Sloth prometheus/v1
     runbooks/*.md   front matter with the steps, then text for people
     suites/*.jsonl  eval cases, one a line; the file is named after its service
 """
@@ -15,16 +16,21 @@ from __future__ import annotations
 
 import difflib
 import re
-from fractions import Fraction
+from collections.abc import Collection
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import msgspec
-from msgspec import Struct, field
+from msgspec import Struct, field, structs
 
+from midwatch.adapters.metrics.file import FileOptions
+from midwatch.adapters.metrics.prometheus import PrometheusOptions
+from midwatch.adapters.metrics.pushed import PushedOptions
 from midwatch.adapters.pagers.terminal import TerminalOptions
 from midwatch.adapters.pagers.webhook import WebhookOptions
 from midwatch.adapters.sources.generic import FIELDS, GenericOptions, steps
+from midwatch.adapters.specs.reader import Specs, read_specs
+from midwatch.adapters.specs.settings import Defaults, read_proof, read_tier
 from midwatch.core import correlation, runbooks
 from midwatch.core.alerts import SERVICE_LABELS
 from midwatch.core.decide import Rules
@@ -36,7 +42,7 @@ from midwatch.core.slo import DAY_S, Slo, Verify
 from midwatch.core.tickets import Category
 from midwatch.core.topology import Service, Topology
 from midwatch.errors import BadFile
-from midwatch.registry import PAGERS, SOURCES, PagerOptions
+from midwatch.registry import METRICS, PAGERS, SOURCES, MetricsOptions, PagerOptions
 from midwatch.yaml_nodes import Node, Problems, read_yaml
 
 _decode_case = msgspec.json.Decoder(Case).decode
@@ -68,6 +74,7 @@ class Config(Struct, frozen=True):
     service_labels: tuple[str, ...] = SERVICE_LABELS
     pagers: dict[str, PagerOptions] = field(default_factory=dict[str, PagerOptions])
     heartbeat: HeartbeatConfig | None = None
+    metrics: dict[str, MetricsOptions] = field(default_factory=dict[str, MetricsOptions])
 
 
 def load(folder: Path) -> Config:
@@ -91,11 +98,17 @@ def check(folder: Path) -> tuple[Config, list[BadFile]]:
         return Config(Rules()), problems.found
     main = read_yaml(folder / "midwatch.yaml", problems)
     topology = _topology(folder, problems)
-    slos = _slos(folder, topology, problems)
     suites = _suites(folder, problems)
     main.keys(
-        "service_labels", "sources", "correlation", "escalation", "tickets", "pagers", "heartbeat"
-    )
+        "service_labels", "sources", "correlation", "escalation", "tickets", "pagers", "heartbeat",
+        "metrics", "slo_defaults",
+    )  # fmt: skip
+    files = [*sorted((folder / "slos").glob("*.yaml")), *sorted((folder / "slos").glob("*.yml"))]
+    specs = read_specs(files, problems, _defaults(main.child("slo_defaults")))
+    metrics = _metrics(main.child("metrics"))
+    for name, source in specs.sources.items():
+        metrics.setdefault(name, PrometheusOptions(source.url))
+    slos = _slos(specs, topology, metrics)
     if main.has("correlation"):
         main.child("correlation").keys("threshold")
     rules = Rules(
@@ -114,7 +127,11 @@ def check(folder: Path) -> tuple[Config, list[BadFile]]:
     pagers = {name: _pager(node) for name, node in main.child("pagers").entries()}
     beat = _heartbeat(main.child("heartbeat")) if main.has("heartbeat") else None
     _known_pagers(main.child("escalation"), pagers)
-    return Config(rules, sources, labels, pagers, beat), problems.in_order()
+    for name in sorted(set(metrics) & set(sources)):
+        main.child("metrics").child(name).error(
+            "is called like a source of alerts", "give it another name: both are addresses"
+        )
+    return Config(rules, sources, labels, pagers, beat, metrics), problems.in_order()
 
 
 def _source(node: Node) -> SourceConfig:
@@ -289,64 +306,77 @@ def _topology(folder: Path, problems: Problems) -> Topology:
     return Topology(services.values(), edges)
 
 
-def _slos(folder: Path, topology: Topology, problems: Problems) -> dict[str, Slo]:
-    found: dict[str, Slo] = {}
-    for file in sorted((folder / "slos").glob("*.yaml")):
-        before = len(problems.found)
-        root = read_yaml(file, problems)
-        slo = _slo(root, topology)
-        if len(problems.found) > before:
-            continue
-        if slo.id in found:
-            root.child("metadata").child("name").error(
-                f"names {slo.id} a second time", "give each objective of a service its own name"
-            )
-        found[slo.id] = slo
-    return found
+def _metrics(node: Node) -> dict[str, MetricsOptions]:
+    return {name: _metrics_source(item) for name, item in node.entries()}
 
 
-def _slo(root: Node, topology: Topology) -> Slo:
-    root.keys("apiVersion", "kind", "metadata", "spec", required=("apiVersion", "kind"))
-    root.child("apiVersion").choice("openslo/v1")
-    root.child("kind").choice("SLO")
-    root.child("metadata").keys("name", "displayName", required=("name",))
-    spec = root.child("spec")
-    spec.keys(
-        "description", "service", "budgetingMethod", "timeWindow", "objectives",
-        required=("service", "objectives", "timeWindow"),
+def _metrics_source(node: Node) -> MetricsOptions:
+    kind = node.child("type").choice(*METRICS)
+    if kind == "pushed":
+        node.keys("type", required=("type",))
+        return PushedOptions()
+    if kind == "file":
+        node.keys("type", "path", required=("type", "path"))
+        return FileOptions(node.child("path").text())
+    node.keys(
+        "type", "url", "token_env", "username", "password_env", "tls_ca", "timeout",
+        required=("type", "url"),
     )  # fmt: skip
-    spec.child("budgetingMethod").choice("Occurrences", default="Occurrences")
-    _known_service(spec.child("service"), topology)
-    period_s = 30 * DAY_S
-    for window in spec.child("timeWindow").items():
-        window.keys("duration", "isRolling", required=("duration",))
-        period_s = window.child("duration").duration_s(period_s)
-        if window.child("isRolling").value is False:
-            window.child("isRolling").error("is false", "only rolling windows are read")
-    objectives = list(spec.child("objectives").items())
-    objective = "0.99"
-    if len(objectives) != 1 and spec.has("objectives"):
-        spec.child("objectives").error(
-            f"has {len(objectives)} entries", "write exactly one; more objectives are more files"
-        )
-    for item in objectives[:1]:
-        item.keys("displayName", "target", required=("target",))
-        objective = _target(item.child("target"))
-    service = spec.child("service").text()
-    name = root.child("metadata").child("name").text()
-    return Slo(f"{service}/{name}", service, objective, period_s)
+    if node.has("token_env") and node.has("username"):
+        node.child("username").error("stands beside token_env", "write one of the two")
+    if node.has("username") is not node.has("password_env"):
+        node.error("has only one of username and password_env", "write both")
+    return PrometheusOptions(
+        _url(node.child("url")),
+        node.child("token_env").text(default=""),
+        node.child("username").text(default=""),
+        node.child("password_env").text(default=""),
+        node.child("tls_ca").text(default=""),
+        node.child("timeout").duration_s(10),
+    )
 
 
-def _target(node: Node) -> str:
-    text = node.number("0.99")
-    value = Fraction(text)
-    if value >= 1 or value <= 0:
-        hint = "write a fraction between 0 and 1"
-        if 1 < value < 100:
-            hint += f"; for {text} % write {float(value / 100):.6g}"
-        node.error(f"is {text}", hint)
-        return "0.99"
-    return text
+def _defaults(node: Node) -> Defaults:
+    """Read what holds for every objective that says nothing else."""
+    usual = Defaults()
+    if node.value is None:
+        return usual
+    node.keys("period", "tiers", "proof", "quiet_after")
+    period_s = node.child("period").duration_s(usual.period_s)
+    tiers = [read_tier(name, item, period_s) for name, item in node.child("tiers").entries()]
+    return Defaults(
+        period_s,
+        tuple(tier for tier in tiers if tier) or usual.tiers,
+        read_proof(node.child("proof")) if node.has("proof") else usual.proof,
+        node.child("quiet_after").duration_s(usual.quiet_s),
+    )
+
+
+def _slos(specs: Specs, topology: Topology, sources: Collection[str]) -> dict[str, Slo]:
+    """Check what objectives refer to, and name the source of those that need not say it."""
+    found: dict[str, Slo] = {}
+    for name, one in specs.found.items():
+        if str(one.service.value) not in specs.services:
+            _known_service(one.service, topology)
+        found[name] = one.slo
+        indicator = one.slo.indicator
+        if indicator is None:
+            continue
+        if not indicator.source and len(sources) == 1:
+            source = next(iter(sources))
+            found[name] = structs.replace(
+                one.slo, indicator=structs.replace(indicator, source=source)
+            )
+        elif indicator.source not in sources:
+            near = difflib.get_close_matches(indicator.source, sources, 1)
+            hint = f"did you mean {near[0]}?" if near else "add it to metrics in midwatch.yaml"
+            says = f"counts in the unknown source {indicator.source!r}"
+            if not indicator.source:
+                says = "does not say which of the metrics it counts in"
+                hint = f"write metricSourceRef: {' or '.join(sources)}"
+                hint = hint if sources else "add metrics to midwatch.yaml"
+            one.name.error(says, hint)
+    return found
 
 
 def _runbooks(folder: Path, slos: dict[str, Slo], problems: Problems) -> tuple[Runbook, ...]:

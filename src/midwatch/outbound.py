@@ -108,6 +108,7 @@ class Outbound:
         timeout_s: seconds for a whole call, from its first look-up to the answer's last byte.
         max_bytes: how much of an answer is read.
         lookup: resolves a name; tests hand in their own.
+        ca: a file with the certificates to trust instead of the usual ones.
 
     """
 
@@ -118,11 +119,13 @@ class Outbound:
         timeout_s: float = TIMEOUT_S,
         max_bytes: int = MAX_BYTES,
         lookup: Lookup = find,
+        ca: str = "",
     ) -> None:
         self._listed = frozenset(_host_and_port(url) for url in listed)
         self._timeout_s = timeout_s
         self._max_bytes = max_bytes
         self._lookup = lookup
+        self._ca = ca
         self._tls: ssl.SSLContext | None = None
 
     def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
@@ -185,7 +188,10 @@ class Outbound:
 
     def _context(self) -> ssl.SSLContext:
         if self._tls is None:
-            self._tls = httpx2.create_ssl_context()
+            if self._ca:
+                self._tls = ssl.create_default_context(cafile=self._ca)
+            else:
+                self._tls = httpx2.create_ssl_context()
         return self._tls
 
 

@@ -14,7 +14,7 @@ from msgspec import Struct, field
 from midwatch.core.alerts import Alert
 from midwatch.core.effects import Effect, SendPage
 from midwatch.core.inputs import Rejected, Timer
-from midwatch.core.sli import Counts, FailedAnswer
+from midwatch.core.sli import Bucket, Counts, FailedAnswer
 from midwatch.core.slo import Slo
 
 # --- the journal --------------------------------------------------------------------------------
@@ -71,6 +71,7 @@ class Entry(Struct):
     cancelled: list[str] = field(default_factory=list[str])
     timers: dict[str, Timer | None] = field(default_factory=dict[str, Timer | None])
     dead: list[DeadLetter] = field(default_factory=list[DeadLetter])
+    buckets: list[Bucket] = field(default_factory=list[Bucket])
     snapshot: bytes | None = None
 
     @property
@@ -85,6 +86,7 @@ class Entry(Struct):
             or self.cancelled
             or self.timers
             or self.dead
+            or self.buckets
             or self.snapshot
         )
 

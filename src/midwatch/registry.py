@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from midwatch.adapters.metrics.file import FileMetrics, FileOptions
+from midwatch.adapters.metrics.prometheus import PrometheusMetrics, PrometheusOptions
+from midwatch.adapters.metrics.pushed import PushedMetrics, PushedOptions
 from midwatch.adapters.pagers.terminal import TerminalOptions, TerminalPager
 from midwatch.adapters.pagers.webhook import WebhookOptions, WebhookPager
 from midwatch.adapters.sources.alertmanager import AlertmanagerSource
@@ -18,8 +21,9 @@ from midwatch.adapters.sources.generic import GenericOptions, GenericSource
 from midwatch.adapters.sources.grafana import GrafanaSource
 from midwatch.adapters.sources.pagerduty import PagerDutySource
 from midwatch.adapters.sources.pagerduty_webhook import PagerDutyWebhookSource
+from midwatch.core.slo import Slo
 from midwatch.errors import InputError
-from midwatch.ports import Pager, Source
+from midwatch.ports import Metrics, Pager, Source
 
 if TYPE_CHECKING:
     from midwatch.outbound import Outbound
@@ -31,6 +35,9 @@ SOURCES: dict[str, Callable[[tuple[str, ...]], Source]] = {
     "pagerduty": PagerDutySource,
     "pagerduty-webhook": PagerDutyWebhookSource,
 }
+
+METRICS = ("file", "prometheus", "pushed")
+MetricsOptions = FileOptions | PrometheusOptions | PushedOptions
 
 PAGERS = ("terminal", "webhook")
 PagerOptions = TerminalOptions | WebhookOptions
@@ -76,6 +83,23 @@ def make_pager(options: PagerOptions, tools: Tools) -> Pager:
                 tools.journal,
                 tools.clock,
             )
+
+
+def make_metrics(
+    options: MetricsOptions,
+    slos: Mapping[str, Slo],
+    outbound: Callable[[], Outbound],
+    secrets: Mapping[str, str],
+) -> Metrics:
+    """Build a source of counts for these objectives. Raises InputError when its secret lacks."""
+    match options:
+        case FileOptions():
+            return FileMetrics(options)
+        case PushedOptions():
+            return PushedMetrics(slos)
+        case PrometheusOptions():
+            name = options.token_env or options.password_env
+            return PrometheusMetrics(options, outbound(), _secret(name, secrets) if name else "")
 
 
 def _secret(name: str, secrets: Mapping[str, str]) -> str:

@@ -48,6 +48,11 @@ def resolved(one: Alert) -> Alert:
     return identify(one.labels).alert("resolved", one.starts_at, 1)
 
 
+def heard() -> Shard:
+    """A shard that has heard of the shop's objective."""
+    return Shard(heard={SHOP.id: None})
+
+
 @dataclass
 class Bench:
     """A shard to decide on."""
@@ -88,7 +93,7 @@ def bench() -> Bench:
 @pytest.fixture
 def burning() -> Bench:
     """With an objective that has just paged."""
-    bench = Bench(WITH_SLO, Shard())
+    bench = Bench(WITH_SLO, heard())
     bench.read(8_000, 10_000, 1_000)
     return bench
 
@@ -244,7 +249,7 @@ def test_severity_only_rises(bench: Bench) -> None:
 
 def test_an_objective_decides_alone(burning: Bench) -> None:
     """Critical alerts of a service with an objective page nobody; its burn does."""
-    calm = Bench(WITH_SLO, Shard())
+    calm = Bench(WITH_SLO, heard())
     calm.alerts(alert("shop"))
     assert calm.only.severity == "sev4"
     assert calm.only.pages == []
@@ -325,7 +330,7 @@ def test_both_windows_must_burn_faster_than_the_factor(
 
 def test_no_events_page_nobody() -> None:
     """Windows without events say nothing, neither good nor bad."""
-    calm = Bench(WITH_SLO, Shard())
+    calm = Bench(WITH_SLO, heard())
     assert calm.read(0, 0, 1_000).is_empty
 
 
@@ -356,7 +361,7 @@ def test_alerts_that_end_do_not_end_a_burn(burning: Bench) -> None:
 
 def test_with_an_objective_that_does_not_burn_the_sli_still_decides() -> None:
     """Alerts of a watched service that resolve are no recovery until the SLI says so."""
-    calm = Bench(WITH_SLO, Shard())
+    calm = Bench(WITH_SLO, heard())
     one = alert("shop", at=1_000)
     calm.alerts(one, now=1_000)
     calm.alerts(resolved(one), now=2_000)

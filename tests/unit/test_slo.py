@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from scipy.stats import binom
 
 from midwatch.core import binomial, decide, inputs, slo
+from midwatch.core.alerts import identify
 from midwatch.core.decide import Rules
 from midwatch.core.decision import Decision
 from midwatch.core.escalation import Policy, Step
@@ -23,6 +24,11 @@ SHOP = Slo("shop/availability", "shop", "0.999")
 RULES = Rules(slos={SHOP.id: SHOP}, policy=Policy("p", (Step("ada"),)))
 WINDOWS = slo.windows_needed(SHOP, Verify())
 MINUTE_MS = 60_000
+
+
+def heard() -> Shard:
+    """A shard that has heard of the objective."""
+    return Shard(heard={SHOP.id: None})
 
 
 def read(
@@ -53,7 +59,7 @@ def test_the_tail_is_the_binomial_one(total: int, share: float, times: float) ->
 
 def test_bad_luck_is_held_back_with_its_counts() -> None:
     """One bad request of sixty burns 16.7 times too fast, and proves nothing."""
-    shard = Shard()
+    shard = heard()
     d = read(shard, Counts(59, 60), 0)
     assert kinds(d)[0] == "BurnHeldBack"
     assert d.events[0].reason.terms["bad_long"] == 1
@@ -64,13 +70,13 @@ def test_bad_luck_is_held_back_with_its_counts() -> None:
 
 def test_a_ticket_needs_no_proof() -> None:
     """What is held back as a page may still be a ticket, which wakes nobody."""
-    d = read(Shard(), Counts(59, 60), 0)
+    d = read(heard(), Counts(59, 60), 0)
     assert [e.severity for e in d.events if hasattr(e, "severity")] == ["sev3"]
 
 
 def test_what_was_held_back_pages_once_it_is_proven() -> None:
     """Five of sixty are no bad luck."""
-    shard = Shard()
+    shard = heard()
     read(shard, Counts(59, 60), 0)
     d = read(shard, Counts(55, 60), MINUTE_MS)
     assert "HoldEnded" in kinds(d)
@@ -80,7 +86,7 @@ def test_what_was_held_back_pages_once_it_is_proven() -> None:
 
 def test_a_hold_is_told_once_and_ends() -> None:
     """The same burn again is no news; calm is."""
-    shard = Shard()
+    shard = heard()
     read(shard, Counts(59, 60), 0)
     assert read(shard, Counts(59, 60), MINUTE_MS).is_empty
     assert "HoldEnded" in kinds(read(shard, Counts(60, 60), 2 * MINUTE_MS))
@@ -89,7 +95,7 @@ def test_a_hold_is_told_once_and_ends() -> None:
 def test_without_a_gate_the_plain_rule_pages() -> None:
     """`proof` off: one of sixty at 99.9 % pages, as everybody else's rules do."""
     plain = Slo(SHOP.id, "shop", "0.999", proof="")
-    d = read(Shard(), Counts(59, 60), 0, rules=Rules(slos={SHOP.id: plain}, policy=RULES.policy))
+    d = read(heard(), Counts(59, 60), 0, rules=Rules(slos={SHOP.id: plain}, policy=RULES.policy))
     assert "PagePlanned" in kinds(d)
 
 
@@ -120,10 +126,12 @@ def test_the_threshold_is_exact(total: int, objective: str) -> None:
 
 def test_silence_is_an_alert_after_its_time_and_never_good() -> None:
     """No event for half an hour opens an incident of its own; before that nothing happens."""
-    shard = Shard()
+    shard = heard()
     assert read(shard, Counts(0, 0), SHOP.quiet_s * 1_000 - 1).is_empty
     d = read(shard, Counts(0, 0), SHOP.quiet_s * 1_000)
-    assert kinds(d) == ["IncidentOpened", "AlertsAttached", "SeverityDeclared"]
+    assert kinds(d) == [
+        "SliWentSilent", "IncidentOpened", "AlertsAttached", "SeverityDeclared",
+    ]  # fmt: skip
     (incident,) = shard.incidents.values()
     assert (incident.severity, incident.urgency) == ("sev3", "ticket")
     assert incident.title == "SliNoData on shop"
@@ -132,25 +140,36 @@ def test_silence_is_an_alert_after_its_time_and_never_good() -> None:
 
 def test_a_backend_that_answers_nothing_is_silence_since_it_was_last_heard() -> None:
     """Its last answer had events: the time runs from there."""
-    shard = Shard()
-    heard = 5 * MINUTE_MS
-    assert read(shard, None, heard + SHOP.quiet_s * 1_000 - 1, heard).is_empty
-    d = read(shard, None, heard + SHOP.quiet_s * 1_000, heard)
+    shard = heard()
+    last_at = 5 * MINUTE_MS
+    assert read(shard, None, last_at + SHOP.quiet_s * 1_000 - 1, last_at).is_empty
+    d = read(shard, None, last_at + SHOP.quiet_s * 1_000, last_at)
     assert "no answer from its metrics" in d.events[-1].reason.says
 
 
 def test_the_next_event_ends_the_silence() -> None:
     """Its alert resolves; only the SLI says that users are well."""
-    shard = Shard()
+    shard = heard()
     read(shard, Counts(0, 0), SHOP.quiet_s * 1_000)
     d = read(shard, Counts(10, 10), SHOP.quiet_s * 1_000 + MINUTE_MS)
-    assert kinds(d) == ["AlertsResolved"]
+    assert kinds(d) == ["SliHeard", "AlertsResolved"]
     assert not next(iter(shard.incidents.values())).firing
+
+
+def test_an_objective_that_is_silent_leaves_alerts_to_the_table() -> None:
+    """Heard, it decides alone; never heard, or silent now, a critical alert pages by itself."""
+    alert = identify({"alertname": "Down", "service": "shop", "severity": "critical"})
+    firing = inputs.AlertsArrived("test", (alert.alert("firing", 0),))
+    shard = heard()
+    assert "PagePlanned" not in kinds(decide.decide(shard, firing, 0, RULES))
+    silent = read(shard, Counts(0, 0), SHOP.quiet_s * 1_000)
+    assert "PagePlanned" in kinds(silent)
+    assert "PagePlanned" in kinds(decide.decide(Shard(), firing, 0, RULES))
 
 
 def test_silence_ends_no_burn() -> None:
     """Missing windows do not calm what burned before."""
-    shard = Shard()
+    shard = heard()
     read(shard, Counts(900, 1_000), 0)
     assert SHOP.id in shard.burning
     read(shard, None, MINUTE_MS)

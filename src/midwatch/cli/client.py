@@ -25,10 +25,10 @@ import msgspec
 
 from midwatch import config
 from midwatch.adapters.stores.sqlite import SqliteStore
-from midwatch.bootstrap import build_pagers, measured
+from midwatch.bootstrap import build_pagers, measured, read_objectives
 from midwatch.cli.places import config_option, database_of, db_option
 from midwatch.core import inputs
-from midwatch.engine import queries
+from midwatch.engine import explain, queries
 from midwatch.engine.handle import Handler
 from midwatch.engine.perform import Tested, test_page
 from midwatch.errors import HarnessError, InputError, StateError
@@ -56,6 +56,10 @@ class Incidents(Protocol):
 
     def rejected(self) -> list[queries.Rejected]:
         """List what could not be taken."""
+        ...
+
+    def slos(self) -> list[explain.StandingView]:
+        """Say how objectives stand."""
         ...
 
     def test_page(self, via: str) -> list[Tested]:
@@ -107,6 +111,10 @@ class OverServer:
     def rejected(self) -> list[queries.Rejected]:
         """List what could not be taken."""
         return self._ask("GET", "/api/v1/alerts/rejected", list[queries.Rejected])
+
+    def slos(self) -> list[explain.StandingView]:
+        """Say how objectives stand, as the server read them last."""
+        return self._ask("GET", "/api/v1/slos", list[explain.StandingView])
 
     def test_page(self, via: str) -> list[Tested]:
         """Send a test page by one pager, or by each."""
@@ -175,6 +183,13 @@ class OnFile:
         """List what could not be taken."""
         with _Open(self._folder, self._file) as (store, _):
             return queries.rejected(store)
+
+    def slos(self) -> list[explain.StandingView]:
+        """Say how objectives stand: their sources are asked now."""
+        with _Open(self._folder, self._file) as (store, handler):
+            loaded = config.load(self._folder)
+            newest = read_objectives(store, handler.shard, loaded, _now())
+            return explain.standings(handler.shard, newest)
 
     def test_page(self, via: str) -> list[Tested]:
         """Send a test page by one pager, or by each."""

@@ -28,6 +28,7 @@ COMMANDS = {
     "page": ("midwatch.cli.page", "Send a test page."),
     "serve": ("midwatch.cli.serve", "Take alerts and page people, in real time."),
     "shadow": ("midwatch.cli.shadow", "Compare a trial run with what really paged."),
+    "slo": ("midwatch.cli.slo", "Say how objectives stand, and why they page or do not."),
     "token": ("midwatch.cli.token", "Make, list and revoke tokens for senders and people."),
 }
 

@@ -1,4 +1,4 @@
-"""Where the config and the database are: `--config` and `--db`, the same in every command."""
+"""What many commands take: the config, the database, a moment; the same in every one."""
 
 from __future__ import annotations
 
@@ -8,10 +8,26 @@ from typing import Any, TypeVar
 
 import click
 
+from midwatch.core.clock import SECOND, parse_time
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 DATABASE = "midwatch.db"
 SHADOW_DATABASE = "shadow.db"
+
+
+def read_time(_: click.Context, option: click.Parameter, given: str | None) -> int | None:
+    """Read a moment, RFC 3339 with its zone or seconds since 1970, as milliseconds."""
+    if given is None:
+        return None
+    try:
+        return round(float(given) * SECOND)
+    except (ValueError, OverflowError):
+        pass
+    try:
+        return parse_time(given)
+    except ValueError as error:
+        raise click.BadParameter(f"{error}; write it like 2026-01-31T09:00:00Z") from None
 
 
 def config_option(function: F) -> F:

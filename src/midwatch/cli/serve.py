@@ -180,11 +180,11 @@ def _need_extra() -> None:
 
 def _not_yet(loaded: Config) -> list[str]:
     """Say what the config names and this version does not do in real time."""
-    rules = loaded.rules
-    if not rules.slos:
+    unread = [name for name, slo in loaded.rules.slos.items() if slo.indicator is None]
+    if not unread:
         return []
-    names = ", ".join(rules.slos)
-    return [f"{names}: no metrics backend is read yet, so alerts alone decide about these services"]
+    names = ", ".join(unread)
+    return [f"{names}: no indicator says where its counts are, so alerts alone decide there"]
 
 
 def _address(listen: str) -> tuple[str, int]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from midwatch import config
+from midwatch.adapters.metrics.pushed import PushedOptions
 from midwatch.adapters.stores.tokens import SqliteTokens, new_id
 from midwatch.cli.output import print_json
 from midwatch.cli.places import config_option, database_of, db_option, shadow_option
@@ -97,7 +98,8 @@ def _must_exist(source: str, folder: Path) -> None:
     """Refuse a source that the config does not name; without a config anything goes."""
     if not (folder / "midwatch.yaml").is_file():
         return
-    names = config.load(folder).sources
+    loaded = config.load(folder)
+    names = [*loaded.sources, *(n for n, o in loaded.metrics.items() if o == PushedOptions())]
     if source not in names:
         near = difflib.get_close_matches(source, names, 1)
         hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(names) or 'none'}"

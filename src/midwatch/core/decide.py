@@ -101,32 +101,39 @@ def _declare_by_alerts(
     for alert in attached:
         kinds.setdefault((alert.service, alert.level, alert.severity), alert)
     if kinds:
-        judged = [_severity(rules, alert) for alert in kinds.values()]
+        judged = [_severity(d, rules, alert) for alert in kinds.values()]
         severity, says = min(judged, key=lambda one: one[0])
         reason = Reason(escalation.RULE, says, {"alerts": len(incident.firing)})
         escalation.declare(d, rules.policy, incident, severity, reason)
 
 
-def _severity(rules: Rules, alert: Alert) -> tuple[slo.Severity, str]:
+def _severity(d: Decision, rules: Rules, alert: Alert) -> tuple[slo.Severity, str]:
     """Say how bad an alert is, and why."""
     if alert.severity:
         return cast("slo.Severity", alert.severity), alert.summary
-    if rules.slo_of(alert.service):
+    if _measured(d, rules, alert.service):
         return "sev4", f"{alert.name} on {alert.service}, whose objective decides"
     tier = rules.topology.tier(alert.service)
     where = alert.service or "an unknown service"
-    says = f"{alert.level} {alert.name} on {where} (tier {tier}, no SLO)"
+    silent = "its SLO is silent" if rules.slo_of(alert.service) else "no SLO"
+    says = f"{alert.level} {alert.name} on {where} (tier {tier}, {silent})"
     return escalation.severity_of(alert.level, tier), says
 
 
-def _is_watched(rules: Rules, incident: Incident) -> bool:
+def _measured(d: Decision, rules: Rules, service: str) -> bool:
+    """Say whether an objective of a service is heard: one that is not says nothing of its users."""
+    objective = rules.slo_of(service)
+    return objective is not None and objective.id in d.shard.heard
+
+
+def _is_watched(d: Decision, rules: Rules, incident: Incident) -> bool:
     """Say whether an objective watches it, so that only the SLI knows how users are."""
-    return bool(incident.slo) or any(rules.slo_of(service) for service in incident.services)
+    return bool(incident.slo) or any(_measured(d, rules, one) for one in incident.services)
 
 
 def _reopen_without_sli(d: Decision, rules: Rules, incident: Incident) -> None:
     """Without an objective, an alert that fires again says that the mitigation did not hold."""
-    if incident.state != "mitigated" or not incident.firing or _is_watched(rules, incident):
+    if incident.state != "mitigated" or not incident.firing or _is_watched(d, rules, incident):
         return
     names = ", ".join(dict.fromkeys(f.name for f in incident.firing.values()))
     reason = Reason(RULE_NO_SLI, f"no SLI: {names} fires again", {"firing": len(incident.firing)})
@@ -138,7 +145,7 @@ def _reopen_without_sli(d: Decision, rules: Rules, incident: Incident) -> None:
 
 def _recover_without_sli(d: Decision, rules: Rules, incident: Incident) -> None:
     """Without an objective, every alert explicitly resolved is the only sign of recovery."""
-    if incident.firing or not incident.alert_count or _is_watched(rules, incident):
+    if incident.firing or not incident.alert_count or _is_watched(d, rules, incident):
         return
     if incident.state not in ("open", "acknowledged"):
         return
@@ -203,16 +210,36 @@ def _sli(d: Decision, rules: Rules, given: inputs.SliMeasured) -> None:
 
 
 def _hear(d: Decision, rules: Rules, objective: Slo, reading: SliReading) -> None:
-    """Raise an alert when an objective was silent for its time, and end it with the next event."""
+    """Note the first event; raise an alert after long silence, and end it with the next event."""
     labels = {"alertname": slo.NO_DATA, "service": objective.service, "slo": objective.id}
     identity = identify(labels, ("service",))
     raised = identity.fingerprint in d.shard.firing
+    if slo.has_events(objective, reading):
+        if objective.id not in d.shard.heard:
+            d.emit(events.SliHeard(objective.id))
+        if raised:
+            _attach(d, rules, [identity.alert("resolved", d.now, d.now)])
+        return
     why = slo.judge_quiet(objective, reading)
     if why is not None and not raised:
+        d.emit(events.SliWentSilent(objective.id, why))
+        _declare_by_alerts_alone(d, rules, objective.service)
         alert = identity.alert("firing", d.now, summary=why.says)
         _attach(d, rules, [structs.replace(alert, severity=slo.NO_DATA_SEVERITY)])
-    elif raised and slo.has_events(objective, reading):
-        _attach(d, rules, [identity.alert("resolved", d.now, d.now)])
+
+
+def _declare_by_alerts_alone(d: Decision, rules: Rules, service: str) -> None:
+    """Judge again what waited for an objective that says nothing any more."""
+    for name in list(d.shard.open):
+        incident = d.shard.incidents[name]
+        waiting = [one for one in incident.firing.values() if one.service == service]
+        if waiting:
+            tier = rules.topology.tier(service)
+            worst = min(waiting, key=lambda one: escalation.severity_of(one.level, tier))
+            severity = escalation.severity_of(worst.level, tier)
+            says = f"{worst.level} {worst.name} on {service} (tier {tier}, its SLO is silent)"
+            reason = Reason(escalation.RULE, says, {"alerts": len(incident.firing)})
+            escalation.declare(d, rules.policy, incident, severity, reason)
 
 
 def _hold(d: Decision, objective: Slo, held: slo.Burning | None) -> None:
@@ -306,6 +333,10 @@ def _resolve(d: Decision, incident: Incident, reason: Reason) -> None:
     postmortems.close(d, incident)
 
 
+def _counted(d: Decision, rules: Rules, given: inputs.SliCounted) -> None:
+    d.count(given.buckets)
+
+
 def _ticket(d: Decision, rules: Rules, given: inputs.FileTicket) -> None:
     tickets.triage(d, rules.topology, rules.categories, given, rules.threshold)
 
@@ -392,7 +423,7 @@ def _resolve_by_person(d: Decision, rules: Rules, given: inputs.ResolveIncident)
         )
     reason = Reason(RULE_PERSON, f"{given.by}: {given.why}", {"by": given.by})
     if incident.state != "mitigated":
-        if _is_watched(rules, incident):
+        if _is_watched(d, rules, incident):
             raise StateError(
                 f"users of {incident.id} are not seen well yet by its SLI",
                 remedy="mitigate it first; the SLI says when they are",
@@ -433,6 +464,7 @@ _DISPATCH = cast(
     "dict[type, Callable[[Decision, Rules, Any], None]]",
     {
         inputs.AlertsArrived: _alerts,
+        inputs.SliCounted: _counted,
         inputs.PagesSeen: _pages,
         inputs.SliMeasured: _sli,
         inputs.FileTicket: _ticket,

@@ -6,11 +6,14 @@ decision sees it; when the commit fails the whole shard is thrown away and folde
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from midwatch.core import events, shard
 from midwatch.core.effects import Effect
 from midwatch.core.incidents import Incident
 from midwatch.core.inputs import Timer
 from midwatch.core.shard import Shard
+from midwatch.core.sli import Bucket
 
 
 class Decision:
@@ -24,6 +27,7 @@ class Decision:
         self.cancelled_effects: list[str] = []
         self.retries: dict[str, int] = {}
         self.timers: dict[str, Timer | None] = {}
+        self.buckets: list[Bucket] = []
 
     def emit(self, event: events.Event) -> None:
         """Record a fact; the shard has it from here on."""
@@ -33,6 +37,10 @@ class Decision:
     def plan(self, effect: Effect) -> None:
         """Wish for something in the world."""
         self.effects.append(effect)
+
+    def count(self, buckets: Iterable[Bucket]) -> None:
+        """Keep counts; no incident changes by them until they are judged."""
+        self.buckets.extend(buckets)
 
     def retry_effect(self, key: str, at: int) -> None:
         """Let an effect that has answered be claimed again, under its own key, not before `at`."""
@@ -58,5 +66,10 @@ class Decision:
     def is_empty(self) -> bool:
         """Whether nothing at all follows from the input."""
         return not (
-            self.events or self.effects or self.cancelled_effects or self.retries or self.timers
+            self.events
+            or self.effects
+            or self.cancelled_effects
+            or self.retries
+            or self.timers
+            or self.buckets
         )

@@ -134,6 +134,16 @@ class TicketLinked(IncidentEvent, frozen=True):
 # --- burn and page ------------------------------------------------------------------------------
 
 
+class SliHeard(SloEvent, frozen=True):
+    """Events are counted: from now on the objective says how users are."""
+
+
+class SliWentSilent(SloEvent, frozen=True):
+    """Nothing was heard for its time: until it is, alerts alone can say how users are."""
+
+    reason: Reason
+
+
 class BudgetBurning(SloEvent, frozen=True):
     """A tier of an objective fires, and the incident it belongs to."""
 
@@ -501,6 +511,8 @@ Event = (
     | TicketLinked
     | BudgetBurning
     | BudgetCalm
+    | SliHeard
+    | SliWentSilent
     | BurnHeldBack
     | HoldEnded
     | BurnAttached

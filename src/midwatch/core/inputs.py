@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from midwatch.core.alerts import Alert
 from midwatch.core.evals import Outcome
-from midwatch.core.sli import SliReading
+from midwatch.core.sli import Bucket, SliReading
 
 MAX_SNOOZE_MIN = 30 * 24 * 60
 
@@ -154,10 +154,18 @@ class GrantWaiver(Struct, frozen=True, tag=True):
     ends_at: int
 
 
+class SliCounted(Struct, frozen=True, tag=True):
+    """Somebody pushed counts: what came on top, in buckets."""
+
+    source: str
+    buckets: tuple[Bucket, ...]
+
+
 Input = (
     AlertsArrived
     | PagesSeen
     | SliMeasured
+    | SliCounted
     | TimerCameDue
     | PageAnswered
     | ReleaseAnswered

@@ -24,9 +24,11 @@ EPOCHS = 3
 
 def draft(d: Decision, incident: Incident) -> None:
     """Make a case out of the first failing answer that the objective points to, once."""
-    if incident.case is not None or not incident.failures:
+    # Without the question and what would have been right there is nothing to ask a release.
+    usable = (one for one in incident.failures if one.question and one.expected)
+    failed = next(usable, None)
+    if incident.case is not None or failed is None:
         return
-    failed = incident.failures[0]
     slug = re.sub(r"[^a-z0-9]+", "-", failed.question.lower()).strip("-")[:40]
     case = Case(f"{incident.id.lower()}-{slug}", failed.question, failed.expected, incident.id)
     says = f"answer {failed.id} to {failed.question!r} was {failed.answer!r}"

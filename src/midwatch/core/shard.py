@@ -43,6 +43,7 @@ class Shard(Struct):
     firing: dict[str, str] = field(default_factory=dict[str, str])
     open: dict[str, None] = field(default_factory=dict[str, None])
     burning: dict[str, Burn] = field(default_factory=dict[str, Burn])
+    heard: dict[str, None] = field(default_factory=dict[str, None])  # objectives with events
     held: dict[str, str] = field(default_factory=dict[str, str])  # objective -> tier
     pointers: dict[str, Pointer] = field(default_factory=dict[str, Pointer])
     tickets: dict[str, Ticket] = field(default_factory=dict[str, Ticket])
@@ -91,6 +92,10 @@ def _evolve_slo(shard: Shard, event: e.SloEvent) -> None:
                 incident.failures = event.failures
         case e.BudgetCalm():
             shard.burning.pop(event.slo, None)
+        case e.SliHeard():
+            shard.heard[event.slo] = None
+        case e.SliWentSilent():
+            shard.heard.pop(event.slo, None)
         case e.BurnHeldBack():
             shard.held[event.slo] = event.tier
         case e.HoldEnded():

@@ -91,6 +91,16 @@ class FailedAnswer(Struct, frozen=True):
     expected: str
 
 
+class Bucket(Struct, frozen=True, gc=False):
+    """Events of an objective that came up to `at` (milliseconds), and a few of the bad ones."""
+
+    slo: str
+    at: int
+    good: int
+    total: int
+    failures: tuple[FailedAnswer, ...] = ()
+
+
 class SliReading(Struct, frozen=True):
     """What a metrics backend said at one moment: counts for each window asked for, by seconds.
 

@@ -19,6 +19,7 @@ from midwatch.core.decision import Decision
 from midwatch.core.events import Event
 from midwatch.core.inputs import Envelope
 from midwatch.core.shard import Shard
+from midwatch.core.sli import Bucket
 from midwatch.errors import told
 from midwatch.ports import DeadLetter, Entry, Journal, Planned, Row, Settled
 
@@ -42,10 +43,17 @@ class Handled(Struct, frozen=True):
 class Handler:
     """Owns one shard in memory."""
 
-    def __init__(self, journal: Journal, rules: Rules, clock: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        rules: Rules,
+        clock: Callable[[], int],
+        counted: Callable[[Sequence[Bucket]], None] | None = None,
+    ) -> None:
         self._journal = journal
         self._rules = rules
         self._clock = clock
+        self._counted = counted  # hears of the counts of each commit
         self.shard = Shard()
         self.appended: list[Row] = []  # by the newest commit
         self.wrote = False  # whether there was anything to commit
@@ -146,6 +154,8 @@ class Handler:
             raise
         self._seq = last
         self.appended = entry.rows
+        if entry.buckets and self._counted is not None:
+            self._counted(entry.buckets)
         if entry.snapshot is not None:
             self._snapshot_seq, self._snapshot_bytes = last, len(entry.snapshot)
             self._tail_bytes = 0
@@ -174,6 +184,7 @@ def _collect(entry: Entry, decision: Decision, cause: str, committed: int) -> No
         kind = type(effect).__name__
         entry.planned.append(Planned(effect.key, kind, _encode(effect), decision.now, last))
     entry.cancelled.extend(decision.cancelled_effects)
+    entry.buckets.extend(decision.buckets)
     entry.retries.update(decision.retries)
     entry.timers.update(decision.timers)
 

@@ -106,7 +106,8 @@ class _Watched:
         asked = (*self._windows_s, *since.values())
         period_s = self.slo.period_s
         # The budget moves slowly, and a month is much to ask of a backend every half minute.
-        if self._period is None or now - self._period_at >= PERIOD_EVERY_S * SECOND:
+        empty = self._period is None or not self._period.total
+        if empty or now - self._period_at >= PERIOD_EVERY_S * SECOND:
             asked = (*asked, period_s)
         counts, failures, trouble = self._counts(metrics, asked, now)
         if period_s in asked and period_s in counts:

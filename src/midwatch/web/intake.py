@@ -1,4 +1,4 @@
-"""Alerts come in.
+"""Alerts and counts come in.
 
 Law: 202 is said after the commit and never before. Until then it is 503 with Retry-After, and the
 sender still has its copy.
@@ -14,11 +14,12 @@ from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
 
+from midwatch.adapters.metrics.pushed import PushedMetrics
 from midwatch.bootstrap import Service
 from midwatch.core.clock import SECOND
-from midwatch.core.inputs import AlertsArrived, Envelope, PagesSeen
+from midwatch.core.inputs import AlertsArrived, Envelope, PagesSeen, SliCounted
 from midwatch.errors import BadFile, BadJson, Busy, CommitFailed
-from midwatch.ports import Parsed, Tokens
+from midwatch.ports import Parsed, Source, Tokens
 from midwatch.web import guards
 from midwatch.web.problems import problem, problem_of
 
@@ -44,6 +45,7 @@ class Intake:
         self._loop = service.loop
         self._sources = service.sources
         self._paging = service.paging
+        self._pushed = service.pushed
         self._tokens = tokens
 
     async def take(self, request: Request) -> Response:
@@ -52,8 +54,9 @@ class Intake:
         token = guards.sender(request, self._tokens, name)
         if isinstance(token, Response):
             return token
+        pushed = self._pushed.get(name)
         source = self._sources.get(name)
-        if source is None:
+        if source is None and pushed is None:
             return problem(404, f"no source is called {name!r}", remedy="add it to midwatch.yaml")
         wanted = guards.idempotency_key(request)
         if isinstance(wanted, Response):
@@ -63,24 +66,43 @@ class Intake:
             return body
         now = self._clock()
         try:
-            parsed = source.parse(body, now)
+            if source is not None:
+                given, good = self._alerts(name, source, body, wanted, now)
+            else:
+                given, good = _counts(name, self._pushed[name], body, wanted, now)
         except BadJson as error:
             return problem_of(400, error)
         except BadFile as error:
             return problem_of(422, error)
-        key = _key(name, body, parsed, wanted, now)
-        arrived = PagesSeen if name in self._paging else AlertsArrived
-        alerts = arrived(name, parsed.alerts)
-        given = Envelope(key, alerts, parsed.rejected, once=bool(wanted))
         try:
             (handled,) = await asyncio.wrap_future(self._loop.submit([given]))
         except (Busy, CommitFailed) as error:
             return problem_of(503, error)
-        good, bad = len(parsed.alerts), len(parsed.rejected)
+        bad = len(given.rejected)
         taken = Taken(good, bad, duplicate=handled.status == "duplicate")
         if handled.status == "rejected":
             taken = Taken(0, good + bad, duplicate=False, message=handled.why)
         return Response(msgspec.json.encode(taken), 202, media_type="application/json")
+
+    def _alerts(
+        self, name: str, source: Source, body: bytes, wanted: str, now: int
+    ) -> tuple[Envelope, int]:
+        """Read alerts; gives the input, and how many are in it."""
+        parsed = source.parse(body, now)
+        key = _key(name, body, parsed, wanted, now)
+        arrived = PagesSeen if name in self._paging else AlertsArrived
+        given = Envelope(key, arrived(name, parsed.alerts), parsed.rejected, once=bool(wanted))
+        return given, len(parsed.alerts)
+
+
+def _counts(
+    name: str, source: PushedMetrics, body: bytes, wanted: str, now: int
+) -> tuple[Envelope, int]:
+    """Read counts; only a key of the sender's own says that two pushes are the same."""
+    parsed = source.parse(body, now)
+    key = f"{name}/key/{wanted}" if wanted else ""
+    given = Envelope(key, SliCounted(name, parsed.buckets), parsed.rejected, once=bool(wanted))
+    return given, len(parsed.buckets)
 
 
 def _key(name: str, body: bytes, parsed: Parsed, wanted: str, now: int) -> str:

@@ -19,6 +19,7 @@ from msgspec import Struct, field, structs
 
 from midwatch.adapters.specs.settings import (
     Defaults,
+    Found,
     check_tiers,
     settings,
     target,
@@ -117,8 +118,8 @@ def services(documents: Documents) -> set[str]:
     return set(documents.found.get("Service", {}))
 
 
-def slos(documents: Documents, defaults: Defaults) -> list[tuple[Node, Slo]]:
-    """Read every objective, each with where it stands."""
+def slos(documents: Documents, defaults: Defaults) -> list[Found]:
+    """Read every objective."""
     return [
         one
         for root in documents.found.get("SLO", {}).values()
@@ -126,7 +127,7 @@ def slos(documents: Documents, defaults: Defaults) -> list[tuple[Node, Slo]]:
     ]
 
 
-def _slos(documents: Documents, root: Node, defaults: Defaults) -> Iterable[tuple[Node, Slo]]:
+def _slos(documents: Documents, root: Node, defaults: Defaults) -> Iterable[Found]:
     spec = root.child("spec")
     spec.keys(
         "description", "service", "indicator", "indicatorRef", "timeWindow", "budgetingMethod",
@@ -167,7 +168,7 @@ def _slos(documents: Documents, root: Node, defaults: Defaults) -> Iterable[tupl
         )
         places = {tier.name: place for tier, place in conditions}
         check_tiers(slo, {**places, **own.written})
-        yield node, slo
+        yield Found(slo, root.child("metadata").child("name"), spec.child("service"))
 
 
 def _name_of(objective: Node, number: int) -> str:

@@ -13,7 +13,7 @@ from msgspec import Struct, field
 
 from midwatch.adapters.specs import openslo, sloth
 from midwatch.adapters.specs.openslo import DataSource, Documents
-from midwatch.adapters.specs.settings import Defaults
+from midwatch.adapters.specs.settings import Defaults, Found
 from midwatch.core.slo import Slo
 from midwatch.yaml_nodes import Node, Problems, read_documents
 
@@ -21,12 +21,16 @@ SLOTH_API = "sloth.slok.dev/v1"
 
 
 class Specs(Struct, frozen=True):
-    """What the files say: objectives by id with where they stand, and named sources."""
+    """What the files say: objectives by id, and named sources."""
 
-    slos: dict[str, Slo] = field(default_factory=dict[str, Slo])
-    places: dict[str, Node] = field(default_factory=dict[str, Node])
+    found: dict[str, Found] = field(default_factory=dict[str, Found])
     sources: dict[str, DataSource] = field(default_factory=dict[str, DataSource])
     services: frozenset[str] = frozenset()  # that have a document of their own
+
+    @property
+    def slos(self) -> dict[str, Slo]:
+        """The objectives alone, by id."""
+        return {name: one.slo for name, one in self.found.items()}
 
 
 def read_specs(
@@ -55,13 +59,11 @@ def read_specs(
     for root in sloths:
         found.extend(sloth.slos(root, sloth.with_period(defaults, read)))
     openslo.check_others(documents)
-    slos: dict[str, Slo] = {}
-    places: dict[str, Node] = {}
-    for node, slo in found:
-        if slo.id in slos:
+    by_id: dict[str, Found] = {}
+    for one in found:
+        if one.slo.id in by_id:
             says = "give each objective of a service its own name"
-            node.error(f"names {slo.id} a second time", says)
-        slos[slo.id], places[slo.id] = slo, node
-    return Specs(
-        slos, places, openslo.data_sources(documents), frozenset(openslo.services(documents))
-    )
+            one.name.error(f"names {one.slo.id} a second time", says)
+        by_id[one.slo.id] = one
+    services = frozenset(openslo.services(documents))
+    return Specs(by_id, openslo.data_sources(documents), services)

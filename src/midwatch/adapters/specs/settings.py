@@ -27,6 +27,14 @@ WORDS = ("long", "short", "budget", "factor", "severity", "urgency")
 TIER_HINT = 'write it like "long=1h short=5m budget=2% severity=sev1"'
 
 
+class Found(Struct, frozen=True):
+    """An objective, and where its name and its service stand."""
+
+    slo: Slo
+    name: Node
+    service: Node
+
+
 class Defaults(Struct, frozen=True):
     """What holds where a spec says nothing."""
 

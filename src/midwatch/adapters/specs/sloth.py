@@ -13,6 +13,7 @@ from msgspec import Struct, structs
 
 from midwatch.adapters.specs.settings import (
     Defaults,
+    Found,
     check_tiers,
     settings,
     target,
@@ -75,8 +76,8 @@ def alert_windows(root: Node) -> tuple[int, tuple[Tier, ...]]:
     return period_s, tuple(tiers)
 
 
-def slos(root: Node, defaults: Defaults) -> list[tuple[Node, Slo]]:
-    """Read the objectives of a document, each with where it stands."""
+def slos(root: Node, defaults: Defaults) -> list[Found]:
+    """Read the objectives of a document."""
     if root.has("version"):
         root.keys(
             "version", "service", "labels", "slos", "slo_plugins", required=("service", "slos")
@@ -88,13 +89,16 @@ def slos(root: Node, defaults: Defaults) -> list[tuple[Node, Slo]]:
     return _slos(spec, defaults, KUBERNETES)
 
 
-def _slos(spec: Node, defaults: Defaults, spelled: Spelling) -> list[tuple[Node, Slo]]:
+def _slos(spec: Node, defaults: Defaults, spelled: Spelling) -> list[Found]:
     if spec.has("slo_plugins"):
         spec.child("slo_plugins").error("is not read", "plugins run in Sloth alone; leave it out")
-    service = spec.child("service").text()
+    service = spec.child("service")
     if spec.has("slos") and spec.child("slos").value in (None, []):
         spec.child("slos").error("is empty", "write at least one objective")
-    return [(node, _slo(node, service, defaults, spelled)) for node in spec.child("slos").items()]
+    return [
+        Found(_slo(node, service.text(), defaults, spelled), node.child("name"), service)
+        for node in spec.child("slos").items()
+    ]
 
 
 def _slo(node: Node, service: str, defaults: Defaults, spelled: Spelling) -> Slo:

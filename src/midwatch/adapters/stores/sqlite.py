@@ -17,6 +17,7 @@ from typing import IO, Self
 
 import msgspec
 
+from midwatch.adapters.stores import sli_buckets
 from midwatch.adapters.stores.sqlite_file import (
     apply_migrations,
     create_file,
@@ -30,6 +31,7 @@ from midwatch.core import chain
 from midwatch.core.effects import Effect
 from midwatch.core.inputs import Timer
 from midwatch.core.shard import STATE_VERSION
+from midwatch.core.sli import Bucket
 from midwatch.errors import BadDatabase, CommitFailed, Fenced, HarnessError, StateError
 from midwatch.ports import Claim, DeadLetter, Entry, Row, Snapshot
 
@@ -207,6 +209,10 @@ class SqliteStore:
             raise StateError(f"was kept {was}", place=self._place, remedy="name another with --db")
         self._db.execute("UPDATE journal SET shadow = ?", (int(shadow),))
 
+    def pushed(self, now: int) -> list[Bucket]:
+        """Give what was pushed about objectives and is kept: the counts, then the bad answers."""
+        return [*sli_buckets.read(self._db, now), *sli_buckets.failures(self._db)]
+
     # --- Journal ---
 
     def load(self) -> tuple[Snapshot | None, list[Row]]:
@@ -303,6 +309,7 @@ class SqliteStore:
                 "INSERT INTO dead_letter (key, at, body, reason, seal) VALUES (?, ?, ?, ?, ?)",
                 (*columns, seal(columns)),
             )
+        sli_buckets.add(db, entry.buckets)
         if entry.snapshot is not None:
             columns = (self._seq, STATE_VERSION, entry.snapshot, self._head)
             db.execute(
@@ -490,6 +497,7 @@ class SqliteStore:
             )
             db.execute("DELETE FROM inbox WHERE at < ?", (before,))
             db.execute("DELETE FROM dead_letter WHERE at < ?", (before,))
+            sli_buckets.prune(db, before)
 
     def shrink(self) -> None:
         """Give the room that pruning left back to the disk. Raises HarnessError when it cannot."""

@@ -1,0 +1,1 @@
+"""One place of SLI counts a file: an objective and windows -> counts."""

@@ -1,0 +1,43 @@
+"""The counts of one objective as they come in: a ring, and slices before it where those count.
+
+Law: what is no valid count is refused here, whoever sends it: good and bad never exceed the total.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from midwatch.core.sli import Counts, Indicator
+from midwatch.core.sli_window import SliWindow
+from midwatch.core.slices import Slicer
+from midwatch.core.slo import Slo
+
+PARTS = 1_000_000  # of a ratio that has no events behind it
+
+
+class Meter:
+    """Takes counts of moments and gives those of windows."""
+
+    def __init__(self, slo: Slo) -> None:
+        indicator = slo.indicator or Indicator("counter")
+        self._ring = SliWindow(slo.period_s)
+        self._slicer = (
+            Slicer(indicator.slice_s, indicator.slice_target) if indicator.slice_s else None
+        )
+
+    def add(self, at: int, good: int, total: int) -> None:
+        """Count events of a moment (milliseconds)."""
+        good = min(max(good, 0), total)
+        if self._slicer is None:
+            if total > 0:
+                self._ring.add(at, good, total)
+            return
+        for event in self._slicer.add(at, good, total):
+            self._ring.add(*event)
+
+    def counts(self, windows_s: Iterable[int], now: int) -> dict[int, Counts]:
+        """Count each window that ends now."""
+        if self._slicer is not None:
+            for event in self._slicer.close(now):
+                self._ring.add(*event)
+        return self._ring.counts(windows_s, now)

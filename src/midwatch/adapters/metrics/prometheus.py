@@ -1,0 +1,414 @@
+"""SLI counts out of Prometheus' HTTP API.
+
+Law: an error, a warning (a partial answer) or a value that is no number is no answer; nothing is
+filled in. Counters are read series by series, so that each starts anew by itself, and a series that
+appears while it is watched counts from its first value, which rate() never sees. What was before
+the first look is taken from rate(), in steps.
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+import re
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import urlencode
+
+import msgspec
+from msgspec import Struct, field
+
+from midwatch.adapters.metrics.meter import PARTS, Meter
+from midwatch.core.clock import SECOND
+from midwatch.core.sli import Counts, FailedAnswer, Indicator
+from midwatch.core.sli_window import Counter
+from midwatch.core.slo import Slo
+from midwatch.errors import HarnessError
+
+if TYPE_CHECKING:
+    from midwatch.outbound import Answer, Outbound
+
+WINDOW = "{{.window}}"
+# (how far back, step, window of the rate) in seconds, newest last.
+HISTORY = ((30 * 86_400, 3_600, 3_600), (3 * 86_400, 300, 300), (6 * 3_600, 60, 300))
+GAP_S = 180  # a longer one between two looks is filled from rate()
+PAUSES_S = (0.3, 1.0)
+SELECTOR = r"[a-zA-Z_:][\w:]*(?:\{[^{}]*\})?|\{[^{}]*\}"
+SUM = re.compile(
+    rf"\s*(?:sum\s*(?:by\s*\([^()]*\)\s*)?\(\s*(?P<inner>{SELECTOR})\s*\)\s*(?:by\s*\([^()]*\))?"
+    rf"|(?P<plain>{SELECTOR}))\s*"
+)
+
+
+class PrometheusOptions(Struct, frozen=True):
+    """Where it is, and how it knows us; secrets come from the environment."""
+
+    url: str
+    token_env: str = ""
+    username: str = ""
+    password_env: str = ""
+    tls_ca: str = ""
+    timeout_s: int = 10
+
+
+class _Result(Struct):
+    metric: dict[str, str] = field(default_factory=dict[str, str])
+    value: tuple[float, str] | None = None
+    values: list[tuple[float, str]] = field(default_factory=list[tuple[float, str]])
+
+
+class _Data(Struct):
+    result_type: str = field(name="resultType")
+    result: msgspec.Raw = msgspec.Raw(b"[]")
+
+
+class _Answer(Struct):
+    status: str
+    data: _Data | None = None
+    error: str = ""
+    warnings: list[str] = field(default_factory=list[str])
+
+
+_decode_answer = msgspec.json.Decoder(_Answer).decode
+_decode_results = msgspec.json.Decoder(list[_Result]).decode
+_decode_scalar = msgspec.json.Decoder(tuple[float, str]).decode
+
+
+class Series(Struct, frozen=True):
+    """One series of an answer: its labels as one text, and (seconds, value) points."""
+
+    labels: str
+    points: list[tuple[float, float]]
+
+
+class _Watched(Struct):
+    """One objective that is counted by looking again and again."""
+
+    meter: Meter
+    counters: dict[str, dict[str, Counter]] = field(
+        default_factory=dict[str, dict[str, Counter]]
+    )  # by good, bad or total, then by series
+    looked_at: int = 0
+    sliced_at: int = 0
+
+
+class PrometheusMetrics:
+    """Asks one Prometheus, or what speaks its API."""
+
+    def __init__(
+        self,
+        options: PrometheusOptions,
+        outbound: Outbound,
+        secret: str = "",
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._base = options.url.rstrip("/")
+        self._outbound = outbound
+        self._pause = pause
+        self._headers = {"Content-Type": "application/x-www-form-urlencoded"}
+        if options.token_env:
+            self._headers["Authorization"] = f"Bearer {secret}"
+        elif options.username:
+            pair = base64.b64encode(f"{options.username}:{secret}".encode()).decode()
+            self._headers["Authorization"] = f"Basic {pair}"
+        self._watched: dict[str, _Watched] = {}
+
+    def counts(self, slo: Slo, windows_s: Sequence[int], now: int) -> dict[int, Counts]:
+        """Count windows that end now. Raises HarnessError when it did not answer wholly."""
+        indicator = _must(slo.indicator)
+        if is_windowed(indicator) and not indicator.slice_s:
+            return self._windows(indicator, windows_s, now)
+        watched = self._watched.get(slo.id)
+        if watched is None:
+            watched = _Watched(Meter(slo))
+            self._look_back(indicator, watched, slo.period_s, now)
+            self._watched[slo.id] = watched
+        if now > watched.looked_at:
+            self._look(indicator, watched, now)
+        return watched.meter.counts(windows_s, now)
+
+    def failures(self, slo: Slo, window_s: int, now: int) -> tuple[FailedAnswer, ...]:
+        """Give none: Prometheus keeps counts alone."""
+        return ()
+
+    # --- questions about windows ---
+
+    def _windows(
+        self, indicator: Indicator, windows_s: Sequence[int], now: int
+    ) -> dict[int, Counts]:
+        """Ask about all windows in one query, each part of it under a label of its own."""
+        asked = {"good": indicator.good, "bad": indicator.bad, "total": indicator.total}
+        parts = {
+            f"{part}/{window_s}": query.replace(WINDOW, f"{window_s}s")
+            for part, query in asked.items()
+            if query
+            for window_s in dict.fromkeys(windows_s)
+        }
+        query = " or ".join(
+            f'label_replace(sum({text}), "midwatch", "{name}", "", "")'
+            for name, text in parts.items()
+        )
+        values = {
+            one.labels.removeprefix("midwatch="): one.points[-1][1]
+            for one in self._query(query, now)
+        }
+        found: dict[int, Counts] = {}
+        for window_s in windows_s:
+            numbers = {
+                part: values[name]
+                for part in asked
+                if math.isfinite(values.get(name := f"{part}/{window_s}", math.nan))
+            }
+            counts = _windowed(indicator, numbers, window_s)
+            if counts is not None:
+                found[window_s] = counts
+        return found
+
+    # --- looking again and again ---
+
+    def _look(self, indicator: Indicator, watched: _Watched, now: int) -> None:
+        """Take what came since the former look."""
+        if indicator.kind == "increase":
+            self._look_at_slices(indicator, watched, now)
+        elif indicator.kind == "counter":
+            self._count(indicator, watched, now)
+        elif indicator.kind == "delta":
+            numbers = {
+                part: sum(_values(self._query(query, now))) for part, query in _parts(indicator)
+            }
+            watched.meter.add(now, *_good_and_total(numbers))
+        else:
+            for value in _values(self._query(indicator.total or _ratio_of(indicator), now)):
+                watched.meter.add(now, *_one_look(indicator, value))
+        watched.looked_at = now
+
+    def _count(self, indicator: Indicator, watched: _Watched, now: int) -> None:
+        """Read each series' counter; a gap is filled from rate(), and the counters begin anew."""
+        answers = {
+            part: self._query(_series_of(query) or query, now) for part, query in _parts(indicator)
+        }
+        first = not watched.looked_at
+        gap = not first and now - watched.looked_at > GAP_S * SECOND
+        if gap:
+            self._fill(indicator, watched, watched.looked_at, now, 60, 300)
+        came: dict[str, int] = {}
+        for part, query in _parts(indicator):
+            counters = watched.counters.setdefault(part, {})
+            whole = _series_of(query) is None
+            came[part] = 0
+            for one in answers[part]:
+                value = one.points[-1][1]
+                if not math.isfinite(value):
+                    continue
+                known = one.labels in counters
+                counter = counters.setdefault(one.labels, Counter())
+                # What many counters add up to falls when one of them goes: nothing can be said.
+                if (whole and value < counter.last) or (not known and first):
+                    counter.last = value
+                came[part] += counter.more(value)
+        if not first and not gap:
+            watched.meter.add(now, *_good_and_total(came))
+
+    def _look_at_slices(self, indicator: Indicator, watched: _Watched, now: int) -> None:
+        """Ask about each slice that is over, once."""
+        slice_ms = indicator.slice_s * SECOND
+        last = now // slice_ms * slice_ms
+        oldest = max(watched.sliced_at, last - 60 * slice_ms)
+        for end in range(oldest + slice_ms, last + 1, slice_ms):
+            counts = self._windows(indicator, (indicator.slice_s,), end).get(indicator.slice_s)
+            if counts is not None:
+                watched.meter.add(end, counts.good, counts.total)
+        watched.sliced_at = last
+
+    # --- what was before ---
+
+    def _look_back(self, indicator: Indicator, watched: _Watched, period_s: int, now: int) -> None:
+        """Fill the ring with what rate() says of the time before the first look."""
+        if indicator.kind != "counter" or None in map(_series_of, dict(_parts(indicator)).values()):
+            return
+        start = now - period_s * SECOND
+        for number, (_, step_s, rate_s) in enumerate(HISTORY):
+            later = HISTORY[number + 1][0] if number + 1 < len(HISTORY) else 0
+            end = now - later * SECOND
+            # Buckets are closed at steps, so that two parts of history never count the same twice.
+            end = end // (step_s * SECOND) * (step_s * SECOND)
+            if end > start:
+                self._fill(indicator, watched, start, end, step_s, rate_s)
+                start = end
+
+    def _fill(
+        self,
+        indicator: Indicator,
+        watched: _Watched,
+        start: int,
+        end: int,
+        step_s: int,
+        rate_s: int,
+    ) -> None:
+        """Count (start, end] in steps, out of rate()."""
+        came: dict[float, dict[str, float]] = {}
+        for part, query in _parts(indicator):
+            selector = _series_of(query)
+            if selector is None:
+                return
+            text = f"sum(rate({selector}[{rate_s}s])) * {step_s}"
+            for one in self._query_range(text, start + step_s * SECOND, end, step_s):
+                for at, value in one.points:
+                    if math.isfinite(value):
+                        came.setdefault(at, {})[part] = value
+        rest: dict[str, float] = {}
+        for at in sorted(came):
+            # Rates are no whole numbers: what is cut off here is counted with the next step.
+            sums = {part: value + rest.get(part, 0.0) for part, value in came[at].items()}
+            whole = {part: math.floor(value + 1e-9) for part, value in sums.items()}
+            rest = {part: sums[part] - whole[part] for part in sums}
+            watched.meter.add(round(at * SECOND), *_good_and_total(whole))
+
+    # --- HTTP ---
+
+    def _query(self, query: str, now: int) -> list[Series]:
+        return self._ask("query", {"query": query, "time": f"{now / SECOND:.3f}"})
+
+    def _query_range(self, query: str, start: int, end: int, step_s: int) -> list[Series]:
+        if start > end:
+            return []
+        given = {"query": query, "start": f"{start / SECOND:.3f}", "end": f"{end / SECOND:.3f}"}
+        return self._ask("query_range", {**given, "step": str(step_s)})
+
+    def _ask(self, what: str, given: dict[str, str]) -> list[Series]:
+        body = urlencode(given).encode()
+        url = f"{self._base}/api/v1/{what}"
+        for pause_s in PAUSES_S:
+            try:
+                answer = self._outbound.post(url, body, self._headers)
+            except HarnessError:  # the last try tells what is wrong
+                self._pause(pause_s)
+                continue
+            if answer.status != 429 and answer.status < 500:
+                return _read(answer, self._base, given["query"])
+            self._pause(pause_s)
+        answer = self._outbound.post(url, body, self._headers)
+        return _read(answer, self._base, given["query"])
+
+
+def is_windowed(indicator: Indicator) -> bool:
+    """Say whether the questions of an indicator name the window themselves."""
+    return WINDOW in indicator.good + indicator.bad + indicator.total
+
+
+def _must(indicator: Indicator | None) -> Indicator:
+    if indicator is None:
+        raise HarnessError("has no indicator", remedy="say in the spec where its counts come from")
+    return indicator
+
+
+def _parts(indicator: Indicator) -> list[tuple[str, str]]:
+    named = (("good", indicator.good), ("bad", indicator.bad), ("total", indicator.total))
+    return [(part, query) for part, query in named if query]
+
+
+def _ratio_of(indicator: Indicator) -> str:
+    return indicator.good or indicator.bad
+
+
+def _series_of(query: str) -> str | None:
+    """Unwrap a plain sum to the series behind it; None for anything else.
+
+    >>> _series_of('sum(requests_total{code="500"})'), _series_of("requests_total")
+    ('requests_total{code="500"}', 'requests_total')
+    >>> _series_of("sum(a) + sum(b)") is None
+    True
+    """
+    found = SUM.fullmatch(query)
+    return (found["inner"] or found["plain"]) if found else None
+
+
+def _good_and_total(numbers: dict[str, Any]) -> tuple[int, int]:
+    """Make good and total out of two of good, bad and total."""
+    counts = {part: round(value) for part, value in numbers.items()}
+    total = counts.get("total", counts.get("good", 0) + counts.get("bad", 0))
+    good = counts["good"] if "good" in counts else total - counts.get("bad", 0)
+    return min(max(good, 0), total), total
+
+
+def _windowed(indicator: Indicator, numbers: dict[str, float], window_s: int) -> Counts | None:
+    """Read the numbers of one window; None when what has to be there is not."""
+    if indicator.kind == "ratio":
+        if len(numbers) != 1:
+            return None
+        return Counts(*_one_look(indicator, next(iter(numbers.values()))))
+    if "total" not in numbers:
+        return None
+    # Where no event was bad, a counter of bad events may not be there at all.
+    queries = dict(_parts(indicator))
+    scaled = {
+        part: value * (window_s if _is_rate(queries[part]) else 1)
+        for part, value in numbers.items()
+    }
+    if "bad" not in scaled and "good" not in scaled and indicator.good:
+        scaled["good"] = 0.0
+    return Counts(*_good_and_total(scaled))
+
+
+def _is_rate(query: str) -> bool:
+    """Say whether a query gives events a second; increase() gives events."""
+    return bool(re.search(r"\bi?rate\s*\(", query))
+
+
+def _one_look(indicator: Indicator, value: float) -> tuple[int, int]:
+    """Judge one value: an event, or the parts of a ratio."""
+    if not math.isfinite(value):
+        return 0, 0
+    if indicator.kind == "ratio":
+        share = value if indicator.good else 1 - value
+        if not 0 <= share <= 1:
+            raise HarnessError(f"gave the ratio {value:g}", remedy="a ratio is between 0 and 1")
+        return round(share * PARTS), PARTS
+    return int(_holds(value, indicator.op, float(indicator.value))), 1
+
+
+def _holds(value: float, op: Literal["", "lt", "lte", "gt", "gte"], limit: float) -> bool:
+    match op:
+        case "lt":
+            return value < limit
+        case "lte":
+            return value <= limit
+        case "gt":
+            return value > limit
+        case _:
+            return value >= limit
+
+
+def _values(series: Iterable[Series]) -> list[float]:
+    return [one.points[-1][1] for one in series if math.isfinite(one.points[-1][1])]
+
+
+def _read(answer: Answer, place: str, query: str) -> list[Series]:
+    """Read an answer. Raises HarnessError when it is an error, partial, or no answer at all."""
+    try:
+        found = _decode_answer(answer.body)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        raise HarnessError(f"answered {answer.status}", place=place) from None
+    if answer.status != 200 or found.status != "success" or found.data is None:
+        raise HarnessError(f"refused {query!r}: {found.error or answer.status}", place=place)
+    if found.warnings:
+        says = f"answered only in part: {'; '.join(found.warnings)}"
+        raise HarnessError(says, place=place)
+    try:
+        if found.data.result_type == "scalar":
+            at, text = _decode_scalar(found.data.result)
+            return [Series("", [(at, float(text))])]
+        return [_series(one) for one in _decode_results(found.data.result)]
+    except (msgspec.MsgspecError, ValueError):
+        says = f"answered {query!r} with a {found.data.result_type}"
+        raise HarnessError(says, place=place, remedy="a query must give numbers") from None
+
+
+def _series(one: _Result) -> Series:
+    points = [one.value] if one.value is not None else one.values
+    labels = ",".join(f"{name}={value}" for name, value in sorted(one.metric.items()))
+    numbers = [(at, float(text)) for at, text in points]
+    if not numbers:
+        raise ValueError("a series without a value")
+    return Series(labels, numbers)

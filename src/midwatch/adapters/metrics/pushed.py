@@ -1,0 +1,189 @@
+"""Counts and judged answers that services push.
+
+Law: what is pushed is on disk before it is answered, and counts only then. A bad item costs none of
+its neighbours. What is older than the ring takes, or from the future, is refused with that reason.
+
+    {"slo": "shop/availability", "good": 99, "total": 100}              counts since the last push
+    {"name": "gen_ai.evaluation.result", "attributes": {...}}           one judged answer
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Struct, field
+
+from midwatch.adapters.metrics.meter import Meter
+from midwatch.core.clock import SECOND, parse_time
+from midwatch.core.inputs import Rejected
+from midwatch.core.sli import Bucket, Counts, FailedAnswer
+from midwatch.core.sli_window import EDGE_S, LATE_S
+from midwatch.core.slo import Slo
+from midwatch.errors import BadJson
+
+EVALUATION = "gen_ai.evaluation.result"
+PREFIX = "evaluation:"
+GOOD_LABELS = ("pass", "passed", "good", "correct", "true", "yes", "relevant")
+GOOD_SCORE = 0.5
+AHEAD_S = 60
+MAX_FAILURES = 20
+MAX_TEXT = 2_000
+REMEDY = 'send {"slo": "service/name", "good": 99, "total": 100}'
+Count = Annotated[int, Meta(ge=0, le=2**53)]
+
+
+class PushedOptions(Struct, frozen=True):
+    """Nothing is to be said: whoever has the source's token may push."""
+
+
+class _Counted(Struct, forbid_unknown_fields=True):
+    slo: str
+    good: Count
+    total: Count
+    at: str | int | float | None = None
+    id: str = ""
+
+
+class _Event(Struct):
+    name: str
+    attributes: dict[str, Any] = field(default_factory=dict[str, Any])
+    time: str | int | float | None = None
+
+
+class Pushed(Struct, frozen=True):
+    """A push: its buckets, and what could not be taken."""
+
+    buckets: tuple[Bucket, ...]
+    rejected: tuple[Rejected, ...] = ()
+
+
+class PushedMetrics:
+    """Reads pushes of one source, and counts what was committed of them."""
+
+    def __init__(self, slos: Mapping[str, Slo]) -> None:
+        self._slos = slos
+        self._by_evaluation = {
+            slo.indicator.total.removeprefix(PREFIX): slo.id
+            for slo in slos.values()
+            if slo.indicator and slo.indicator.total.startswith(PREFIX)
+        }
+        self._meters = {name: Meter(slo) for name, slo in slos.items()}
+        self._failures: dict[str, deque[tuple[int, FailedAnswer]]] = {
+            name: deque(maxlen=MAX_FAILURES) for name in slos
+        }
+        self._lock = threading.Lock()  # commits come on another thread than questions
+
+    # --- on the way in ---
+
+    def parse(self, body: bytes, now: int) -> Pushed:
+        """Read a push: an object, an array, or one object a line. Raises BadJson."""
+        buckets: list[Bucket] = []
+        rejected: list[Rejected] = []
+        for place, item in _items(body):
+            try:
+                buckets.append(self._bucket(item, now))
+            except (msgspec.MsgspecError, ValueError, OverflowError) as error:
+                rejected.append(Rejected(place, str(error), item))
+        return Pushed(tuple(buckets), tuple(rejected))
+
+    def _bucket(self, item: bytes, now: int) -> Bucket:
+        kind = msgspec.json.decode(item)
+        if isinstance(kind, dict) and "name" in kind:
+            return self._judged(msgspec.json.decode(item, type=_Event), now)
+        given = msgspec.json.decode(item, type=_Counted)
+        if given.slo not in self._slos:
+            raise ValueError(f"no objective of this source is called {given.slo!r}")
+        if given.good > given.total:
+            raise ValueError(f"{given.good} good of {given.total}")
+        bad = given.good < given.total and given.id
+        failures = (FailedAnswer(given.id[:MAX_TEXT], "", "", ""),) if bad else ()
+        return Bucket(given.slo, _edge(given.at, now), given.good, given.total, failures)
+
+    def _judged(self, event: _Event, now: int) -> Bucket:
+        if event.name != EVALUATION:
+            raise ValueError(f"is an event {event.name!r}, not {EVALUATION}")
+        said = event.attributes
+        name = str(said.get("gen_ai.evaluation.name", ""))
+        slo = self._by_evaluation.get(name)
+        if slo is None:
+            raise ValueError(f"no objective of this source counts the evaluation {name!r}")
+        good = _is_good(said)
+        failure = FailedAnswer(
+            str(said.get("gen_ai.response.id", ""))[:MAX_TEXT],
+            "",
+            str(said.get("gen_ai.evaluation.explanation", ""))[:MAX_TEXT],
+            "",
+        )
+        return Bucket(slo, _edge(event.time, now), int(good), 1, () if good else (failure,))
+
+    # --- after the commit ---
+
+    def take(self, buckets: Iterable[Bucket]) -> None:
+        """Count what was committed; buckets of other sources are passed over."""
+        with self._lock:
+            for one in buckets:
+                meter = self._meters.get(one.slo)
+                if meter is None:
+                    continue
+                meter.add(one.at, one.good, one.total)
+                self._failures[one.slo].extend((one.at, failed) for failed in one.failures)
+
+    def counts(self, slo: Slo, windows_s: Sequence[int], now: int) -> dict[int, Counts]:
+        """Count windows that end now."""
+        with self._lock:
+            return self._meters[slo.id].counts(windows_s, now)
+
+    def failures(self, slo: Slo, window_s: int, now: int) -> tuple[FailedAnswer, ...]:
+        """Give the newest bad answers of a window that have an id or an explanation."""
+        start = now - window_s * SECOND
+        with self._lock:
+            return tuple(one for at, one in self._failures[slo.id] if at > start)
+
+
+def _items(body: bytes) -> list[tuple[str, bytes]]:
+    """Take a push apart; raises BadJson with the position when it is no JSON."""
+    try:
+        if body.lstrip()[:1] == b"[":
+            items = msgspec.json.decode(body, type=list[msgspec.Raw])
+            return [(f"$[{number}]", bytes(item)) for number, item in enumerate(items)]
+        lines = [line for line in body.splitlines() if line.strip()]
+        try:
+            found = [bytes(msgspec.json.decode(line, type=msgspec.Raw)) for line in lines]
+        except msgspec.DecodeError:
+            found = [bytes(msgspec.json.decode(body, type=msgspec.Raw))]
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BadJson(f"is no JSON: {error}", remedy=REMEDY) from None
+    if not found:
+        raise BadJson("is empty", remedy=REMEDY)
+    return [(f"$[{number}]", item) for number, item in enumerate(found)]
+
+
+def _edge(given: str | float | None, now: int) -> int:
+    """Give the end of the bucket that a moment falls in. Raises ValueError for a wrong moment."""
+    at = now
+    if given is not None:
+        at = parse_time(given) if isinstance(given, str) else round(given * SECOND)
+        if at > now + AHEAD_S * SECOND:
+            raise ValueError("is from the future: look at the sender's clock")
+        if at <= now - (LATE_S - EDGE_S) * SECOND:
+            raise ValueError(f"is older than {LATE_S // 60} min: it would change what was judged")
+        at = min(at, now)
+    edge_ms = EDGE_S * SECOND
+    return -(-at // edge_ms) * edge_ms
+
+
+def _is_good(said: Mapping[str, Any]) -> bool:
+    """Read a judgement: its label, else its score."""
+    label = said.get("gen_ai.evaluation.score.label")
+    if isinstance(label, bool):
+        return label
+    if isinstance(label, str) and label.strip():
+        return label.strip().lower() in GOOD_LABELS
+    score = said.get("gen_ai.evaluation.score.value")
+    if isinstance(score, (int, float)) and not isinstance(score, bool):
+        return score >= GOOD_SCORE
+    raise ValueError("has neither gen_ai.evaluation.score.label nor .value")

@@ -1,0 +1,232 @@
+"""`midwatch slo`: how objectives stand, what they would have done, and the same for Prometheus."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+from msgspec import structs
+
+from midwatch.adapters.metrics.file import samples
+from midwatch.adapters.specs.reader import Specs, read_specs
+from midwatch.bootstrap import build_prometheus
+from midwatch.cli.client import incidents_at, server_options
+from midwatch.cli.output import print_json
+from midwatch.cli.places import read_time
+from midwatch.core.clock import show_duration
+from midwatch.core.slo import Slo
+from midwatch.engine.explain import (
+    Explained,
+    ObjectiveView,
+    StandingView,
+    TierView,
+    WindowView,
+    explain,
+    replay,
+    view,
+    windows_of,
+)
+from midwatch.errors import InputError
+from midwatch.yaml_nodes import Problems
+
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+_SPEC = click.argument("spec", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+_SLO = click.option("--slo", "name", metavar="NAME", help="Which objective, if there are several.")
+
+
+@click.group("slo")
+def command() -> None:
+    """Say how objectives stand, and why they page or do not.
+
+    An objective is an OpenSLO v1 or a Sloth prometheus/v1 file; docs/slo.md says what is read.
+    """
+
+
+@command.command("explain", short_help="Say what an objective would do, and why.")
+@_SPEC
+@_SLO
+@click.option(
+    "--counts",
+    "file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help='Recorded counts: lines {"at": TIME, "good": N, "total": N}, cumulative.',
+)
+@click.option(
+    "--at", callback=read_time, metavar="TIME", help="Up to when; without it, the last line."
+)
+@click.option("--prometheus", "url", metavar="URL", help="Without counts: where to ask now.")
+@click.option("--proof", metavar="P", help="Instead of the file's: a probability, or off.")
+@_JSON
+def explain_command(
+    spec: Path,
+    name: str | None,
+    file: Path | None,
+    at: int | None,
+    url: str | None,
+    proof: str | None,
+    as_json: bool,
+) -> int:
+    """Say what an objective would do, and why: windows, counts, tiers, proof, budget.
+
+    On recorded counts, or on what Prometheus says now: the one that the file's DataSource names, or
+    --prometheus. Exits 0 whatever it finds. Times are RFC 3339 or seconds since 1970.
+
+    Example: midwatch slo explain slos/availability.yaml --counts counts.jsonl
+    """
+    specs = _read(spec)
+    objective = _one(specs.slos, name)
+    if proof is not None:
+        objective = structs.replace(objective, proof=_proof(proof))
+    if file is not None:
+        with file.open("rb") as lines:
+            found = view(replay(objective, samples(lines, file.name), at))
+    else:
+        found = view(_ask(objective, url or _url_of(objective, specs), at))
+    if as_json:
+        print_json(found)
+        return 0
+    for line in _told(found):
+        click.echo(line)
+    return 0
+
+
+@command.command("status", short_help="Say how the configured objectives stand.")
+@_JSON
+@server_options
+def status_command(as_json: bool, **where: Any) -> int:
+    """Say how the configured objectives stand: those that burn first.
+
+    With --server as a running midwatch serve read them last; else their sources are asked now.
+    """
+    found = incidents_at(**where).slos()
+    if as_json:
+        print_json(found)
+        return 0
+    if not found:
+        click.echo("no objective is measured; midwatch check says whether one is configured")
+    for one in found:
+        click.echo(_standing(one))
+    return 0
+
+
+@command.command("budget", short_help="Say what is left of each error budget.")
+@_JSON
+@server_options
+def budget_command(as_json: bool, **where: Any) -> int:
+    """Say what is left of each objective's error budget, the least first."""
+    found = [one.objective for one in incidents_at(**where).slos()]
+    found.sort(key=lambda one: (one.budget.left is None, one.budget.left or 0, one.slo))
+    if as_json:
+        print_json([{"slo": one.slo, "budget": one.budget} for one in found])
+        return 0
+    for one in found:
+        period = show_duration(one.budget.period_s)
+        left = _left(one) if one.budget.left is not None else "no events"
+        click.echo(f"{one.slo:<40} {one.objective} over {period}  {left}")
+    return 0
+
+
+def _standing(one: StandingView) -> str:
+    shown = one.objective
+    worst = [tier for tier in shown.tiers if tier.standing in ("fires", "held back")]
+    says = f"  {worst[0].tier}: {worst[0].says}" if worst else ""
+    where = f"  {one.incident}" if one.incident else ""
+    left = f"  {_left(shown)}" if shown.budget.left is not None else ""
+    trouble = f"  trouble: {one.trouble}" if one.trouble else ""
+    return f"{shown.slo:<40} {one.state:<10}{where}{says}{left}{trouble}"
+
+
+def _ask(objective: Slo, url: str, at: int | None) -> Explained:
+    """Ask a Prometheus how an objective stands."""
+    now = at if at is not None else time.time_ns() // 1_000_000
+    if objective.indicator is None:
+        remedy = "add one, or give recorded counts with --counts"
+        raise InputError("has no indicator", place=objective.id, remedy=remedy)
+    metrics = build_prometheus(url)
+    return explain(objective, metrics.counts(objective, windows_of(objective), now), now)
+
+
+def _url_of(objective: Slo, specs: Specs) -> str:
+    source = objective.indicator.source if objective.indicator else ""
+    named = specs.sources.get(source)
+    if named is None and len(specs.sources) == 1 and not source:
+        named = next(iter(specs.sources.values()))
+    if named is None:
+        remedy = (
+            "give --counts FILE, or --prometheus URL; midwatch slo status asks the configured ones"
+        )
+        raise InputError("does not say where its counts are", place=objective.id, remedy=remedy)
+    return named.url
+
+
+def _read(spec: Path) -> Specs:
+    """Read a file's objectives. Raises BadFile with the first error."""
+    problems = Problems()
+    found = read_specs([spec], problems)
+    if problems.found:
+        raise problems.in_order()[0]
+    return found
+
+
+def _proof(given: str) -> str:
+    """Read a probability, or off. Raises InputError."""
+    if given == "off":
+        return ""
+    try:
+        if 0 < float(given) < 1:
+            return given
+    except ValueError:
+        pass
+    raise InputError(f"is {given!r}", place="--proof", remedy="write 0.0001, or off")
+
+
+def _one(found: dict[str, Slo], name: str | None) -> Slo:
+    """Choose an objective by its name, with or without its service."""
+    fitting = [s for s in found.values() if name is None or name in (s.id, s.id.split("/", 1)[1])]
+    if len(fitting) == 1:
+        return fitting[0]
+    known = ", ".join(found)
+    says = f"no objective is called {name!r}" if name else f"there are {len(found)} objectives"
+    raise InputError(says, place="--slo", remedy=f"name one of {known}")
+
+
+def _told(found: ObjectiveView) -> Iterator[str]:
+    """Tell an objective in lines."""
+    period = show_duration(found.budget.period_s)
+    yield f"{found.slo}: {found.objective} of events over {period}, at {found.at}"
+    yield f"  {'pages' if found.paged else 'does not page'}"
+    for tier in found.tiers:
+        yield from _tier(tier)
+    if found.budget.left is not None:
+        yield f"  budget: {_left(found)}"
+    for change in sorted(found.fired, key=lambda one: one.at):
+        yield f"  {change.at}  {change.tier} fired ({change.urgency})"
+    for change in sorted(found.cleared, key=lambda one: one.at):
+        yield f"  {change.at}  {change.tier} cleared"
+    for note in found.notes:
+        yield f"  note: {note}"
+
+
+def _tier(one: TierView) -> Iterator[str]:
+    yield f"  {one.tier:<12} {one.severity} {one.urgency:<7} {one.standing:<10} {one.says}"
+    for window in (one.long, one.short):
+        yield f"    {_window(window)}"
+    if one.chance is not None:
+        enough = "is proof" if one.standing == "fires" else "is no proof"
+        yield f"    by chance {one.chance:.3g}, below {one.proof} {enough}"
+
+
+def _window(one: WindowView) -> str:
+    burn = f"burn {one.burn:.4g}x" if one.burn is not None else "no events"
+    return f"{show_duration(one.window_s):>7}  {one.bad} bad of {one.total}  {burn}"
+
+
+def _left(found: ObjectiveView) -> str:
+    left, gone_in_s = found.budget.left, found.budget.gone_in_s
+    says = f"{100 * (left or 0):,.1f}% left"
+    if left is not None and left <= 0:
+        return f"{says}, gone"
+    return f"{says}, gone in {show_duration(gone_in_s)} at this rate" if gone_in_s else says
