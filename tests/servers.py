@@ -28,6 +28,7 @@ SERVERS = {
     "faketime": "faketime",
     "openssl": "openssl",
     "prometheus": "prometheus",
+    "promtool": "prometheus",
     "prometheus-alertmanager": "prometheus-alertmanager",
     "strace": "strace",
 }

@@ -78,6 +78,9 @@ class Serving:
         self.out = folder / "out.txt"
         self._process: subprocess.Popen[str] | None = None
         assert midwatch("init", cwd=folder).returncode == 0
+        # Its objective waits for counts that most tests do not push.
+        (folder / "midwatch" / "slos" / "availability.yaml").unlink()
+        (folder / "midwatch" / "runbooks" / "rollback.md").unlink()
         self.sender = self.token("--source", "alertmanager")
         self.person = self.token("--role", "responder", "--name", "ada")
 

@@ -11,6 +11,7 @@ import click
 from msgspec import structs
 
 from midwatch.adapters.metrics.file import samples
+from midwatch.adapters.metrics.prometheus_rules import rules
 from midwatch.adapters.specs.reader import Specs, read_specs
 from midwatch.bootstrap import build_prometheus
 from midwatch.cli.client import incidents_at, server_options
@@ -90,6 +91,20 @@ def explain_command(
         return 0
     for line in _told(found):
         click.echo(line)
+    return 0
+
+
+@command.command("rules", short_help="Write the same as Prometheus rules.")
+@_SPEC
+@_SLO
+def rules_command(spec: Path, name: str | None) -> int:
+    """Write recording and alerting rules for Prometheus that decide the same, as YAML.
+
+    Example: midwatch slo rules slos/availability.yaml > rules.yaml
+    """
+    found = _read(spec).slos
+    chosen = [_one(found, name)] if name else list(found.values())
+    click.echo(rules(chosen), nl=False)
     return 0
 
 

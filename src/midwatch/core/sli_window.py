@@ -15,10 +15,10 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from midwatch.core.clock import SECOND
-from midwatch.core.sli import Counts
+from midwatch.core.sli import Counts, Sample
 
 EDGE_S = 10
 LATE_S = 600
@@ -153,3 +153,17 @@ class Counter(Struct):
         before = 0 if value < self.last else self.last
         self.last = value
         return round(value) - round(before)
+
+
+class Tally(Struct):
+    """Turns cumulative samples into what came on top; both counters start anew together."""
+
+    good: Counter = field(default_factory=Counter)
+    total: Counter = field(default_factory=Counter)
+
+    def more(self, sample: Sample) -> tuple[int, int]:
+        """Give the good and all events since the former sample."""
+        if sample.good < self.good.last or sample.total < self.total.last:
+            self.good.last = self.total.last = 0
+        good, total = self.good.more(sample.good), self.total.more(sample.total)
+        return min(good, total), total

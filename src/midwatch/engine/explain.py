@@ -6,7 +6,7 @@ decided here a second time. It is judged at each sample and at the end.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 
 from msgspec import Struct
@@ -15,7 +15,7 @@ from midwatch.core import slo
 from midwatch.core.clock import show_duration, show_time
 from midwatch.core.shard import Shard
 from midwatch.core.sli import Counts, Sample
-from midwatch.core.sli_window import Counter, SliWindow
+from midwatch.core.sli_window import SliWindow, Tally
 from midwatch.core.slo import Slo, Tier, Verify, Weighed
 from midwatch.engine.watch import Newest
 
@@ -62,29 +62,33 @@ def replay(objective: Slo, samples: Iterable[Sample], until: int | None = None) 
     >>> found.paged, found.fired[0].tier, found.cleared
     (True, 'PageQuick', ())
     """
-    ring = SliWindow(objective.period_s)
-    good, total = Counter(), Counter()
     log = _Log(objective)
-    notes: list[str] = []
-    now = 0
+    ring, tally = SliWindow(objective.period_s), Tally()
+    now, notes = 0, tuple[str, ...]()
     for sample in samples:
         if until is not None and sample.at > until:
             break
         if not now and sample.total:
-            notes.append(
-                f"the first line has {sample.total} events already: they count as if they had just"
-                " come; put a line of zeros before it if they are old"
-            )
-        # Both start anew together: what one of them loses, the other one lost too.
-        if sample.good < good.last or sample.total < total.last:
-            good.last = total.last = 0
-        more_good, more_total = good.more(sample.good), total.more(sample.total)
+            says = f"the first line has {sample.total} events already: they count as if they had"
+            notes = (f"{says} just come; put a line of zeros before it if they are old",)
         now = sample.at
-        ring.add(now, min(more_good, more_total), more_total)
+        ring.add(now, *tally.more(sample))
         log.judge(ring.counts(log.windows_s, now), now)
     at = until if until is not None else now
-    log.judge(ring.counts(log.windows_s, at), at)
-    return explain(objective, ring.counts(log.windows_s, at), at, log, tuple(notes))
+    windows = ring.counts(log.windows_s, at)
+    log.judge(windows, at)
+    return explain(objective, windows, at, log, notes)
+
+
+def weigh_at(
+    objective: Slo, samples: Iterable[Sample]
+) -> Iterator[tuple[int, tuple[Weighed, ...]]]:
+    """Say how each tier stands at each sample of recorded counts."""
+    ring, tally = SliWindow(objective.period_s), Tally()
+    windows_s = windows_of(objective)
+    for sample in samples:
+        ring.add(sample.at, *tally.more(sample))
+        yield sample.at, slo.weigh(objective, ring.counts(windows_s, sample.at))
 
 
 def explain(

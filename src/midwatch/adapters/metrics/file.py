@@ -16,7 +16,7 @@ from msgspec import Meta, Struct
 from midwatch.adapters.metrics.meter import Meter
 from midwatch.core.clock import SECOND, parse_time
 from midwatch.core.sli import Counts, FailedAnswer, Sample
-from midwatch.core.sli_window import Counter
+from midwatch.core.sli_window import Tally
 from midwatch.core.slo import Slo
 from midwatch.errors import BadFile, HarnessError
 
@@ -69,20 +69,6 @@ def time_of(given: str | float) -> int:
     if isinstance(given, str):
         return parse_time(given)
     return round(given * SECOND)
-
-
-class Tally(Struct):
-    """Turns cumulative samples into what came on top; both counters start anew together."""
-
-    good: Counter = msgspec.field(default_factory=Counter)
-    total: Counter = msgspec.field(default_factory=Counter)
-
-    def more(self, sample: Sample) -> tuple[int, int]:
-        """Give the good and all events since the former sample."""
-        if sample.good < self.good.last or sample.total < self.total.last:
-            self.good.last = self.total.last = 0
-        good, total = self.good.more(sample.good), self.total.more(sample.total)
-        return min(good, total), total
 
 
 class FileMetrics:

@@ -186,7 +186,7 @@ class PrometheusMetrics:
     def _count(self, indicator: Indicator, watched: _Watched, now: int) -> None:
         """Read each series' counter; a gap is filled from rate(), and the counters begin anew."""
         answers = {
-            part: self._query(_series_of(query) or query, now) for part, query in _parts(indicator)
+            part: self._query(series_of(query) or query, now) for part, query in _parts(indicator)
         }
         first = not watched.looked_at
         gap = not first and now - watched.looked_at > GAP_S * SECOND
@@ -195,7 +195,7 @@ class PrometheusMetrics:
         came: dict[str, int] = {}
         for part, query in _parts(indicator):
             counters = watched.counters.setdefault(part, {})
-            whole = _series_of(query) is None
+            whole = series_of(query) is None
             came[part] = 0
             for one in answers[part]:
                 value = one.points[-1][1]
@@ -225,7 +225,7 @@ class PrometheusMetrics:
 
     def _look_back(self, indicator: Indicator, watched: _Watched, period_s: int, now: int) -> None:
         """Fill the ring with what rate() says of the time before the first look."""
-        if indicator.kind != "counter" or None in map(_series_of, dict(_parts(indicator)).values()):
+        if indicator.kind != "counter" or None in map(series_of, dict(_parts(indicator)).values()):
             return
         start = now - period_s * SECOND
         for number, (_, step_s, rate_s) in enumerate(HISTORY):
@@ -249,7 +249,7 @@ class PrometheusMetrics:
         """Count (start, end] in steps, out of rate()."""
         came: dict[float, dict[str, float]] = {}
         for part, query in _parts(indicator):
-            selector = _series_of(query)
+            selector = series_of(query)
             if selector is None:
                 return
             text = f"sum(rate({selector}[{rate_s}s])) * {step_s}"
@@ -312,12 +312,12 @@ def _ratio_of(indicator: Indicator) -> str:
     return indicator.good or indicator.bad
 
 
-def _series_of(query: str) -> str | None:
+def series_of(query: str) -> str | None:
     """Unwrap a plain sum to the series behind it; None for anything else.
 
-    >>> _series_of('sum(requests_total{code="500"})'), _series_of("requests_total")
+    >>> series_of('sum(requests_total{code="500"})'), series_of("requests_total")
     ('requests_total{code="500"}', 'requests_total')
-    >>> _series_of("sum(a) + sum(b)") is None
+    >>> series_of("sum(a) + sum(b)") is None
     True
     """
     found = SUM.fullmatch(query)
