@@ -4,7 +4,7 @@ Law: every error is collected and names file, line, key and remedy; nothing is g
 unknown is ignored. YAML is 1.2: `Yes` stays a string and a key stands once.
 
     midwatch.yaml   service_labels, sources, pagers, heartbeat, correlation, escalation, tickets,
-                    metrics, slo_defaults
+                    metrics, slo_defaults, people
     topology.yaml   services and caller -> callee edges
     schedules/*.yaml  who is on call, in turn; an escalation step may name the file
     slos/*.yaml     objectives, as OpenSLO v1 or Sloth prometheus/v1
@@ -34,15 +34,14 @@ from midwatch.adapters.specs.settings import Defaults, read_proof, read_tier
 from midwatch.core import correlation, runbooks
 from midwatch.core.alerts import SERVICE_LABELS
 from midwatch.core.decide import Rules
-from midwatch.core.escalation import Policy, Step
 from midwatch.core.evals import Case, Suite
 from midwatch.core.runbooks import ACTIONS, Runbook
-from midwatch.core.schedules import Schedule
-from midwatch.core.slo import DAY_S, Slo, Verify
+from midwatch.core.slo import Slo, Verify
 from midwatch.core.tickets import Category
 from midwatch.core.topology import Service, Topology
 from midwatch.errors import BadFile
-from midwatch.registry import METRICS, PAGERS, SOURCES, MetricsOptions, PagerOptions
+from midwatch.paging_config import Contact, read_paging
+from midwatch.registry import FOLLOWERS, METRICS, PAGERS, SOURCES, MetricsOptions, PagerOptions
 from midwatch.yaml_nodes import Node, Problems, read_yaml
 
 _decode_case = msgspec.json.Decoder(Case).decode
@@ -75,6 +74,7 @@ class Config(Struct, frozen=True):
     pagers: dict[str, PagerOptions] = field(default_factory=dict[str, PagerOptions])
     heartbeat: HeartbeatConfig | None = None
     metrics: dict[str, MetricsOptions] = field(default_factory=dict[str, MetricsOptions])
+    contacts: dict[str, Contact] = field(default_factory=dict[str, Contact])
 
 
 def load(folder: Path) -> Config:
@@ -101,7 +101,7 @@ def check(folder: Path) -> tuple[Config, list[BadFile]]:
     suites = _suites(folder, problems)
     main.keys(
         "service_labels", "sources", "correlation", "escalation", "tickets", "pagers", "heartbeat",
-        "metrics", "slo_defaults",
+        "metrics", "slo_defaults", "people",
     )  # fmt: skip
     files = [*sorted((folder / "slos").glob("*.yaml")), *sorted((folder / "slos").glob("*.yml"))]
     specs = read_specs(files, problems, _defaults(main.child("slo_defaults")))
@@ -111,10 +111,16 @@ def check(folder: Path) -> tuple[Config, list[BadFile]]:
     slos = _slos(specs, topology, metrics)
     if main.has("correlation"):
         main.child("correlation").keys("threshold")
+    pagers = {name: _pager(node) for name, node in main.child("pagers").entries()}
+    known = pagers or {"terminal": TerminalOptions()}
+    followers = [name for name, options in known.items() if isinstance(options, FOLLOWERS)]
+    paging = read_paging(main, folder, known, followers, problems)
     rules = Rules(
         topology=topology,
         slos=slos,
-        policy=_policy(main.child("escalation"), _schedules(folder, problems)),
+        policy=paging.policy,
+        policies=paging.policies,
+        routes=paging.routes,
         runbooks=_runbooks(folder, slos, problems),
         categories=_categories(main.child("tickets"), topology),
         suites=suites,
@@ -124,14 +130,13 @@ def check(folder: Path) -> tuple[Config, list[BadFile]]:
     )
     labels = tuple(n.text() for n in main.child("service_labels").items()) or SERVICE_LABELS
     sources = {name: _source(node) for name, node in main.child("sources").entries()}
-    pagers = {name: _pager(node) for name, node in main.child("pagers").entries()}
     beat = _heartbeat(main.child("heartbeat")) if main.has("heartbeat") else None
-    _known_pagers(main.child("escalation"), pagers)
     for name in sorted(set(metrics) & set(sources)):
         main.child("metrics").child(name).error(
             "is called like a source of alerts", "give it another name: both are addresses"
         )
-    return Config(rules, sources, labels, pagers, beat, metrics), problems.in_order()
+    config = Config(rules, sources, labels, pagers, beat, metrics, paging.contacts)
+    return config, problems.in_order()
 
 
 def _source(node: Node) -> SourceConfig:
@@ -161,15 +166,6 @@ def _pager(node: Node) -> PagerOptions:
         return WebhookOptions(_url(node.child("url")), node.child("secret_env").text())
     node.keys("type", required=("type",))
     return TerminalOptions()
-
-
-def _known_pagers(escalation: Node, pagers: dict[str, PagerOptions]) -> None:
-    for step in escalation.child("steps").items():
-        via = step.child("via")
-        if isinstance(via.value, str) and via.value not in pagers:
-            near = difflib.get_close_matches(via.value, pagers, 1)
-            hint = f"did you mean {near[0]}?" if near else "add it to pagers"
-            via.error(f"names the unknown pager {via.value!r}", hint)
 
 
 def _heartbeat(node: Node) -> HeartbeatConfig:
@@ -203,59 +199,6 @@ def _path(node: Node) -> str:
         node.error(f"is no path: {error}", "write it like $.labels.app or $.items[0]")
         return "$"
     return text
-
-
-def _policy(node: Node, schedules: dict[str, Schedule]) -> Policy:
-    if node.value is None:
-        node.error("is missing", "say whom to page: escalation: {steps: [{to: ada}]}")
-        return Policy("none", ())
-    node.keys("steps", "repeat", required=("steps",))
-    steps: list[Step] = []
-    for item in node.child("steps").items():
-        item.keys("to", "delay", "via", required=("to",))
-        step = Step(
-            item.child("to").text(),
-            item.child("delay").duration_s(300),
-            item.child("via").text(default=""),
-        )
-        steps.append(step)
-    if not steps and node.has("steps"):
-        node.child("steps").error("is empty", "name at least one person, or nobody is paged")
-    return Policy("default", tuple(steps), node.child("repeat").integer(1), schedules)
-
-
-def _schedules(folder: Path, problems: Problems) -> dict[str, Schedule]:
-    found: dict[str, Schedule] = {}
-    for file in sorted((folder / "schedules").glob("*.yaml")):
-        root = read_yaml(file, problems)
-        root.keys("people", "time_zone", "starts", "every", required=("people", "starts"))
-        people = tuple(item.text() for item in root.child("people").items())
-        if not people and root.has("people"):
-            root.child("people").error("is empty", "name at least one person, or nobody is paged")
-        zone, starts = root.child("time_zone").text(default="UTC"), root.child("starts").text()
-        days, rest = divmod(root.child("every").duration_s(7 * DAY_S), DAY_S)
-        if rest:
-            root.child("every").error("is no whole number of days", "write 1d or 7d")
-        schedule = Schedule(file.stem, people or ("nobody",), zone, starts, max(days, 1))
-        found[file.stem] = schedule
-        if root.has("starts"):
-            _can_tell(schedule, root)
-    return found
-
-
-def _can_tell(schedule: Schedule, root: Node) -> None:
-    """Ask it once, so that a wrong time or zone is found here and not with the first page."""
-    from whenever import PlainDateTime, TimeZoneNotFoundError
-
-    try:
-        PlainDateTime.parse_iso(schedule.starts)
-        schedule.on_call(0)
-    except TimeZoneNotFoundError:
-        says = f"names the unknown time zone {schedule.time_zone!r}"
-        root.child("time_zone").error(says, "write it like Europe/Berlin or UTC")
-    except ValueError:
-        says = f"is {schedule.starts!r}"
-        root.child("starts").error(says, "write a local time such as 2026-01-05T09:00")
 
 
 def _categories(node: Node, topology: Topology) -> tuple[Category, ...]:

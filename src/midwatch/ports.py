@@ -7,12 +7,12 @@ keeps no decision: what an answer means is decided in the core.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from msgspec import Struct, field
 
 from midwatch.core.alerts import Alert
-from midwatch.core.effects import Effect, SendPage
+from midwatch.core.effects import Effect, SendPage, UpdatePage
 from midwatch.core.inputs import Rejected, Timer
 from midwatch.core.sli import Bucket, Counts, FailedAnswer
 from midwatch.core.slo import Slo
@@ -240,6 +240,15 @@ class Pager(Protocol):
 
     def send(self, page: SendPage) -> str:
         """Deliver a page under its key and give a receipt. Raises HarnessError."""
+        ...
+
+
+@runtime_checkable
+class Follower(Protocol):
+    """A pager that wants to hear what became of what it paged for."""
+
+    def follow(self, update: UpdatePage) -> str:
+        """Say that an incident was acknowledged or resolved. Raises HarnessError."""
         ...
 
 

@@ -43,6 +43,10 @@ PAGERS = ("terminal", "webhook")
 PagerOptions = TerminalOptions | WebhookOptions
 
 
+# Options of pagers that want to hear what became of an incident.
+FOLLOWERS: tuple[type, ...] = ()
+
+
 class Tools(Struct):
     """What pagers are built with: the way out, the journal's name, clock and secrets."""
 

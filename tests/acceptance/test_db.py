@@ -17,15 +17,15 @@ from midwatch.adapters.stores.sqlite_file import migrations
 from midwatch.core import inputs, shard
 from midwatch.core.alerts import Status, identify
 from midwatch.core.decide import Rules
-from midwatch.core.escalation import Policy, Step
 from midwatch.core.inputs import Envelope
+from midwatch.core.teams import Policy, Step
 from midwatch.engine import queries
 from midwatch.engine.handle import Handler
 from midwatch.engine.prune import find_cut
 from midwatch.errors import Owned
 
 MIDWATCH = str(Path(sys.executable).with_name("midwatch"))
-RULES = Rules(policy=Policy("p", (Step("ada"),)))
+RULES = Rules(policy=Policy("p", (Step(("ada",)),)))
 
 
 def fire(service: str, status: Status = "firing", namespace: str = "") -> Envelope:

@@ -12,14 +12,14 @@ from midwatch.adapters.stores.sqlite import SqliteStore
 from midwatch.core import decide, inputs
 from midwatch.core.alerts import identify
 from midwatch.core.decide import Rules
-from midwatch.core.escalation import Policy, Step
 from midwatch.core.inputs import Envelope
+from midwatch.core.teams import Policy, Step, Team
 from midwatch.engine import handle
 from midwatch.engine.handle import Handler
 from midwatch.engine.verify import verify
 from midwatch.errors import CommitFailed, Fenced
 
-RULES = Rules(policy=Policy("p", (Step("ada"),)))
+RULES = Rules(policy=Policy("p", (Step(("ada",)),), team=Team(digest_s=0, ack_s=0)))
 
 
 @pytest.fixture(params=["memory", "file"])

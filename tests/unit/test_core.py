@@ -13,7 +13,6 @@ from midwatch.core import events as e
 from midwatch.core.alerts import Alert, fingerprint, identify
 from midwatch.core.decide import Rules
 from midwatch.core.decision import Decision
-from midwatch.core.escalation import Policy, Step
 from midwatch.core.evals import Case, Outcome
 from midwatch.core.incidents import TRANSITIONS, Incident, evolve
 from midwatch.core.inputs import AlertsArrived, SliMeasured
@@ -21,11 +20,12 @@ from midwatch.core.reasons import Reason
 from midwatch.core.shard import Shard
 from midwatch.core.sli import Counts, FailedAnswer, SliReading
 from midwatch.core.slo import DAY_S, Slo, Verify
+from midwatch.core.teams import Policy, Step
 from midwatch.core.topology import Service, Topology
 from midwatch.errors import BugError, StateError
 
 WHY = Reason("test/1", "because")
-POLICY = Policy("p", (Step("ada", 300), Step("ben", 600)), repeat=0)
+POLICY = Policy("p", (Step(("ada",), 300), Step(("ben",), 600)), repeat=0)
 SHOP = Slo("shop/answers", "shop", "0.99")
 RULES = Rules(
     topology=Topology(
@@ -270,7 +270,8 @@ def test_an_ack_takes_pages_and_timer_back(burning: Bench) -> None:
     """Nothing is planned, claimed or escalated after it."""
     decision = burning.give(inputs.Acknowledge("INC-1", "ada"), 2_000)
     assert decision.cancelled_effects == ["page/INC-1/1"]
-    assert decision.timers == {"escalate/INC-1": None}
+    assert decision.timers["escalate/INC-1"] is None
+    assert {timer.purpose for timer in decision.timers.values() if timer} == {"forgotten"}
     timer = inputs.Timer("escalate/INC-1", 0, "escalate", "INC-1")
     assert burning.give(inputs.TimerCameDue(timer), 301_000).is_empty
 

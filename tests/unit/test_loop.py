@@ -14,8 +14,8 @@ from midwatch.core import inputs
 from midwatch.core.alerts import identify
 from midwatch.core.decide import Rules
 from midwatch.core.effects import SendPage
-from midwatch.core.escalation import Policy, Step
 from midwatch.core.inputs import Envelope
+from midwatch.core.teams import Policy, Step, Team
 from midwatch.engine.loop import Beat, Loop
 from midwatch.errors import Busy, CommitFailed
 from midwatch.ports import Claim, Entry
@@ -64,7 +64,7 @@ class Bench:
     def __init__(self, max_waiting: int = 1_000) -> None:
         self.store = FullDisk.memory()
         self.pager = Pager()
-        rules = Rules(policy=Policy("p", (Step("ada"),)))
+        rules = Rules(policy=Policy("p", (Step(("ada",)),), team=Team(digest_s=0)))
         self.engine = build_engine(self.store, rules, World({"pager": self.pager}), wall)
         self.loop: Loop = build_loop(self.store, self.engine, wall, max_waiting=max_waiting)
 
@@ -199,8 +199,8 @@ def test_a_claim_that_cannot_be_written_down_is_made_later(bench: Bench) -> None
 
 def test_what_is_due_has_its_turn_under_a_load_that_never_ends(bench: Bench) -> None:
     """Somebody is always waiting, and the second person is paged in time all the same."""
-    steps = (Step("ada", delay_s=1), Step("ben", delay_s=3_600))
-    rules = Rules(policy=Policy("p", steps, repeat=0))
+    steps = (Step(("ada",), delay_s=1), Step(("ben",), delay_s=3_600))
+    rules = Rules(policy=Policy("p", steps, 0, Team(digest_s=0)))
     engine = build_engine(bench.store, rules, World({"pager": bench.pager}), wall)
     loop = build_loop(bench.store, engine, wall)
     over = threading.Event()
@@ -222,8 +222,8 @@ def test_what_is_due_has_its_turn_under_a_load_that_never_ends(bench: Bench) -> 
 
 def test_a_lane_that_is_full_holds_up_no_other(bench: Bench) -> None:
     """More pages hang at one pager than it begins at once; another pager's page goes past them."""
-    steps = (Step("ada", delay_s=1, via="bad"), Step("ben", via="good"))
-    rules = Rules(policy=Policy("p", steps))
+    steps = (Step(("ada",), delay_s=1, via="bad"), Step(("ben",), via="good"))
+    rules = Rules(policy=Policy("p", steps, team=Team(digest_s=0)))
     bad, good = Pager(), Pager()
     bad.gate.clear()
     engine = build_engine(bench.store, rules, World({"bad": bad, "good": good}), wall)

@@ -9,9 +9,9 @@ from midwatch.core import inputs
 from midwatch.core.alerts import identify
 from midwatch.core.decide import Rules
 from midwatch.core.effects import SendPage, SetRelease
-from midwatch.core.escalation import Policy, Step
 from midwatch.core.inputs import Envelope, ReleaseAnswered
 from midwatch.core.shard import Shard
+from midwatch.core.teams import Policy, Step
 from midwatch.engine.handle import Handler
 from midwatch.engine.perform import Performer
 from midwatch.errors import HarnessError
@@ -61,7 +61,7 @@ class InDoubt:
 def paged(*, acked: bool) -> tuple[SqliteStore, Handler]:
     """An incident whose page was claimed, and perhaps acknowledged before the crash."""
     store = SqliteStore.memory()
-    rules = Rules(policy=Policy("p", (Step("ada"),)))
+    rules = Rules(policy=Policy("p", (Step(("ada",)),)))
     engine = Handler(store, rules, lambda: 1_000)
     labels = {"alertname": "Down", "service": "shop", "severity": "critical"}
     one = identify(labels).alert("firing", 0)

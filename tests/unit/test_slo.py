@@ -14,14 +14,14 @@ from midwatch.core import binomial, decide, inputs, slo
 from midwatch.core.alerts import identify
 from midwatch.core.decide import Rules
 from midwatch.core.decision import Decision
-from midwatch.core.escalation import Policy, Step
 from midwatch.core.shard import Shard
 from midwatch.core.sli import Counts, SliReading
 from midwatch.core.sli_window import EDGE_S, LATE_S, Counter, SliWindow
 from midwatch.core.slo import DAY_S, HOUR_S, Slo, Verify
+from midwatch.core.teams import Policy, Step
 
 SHOP = Slo("shop/availability", "shop", "0.999")
-RULES = Rules(slos={SHOP.id: SHOP}, policy=Policy("p", (Step("ada"),)))
+RULES = Rules(slos={SHOP.id: SHOP}, policy=Policy("p", (Step(("ada",)),)))
 WINDOWS = slo.windows_needed(SHOP, Verify())
 MINUTE_MS = 60_000
 

@@ -12,10 +12,10 @@ from midwatch.adapters.stores.sqlite import SqliteStore
 from midwatch.bootstrap import World, build_engine, build_loop
 from midwatch.core.decide import Rules
 from midwatch.core.effects import SendPage
-from midwatch.core.escalation import Policy, Step
 from midwatch.core.shard import Shard
 from midwatch.core.sli import Counts, FailedAnswer, Indicator
 from midwatch.core.slo import Slo
+from midwatch.core.teams import Policy, Step
 from midwatch.engine.explain import standings
 from midwatch.engine.loop import READ_EVERY_S
 from midwatch.engine.watch import PERIOD_EVERY_S, Watcher
@@ -24,7 +24,7 @@ from midwatch.errors import HarnessError
 WAIT_S = 20
 SHOP = Slo("shop/availability", "shop", "0.99", indicator=Indicator("counter", "one"))
 CART = Slo("cart/availability", "cart", "0.99", indicator=Indicator("counter", "two"))
-RULES = Rules(slos={s.id: s for s in (SHOP, CART)}, policy=Policy("p", (Step("ada"),)))
+RULES = Rules(slos={s.id: s for s in (SHOP, CART)}, policy=Policy("p", (Step(("ada",)),)))
 
 
 class Source:

@@ -41,6 +41,6 @@ def command(folder: Path | None, named: Path, as_json: bool) -> int:
     click.echo(
         f"ok: {len(rules.topology.services)} services, {len(rules.slos)} objectives,"
         f" {len(rules.runbooks)} runbooks, {len(rules.suites)} suites,"
-        f" {len(rules.policy.schedules)} schedules, {len(found.sources)} sources"
+        f" {len(rules.policy.team.schedules)} schedules, {len(found.sources)} sources"
     )
     return 0

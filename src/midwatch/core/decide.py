@@ -20,6 +20,7 @@ from midwatch.core import (
     events,
     gate,
     inputs,
+    overrides,
     postmortems,
     regressions,
     runbooks,
@@ -29,14 +30,15 @@ from midwatch.core import (
 from midwatch.core.alerts import Alert, identify
 from midwatch.core.clock import SECOND
 from midwatch.core.decision import Decision
-from midwatch.core.escalation import Policy
 from midwatch.core.evals import Suite
 from midwatch.core.incidents import Incident
 from midwatch.core.reasons import Reason
 from midwatch.core.runbooks import Runbook
+from midwatch.core.severity import Severity, severity_of
 from midwatch.core.shard import Shard
 from midwatch.core.sli import SliReading
 from midwatch.core.slo import Slo, Verify
+from midwatch.core.teams import Policy, Route
 from midwatch.core.tickets import Category
 from midwatch.core.topology import Topology
 from midwatch.errors import StateError
@@ -56,10 +58,22 @@ class Rules(Struct, frozen=True):
     categories: tuple[Category, ...] = ()
     suites: dict[str, Suite] = field(default_factory=dict[str, Suite])
     threshold: float = correlation.THRESHOLD
+    policies: dict[str, Policy] = field(default_factory=dict[str, Policy])
+    routes: tuple[Route, ...] = ()
 
     def slo_of(self, service: str) -> Slo | None:
         """Find the objective of a service."""
         return next((s for s in self.slos.values() if s.service == service), None)
+
+    def policy_of(self, incident: Incident) -> Policy:
+        """Find who is paged for an incident: as long as it pages, the policy stays the same."""
+        known = self.policies.get(incident.policy) if incident.awaits_ack else None
+        if known is not None:
+            return known
+        severity = incident.severity or "sev1"
+        fitting = (r for r in self.routes if r.fits(incident.services, severity))
+        route = next(fitting, None)
+        return self.policies.get(route.policy, self.policy) if route else self.policy
 
     def verify_of(self, slo_id: str) -> Verify:
         """Find what proves recovery: the runbook's own words, else the defaults."""
@@ -104,20 +118,20 @@ def _declare_by_alerts(
         judged = [_severity(d, rules, alert) for alert in kinds.values()]
         severity, says = min(judged, key=lambda one: one[0])
         reason = Reason(escalation.RULE, says, {"alerts": len(incident.firing)})
-        escalation.declare(d, rules.policy, incident, severity, reason)
+        escalation.declare(d, rules.policy_of(incident), incident, severity, reason)
 
 
-def _severity(d: Decision, rules: Rules, alert: Alert) -> tuple[slo.Severity, str]:
+def _severity(d: Decision, rules: Rules, alert: Alert) -> tuple[Severity, str]:
     """Say how bad an alert is, and why."""
     if alert.severity:
-        return cast("slo.Severity", alert.severity), alert.summary
+        return cast("Severity", alert.severity), alert.summary
     if _measured(d, rules, alert.service):
         return "sev4", f"{alert.name} on {alert.service}, whose objective decides"
     tier = rules.topology.tier(alert.service)
     where = alert.service or "an unknown service"
     silent = "its SLO is silent" if rules.slo_of(alert.service) else "no SLO"
     says = f"{alert.level} {alert.name} on {where} (tier {tier}, {silent})"
-    return escalation.severity_of(alert.level, tier), says
+    return severity_of(alert.level, tier, rules.policy.team.table), says
 
 
 def _measured(d: Decision, rules: Rules, service: str) -> bool:
@@ -140,7 +154,7 @@ def _reopen_without_sli(d: Decision, rules: Rules, incident: Incident) -> None:
     d.emit(events.IncidentReopened(incident.id, reason))
     d.cancel_timer(f"settle/{incident.id}")
     if incident.urgency == "page":
-        escalation.page(d, rules.policy, incident, reason)
+        escalation.page(d, rules.policy_of(incident), incident, reason)
 
 
 def _recover_without_sli(d: Decision, rules: Rules, incident: Incident) -> None:
@@ -235,11 +249,13 @@ def _declare_by_alerts_alone(d: Decision, rules: Rules, service: str) -> None:
         waiting = [one for one in incident.firing.values() if one.service == service]
         if waiting:
             tier = rules.topology.tier(service)
-            worst = min(waiting, key=lambda one: escalation.severity_of(one.level, tier))
-            severity = escalation.severity_of(worst.level, tier)
+            worst = min(
+                waiting, key=lambda one: severity_of(one.level, tier, rules.policy.team.table)
+            )
+            severity = severity_of(worst.level, tier, rules.policy.team.table)
             says = f"{worst.level} {worst.name} on {service} (tier {tier}, its SLO is silent)"
             reason = Reason(escalation.RULE, says, {"alerts": len(incident.firing)})
-            escalation.declare(d, rules.policy, incident, severity, reason)
+            escalation.declare(d, rules.policy_of(incident), incident, severity, reason)
 
 
 def _hold(d: Decision, objective: Slo, held: slo.Burning | None) -> None:
@@ -290,7 +306,7 @@ def _burn(
     )
     if incident.state == "mitigated":
         _reopen(d, rules, objective, incident, reading)
-    escalation.declare(d, rules.policy, incident, burning.tier.severity, why_burning)
+    escalation.declare(d, rules.policy_of(incident), incident, burning.tier.severity, why_burning)
     regressions.draft(d, incident)
     runbooks.propose(d, rules.runbooks, incident, objective.id)
 
@@ -303,7 +319,7 @@ def _reopen(
     verdict, reason = slo.judge_recovery(objective, verify, reading, since=incident.mitigated_at)
     if verdict == "burning":
         d.emit(events.IncidentReopened(incident.id, reason))
-        escalation.page(d, rules.policy, incident, reason)
+        escalation.page(d, rules.policy_of(incident), incident, reason)
 
 
 def _verify(
@@ -323,14 +339,27 @@ def _verify(
     if incident.state in ("open", "acknowledged"):
         _mitigated(d, rules, incident, reason, reading)
     elif incident.state == "mitigated" and incident.promoted_at and incident.gate == "pass":
-        _resolve(d, incident, Reason(reason.rule, f"{incident.fix} is live, {reason.says}"))
+        _resolve(d, rules, incident, Reason(reason.rule, f"{incident.fix} is live, {reason.says}"))
 
 
-def _resolve(d: Decision, incident: Incident, reason: Reason) -> None:
+def _resolve(d: Decision, rules: Rules, incident: Incident, reason: Reason) -> None:
     d.emit(events.IncidentResolved(incident.id, reason))
+    escalation.tell(d, rules.policy.team, incident, "resolved", reason.says)
     if incident.promoted_at:
         d.emit(events.ReleaseProven(incident.service_of_plan, incident.fix))
     postmortems.close(d, incident)
+
+
+def _override(d: Decision, rules: Rules, given: inputs.AddOverride) -> None:
+    overrides.add(d, rules.policy.team.schedules, rules.policy.team.people, given)
+
+
+def _override_over(d: Decision, rules: Rules, given: inputs.RemoveOverride) -> None:
+    overrides.remove(d, given)
+
+
+def _swap(d: Decision, rules: Rules, given: inputs.SwapShifts) -> None:
+    overrides.swap(d, rules.policy.team.schedules, given)
 
 
 def _counted(d: Decision, rules: Rules, given: inputs.SliCounted) -> None:
@@ -347,31 +376,36 @@ def _timer(d: Decision, rules: Rules, given: inputs.TimerCameDue) -> None:
     if incident is None:
         return
     if timer.purpose == "escalate":
-        escalation.on_timer(d, rules.policy, incident)
+        escalation.on_timer(d, rules.policy_of(incident), incident)
     elif timer.purpose == "verify":
         verify = rules.verify_of(incident.slo)
-        runbooks.on_verify_timer(d, verify, rules.policy, incident)
+        runbooks.on_verify_timer(d, verify, rules.policy_of(incident), incident)
     elif timer.purpose == "snooze":
-        escalation.on_snooze_end(d, rules.policy, incident)
+        escalation.on_snooze_end(d, rules.policy_of(incident), incident)
+    elif timer.purpose == "digest":
+        escalation.on_digest_timer(d, timer)
+    elif timer.purpose == "forgotten":
+        escalation.on_forgotten(d, rules.policy_of(incident), incident)
     elif incident.state == "mitigated" and not incident.rollbacks and not incident.firing:
-        _resolve(d, incident, Reason(RULE_NO_SLI, f"{incident.recovery}, and it held"))
+        _resolve(d, rules, incident, Reason(RULE_NO_SLI, f"{incident.recovery}, and it held"))
 
 
 def _page_answer(d: Decision, rules: Rules, given: inputs.PageAnswered) -> None:
-    escalation.on_page_answer(d, rules.policy, _known(d, given.incident), given)
+    incident = _known(d, given.incident)
+    escalation.on_page_answer(d, rules.policy_of(incident), incident, given)
 
 
 def _release_answer(d: Decision, rules: Rules, given: inputs.ReleaseAnswered) -> None:
     incident = _known(d, given.incident)
     if given.key.startswith("rollback/"):
         verify = rules.verify_of(incident.slo)
-        runbooks.on_rollback_answer(d, verify, rules.policy, incident, given)
+        runbooks.on_rollback_answer(d, verify, rules.policy_of(incident), incident, given)
         return
     promoting = incident.operation == given.key
     needs_person = canary.on_promote_answer(d, incident, given)
     if needs_person:
         says = f"promotion {given.state}: {given.seen}"
-        escalation.page_again(d, rules.policy, incident, Reason(canary.RULE, says))
+        escalation.page_again(d, rules.policy_of(incident), incident, Reason(canary.RULE, says))
     elif promoting and incident.fix_state == "promoted":
         gate.start(d, incident)
 
@@ -405,11 +439,21 @@ def _register(d: Decision, rules: Rules, given: inputs.RegisterRelease) -> None:
 
 
 def _acknowledge(d: Decision, rules: Rules, given: inputs.Acknowledge) -> None:
-    escalation.acknowledge(d, _known(d, given.incident), given.by)
+    escalation.acknowledge(d, rules.policy.team, _known(d, given.incident), given.by)
+
+
+def _unacknowledge(d: Decision, rules: Rules, given: inputs.Unacknowledge) -> None:
+    incident = _known(d, given.incident)
+    escalation.unacknowledge(d, rules.policy_of(incident), incident, given.by)
+
+
+def _reassign(d: Decision, rules: Rules, given: inputs.Reassign) -> None:
+    incident = _known(d, given.incident)
+    escalation.reassign(d, rules.policy_of(incident), incident, given.to, given.by)
 
 
 def _snooze(d: Decision, rules: Rules, given: inputs.Snooze) -> None:
-    escalation.snooze(d, _known(d, given.incident), given.by, given.until)
+    escalation.snooze(d, rules.policy.team, _known(d, given.incident), given.by, given.until)
 
 
 def _resolve_by_person(d: Decision, rules: Rules, given: inputs.ResolveIncident) -> None:
@@ -433,12 +477,14 @@ def _resolve_by_person(d: Decision, rules: Rules, given: inputs.ResolveIncident)
         says = f"no SLI: {reason.says}"
         _mitigated(d, rules, incident, Reason(RULE_PERSON, says, reason.terms))
     d.cancel_timer(f"settle/{incident.id}")
-    _resolve(d, incident, reason)
+    _resolve(d, rules, incident, reason)
 
 
 def _approve(d: Decision, rules: Rules, given: inputs.ApprovePlan) -> None:
     incident = _known(d, given.incident)
-    runbooks.approve(d, rules.runbooks, rules.policy, incident, given.plan_hash, given.by)
+    runbooks.approve(
+        d, rules.runbooks, rules.policy_of(incident), incident, given.plan_hash, given.by
+    )
 
 
 def _propose_fix(d: Decision, rules: Rules, given: inputs.ProposeFix) -> None:
@@ -465,6 +511,11 @@ _DISPATCH = cast(
     {
         inputs.AlertsArrived: _alerts,
         inputs.SliCounted: _counted,
+        inputs.Unacknowledge: _unacknowledge,
+        inputs.Reassign: _reassign,
+        inputs.AddOverride: _override,
+        inputs.RemoveOverride: _override_over,
+        inputs.SwapShifts: _swap,
         inputs.PagesSeen: _pages,
         inputs.SliMeasured: _sli,
         inputs.FileTicket: _ticket,

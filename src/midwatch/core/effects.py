@@ -19,6 +19,7 @@ from msgspec import Struct
 from midwatch.core.evals import Case
 
 Purpose = Literal["rollback", "promote"]
+Became = Literal["acknowledged", "resolved"]
 EvalPurpose = Literal["admission", "canary", "gate"]
 
 
@@ -50,7 +51,7 @@ class UpdatePage(Struct, frozen=True, tag=True):
     key: str
     incident: str
     to: str
-    became: Literal["acknowledged", "resolved"]
+    became: Became
     by: str
     title: str
     via: str = ""
@@ -95,4 +96,4 @@ class RunEvals(Struct, frozen=True, tag=True):
         return f"evals/{self.service}"
 
 
-Effect = SendPage | SetRelease | RunEvals
+Effect = SendPage | UpdatePage | SetRelease | RunEvals

@@ -1,96 +1,29 @@
-"""Who is paged, when the next one is, and how bad an incident is.
+"""Who is paged, when the next one is, and when paging stops.
 
-Law: severity comes from the burning tier, or for a service without an SLO from the table over
-alert level and service tier; it only ever rises. An incident whose severity pages and that nobody
-has acknowledged always has a page under way, a timer, or a visible "exhausted". An ack stops
-everything: no page is planned, claimed or escalated after it.
+Law: severity only ever rises. An incident whose severity pages and that nobody has acknowledged
+always has a page under way, a timer, or a visible "exhausted", which is tried anew after a time. An
+ack stops everything: no page is planned, claimed or escalated after it. Several incidents at once
+reach the same person as one digest; a sev1 is never held back by it, nor is the first page.
 """
 
 from __future__ import annotations
 
 from hashlib import blake2b
-from typing import Literal
-
-from msgspec import Struct, field
 
 from midwatch.core import effects, events, inputs
-from midwatch.core.alerts import Level
 from midwatch.core.clock import SECOND, show_duration, show_time
 from midwatch.core.decision import Decision
-from midwatch.core.incidents import Incident, is_waiting_for_ack
+from midwatch.core.incidents import Incident, Paged, is_waiting_for_ack
 from midwatch.core.reasons import Reason
-from midwatch.core.schedules import Schedule
-from midwatch.core.slo import Severity
+from midwatch.core.severity import Severity
+from midwatch.core.teams import Policy, Step, Team
 from midwatch.errors import StateError
 
-RULE = "escalation/1"
-Urgency = Literal["page", "ticket"]
-
-# Rows: alert level. Columns: service tier 1, 2, 3 and below.
-SEVERITY_TABLE: dict[Level, tuple[Severity, Severity, Severity]] = {
-    "critical": ("sev1", "sev2", "sev3"),
-    "error": ("sev2", "sev3", "sev3"),
-    "warning": ("sev3", "sev3", "sev4"),
-    "info": ("sev4", "sev4", "sev4"),
-}
-URGENCY: dict[Severity, Urgency] = {
-    "sev1": "page",
-    "sev2": "page",
-    "sev3": "ticket",
-    "sev4": "ticket",
-}
+RULE = "escalation/2"
 MAX_ATTEMPTS = 5
 FIRST_RETRY_S = 5
-
-
-class Step(Struct, frozen=True):
-    """Page one person by one pager, then wait `delay_s` for the ack before the next step.
-
-    `to` is a person, or a schedule of the policy: then it is whoever is on call.
-    """
-
-    to: str
-    delay_s: int = 300
-    via: str = ""
-
-
-class Policy(Struct, frozen=True):
-    """Steps in order; after the last one they start over `repeat` times."""
-
-    name: str
-    steps: tuple[Step, ...]
-    repeat: int = 1
-    schedules: dict[str, Schedule] = field(default_factory=dict[str, Schedule])
-
-    def person(self, step: Step, now: int) -> str:
-        """Name whom a step pages at a moment.
-
-        >>> weekly = Schedule("primary", ("ada", "ben"), "UTC", "1970-01-01T00:00", 7)
-        >>> Policy("p", (), schedules={"primary": weekly}).person(Step("primary"), 604_800_000)
-        'ben'
-        """
-        schedule = self.schedules.get(step.to)
-        return schedule.on_call(now) if schedule else step.to
-
-    def step(self, number: int) -> Step | None:
-        """Give step `number`, counted over all repeats; None when the policy is exhausted.
-
-        >>> p = Policy("p", (Step("ada"), Step("ben")), repeat=1)
-        >>> [s.to if (s := p.step(n)) else None for n in range(5)]
-        ['ada', 'ben', 'ada', 'ben', None]
-        """
-        if number >= len(self.steps) * (self.repeat + 1):
-            return None
-        return self.steps[number % len(self.steps)]
-
-
-def severity_of(level: Level, tier: int) -> Severity:
-    """Look a severity up for an alert of a service without an SLO.
-
-    >>> severity_of("critical", 2), severity_of("warning", 9)
-    ('sev2', 'sev4')
-    """
-    return SEVERITY_TABLE[level][min(max(tier, 1), 3) - 1]
+MAX_FOLLOWS = 3
+REASSIGNED_STEP = -1  # a page that no step asked for: the policy begins after it
 
 
 def declare(
@@ -99,23 +32,95 @@ def declare(
     """Raise the severity of an incident and page when it now demands a human."""
     if incident.severity and incident.severity <= severity:
         return
-    d.emit(events.SeverityDeclared(incident.id, severity, URGENCY[severity], reason))
-    if URGENCY[severity] == "page" and incident.state == "open" and not incident.pages:
+    urgency = policy.team.urgency[severity]
+    d.emit(events.SeverityDeclared(incident.id, severity, urgency, reason))
+    if urgency != "page" or incident.state != "open":
+        return
+    if not incident.awaits_ack:
         page(d, policy, incident, reason)
+    elif severity == "sev1":
+        _release(d, policy, incident, reason)
+
+
+def _release(d: Decision, policy: Policy, incident: Incident, reason: Reason) -> None:
+    """Send at once what was held for a digest."""
+    places = [place for place, held in d.shard.held_pages.items() if incident.id in held]
+    for place in places:
+        person, _, via = place.rpartition("/")
+        _plan(d, policy.name, incident, person, via, incident.next_step - 1, reason)
 
 
 def page(d: Decision, policy: Policy, incident: Incident, reason: Reason) -> None:
-    """Plan the next page of an incident, or record that there is nobody left to page."""
-    number = incident.next_step
-    step = policy.step(number)
+    """Page the next step at which anybody can be reached, or record that there is none."""
     d.cancel_timer(_timer_key(incident))
-    if step is None:
-        says = f"nobody of policy {policy.name!r} answered {number} pages"
-        d.emit(events.EscalationExhausted(incident.id, Reason(RULE, says, {"pages": number})))
+    while (step := policy.step(incident.next_step)) is not None:
+        number = incident.next_step
+        reached = _reach(d, policy, incident, step)
+        if reached:
+            for person, via in reached:
+                _send(d, policy, incident, person, via, number, reason)
+            _wait(d, incident, step.delay_s)
+            return
+        says = f"nobody can be reached at step {number + 1} of policy {policy.name!r}"
+        d.emit(
+            events.StepSkipped(
+                incident.id, number, policy.name, Reason(RULE, says, {"step": number})
+            )
+        )
+    _exhausted(d, policy, incident)
+
+
+def _reach(d: Decision, policy: Policy, incident: Incident, step: Step) -> list[tuple[str, str]]:
+    """Say whom a step reaches now, and by which pager."""
+    found: dict[tuple[str, str], None] = {}
+    for name in step.to:
+        person = policy.team.behind(name, d.now, d.shard.overrides)
+        pagers = policy.team.pagers(person, step.via) if person else ()
+        if person and pagers:
+            found[person, pagers[0]] = None
+    for channel in step.channels:
+        found[channel, channel] = None
+    return list(found)
+
+
+def _send(
+    d: Decision,
+    policy: Policy,
+    incident: Incident,
+    person: str,
+    via: str,
+    step: int,
+    reason: Reason,
+) -> None:
+    """Plan a page, or hold it for a moment when the person was just paged for something else."""
+    last_at = d.shard.last_page_at.get(f"{person}/{via}")
+    until = (last_at or 0) + policy.team.digest_s * SECOND
+    if last_at is None or incident.severity == "sev1" or d.now >= until:
+        _plan(d, policy.name, incident, person, via, step, reason)
         return
-    key = f"page/{incident.id}/{incident.next_page}"
-    person = policy.person(step, d.now)
-    d.emit(events.PagePlanned(incident.id, key, person, number, reason))
+    d.emit(events.PageHeld(incident.id, person, via, step, until, policy.name, reason))
+    d.set_timer(inputs.Timer(f"digest/{person}/{via}", until, "digest", incident.id))
+
+
+def _plan(
+    d: Decision,
+    policy: str,
+    incident: Incident,
+    person: str,
+    via: str,
+    step: int,
+    reason: Reason,
+    others: tuple[Incident, ...] = (),
+) -> None:
+    """Plan one page, for an incident and for the others of its digest."""
+    key = _page_key(incident)
+    d.emit(events.PagePlanned(incident.id, key, person, step, reason, via, policy))
+    for other in others:
+        d.emit(
+            events.PagePlanned(
+                other.id, _page_key(other), person, other.next_step - 1, reason, via, policy, key
+            )
+        )
     d.plan(
         effects.SendPage(
             key=key,
@@ -125,18 +130,34 @@ def page(d: Decision, policy: Policy, incident: Incident, reason: Reason) -> Non
             title=incident.title,
             summary=reason.says,
             service=incident.service,
-            via=step.via,
+            via=via,
+            also=tuple(f"{one.id} {one.severity or 'sev1'}: {one.title}" for one in others),
         )
     )
-    d.set_timer(
-        inputs.Timer(_timer_key(incident), d.now + step.delay_s * SECOND, "escalate", incident.id)
-    )
+
+
+def on_digest_timer(d: Decision, timer: inputs.Timer) -> None:
+    """Send what was held for one person, the worst first, as one page."""
+    place = timer.key.removeprefix("digest/")
+    person, _, via = place.rpartition("/")
+    names = dict.fromkeys(d.shard.held_pages.get(place, ()))
+    _digest(d, person, via, [d.shard.incidents[name] for name in names])
+
+
+def _digest(d: Decision, person: str, via: str, incidents: list[Incident]) -> None:
+    waiting = [one for one in incidents if is_waiting_for_ack(one)]
+    if waiting:
+        first, *others = sorted(waiting, key=lambda one: (one.severity or "sev1", one.opened_at))
+        says = f"{len(waiting)} incidents" if others else first.title
+        reason = Reason(RULE, says, {"incidents": len(waiting)})
+        _plan(d, first.policy, first, person, via, first.next_step - 1, reason, tuple(others))
 
 
 def page_again(d: Decision, policy: Policy, incident: Incident, reason: Reason) -> None:
     """Wake people anew: something failed that midwatch may not try again by itself."""
     if incident.acknowledged_by:
         d.emit(events.AckWithdrawn(incident.id, reason))
+        d.cancel_timer(_ack_key(incident))
     page(d, policy, incident, reason)
 
 
@@ -144,22 +165,61 @@ def on_timer(d: Decision, policy: Policy, incident: Incident) -> None:
     """Go one step on when nobody has acknowledged in time."""
     if not is_waiting_for_ack(incident):
         return
-    last = policy.step(incident.next_step - 1)
+    if incident.exhausted:
+        waited = show_duration(policy.team.again_s)
+        reason = Reason(RULE, f"still nobody has it, {waited} after everybody was paged")
+        d.emit(events.EscalationRestarted(incident.id, reason))
+        page(d, policy, incident, reason)
+        return
+    last = policy.step(max(incident.next_step - 1, 0))
     waited = show_duration(last.delay_s) if last else "its time"
-    says = f"no ack from {incident.pages[-1].to} within {waited}"
+    who = incident.pages[-1].to if incident.pages else "anybody"
+    says = f"no ack from {who} within {waited}"
     page(d, policy, incident, Reason(RULE, says, {"step": incident.next_step}))
 
 
-def acknowledge(d: Decision, incident: Incident, by: str) -> None:
+def _exhausted(d: Decision, policy: Policy, incident: Incident) -> None:
+    pages = len(incident.pages)
+    says = f"nobody of policy {policy.name!r} answered {pages} pages"
+    reason = Reason(RULE, says, {"pages": pages})
+    d.emit(events.EscalationExhausted(incident.id, reason))
+    for name in policy.team.last_resort:
+        person = policy.team.behind(name, d.now, d.shard.overrides)
+        for via in policy.team.pagers(person)[:1] if person else ():
+            _plan(d, policy.name, incident, person or name, via, incident.next_step - 1, reason)
+    _wait(d, incident, policy.team.again_s)
+
+
+def _wait(d: Decision, incident: Incident, delay_s: int) -> None:
+    due_at = d.now + delay_s * SECOND
+    d.set_timer(inputs.Timer(_timer_key(incident), due_at, "escalate", incident.id))
+
+
+# --- answers of people --------------------------------------------------------------------------
+
+
+def acknowledge(d: Decision, team: Team, incident: Incident, by: str) -> None:
     """Stop all paging of an incident: somebody has it. This also ends a snooze."""
     if incident.acknowledged_by and not incident.snoozed_until:
         return
     says = f"{by} has it"
     silence(d, incident)
     d.emit(events.PageAcknowledged(incident.id, by, Reason(RULE, says, {"by": by})))
+    tell(d, team, incident, "acknowledged", by)
+    if team.ack_s and incident.state == "acknowledged":
+        due_at = d.now + team.ack_s * SECOND
+        d.set_timer(inputs.Timer(_ack_key(incident), due_at, "forgotten", incident.id))
 
 
-def snooze(d: Decision, incident: Incident, by: str, until: int) -> None:
+def on_forgotten(d: Decision, policy: Policy, incident: Incident) -> None:
+    """Page anew when whoever took an incident has had it for too long."""
+    if incident.state == "acknowledged" and not incident.snoozed_until:
+        held = show_duration(policy.team.ack_s)
+        says = f"{incident.acknowledged_by} took it {held} ago and it is not over"
+        page_again(d, policy, incident, Reason(RULE, says))
+
+
+def snooze(d: Decision, team: Team, incident: Incident, by: str, until: int) -> None:
     """Take an incident until a time. Raises StateError when there is nothing to put off."""
     if incident.state not in ("open", "acknowledged"):
         raise StateError(
@@ -169,9 +229,10 @@ def snooze(d: Decision, incident: Incident, by: str, until: int) -> None:
         raise StateError(
             f"{show_time(until)} is over already", remedy="snooze until a time to come"
         )
-    acknowledge(d, incident, by)
+    acknowledge(d, team, incident, by)
     says = f"{by} has it until {show_time(until)}"
     d.emit(events.PageSnoozed(incident.id, by, until, Reason(RULE, says, {"by": by})))
+    d.cancel_timer(_ack_key(incident))
     d.set_timer(inputs.Timer(_snooze_key(incident), until, "snooze", incident.id))
 
 
@@ -182,39 +243,125 @@ def on_snooze_end(d: Decision, policy: Policy, incident: Incident) -> None:
         page_again(d, policy, incident, Reason(RULE, says))
 
 
+def unacknowledge(d: Decision, policy: Policy, incident: Incident, by: str) -> None:
+    """Give an incident back. Raises StateError when nobody has it."""
+    if incident.state != "acknowledged":
+        raise StateError(f"{incident.id} is {incident.state}", remedy="nobody has it")
+    silence(d, incident)
+    says = f"{by} gave it back"
+    page_again(d, policy, incident, Reason(RULE, says, {"by": by}))
+
+
+def reassign(d: Decision, policy: Policy, incident: Incident, to: str, by: str) -> None:
+    """Hand an incident to somebody else. Raises StateError when nobody is called so."""
+    known = {*policy.team.people, *policy.team.schedules}
+    if known and to not in known:
+        raise StateError(f"nobody is called {to!r}", remedy=f"known are {', '.join(sorted(known))}")
+    if incident.state not in ("open", "acknowledged"):
+        raise StateError(
+            f"{incident.id} is {incident.state}", remedy="only an open one can be handed over"
+        )
+    person = policy.team.behind(to, d.now, d.shard.overrides)
+    pagers = policy.team.pagers(person) if person else ()
+    if person is None or not pagers:
+        raise StateError(f"nobody can be reached as {to!r}", remedy="name somebody else")
+    silence(d, incident)
+    reason = Reason(RULE, f"{by} hands it to {person}", {"by": by, "to": person})
+    d.emit(events.IncidentReassigned(incident.id, person, by, reason))
+    _plan(d, policy.name, incident, person, pagers[0], REASSIGNED_STEP, reason)
+    _wait(d, incident, policy.steps[0].delay_s if policy.steps else policy.team.again_s)
+
+
 def silence(d: Decision, incident: Incident) -> None:
-    """Take back the pages that are not sent yet, the escalation timer and the snooze."""
+    """Take back the pages that are not sent yet, and every timer that would page."""
     for sent in incident.pages:
         if sent.state == "planned":
             d.cancel_effect(sent.key)
-    d.cancel_timer(_timer_key(incident))
+            # The page told of others too, who are not answered by this.
+            rest = [one for one in _others(d, incident, sent.key) if is_waiting_for_ack(one)]
+            _digest(d, sent.to, sent.via, rest)
+    for key in (_timer_key(incident), _ack_key(incident)):
+        d.cancel_timer(key)
     if incident.snoozed_until:
         d.cancel_timer(_snooze_key(incident))
+
+
+def tell(d: Decision, team: Team, incident: Incident, became: effects.Became, by: str) -> None:
+    """Let the pagers that follow an incident hear what became of it."""
+    told = {(one.to, one.via): None for one in incident.pages if one.via in team.followers}
+    for number, (person, via) in enumerate(told):
+        d.plan(
+            effects.UpdatePage(
+                f"update/{incident.id}/{became}/{d.now}/{number}",
+                incident.id,
+                person,
+                became,
+                by,
+                incident.title,
+                via,
+            )
+        )
+
+
+# --- answers of pagers --------------------------------------------------------------------------
 
 
 def on_page_answer(
     d: Decision, policy: Policy, incident: Incident, answer: inputs.PageAnswered
 ) -> None:
-    """Record a receipt, or plan the next try under the same key, or give this step up."""
-    if answer.error is None:
-        d.emit(events.PageSent(incident.id, answer.key, answer.receipt, answer.attempt))
+    """Record a receipt, or plan the next try under the same key, or give this way up."""
+    if answer.key.startswith("update/"):
+        if answer.error is not None and answer.attempt < MAX_FOLLOWS:
+            wait_s = retry_delay_s(answer.key, answer.attempt, answer.retry_after_s)
+            d.retry_effect(answer.key, d.now + int(wait_s * SECOND))
         return
+    told = [incident, *_others(d, incident, answer.key)]
+    if answer.error is None:
+        for one in told:
+            key = _paged(one, answer.key).key
+            d.emit(events.PageSent(one.id, key, answer.receipt, answer.attempt))
+        return
+    waiting = [one for one in told if is_waiting_for_ack(one)]
     wait_s = retry_delay_s(answer.key, answer.attempt, answer.retry_after_s)
-    gives_up = answer.attempt >= MAX_ATTEMPTS or not is_waiting_for_ack(incident)
-    d.emit(
-        events.PageFailed(
-            incident.id,
-            answer.key,
-            answer.attempt,
-            answer.error,
-            None if gives_up else d.now + int(wait_s * SECOND),
-        )
-    )
-    if not gives_up:
-        d.retry_effect(answer.key, d.now + int(wait_s * SECOND))
-    elif is_waiting_for_ack(incident) and incident.pages[-1].key == answer.key:
-        says = f"{incident.pages[-1].to} cannot be reached: {answer.error}"
-        page(d, policy, incident, Reason(RULE, says, {"attempts": answer.attempt}))
+    gives_up = answer.attempt >= MAX_ATTEMPTS or not waiting
+    retry_at = None if gives_up else d.now + int(wait_s * SECOND)
+    for one in told:
+        key = _paged(one, answer.key).key
+        d.emit(events.PageFailed(one.id, key, answer.attempt, answer.error, retry_at))
+    if retry_at is not None:
+        d.retry_effect(answer.key, retry_at)
+        return
+    for one in waiting:
+        _fail_over(d, policy, one, _paged(one, answer.key), answer.error)
+
+
+def _fail_over(d: Decision, policy: Policy, incident: Incident, sent: Paged, error: str) -> None:
+    """Try the person's next pager; when nobody of the step is left, take the next step."""
+    says = f"{sent.to} cannot be reached"
+    says += f" by {sent.via}: {error}" if sent.via else f": {error}"
+    pagers = policy.team.pagers(sent.to)
+    left = pagers[pagers.index(sent.via) + 1 :] if sent.via in pagers else ()
+    if left:
+        _plan(d, policy.name, incident, sent.to, left[0], sent.step, Reason(RULE, says))
+        return
+    same_step = [one for one in incident.pages if one.step == sent.step and one.at >= sent.at]
+    newest = incident.pages[-1].step == sent.step
+    if newest and all(one.state == "failed" for one in same_step):
+        page(d, policy, incident, Reason(RULE, says, {"step": sent.step}))
+
+
+def _others(d: Decision, incident: Incident, key: str) -> list[Incident]:
+    """Find the incidents that the same page told of."""
+    found = (d.shard.incidents[name] for name in d.shard.open)
+    return [
+        one
+        for one in found
+        if one.id != incident.id and any(paged.digest == key for paged in one.pages)
+    ]
+
+
+def _paged(incident: Incident, key: str) -> Paged:
+    return next(one for one in incident.pages if key in (one.key, one.digest))
 
 
 def retry_delay_s(key: str, attempt: int, retry_after_s: float | None = None) -> float:
@@ -229,6 +376,14 @@ def retry_delay_s(key: str, attempt: int, retry_after_s: float | None = None) ->
     jitter = int.from_bytes(digest) / 2**32
     wait_s = FIRST_RETRY_S * 2 ** (attempt - 1) * (1 + jitter)
     return max(wait_s, retry_after_s or 0.0)
+
+
+def _page_key(incident: Incident) -> str:
+    return f"page/{incident.id}/{incident.next_page}"
+
+
+def _ack_key(incident: Incident) -> str:
+    return f"forgotten/{incident.id}"
 
 
 def _snooze_key(incident: Incident) -> str:

@@ -13,6 +13,7 @@ from msgspec import Struct
 from midwatch.core.alerts import Alert
 from midwatch.core.evals import Case, Outcome
 from midwatch.core.reasons import Reason
+from midwatch.core.schedules import Override
 from midwatch.core.sli import Counts, FailedAnswer
 
 
@@ -47,6 +48,17 @@ class SloEvent(Struct, frozen=True, tag=True, omit_defaults=True):
     def stream(self) -> str:
         """Where the event is appended."""
         return f"slo/{self.slo}"
+
+
+class ScheduleEvent(Struct, frozen=True, tag=True, omit_defaults=True):
+    """A fact about one schedule."""
+
+    schedule: str
+
+    @property
+    def stream(self) -> str:
+        """Where the event is appended."""
+        return f"schedule/{self.schedule}"
 
 
 class TicketEvent(Struct, frozen=True, tag=True, omit_defaults=True):
@@ -144,6 +156,20 @@ class SliWentSilent(SloEvent, frozen=True):
     reason: Reason
 
 
+class OverrideAdded(ScheduleEvent, frozen=True):
+    """Somebody stands in for a while."""
+
+    override: Override
+    reason: Reason
+
+
+class OverrideRemoved(ScheduleEvent, frozen=True):
+    """An override holds no longer."""
+
+    override: str
+    by: str
+
+
 class BudgetBurning(SloEvent, frozen=True):
     """A tier of an objective fires, and the incident it belongs to."""
 
@@ -198,6 +224,42 @@ class PagePlanned(IncidentEvent, frozen=True):
     key: str
     to: str
     step: int
+    reason: Reason
+    via: str = ""
+    policy: str = ""
+    digest: str = ""  # the key of the page that tells of this incident too
+
+
+class PageHeld(IncidentEvent, frozen=True):
+    """The person was paged a moment ago: this one goes with what else comes, at `until`."""
+
+    to: str
+    via: str
+    step: int
+    until: int
+    policy: str
+    reason: Reason
+
+
+class StepSkipped(IncidentEvent, frozen=True):
+    """Nobody of this step can be reached, so the next one is taken at once."""
+
+    step: int
+    policy: str
+    reason: Reason
+
+
+class IncidentReassigned(IncidentEvent, frozen=True):
+    """Somebody else is asked to take it."""
+
+    to: str
+    by: str
+    reason: Reason
+
+
+class EscalationRestarted(IncidentEvent, frozen=True):
+    """Everybody was paged in vain; they are paged anew."""
+
     reason: Reason
 
 
@@ -511,6 +573,8 @@ Event = (
     | TicketLinked
     | BudgetBurning
     | BudgetCalm
+    | OverrideAdded
+    | OverrideRemoved
     | SliHeard
     | SliWentSilent
     | BurnHeldBack
@@ -518,6 +582,10 @@ Event = (
     | BurnAttached
     | SeverityDeclared
     | PagePlanned
+    | PageHeld
+    | StepSkipped
+    | IncidentReassigned
+    | EscalationRestarted
     | PageSent
     | PageFailed
     | PageAcknowledged

@@ -20,8 +20,8 @@ from msgspec import Struct, field
 from midwatch.core import events as e
 from midwatch.core.alerts import Level
 from midwatch.core.evals import Case
+from midwatch.core.severity import Severity
 from midwatch.core.sli import Counts, FailedAnswer
-from midwatch.core.slo import Severity
 from midwatch.errors import BugError
 
 State = Literal["open", "acknowledged", "mitigated", "resolved", "closed", "merged"]
@@ -30,6 +30,7 @@ State = Literal["open", "acknowledged", "mitigated", "resolved", "closed", "merg
 TRANSITIONS: dict[tuple[State, type], State] = {
     ("open", e.PageAcknowledged): "acknowledged",
     ("acknowledged", e.AckWithdrawn): "open",
+    ("acknowledged", e.IncidentReassigned): "open",
     ("open", e.IncidentMitigated): "mitigated",
     ("acknowledged", e.IncidentMitigated): "mitigated",
     ("mitigated", e.IncidentReopened): "open",
@@ -40,7 +41,7 @@ TRANSITIONS: dict[tuple[State, type], State] = {
 _ONLY_WHILE_OPEN = (e.AlertsAttached, e.BurnAttached, e.TicketLinked)
 _MOVING = {event for _, event in TRANSITIONS}
 # A late ack is kept, and changes nothing: the harm may be over before anybody answers.
-_HARMLESS_ELSEWHERE = (e.PageAcknowledged, e.AckWithdrawn)
+_HARMLESS_ELSEWHERE = (e.PageAcknowledged, e.AckWithdrawn, e.IncidentReassigned)
 
 CaseState = Literal["none", "drafted", "admitted", "refused"]
 
@@ -60,6 +61,10 @@ class Paged(Struct):
     key: str
     to: str
     state: Literal["planned", "sent", "failed"]
+    step: int = 0
+    via: str = ""
+    digest: str = ""
+    at: int = 0
 
 
 class Incident(Struct):
@@ -88,6 +93,7 @@ class Incident(Struct):
     failures: tuple[FailedAnswer, ...] = ()
     # the page
     pages: list[Paged] = field(default_factory=list[Paged])
+    policy: str = ""
     next_step: int = 0
     next_page: int = 1
     awaits_ack: bool = False
@@ -218,10 +224,32 @@ def _severity(i: Incident, event: e.SeverityDeclared, at: int) -> None:
 
 
 def _page_planned(i: Incident, event: e.PagePlanned, at: int) -> None:
-    i.pages.append(Paged(event.key, event.to, "planned"))
+    i.pages.append(Paged(event.key, event.to, "planned", event.step, event.via, event.digest, at))
     i.next_step = event.step + 1
     i.next_page += 1
+    i.policy = event.policy
     i.awaits_ack = True
+
+
+def _page_held(i: Incident, event: e.PageHeld, at: int) -> None:
+    i.next_step = event.step + 1
+    i.policy = event.policy
+    i.awaits_ack = True
+
+
+def _step_skipped(i: Incident, event: e.StepSkipped, at: int) -> None:
+    i.next_step = event.step + 1
+    i.policy = event.policy
+    i.awaits_ack = True
+
+
+def _reassigned(i: Incident, event: e.IncidentReassigned, at: int) -> None:
+    i.acknowledged_by, i.snoozed_until = "", 0
+    i.next_step, i.exhausted = 0, False
+
+
+def _restarted(i: Incident, event: e.EscalationRestarted, at: int) -> None:
+    i.next_step, i.exhausted = 0, False
 
 
 def _page_sent(i: Incident, event: e.PageSent, at: int) -> None:
@@ -243,7 +271,7 @@ def _ack(i: Incident, event: e.PageAcknowledged, at: int) -> None:
 
 def _unack(i: Incident, event: e.AckWithdrawn, at: int) -> None:
     i.acknowledged_by, i.snoozed_until = "", 0
-    i.next_step = 0
+    i.next_step, i.exhausted = 0, False
 
 
 def _snoozed(i: Incident, event: e.PageSnoozed, at: int) -> None:
@@ -251,7 +279,7 @@ def _snoozed(i: Incident, event: e.PageSnoozed, at: int) -> None:
 
 
 def _exhausted(i: Incident, event: e.EscalationExhausted, at: int) -> None:
-    i.exhausted = True
+    i.exhausted, i.awaits_ack = True, True
 
 
 def _proposed(i: Incident, event: e.PlanProposed, at: int) -> None:
@@ -286,6 +314,7 @@ def _mitigated(i: Incident, event: e.IncidentMitigated, at: int) -> None:
 
 def _reopened(i: Incident, event: e.IncidentReopened, at: int) -> None:
     i.acknowledged_by, i.next_step, i.mitigated_at = "", 0, 0
+    i.exhausted = False
 
 
 def _postmortem(i: Incident, event: e.PostmortemDrafted, at: int) -> None:
@@ -340,6 +369,10 @@ _APPLY = cast(
         e.BurnAttached: _burn,
         e.SeverityDeclared: _severity,
         e.PagePlanned: _page_planned,
+        e.PageHeld: _page_held,
+        e.StepSkipped: _step_skipped,
+        e.IncidentReassigned: _reassigned,
+        e.EscalationRestarted: _restarted,
         e.PageSent: _page_sent,
         e.PageFailed: _page_failed,
         e.PageAcknowledged: _ack,

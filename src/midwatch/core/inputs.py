@@ -23,7 +23,7 @@ class Timer(Struct, frozen=True):
 
     key: str
     due_at: int
-    purpose: Literal["escalate", "verify", "settle", "snooze"]
+    purpose: Literal["escalate", "verify", "settle", "snooze", "digest", "forgotten"]
     incident: str
 
 
@@ -161,6 +161,48 @@ class SliCounted(Struct, frozen=True, tag=True):
     buckets: tuple[Bucket, ...]
 
 
+class Unacknowledge(Struct, frozen=True, tag=True):
+    """A person gives an incident back; people are paged anew."""
+
+    incident: str
+    by: str
+
+
+class Reassign(Struct, frozen=True, tag=True):
+    """A person hands an incident to another one, who is paged."""
+
+    incident: str
+    to: str
+    by: str
+
+
+class AddOverride(Struct, frozen=True, tag=True):
+    """A person stands in on a schedule for [starts_at, ends_at)."""
+
+    schedule: str
+    person: str
+    starts_at: int
+    ends_at: int
+    by: str
+
+
+class RemoveOverride(Struct, frozen=True, tag=True):
+    """An override is taken back."""
+
+    schedule: str
+    override: str
+    by: str
+
+
+class SwapShifts(Struct, frozen=True, tag=True):
+    """Two people take each other's shift: those who are on call at two moments."""
+
+    schedule: str
+    one_at: int
+    other_at: int
+    by: str
+
+
 Input = (
     AlertsArrived
     | PagesSeen
@@ -178,6 +220,11 @@ Input = (
     | ApprovePlan
     | ProposeFix
     | GrantWaiver
+    | Unacknowledge
+    | Reassign
+    | AddOverride
+    | RemoveOverride
+    | SwapShifts
 )
 
 

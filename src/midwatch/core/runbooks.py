@@ -15,12 +15,12 @@ from msgspec import Struct, field
 from midwatch.core import effects, escalation, events, releases
 from midwatch.core.clock import SECOND, show_duration
 from midwatch.core.decision import Decision
-from midwatch.core.escalation import Policy
 from midwatch.core.incidents import Incident
 from midwatch.core.inputs import ReleaseAnswered, Timer
 from midwatch.core.reasons import Reason
 from midwatch.core.releases import Pointer
 from midwatch.core.slo import Verify
+from midwatch.core.teams import Policy
 from midwatch.errors import StateError
 
 RULE = "runbooks/1"

@@ -13,6 +13,7 @@ from midwatch.core import events as e
 from midwatch.core import incidents, releases
 from midwatch.core.incidents import Incident
 from midwatch.core.releases import Pointer
+from midwatch.core.schedules import KEEP_MS, Override
 from midwatch.errors import BugError
 
 # Raised when the shape of Shard changes, so that an older snapshot is folded anew, not compared.
@@ -49,6 +50,10 @@ class Shard(Struct):
     tickets: dict[str, Ticket] = field(default_factory=dict[str, Ticket])
     versions: dict[str, int] = field(default_factory=dict[str, int])
     last_resolved: dict[str, str] = field(default_factory=dict[str, str])
+    held_pages: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
+    last_page_at: dict[str, int] = field(default_factory=dict[str, int])  # by person and pager
+    overrides: dict[str, list[Override]] = field(default_factory=dict[str, list[Override]])
+    next_override: int = 1
     next_incident: int = 1
 
 
@@ -75,6 +80,8 @@ def evolve(shard: Shard, event: e.Event, at: int) -> None:
             releases.evolve(pointer, event)
         case e.SloEvent():
             _evolve_slo(shard, event)
+        case e.ScheduleEvent():
+            _evolve_schedule(shard, event, at)
         case e.RealPageSeen():
             pass  # kept for whoever compares; nothing is decided on it
         case e.TicketTriaged():
@@ -104,6 +111,40 @@ def _evolve_slo(shard: Shard, event: e.SloEvent) -> None:
             pass
 
 
+def _evolve_schedule(shard: Shard, event: e.ScheduleEvent, at: int) -> None:
+    kept = [o for o in shard.overrides.get(event.schedule, ()) if o.ends_at > at - KEEP_MS]
+    match event:
+        case e.OverrideAdded():
+            kept.append(event.override)
+            shard.next_override += 1
+        case e.OverrideRemoved():
+            kept = [one for one in kept if one.id != event.override]
+        case _:
+            pass
+    shard.overrides[event.schedule] = kept
+
+
+def _index_pages(
+    shard: Shard,
+    name: str,
+    event: e.PageHeld | e.PagePlanned | e.PageAcknowledged | e.IncidentMitigated,
+) -> None:
+    """Keep what is held for a digest in step with what was sent and answered."""
+    if isinstance(event, e.PageHeld):
+        shard.held_pages.setdefault(f"{event.to}/{event.via}", []).append(name)
+        return
+    places = list(shard.held_pages)
+    if isinstance(event, e.PagePlanned):
+        places = [f"{event.to}/{event.via}"]
+        shard.last_page_at[places[0]] = shard.at
+    for place in places:
+        left = [one for one in shard.held_pages.get(place, ()) if one != name]
+        if left:
+            shard.held_pages[place] = left
+        else:
+            shard.held_pages.pop(place, None)
+
+
 def _index(shard: Shard, incident: Incident, event: e.IncidentEvent) -> None:
     """Keep the look-ups beside the incidents in step."""
     match event:
@@ -114,6 +155,8 @@ def _index(shard: Shard, incident: Incident, event: e.IncidentEvent) -> None:
             for fingerprint in event.fingerprints:
                 if shard.firing.get(fingerprint) == incident.id:
                     del shard.firing[fingerprint]
+        case e.PageHeld() | e.PagePlanned() | e.PageAcknowledged() | e.IncidentMitigated():
+            _index_pages(shard, incident.id, event)
         case e.IncidentResolved():
             shard.open.pop(incident.id, None)
             shard.last_resolved[incident.service] = incident.id

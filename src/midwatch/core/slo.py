@@ -22,10 +22,8 @@ from msgspec import Struct, structs
 from midwatch.core import binomial
 from midwatch.core.clock import SECOND, show_duration
 from midwatch.core.reasons import Reason, Term
+from midwatch.core.severity import Severity, Urgency
 from midwatch.core.sli import Counts, Indicator, SliReading
-
-Severity = Literal["sev1", "sev2", "sev3", "sev4"]
-Urgency = Literal["page", "ticket"]
 
 RULE_BURN = "slo.burn/2"
 RULE_QUIET = "slo.quiet/1"

@@ -8,7 +8,7 @@ is called, and the answer says so.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import TypeVar
 
@@ -16,11 +16,11 @@ from msgspec import Struct
 
 from midwatch.core import effects
 from midwatch.core.evals import Case, Outcome, Suite, broken, score
-from midwatch.core.incidents import is_waiting_for_ack
+from midwatch.core.incidents import Incident, is_waiting_for_ack
 from midwatch.core.inputs import Envelope, EvalsAnswered, PageAnswered, ReleaseAnswered
 from midwatch.core.shard import Shard
 from midwatch.errors import HarnessError, InputError, Throttled, told
-from midwatch.ports import Claim, Outbox, Pager, Router, Target
+from midwatch.ports import Claim, Follower, Outbox, Pager, Router, Target
 
 CLAIM_LIMIT = 16
 
@@ -58,6 +58,8 @@ class Performer:
         match claim.effect:
             case effects.SendPage() as page:
                 return self._send(page, claim.attempt)
+            case effects.UpdatePage() as update:
+                return self._follow(update, claim.attempt)
             case effects.SetRelease() as wish:
                 return self._set_release(wish, claim.attempt)
             case effects.RunEvals() as run:
@@ -73,12 +75,13 @@ class Performer:
     def _doubt(self, claim: Claim, shard: Shard) -> Callable[[], Envelope]:
         match claim.effect:
             case effects.SendPage() as page:
-                incident = shard.incidents.get(page.incident)
-                if incident is not None and is_waiting_for_ack(incident):
+                if any(is_waiting_for_ack(one) for one in _told(page, shard)):
                     return partial(self._send, page, claim.attempt)
                 receipt = "in doubt after a crash, not sent again: acknowledged"
                 answer = PageAnswered(page.key, page.incident, claim.attempt, receipt=receipt)
                 return partial(_answer, answer)
+            case effects.UpdatePage() as update:
+                return partial(self._follow, update, claim.attempt)
             case effects.SetRelease() as wish:
                 return partial(self._observe, wish, claim.attempt, "after a crash")
             case effects.RunEvals() as run:
@@ -98,6 +101,20 @@ class Performer:
                 )
             )
         return _answer(PageAnswered(page.key, page.incident, attempt, receipt=receipt))
+
+    def _follow(self, update: effects.UpdatePage, attempt: int) -> Envelope:
+        """Tell a pager what became of an incident, if it wants to hear it."""
+        key, incident = update.key, update.incident
+        pager = self._pager(update.via)
+        if self._shadow or not isinstance(pager, Follower):
+            return _answer(PageAnswered(key, incident, attempt, receipt="not told"))
+        try:
+            return _answer(PageAnswered(key, incident, attempt, receipt=pager.follow(update)))
+        except Exception as error:  # however it breaks, it did not hear
+            wait_s = error.retry_after_s if isinstance(error, Throttled) else None
+            return _answer(
+                PageAnswered(key, incident, attempt, error=told(error), retry_after_s=wait_s)
+            )
 
     def _pager(self, via: str) -> Pager:
         """Give the pager of this name, or the first: the config may have changed meanwhile."""
@@ -155,6 +172,13 @@ class Performer:
             )
         except Exception as error:  # an errored sample is an error, never a verdict
             return broken(case, release, told(error))
+
+
+def _told(page: effects.SendPage, shard: Shard) -> Iterator[Incident]:
+    """Give the incidents that a page tells of."""
+    for incident in shard.incidents.values():
+        if incident.id == page.incident or any(p.digest == page.key for p in incident.pages):
+            yield incident
 
 
 class Tested(Struct, frozen=True):

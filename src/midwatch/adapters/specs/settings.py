@@ -18,11 +18,11 @@ from typing import cast
 
 from msgspec import Struct
 
-from midwatch.core.slo import DAY_S, TIERS, Severity, Slo, Tier, Urgency
+from midwatch.core.severity import SEVERITIES, URGENCY, Severity, Urgency
+from midwatch.core.slo import DAY_S, TIERS, Slo, Tier
 from midwatch.yaml_nodes import UNITS_S, Node
 
 PREFIX = "midwatch.dev/"
-SEVERITIES = ("sev1", "sev2", "sev3", "sev4")
 WORDS = ("long", "short", "budget", "factor", "severity", "urgency")
 TIER_HINT = 'write it like "long=1h short=5m budget=2% severity=sev1"'
 
@@ -112,7 +112,7 @@ def read_tier(name: str, node: Node, period_s: int) -> Tier | None:
     if not long_s or not short_s or share is None or severity not in SEVERITIES:
         node.error(f"is {node.shape}", TIER_HINT)
         return None
-    urgency = words.get("urgency", URGENCY_OF[severity])
+    urgency = words.get("urgency", URGENCY[severity])
     if urgency not in ("page", "ticket"):
         node.error(f"has urgency {urgency!r}", "write page or ticket")
         return None
@@ -122,7 +122,6 @@ def read_tier(name: str, node: Node, period_s: int) -> Tier | None:
     return tier_of(name, severity, long_s, short_s, share, urgency)
 
 
-URGENCY_OF = {"sev1": "page", "sev2": "page", "sev3": "ticket", "sev4": "ticket"}
 _SPEED_OF = {"sev1": "fast", "sev2": "slow", "sev3": "steady", "sev4": "creeping"}
 
 
@@ -133,7 +132,7 @@ def tier_of(
     return Tier(
         name,
         cast("Severity", severity),
-        cast("Urgency", urgency or URGENCY_OF[severity]),
+        cast("Urgency", urgency) if urgency else URGENCY[cast("Severity", severity)],
         long_s,
         short_s,
         f"{share.numerator}/{share.denominator}",
