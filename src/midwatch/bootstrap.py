@@ -106,6 +106,7 @@ class Service(Struct):
     """What runs in production: a loop over an engine, what feeds it, and how it reaches people."""
 
     clock: Callable[[], int]
+    rules: Rules
     engine: Engine
     loop: Loop
     sources: dict[str, Source]
@@ -149,7 +150,7 @@ def build_service(
         for name, source in config.sources.items()
     }
     paging = frozenset(name for name, source in config.sources.items() if source.pages)
-    return Service(clock, engine, loop, sources, paging, pagers, shadow, pushed)
+    return Service(clock, rules, engine, loop, sources, paging, pagers, shadow, pushed)
 
 
 def _to_all(pushed: Mapping[str, PushedMetrics]) -> Callable[[Sequence[Bucket]], None]:

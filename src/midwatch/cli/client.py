@@ -28,7 +28,10 @@ from midwatch.adapters.stores.sqlite import SqliteStore
 from midwatch.bootstrap import build_pagers, measured, read_objectives
 from midwatch.cli.places import config_option, database_of, db_option
 from midwatch.core import inputs
-from midwatch.engine import explain, queries
+from midwatch.core.clock import parse_time
+from midwatch.core.decide import Rules
+from midwatch.core.shard import Shard
+from midwatch.engine import explain, oncall, queries
 from midwatch.engine.handle import Handler
 from midwatch.engine.perform import Tested, test_page
 from midwatch.errors import HarnessError, InputError, StateError
@@ -60,6 +63,38 @@ class Incidents(Protocol):
 
     def slos(self) -> list[explain.StandingView]:
         """Say how objectives stand."""
+        ...
+
+    def oncall(self, at: int) -> list[oncall.OnCall]:
+        """Say who is on call."""
+        ...
+
+    def shifts(self, schedule: str, start: int, end: int) -> list[oncall.ShiftView]:
+        """List shifts."""
+        ...
+
+    def gaps(self, start: int, end: int) -> list[oncall.Gap]:
+        """Say when nobody can be reached."""
+        ...
+
+    def handoff(self, hours: int) -> oncall.Handoff:
+        """Gather what the next person has to know."""
+        ...
+
+    def overrides(self) -> list[oncall.OverrideView]:
+        """List overrides."""
+        ...
+
+    def override(self, schedule: str, given: dict[str, str]) -> list[oncall.OverrideView]:
+        """Let somebody stand in."""
+        ...
+
+    def remove_override(self, schedule: str, override: str) -> list[oncall.OverrideView]:
+        """Take an override back."""
+        ...
+
+    def swap(self, schedule: str, given: dict[str, str]) -> list[oncall.OverrideView]:
+        """Let two people take each other's shift."""
         ...
 
     def test_page(self, via: str) -> list[Tested]:
@@ -116,6 +151,44 @@ class OverServer:
         """Say how objectives stand, as the server read them last."""
         return self._ask("GET", "/api/v1/slos", list[explain.StandingView])
 
+    def oncall(self, at: int) -> list[oncall.OnCall]:
+        """Say who is on call."""
+        return self._ask("GET", f"/api/v1/oncall?at={at}", list[oncall.OnCall])
+
+    def shifts(self, schedule: str, start: int, end: int) -> list[oncall.ShiftView]:
+        """List shifts."""
+        path = f"/api/v1/oncall/shifts?start={start}&end={end}"
+        found = self._ask("GET", path, list[oncall.ShiftView])
+        return [one for one in found if schedule in ("", one.schedule)]
+
+    def gaps(self, start: int, end: int) -> list[oncall.Gap]:
+        """Say when nobody can be reached."""
+        return self._ask("GET", f"/api/v1/oncall/gaps?start={start}&end={end}", list[oncall.Gap])
+
+    def handoff(self, hours: int) -> oncall.Handoff:
+        """Gather what the next person has to know."""
+        return self._ask("GET", f"/api/v1/oncall/handoff?hours={hours}", oncall.Handoff)
+
+    def overrides(self) -> list[oncall.OverrideView]:
+        """List overrides."""
+        return self._ask("GET", "/api/v1/oncall/overrides", list[oncall.OverrideView])
+
+    def override(self, schedule: str, given: dict[str, str]) -> list[oncall.OverrideView]:
+        """Let somebody stand in."""
+        return self._oncall(schedule, "override", given)
+
+    def remove_override(self, schedule: str, override: str) -> list[oncall.OverrideView]:
+        """Take an override back."""
+        return self._oncall(schedule, "remove-override", {"override": override})
+
+    def swap(self, schedule: str, given: dict[str, str]) -> list[oncall.OverrideView]:
+        """Let two people take each other's shift."""
+        return self._oncall(schedule, "swap", given)
+
+    def _oncall(self, schedule: str, verb: str, given: dict[str, str]) -> list[oncall.OverrideView]:
+        path = f"/api/v1/oncall/{quote(schedule, '')}/{verb}"
+        return self._ask("POST", path, list[oncall.OverrideView], given)
+
     def test_page(self, via: str) -> list[Tested]:
         """Send a test page by one pager, or by each."""
         return self._ask("POST", "/api/v1/pages/test", list[Tested], {"via": via}, PAGE_TIMEOUT_S)
@@ -154,9 +227,6 @@ class OnFile:
     """On a journal that no server owns at the moment."""
 
     def __init__(self, folder: Path, file: Path) -> None:
-        if not file.exists():
-            remedy = "name it with --db, or a server with --server"
-            raise InputError("is not there", place=str(file), remedy=remedy)
         self._folder = folder
         self._file = file
 
@@ -191,6 +261,64 @@ class OnFile:
             newest = read_objectives(store, handler.shard, loaded, _now())
             return explain.standings(handler.shard, newest)
 
+    def oncall(self, at: int) -> list[oncall.OnCall]:
+        """Say who is on call."""
+        rules, shard = self._known()
+        return oncall.who(rules, shard, at)
+
+    def shifts(self, schedule: str, start: int, end: int) -> list[oncall.ShiftView]:
+        """List shifts."""
+        rules, shard = self._known()
+        return oncall.shifts(rules, shard, schedule, start, end)
+
+    def gaps(self, start: int, end: int) -> list[oncall.Gap]:
+        """Say when nobody can be reached."""
+        rules, shard = self._known()
+        return oncall.gaps(rules, shard, start, end)
+
+    def handoff(self, hours: int) -> oncall.Handoff:
+        """Gather what the next person has to know."""
+        with _Open(self._folder, self._file) as (store, handler):
+            rules = config.load(self._folder).rules
+            since = _now() - hours * 3_600_000
+            return oncall.handoff(rules, handler.shard, queries.facts(store), _now(), since)
+
+    def overrides(self) -> list[oncall.OverrideView]:
+        """List overrides."""
+        return oncall.overrides(self._known()[1])
+
+    def override(self, schedule: str, given: dict[str, str]) -> list[oncall.OverrideView]:
+        """Let somebody stand in."""
+        start, end = parse_time(given["starts_at"]), parse_time(given["ends_at"])
+        return self._oncall(inputs.AddOverride(schedule, given["person"], start, end, _user()))
+
+    def remove_override(self, schedule: str, override: str) -> list[oncall.OverrideView]:
+        """Take an override back."""
+        return self._oncall(inputs.RemoveOverride(schedule, override, _user()))
+
+    def swap(self, schedule: str, given: dict[str, str]) -> list[oncall.OverrideView]:
+        """Let two people take each other's shift."""
+        one, other = parse_time(given["one_at"]), parse_time(given["other_at"])
+        return self._oncall(inputs.SwapShifts(schedule, one, other, _user()))
+
+    def _oncall(self, command: inputs.Input) -> list[oncall.OverrideView]:
+        with _Open(self._folder, self._file) as (_, handler):
+            (handled,) = handler.handle([inputs.Envelope("", command)])
+            if handled.status == "rejected":
+                raise StateError(handled.why)
+            return oncall.overrides(handler.shard)
+
+    def _known(self) -> tuple[Rules, Shard]:
+        """Give the config, and what the journal knows, beside its owner."""
+        rules = config.load(self._folder).rules
+        if not self._file.exists():
+            return rules, Shard()
+        store = SqliteStore.read_only(self._file)
+        try:
+            return rules, Handler(store, rules, _now).shard
+        finally:
+            store.close()
+
     def test_page(self, via: str) -> list[Tested]:
         """Send a test page by one pager, or by each."""
         # What a pager prints is no part of the answer.
@@ -206,6 +334,9 @@ class _Open:
     """Owns a file for the length of one command."""
 
     def __init__(self, folder: Path, file: Path) -> None:
+        if not file.exists():
+            remedy = "name it with --db, or a server with --server"
+            raise InputError("is not there", place=str(file), remedy=remedy)
         self._rules = measured(config.load(folder).rules)
         self._store = SqliteStore.own(file)
 
@@ -251,6 +382,10 @@ def _command(incident: str, verb: str, given: dict[str, Any]) -> inputs.Input:
     match verb:
         case "ack":
             return inputs.Acknowledge(incident, by)
+        case "unack":
+            return inputs.Unacknowledge(incident, by)
+        case "reassign":
+            return inputs.Reassign(incident, given["to"], by)
         case "snooze":
             return inputs.Snooze(incident, by, _now() + int(given["minutes"] * 60_000))
         case _:

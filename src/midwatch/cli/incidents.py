@@ -33,7 +33,7 @@ def _said(_: click.Context, option: click.Parameter, given: str) -> str:
 
 @click.group("incidents")
 def command() -> None:
-    """List, show, acknowledge, snooze and resolve incidents.
+    """List, show, take, hand over, put off and resolve incidents.
 
     With --server over the API of a running `midwatch serve`; else on the file, when nobody owns it.
     """
@@ -72,6 +72,25 @@ def show_command(incident: str, as_json: bool, **where: Any) -> int:
 def ack_command(incident: str, as_json: bool, **where: Any) -> int:
     """Take an incident: all paging of it stops."""
     return _told(incidents_at(**where).tell(incident, "ack", {}), as_json)
+
+
+@command.command("unack")
+@_ID
+@_JSON
+@server_options
+def unack_command(incident: str, as_json: bool, **where: Any) -> int:
+    """Give an incident back: people are paged anew."""
+    return _told(incidents_at(**where).tell(incident, "unack", {}), as_json)
+
+
+@command.command("reassign")
+@_ID
+@click.option("--to", required=True, metavar="NAME", help="A person, or a schedule.")
+@_JSON
+@server_options
+def reassign_command(incident: str, to: str, as_json: bool, **where: Any) -> int:
+    """Hand an incident to somebody else, who is paged."""
+    return _told(incidents_at(**where).tell(incident, "reassign", {"to": to}), as_json)
 
 
 @command.command("snooze", short_help="Take an incident for a while.")

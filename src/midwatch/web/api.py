@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 from hashlib import blake2b
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
@@ -20,7 +21,8 @@ from midwatch.adapters.sources.batches import decode
 from midwatch.bootstrap import Service
 from midwatch.core import inputs
 from midwatch.core.clock import SECOND
-from midwatch.engine import explain, perform, queries
+from midwatch.core.shard import Shard
+from midwatch.engine import explain, oncall, perform, queries
 from midwatch.errors import (
     BadJson,
     Busy,
@@ -34,7 +36,10 @@ from midwatch.ports import Audit, Token, Tokens
 from midwatch.web import guards
 from midwatch.web.problems import problem_of
 
+T = TypeVar("T")
+
 MAX_BYTES = 64 * 1024
+DAY_MS = 86_400_000
 MAX_WHY = 10_000  # characters
 REMEDY = "see /api/v1/openapi.json"
 # One visible character; spelled out, as \s is another set in each dialect of patterns.
@@ -49,6 +54,37 @@ class Snooze(Struct, frozen=True, forbid_unknown_fields=True):
     """Take an incident for so many minutes, at most 30 days."""
 
     minutes: Annotated[float, Meta(gt=0, le=inputs.MAX_SNOOZE_MIN)]
+
+
+class Unack(Struct, frozen=True, forbid_unknown_fields=True):
+    """Give an incident back."""
+
+
+class Reassign(Struct, frozen=True, forbid_unknown_fields=True):
+    """Hand an incident to a person, or to whoever is on call for a schedule."""
+
+    to: Annotated[str, Meta(pattern=VISIBLE, max_length=200)]
+
+
+class Override(Struct, frozen=True, forbid_unknown_fields=True):
+    """Put a person on call; times in RFC 3339."""
+
+    person: Annotated[str, Meta(pattern=VISIBLE, max_length=200)]
+    starts_at: datetime
+    ends_at: datetime
+
+
+class RemoveOverride(Struct, frozen=True, forbid_unknown_fields=True):
+    """Take an override back."""
+
+    override: str
+
+
+class Swap(Struct, frozen=True, forbid_unknown_fields=True):
+    """Let the people of two shifts take each other's; a moment in each, in RFC 3339."""
+
+    one_at: datetime
+    other_at: datetime
 
 
 class Resolve(Struct, frozen=True, forbid_unknown_fields=True):
@@ -70,6 +106,7 @@ class Call(Struct):
     by: Token
     given: Any
     flags: dict[str, bool]
+    numbers: dict[str, int]
     key: str  # of the input that follows, empty when it may be done again
 
 
@@ -79,8 +116,8 @@ Handle = Callable[["Api", Call], Awaitable[Any]]
 class Route(Struct, frozen=True):
     """One row of the table.
 
-    `flags` are query parameters that are true or false, `also` further status codes; with `once` a
-    request with an idempotency key is done once.
+    `flags` are query parameters that are true or false, `numbers` are whole ones, `also` further
+    status codes; with `once` a request with an idempotency key is done once.
     """
 
     method: str
@@ -90,6 +127,7 @@ class Route(Struct, frozen=True):
     gives: Any
     takes: type[Struct] | None = None
     flags: tuple[str, ...] = ()
+    numbers: tuple[str, ...] = ()
     also: tuple[int, ...] = ()
     once: bool = False
 
@@ -114,6 +152,7 @@ class Api:
     def __init__(self, service: Service, audit: Audit, tokens: Tokens) -> None:
         self._service = service
         self._loop = service.loop
+        self._rules = service.rules
         self._audit = audit
         self._tokens = tokens
 
@@ -173,6 +212,78 @@ class Api:
         look = self._loop.view(lambda shard: explain.standings(shard, newest))
         return await asyncio.wrap_future(look)
 
+    async def unack(self, call: Call) -> queries.Detail:
+        """Give an incident back."""
+        return await self._tell(call, inputs.Unacknowledge(_id(call), call.by.name))
+
+    async def reassign(self, call: Call) -> queries.Detail:
+        """Hand an incident to somebody else."""
+        given: Reassign = call.given
+        return await self._tell(call, inputs.Reassign(_id(call), given.to.strip(), call.by.name))
+
+    async def oncall(self, call: Call) -> list[oncall.OnCall]:
+        """Say who is on call."""
+        at = call.numbers["at"] or self._service.clock()
+        return await self._look(lambda shard: oncall.who(self._rules, shard, at))
+
+    async def shifts(self, call: Call) -> list[oncall.ShiftView]:
+        """List the shifts between two moments."""
+        start, end = self._span(call)
+        return await self._look(lambda shard: oncall.shifts(self._rules, shard, "", start, end))
+
+    async def gaps(self, call: Call) -> list[oncall.Gap]:
+        """Say when nobody can be reached."""
+        start, end = self._span(call)
+        return await self._look(lambda shard: oncall.gaps(self._rules, shard, start, end))
+
+    async def handoff(self, call: Call) -> oncall.Handoff:
+        """Gather what the next person has to know."""
+        now = self._service.clock()
+        since = now - min(call.numbers["hours"] or 24, 1_440) * 3_600 * SECOND
+        return await self._look(
+            lambda shard: oncall.handoff(self._rules, shard, queries.facts(self._audit), now, since)
+        )
+
+    async def overrides(self, call: Call) -> list[oncall.OverrideView]:
+        """List overrides."""
+        return await self._look(oncall.overrides)
+
+    async def override(self, call: Call) -> list[oncall.OverrideView]:
+        """Let somebody stand in."""
+        given: Override = call.given
+        start, end = _ms(given.starts_at), _ms(given.ends_at)
+        name = call.request.path_params["schedule"]
+        command = inputs.AddOverride(name, given.person.strip(), start, end, call.by.name)
+        return await self._command(call, command)
+
+    async def remove_override(self, call: Call) -> list[oncall.OverrideView]:
+        """Take an override back."""
+        given: RemoveOverride = call.given
+        name = call.request.path_params["schedule"]
+        return await self._command(call, inputs.RemoveOverride(name, given.override, call.by.name))
+
+    async def swap(self, call: Call) -> list[oncall.OverrideView]:
+        """Let two people take each other's shift."""
+        given: Swap = call.given
+        name = call.request.path_params["schedule"]
+        one, other = _ms(given.one_at), _ms(given.other_at)
+        return await self._command(call, inputs.SwapShifts(name, one, other, call.by.name))
+
+    async def _command(self, call: Call, command: inputs.Input) -> list[oncall.OverrideView]:
+        await self._give(call, command, call.request.path_params["schedule"])
+        return await self._look(oncall.overrides)
+
+    async def _look(self, look: Callable[[Shard], T]) -> T:
+        return await asyncio.wrap_future(self._loop.view(look))
+
+    def _span(self, call: Call) -> tuple[int, int]:
+        """Read two moments; without them, the next two weeks. Raises InputError."""
+        start = call.numbers["start"] or self._service.clock()
+        end = call.numbers["end"] or start + 14 * DAY_MS
+        if not 0 < end - start <= 400 * DAY_MS:
+            raise InputError("is no span of up to 400 days", place="?end", remedy="see start")
+        return start, end
+
     async def rejected(self, call: Call) -> list[queries.Rejected]:
         """List what could not be taken."""
         look = self._loop.view(lambda _: queries.rejected(self._audit))
@@ -194,13 +305,17 @@ class Api:
     async def _tell(self, call: Call, command: inputs.Input) -> queries.Detail:
         """Give a person's command to the engine and show the incident after it."""
         await self.incident(call)
+        await self._give(call, command, _id(call))
+        return await self.incident(call)
+
+    async def _give(self, call: Call, command: inputs.Input, place: str) -> None:
+        """Hand a command to the engine, once. Raises StateError when it was refused."""
         envelope = inputs.Envelope(call.key, command)
         (handled,) = await asyncio.wrap_future(self._loop.submit([envelope]))
         again = handled.status == "duplicate"
         why = await self._refusal(call.key) if again else handled.why
         if why:
-            raise StateError(why, place=_id(call), remedy="look at the incident")
-        return await self.incident(call)
+            raise StateError(why, place=place, remedy="look at what there is")
 
     async def _refusal(self, key: str) -> str:
         """Say why a request was refused when it came first; empty when it was done."""
@@ -226,6 +341,46 @@ ROUTES = (
         Api.resolve, queries.Detail, Resolve, once=True,
     ),
     Route(
+        "POST", "/api/v1/incidents/{id}/unack", "Give it back: people are paged anew.",
+        Api.unack, queries.Detail, Unack, once=True,
+    ),
+    Route(
+        "POST", "/api/v1/incidents/{id}/reassign", "Hand it to somebody else, who is paged.",
+        Api.reassign, queries.Detail, Reassign, once=True,
+    ),
+    Route(
+        "GET", "/api/v1/oncall", "Say who is on call, at a moment in milliseconds or now.",
+        Api.oncall, list[oncall.OnCall], numbers=("at",),
+    ),
+    Route(
+        "GET", "/api/v1/oncall/shifts", "List shifts between two moments in milliseconds.",
+        Api.shifts, list[oncall.ShiftView], numbers=("start", "end"),
+    ),
+    Route(
+        "GET", "/api/v1/oncall/gaps", "Say when a page would reach nobody.",
+        Api.gaps, list[oncall.Gap], numbers=("start", "end"),
+    ),
+    Route(
+        "GET", "/api/v1/oncall/handoff", "Gather what the next person has to know.",
+        Api.handoff, oncall.Handoff, numbers=("hours",),
+    ),
+    Route(
+        "GET", "/api/v1/oncall/overrides", "List who stands in for a while.",
+        Api.overrides, list[oncall.OverrideView],
+    ),
+    Route(
+        "POST", "/api/v1/oncall/{schedule}/override", "Put a person on call for a while.",
+        Api.override, list[oncall.OverrideView], Override, once=True,
+    ),
+    Route(
+        "POST", "/api/v1/oncall/{schedule}/remove-override", "Take an override back.",
+        Api.remove_override, list[oncall.OverrideView], RemoveOverride, once=True,
+    ),
+    Route(
+        "POST", "/api/v1/oncall/{schedule}/swap", "Let two people take each other's shift.",
+        Api.swap, list[oncall.OverrideView], Swap, once=True,
+    ),
+    Route(
         "GET", "/api/v1/slos", "Say how each objective stands: windows, tiers, budget.",
         Api.slos, list[explain.StandingView],
     ),
@@ -247,8 +402,9 @@ def _id(call: Call) -> str:
 async def _call(route: Route, request: Request, token: Token) -> Call | Response:
     """Read a request past its guards, or refuse it. Raises InputError."""
     flags = {name: _flag(request, name) for name in route.flags}
+    numbers = {name: _number(request, name) for name in route.numbers}
     if route.takes is None:
-        return Call(request, token, None, flags, "")
+        return Call(request, token, None, flags, numbers, "")
     wanted = guards.idempotency_key(request) if route.once else ""
     if isinstance(wanted, Response):
         return wanted
@@ -256,7 +412,7 @@ async def _call(route: Route, request: Request, token: Token) -> Call | Response
     if isinstance(body, Response):
         return body
     given = decode(msgspec.json.Decoder(route.takes), body or b"{}", REMEDY)
-    return Call(request, token, given, flags, _key(token, request, wanted, body))
+    return Call(request, token, given, flags, numbers, _key(token, request, wanted, body))
 
 
 def _key(token: Token, request: Request, wanted: str, body: bytes) -> str:
@@ -265,6 +421,20 @@ def _key(token: Token, request: Request, wanted: str, body: bytes) -> str:
         return ""
     hashed = blake2b(request.url.path.encode() + b"\0" + body, digest_size=8).hexdigest()
     return f"api/{token.id}/{wanted}/{hashed}"
+
+
+def _number(request: Request, name: str) -> int:
+    text = request.query_params.get(name, "0")
+    if not (text.isascii() and text.isdigit() and len(text) <= 15):
+        raise InputError(f"is {text!r}", place=f"?{name}", remedy="write a whole number")
+    return int(text)
+
+
+def _ms(at: datetime) -> int:
+    """Give milliseconds since the epoch. Raises InputError without a time zone."""
+    if at.tzinfo is None:
+        raise InputError(f"{at} has no time zone", remedy="write it like 2026-01-31T09:00:00Z")
+    return int(at.timestamp() * SECOND)
 
 
 def _flag(request: Request, name: str) -> bool:

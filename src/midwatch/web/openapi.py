@@ -36,7 +36,7 @@ def document(routes: Sequence[Route]) -> bytes:
     for route in routes:
         takes = schema_of[repr(route.takes)] if route.takes else None
         codes = [401, 403, 503]
-        codes += [422] if route.takes or route.flags else []
+        codes += [422] if route.takes or route.flags or route.numbers else []
         codes += [400, 408, 409, 413] if route.takes else []
         codes += [404] if "{" in route.path else []
         codes += route.also
@@ -45,6 +45,7 @@ def document(routes: Sequence[Route]) -> bytes:
         )
         operation["operationId"] = route.handle.__name__
         operation["parameters"] += [_flag(name) for name in route.flags]
+        operation["parameters"] += [_number(name) for name in route.numbers]
         if takes is not None:
             operation["requestBody"] = _body(takes, required=_must_come(route.takes))
         if route.once:
@@ -75,7 +76,7 @@ def document(routes: Sequence[Route]) -> bytes:
 
 
 INTAKE = "/intake/{source}"
-_EXAMPLES = {"id": "INC-1", "source": "alertmanager"}
+_EXAMPLES = {"id": "INC-1", "source": "alertmanager", "schedule": "primary"}
 _IDEMPOTENCY = {
     "name": "Idempotency-Key",
     "in": "header",
@@ -104,6 +105,11 @@ def _segment(name: str) -> dict[str, Any]:
 
 def _flag(name: str) -> dict[str, Any]:
     return {"name": name, "in": "query", "required": False, "schema": {"type": "boolean"}}
+
+
+def _number(name: str) -> dict[str, Any]:
+    schema = {"type": "integer", "minimum": 0, "maximum": 10**15 - 1}
+    return {"name": name, "in": "query", "required": False, "schema": schema}
 
 
 def _must_come(kind: Any) -> bool:

@@ -1,0 +1,233 @@
+"""`midwatch oncall`: who is on call, where nobody is, and handing over."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from midwatch.cli.client import incidents_at, server_options
+from midwatch.cli.output import print_json
+from midwatch.cli.places import read_time
+from midwatch.core.clock import show_time
+from midwatch.engine.oncall import Handoff, OverrideView, ShiftView
+from midwatch.errors import InputError
+
+DAY_MS = 86_400_000
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+_SCHEDULE = click.argument("schedule", required=False, default="")
+_AT = click.option("--at", callback=read_time, metavar="TIME", help="When; without it, now.")
+
+
+@click.group("oncall")
+def command() -> None:
+    """Say who is on call, where nobody is, and hand over.
+
+    With --server over the API of a running `midwatch serve`; else on the file and the config. A
+    TIME is RFC 3339 with its zone, or seconds since 1970.
+    """
+
+
+@command.command("who")
+@_SCHEDULE
+@_AT
+@_JSON
+@server_options
+def who_command(schedule: str, at: int | None, as_json: bool, **where: Any) -> int:
+    """Say who is on call, and until when."""
+    found = [
+        one for one in incidents_at(**where).oncall(at or _now()) if schedule in ("", one.schedule)
+    ]
+    _must_be_some(found, schedule)
+    if as_json:
+        print_json(found)
+        return 0
+    for one in found:
+        by = f"  (override {one.override})" if one.override else ""
+        click.echo(f"{one.schedule:<20} {one.person or 'nobody'} until {one.until}{by}")
+    return 0
+
+
+@command.command("schedule")
+@_SCHEDULE
+@click.option(
+    "--days", type=click.IntRange(1, 400), default=14, show_default=True, help="How many."
+)
+@_AT
+@click.option(
+    "--ical", type=click.Path(path_type=Path, dir_okay=False), help="Write an iCalendar file."
+)
+@_JSON
+@server_options
+def schedule_command(
+    schedule: str, days: int, at: int | None, ical: Path | None, as_json: bool, **where: Any
+) -> int:
+    """List the shifts to come, in order; times are UTC."""
+    start = at or _now()
+    found = incidents_at(**where).shifts(schedule, start, start + days * DAY_MS)
+    _must_be_some(found, schedule)
+    if ical is not None:
+        ical.write_bytes(_calendar(found))
+        click.echo(f"wrote {len([one for one in found if one.person])} shifts to {ical}", err=True)
+        return 0
+    if as_json:
+        print_json(found)
+        return 0
+    for one in found:
+        click.echo(f"{one.schedule:<20} {one.starts_at} to {one.ends_at}  {one.person or 'nobody'}")
+    return 0
+
+
+@command.command("gaps")
+@click.option(
+    "--days", type=click.IntRange(1, 400), default=14, show_default=True, help="How many."
+)
+@_AT
+@_JSON
+@server_options
+def gaps_command(days: int, at: int | None, as_json: bool, **where: Any) -> int:
+    """Say when a page would reach nobody, and what then happens.
+
+    Exits 1 when there is such a time.
+    """
+    start = at or _now()
+    found = incidents_at(**where).gaps(start, start + days * DAY_MS)
+    if as_json:
+        print_json(found)
+    elif not found:
+        click.echo(f"somebody can be reached at every moment of the next {days} days")
+    else:
+        for one in found:
+            click.echo(f"{one.starts_at} to {one.ends_at}: {one.says}")
+    return 1 if found else 0
+
+
+@command.command("handoff")
+@click.option(
+    "--hours", type=click.IntRange(1, 24 * 60), default=24, show_default=True, help="Since."
+)
+@_JSON
+@server_options
+def handoff_command(hours: int, as_json: bool, **where: Any) -> int:
+    """Tell the next person what is open, what is put off, what changed and what is noisy."""
+    found = incidents_at(**where).handoff(hours)
+    if as_json:
+        print_json(found)
+        return 0
+    for line in _told(found):
+        click.echo(line)
+    return 0
+
+
+@command.group("override")
+def override_group() -> None:
+    """Let somebody stand in for a while."""
+
+
+@override_group.command("add")
+@click.argument("schedule")
+@click.argument("person")
+@click.option("--from", "start", callback=read_time, metavar="TIME", help="Without it, from now.")
+@click.option("--until", callback=read_time, metavar="TIME", required=True, help="Until when.")
+@_JSON
+@server_options
+def add_command(
+    schedule: str, person: str, start: int | None, until: int, as_json: bool, **where: Any
+) -> int:
+    """Put a person on call, whoever's turn it is."""
+    given = {"person": person, "starts_at": show_time(start or _now()), "ends_at": show_time(until)}
+    return _overrides(incidents_at(**where).override(schedule, given), as_json)
+
+
+@override_group.command("remove")
+@click.argument("schedule")
+@click.argument("override")
+@_JSON
+@server_options
+def remove_command(schedule: str, override: str, as_json: bool, **where: Any) -> int:
+    """Take an override back."""
+    return _overrides(incidents_at(**where).remove_override(schedule, override), as_json)
+
+
+@override_group.command("list")
+@_JSON
+@server_options
+def list_command(as_json: bool, **where: Any) -> int:
+    """List overrides, those of the last month too."""
+    return _overrides(incidents_at(**where).overrides(), as_json)
+
+
+@command.command("swap")
+@click.argument("schedule")
+@click.option("--one", callback=read_time, required=True, metavar="TIME", help="In one shift.")
+@click.option("--other", callback=read_time, required=True, metavar="TIME", help="In another.")
+@_JSON
+@server_options
+def swap_command(schedule: str, one: int, other: int, as_json: bool, **where: Any) -> int:
+    """Let the people of two shifts take each other's."""
+    given = {"one_at": show_time(one), "other_at": show_time(other)}
+    return _overrides(incidents_at(**where).swap(schedule, given), as_json)
+
+
+def _overrides(found: list[OverrideView], as_json: bool) -> int:
+    if as_json:
+        print_json(found)
+        return 0
+    if not found:
+        click.echo("no overrides")
+    for one in found:
+        click.echo(
+            f"{one.id:<6} {one.schedule:<20} {one.starts_at} to {one.ends_at}  {one.person}"
+            f"  (says {one.by})"
+        )
+    return 0
+
+
+def _told(found: Handoff) -> list[str]:
+    lines = [f"on call: {one.person or 'nobody'} for {one.schedule}" for one in found.oncall]
+    lines.append(f"open: {len(found.open)}")
+    for one in found.open:
+        taken = f", {one.acknowledged_by} has it" if one.acknowledged_by else ", nobody has it"
+        until = f" until {one.snoozed_until}" if one.snoozed_until else ""
+        lines.append(f"  {one.id} {one.severity or '-'} {one.title}{taken}{until}")
+    lines.append(f"changed since {found.since}: {len(found.changed)}")
+    lines += [f"  {one}" for one in found.changed]
+    lines.append(f"noisy: {len(found.noisy)}")
+    lines += [f"  {one}" for one in found.noisy]
+    return lines
+
+
+def _calendar(found: list[ShiftView]) -> bytes:
+    try:
+        from icalendar import Calendar, Event
+    except ModuleNotFoundError:
+        remedy = "pip install 'midwatch[server]'"
+        raise InputError("--ical needs icalendar", remedy=remedy) from None
+    from datetime import datetime
+
+    calendar: Any = Calendar()  # icalendar leaves some types open
+    calendar.add("prodid", "-//midwatch//oncall//EN")
+    calendar.add("version", "2.0")
+    for one in found:
+        if not one.person:
+            continue
+        event: Any = Event()
+        event.add("uid", f"{one.schedule}/{one.starts_at}@midwatch")
+        event.add("summary", f"{one.person} is on call: {one.schedule}")
+        for name, text in (("dtstart", one.starts_at), ("dtend", one.ends_at)):
+            event.add(name, datetime.fromisoformat(text))
+        event.add("dtstamp", datetime.fromisoformat(found[0].starts_at))
+        calendar.add_component(event)
+    return calendar.to_ical()
+
+
+def _must_be_some(found: list[Any], schedule: str) -> None:
+    if not found:
+        says = f"no schedule is called {schedule!r}" if schedule else "there is no schedule"
+        raise InputError(says, remedy="write one to schedules/NAME.yaml")
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000
