@@ -18,7 +18,6 @@ from msgspec import Struct, field
 from midwatch.adapters.metrics.prometheus import PrometheusOptions
 from midwatch.adapters.metrics.pushed import PushedMetrics
 from midwatch.adapters.pagers.terminal import TerminalOptions
-from midwatch.adapters.pagers.webhook import WebhookOptions
 from midwatch.adapters.stores.sqlite import SqliteStore
 from midwatch.config import Config
 from midwatch.core.decide import Rules
@@ -32,7 +31,17 @@ from midwatch.engine.loop import MAX_WAITING, Beat, Loop
 from midwatch.engine.perform import Performer
 from midwatch.engine.watch import Newest, Watcher
 from midwatch.errors import BugError, HarnessError, InputError
-from midwatch.ports import Journal, Metrics, Outbox, Pager, Router, Source, Target, Timers
+from midwatch.ports import (
+    Journal,
+    Metrics,
+    Outbox,
+    Pager,
+    Rate,
+    Router,
+    Source,
+    Target,
+    Timers,
+)
 from midwatch.registry import MetricsOptions, Tools, make_metrics, make_pager, make_source
 
 if TYPE_CHECKING:
@@ -89,6 +98,7 @@ def build_loop(
     clock: Callable[[], int],
     max_waiting: int = MAX_WAITING,
     beat: Beat | None = None,
+    rates: Mapping[str, Rate] | None = None,
 ) -> Loop:
     """Put an engine on a thread of its own, in real time."""
     return Loop(
@@ -99,6 +109,7 @@ def build_loop(
         clock,
         max_waiting=max_waiting,
         beat=beat,
+        rates=rates,
     )
 
 
@@ -143,7 +154,9 @@ def build_service(
     world = World(pagers, metrics=metrics)
     engine = build_engine(store, rules, world, clock, shadow=shadow, counted=_to_all(pushed))
     clock.start_at(engine.handler.shard.at)
-    loop = build_loop(store, engine, clock, beat=None if shadow else build_beat(config))
+    beat = None if shadow else build_beat(config)
+    rates = {f"page/{name}": rate for name, rate in config.rates.items()}
+    loop = build_loop(store, engine, clock, beat=beat, rates=rates)
     loop.on_commit(tell)
     sources = {
         name: make_source(source.kind, config.service_labels, source.options)
@@ -210,19 +223,20 @@ def build_pagers(config: Config, journal: str, clock: Callable[[], int]) -> dict
     """Build the pagers that config names; without one, pages are printed."""
     options = config.pagers or {"terminal": TerminalOptions()}
     # Built when a pager wants it: the terminal needs no HTTP client.
-    tools = Tools(cache(lambda: build_outbound(config)), journal, clock, os.environ)
+    tools = Tools(
+        cache(_outbound_to), journal, clock, os.environ, partial(_link, config.public_url),
+        config.contacts,
+    )  # fmt: skip
     return {name: make_pager(one, tools) for name, one in options.items()}
 
 
-def build_outbound(config: Config) -> Outbound:
-    """Build the way out; what stands in the config may be on one's own network.
+def _link(public_url: str, incident: str) -> str:
+    return f"{public_url.rstrip('/')}/#{incident}" if public_url else ""
 
-    Raises InputError when the extra `server` is not installed.
-    """
-    listed = [one.url for one in config.pagers.values() if isinstance(one, WebhookOptions)]
-    if config.heartbeat is not None:
-        listed.append(config.heartbeat.url)
-    return _outbound(listed)
+
+def _outbound_to(url: str) -> Outbound:
+    """Build the way out to what the config names, which may be on one's own network."""
+    return _outbound([url])
 
 
 def _outbound(listed: list[str], **options: Any) -> Outbound:
@@ -238,7 +252,7 @@ def build_beat(config: Config) -> Beat | None:
     """Build the heartbeat that config names."""
     if config.heartbeat is None:
         return None
-    url, outbound = config.heartbeat.url, build_outbound(config)
+    url, outbound = config.heartbeat.url, _outbound_to(config.heartbeat.url)
 
     def call() -> None:
         answer = outbound.get(url)

@@ -4,7 +4,7 @@ Law: every error is collected and names file, line, key and remedy; nothing is g
 unknown is ignored. YAML is 1.2: `Yes` stays a string and a key stands once.
 
     midwatch.yaml   service_labels, sources, pagers, heartbeat, correlation, escalation, tickets,
-                    metrics, slo_defaults, people
+                    metrics, slo_defaults, people, public_url
     topology.yaml   services and caller -> callee edges
     schedules/*.yaml  who is on call, in turn; an escalation step may name the file
     slos/*.yaml     objectives, as OpenSLO v1 or Sloth prometheus/v1
@@ -18,6 +18,7 @@ import difflib
 import re
 from collections.abc import Collection
 from pathlib import Path
+from typing import Literal, cast
 from urllib.parse import urlsplit
 
 import msgspec
@@ -26,6 +27,11 @@ from msgspec import Struct, field, structs
 from midwatch.adapters.metrics.file import FileOptions
 from midwatch.adapters.metrics.prometheus import PrometheusOptions
 from midwatch.adapters.metrics.pushed import PushedOptions
+from midwatch.adapters.pagers.apprise import AppriseOptions
+from midwatch.adapters.pagers.email import EmailOptions
+from midwatch.adapters.pagers.pagerduty import URL as PAGERDUTY_URL
+from midwatch.adapters.pagers.pagerduty import PagerDutyOptions
+from midwatch.adapters.pagers.slack import SlackOptions
 from midwatch.adapters.pagers.terminal import TerminalOptions
 from midwatch.adapters.pagers.webhook import WebhookOptions
 from midwatch.adapters.sources.generic import FIELDS, GenericOptions, steps
@@ -40,9 +46,18 @@ from midwatch.core.slo import Slo, Verify
 from midwatch.core.tickets import Category
 from midwatch.core.topology import Service, Topology
 from midwatch.errors import BadFile
-from midwatch.paging_config import Contact, read_paging
-from midwatch.registry import FOLLOWERS, METRICS, PAGERS, SOURCES, MetricsOptions, PagerOptions
-from midwatch.yaml_nodes import Node, Problems, read_yaml
+from midwatch.paging_config import Paging, read_paging
+from midwatch.ports import Rate
+from midwatch.registry import (
+    FOLLOWERS,
+    METRICS,
+    PAGERS,
+    SOURCES,
+    Contact,
+    MetricsOptions,
+    PagerOptions,
+)
+from midwatch.yaml_nodes import UNITS_S, Node, Problems, read_yaml
 
 _decode_case = msgspec.json.Decoder(Case).decode
 
@@ -75,6 +90,8 @@ class Config(Struct, frozen=True):
     heartbeat: HeartbeatConfig | None = None
     metrics: dict[str, MetricsOptions] = field(default_factory=dict[str, MetricsOptions])
     contacts: dict[str, Contact] = field(default_factory=dict[str, Contact])
+    rates: dict[str, Rate] = field(default_factory=dict[str, Rate])
+    public_url: str = ""
 
 
 def load(folder: Path) -> Config:
@@ -101,7 +118,7 @@ def check(folder: Path) -> tuple[Config, list[BadFile]]:
     suites = _suites(folder, problems)
     main.keys(
         "service_labels", "sources", "correlation", "escalation", "tickets", "pagers", "heartbeat",
-        "metrics", "slo_defaults", "people",
+        "metrics", "slo_defaults", "people", "public_url",
     )  # fmt: skip
     files = [*sorted((folder / "slos").glob("*.yaml")), *sorted((folder / "slos").glob("*.yml"))]
     specs = read_specs(files, problems, _defaults(main.child("slo_defaults")))
@@ -135,7 +152,19 @@ def check(folder: Path) -> tuple[Config, list[BadFile]]:
         main.child("metrics").child(name).error(
             "is called like a source of alerts", "give it another name: both are addresses"
         )
-    config = Config(rules, sources, labels, pagers, beat, metrics, paging.contacts)
+    rates = {name: _rate(node.child("rate")) for name, node in main.child("pagers").entries()}
+    _check_addresses(main, pagers, paging)
+    config = Config(
+        rules,
+        sources,
+        labels,
+        pagers,
+        beat,
+        metrics,
+        paging.contacts,
+        {name: rate for name, rate in rates.items() if rate},
+        _url(main.child("public_url")) if main.has("public_url") else "",
+    )
     return config, problems.in_order()
 
 
@@ -161,11 +190,83 @@ def _source(node: Node) -> SourceConfig:
 
 
 def _pager(node: Node) -> PagerOptions:
-    if node.child("type").choice(*PAGERS) == "webhook":
-        node.keys("type", "url", "secret_env", required=("type", "url", "secret_env"))
-        return WebhookOptions(_url(node.child("url")), node.child("secret_env").text())
-    node.keys("type", required=("type",))
-    return TerminalOptions()
+    kind = node.child("type").choice(*PAGERS)
+    need = {
+        "webhook": ("url", "secret_env"),
+        "pagerduty": ("routing_key_env",),
+        "slack": ("url_env",),
+        "email": ("smtp", "from"),
+        "apprise": ("url_env",),
+        "terminal": (),
+    }[kind]
+    may = {
+        "pagerduty": ("url",),
+        "slack": ("signing_secret_env",),
+        "email": ("tls", "username", "password_env", "tls_ca", "to"),
+    }.get(kind, ())
+    node.keys("type", "rate", *need, *may, required=("type", *need))
+    match kind:
+        case "webhook":
+            return WebhookOptions(_url(node.child("url")), node.child("secret_env").text())
+        case "pagerduty":
+            url = _url(node.child("url")) if node.has("url") else PAGERDUTY_URL
+            return PagerDutyOptions(node.child("routing_key_env").text(), url)
+        case "slack":
+            signing = node.child("signing_secret_env").text(default="")
+            return SlackOptions(node.child("url_env").text(), signing)
+        case "email":
+            return _email(node)
+        case "apprise":
+            return AppriseOptions(node.child("url_env").text())
+        case _:
+            return TerminalOptions()
+
+
+def _email(node: Node) -> EmailOptions:
+    host, _, port = node.child("smtp").text().rpartition(":")
+    if node.has("smtp") and (not host or not port.isdigit() or not 0 < int(port) < 65_536):
+        node.child("smtp").error(
+            f"is {node.child('smtp').shape}", "write it like mail.example.org:587"
+        )
+        host, port = "localhost", "587"
+    for name in ("from", "to"):
+        address = node.child(name).text(default="")
+        if address and not re.fullmatch(r"[^@\s<>]+@[^@\s<>]+", address):
+            node.child(name).error("is no e-mail address", "write it like oncall@example.org")
+    if node.has("username") is not node.has("password_env"):
+        node.error("has only one of username and password_env", "write both")
+    tls = node.child("tls").choice("starttls", "tls", "none", default="starttls")
+    return EmailOptions(
+        host,
+        int(port or 587),
+        node.child("from").text(),
+        cast("Literal['starttls', 'tls', 'none']", tls),
+        node.child("username").text(default=""),
+        node.child("password_env").text(default=""),
+        node.child("tls_ca").text(default=""),
+        node.child("to").text(default=""),
+    )
+
+
+def _rate(node: Node) -> Rate | None:
+    """Read how many pages a pager takes in a time, such as 10/1m."""
+    if node.value is None:
+        return None
+    count, _, span = str(node.value).partition("/")
+    found = re.fullmatch(r"(\d+)([smhd])", span)
+    if not count.isdigit() or int(count) < 1 or not found or int(found[1]) < 1:
+        node.error(f"is {node.shape}", "write it like 10/1m")
+        return None
+    return Rate(int(count), int(found[1]) * UNITS_S[found[2]])
+
+
+def _check_addresses(main: Node, pagers: dict[str, PagerOptions], paging: Paging) -> None:
+    """Note people whom a pager of theirs would not find."""
+    for name, node in main.child("people").entries():
+        for one in node.child("pagers").items():
+            options = pagers.get(str(one.value))
+            if isinstance(options, EmailOptions) and not paging.contacts[name].email:
+                one.error(f"sends e-mail, and {name} has no address", "add email to the person")
 
 
 def _heartbeat(node: Node) -> HeartbeatConfig:

@@ -22,6 +22,7 @@ from midwatch.core.alerts import LEVELS
 from midwatch.core.schedules import DAY_MIN, EVERY_DAY, Hours, Layer, Schedule, hidden
 from midwatch.core.severity import SEVERITIES, SEVERITY_TABLE, URGENCY, Severity, Urgency
 from midwatch.core.teams import Person, Policy, Route, Step, Team
+from midwatch.registry import Contact
 from midwatch.yaml_nodes import Node, Problems, read_yaml
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -29,13 +30,6 @@ POLICY_KEYS = ("steps", "repeat")
 COMMON_KEYS = (
     "policies", "routes", "urgency", "severities", "ack_timeout", "digest", "again", "last_resort",
 )  # fmt: skip
-
-
-class Contact(Struct, frozen=True):
-    """How a person is known to those who carry pages."""
-
-    email: str = ""
-    slack: str = ""
 
 
 class Paging(Struct, frozen=True):

@@ -212,6 +212,13 @@ class Tokens(Protocol):
 # --- the world ----------------------------------------------------------------------------------
 
 
+class Rate(Struct, frozen=True):
+    """So many in so many seconds."""
+
+    count: int
+    per_s: int
+
+
 class Parsed(Struct, frozen=True):
     """A delivery: its good alerts, and what could not be read, each with its place and why.
 

@@ -14,6 +14,10 @@ from msgspec import Struct
 from midwatch.adapters.metrics.file import FileMetrics, FileOptions
 from midwatch.adapters.metrics.prometheus import PrometheusMetrics, PrometheusOptions
 from midwatch.adapters.metrics.pushed import PushedMetrics, PushedOptions
+from midwatch.adapters.pagers.apprise import AppriseOptions, ApprisePager
+from midwatch.adapters.pagers.email import EmailOptions, EmailPager
+from midwatch.adapters.pagers.pagerduty import PagerDutyOptions, PagerDutyPager
+from midwatch.adapters.pagers.slack import SlackOptions, SlackPager
 from midwatch.adapters.pagers.terminal import TerminalOptions, TerminalPager
 from midwatch.adapters.pagers.webhook import WebhookOptions, WebhookPager
 from midwatch.adapters.sources.alertmanager import AlertmanagerSource
@@ -39,21 +43,41 @@ SOURCES: dict[str, Callable[[tuple[str, ...]], Source]] = {
 METRICS = ("file", "prometheus", "pushed")
 MetricsOptions = FileOptions | PrometheusOptions | PushedOptions
 
-PAGERS = ("terminal", "webhook")
-PagerOptions = TerminalOptions | WebhookOptions
+PAGERS = ("apprise", "email", "pagerduty", "slack", "terminal", "webhook")
+PagerOptions = (
+    AppriseOptions
+    | EmailOptions
+    | PagerDutyOptions
+    | SlackOptions
+    | TerminalOptions
+    | WebhookOptions
+)
 
 
 # Options of pagers that want to hear what became of an incident.
-FOLLOWERS: tuple[type, ...] = ()
+FOLLOWERS = (PagerDutyOptions, SlackOptions, WebhookOptions)
+
+
+class Contact(Struct, frozen=True):
+    """How a person is known to those who carry pages."""
+
+    email: str = ""
+    slack: str = ""
 
 
 class Tools(Struct):
-    """What pagers are built with: the way out, the journal's name, clock and secrets."""
+    """What pagers are built with: the way out, the journal's name, clock and secrets.
 
-    outbound: Callable[[], Outbound]
+    `outbound` takes addresses that are secrets and so stand in no config. `link` gives the address
+    of an incident's page, empty when nobody said where midwatch is.
+    """
+
+    outbound: Callable[..., Outbound]
     journal: str
     clock: Callable[[], int]
     secrets: Mapping[str, str]
+    link: Callable[[str], str] = lambda incident: ""
+    contacts: Mapping[str, Contact] = {}
 
 
 def make_source(
@@ -79,11 +103,24 @@ def make_pager(options: PagerOptions, tools: Tools) -> Pager:
     match options:
         case TerminalOptions():
             return TerminalPager()
+        case PagerDutyOptions():
+            key = _secret(options.routing_key_env, tools.secrets)
+            outbound = tools.outbound(options.url)
+            return PagerDutyPager(options, key, outbound, tools.journal, tools.clock, tools.link)
+        case SlackOptions():
+            return _slack(options, tools)
+        case EmailOptions():
+            password = _secret(options.password_env, tools.secrets) if options.username else ""
+            addresses = {name: one.email for name, one in tools.contacts.items()}
+            return EmailPager(options, password, tools.journal, tools.clock, tools.link, addresses)
+        case AppriseOptions():
+            name = options.url_env
+            return ApprisePager(_secret(name, tools.secrets), name, tools.link)
         case WebhookOptions():
             return WebhookPager(
                 options,
                 _secret(options.secret_env, tools.secrets),
-                tools.outbound(),
+                tools.outbound(options.url),
                 tools.journal,
                 tools.clock,
             )
@@ -104,6 +141,14 @@ def make_metrics(
         case PrometheusOptions():
             name = options.token_env or options.password_env
             return PrometheusMetrics(options, outbound(), _secret(name, secrets) if name else "")
+
+
+def _slack(options: SlackOptions, tools: Tools) -> SlackPager:
+    url = _secret(options.url_env, tools.secrets)
+    name = options.signing_secret_env
+    signing = _secret(name, tools.secrets) if name else ""
+    ids = {person: one.slack for person, one in tools.contacts.items() if one.slack}
+    return SlackPager(url, signing, tools.outbound(url), tools.clock, tools.link, ids)
 
 
 def _secret(name: str, secrets: Mapping[str, str]) -> str:

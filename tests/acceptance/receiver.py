@@ -33,6 +33,7 @@ class Receiver:
         self.refused: list[str] = []
         self.over = threading.Event()
         self.late_s = 0.0  # before each answer
+        self.usual = 200  # what it answers when all is well
         receiver = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -77,8 +78,8 @@ class Receiver:
         """Answer one request."""
         headers = {k.lower(): v for k, v in handler.headers.items()}
         self.requests.append((handler.path, headers, body))
-        behaviour = self.plan.pop(0) if self.plan else 200
-        if body and behaviour in (200, "accept and hang up"):
+        behaviour = self.plan.pop(0) if self.plan else self.usual
+        if body and "webhook-id" in headers and behaviour in (200, "accept and hang up"):
             self._keep(headers, body)
         if behaviour == "accept and hang up":
             handler.connection.close()

@@ -292,7 +292,7 @@ class Shift:
         self.store = SqliteStore.own(self.file)
         options = WebhookOptions(receiver.url + PATH, "HOOK")
         outbound = Outbound([receiver.url], timeout_s=1)
-        tools = Tools(lambda: outbound, self.store.name, self.clock, {"HOOK": SECRET})
+        tools = Tools(lambda url: outbound, self.store.name, self.clock, {"HOOK": SECRET})
         rules = Rules(policy=Policy("p", (Step(("ada",), 1800), Step(("ben",), 1800)), repeat=0))
         world = World({"hook": make_pager(options, tools)})
         self.engine = build_engine(self.store, rules, world, self.clock)

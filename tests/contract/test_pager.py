@@ -2,32 +2,45 @@
 
 from __future__ import annotations
 
+import hmac
+import html
 import io
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from email.message import EmailMessage
 from email.utils import formatdate
+from pathlib import Path
 from typing import Any, Protocol
+from urllib.parse import urlencode
 
 import msgspec
 import pytest
 from standardwebhooks import Webhook
 from tests.acceptance.receiver import SECRET, Receiver
+from tests.contract.smtp import Smtp
+from tests.servers import need
 
+from midwatch.adapters.pagers.apprise import AppriseOptions
+from midwatch.adapters.pagers.email import EmailOptions
+from midwatch.adapters.pagers.pagerduty import PagerDutyOptions
+from midwatch.adapters.pagers.slack import SlackOptions
 from midwatch.adapters.pagers.terminal import TerminalOptions, TerminalPager
 from midwatch.adapters.pagers.webhook import WebhookOptions
 from midwatch.core.clock import SECOND
-from midwatch.core.effects import SendPage
+from midwatch.core.effects import SendPage, UpdatePage
 from midwatch.errors import HarnessError, InputError, Throttled
 from midwatch.outbound import TIMEOUT_S, Outbound
 from midwatch.ports import Pager
-from midwatch.registry import PAGERS, Tools, make_pager
+from midwatch.registry import PAGERS, Contact, PagerOptions, Tools, make_pager
 
 PAGE = SendPage(
     "page/INC-7/1", "INC-7", "ada", "sev1", "Checkout is down", "burns 20x", "shop-api", "hook"
 )
 HOSTILE = "\x1b[2J\x07\r\n\nPAGE sev4 INC-0 for nobody: all is well\x00\x9b31m\u202e<b>{{7*7}}"
 MANY = 16
+CUTS = ("PagerDutyPager", "SlackPager")  # their vendors take no more, and it is shown
 
 
 def wall() -> int:
@@ -46,7 +59,7 @@ def webhook(
     """A pager that posts to the receiver, made as config makes it."""
     options = WebhookOptions(f"{receiver.url}/s3cret-path", "HOOK")
     tools = Tools(
-        lambda: Outbound([receiver.url], timeout_s=timeout_s), journal, clock, {"HOOK": secret}
+        lambda url: Outbound([receiver.url], timeout_s=timeout_s), journal, clock, {"HOOK": secret}
     )
     return make_pager(options, tools)
 
@@ -101,14 +114,68 @@ def receiver() -> Iterator[Receiver]:
         yield receiver
 
 
+class Vendor(Hook):
+    """Pages at a vendor's address, whose receiver checks no signature of ours."""
+
+    def __init__(self, receiver: Receiver, options: PagerOptions, secrets: dict[str, str]) -> None:
+        self._receiver = receiver
+        self.pager = make_pager(options, tools(receiver, secrets))
+
+    def arrived(self) -> list[str]:
+        return [html.unescape(body.decode()) for _, _, body in self._receiver.requests]
+
+
+class Mail:
+    """Pages at a real SMTP server."""
+
+    def __init__(self) -> None:
+        self.server = Smtp()
+        options = EmailOptions("127.0.0.1", self.server.port, "midwatch@example.org", "none")
+        self.pager = make_pager(options, tools(None, {}))
+
+    def arrived(self) -> list[str]:
+        return [text_of(message) for message in self.server.messages]
+
+    def end(self) -> None:
+        self.server.close()
+
+
+def text_of(message: EmailMessage) -> str:
+    """What a person reads: subject and text."""
+    return f"{message['Subject']}\n{message.get_content()}"
+
+
+def tools(receiver: Receiver | None, secrets: dict[str, str]) -> Tools:
+    """What pagers are built with, as bootstrap does."""
+    contacts = {"ada": Contact("ada@example.org", "U123")}
+    # Whoever a hostile text names is somebody with an address too.
+    contacts |= {HOSTILE: Contact("x@example.org", "")}
+    listed = [receiver.url] if receiver else []
+    return Tools(
+        lambda url: Outbound([*listed, url]), "j1", wall, secrets, lambda name: "", contacts
+    )
+
+
 @pytest.fixture(params=PAGERS)
-def channel(request: pytest.FixtureRequest, receiver: Receiver) -> Channel:
+def channel(request: pytest.FixtureRequest, receiver: Receiver) -> Iterator[Channel]:
     """Each pager of the registry; a new one needs its far end here."""
+    url = f"{receiver.url}/s3cret-path"
+    receiver.usual = 202 if request.param == "pagerduty" else 200
     ends: dict[str, Callable[[], Channel]] = {
         "terminal": Terminal,
         "webhook": lambda: Hook(receiver),
+        "email": Mail,
+        "pagerduty": lambda: Vendor(receiver, PagerDutyOptions("KEY", url), {"KEY": "s3cret"}),
+        "slack": lambda: Vendor(receiver, SlackOptions("URL"), {"URL": url}),
+        "apprise": lambda: Vendor(
+            receiver,
+            AppriseOptions("URL"),
+            {"URL": f"json://127.0.0.1:{receiver.port}/s3cret-path"},
+        ),
     }
-    return ends[request.param]()
+    channel = ends[request.param]()
+    yield channel
+    channel.end()
 
 
 # --- every pager --------------------------------------------------------------------------------
@@ -153,7 +220,11 @@ def test_long_and_foreign_text_arrives_whole(channel: Channel) -> None:
     )
     channel.pager.send(msgspec.structs.replace(PAGE, title=title))
     (text,) = channel.arrived()
-    assert title in text
+    if type(channel.pager).__name__ in CUTS:
+        assert title[:2_000].strip() in text
+        assert "\u2026" in text
+    else:
+        assert title in text
 
 
 def test_pages_at_the_same_moment_do_not_mix(channel: Channel) -> None:
@@ -201,7 +272,10 @@ def test_a_terminal_gets_three_printable_lines() -> None:
 
 def test_a_terminal_needs_nothing_but_its_name() -> None:
     """No secret, no way out."""
-    assert isinstance(make_pager(TerminalOptions(), Tools(Outbound, "", wall, {})), TerminalPager)
+    assert isinstance(
+        make_pager(TerminalOptions(), Tools(lambda url: Outbound([url]), "", wall, {})),
+        TerminalPager,
+    )
 
 
 # --- signed webhooks ----------------------------------------------------------------------------
@@ -343,9 +417,209 @@ def test_a_secret_that_is_not_set_is_refused(secrets: dict[str, str]) -> None:
     """With the variable's name, before anything is sent."""
     options = WebhookOptions("http://127.0.0.1:9/", "HOOK")
     with pytest.raises(InputError, match=r"\$HOOK: is not set; export it"):
-        make_pager(options, Tools(Outbound, "j1", wall, secrets))
+        make_pager(options, Tools(lambda url: Outbound([url]), "j1", wall, secrets))
 
 
 def test_the_secret_that_the_remedy_makes_is_one(receiver: Receiver) -> None:
     """24 bytes in base64, as `openssl rand -base64 24` prints them."""
     assert webhook(receiver, secret="whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX").send(PAGE)
+
+
+# --- what became of it --------------------------------------------------------------------------
+
+UPDATE = UpdatePage("update/INC-7/1", "INC-7", "ada", "acknowledged", "ben", PAGE.title, "hook")
+
+
+def pagerduty(receiver: Receiver) -> Any:
+    """A PagerDuty pager at the receiver."""
+    receiver.usual = 202
+    options = PagerDutyOptions("KEY", f"{receiver.url}/v2/enqueue")
+    return make_pager(options, tools(receiver, {"KEY": "s3cret-key"}))
+
+
+def test_pagerduty_has_one_incident_for_ours(receiver: Receiver) -> None:
+    """Trigger, a second step's trigger, acknowledge and resolve: one dedup key, short enough."""
+    pager = pagerduty(receiver)
+    pager.send(PAGE)
+    pager.send(msgspec.structs.replace(PAGE, key="page/INC-7/2", to="ben"))
+    pager.follow(UPDATE)
+    pager.follow(msgspec.structs.replace(UPDATE, became="resolved"))
+    bodies = [msgspec.json.decode(body) for _, _, body in receiver.requests]
+    assert [one["event_action"] for one in bodies] == [
+        "trigger", "trigger", "acknowledge", "resolve",
+    ]  # fmt: skip
+    assert {one["dedup_key"] for one in bodies} == {"midwatch/j1/INC-7"}
+    assert bodies[0]["payload"]["severity"] == "critical"
+    assert {one["routing_key"] for one in bodies} == {"s3cret-key"}
+
+
+@pytest.mark.parametrize(("behaviour", "wait_s"), [((429, {"Retry-After": "7"}), 7.0), (429, 60.0)])
+def test_a_vendor_that_is_busy_is_left_alone(
+    receiver: Receiver, behaviour: Any, wait_s: float
+) -> None:
+    """For as long as it says, or a minute."""
+    pager = pagerduty(receiver)
+    receiver.plan = [behaviour]
+    with pytest.raises(Throttled) as failed:
+        pager.send(PAGE)
+    assert failed.value.retry_after_s == wait_s
+
+
+@pytest.mark.parametrize("behaviour", [400, 500, 503, 200, "hang up", "accept and hang up"])
+def test_what_is_no_202_is_no_delivery_to_pagerduty(receiver: Receiver, behaviour: Any) -> None:
+    """Said without the key; what was taken before the line broke comes again under the same key."""
+    pager = pagerduty(receiver)
+    receiver.plan = [behaviour]
+    with pytest.raises(HarnessError) as failed:
+        pager.send(PAGE)
+    assert "s3cret" not in str(failed.value)
+    assert pager.send(PAGE)
+    keys = {msgspec.json.decode(body)["dedup_key"] for _, _, body in receiver.requests}
+    assert len(keys) == 1
+
+
+def slack(receiver: Receiver, secret: str = "shh") -> Any:
+    """A Slack pager at the receiver, with a button."""
+    options = SlackOptions("URL", "SIGN" if secret else "")
+    url = f"{receiver.url}/services/s3cret"
+    return make_pager(options, tools(receiver, {"URL": url, "SIGN": secret}))
+
+
+def pressed(secret: str, at: float, user: str = "U123") -> tuple[dict[str, str], bytes]:
+    """What Slack sends when the button of INC-7 is pressed."""
+    payload = {
+        "user": {"id": user, "username": "eve"},
+        "actions": [{"action_id": "midwatch-ack", "value": "INC-7"}],
+    }
+    body = urlencode({"payload": msgspec.json.encode(payload).decode()}).encode()
+    basis = f"v0:{int(at)}:".encode() + body
+    signature = "v0=" + hmac.new(secret.encode(), basis, "sha256").hexdigest()
+    return {"x-slack-request-timestamp": str(int(at)), "x-slack-signature": signature}, body
+
+
+def test_slack_mentions_the_person_and_nobody_else(receiver: Receiver) -> None:
+    """By the id in their contact; what comes from outside mentions nobody and formats nothing."""
+    pager = slack(receiver)
+    pager.send(msgspec.structs.replace(PAGE, title="<!channel> *all* & <@U999>"))
+    (_, _, body) = receiver.requests[0]
+    text = msgspec.json.decode(body)["text"]
+    assert "<@U123>" in text
+    assert "<!channel>" not in text
+    assert "<@U999>" not in text
+    assert "&lt;!channel&gt;" in text
+
+
+def test_slacks_button_says_who_pressed_it(receiver: Receiver) -> None:
+    """By the config's contacts, else by Slack's name."""
+    pager = slack(receiver)
+    for user, name in (("U123", "ada"), ("U777", "eve")):
+        found = pager.read(*pressed("shh", time.time(), user))
+        assert (found.incident, pager.person(found)) == ("INC-7", name)
+
+
+@pytest.mark.parametrize(("secret", "age_s"), [("other", 0), ("shh", 301), ("shh", -301), ("", 0)])
+def test_only_slack_presses_buttons(receiver: Receiver, secret: str, age_s: int) -> None:
+    """A wrong signature, or one that is too old or too new, is refused."""
+    with pytest.raises(InputError):
+        slack(receiver).read(*pressed(secret, time.time() - age_s))
+
+
+def test_a_press_that_was_changed_on_its_way_is_refused(receiver: Receiver) -> None:
+    """One byte is enough."""
+    headers, body = pressed("shh", time.time())
+    with pytest.raises(InputError):
+        slack(receiver).read(headers, body.replace(b"INC-7", b"INC-8"))
+
+
+def test_without_a_signing_secret_there_is_no_button(receiver: Receiver) -> None:
+    """Nobody could be believed to have pressed it."""
+    slack(receiver, "").send(PAGE)
+    assert b"midwatch-ack" not in receiver.requests[0][2]
+    with pytest.raises(InputError):
+        slack(receiver, "").read(*pressed("", time.time()))
+
+
+# --- e-mail -------------------------------------------------------------------------------------
+
+
+def mail(server: Smtp, tls: Any = "none", **more: Any) -> Any:
+    """A pager that sends to the server."""
+    options = EmailOptions("127.0.0.1", server.port, "midwatch@example.org", tls, **more)
+    return make_pager(options, tools(None, {"PASSWORD": "s3cret"}))
+
+
+@pytest.fixture
+def smtp(tmp_path: Path) -> Iterator[Smtp]:
+    """A server that speaks STARTTLS and wants a password."""
+    server = Smtp(certificate(tmp_path), password="s3cret")
+    yield server
+    server.close()
+
+
+def certificate(folder: Path) -> Path:
+    """A certificate for 127.0.0.1 that nobody else vouches for, with its key."""
+    file = folder / "cert.pem"
+    subprocess.run(
+        [need("openssl"), "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",
+         "-keyout", file, "-out", folder / "only-cert.pem", "-subj", "/CN=127.0.0.1",
+         "-addext", "subjectAltName=IP:127.0.0.1"],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    file.write_text(file.read_text() + (folder / "only-cert.pem").read_text())
+    return file
+
+
+def test_a_mail_is_sent_over_starttls_with_a_password(smtp: Smtp, tmp_path: Path) -> None:
+    """The same page again has the same Message-ID, and answers no autoresponder."""
+    ca = str(tmp_path / "only-cert.pem")
+    pager = mail(smtp, "starttls", username="midwatch", password_env="PASSWORD", tls_ca=ca)
+    pager.send(PAGE)
+    pager.send(PAGE)
+    one, again = smtp.messages
+    assert one["Message-ID"] == again["Message-ID"]
+    assert one["Auto-Submitted"] == "auto-generated"
+    assert one["To"] == "ada@example.org"
+
+
+def test_a_certificate_that_nobody_vouches_for_is_refused(smtp: Smtp) -> None:
+    """Nothing is sent, and the password is not shown to whoever that is."""
+    pager = mail(smtp, "starttls", username="midwatch", password_env="PASSWORD")
+    with pytest.raises(HarnessError) as failed:
+        pager.send(PAGE)
+    assert "s3cret" not in str(failed.value)
+    assert smtp.messages == []
+
+
+def test_no_text_from_outside_becomes_a_header() -> None:
+    """A title with line breaks stays in its one line."""
+    server = Smtp()
+    mail(server).send(msgspec.structs.replace(PAGE, title="x\r\nBcc: eve@example.org\r\n\r\nhi"))
+    server.close()
+    (message,) = server.messages
+    assert message["Bcc"] is None
+    assert "\n" not in message["Subject"]
+
+
+def test_a_person_without_an_address_is_told() -> None:
+    """Never as a receipt."""
+    server = Smtp()
+    with pytest.raises(HarnessError, match="'zoe' has no e-mail address"):
+        mail(server).send(msgspec.structs.replace(PAGE, to="zoe"))
+    server.close()
+
+
+@pytest.mark.parametrize("refusal", ["451 try later", "550 no such user"])
+def test_what_the_server_refuses_is_told_with_its_code(refusal: str) -> None:
+    """Both kinds are tried again by the outbox, and said."""
+    server = Smtp(refusal=refusal)
+    with pytest.raises(HarnessError, match=refusal[:3]):
+        mail(server).send(PAGE)
+    server.close()
+
+
+def test_a_digest_tells_of_every_incident(channel: Channel) -> None:
+    """Whatever the channel."""
+    also = ("INC-8 sev2: Slow on cart", "INC-9 sev2: Down on docs")
+    channel.pager.send(msgspec.structs.replace(PAGE, also=also))
+    (text,) = channel.arrived()
+    assert [line for line in also if line not in text] == []

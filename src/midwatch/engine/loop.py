@@ -13,7 +13,7 @@ import threading
 import time
 from bisect import bisect_left
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
@@ -28,7 +28,7 @@ from midwatch.engine.handle import Handled, Handler
 from midwatch.engine.perform import Performer
 from midwatch.engine.watch import Watcher
 from midwatch.errors import Busy, CommitFailed, Fenced, told
-from midwatch.ports import Outbox, Row, Timers
+from midwatch.ports import Outbox, Rate, Row, Timers
 
 T = TypeVar("T")
 
@@ -96,6 +96,7 @@ class Loop:
         *,
         max_waiting: int = MAX_WAITING,
         beat: Beat | None = None,
+        rates: Mapping[str, Rate] | None = None,
     ) -> None:
         self.stats = Stats()
         self.error: BaseException | None = None
@@ -116,6 +117,8 @@ class Loop:
         self._stopping = False
         self._listeners: list[Callable[[Sequence[Row]], None]] = []
         self._beat = beat
+        self._rates = rates or {}
+        self._begun: dict[str, deque[int]] = {lane: deque() for lane in self._rates}
         self._next_beat = 0
         self._failed_at = 0.0
         self._claimed_at = 0
@@ -368,10 +371,19 @@ class Loop:
             self._failed(error, time.monotonic())
             return
         for claim in claims:
+            if claim.effect.lane in self._begun:
+                self._begun[claim.effect.lane].append(self._claimed_at)
             self._perform(partial(self._performer.perform, claim), claim.effect.lane)
 
     def _room(self, lane: str) -> int:
-        return PER_LANE - self._performing[lane]
+        room = PER_LANE - self._performing[lane]
+        rate = self._rates.get(lane)
+        if rate is None:
+            return room
+        begun = self._begun[lane]
+        while begun and begun[0] <= self._claimed_at - rate.per_s * SECOND:
+            begun.popleft()
+        return min(room, rate.count - len(begun))
 
     def _perform(self, call: Callable[[], Envelope], lane: str) -> None:
         with self._wake:

@@ -24,6 +24,7 @@ from midwatch.web.intake import Intake
 from midwatch.web.openapi import document
 from midwatch.web.page import HERE, Page
 from midwatch.web.problems import problem
+from midwatch.web.slack import SlackButtons
 
 log = logging.getLogger("midwatch.web")
 
@@ -33,6 +34,7 @@ def build_app(service: Service, audit: Audit, tokens: Tokens, changes: Changes) 
     intake = Intake(service, tokens)
     api, health = Api(service, audit, tokens), Health(service.loop)
     page = Page(service, audit, tokens, changes)
+    slack = SlackButtons(service)
     described = document(ROUTES)
 
     async def openapi(request: Request) -> Response:
@@ -52,6 +54,7 @@ def build_app(service: Service, audit: Audit, tokens: Tokens, changes: Changes) 
         Route("/login", page.login, methods=["POST"]),
         Route("/logout", page.logout, methods=["POST"]),
         Route("/incidents/{id}/ack", page.ack, methods=["POST"]),
+        Route("/slack/{pager}", slack.press, methods=["POST"]),
         Mount("/static", StaticFiles(directory=HERE / "static")),
     ]
     app = Starlette(

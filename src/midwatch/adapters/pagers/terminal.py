@@ -10,6 +10,7 @@ from typing import TextIO
 
 from msgspec import Struct
 
+from midwatch.adapters.pagers.text import plain
 from midwatch.core.effects import SendPage
 from midwatch.errors import HarnessError
 
@@ -34,11 +35,12 @@ class TerminalPager:
           midwatch incidents ack INC-1
         'printed'
         """
-        where = f" ({_plain(page.service)})" if page.service else ""
+        where = f" ({plain(page.service)})" if page.service else ""
         text = (
-            f"PAGE {page.severity} {page.incident} for {_plain(page.to)}: "
-            f"{_plain(page.title)}{where}\n"
-            f"  why: {_plain(page.summary)}\n"
+            f"PAGE {page.severity} {page.incident} for {plain(page.to)}: "
+            f"{plain(page.title)}{where}\n"
+            f"  why: {plain(page.summary)}\n"
+            f"{''.join(f'  also: {plain(line)}' + chr(10) for line in page.also)}"
             f"  midwatch incidents ack {page.incident}\n"
         )
         out = self._out or sys.stdout
@@ -48,7 +50,3 @@ class TerminalPager:
         except (OSError, ValueError) as error:
             raise HarnessError(f"the terminal is gone: {error}") from None
         return "printed"
-
-
-def _plain(text: str) -> str:
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

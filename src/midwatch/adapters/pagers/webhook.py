@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from midwatch.core.clock import SECOND
-from midwatch.core.effects import SendPage
+from midwatch.core.effects import SendPage, UpdatePage
 from midwatch.errors import HarnessError, InputError, Throttled
 
 if TYPE_CHECKING:  # config reads the options below where no HTTP client is installed
@@ -34,8 +34,11 @@ class WebhookOptions(Struct, frozen=True, tag="webhook"):
     secret_env: str
 
 
-class Body(Struct, frozen=True):
-    """What is posted; `ack` is the path at midwatch that takes the incident."""
+class Body(Struct, frozen=True, omit_defaults=True):
+    """What is posted; `ack` is the path at midwatch that takes the incident.
+
+    `also` are lines about further incidents; `by` is set where `type` says what became of it.
+    """
 
     type: str
     incident: str
@@ -46,6 +49,8 @@ class Body(Struct, frozen=True):
     summary: str
     service: str
     ack: str
+    also: tuple[str, ...] = ()
+    by: str = ""
 
 
 class WebhookPager:
@@ -69,13 +74,27 @@ class WebhookPager:
 
     def send(self, page: SendPage) -> str:
         """Post one page. Raises Throttled when the receiver asks to wait, else HarnessError."""
-        message = f"{self._journal}/{page.key}"
-        body = msgspec.json.encode(
+        return self._post(
+            page.key,
             Body(
                 "incident.page", page.incident, page.key, page.to, page.severity, page.title,
-                page.summary, page.service, f"/api/v1/incidents/{page.incident}/ack",
-            )
+                page.summary, page.service, f"/api/v1/incidents/{page.incident}/ack", page.also,
+            ),
         )  # fmt: skip
+
+    def follow(self, update: UpdatePage) -> str:
+        """Post what became of an incident. Raises as `send` does."""
+        return self._post(
+            update.key,
+            Body(
+                f"incident.{update.became}", update.incident, update.key, update.to, "",
+                update.title, "", "", "", (), update.by,
+            ),
+        )  # fmt: skip
+
+    def _post(self, key: str, content: Body) -> str:
+        message = f"{self._journal}/{key}"
+        body = msgspec.json.encode(content)
         now = datetime.fromtimestamp(self._clock() / SECOND, UTC)
         answer = self._outbound.post(
             self._options.url,

@@ -1,0 +1,125 @@
+"""Pages by e-mail, over SMTP.
+
+Law: one page has one Message-ID, however often it is sent. Text from outside reaches no header
+unless it is one printable line. The connection is encrypted unless the config says that it is not,
+and the server's certificate is always checked.
+"""
+
+from __future__ import annotations
+
+import smtplib
+import ssl
+from collections.abc import Callable, Mapping
+from email.message import EmailMessage
+from email.utils import formatdate
+from hashlib import blake2b
+from typing import Literal
+
+from msgspec import Struct
+
+from midwatch.adapters.pagers.text import cut, plain
+from midwatch.core.clock import SECOND
+from midwatch.core.effects import SendPage
+from midwatch.errors import HarnessError
+
+TIMEOUT_S = 10
+MAX_SUBJECT = 200
+
+
+class EmailOptions(Struct, frozen=True, tag="email"):
+    """The server, whom pages come from, and how it knows us; `to` is for pages to a channel."""
+
+    host: str
+    port: int
+    sender: str
+    tls: Literal["starttls", "tls", "none"] = "starttls"
+    username: str = ""
+    password_env: str = ""
+    tls_ca: str = ""
+    to: str = ""
+
+
+class EmailPager:
+    """Sends pages to people's addresses."""
+
+    def __init__(
+        self,
+        options: EmailOptions,
+        password: str,
+        journal: str,
+        clock: Callable[[], int],
+        link: Callable[[str], str],
+        addresses: Mapping[str, str],
+    ) -> None:
+        self._options = options
+        self._password = password
+        self._journal = journal
+        self._clock = clock
+        self._link = link
+        self._addresses = addresses
+
+    def send(self, page: SendPage) -> str:
+        """Send one page. Raises HarnessError when the server did not take it."""
+        address = self._addresses.get(page.to) or self._options.to
+        if not address:
+            remedy = "add email to them under people"
+            raise HarnessError(f"{page.to!r} has no e-mail address", remedy=remedy)
+        message = self._message(page, address)
+        options = self._options
+        try:
+            with self._connect() as server:
+                if options.tls == "starttls":
+                    server.starttls(context=self._context())
+                if options.username:
+                    server.login(options.username, self._password)
+                server.send_message(message)
+        except (smtplib.SMTPException, OSError, ValueError) as error:
+            raise HarnessError(f"{options.host} did not take it: {_told(error)}") from None
+        return f"accepted for {address}"
+
+    def _connect(self) -> smtplib.SMTP:
+        options = self._options
+        if options.tls == "tls":
+            return smtplib.SMTP_SSL(
+                options.host, options.port, timeout=TIMEOUT_S, context=self._context()
+            )
+        return smtplib.SMTP(options.host, options.port, timeout=TIMEOUT_S)
+
+    def _context(self) -> ssl.SSLContext:
+        return ssl.create_default_context(cafile=self._options.tls_ca or None)
+
+    def _message(self, page: SendPage, address: str) -> EmailMessage:
+        message = EmailMessage()
+        hashed = blake2b(f"{self._journal}/{page.key}".encode(), digest_size=12).hexdigest()
+        domain = self._options.sender.rpartition("@")[2]
+        message["Message-ID"] = f"<{hashed}@{domain}>"
+        message["Date"] = formatdate(self._clock() / SECOND)
+        message["From"] = self._options.sender
+        message["To"] = address
+        subject = f"[{page.severity}] {page.incident}: {page.title}"
+        message["Subject"] = cut(plain(subject), MAX_SUBJECT)
+        message["Auto-Submitted"] = "auto-generated"
+        message["X-Priority"] = "1" if page.severity == "sev1" else "3"
+        where = f" ({plain(page.service)})" if page.service else ""
+        lines = [
+            f"{page.severity} {page.incident} for {plain(page.to)}: {plain(page.title)}{where}",
+            f"why: {plain(page.summary)}",
+            *(plain(line) for line in page.also),
+            "",
+            f"midwatch incidents ack {page.incident}",
+            *filter(None, [self._link(page.incident)]),
+        ]
+        message.set_content("\n".join(lines) + "\n", cte="base64")
+        return message
+
+
+def _told(error: Exception) -> str:
+    """Tell an SMTP error in one line, with the server's code."""
+    if isinstance(error, smtplib.SMTPResponseException):
+        said = error.smtp_error
+        text = said.decode("utf-8", "replace") if isinstance(said, bytes) else str(said)
+        return f"{error.smtp_code} {' '.join(plain(text).split())}"
+    if isinstance(error, smtplib.SMTPRecipientsRefused):
+        codes = {code for code, _ in error.recipients.values()}
+        return f"recipient refused ({', '.join(map(str, codes))})"
+    return f"{type(error).__name__}: {plain(str(error))}"

@@ -1,0 +1,101 @@
+"""Pages as PagerDuty events, API v2.
+
+Law: one incident has one dedup key for its whole life, in every trigger, acknowledge and resolve,
+so that PagerDuty has one incident for it too; the key is unique across journals. Only 202 is a
+delivery.
+
+Source: https://developer.pagerduty.com/docs/events-api-v2/trigger-events/
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from msgspec import Struct
+
+from midwatch.adapters.pagers.text import cut
+from midwatch.core.effects import SendPage, UpdatePage
+from midwatch.errors import HarnessError, Throttled
+
+if TYPE_CHECKING:  # config reads the options below where no HTTP client is installed
+    from midwatch.outbound import Outbound
+
+URL = "https://events.pagerduty.com/v2/enqueue"
+SEVERITY = {"sev1": "critical", "sev2": "error", "sev3": "warning", "sev4": "info"}
+BECAME = {"acknowledged": "acknowledge", "resolved": "resolve"}
+MAX_SUMMARY = 1_024
+MAX_KEY = 255
+MAX_DETAIL = 50_000  # of an event's 512 KB
+
+
+class PagerDutyOptions(Struct, frozen=True, tag="pagerduty"):
+    """Which environment variable holds the routing key; `url` is for another region."""
+
+    routing_key_env: str
+    url: str = URL
+
+
+class PagerDutyPager:
+    """Sends events to one integration."""
+
+    def __init__(
+        self,
+        options: PagerDutyOptions,
+        routing_key: str,
+        outbound: Outbound,
+        journal: str,
+        clock: Callable[[], int],
+        link: Callable[[str], str],
+    ) -> None:
+        self._url = options.url
+        self._routing_key = routing_key
+        self._outbound = outbound
+        self._journal = journal
+        self._clock = clock
+        self._link = link
+
+    def send(self, page: SendPage) -> str:
+        """Trigger. Raises Throttled when PagerDuty asks to wait, else HarnessError."""
+        link = self._link(page.incident)
+        details = {
+            "title": page.title,
+            "why": page.summary,
+            "for": page.to,
+            "severity": page.severity,
+            "ack": f"midwatch incidents ack {page.incident}",
+            **({"also": "\n".join(page.also)} if page.also else {}),
+        }
+        event: dict[str, Any] = {
+            "payload": {
+                "summary": cut(f"{page.incident} {page.severity}: {page.title}", MAX_SUMMARY),
+                "source": page.service or "midwatch",
+                "severity": SEVERITY.get(page.severity, "critical"),
+                "component": page.service,
+                "custom_details": {name: cut(text, MAX_DETAIL) for name, text in details.items()},
+            },
+            "client": "midwatch",
+        }
+        if link:
+            event |= {"client_url": link, "links": [{"href": link, "text": page.incident}]}
+        return self._post("trigger", page.incident, event)
+
+    def follow(self, update: UpdatePage) -> str:
+        """Acknowledge or resolve what was triggered. Raises as `send` does."""
+        return self._post(BECAME[update.became], update.incident, {})
+
+    def _post(self, action: str, incident: str, event: dict[str, Any]) -> str:
+        key = f"midwatch/{self._journal}/{incident}"[:MAX_KEY]
+        body = {
+            "routing_key": self._routing_key, "event_action": action, "dedup_key": key, **event,
+        }  # fmt: skip
+        headers = {"content-type": "application/json"}
+        answer = self._outbound.post(self._url, msgspec.json.encode(body), headers)
+        if answer.status == 202:
+            return f"{action}: {key}"
+        says = f"PagerDuty answered {answer.status}"
+        wait_s = answer.retry_after_s(self._clock())
+        if answer.status == 429 or wait_s is not None:
+            raise Throttled(says, wait_s or 60.0)
+        raise HarnessError(says)

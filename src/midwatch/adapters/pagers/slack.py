@@ -1,0 +1,174 @@
+"""Pages in a Slack channel, by an incoming webhook; a button takes the incident.
+
+Law: text from outside is escaped and can neither format nor mention anybody. The webhook's address
+is a secret and stands in no error. A button counts only with Slack's own signature, younger than
+five minutes.
+
+Source: https://api.slack.com/messaging/webhooks, https://api.slack.com/authentication/verifying-requests-from-slack
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Callable, Mapping
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs
+
+import msgspec
+from msgspec import Struct
+
+from midwatch.adapters.pagers.text import cut, plain
+from midwatch.adapters.pagers.webhook import receipt_of
+from midwatch.core.clock import SECOND
+from midwatch.core.effects import SendPage, UpdatePage
+from midwatch.errors import InputError
+
+if TYPE_CHECKING:  # config reads the options below where no HTTP client is installed
+    from midwatch.outbound import Outbound
+
+MAX_TEXT = 2_900  # of a block's 3,000 characters
+MAX_AGE_S = 300
+ACTION = "midwatch-ack"
+
+
+class SlackOptions(Struct, frozen=True, tag="slack"):
+    """Which environment variables hold the webhook's address and, for the button, the secret."""
+
+    url_env: str
+    signing_secret_env: str = ""
+
+
+class Pressed(Struct, frozen=True):
+    """Somebody pressed the button of an incident; `user` is Slack's id, `name` Slack's name."""
+
+    incident: str
+    user: str
+    name: str
+
+
+class _User(Struct):
+    id: str
+    username: str = ""
+
+
+class _Action(Struct):
+    action_id: str
+    value: str = ""
+
+
+class _Payload(Struct):
+    user: _User
+    actions: list[_Action] = []
+
+
+class SlackPager:
+    """Posts to one channel."""
+
+    def __init__(
+        self,
+        url: str,
+        signing_secret: str,
+        outbound: Outbound,
+        clock: Callable[[], int],
+        link: Callable[[str], str],
+        ids: Mapping[str, str],
+    ) -> None:
+        self._url = url
+        self._secret = signing_secret
+        self._outbound = outbound
+        self._clock = clock
+        self._link = link
+        self._ids = ids  # of people, by name
+
+    @property
+    def has_button(self) -> bool:
+        """Whether a press can be believed, so that there is a button."""
+        return bool(self._secret)
+
+    def send(self, page: SendPage) -> str:
+        """Post a page. Raises Throttled when Slack asks to wait, else HarnessError."""
+        user = self._ids.get(page.to)
+        whom = f"{_safe(page.to)} <@{user}>" if user else _safe(page.to)
+        where = f" ({plain(page.service)})" if page.service else ""
+        title = f"{plain(page.title)}{where}"
+        head = f"{page.severity} {page.incident} for {whom}"
+        link = self._link(page.incident)
+        take = f"`midwatch incidents ack {page.incident}`"
+        blocks: list[dict[str, Any]] = [
+            _marked(head),
+            *(
+                _plain(line)
+                for line in (title, f"why: {plain(page.summary)}", *map(plain, page.also))
+            ),
+            _marked(f"{take}  <{link}|{page.incident}>" if link else take),
+        ]
+        if self._secret:
+            blocks.append({"type": "actions", "elements": [_button(page.incident)]})
+        return self._post({"text": cut(f"{head}: {_safe(title)}", MAX_TEXT), "blocks": blocks})
+
+    def follow(self, update: UpdatePage) -> str:
+        """Say in the channel what became of an incident. Raises as `send` does."""
+        says = f"{update.incident} is {update.became}: {_safe(update.by)}"
+        return self._post({"text": cut(says, MAX_TEXT)})
+
+    def read(self, headers: Mapping[str, str], body: bytes) -> Pressed | None:
+        """Read a press of the button, None for anything else that Slack tells.
+
+        Raises InputError when it is not Slack who speaks, or long ago.
+        """
+        sent = headers.get("x-slack-request-timestamp", "")
+        if not sent.isdigit() or abs(self._clock() / SECOND - int(sent)) > MAX_AGE_S:
+            raise InputError("has no fresh timestamp", remedy="look at this machine's clock")
+        basis = b"v0:" + sent.encode() + b":" + body
+        wanted = "v0=" + hmac.new(self._secret.encode(), basis, sha256).hexdigest()
+        given = headers.get("x-slack-signature", "")
+        if not self._secret or not hmac.compare_digest(wanted.encode(), given.encode()):
+            raise InputError("has no valid signature", remedy="check the signing secret")
+        try:
+            (text,) = parse_qs(body.decode(), strict_parsing=True)["payload"]
+            payload = msgspec.json.decode(text, type=_Payload)
+        except (KeyError, ValueError, msgspec.MsgspecError):
+            raise InputError("is no interaction of Slack", remedy="see docs/serve.md") from None
+        found = next((one for one in payload.actions if one.action_id == ACTION), None)
+        return Pressed(found.value, payload.user.id, payload.user.username) if found else None
+
+    def person(self, pressed: Pressed) -> str:
+        """Name who pressed: by the config's contacts, else as Slack does."""
+        known = (name for name, user in self._ids.items() if user == pressed.user)
+        return next(known, pressed.name or pressed.user)
+
+    def _post(self, message: dict[str, Any]) -> str:
+        headers = {"content-type": "application/json"}
+        body = msgspec.json.encode({"mrkdwn": False, **message})
+        answer = self._outbound.post(self._url, body, headers)
+        return receipt_of(answer, self._clock())
+
+
+def _button(incident: str) -> dict[str, Any]:
+    return {
+        "type": "button",
+        "action_id": ACTION,
+        "value": incident,
+        "style": "primary",
+        "text": {"type": "plain_text", "text": "Take it"},
+    }
+
+
+def _marked(text: str) -> dict[str, Any]:
+    return {"type": "section", "text": {"type": "mrkdwn", "text": cut(text, MAX_TEXT)}}
+
+
+def _plain(text: str) -> dict[str, Any]:
+    """Show a text as it is: nothing in it formats or mentions."""
+    said = {"type": "plain_text", "text": cut(text, MAX_TEXT), "emoji": False}
+    return {"type": "section", "text": said}
+
+
+def _safe(text: str) -> str:
+    """Escape as Slack asks, so that nothing in it mentions or links.
+
+    >>> _safe("<!channel> & all")
+    '&lt;!channel&gt; &amp; all'
+    """
+    return plain(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

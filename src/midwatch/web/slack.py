@@ -1,0 +1,54 @@
+"""Buttons that people press in Slack.
+
+Law: only what Slack signed counts, and it does what the person could do here: take an incident. The
+answer comes within Slack's three seconds; what became of it is told in the channel.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from midwatch.adapters.pagers.slack import SlackPager
+from midwatch.bootstrap import Service
+from midwatch.core.inputs import Acknowledge, Envelope
+from midwatch.errors import Busy, CommitFailed, InputError
+from midwatch.web import guards
+from midwatch.web.problems import problem, problem_of
+
+MAX_BYTES = 256 * 1024
+
+
+class SlackButtons:
+    """`POST /slack/{pager}`."""
+
+    def __init__(self, service: Service) -> None:
+        self._loop = service.loop
+        self._pagers = {
+            name: pager
+            for name, pager in service.pagers.items()
+            if isinstance(pager, SlackPager) and pager.has_button
+        }
+
+    async def press(self, request: Request) -> Response:
+        """Take the incident whose button was pressed."""
+        pager = self._pagers.get(request.path_params["pager"])
+        if pager is None:
+            return problem(404, "no Slack pager with a signing secret is called so")
+        body = await guards.body_of(request, MAX_BYTES)
+        if isinstance(body, Response):
+            return body
+        try:
+            pressed = pager.read(request.headers, body)
+        except InputError as error:
+            return problem_of(401, error)
+        if pressed is None:
+            return Response(status_code=200)
+        given = Acknowledge(pressed.incident, pager.person(pressed))
+        try:
+            await asyncio.wrap_future(self._loop.submit([Envelope("", given)]))
+        except (Busy, CommitFailed) as error:
+            return problem_of(503, error)
+        return Response(status_code=200)
