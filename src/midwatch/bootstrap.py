@@ -21,6 +21,8 @@ from midwatch.adapters.pagers.terminal import TerminalOptions
 from midwatch.adapters.stores.sqlite import SqliteStore
 from midwatch.config import Config
 from midwatch.core.decide import Rules
+from midwatch.core.heartbeats import timer_key
+from midwatch.core.inputs import Envelope, Started
 from midwatch.core.shard import Shard
 from midwatch.core.sli import Bucket
 from midwatch.core.slo import Slo
@@ -118,6 +120,7 @@ class Service(Struct):
 
     clock: Callable[[], int]
     rules: Rules
+    timers: Timers
     engine: Engine
     loop: Loop
     sources: dict[str, Source]
@@ -163,7 +166,11 @@ def build_service(
         for name, source in config.sources.items()
     }
     paging = frozenset(name for name, source in config.sources.items() if source.pages)
-    return Service(clock, rules, engine, loop, sources, paging, pagers, shadow, pushed)
+    if rules.jobs:
+        timers = {name: store.timer(timer_key(name)) for name in rules.jobs}
+        due_at = {name: timer.due_at for name, timer in timers.items() if timer}
+        loop.submit([Envelope("", Started(due_at))])
+    return Service(clock, rules, store, engine, loop, sources, paging, pagers, shadow, pushed)
 
 
 def _to_all(pushed: Mapping[str, PushedMetrics]) -> Callable[[Sequence[Bucket]], None]:

@@ -4,7 +4,8 @@ Law: every error is collected and names file, line, key and remedy; nothing is g
 unknown is ignored. YAML is 1.2: `Yes` stays a string and a key stands once.
 
     midwatch.yaml   service_labels, sources, pagers, heartbeat, correlation, escalation, tickets,
-                    metrics, slo_defaults, people, public_url
+                    metrics, slo_defaults, people, public_url,
+                    watched_jobs
     topology.yaml   services and caller -> callee edges
     schedules/*.yaml  who is on call, in turn; an escalation step may name the file
     slos/*.yaml     objectives, as OpenSLO v1 or Sloth prometheus/v1
@@ -41,7 +42,9 @@ from midwatch.core import correlation, runbooks
 from midwatch.core.alerts import SERVICE_LABELS
 from midwatch.core.decide import Rules
 from midwatch.core.evals import Case, Suite
+from midwatch.core.heartbeats import Watched
 from midwatch.core.runbooks import ACTIONS, Runbook
+from midwatch.core.severity import SEVERITIES, Severity
 from midwatch.core.slo import Slo, Verify
 from midwatch.core.tickets import Category
 from midwatch.core.topology import Service, Topology
@@ -118,7 +121,7 @@ def check(folder: Path) -> tuple[Config, list[BadFile]]:
     suites = _suites(folder, problems)
     main.keys(
         "service_labels", "sources", "correlation", "escalation", "tickets", "pagers", "heartbeat",
-        "metrics", "slo_defaults", "people", "public_url",
+        "metrics", "slo_defaults", "people", "public_url", "watched_jobs",
     )  # fmt: skip
     files = [*sorted((folder / "slos").glob("*.yaml")), *sorted((folder / "slos").glob("*.yml"))]
     specs = read_specs(files, problems, _defaults(main.child("slo_defaults")))
@@ -128,6 +131,7 @@ def check(folder: Path) -> tuple[Config, list[BadFile]]:
     slos = _slos(specs, topology, metrics)
     if main.has("correlation"):
         main.child("correlation").keys("threshold")
+    sources = {name: _source(node) for name, node in main.child("sources").entries()}
     pagers = {name: _pager(node) for name, node in main.child("pagers").entries()}
     known = pagers or {"terminal": TerminalOptions()}
     followers = [name for name, options in known.items() if isinstance(options, FOLLOWERS)]
@@ -138,6 +142,7 @@ def check(folder: Path) -> tuple[Config, list[BadFile]]:
         policy=paging.policy,
         policies=paging.policies,
         routes=paging.routes,
+        jobs=_jobs(main.child("watched_jobs"), topology, sources),
         runbooks=_runbooks(folder, slos, problems),
         categories=_categories(main.child("tickets"), topology),
         suites=suites,
@@ -146,7 +151,6 @@ def check(folder: Path) -> tuple[Config, list[BadFile]]:
         ),
     )
     labels = tuple(n.text() for n in main.child("service_labels").items()) or SERVICE_LABELS
-    sources = {name: _source(node) for name, node in main.child("sources").entries()}
     beat = _heartbeat(main.child("heartbeat")) if main.has("heartbeat") else None
     for name in sorted(set(metrics) & set(sources)):
         main.child("metrics").child(name).error(
@@ -258,6 +262,38 @@ def _rate(node: Node) -> Rate | None:
         node.error(f"is {node.shape}", "write it like 10/1m")
         return None
     return Rate(int(count), int(found[1]) * UNITS_S[found[2]])
+
+
+def _jobs(node: Node, topology: Topology, sources: Collection[str]) -> dict[str, Watched]:
+    found: dict[str, Watched] = {}
+    for name, item in node.entries():
+        item.keys("service", "every", "grace", "severity", "alert", "source", required=("every",))
+        if item.has("service"):
+            _known_service(item.child("service"), topology)
+        if item.has("alert") is not item.has("source"):
+            item.error(
+                "has only one of alert and source", "write both: which alert of which source"
+            )
+        elif item.has("source") and item.child("source").text() not in sources:
+            remedy = f"known are {', '.join(sources) or 'none'}"
+            item.child("source").error(f"is {item.child('source').shape}, no source", remedy)
+        if name in sources:
+            item.error("is called like a source", "give it another name: both are addresses")
+        usual = "sev2" if item.has("alert") else "sev3"
+        found[name] = Watched(
+            name,
+            item.child("every").duration_s(3_600),
+            item.child("grace").duration_s(0) if item.has("grace") else 0,
+            item.child("service").text(default=""),
+            cast("Severity", item.child("severity").choice(*SEVERITIES, default=usual)),
+            item.child("alert").text(default=""),
+            item.child("source").text(default=""),
+        )
+    alerts = [(job.source, job.alert) for job in found.values() if job.alert]
+    for name, job in found.items():
+        if job.alert and alerts.count((job.source, job.alert)) > 1:
+            node.child(name).error("waits for the same alert as another job", "remove one")
+    return found
 
 
 def _check_addresses(main: Node, pagers: dict[str, PagerOptions], paging: Paging) -> None:

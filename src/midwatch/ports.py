@@ -153,6 +153,10 @@ class Timers(Protocol):
         """List the timers whose time has come, earliest first."""
         ...
 
+    def timer(self, key: str) -> Timer | None:
+        """Look a timer up."""
+        ...
+
     def next_timer_at(self) -> int | None:
         """Say when the next timer is due."""
         ...

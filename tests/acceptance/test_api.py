@@ -38,7 +38,8 @@ NOT_FOR_INTAKE = "positive_data_acceptance"
 # Pages for people, figures for machines, and an address that would put a token into documents.
 NOT_DESCRIBED = {
     "/", "/changes", "/login", "/logout", "/incidents/{id}/ack", "/healthz", "/readyz", "/metrics",
-    "/api/v1/openapi.json", "/intake/{source}/{token}", "/slack/{pager}",
+    "/api/v1/openapi.json", "/intake/{source}/{token}", "/slack/{pager}", "/heartbeats/{job}",
+    "/heartbeats/{job}/{token}",
 }  # fmt: skip
 MADE_UP = "mw_deadbeef_" + "S" * 43
 BARE = "/intake/alertmanager"

@@ -125,6 +125,18 @@ class Vendor(Hook):
         return [html.unescape(body.decode()) for _, _, body in self._receiver.requests]
 
 
+class Apprised(Vendor):
+    """Pages at a receiver of Apprise's own JSON form."""
+
+    def __init__(self, receiver: Receiver) -> None:
+        url = f"json://127.0.0.1:{receiver.port}/s3cret-path"
+        super().__init__(receiver, AppriseOptions("URL"), {"URL": url})
+
+    def arrived(self) -> list[str]:
+        bodies = [msgspec.json.decode(body) for _, _, body in self._receiver.requests]
+        return [f"{one['title']}\n{one['message']}" for one in bodies]
+
+
 class Mail:
     """Pages at a real SMTP server."""
 
@@ -167,11 +179,7 @@ def channel(request: pytest.FixtureRequest, receiver: Receiver) -> Iterator[Chan
         "email": Mail,
         "pagerduty": lambda: Vendor(receiver, PagerDutyOptions("KEY", url), {"KEY": "s3cret"}),
         "slack": lambda: Vendor(receiver, SlackOptions("URL"), {"URL": url}),
-        "apprise": lambda: Vendor(
-            receiver,
-            AppriseOptions("URL"),
-            {"URL": f"json://127.0.0.1:{receiver.port}/s3cret-path"},
-        ),
+        "apprise": lambda: Apprised(receiver),
     }
     channel = ends[request.param]()
     yield channel

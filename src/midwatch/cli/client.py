@@ -31,7 +31,7 @@ from midwatch.core import inputs
 from midwatch.core.clock import parse_time
 from midwatch.core.decide import Rules
 from midwatch.core.shard import Shard
-from midwatch.engine import explain, oncall, queries
+from midwatch.engine import explain, jobs, oncall, queries
 from midwatch.engine.handle import Handler
 from midwatch.engine.perform import Tested, test_page
 from midwatch.errors import HarnessError, InputError, StateError
@@ -63,6 +63,10 @@ class Incidents(Protocol):
 
     def slos(self) -> list[explain.StandingView]:
         """Say how objectives stand."""
+        ...
+
+    def jobs(self) -> list[jobs.JobView]:
+        """List watched jobs."""
         ...
 
     def oncall(self, at: int) -> list[oncall.OnCall]:
@@ -150,6 +154,10 @@ class OverServer:
     def slos(self) -> list[explain.StandingView]:
         """Say how objectives stand, as the server read them last."""
         return self._ask("GET", "/api/v1/slos", list[explain.StandingView])
+
+    def jobs(self) -> list[jobs.JobView]:
+        """List watched jobs."""
+        return self._ask("GET", "/api/v1/heartbeats", list[jobs.JobView])
 
     def oncall(self, at: int) -> list[oncall.OnCall]:
         """Say who is on call."""
@@ -260,6 +268,11 @@ class OnFile:
             loaded = config.load(self._folder)
             newest = read_objectives(store, handler.shard, loaded, _now())
             return explain.standings(handler.shard, newest)
+
+    def jobs(self) -> list[jobs.JobView]:
+        """List watched jobs."""
+        with _Open(self._folder, self._file) as (store, handler):
+            return jobs.jobs(config.load(self._folder).rules, handler.shard, store)
 
     def oncall(self, at: int) -> list[oncall.OnCall]:
         """Say who is on call."""

@@ -99,7 +99,9 @@ def _must_exist(source: str, folder: Path) -> None:
     if not (folder / "midwatch.yaml").is_file():
         return
     loaded = config.load(folder)
-    names = [*loaded.sources, *(n for n, o in loaded.metrics.items() if o == PushedOptions())]
+    pushed = (n for n, o in loaded.metrics.items() if o == PushedOptions())
+    jobs = (name for name, job in loaded.rules.jobs.items() if not job.alert)
+    names = [*loaded.sources, *pushed, *jobs]
     if source not in names:
         near = difflib.get_close_matches(source, names, 1)
         hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(names) or 'none'}"

@@ -19,6 +19,7 @@ from midwatch.core import (
     escalation,
     events,
     gate,
+    heartbeats,
     inputs,
     overrides,
     postmortems,
@@ -31,6 +32,7 @@ from midwatch.core.alerts import Alert, identify
 from midwatch.core.clock import SECOND
 from midwatch.core.decision import Decision
 from midwatch.core.evals import Suite
+from midwatch.core.heartbeats import Watched
 from midwatch.core.incidents import Incident
 from midwatch.core.reasons import Reason
 from midwatch.core.runbooks import Runbook
@@ -60,6 +62,7 @@ class Rules(Struct, frozen=True):
     threshold: float = correlation.THRESHOLD
     policies: dict[str, Policy] = field(default_factory=dict[str, Policy])
     routes: tuple[Route, ...] = ()
+    jobs: dict[str, Watched] = field(default_factory=dict[str, Watched])
 
     def slo_of(self, service: str) -> Slo | None:
         """Find the objective of a service."""
@@ -92,7 +95,34 @@ def decide(shard: Shard, given: inputs.Input, now: int, rules: Rules) -> Decisio
 
 
 def _alerts(d: Decision, rules: Rules, given: inputs.AlertsArrived) -> None:
-    _attach(d, rules, given.alerts)
+    rest = given.alerts
+    if any(job.alert for job in rules.jobs.values()):
+        rest = _without_beats(d, rules, given)
+    _attach(d, rules, rest)
+
+
+def _without_beats(d: Decision, rules: Rules, given: inputs.AlertsArrived) -> tuple[Alert, ...]:
+    """Take out the alerts that are beats of a watched job: they say that all is well."""
+    jobs = {job.alert: job for job in rules.jobs.values() if job.source == given.source}
+    for name in {a.name for a in given.alerts if a.name in jobs and a.status == "firing"}:
+        _attach_if(d, rules, heartbeats.seen(d, jobs[name]))
+    return tuple(alert for alert in given.alerts if alert.name not in jobs)
+
+
+def _attach_if(d: Decision, rules: Rules, alert: Alert | None) -> None:
+    if alert is not None:
+        _attach(d, rules, [alert])
+
+
+def _heartbeat(d: Decision, rules: Rules, given: inputs.HeartbeatSeen) -> None:
+    job = rules.jobs.get(given.job)
+    if job is None:
+        raise StateError(f"no watched job is called {given.job!r}", remedy="run midwatch check")
+    _attach_if(d, rules, heartbeats.seen(d, job))
+
+
+def _started(d: Decision, rules: Rules, given: inputs.Started) -> None:
+    heartbeats.watch(d, rules.jobs.values(), given.due_at)
 
 
 def _attach(d: Decision, rules: Rules, alerts: Iterable[Alert]) -> None:
@@ -372,6 +402,11 @@ def _ticket(d: Decision, rules: Rules, given: inputs.FileTicket) -> None:
 
 def _timer(d: Decision, rules: Rules, given: inputs.TimerCameDue) -> None:
     timer = given.timer
+    if timer.purpose == "silent":
+        job = rules.jobs.get(timer.key.removeprefix("silent/"))
+        if job is not None:  # else nobody watches it any more
+            _attach_if(d, rules, heartbeats.silent(d, job))
+        return
     incident = d.incident(timer.incident)
     if incident is None:
         return
@@ -513,6 +548,8 @@ _DISPATCH = cast(
         inputs.SliCounted: _counted,
         inputs.Unacknowledge: _unacknowledge,
         inputs.Reassign: _reassign,
+        inputs.HeartbeatSeen: _heartbeat,
+        inputs.Started: _started,
         inputs.AddOverride: _override,
         inputs.RemoveOverride: _override_over,
         inputs.SwapShifts: _swap,

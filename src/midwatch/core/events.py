@@ -61,6 +61,29 @@ class ScheduleEvent(Struct, frozen=True, tag=True, omit_defaults=True):
         return f"schedule/{self.schedule}"
 
 
+class JobEvent(Struct, frozen=True, tag=True, omit_defaults=True):
+    """A fact about a job that must say that it lives."""
+
+    job: str
+
+    @property
+    def stream(self) -> str:
+        """Where the event is appended."""
+        return f"job/{self.job}"
+
+
+class JobWatched(JobEvent, frozen=True):
+    """It is waited for, and was never heard yet."""
+
+
+class JobHeard(JobEvent, frozen=True):
+    """It said that it lives, for the first time or after silence."""
+
+
+class JobWentSilent(JobEvent, frozen=True):
+    """It was not heard for its time."""
+
+
 class TicketEvent(Struct, frozen=True, tag=True, omit_defaults=True):
     """A fact about one ticket."""
 
@@ -573,6 +596,9 @@ Event = (
     | TicketLinked
     | BudgetBurning
     | BudgetCalm
+    | JobWatched
+    | JobHeard
+    | JobWentSilent
     | OverrideAdded
     | OverrideRemoved
     | SliHeard

@@ -23,7 +23,7 @@ class Timer(Struct, frozen=True):
 
     key: str
     due_at: int
-    purpose: Literal["escalate", "verify", "settle", "snooze", "digest", "forgotten"]
+    purpose: Literal["escalate", "verify", "settle", "snooze", "digest", "forgotten", "silent"]
     incident: str
 
 
@@ -161,6 +161,18 @@ class SliCounted(Struct, frozen=True, tag=True):
     buckets: tuple[Bucket, ...]
 
 
+class HeartbeatSeen(Struct, frozen=True, tag=True):
+    """A watched job said that it lives."""
+
+    job: str
+
+
+class Started(Struct, frozen=True, tag=True):
+    """midwatch starts; `due_at` are the deadlines of watched jobs that it knows, by name."""
+
+    due_at: dict[str, int]
+
+
 class Unacknowledge(Struct, frozen=True, tag=True):
     """A person gives an incident back; people are paged anew."""
 
@@ -220,6 +232,8 @@ Input = (
     | ApprovePlan
     | ProposeFix
     | GrantWaiver
+    | HeartbeatSeen
+    | Started
     | Unacknowledge
     | Reassign
     | AddOverride

@@ -6,6 +6,8 @@ machine and under every hash seed.
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 from msgspec import Struct, field
 
@@ -36,6 +38,14 @@ class Burn(Struct, frozen=True):
     incident: str
 
 
+JobState = Literal["watched", "beating", "silent"]
+_JOB_STATES: dict[type, JobState] = {
+    e.JobWatched: "watched",
+    e.JobHeard: "beating",
+    e.JobWentSilent: "silent",
+}
+
+
 class Shard(Struct):
     """The state that decisions are made on."""
 
@@ -52,6 +62,7 @@ class Shard(Struct):
     last_resolved: dict[str, str] = field(default_factory=dict[str, str])
     held_pages: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
     last_page_at: dict[str, int] = field(default_factory=dict[str, int])  # by person and pager
+    jobs: dict[str, JobState] = field(default_factory=dict[str, JobState])
     overrides: dict[str, list[Override]] = field(default_factory=dict[str, list[Override]])
     next_override: int = 1
     next_incident: int = 1
@@ -80,6 +91,8 @@ def evolve(shard: Shard, event: e.Event, at: int) -> None:
             releases.evolve(pointer, event)
         case e.SloEvent():
             _evolve_slo(shard, event)
+        case e.JobEvent():
+            shard.jobs[event.job] = _JOB_STATES[type(event)]
         case e.ScheduleEvent():
             _evolve_schedule(shard, event, at)
         case e.RealPageSeen():

@@ -22,7 +22,7 @@ from midwatch.bootstrap import Service
 from midwatch.core import inputs
 from midwatch.core.clock import SECOND
 from midwatch.core.shard import Shard
-from midwatch.engine import explain, oncall, perform, queries
+from midwatch.engine import explain, jobs, oncall, perform, queries
 from midwatch.errors import (
     BadJson,
     Busy,
@@ -153,6 +153,7 @@ class Api:
         self._service = service
         self._loop = service.loop
         self._rules = service.rules
+        self._timers = service.timers
         self._audit = audit
         self._tokens = tokens
 
@@ -284,6 +285,10 @@ class Api:
             raise InputError("is no span of up to 400 days", place="?end", remedy="see start")
         return start, end
 
+    async def jobs(self, call: Call) -> list[jobs.JobView]:
+        """List watched jobs."""
+        return await self._look(lambda shard: jobs.jobs(self._rules, shard, self._timers))
+
     async def rejected(self, call: Call) -> list[queries.Rejected]:
         """List what could not be taken."""
         look = self._loop.view(lambda _: queries.rejected(self._audit))
@@ -379,6 +384,10 @@ ROUTES = (
     Route(
         "POST", "/api/v1/oncall/{schedule}/swap", "Let two people take each other's shift.",
         Api.swap, list[oncall.OverrideView], Swap, once=True,
+    ),
+    Route(
+        "GET", "/api/v1/heartbeats", "List watched jobs, those that are silent first.",
+        Api.jobs, list[jobs.JobView],
     ),
     Route(
         "GET", "/api/v1/slos", "Say how each objective stands: windows, tiers, budget.",

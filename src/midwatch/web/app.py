@@ -20,6 +20,7 @@ from midwatch.ports import Audit, Tokens
 from midwatch.web.api import ROUTES, Api
 from midwatch.web.changes import Changes
 from midwatch.web.health import Health
+from midwatch.web.heartbeats import Heartbeats
 from midwatch.web.intake import Intake
 from midwatch.web.openapi import document
 from midwatch.web.page import HERE, Page
@@ -34,7 +35,7 @@ def build_app(service: Service, audit: Audit, tokens: Tokens, changes: Changes) 
     intake = Intake(service, tokens)
     api, health = Api(service, audit, tokens), Health(service.loop)
     page = Page(service, audit, tokens, changes)
-    slack = SlackButtons(service)
+    slack, heartbeats = SlackButtons(service), Heartbeats(service, tokens)
     described = document(ROUTES)
 
     async def openapi(request: Request) -> Response:
@@ -54,6 +55,8 @@ def build_app(service: Service, audit: Audit, tokens: Tokens, changes: Changes) 
         Route("/login", page.login, methods=["POST"]),
         Route("/logout", page.logout, methods=["POST"]),
         Route("/incidents/{id}/ack", page.ack, methods=["POST"]),
+        Route("/heartbeats/{job}", heartbeats.beat, methods=["POST", "GET"]),
+        Route("/heartbeats/{job}/{token}", heartbeats.beat, methods=["POST", "GET"]),
         Route("/slack/{pager}", slack.press, methods=["POST"]),
         Mount("/static", StaticFiles(directory=HERE / "static")),
     ]

@@ -443,6 +443,13 @@ class SqliteStore:
         )
         return [Timer(*row) for row in rows]
 
+    def timer(self, key: str) -> Timer | None:
+        """Look a timer up."""
+        row = self._db.execute(
+            "SELECT key, due_at, purpose, incident FROM timer WHERE key = ?", (key,)
+        ).fetchone()
+        return Timer(*row) if row else None
+
     def next_timer_at(self) -> int | None:
         """Say when the next timer is due."""
         return self._db.execute("SELECT min(due_at) FROM timer").fetchone()[0]

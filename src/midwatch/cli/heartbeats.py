@@ -1,0 +1,36 @@
+"""`midwatch heartbeats`: jobs that must say that they live."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from midwatch.cli.client import incidents_at, server_options
+from midwatch.cli.output import print_json
+
+
+@click.group("heartbeats")
+def command() -> None:
+    """Say which watched jobs are heard.
+
+    A job beats by POST /heartbeats/JOB with a token of `midwatch token create --source JOB`.
+    """
+
+
+@command.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@server_options
+def list_command(as_json: bool, **where: Any) -> int:
+    """List watched jobs, those that are silent first."""
+    found = incidents_at(**where).jobs()
+    if as_json:
+        print_json(found)
+        return 0
+    if not found:
+        click.echo("no job is watched; add watched_jobs to midwatch.yaml")
+    for one in found:
+        last = f"  last heard {one.last_seen}" if one.last_seen else ""
+        due = f"  silent at {one.due_at}" if one.due_at and one.state != "silent" else ""
+        click.echo(f"{one.job:<24} {one.state:<8}{last}{due}")
+    return 0
