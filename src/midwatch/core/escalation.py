@@ -289,10 +289,12 @@ def silence(d: Decision, incident: Incident) -> None:
 def tell(d: Decision, team: Team, incident: Incident, became: effects.Became, by: str) -> None:
     """Let the pagers that follow an incident hear what became of it."""
     told = {(one.to, one.via): None for one in incident.pages if one.via in team.followers}
+    # The stream's version is another one at each event, also within the same millisecond.
+    version = d.shard.versions[f"incident/{incident.id}"]
     for number, (person, via) in enumerate(told):
         d.plan(
             effects.UpdatePage(
-                f"update/{incident.id}/{became}/{d.now}/{number}",
+                f"update/{incident.id}/{became}/{version}/{number}",
                 incident.id,
                 person,
                 became,

@@ -21,7 +21,7 @@ ALERT = "HeartbeatSilent"
 
 
 class Watched(Struct, frozen=True):
-    """A job that must be heard `every_s`; its beat may be an `alert` that a source keeps sending."""
+    """A job that must be heard `every_s`; its beat may be an `alert` that comes on and on."""
 
     name: str
     every_s: int

@@ -1,0 +1,405 @@
+"""Paging, kicked in every way: nobody is missed, and nobody is woken in vain."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from midwatch.adapters.stores.sqlite import SqliteStore
+from midwatch.core import effects, inputs
+from midwatch.core.alerts import identify
+from midwatch.core.decide import Rules
+from midwatch.core.inputs import Envelope
+from midwatch.core.schedules import DAY_MIN, Layer, Schedule
+from midwatch.core.teams import Person, Policy, Route, Step, Team
+from midwatch.core.topology import Service, Topology
+from midwatch.engine.handle import Handler
+from midwatch.engine.perform import Performer
+from midwatch.ports import Claim
+
+SOAK = os.environ.get("MIDWATCH_SOAK") == "1"
+# Two days before the clocks go back in Berlin, so that time jumps cross that.
+BEGIN = 1_792_800_000_000
+MINUTE = 60_000
+SERVICES = ("shop", "cart", "docs")
+PEOPLE = ("ada", "ben", "cyd")
+SCHEDULE = Schedule("primary", "Europe/Berlin", (
+    Layer("base", ("ada", "ben"), "2026-01-05T09:00", DAY_MIN),
+))  # fmt: skip
+TEAM = Team(
+    people={name: Person(name, ("slack", "mail")) for name in PEOPLE},
+    schedules={"primary": SCHEDULE},
+    followers=frozenset({"slack"}),
+)
+POLICY = Policy("default", (Step(("primary",), 300), Step(("cyd",), 600)), 1, TEAM)
+RULES = Rules(
+    topology=Topology([Service(name, 2) for name in SERVICES], []), policy=POLICY,
+    policies={"default": POLICY},
+)  # fmt: skip
+
+
+class World:
+    """Both pagers, as a store of what arrived by key; `down` refuses, `lost` takes and hangs up."""
+
+    def __init__(self) -> None:
+        self.arrived: list[effects.SendPage] = []
+        self.down = False
+
+    def send(self, page: effects.SendPage) -> str:
+        if self.down:
+            raise OSError("no route")
+        self.arrived.append(page)
+        return "receipt"
+
+    def follow(self, update: effects.UpdatePage) -> str:
+        return "told"
+
+
+class Paging(RuleBasedStateMachine):
+    """One shard under acks, snoozes, handing over, crashes, failing pagers and jumping clocks."""
+
+    @initialize()
+    def begin(self) -> None:
+        self.now = BEGIN
+        self.store = SqliteStore.memory()
+        self.world = World()
+        self.crashes = 0
+        self.fired = 0
+        self.acked_at: dict[str, int] = {}
+        self.restart()
+
+    def restart(self) -> None:
+        self.handler = Handler(self.store, RULES, lambda: self.now)
+        pagers = {"slack": self.world, "mail": self.world}
+        self.performer = Performer(self.store, {}, pagers, None, None)
+
+    def give(self, given: inputs.Input) -> str:
+        (handled,) = self.handler.handle([Envelope("", given)])
+        return handled.status
+
+    def incidents(self) -> list[str]:
+        return [i.id for i in self.handler.shard.incidents.values() if i.state != "resolved"]
+
+    def settle(self, *, crash_after_send: bool = False) -> None:
+        """Do what is due: timers, then pages, as the loop does."""
+        for timer in self.store.due(self.now):
+            key = f"timer/{timer.key}/{timer.due_at}"
+            self.handler.handle([Envelope(key, inputs.TimerCameDue(timer))])
+        for claim in self.performer.claim(self.now, 100):
+            self.judge_claim(claim)
+            answer = self.performer.perform(claim)
+            if crash_after_send:
+                return
+            self.handler.handle([answer])
+
+    def judge_claim(self, claim: Claim) -> None:
+        """Exactly the expected person, by a channel of theirs, and never after the ack."""
+        page = claim.effect
+        if not isinstance(page, effects.SendPage):
+            return
+        shard = self.handler.shard
+        told = [i for i in shard.incidents.values() if i.id == page.incident]
+        told += [i for i in shard.incidents.values() if any(p.digest == page.key for p in i.pages)]
+        assert any(i.awaits_ack and not i.acknowledged_by for i in told), page
+        assert page.to in PEOPLE
+        assert page.via in ("slack", "mail")
+
+    # --- what people and the world do ---
+
+    @rule(service=st.sampled_from(SERVICES), level=st.sampled_from(["critical", "error"]))
+    def fire(self, service: str, level: str) -> None:
+        self.fired += 1
+        labels = {"alertname": f"A{self.fired}", "service": service, "severity": level}
+        labels["namespace"] = service
+        alert = identify(labels).alert("firing", self.now)
+        assert self.give(inputs.AlertsArrived("test", (alert,))) == "committed"
+
+    @precondition(lambda self: self.incidents())
+    @rule(data=st.data(), who=st.sampled_from(PEOPLE))
+    def ack(self, data: st.DataObject, who: str) -> None:
+        self.give(inputs.Acknowledge(data.draw(st.sampled_from(self.incidents())), who))
+
+    @precondition(lambda self: self.incidents())
+    @rule(data=st.data(), minutes=st.integers(1, 600))
+    def snooze(self, data: st.DataObject, minutes: int) -> None:
+        name = data.draw(st.sampled_from(self.incidents()))
+        self.give(inputs.Snooze(name, "ada", self.now + minutes * MINUTE))
+
+    @precondition(lambda self: self.incidents())
+    @rule(data=st.data())
+    def unack(self, data: st.DataObject) -> None:
+        self.give(inputs.Unacknowledge(data.draw(st.sampled_from(self.incidents())), "ada"))
+
+    @precondition(lambda self: self.incidents())
+    @rule(data=st.data(), to=st.sampled_from([*PEOPLE, "primary"]))
+    def reassign(self, data: st.DataObject, to: str) -> None:
+        name = data.draw(st.sampled_from(self.incidents()))
+        self.give(inputs.Reassign(name, to, "ben"))
+
+    @rule(person=st.sampled_from(PEOPLE), hours=st.integers(1, 30))
+    def override(self, person: str, hours: int) -> None:
+        end = self.now + hours * 60 * MINUTE
+        self.give(inputs.AddOverride("primary", person, self.now, end, "ada"))
+
+    @rule(minutes=st.sampled_from([1, 5, 11, 31, 90, 300, 1_500]))
+    def wait(self, minutes: int) -> None:
+        self.now += minutes * MINUTE
+        self.settle()
+
+    @rule()
+    def send(self) -> None:
+        self.settle()
+
+    @rule(down=st.booleans())
+    def pagers(self, down: bool) -> None:
+        self.world.down = down
+
+    @rule()
+    def crash(self) -> None:
+        """Die after a page went out and before its answer was kept; come back and settle it."""
+        self.crashes += 1
+        self.settle(crash_after_send=True)
+        self.restart()
+        for finish in self.performer.recover(self.handler.shard):
+            self.handler.handle([finish()])
+
+    # --- what must hold at each moment ---
+
+    @invariant()
+    def nobody_is_missed(self) -> None:
+        """Whoever still has to be found has a page under way, a timer, or is visibly exhausted."""
+        if not hasattr(self, "handler"):
+            return
+        active = {
+            key for key, _, state, _ in self.store.outbox() if state in ("planned", "claimed")
+        }
+        for incident in self.handler.shard.incidents.values():
+            if incident.state != "open" or incident.urgency != "page":
+                continue
+            assert incident.awaits_ack, incident
+            timer = self.store.timer(f"escalate/{incident.id}")
+            pages = {page.key for page in incident.pages}
+            pages |= {page.digest for page in incident.pages}
+            assert timer is not None or pages & active, incident
+
+    @invariant()
+    def an_ack_leaves_no_page_behind(self) -> None:
+        """What is planned for an incident that somebody has tells of another one too."""
+        if not hasattr(self, "handler"):
+            return
+        planned = {
+            key
+            for key, kind, state, _ in self.store.outbox()
+            if (kind, state) == ("SendPage", "planned")
+        }
+        shard = self.handler.shard
+        for incident in shard.incidents.values():
+            if incident.acknowledged_by:
+                assert not planned & {page.key for page in incident.pages}, incident
+
+    @invariant()
+    def duplicates_are_bounded(self) -> None:
+        """A key arrives once, and once more for each crash at most."""
+        if not hasattr(self, "handler"):
+            return
+        for key, times in Counter(page.key for page in self.world.arrived).items():
+            assert times <= 1 + self.crashes, key
+
+    def teardown(self) -> None:
+        if hasattr(self, "store"):
+            self.store.close()
+
+
+def test_paging_survives_everything() -> None:
+    """A few hundred random days."""
+    run_state_machine_as_test(
+        Paging,
+        settings=settings(
+            max_examples=2_000 if SOAK else 250, stateful_step_count=40, deadline=None
+        ),
+    )
+
+
+# --- single behaviours --------------------------------------------------------------------------
+
+
+class Desk:
+    """One shard, a pager that takes everything, and a clock."""
+
+    def __init__(self, rules: Rules = RULES) -> None:
+        self.now = BEGIN
+        self.store = SqliteStore.memory()
+        self.world = World()
+        self.handler = Handler(self.store, rules, lambda: self.now)
+        pagers = {"slack": self.world, "mail": self.world}
+        self.performer = Performer(self.store, {}, pagers, None, None)
+
+    def give(self, given: inputs.Input) -> None:
+        (handled,) = self.handler.handle([Envelope("", given)])
+        assert handled.status == "committed", handled.why
+
+    def fire(self, service: str, level: str = "critical") -> None:
+        alert = identify(
+            {"alertname": "Down", "service": service, "severity": level, "namespace": service}
+        )
+        self.give(inputs.AlertsArrived("test", (alert.alert("firing", self.now),)))
+
+    def later(self, seconds: int) -> None:
+        self.now += seconds * 1_000
+        for timer in self.store.due(self.now):
+            self.give(inputs.TimerCameDue(timer))
+        self.send()
+
+    def send(self) -> None:
+        while claims := self.performer.claim(self.now, 100):
+            for claim in claims:
+                self.handler.handle([self.performer.perform(claim)])
+
+    def told(self) -> list[tuple[str, str, tuple[str, ...]]]:
+        return [(page.to, page.via, page.also) for page in self.world.arrived]
+
+
+def test_several_incidents_at_once_are_one_digest() -> None:
+    """The first page goes out at once; the others half a minute later, as one."""
+    desk = Desk()
+    for service in SERVICES:
+        desk.fire(service)
+    desk.send()
+    assert len(desk.told()) == 1
+    desk.later(31)
+    assert len(desk.told()) == 2
+    (_, _, also) = desk.told()[1]
+    assert len(also) == 1
+
+
+def test_a_sev1_is_never_held_back() -> None:
+    """Not by a page a second ago."""
+    rules = Rules(
+        Topology([Service("docs", 2), Service("shop", 1)], []),
+        policy=POLICY,
+        policies={"default": POLICY},
+    )
+    desk = Desk(rules)
+    desk.fire("docs")
+    desk.fire("shop")
+    desk.send()
+    assert [page.severity for page in desk.world.arrived] == ["sev2", "sev1"]
+
+
+def test_an_ack_of_one_leaves_the_digest_to_the_others() -> None:
+    """Whoever is still waited for is told of."""
+    desk = Desk()
+    for service in SERVICES:
+        desk.fire(service)
+    desk.send()
+    desk.give(inputs.Acknowledge("INC-2", "ada"))
+    desk.later(31)
+    assert [page.incident for page in desk.world.arrived] == ["INC-1", "INC-3"]
+
+
+def test_a_page_that_cannot_be_delivered_goes_by_the_next_pager_then_to_the_next_step() -> None:
+    """Slack, then mail, then the next person."""
+    desk = Desk()
+    desk.world.down = True
+    desk.fire("shop")
+    for _ in range(40):
+        desk.later(30)
+        (incident,) = desk.handler.shard.incidents.values()
+        if len(incident.pages) >= 3:
+            break
+    ways = [(page.to, page.via) for page in incident.pages]
+    first = ways[0][0]
+    assert ways[:2] == [(first, "slack"), (first, "mail")]
+    assert ways[2][0] == "cyd"
+
+
+def test_a_forgotten_ack_comes_back() -> None:
+    """After four hours people are paged anew."""
+    desk = Desk()
+    desk.fire("shop")
+    desk.send()
+    desk.give(inputs.Acknowledge("INC-1", "ada"))
+    desk.later(4 * 3_600 - 1)
+    assert len(desk.told()) == 1
+    desk.later(1)
+    assert len(desk.told()) == 2
+
+
+def test_handing_over_pages_that_person_and_then_the_policy() -> None:
+    """Who does not answer is followed by the policy's first step."""
+    desk = Desk()
+    desk.fire("shop")
+    desk.send()
+    desk.give(inputs.Acknowledge("INC-1", "ada"))
+    desk.give(inputs.Reassign("INC-1", "cyd", "ada"))
+    desk.send()
+    assert desk.told()[-1][0] == "cyd"
+    desk.later(301)
+    assert desk.told()[-1][0] in ("ada", "ben")
+
+
+def test_who_has_it_and_that_it_is_over_is_told_to_pagers_that_follow() -> None:
+    """Once each, by the pager that paged."""
+    desk = Desk()
+    desk.fire("shop")
+    desk.send()
+    desk.give(inputs.Acknowledge("INC-1", "ada"))
+    desk.give(inputs.ResolveIncident("INC-1", "ada", "gone"))
+    kinds = [kind for _, kind, _, _ in desk.store.outbox()]
+    assert kinds == ["SendPage", "UpdatePage", "UpdatePage"]
+
+
+def test_a_step_that_reaches_nobody_is_passed_at_once() -> None:
+    """A schedule outside of its hours leaves the page to the next step."""
+    from midwatch.core.schedules import Hours
+
+    office = Schedule("office", "UTC", (
+        Layer("o", ("ada",), "2026-01-05T09:00", hours=(Hours((1,), 0, 60),)),
+    ))  # fmt: skip
+    team = Team(people=TEAM.people, schedules={"office": office})
+    policy = Policy("default", (Step(("office",)), Step(("cyd",))), 1, team)
+    desk = Desk(Rules(RULES.topology, policy=policy))
+    desk.fire("shop")
+    desk.send()
+    assert [one[0] for one in desk.told()] == ["cyd"]
+
+
+def test_exhausted_is_visible_and_tried_anew() -> None:
+    """After everybody was paged twice it says so, and begins again after half an hour."""
+    desk = Desk()
+    desk.fire("shop")
+    for _ in range(4):
+        desk.later(601)
+    (incident,) = desk.handler.shard.incidents.values()
+    assert incident.exhausted
+    before = len(desk.told())
+    desk.later(1_801)
+    assert not incident.exhausted
+    assert len(desk.told()) == before + 1
+
+
+@pytest.mark.parametrize(("service", "expected"), [("shop", "cyd"), ("cart", "ben")])
+def test_a_route_chooses_the_policy(service: str, expected: str) -> None:
+    """By service; what no route names has the default."""
+    night = Policy("night", (Step(("cyd",)),), 1, TEAM)
+    default = Policy("default", (Step(("ben",)),), 1, TEAM)
+    rules = Rules(
+        RULES.topology, policy=default, policies={"night": night, "default": default},
+        routes=(Route("night", ("shop",)),),
+    )  # fmt: skip
+    desk = Desk(rules)
+    desk.fire(service)
+    desk.send()
+    assert [one[0] for one in desk.told()] == [expected]
