@@ -403,3 +403,18 @@ def test_a_route_chooses_the_policy(service: str, expected: str) -> None:
     desk.fire(service)
     desk.send()
     assert [one[0] for one in desk.told()] == [expected]
+
+
+def test_an_ack_of_the_first_one_of_a_digest_sends_the_rest_anew() -> None:
+    """What was planned and not yet sent told of others too: they must not go down with it."""
+    desk = Desk()
+    for service in SERVICES:
+        desk.fire(service)
+    desk.send()
+    desk.now += 31_000
+    for timer in desk.store.due(desk.now):
+        desk.give(inputs.TimerCameDue(timer))
+    desk.give(inputs.Acknowledge("INC-2", "ada"))
+    desk.send()
+    assert [page.incident for page in desk.world.arrived] == ["INC-1", "INC-3"]
+    assert desk.told()[-1][2] == ()
