@@ -197,7 +197,7 @@ def build_metrics(config: Config, rules: Rules) -> dict[str, Metrics]:
 
 
 def read_objectives(store: SqliteStore, shard: Shard, config: Config, now: int) -> list[Newest]:
-    """Ask every source once, as the running service does every half minute.
+    """Ask every source once, as the running service does every few seconds.
 
     Raises InputError when a secret is missing.
     """

@@ -105,7 +105,7 @@ class _Watched:
         self._heard_at = self._heard_at or now
         asked = (*self._windows_s, *since.values())
         period_s = self.slo.period_s
-        # The budget moves slowly, and a month is much to ask of a backend every half minute.
+        # The budget moves slowly, and a month is much to ask of a backend every few seconds.
         empty = self._period is None or not self._period.total
         if empty or now - self._period_at >= PERIOD_EVERY_S * SECOND:
             asked = (*asked, period_s)
