@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks import intake
+from benchmarks import intake, slo
 from midwatch.adapters.stores.sqlite import SqliteStore
 from midwatch.drill import scenarios
 from midwatch.drill.shift import Shift
@@ -127,6 +127,39 @@ def taken_in() -> dict[str, dict[str, Any]]:
         wanted = f"{'>=' if at_least else '<='} {reach} x"
         found[f"intake_{name}"] = row(
             mine, unit, "Alertmanager", theirs, wanted, ok, "python -m benchmarks.intake"
+        )
+    return found
+
+
+def objectives() -> dict[str, dict[str, Any]]:
+    """Judge objectives beside Prometheus, and count what pages in vain beside plain rules."""
+    command, prometheus = "python -m benchmarks.slo", "Prometheus, its rules of the same"
+    peer_ms = slo.prometheus_ms()
+    thousand, ten = (slo.evaluate_ms(slo.objectives(n)) for n in (1_000, 10_000))
+    single, counted, memory = slo.ring_per_s(1), slo.ring_per_s(1_000), slo.memory_mb()
+    bare = "none"
+    found = {
+        "slo_evaluate_1000_ms": row(
+            thousand, "ms", prometheus, peer_ms, "<= 10 ms", thousand <= 10, command
+        ),
+        "slo_evaluate_10000_ms": row(ten, "ms", bare, 0.0, "<= 120 ms", ten <= 120, command),
+        "ring_single_per_s": row(
+            single, "events/s", bare, 0.0, ">= 200000", single >= 200_000, command
+        ),
+        "ring_counted_per_s": row(
+            counted, "events/s", bare, 0.0, ">= 10000000", counted >= 10_000_000, command
+        ),
+        "slo_memory_1000_mb": row(memory, "MB", bare, 0.0, "<= 100 MB", memory <= 100, command),
+    }
+    for line in slo.table():
+        load = int(line["per_hour"])
+        found[f"false_pages_{load}_an_hour"] = row(
+            line["proven"], "pages/month", "plain rules (a traffic minimum is the same)",
+            line["plain"], "< 0.1", line["proven"] < 0.1 and line["knob"] == line["plain"], command,
+        )  # fmt: skip
+    for line in slo.delays():
+        found[f"delay_{int(100 * line['bad'])}_percent_min"] = row(
+            line["proven"], "min", "plain rules", line["plain"], "-", ok=True, command=command
         )
     return found
 

@@ -236,26 +236,24 @@ def test_the_same_push_again_counts_once(serving: Serving) -> None:
     assert windows[3_600] == 20
 
 
-@pytest.mark.parametrize(
-    ("item", "why"),
-    [
-        ({"slo": "shop/other", "good": 1, "total": 1}, "no objective of this source"),
-        ({"slo": "shop/answers", "good": 2, "total": 1}, "2 good of 1"),
-        ({"slo": "shop/answers", "good": 1, "total": 1, "at": 1}, "is older than"),
-        ({"slo": "shop/answers", "good": 1, "total": 1, "at": 4e9}, "from the future"),
-        ({"slo": "shop/answers", "good": -1, "total": 1}, "Expected `int` >= 0"),
-        ({"name": "gen_ai.other"}, "not gen_ai.evaluation.result"),
-    ],
-)
-def test_a_bad_item_costs_none_of_its_neighbours(
-    serving: Serving, item: dict[str, Any], why: str
-) -> None:
-    """It is kept as it came, with the reason."""
+BAD = [
+    ({"slo": "shop/other", "good": 1, "total": 1}, "no objective of this source"),
+    ({"slo": "shop/answers", "good": 2, "total": 1}, "2 good of 1"),
+    ({"slo": "shop/answers", "good": 1, "total": 1, "at": 1}, "is older than"),
+    ({"slo": "shop/answers", "good": 1, "total": 1, "at": 4e9}, "from the future"),
+    ({"slo": "shop/answers", "good": -1, "total": 1}, "Expected `int` >= 0"),
+    ({"name": "gen_ai.other"}, "not gen_ai.evaluation.result"),
+]
+
+
+def test_bad_items_cost_none_of_their_neighbours(serving: Serving) -> None:
+    """Each is kept as it came, with the reason."""
     serving.start()
-    answer = push(serving, [item, judged(1, "pass")])
-    assert (answer.document["accepted"], answer.document["rejected"]) == (1, 1)
-    (letter,) = serving.ask("GET", "/api/v1/alerts/rejected", token=serving.person).document
-    assert why in letter["why"]
+    answer = push(serving, [judged(1, "pass"), *(item for item, _ in BAD), judged(2, "fail")])
+    assert (answer.document["accepted"], answer.document["rejected"]) == (2, len(BAD))
+    letters = serving.ask("GET", "/api/v1/alerts/rejected", token=serving.person).document
+    for letter, (_, why) in zip(letters, BAD, strict=True):
+        assert why in letter["why"]
 
 
 def test_a_push_that_is_no_json_is_400(serving: Serving) -> None:
