@@ -28,7 +28,6 @@ from midwatch.adapters.stores.sqlite import SqliteStore
 from midwatch.bootstrap import build_pagers, measured, read_objectives
 from midwatch.cli.places import config_option, database_of, db_option
 from midwatch.core import inputs
-from midwatch.core.clock import parse_time
 from midwatch.core.decide import Rules
 from midwatch.core.shard import Shard
 from midwatch.engine import explain, jobs, oncall, queries
@@ -38,6 +37,7 @@ from midwatch.errors import HarnessError, InputError, StateError
 
 F = TypeVar("F", bound=Callable[..., Any])
 TIMEOUT_S = 10
+DAY_MS = 86_400_000
 PAGE_TIMEOUT_S = 60  # each pager may take its time
 TOKEN = re.compile("[!-~]+")
 
@@ -89,7 +89,7 @@ class Incidents(Protocol):
         """List overrides."""
         ...
 
-    def override(self, schedule: str, given: dict[str, str]) -> list[oncall.OverrideView]:
+    def override(self, schedule: str, given: dict[str, Any]) -> list[oncall.OverrideView]:
         """Let somebody stand in."""
         ...
 
@@ -97,7 +97,7 @@ class Incidents(Protocol):
         """Take an override back."""
         ...
 
-    def swap(self, schedule: str, given: dict[str, str]) -> list[oncall.OverrideView]:
+    def swap(self, schedule: str, given: dict[str, Any]) -> list[oncall.OverrideView]:
         """Let two people take each other's shift."""
         ...
 
@@ -165,13 +165,14 @@ class OverServer:
 
     def shifts(self, schedule: str, start: int, end: int) -> list[oncall.ShiftView]:
         """List shifts."""
-        path = f"/api/v1/oncall/shifts?start={start}&end={end}"
+        path = f"/api/v1/oncall/shifts?start={start}&days={(end - start) // DAY_MS}"
         found = self._ask("GET", path, list[oncall.ShiftView])
         return [one for one in found if schedule in ("", one.schedule)]
 
     def gaps(self, start: int, end: int) -> list[oncall.Gap]:
         """Say when nobody can be reached."""
-        return self._ask("GET", f"/api/v1/oncall/gaps?start={start}&end={end}", list[oncall.Gap])
+        path = f"/api/v1/oncall/gaps?start={start}&days={(end - start) // DAY_MS}"
+        return self._ask("GET", path, list[oncall.Gap])
 
     def handoff(self, hours: int) -> oncall.Handoff:
         """Gather what the next person has to know."""
@@ -181,7 +182,7 @@ class OverServer:
         """List overrides."""
         return self._ask("GET", "/api/v1/oncall/overrides", list[oncall.OverrideView])
 
-    def override(self, schedule: str, given: dict[str, str]) -> list[oncall.OverrideView]:
+    def override(self, schedule: str, given: dict[str, Any]) -> list[oncall.OverrideView]:
         """Let somebody stand in."""
         return self._oncall(schedule, "override", given)
 
@@ -189,11 +190,11 @@ class OverServer:
         """Take an override back."""
         return self._oncall(schedule, "remove-override", {"override": override})
 
-    def swap(self, schedule: str, given: dict[str, str]) -> list[oncall.OverrideView]:
+    def swap(self, schedule: str, given: dict[str, Any]) -> list[oncall.OverrideView]:
         """Let two people take each other's shift."""
         return self._oncall(schedule, "swap", given)
 
-    def _oncall(self, schedule: str, verb: str, given: dict[str, str]) -> list[oncall.OverrideView]:
+    def _oncall(self, schedule: str, verb: str, given: dict[str, Any]) -> list[oncall.OverrideView]:
         path = f"/api/v1/oncall/{quote(schedule, '')}/{verb}"
         return self._ask("POST", path, list[oncall.OverrideView], given)
 
@@ -300,19 +301,22 @@ class OnFile:
         """List overrides."""
         return oncall.overrides(self._known()[1])
 
-    def override(self, schedule: str, given: dict[str, str]) -> list[oncall.OverrideView]:
+    def override(self, schedule: str, given: dict[str, Any]) -> list[oncall.OverrideView]:
         """Let somebody stand in."""
-        start, end = parse_time(given["starts_at"]), parse_time(given["ends_at"])
-        return self._oncall(inputs.AddOverride(schedule, given["person"], start, end, _user()))
+        return self._oncall(
+            inputs.AddOverride(
+                schedule, given["person"], given["starts_at"], given["ends_at"], _user()
+            )
+        )
 
     def remove_override(self, schedule: str, override: str) -> list[oncall.OverrideView]:
         """Take an override back."""
         return self._oncall(inputs.RemoveOverride(schedule, override, _user()))
 
-    def swap(self, schedule: str, given: dict[str, str]) -> list[oncall.OverrideView]:
+    def swap(self, schedule: str, given: dict[str, Any]) -> list[oncall.OverrideView]:
         """Let two people take each other's shift."""
-        one, other = parse_time(given["one_at"]), parse_time(given["other_at"])
-        return self._oncall(inputs.SwapShifts(schedule, one, other, _user()))
+        moments = given["one_at"], given["other_at"]
+        return self._oncall(inputs.SwapShifts(schedule, *moments, _user()))
 
     def _oncall(self, command: inputs.Input) -> list[oncall.OverrideView]:
         with _Open(self._folder, self._file) as (_, handler):

@@ -11,7 +11,6 @@ import click
 from midwatch.cli.client import incidents_at, server_options
 from midwatch.cli.output import print_json
 from midwatch.cli.places import read_time
-from midwatch.core.clock import show_time
 from midwatch.engine.oncall import Handoff, OverrideView, ShiftView
 from midwatch.errors import InputError
 
@@ -25,8 +24,8 @@ _AT = click.option("--at", callback=read_time, metavar="TIME", help="When; witho
 def command() -> None:
     """Say who is on call, where nobody is, and hand over.
 
-    With --server over the API of a running `midwatch serve`; else on the file and the config. A
-    TIME is RFC 3339 with its zone, or seconds since 1970.
+    With --server over the API of a running midwatch serve; else on the file.
+    A TIME is RFC 3339 with its zone, or seconds since 1970.
     """
 
 
@@ -137,7 +136,7 @@ def add_command(
     schedule: str, person: str, start: int | None, until: int, as_json: bool, **where: Any
 ) -> int:
     """Put a person on call, whoever's turn it is."""
-    given = {"person": person, "starts_at": show_time(start or _now()), "ends_at": show_time(until)}
+    given = {"person": person, "starts_at": start or _now(), "ends_at": until}
     return _overrides(incidents_at(**where).override(schedule, given), as_json)
 
 
@@ -167,7 +166,7 @@ def list_command(as_json: bool, **where: Any) -> int:
 @server_options
 def swap_command(schedule: str, one: int, other: int, as_json: bool, **where: Any) -> int:
     """Let the people of two shifts take each other's."""
-    given = {"one_at": show_time(one), "other_at": show_time(other)}
+    given = {"one_at": one, "other_at": other}
     return _overrides(incidents_at(**where).swap(schedule, given), as_json)
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import datetime
 from hashlib import blake2b
 from typing import Annotated, Any, TypeVar
 
@@ -40,6 +39,9 @@ T = TypeVar("T")
 
 MAX_BYTES = 64 * 1024
 DAY_MS = 86_400_000
+MAX_DAYS = 400
+MAX_NUMBER = 10**14  # a moment of the year 5138
+Moment = Annotated[float, Meta(ge=0, le=MAX_NUMBER)]  # a whole number may be written 1.0
 MAX_WHY = 10_000  # characters
 REMEDY = "see /api/v1/openapi.json"
 # One visible character; spelled out, as \s is another set in each dialect of patterns.
@@ -67,11 +69,11 @@ class Reassign(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Override(Struct, frozen=True, forbid_unknown_fields=True):
-    """Put a person on call; times in RFC 3339."""
+    """Put a person on call; times in milliseconds since 1970."""
 
     person: Annotated[str, Meta(pattern=VISIBLE, max_length=200)]
-    starts_at: datetime
-    ends_at: datetime
+    starts_at: Moment
+    ends_at: Moment
 
 
 class RemoveOverride(Struct, frozen=True, forbid_unknown_fields=True):
@@ -81,10 +83,10 @@ class RemoveOverride(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Swap(Struct, frozen=True, forbid_unknown_fields=True):
-    """Let the people of two shifts take each other's; a moment in each, in RFC 3339."""
+    """Let the people of two shifts take each other's; a moment in each, in milliseconds."""
 
-    one_at: datetime
-    other_at: datetime
+    one_at: Moment
+    other_at: Moment
 
 
 class Resolve(Struct, frozen=True, forbid_unknown_fields=True):
@@ -228,7 +230,7 @@ class Api:
         return await self._look(lambda shard: oncall.who(self._rules, shard, at))
 
     async def shifts(self, call: Call) -> list[oncall.ShiftView]:
-        """List the shifts between two moments."""
+        """List the shifts of some days."""
         start, end = self._span(call)
         return await self._look(lambda shard: oncall.shifts(self._rules, shard, "", start, end))
 
@@ -252,7 +254,7 @@ class Api:
     async def override(self, call: Call) -> list[oncall.OverrideView]:
         """Let somebody stand in."""
         given: Override = call.given
-        start, end = _ms(given.starts_at), _ms(given.ends_at)
+        start, end = int(given.starts_at), int(given.ends_at)
         name = call.request.path_params["schedule"]
         command = inputs.AddOverride(name, given.person.strip(), start, end, call.by.name)
         return await self._command(call, command)
@@ -267,8 +269,8 @@ class Api:
         """Let two people take each other's shift."""
         given: Swap = call.given
         name = call.request.path_params["schedule"]
-        one, other = _ms(given.one_at), _ms(given.other_at)
-        return await self._command(call, inputs.SwapShifts(name, one, other, call.by.name))
+        command = inputs.SwapShifts(name, int(given.one_at), int(given.other_at), call.by.name)
+        return await self._command(call, command)
 
     async def _command(self, call: Call, command: inputs.Input) -> list[oncall.OverrideView]:
         await self._give(call, command, call.request.path_params["schedule"])
@@ -278,12 +280,10 @@ class Api:
         return await asyncio.wrap_future(self._loop.view(look))
 
     def _span(self, call: Call) -> tuple[int, int]:
-        """Read two moments; without them, the next two weeks. Raises InputError."""
+        """Read a moment and for how many days from it; without them, two weeks from now."""
         start = call.numbers["start"] or self._service.clock()
-        end = call.numbers["end"] or start + 14 * DAY_MS
-        if not 0 < end - start <= 400 * DAY_MS:
-            raise InputError("is no span of up to 400 days", place="?end", remedy="see start")
-        return start, end
+        days = call.numbers["days"] or 14
+        return start, start + min(days, MAX_DAYS) * DAY_MS
 
     async def jobs(self, call: Call) -> list[jobs.JobView]:
         """List watched jobs."""
@@ -358,12 +358,12 @@ ROUTES = (
         Api.oncall, list[oncall.OnCall], numbers=("at",),
     ),
     Route(
-        "GET", "/api/v1/oncall/shifts", "List shifts between two moments in milliseconds.",
-        Api.shifts, list[oncall.ShiftView], numbers=("start", "end"),
+        "GET", "/api/v1/oncall/shifts", "List the shifts of so many days, at most 400.",
+        Api.shifts, list[oncall.ShiftView], numbers=("start", "days"),
     ),
     Route(
         "GET", "/api/v1/oncall/gaps", "Say when a page would reach nobody.",
-        Api.gaps, list[oncall.Gap], numbers=("start", "end"),
+        Api.gaps, list[oncall.Gap], numbers=("start", "days"),
     ),
     Route(
         "GET", "/api/v1/oncall/handoff", "Gather what the next person has to know.",
@@ -434,16 +434,9 @@ def _key(token: Token, request: Request, wanted: str, body: bytes) -> str:
 
 def _number(request: Request, name: str) -> int:
     text = request.query_params.get(name, "0")
-    if not (text.isascii() and text.isdigit() and len(text) <= 15):
+    if not (text.isascii() and text.isdigit() and len(text) <= 15 and int(text) <= MAX_NUMBER):
         raise InputError(f"is {text!r}", place=f"?{name}", remedy="write a whole number")
     return int(text)
-
-
-def _ms(at: datetime) -> int:
-    """Give milliseconds since the epoch. Raises InputError without a time zone."""
-    if at.tzinfo is None:
-        raise InputError(f"{at} has no time zone", remedy="write it like 2026-01-31T09:00:00Z")
-    return int(at.timestamp() * SECOND)
 
 
 def _flag(request: Request, name: str) -> bool:

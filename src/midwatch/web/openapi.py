@@ -108,7 +108,7 @@ def _flag(name: str) -> dict[str, Any]:
 
 
 def _number(name: str) -> dict[str, Any]:
-    schema = {"type": "integer", "minimum": 0, "maximum": 10**15 - 1}
+    schema = {"type": "integer", "minimum": 0, "maximum": 10**14}
     return {"name": name, "in": "query", "required": False, "schema": schema}
 
 
