@@ -79,7 +79,7 @@ def schedule_command(
     return 0
 
 
-@command.command("gaps")
+@command.command("gaps", short_help="Say when a page would reach nobody.")
 @click.option(
     "--days", type=click.IntRange(1, 400), default=14, show_default=True, help="How many."
 )
@@ -103,7 +103,7 @@ def gaps_command(days: int, at: int | None, as_json: bool, **where: Any) -> int:
     return 1 if found else 0
 
 
-@command.command("handoff")
+@command.command("handoff", short_help="Tell the next person what is open.")
 @click.option(
     "--hours", type=click.IntRange(1, 24 * 60), default=24, show_default=True, help="Since."
 )
