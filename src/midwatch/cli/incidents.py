@@ -149,6 +149,7 @@ def _failed(one: FailedAnswer) -> str:
 def _line(one: Summary) -> str:
     taken = f"  {one.acknowledged_by} has it" if one.acknowledged_by else ""
     until = f" until {one.snoozed_until}" if one.snoozed_until else ""
+    taken = "  EVERYBODY WAS PAGED, NOBODY ANSWERED" if one.exhausted else taken
     severity = one.severity or "-"
     return (
         f"{one.id:<8} {severity:<5} {one.state:<13} {one.title}"

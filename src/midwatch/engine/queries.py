@@ -80,6 +80,7 @@ class Summary(Struct, frozen=True):
     pages: int
     slo: str
     recurrence_of: str
+    exhausted: bool = False  # everybody was paged and nobody has it
 
 
 class Detail(Struct, frozen=True):
@@ -158,6 +159,7 @@ def _summary(i: Incident) -> Summary:
         pages=len(i.pages),
         slo=i.slo,
         recurrence_of=i.recurrence_of,
+        exhausted=i.exhausted,
     )
 
 
