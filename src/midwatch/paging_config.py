@@ -56,6 +56,8 @@ def read_paging(
         node.error("is missing", "say whom to page: escalation: {steps: [{to: ada}]}")
         return Paging(contacts=contacts)
     node.keys(*POLICY_KEYS, *COMMON_KEYS)
+    if node.mapping is None:
+        return Paging(contacts=contacts)
     known = _Known(people, schedules, pagers)
     team = structs.replace(
         _team(node, known), people=people, schedules=schedules, followers=frozenset(followers)

@@ -205,7 +205,7 @@ FINDINGS = [
     "topology.yaml:3 services[1]: names 'shop' a second time",
     "topology.yaml:5 edges[0][1]: names the unknown service 'cart'",
     "topology.yaml:6 edges[1]: is no edge; write [caller, callee]",
-    "slos/a.yaml:8 spec.objectives[0].target: is 99.9; write a fraction between 0 and 1; for 99.9",
+    "slos/a.yaml:8 spec.objectives[0].target: is 99.9; this is a fraction: write 0.999",
     "slos/b.yaml:",
     "runbooks/a.md:1: has no front matter",
     "runbooks/b.md:3 match.slo: names the unknown objective 'shop/answer'",
