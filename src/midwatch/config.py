@@ -132,7 +132,8 @@ def check(folder: Path) -> tuple[Config, list[BadFile]]:
     if main.has("correlation"):
         main.child("correlation").keys("threshold")
     sources = {name: _source(node) for name, node in main.child("sources").entries()}
-    pagers = {name: _pager(node) for name, node in main.child("pagers").entries()}
+    channels = list(main.child("pagers").entries())
+    pagers = {name: _pager(node) for name, node in channels}
     known = pagers or {"terminal": TerminalOptions()}
     followers = [name for name, options in known.items() if isinstance(options, FOLLOWERS)]
     paging = read_paging(main, folder, known, followers, problems)
@@ -156,7 +157,7 @@ def check(folder: Path) -> tuple[Config, list[BadFile]]:
         main.child("metrics").child(name).error(
             "is called like a source of alerts", "give it another name: both are addresses"
         )
-    rates = {name: _rate(node.child("rate")) for name, node in main.child("pagers").entries()}
+    rates = {name: _rate(node.child("rate")) for name, node in channels}
     _check_addresses(main, pagers, paging)
     config = Config(
         rules,
@@ -298,10 +299,12 @@ def _jobs(node: Node, topology: Topology, sources: Collection[str]) -> dict[str,
 
 def _check_addresses(main: Node, pagers: dict[str, PagerOptions], paging: Paging) -> None:
     """Note people whom a pager of theirs would not find."""
-    for name, node in main.child("people").entries():
-        for one in node.child("pagers").items():
+    people = main.child("people")
+    for name, contact in paging.contacts.items():
+        listed = people.child(name).child("pagers")
+        for one in listed.items() if isinstance(listed.value, list) else ():
             options = pagers.get(str(one.value))
-            if isinstance(options, EmailOptions) and not paging.contacts[name].email:
+            if isinstance(options, EmailOptions) and not contact.email:
                 one.error(f"sends e-mail, and {name} has no address", "add email to the person")
 
 

@@ -1,0 +1,124 @@
+"""Who is on call, as people ask: on the file, and through a running server."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from icalendar import Calendar
+from tests.acceptance.serving import Serving, alert, until
+
+CONFIG = """
+service_labels: [service]
+sources: {alertmanager: {type: alertmanager}}
+people:
+  ada: {pagers: [terminal]}
+  ben: {pagers: [terminal]}
+pagers: {terminal: {type: terminal}}
+escalation: {steps: [{to: primary, delay: 1h}, {to: ben}]}
+"""
+SCHEDULE = """
+time_zone: Europe/Berlin
+layers:
+  - {name: office, people: [ada, ben], starts: 2026-01-05T09:00, every: 7d,
+     hours: [{days: [mon, tue, wed, thu, fri], from: "09:00", to: "17:00"}]}
+"""
+MONDAY = "2026-01-05T08:30:00Z"
+NIGHT = "2026-01-05T22:00:00Z"
+
+
+@pytest.fixture
+def serving(tmp_path: Path) -> Iterator[Serving]:
+    """A config with office hours alone, and no server yet."""
+    serving = Serving(tmp_path)
+    (tmp_path / "midwatch" / "midwatch.yaml").write_text(CONFIG, "utf-8")
+    (tmp_path / "midwatch" / "schedules" / "primary.yaml").write_text(SCHEDULE, "utf-8")
+    yield serving
+    serving.stop()
+
+
+def test_who_is_on_call_is_told_without_a_server(serving: Serving) -> None:
+    """In office hours somebody, at night nobody; a schedule that is not there is an error."""
+    assert "ada until 2026-01-05T16:00" in serving.type("oncall", "who", "--at", MONDAY).stdout
+    assert "nobody until" in serving.type("oncall", "who", "--at", NIGHT).stdout
+    wrong = serving.type("oncall", "who", "secondary")
+    assert wrong.returncode == 2
+    assert "no schedule is called 'secondary'" in wrong.stderr
+
+
+def test_a_gap_is_told_as_what_follows_from_it(serving: Serving) -> None:
+    """Exit 1, and whom the policy goes on to; without gaps exit 0."""
+    told = serving.type("oncall", "gaps", "--days", "2", "--at", MONDAY)
+    assert told.returncode == 1
+    assert "a page would wake nobody of primary; policy default goes on to ben" in told.stdout
+    whole = SCHEDULE.partition("hours")[0].rstrip().rstrip(",") + "}\n"
+    (serving.folder / "midwatch" / "schedules" / "primary.yaml").write_text(whole, "utf-8")
+    calm = serving.type("oncall", "gaps", "--days", "2")
+    assert (calm.returncode, calm.stdout.startswith("somebody can be reached")) == (0, True)
+
+
+def test_shifts_go_into_a_calendar(serving: Serving) -> None:
+    """As an iCalendar file that a library reads back, without the hours of nobody."""
+    told = serving.type(
+        "oncall", "schedule", "--days", "13", "--at", MONDAY, "--ical", "shifts.ics"
+    )
+    assert told.returncode == 0, told.stderr
+    calendar = Calendar.from_ical((serving.folder / "shifts.ics").read_bytes())
+    events = list(calendar.walk("VEVENT"))
+    assert len(events) == 10
+    assert str(events[0]["SUMMARY"]) == "ada is on call: primary"
+    assert "ben" in str(events[5]["SUMMARY"])
+
+
+def test_an_override_and_a_swap_change_who_is_paged(serving: Serving) -> None:
+    """Said through the server, they hold at once; taken back, they do not."""
+    serving.start()
+    where = ("--server", serving.url, "--token", serving.person)
+    until_ = "2099-01-01T00:00:00Z"
+    serving.type("oncall", "override", "add", "primary", "ben", "--until", until_, *where)
+    serving.deliver(alert("Down"))
+    until(lambda: "for ben: Down" in serving.out.read_text())
+    (listed,) = json.loads(serving.type("oncall", "override", "list", "--json", *where).stdout)
+    assert (listed["person"], listed["by"]) == ("ben", "ada")
+    gone = serving.type("oncall", "override", "remove", "primary", listed["id"], *where)
+    assert "no overrides" in gone.stdout
+    weeks = ("--one", "2099-01-05T10:00:00Z", "--other", "2099-01-12T10:00:00Z")
+    swapped = serving.type("oncall", "swap", "primary", *weeks, *where)
+    assert len(swapped.stdout.splitlines()) == 2, swapped.stderr
+    refused = serving.type("oncall", "override", "add", "primary", "zed", "--until", until_, *where)
+    assert refused.returncode == 2
+    assert "nobody is called 'zed'" in refused.stderr
+
+
+def test_a_handoff_tells_what_the_next_person_has_to_know(serving: Serving) -> None:
+    """What is open and who has it, what is put off, what changed, what is noisy."""
+    serving.start()
+    where = ("--server", serving.url, "--token", serving.person)
+    for number in range(3):
+        serving.deliver(alert("Flaps", start=str(number)))
+    name = serving.ask("GET", "/api/v1/incidents", token=serving.person).document[0]["id"]
+    serving.type("incidents", "snooze", name, "--minutes", "30", *where)
+    later = ("--until", "2099-01-01T00:00:00Z")
+    serving.type("oncall", "override", "add", "primary", "ben", *later, *where)
+    found = json.loads(serving.type("oncall", "handoff", "--json", *where).stdout)
+    assert [one["id"] for one in found["snoozed"]] == [name]
+    assert "OverrideAdded primary" in found["changed"][0]
+    assert found["noisy"] == [f"Flaps on shop: fired 3 times, first in {name}, which ada took"]
+
+
+def test_an_incident_is_given_back_and_handed_over(serving: Serving) -> None:
+    """The next page goes to whoever is asked for."""
+    serving.start()
+    where = ("--server", serving.url, "--token", serving.person)
+    serving.deliver(alert("Down"))
+    until(lambda: "PAGE" in serving.out.read_text())
+    serving.type("incidents", "ack", "INC-1", *where)
+    told = serving.type("incidents", "reassign", "INC-1", "--to", "ada", *where)
+    assert "ada hands it to ada" in told.stdout
+    until(lambda: "for ada: Down" in serving.out.read_text())
+    serving.type("incidents", "ack", "INC-1", *where)
+    assert "ada gave it back" in serving.type("incidents", "unack", "INC-1", *where).stdout
+    refused = serving.type("incidents", "reassign", "INC-1", "--to", "zed", *where)
+    assert refused.returncode == 2
