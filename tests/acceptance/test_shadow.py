@@ -25,6 +25,7 @@ pagers:
   hook: {{type: webhook, url: "{url}", secret_env: HOOK}}
 heartbeat: {{url: "{url}", every: 1s}}
 escalation:
+  digest: off
   steps: [{{to: ada, delay: 1s}}, {{to: ben, delay: 1s}}]
 """
 

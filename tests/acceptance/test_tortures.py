@@ -61,7 +61,7 @@ def configure(serving: Serving, pagers: dict[str, str], steps: str, more: str = 
     ]
     text = "\n".join(
         ["sources: {alertmanager: {type: alertmanager}}", "pagers:", *lines,
-         f"escalation: {{steps: {steps}}}", more]
+         f"escalation: {{digest: off, steps: {steps}}}", more]
     )  # fmt: skip
     (serving.folder / "midwatch" / "midwatch.yaml").write_text(text + "\n", "utf-8")
 

@@ -21,8 +21,9 @@ from midwatch.core import inputs
 from midwatch.core.alerts import identify
 from midwatch.core.clock import SECOND
 from midwatch.core.decide import Rules
-from midwatch.core.escalation import MAX_ATTEMPTS, Policy, Step
+from midwatch.core.escalation import MAX_ATTEMPTS
 from midwatch.core.inputs import Envelope
+from midwatch.core.teams import Policy, Step, Team
 from midwatch.drill.shift import VirtualClock
 from midwatch.outbound import Outbound
 from midwatch.registry import Tools, make_pager
@@ -35,6 +36,7 @@ pagers:
   screen: {{type: terminal}}
   hook: {{type: webhook, url: "{url}", secret_env: HOOK}}
 escalation:
+  digest: off
   steps: [{{to: ada, delay: 30m, via: hook}}, {{to: ben, via: screen}}]
 """
 
@@ -293,7 +295,9 @@ class Shift:
         options = WebhookOptions(receiver.url + PATH, "HOOK")
         outbound = Outbound([receiver.url], timeout_s=1)
         tools = Tools(lambda url: outbound, self.store.name, self.clock, {"HOOK": SECRET})
-        rules = Rules(policy=Policy("p", (Step(("ada",), 1800), Step(("ben",), 1800)), repeat=0))
+        rules = Rules(
+            policy=Policy("p", (Step(("ada",), 1800), Step(("ben",), 1800)), 0, Team(digest_s=0))
+        )
         world = World({"hook": make_pager(options, tools)})
         self.engine = build_engine(self.store, rules, world, self.clock)
         labels = {"alertname": "Down", "service": "shop", "severity": "critical"}
