@@ -173,11 +173,12 @@ def test_a_page_in_doubt_is_not_sent_once_somebody_has_it(
         assert serving.type("incidents", "ack", "INC-1").returncode == 0
         serving.start()
         serving.deliver(alert("Slow", namespace="elsewhere"))
-        receiver.wait(1)
+        receiver.wait(2)
     finally:
         serving.kill()
-    assert [page["incident"] for page in receiver.pages.values()] == ["INC-2"]
-    assert len(receiver.requests) == 2
+    told = sorted((page["incident"], page["type"]) for page in receiver.pages.values())
+    assert told == [("INC-1", "incident.acknowledged"), ("INC-2", "incident.page")]
+    assert len(receiver.requests) == 3
 
 
 # --- what is refused before it matters ----------------------------------------------------------
@@ -221,7 +222,7 @@ escalation: {steps: [{to: ada, via: far}, {to: ben, via: screen}, {to: cyd}]}
 
 
 WRONG = {
-    "type: pager": "pagers.x.type: is 'pager'; write one of terminal, webhook",
+    "type: pager": "pagers.x.type: is 'pager'; write one of apprise, email, pagerduty, slack,",
     "type: webhook": "pagers.x: lacks url; add url",
     "type: webhook, url: U": "pagers.x: lacks secret_env; add secret_env",
     "type: webhook, url: U, secret: s": "pagers.x.secret: is an unknown key",
