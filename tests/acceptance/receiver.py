@@ -7,6 +7,7 @@ import socket
 import ssl
 import threading
 import time
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -34,6 +35,7 @@ class Receiver:
         self.over = threading.Event()
         self.late_s = 0.0  # before each answer
         self.usual = 200  # what it answers when all is well
+        self.answer: Callable[[str, bytes], bytes] | None = None  # and with which body
         receiver = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -79,6 +81,8 @@ class Receiver:
         headers = {k.lower(): v for k, v in handler.headers.items()}
         self.requests.append((handler.path, headers, body))
         behaviour = self.plan.pop(0) if self.plan else self.usual
+        if self.answer is not None and behaviour == 200:
+            behaviour = self.answer(handler.path, body)
         if body and "webhook-id" in headers and behaviour in (200, "accept and hang up"):
             self._keep(headers, body)
         if behaviour == "accept and hang up":

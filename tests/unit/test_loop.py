@@ -18,7 +18,7 @@ from midwatch.core.inputs import Envelope
 from midwatch.core.teams import Policy, Step, Team
 from midwatch.engine.loop import Beat, Loop
 from midwatch.errors import Busy, CommitFailed
-from midwatch.ports import Claim, Entry
+from midwatch.ports import Claim, Entry, Rate
 
 WAIT_S = 20
 
@@ -107,6 +107,19 @@ def test_an_answer_comes_after_the_commit_and_the_page_goes_out(bench: Bench) ->
     until(lambda: states(bench) == ["done"])
     assert bench.pager.sent == ["page/INC-1/1"]
     assert bench.loop.submit(bench.alert("shop")).result(WAIT_S)[0].status == "duplicate"
+
+
+def test_a_pager_takes_no_more_than_its_rate(bench: Bench) -> None:
+    """What is over it waits, and is sent later, in order."""
+    rates = {"page/": Rate(3, 1)}
+    bench.loop = build_loop(bench.store, bench.engine, wall, rates=rates)
+    for number in range(7):
+        bench.loop.submit(bench.alert(f"s{number}"))
+    bench.loop.start()
+    started = time.monotonic()
+    until(lambda: len(bench.pager.sent) == 7)
+    assert time.monotonic() - started >= 2
+    assert bench.pager.sent == [f"page/INC-{n}/1" for n in range(1, 8)]
 
 
 def test_a_pager_that_hangs_holds_up_nobody(bench: Bench) -> None:

@@ -1,0 +1,70 @@
+"""Channels through a real server: an alert comes in, and arrives where people are."""
+
+from __future__ import annotations
+
+import hmac
+import json
+import time
+from pathlib import Path
+from urllib.parse import urlencode
+
+import pytest
+from tests.acceptance.receiver import Receiver
+from tests.acceptance.serving import Serving, alert, until
+
+CONFIG = """
+service_labels: [service]
+sources: {{alertmanager: {{type: alertmanager}}}}
+public_url: https://oncall.example.org
+people: {{ada: {{pagers: [chat, duty], slack: U123}}}}
+pagers:
+  chat: {{type: slack, url_env: CHAT, signing_secret_env: SIGN}}
+  duty: {{type: pagerduty, routing_key_env: KEY, url: "{duty}"}}
+escalation: {{steps: [{{to: ada}}]}}
+"""
+
+
+def press(secret: str) -> tuple[bytes, dict[str, str]]:
+    """The request that Slack makes when the button of INC-1 is pressed."""
+    payload = {"user": {"id": "U123"}, "actions": [{"action_id": "midwatch-ack", "value": "INC-1"}]}
+    body = urlencode({"payload": json.dumps(payload)}).encode()
+    at = str(int(time.time()))
+    signed = hmac.new(secret.encode(), b"v0:" + at.encode() + b":" + body, "sha256").hexdigest()
+    return body, {"X-Slack-Request-Timestamp": at, "X-Slack-Signature": f"v0={signed}"}
+
+
+def test_slack_pages_and_its_button_takes_the_incident(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pressed by whom the config knows; a forged press does nothing; no secret is in the log."""
+    with Receiver() as slack, Receiver() as duty:
+        duty.usual = 202
+        secrets = {
+            "CHAT": f"{slack.url}/services/s3cret",
+            "SIGN": "s1gn-s3cret",
+            "KEY": "k3y-s3cret",
+        }
+        for name, value in secrets.items():
+            monkeypatch.setenv(name, value)
+        serving = Serving(tmp_path)
+        (tmp_path / "midwatch" / "midwatch.yaml").write_text(CONFIG.format(duty=duty.url), "utf-8")
+        (tmp_path / "midwatch" / "schedules" / "primary.yaml").unlink()
+        serving.start()
+        try:
+            serving.deliver(alert("Down"))
+            until(lambda: slack.requests)
+            said = json.dumps(json.loads(slack.requests[0][2]))
+            assert "<@U123>" in said
+            assert "https://oncall.example.org/#INC-1" in said
+            for secret, status in (("other", 401), ("s1gn-s3cret", 200)):
+                body, headers = press(secret)
+                assert serving.ask("POST", "/slack/chat", body, **headers).status == status
+            until(lambda: len(slack.requests) == 2)
+            assert "INC-1 is acknowledged: ada" in slack.requests[1][2].decode()
+            (incident,) = serving.ask("GET", "/api/v1/incidents", token=serving.person).document
+            assert incident["acknowledged_by"] == "ada"
+            assert serving.ask("POST", "/slack/duty", b"").status == 404
+        finally:
+            serving.stop()
+        log = serving.out.read_text()
+        assert [value for value in ("s3cret", "k3y") if value in log] == []

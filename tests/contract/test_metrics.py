@@ -1,0 +1,244 @@
+"""Sources of counts: what each keeps to, and what Prometheus may answer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import parse_qs
+
+import pytest
+from tests.acceptance.receiver import Receiver
+
+from midwatch.adapters.metrics.file import FileMetrics, FileOptions
+from midwatch.adapters.metrics.meter import PARTS
+from midwatch.adapters.metrics.prometheus import PrometheusMetrics, PrometheusOptions
+from midwatch.adapters.metrics.pushed import PushedMetrics
+from midwatch.core.sli import Bucket, Counts, Indicator
+from midwatch.core.slo import Slo
+from midwatch.errors import HarnessError
+from midwatch.outbound import Outbound
+
+NOW = 1_764_000_000_000
+COUNTER = Indicator("counter", bad='sum(requests{code="500"})', total="sum(requests)")
+
+
+def slo(indicator: Indicator) -> Slo:
+    """An objective that counts so."""
+    return Slo("shop/x", "shop", "0.99", indicator=indicator)
+
+
+class Prometheus:
+    """Answers queries by a function, through a receiver that speaks HTTP."""
+
+    def __init__(self, receiver: Receiver) -> None:
+        self.receiver = receiver
+        self.say: Callable[[str, dict[str, str]], Any] = lambda what, given: []
+        self.paused: list[float] = []
+        receiver.answer = self.answer
+        outbound = Outbound([receiver.url])
+        options = PrometheusOptions(receiver.url, token_env="T")
+        self.metrics = PrometheusMetrics(options, outbound, "s3cret", self.paused.append)
+
+    def answer(self, path: str, body: bytes) -> bytes:
+        given = {name: values[0] for name, values in parse_qs(body.decode()).items()}
+        said = self.say(path.rpartition("/")[2], given)
+        if isinstance(said, bytes):
+            return said
+        kind = "matrix" if path.endswith("range") else "vector"
+        return json.dumps(
+            {"status": "success", "data": {"resultType": kind, "result": said}}
+        ).encode()
+
+    def counts(self, indicator: Indicator, *windows_s: int, now: int = NOW) -> dict[int, Counts]:
+        return self.metrics.counts(slo(indicator), windows_s or (300,), now)
+
+
+@pytest.fixture
+def prometheus() -> Iterator[Prometheus]:
+    """A backend that says what the test wants."""
+    with Receiver() as receiver:
+        yield Prometheus(receiver)
+
+
+def vector(*values: float | str, **labels: str) -> list[dict[str, Any]]:
+    """One series a value."""
+    return [
+        {"metric": {"instance": str(n), **labels}, "value": [NOW / 1_000, str(value)]}
+        for n, value in enumerate(values)
+    ]
+
+
+def test_counters_start_anew_series_by_series(prometheus: Prometheus) -> None:
+    """One pod restarts, another appears with its first bad event: both count as they are."""
+    looks = [
+        {"bad": vector(5), "all": vector(1_000, 2_000)},
+        {"bad": vector(5, 3), "all": vector(40, 2_100)},
+    ]
+
+    def say(what: str, given: dict[str, str]) -> Any:
+        if what == "query_range":
+            return []
+        return looks[0]["bad" if "500" in given["query"] else "all"]
+
+    prometheus.say = say
+    assert prometheus.counts(COUNTER)[300] == Counts(0, 0)
+    looks.pop(0)
+    assert prometheus.counts(COUNTER, now=NOW + 10_000)[300] == Counts(137, 140)
+    asked = {parse_qs(body.decode())["query"][0] for _, _, body in prometheus.receiver.requests}
+    assert {'requests{code="500"}', "requests"} <= asked
+
+
+def test_what_was_before_the_first_look_comes_from_rate(prometheus: Prometheus) -> None:
+    """In steps, so that the first judgement has its windows."""
+
+    def say(what: str, given: dict[str, str]) -> Any:
+        if what == "query":
+            return vector(1)
+        start, end, step = (float(given[name]) for name in ("start", "end", "step"))
+        each = 6 if "500" in given["query"] else 60
+        times = [start + n * step for n in range(int((end - start) // step) + 1)]
+        return [{"metric": {}, "values": [[t, str(each * step / 60)] for t in times]}]
+
+    prometheus.say = say
+    found = prometheus.counts(COUNTER, 3_600, 259_200)
+    assert found[3_600] == Counts(3_240, 3_600)
+    assert found[259_200].total == pytest.approx(3 * 86_400, rel=0.02)
+
+
+def test_a_question_of_windows_is_one_request(prometheus: Prometheus) -> None:
+    """Each part under a label of its own; rates become events; a part without events is zero."""
+    indicator = Indicator(
+        "increase", bad="sum(rate(bad[{{.window}}]))", total="sum(rate(all[{{.window}}]))"
+    )
+    prometheus.say = lambda what, given: [
+        {"metric": {"midwatch": "total/300"}, "value": [0, "2"]},
+        {"metric": {"midwatch": "bad/300"}, "value": [0, "0.1"]},
+        {"metric": {"midwatch": "total/3600"}, "value": [0, "2"]},
+    ]
+    assert prometheus.counts(indicator, 300, 3_600, 86_400) == {
+        300: Counts(570, 600), 3_600: Counts(7_200, 7_200),
+    }  # fmt: skip
+    assert len(prometheus.receiver.requests) == 1
+
+
+@pytest.mark.parametrize("value", ["NaN", "+Inf"])
+def test_what_is_no_number_is_no_data(prometheus: Prometheus, value: str) -> None:
+    """Neither good nor bad."""
+    indicator = Indicator("ratio", bad="errors[{{.window}}]")
+    prometheus.say = lambda what, given: [{"metric": {"midwatch": "bad/300"}, "value": [0, value]}]
+    assert prometheus.counts(indicator) == {}
+
+
+def test_a_raw_ratio_is_read_in_parts(prometheus: Prometheus) -> None:
+    """Of a million, as there are no events behind it."""
+    prometheus.say = lambda what, given: vector(0.25)
+    found = prometheus.counts(Indicator("ratio", bad="error_ratio"))
+    assert found[300] == Counts(PARTS * 3 // 4, PARTS)
+
+
+@pytest.mark.parametrize(("op", "good"), [("lt", 1), ("lte", 2), ("gt", 1), ("gte", 2)])
+def test_a_threshold_makes_an_event_of_each_look(
+    prometheus: Prometheus, op: Literal["lt", "lte", "gt", "gte"], good: int
+) -> None:
+    """Below, at and above it."""
+    prometheus.say = lambda what, given: vector(1, 2, 3)
+    found = prometheus.counts(Indicator("threshold", total="latency", op=op, value="2"))
+    assert found[300] == Counts(good, 3)
+
+
+PARTIAL = {
+    "status": "success", "warnings": ["a shard is down"],
+    "data": {"resultType": "vector", "result": []},
+}  # fmt: skip
+REFUSED = {"status": "error", "errorType": "bad_data", "error": "parse error"}
+
+
+@pytest.mark.parametrize(
+    ("said", "says"),
+    [
+        (json.dumps(PARTIAL).encode(), "only in part: a shard is down"),
+        (json.dumps(REFUSED).encode(), "parse error"),
+        (b"<html>", "answered 200"),
+        (b'{"status":"success","data":{"resultType":"string","result":[1,"x"]}}', "with a string"),
+        (b'{"status":"success","data":{"resultType":"vector","result":[{}]}}', "with a vector"),
+    ],
+)
+def test_an_answer_that_is_none_is_told_and_counts_nothing(
+    prometheus: Prometheus, said: bytes, says: str
+) -> None:
+    """A partial one too: no data is never good news."""
+    prometheus.say = lambda what, given: said
+    with pytest.raises(HarnessError, match=says):
+        prometheus.counts(Indicator("ratio", bad="x[{{.window}}]"))
+
+
+def test_a_backend_that_is_busy_is_asked_again(prometheus: Prometheus) -> None:
+    """Twice, with a pause; the token comes along each time and stands in no error."""
+    prometheus.receiver.plan = [503, 429]
+    prometheus.say = lambda what, given: vector(0.5)
+    assert prometheus.counts(Indicator("ratio", bad="x"))[300].total == PARTS
+    assert prometheus.paused == [0.3, 1.0]
+    headers = {headers["authorization"] for _, headers, _ in prometheus.receiver.requests}
+    assert headers == {"Bearer s3cret"}
+    prometheus.receiver.plan = [503, 503, 503]
+    with pytest.raises(HarnessError) as failed:
+        prometheus.counts(Indicator("ratio", bad="x"), now=NOW + 10_000)
+    assert "s3cret" not in str(failed.value)
+
+
+def test_a_gap_is_filled_from_rate(prometheus: Prometheus) -> None:
+    """After ten minutes without a look, what came meanwhile lies where it came."""
+    counted = {"now": 100.0}
+
+    def say(what: str, given: dict[str, str]) -> Any:
+        if what == "query":
+            return [] if "500" in given["query"] else vector(counted["now"])
+        if "500" in given["query"]:
+            return []
+        start, end = float(given["start"]), float(given["end"])
+        times = [start + n * 60 for n in range(int((end - start) // 60) + 1)]
+        values = [[t, "10"] for t in times if t * 1_000 > NOW]
+        return [{"metric": {}, "values": values}] if values else []
+
+    prometheus.say = say
+    prometheus.counts(COUNTER)
+    counted["now"] = 200.0
+    later = NOW + 600_000
+    found = prometheus.counts(COUNTER, 300, 600, now=later)
+    assert (found[300].total, found[600].total) == (50, 100)
+
+
+# --- a file -------------------------------------------------------------------------------------
+
+
+def test_a_file_is_followed_as_it_grows(tmp_path: Path) -> None:
+    """A line that is still being written waits; a file that became shorter is told."""
+    file = tmp_path / "counts.jsonl"
+    at = NOW // 1_000
+    file.write_text(f'{{"at": {at}, "good": 9, "total": 10}}\n{{"at": {at + 10}, "go')
+    metrics, objective = FileMetrics(FileOptions(str(file))), slo(Indicator("counter"))
+    assert metrics.counts(objective, (300,), NOW)[300] == Counts(9, 10)
+    with file.open("a") as more:
+        more.write('od": 9, "total": 15}\n')
+    assert metrics.counts(objective, (300,), NOW + 10_000)[300] == Counts(9, 15)
+    file.write_text("")
+    with pytest.raises(HarnessError, match="became shorter"):
+        metrics.counts(objective, (300,), NOW + 20_000)
+    file.unlink()
+    with pytest.raises(HarnessError, match="cannot be read"):
+        metrics.counts(objective, (300,), NOW + 30_000)
+
+
+# --- pushed -------------------------------------------------------------------------------------
+
+
+def test_slices_count_instead_of_events() -> None:
+    """A minute is good when enough of its events were; one without events is none."""
+    objective = slo(Indicator("delta", slice_s=60, slice_target="9/10"))
+    metrics = PushedMetrics({objective.id: objective})
+    minute = 60_000
+    for number, good in ((0, 10), (1, 8), (3, 9)):
+        metrics.take([Bucket(objective.id, NOW + number * minute + 10_000, good, 10)])
+    assert metrics.counts(objective, (3_600,), NOW + 10 * minute)[3_600] == Counts(2, 3)
