@@ -201,10 +201,9 @@ class PrometheusMetrics:
                 value = one.points[-1][1]
                 if not math.isfinite(value):
                     continue
-                known = one.labels in counters
                 counter = counters.setdefault(one.labels, Counter())
                 # What many counters add up to falls when one of them goes: nothing can be said.
-                if (whole and value < counter.last) or (not known and first):
+                if whole and value < counter.last:
                     counter.last = value
                 came[part] += counter.more(value)
         if not first and not gap:
