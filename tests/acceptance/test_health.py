@@ -69,7 +69,7 @@ def page_by(serving: Serving, receiver: Receiver) -> None:
     (serving.folder / "midwatch" / "midwatch.yaml").write_text(
         "sources: {alertmanager: {type: alertmanager}}\n"
         f'pagers: {{hook: {{type: webhook, url: "{receiver.url}", secret_env: HOOK}}}}\n'
-        "escalation: {steps: [{to: ada}]}\n",
+        "escalation: {digest: off, steps: [{to: ada}]}\n",
         "utf-8",
     )
 
