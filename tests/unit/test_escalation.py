@@ -227,7 +227,7 @@ def test_paging_survives_everything() -> None:
     run_state_machine_as_test(
         Paging,
         settings=settings(
-            max_examples=2_000 if SOAK else 250, stateful_step_count=40, deadline=None
+            max_examples=2_000 if SOAK else 120, stateful_step_count=40, deadline=None
         ),
     )
 
