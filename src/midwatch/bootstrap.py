@@ -162,7 +162,7 @@ def build_service(
     loop = build_loop(store, engine, clock, beat=beat, rates=rates)
     loop.on_commit(tell)
     sources = {
-        name: make_source(source.kind, config.service_labels, source.options)
+        name: make_source(source.kind, config.naming, source.options)
         for name, source in config.sources.items()
     }
     paging = frozenset(name for name, source in config.sources.items() if source.pages)

@@ -3,8 +3,8 @@
 Law: every error is collected and names file, line, key and remedy; nothing is guessed and nothing
 unknown is ignored. YAML is 1.2: `Yes` stays a string and a key stands once.
 
-    midwatch.yaml   service_labels, sources, pagers, heartbeat, correlation, escalation, tickets,
-                    metrics, slo_defaults, people, public_url,
+    midwatch.yaml   service_labels, levels, sources, pagers, heartbeat, correlation, escalation,
+                    tickets, metrics, slo_defaults, people, public_url,
                     watched_jobs
     topology.yaml   services and caller -> callee edges
     schedules/*.yaml  who is on call, in turn; an escalation step may name the file
@@ -39,7 +39,7 @@ from midwatch.adapters.sources.generic import FIELDS, GenericOptions, steps
 from midwatch.adapters.specs.reader import Specs, read_specs
 from midwatch.adapters.specs.settings import Defaults, read_proof, read_tier
 from midwatch.core import correlation, runbooks
-from midwatch.core.alerts import SERVICE_LABELS
+from midwatch.core.alerts import LEVELS, SERVICE_LABELS, Level, Naming
 from midwatch.core.decide import Rules
 from midwatch.core.evals import Case, Suite
 from midwatch.core.heartbeats import Watched
@@ -88,7 +88,7 @@ class Config(Struct, frozen=True):
 
     rules: Rules
     sources: dict[str, SourceConfig] = field(default_factory=dict[str, SourceConfig])
-    service_labels: tuple[str, ...] = SERVICE_LABELS
+    naming: Naming = Naming()
     pagers: dict[str, PagerOptions] = field(default_factory=dict[str, PagerOptions])
     heartbeat: HeartbeatConfig | None = None
     metrics: dict[str, MetricsOptions] = field(default_factory=dict[str, MetricsOptions])
@@ -120,8 +120,8 @@ def check(folder: Path) -> tuple[Config, list[BadFile]]:
     topology = _topology(folder, problems)
     suites = _suites(folder, problems)
     main.keys(
-        "service_labels", "sources", "correlation", "escalation", "tickets", "pagers", "heartbeat",
-        "metrics", "slo_defaults", "people", "public_url", "watched_jobs",
+        "service_labels", "levels", "sources", "correlation", "escalation", "tickets", "pagers",
+        "heartbeat", "metrics", "slo_defaults", "people", "public_url", "watched_jobs",
     )  # fmt: skip
     files = [*sorted((folder / "slos").glob("*.yaml")), *sorted((folder / "slos").glob("*.yml"))]
     specs = read_specs(files, problems, _defaults(main.child("slo_defaults")))
@@ -151,7 +151,6 @@ def check(folder: Path) -> tuple[Config, list[BadFile]]:
             main.child("correlation").child("threshold").number(str(correlation.THRESHOLD))
         ),
     )
-    labels = tuple(n.text() for n in main.child("service_labels").items()) or SERVICE_LABELS
     beat = _heartbeat(main.child("heartbeat")) if main.has("heartbeat") else None
     for name in sorted(set(metrics) & set(sources)):
         main.child("metrics").child(name).error(
@@ -162,7 +161,7 @@ def check(folder: Path) -> tuple[Config, list[BadFile]]:
     config = Config(
         rules,
         sources,
-        labels,
+        _naming(main),
         pagers,
         beat,
         metrics,
@@ -306,6 +305,17 @@ def _check_addresses(main: Node, pagers: dict[str, PagerOptions], paging: Paging
             options = pagers.get(str(one.value))
             if isinstance(options, EmailOptions) and not contact.email:
                 one.error(f"sends e-mail, and {name} has no address", "add email to the person")
+
+
+def _naming(main: Node) -> Naming:
+    """Read which labels name a service, and what one's own severities mean."""
+    labels = tuple(n.text() for n in main.child("service_labels").items()) or SERVICE_LABELS
+    kinds = tuple(dict.fromkeys(LEVELS.values()))
+    own: dict[str, Level] = {
+        name.lower(): cast("Level", node.choice(*kinds))
+        for name, node in main.child("levels").entries()
+    }
+    return Naming(labels, {**LEVELS, **own})
 
 
 def _heartbeat(node: Node) -> HeartbeatConfig:

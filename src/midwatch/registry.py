@@ -25,6 +25,7 @@ from midwatch.adapters.sources.generic import GenericOptions, GenericSource
 from midwatch.adapters.sources.grafana import GrafanaSource
 from midwatch.adapters.sources.pagerduty import PagerDutySource
 from midwatch.adapters.sources.pagerduty_webhook import PagerDutyWebhookSource
+from midwatch.core.alerts import NAMING, Naming
 from midwatch.core.slo import Slo
 from midwatch.errors import InputError
 from midwatch.ports import Metrics, Pager, Source
@@ -32,7 +33,7 @@ from midwatch.ports import Metrics, Pager, Source
 if TYPE_CHECKING:
     from midwatch.outbound import Outbound
 
-SOURCES: dict[str, Callable[[tuple[str, ...]], Source]] = {
+SOURCES: dict[str, Callable[[Naming], Source]] = {
     "alertmanager": AlertmanagerSource,
     "generic": GenericSource,
     "grafana": GrafanaSource,
@@ -81,21 +82,21 @@ class Tools(Struct):
 
 
 def make_source(
-    kind: str, service_labels: tuple[str, ...], options: GenericOptions | None = None
+    kind: str, naming: Naming = NAMING, options: GenericOptions | None = None
 ) -> Source:
     """Build the source adapter of this kind; only `generic` has options.
 
-    >>> type(make_source("alertmanager", ("service",))).__name__
+    >>> type(make_source("alertmanager")).__name__
     'AlertmanagerSource'
     """
     if kind == "generic":
-        return GenericSource(service_labels, options)
+        return GenericSource(naming, options)
     build = SOURCES.get(kind)
     if build is None:
         raise InputError(
             f"no source is called {kind!r}", remedy=f"use one of {', '.join(sorted(SOURCES))}"
         )
-    return build(service_labels)
+    return build(naming)
 
 
 def make_pager(options: PagerOptions, tools: Tools) -> Pager:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from midwatch.adapters.sources.generic import GenericOptions
 from midwatch.adapters.stores.sqlite import SqliteStore
-from midwatch.core.alerts import SERVICE_LABELS
+from midwatch.core.alerts import NAMING, Naming
 from midwatch.core.decide import Rules
 from midwatch.core.inputs import AlertsArrived, Envelope
 from midwatch.engine.handle import Handler
@@ -40,7 +40,7 @@ class Format:
 
     @property
     def source(self) -> Source:
-        return make_source(self.kind, SERVICE_LABELS, OPTIONS)
+        return make_source(self.kind, NAMING, OPTIONS)
 
     def parse(self, *alerts: Any) -> Parsed:
         whole = self.batch(list(alerts)) if self.batch else alerts[0]
@@ -189,3 +189,45 @@ def test_a_rejected_alert_is_kept_beside_its_committed_neighbours() -> None:
     (letter,) = store.letters()
     assert letter.key == "k"
     assert letter.reason.startswith("$.alerts[1].labels: ")
+
+
+def naming_trace(form: Format) -> Any:
+    """An alert of this format that names a trace and a deploy, each where its sender would."""
+    one = form.good("firing")
+    if form.kind == "pagerduty":
+        one["payload"]["custom_details"] = {"trace_id": "7f3a", "deploy_id": "d-12"}
+    elif form.kind == "generic":
+        one |= {"trace": "7f3a", "deploy": "d-12"}
+    else:
+        one["labels"] = {**one["labels"], "traceID": "7f3a"}
+        one["annotations"] = {"deploy_id": "d-12"}
+    return one
+
+
+@pytest.mark.parametrize("kind", ["alertmanager", "grafana", "pagerduty", "generic"])
+def test_ids_of_traces_and_deploys_are_found_and_are_no_identity(kind: str) -> None:
+    """They say what an alert belongs to; which alert it is stays the same."""
+    (form,) = [f for f in FORMATS if f.kind == kind]
+    fields = {**OPTIONS.fields, "trace_id": "$.trace", "deploy_id": "$.deploy"}
+    options = GenericOptions(fields, alerts=OPTIONS.alerts)
+    source = make_source(kind, NAMING, options)
+    alerts = [naming_trace(form)]
+    whole = form.batch(alerts) if form.batch else alerts[0]
+    (named,) = source.parse(json.dumps(whole).encode(), NOW).alerts
+    (plain,) = form.parse(form.good("firing")).alerts
+    assert set(named.refs) == {"trace:7f3a", "deploy:d-12"}
+    assert plain.refs == ()
+    assert named.fingerprint == plain.fingerprint
+
+
+@each
+def test_ones_own_severities_are_understood(form: Format) -> None:
+    """A spelling that config names means what config says; another stays an error."""
+    own = Naming(levels={**NAMING.levels, "p1": "critical"})
+    for spelled, level in (("P1", "critical"), ("P7", "error")):
+        text = json.dumps(form.batch([form.good("firing")]) if form.batch else form.good("firing"))
+        if '"critical"' not in text or form.kind == "pagerduty":
+            continue  # the format has severities of its own
+        source = make_source(form.kind, own, OPTIONS)
+        (alert,) = source.parse(text.replace('"critical"', f'"{spelled}"').encode(), NOW).alerts
+        assert alert.level == level

@@ -1,12 +1,14 @@
 """An alert: one firing condition with labels, and the hash that says which one it is.
 
 Law: the fingerprint depends on the labels alone, never on annotations, times, order or Python's
-own hash. An end that lies in the year 1, Alertmanager's way of saying "not yet", is no end.
+own hash; an id of a trace, a deploy or a change says what the alert belongs to, not which one it
+is. An end that lies in the year 1, Alertmanager's way of saying "not yet", is no end.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Literal
 
@@ -37,6 +39,26 @@ LEVELS: dict[str, Level] = {
     "none": "info",
 }
 
+# What a label or an annotation may call the id of a trace, a deploy or a change, without regard to
+# case, "_", "-" and ".".
+REFS = {
+    "traceid": "trace",
+    "deployid": "deploy",
+    "deploymentid": "deploy",
+    "changeid": "change",
+    "changenumber": "change",
+}
+
+
+class Naming(Struct, frozen=True):
+    """How labels are read: which of them name the service, and what severities mean."""
+
+    services: tuple[str, ...] = SERVICE_LABELS
+    levels: dict[str, Level] = field(default_factory=lambda: LEVELS)
+
+
+NAMING = Naming()
+
 
 _canonical = msgspec.json.Encoder(order="sorted").encode
 
@@ -49,6 +71,7 @@ class Alert(Struct, frozen=True, gc=False):
     `service` is empty when no label names one; `ends_at` is None while it fires. `keyed` when the
     sender itself says which problem it is: a repeat belongs to the incident that is open for it.
     `severity` is set by midwatch alone, for what it raises itself; else impact is looked up.
+    `refs` are the ids of traces, deploys and changes that it names, such as "trace:7f3a".
     """
 
     fingerprint: str
@@ -63,6 +86,29 @@ class Alert(Struct, frozen=True, gc=False):
     labels: dict[str, str] = field(default_factory=dict[str, str])
     keyed: bool = False
     severity: str = ""
+    refs: tuple[str, ...] = ()
+
+
+def refs_in(named: Mapping[str, str]) -> tuple[str, ...]:
+    """Find the ids of traces, deploys and changes in labels or annotations.
+
+    >>> refs_in({"Trace-ID": "7f3a", "team": "shop", "deploy_id": "d-12"})
+    ('trace:7f3a', 'deploy:d-12')
+    """
+    return tuple(f"{kind}:{named[name]}" for name, kind in _ref_names(named) if named[name])
+
+
+def _ref_names(named: Iterable[str]) -> list[tuple[str, str]]:
+    found = ((name, REFS.get(_plain(name), "")) for name in named)
+    return [(name, kind) for name, kind in found if kind]
+
+
+@lru_cache(4096)  # the same few names come with every alert
+def _plain(name: str) -> str:
+    return name.translate(_IGNORED).lower()
+
+
+_IGNORED = str.maketrans("", "", "_-.")
 
 
 def fingerprint(labels: Mapping[str, str]) -> str:
@@ -87,9 +133,15 @@ class Identity(Struct, frozen=True, gc=False):
     level: Level
     labels: dict[str, str]
     keyed: bool
+    refs: tuple[str, ...] = ()
 
     def alert(
-        self, status: Status, starts_at: int, ends_at: int | None = None, summary: str = ""
+        self,
+        status: Status,
+        starts_at: int,
+        ends_at: int | None = None,
+        summary: str = "",
+        refs: tuple[str, ...] = (),
     ) -> Alert:
         """Build the alert. An end at or before the epoch is "not ended"."""
         return Alert(
@@ -104,30 +156,39 @@ class Identity(Struct, frozen=True, gc=False):
             summary,
             self.labels,
             self.keyed,
+            "",
+            (*self.refs, *refs) if refs else self.refs,
         )
 
 
-def identify(
-    labels: dict[str, str], service_labels: Iterable[str] = SERVICE_LABELS, key: str = ""
-) -> Identity:
+def identify(labels: dict[str, str], naming: Naming = NAMING, key: str = "") -> Identity:
     """Read labels.
 
-    The first of `service_labels` that is set names the service. A sender's own `key` takes the
-    labels' place as the identity.
+    The first label that names a service and is set does. A sender's own `key` takes the labels'
+    place as the identity.
 
     >>> identify({"alertname": "Slow", "app": "shop"}).service
     'shop'
+    >>> one, two = (identify({"alertname": "Slow", "trace_id": t}) for t in ("a", "b"))
+    >>> one.fingerprint == two.fingerprint, one.refs
+    (True, ('trace:a',))
     """
     service = ""
-    for name in service_labels:
+    for name in naming.services:
         if service := labels.get(name, ""):
             break
+    passing = _ref_names(labels)
+    lasting = labels
+    if passing:
+        gone = {name for name, _ in passing}
+        lasting = {name: value for name, value in labels.items() if name not in gone}
     return Identity(
-        fingerprint=fingerprint({"": key} if key else labels),
+        fingerprint=fingerprint({"": key} if key else lasting),
         name=labels.get("alertname", ""),
         service=service,
         namespace=labels.get("namespace", ""),
-        level=LEVELS.get(labels.get("severity", "").lower(), "error"),
+        level=naming.levels.get(labels.get("severity", "").lower(), "error"),
         labels=labels,
         keyed=bool(key),
+        refs=tuple(f"{kind}:{labels[name]}" for name, kind in passing if labels[name]),
     )

@@ -256,7 +256,7 @@ def _sli(d: Decision, rules: Rules, given: inputs.SliMeasured) -> None:
 def _hear(d: Decision, rules: Rules, objective: Slo, reading: SliReading) -> None:
     """Note the first event; raise an alert after long silence, and end it with the next event."""
     labels = {"alertname": slo.NO_DATA, "service": objective.service, "slo": objective.id}
-    identity = identify(labels, ("service",))
+    identity = identify(labels)
     raised = identity.fingerprint in d.shard.firing
     if slo.has_events(objective, reading):
         if objective.id not in d.shard.heard:

@@ -79,4 +79,4 @@ def _wait(d: Decision, job: Watched) -> None:
 
 
 def _identity(job: Watched) -> Identity:
-    return identify({"alertname": ALERT, "job": job.name, "service": job.service}, ("service",))
+    return identify({"alertname": ALERT, "job": job.name, "service": job.service})

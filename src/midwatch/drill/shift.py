@@ -86,7 +86,7 @@ class Shift:
         )
         self._source: Source = make_source(
             scenario.config.sources[SOURCE].kind if SOURCE in scenario.config.sources else SOURCE,
-            scenario.config.service_labels,
+            scenario.config.naming,
         )
         self._agenda: list[tuple[int, int, Send]] = []
         self._pages_seen = 0

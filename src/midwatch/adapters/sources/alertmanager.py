@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from midwatch.adapters.sources import batches
-from midwatch.core.alerts import SERVICE_LABELS, Alert, Identity, Status, identify
+from midwatch.core.alerts import NAMING, Alert, Identity, Naming, Status, identify, refs_in
 from midwatch.core.clock import parse_time
 from midwatch.errors import BadFile
 from midwatch.ports import Parsed
@@ -28,9 +28,19 @@ class _ApiStatus(Struct):
     state: str
 
 
+# Only what is read of annotations is decoded: they are the largest part of a delivery.
 class _Notes(Struct, frozen=True, gc=False):
     summary: str = ""
     title: str = ""
+    description: str = ""
+    trace_id: str = ""
+    traceID: str = ""  # noqa: N815  as Grafana's exemplars spell it
+    deploy_id: str = ""
+    deployment_id: str = ""
+    change_id: str = ""
+
+
+_NO_NOTES = _Notes()
 
 
 class _Alert(Struct):
@@ -38,7 +48,7 @@ class _Alert(Struct):
     startsAt: str  # noqa: N815  as Alertmanager spells it
     status: str | _ApiStatus = "firing"
     endsAt: str = ""  # noqa: N815  as Alertmanager spells it
-    annotations: _Notes = _Notes()
+    annotations: _Notes = _NO_NOTES
 
 
 class _Webhook(Struct):
@@ -61,8 +71,8 @@ _labels = msgspec.json.Decoder(dict[str, str])
 class AlertmanagerSource:
     """Reads webhook deliveries."""
 
-    def __init__(self, service_labels: tuple[str, ...] = SERVICE_LABELS) -> None:
-        self._service_labels = service_labels
+    def __init__(self, naming: Naming = NAMING) -> None:
+        self._naming = naming
         self._known: dict[bytes, Identity] = {}
 
     def parse(self, body: bytes, now: int) -> Parsed:
@@ -143,19 +153,29 @@ class AlertmanagerSource:
         else:
             remedy = "it must be firing or resolved"
             raise BadFile(f"has status {raw.status!r}", place=place, remedy=remedy)
-        summary = raw.annotations.summary or raw.annotations.title
-        return self._identify(bytes(raw.labels), place).alert(status, starts_at, ends_at, summary)
+        notes = raw.annotations
+        summary = notes.summary or notes.title or notes.description
+        refs = _refs(notes)
+        who = self._identify(bytes(raw.labels), place)
+        return who.alert(status, starts_at, ends_at, summary, refs)
 
     def _identify(self, labels: bytes, place: str) -> Identity:
         """Read labels; those that came before, as they do every few minutes, are looked up."""
         known = self._known.get(labels)
         if known is None:
             found = batches.decode(_labels, labels, REMEDY, f"{place}.labels")
-            known = identify(found, self._service_labels)
+            known = identify(found, self._naming)
             if len(self._known) >= MAX_KNOWN:
                 self._known.clear()
             self._known[labels] = known
         return known
+
+
+def _refs(notes: _Notes) -> tuple[str, ...]:
+    trace, deploy = notes.trace_id or notes.traceID, notes.deploy_id or notes.deployment_id
+    if not (trace or deploy or notes.change_id):
+        return ()
+    return refs_in({"trace_id": trace, "deploy_id": deploy, "change_id": notes.change_id})
 
 
 def _known(version: str) -> None:

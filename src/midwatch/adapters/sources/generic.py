@@ -19,7 +19,7 @@ import msgspec
 from msgspec import Struct, field
 
 from midwatch.adapters.sources import batches
-from midwatch.core.alerts import SERVICE_LABELS, Alert, identify
+from midwatch.core.alerts import NAMING, Alert, Naming, identify
 from midwatch.core.clock import parse_time
 from midwatch.core.inputs import Rejected
 from midwatch.errors import BadFile
@@ -36,7 +36,11 @@ FIELDS = (
     "summary",
     "key",
     "namespace",
+    "trace_id",
+    "deploy_id",
+    "change_id",
 )
+REFS = ("trace_id", "deploy_id", "change_id")
 
 
 class GenericOptions(Struct, frozen=True):
@@ -84,21 +88,21 @@ class GenericSource:
 
     def __init__(
         self,
-        service_labels: tuple[str, ...] = SERVICE_LABELS,
+        naming: Naming = NAMING,
         options: GenericOptions | None = None,
     ) -> None:
         options = options or GenericOptions({"name": "$.name"})
         self._alerts = steps(options.alerts) if options.alerts else None
         self._fields = {name: steps(path) for name, path in options.fields.items()}
         self._resolved = frozenset(word.lower() for word in options.resolved)
-        self._service_labels = service_labels
+        self._naming = naming
 
     def parse(self, body: bytes, now: int) -> Parsed:
         """Read one body.
 
         >>> options = GenericOptions({"name": "$.title", "status": "$.state"}, alerts="$.items")
         >>> body = b'{"items": [{"title": "Hot", "state": "ok"}, {"state": "bad"}]}'
-        >>> parsed = GenericSource((), options).parse(body, 0)
+        >>> parsed = GenericSource(NAMING, options).parse(body, 0)
         >>> parsed.alerts[0].status, parsed.rejected[0].place
         ('resolved', '$.items[1].title')
         """
@@ -132,10 +136,11 @@ class GenericSource:
         }
         over = text.get("status", "").lower() in self._resolved
         labels = {"alertname": text["name"]}
-        labels |= {name: text[name] for name in ("severity", "namespace") if name in text}
+        known = ("severity", "namespace", *REFS)
+        labels |= {name: text[name] for name in known if name in text}
         if "service" in text:
-            labels[self._service_labels[0] if self._service_labels else "service"] = text["service"]
-        who = identify(labels, self._service_labels or ("service",), text.get("key", ""))
+            labels[self._naming.services[0]] = text["service"]
+        who = identify(labels, self._naming, text.get("key", ""))
         return who.alert(
             "resolved" if over else "firing",
             self._time(text, "starts_at", place, now),

@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Struct, field
 
 from midwatch.adapters.sources import batches
-from midwatch.core.alerts import SERVICE_LABELS, Alert, identify
+from midwatch.core.alerts import NAMING, Alert, Naming, identify, refs_in
 from midwatch.core.clock import parse_time
 from midwatch.errors import BadFile
 from midwatch.ports import Parsed
@@ -42,8 +42,8 @@ _one = msgspec.json.Decoder(_Alert)
 class GrafanaSource:
     """Reads webhook deliveries."""
 
-    def __init__(self, service_labels: tuple[str, ...] = SERVICE_LABELS) -> None:
-        self._service_labels = service_labels
+    def __init__(self, naming: Naming = NAMING) -> None:
+        self._naming = naming
 
     def parse(self, body: bytes, now: int) -> Parsed:
         r"""Read one webhook body.
@@ -70,5 +70,5 @@ class GrafanaSource:
         notes = raw.annotations
         status = "resolved" if raw.status == "resolved" else "firing"
         summary = notes.get("summary") or notes.get("description") or ""
-        who = identify(raw.labels, self._service_labels)
-        return who.alert(status, starts_at, ends_at, summary)
+        who = identify(raw.labels, self._naming)
+        return who.alert(status, starts_at, ends_at, summary, refs_in(notes))

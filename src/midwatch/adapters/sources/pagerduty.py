@@ -12,10 +12,10 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from msgspec import Struct, field
+from msgspec import Struct, field, structs
 
 from midwatch.adapters.sources import batches
-from midwatch.core.alerts import SERVICE_LABELS, identify
+from midwatch.core.alerts import NAMING, Naming, identify, refs_in
 from midwatch.core.clock import parse_time
 from midwatch.core.inputs import Rejected
 from midwatch.errors import BadFile
@@ -49,8 +49,8 @@ _event = msgspec.json.Decoder(_Event)
 class PagerDutySource:
     """Reads one event a request."""
 
-    def __init__(self, service_labels: tuple[str, ...] = SERVICE_LABELS) -> None:
-        self._service_labels = service_labels
+    def __init__(self, naming: Naming = NAMING) -> None:
+        self._naming = naming
 
     def parse(self, body: bytes, now: int) -> Parsed:
         r"""Read one event.
@@ -102,13 +102,16 @@ class PagerDutySource:
             "class": payload.class_,
             "dedup_key": event.dedup_key,
         }
+        refs: tuple[str, ...] = ()
         if isinstance(payload.custom_details, dict):
             details: dict[Any, Any] = payload.custom_details
-            labels |= {name: str(details[name]) for name in self._service_labels if name in details}
+            named = {name: str(details[name]) for name in self._naming.services if name in details}
+            labels |= named
+            refs = refs_in({name: str(value) for name, value in details.items()})
         who = identify(
             {name: value for name, value in labels.items() if value},
-            (*self._service_labels, "component", "source"),
+            structs.replace(self._naming, services=(*self._naming.services, "component", "source")),
             event.dedup_key,
         )
-        alert = who.alert("firing", starts_at, summary=payload.summary)
+        alert = who.alert("firing", starts_at, None, payload.summary, refs)
         return Parsed((alert,), repeatable=False)

@@ -9,10 +9,10 @@ Source: PagerDuty, V3 webhook subscriptions.
 from __future__ import annotations
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from midwatch.adapters.sources import batches
-from midwatch.core.alerts import SERVICE_LABELS, Status, identify
+from midwatch.core.alerts import NAMING, Naming, Status, identify
 from midwatch.core.clock import parse_time
 from midwatch.errors import BadFile
 from midwatch.ports import Parsed
@@ -51,8 +51,9 @@ _incident = msgspec.json.Decoder(_Incident)
 class PagerDutyWebhookSource:
     """Reads one event a delivery."""
 
-    def __init__(self, service_labels: tuple[str, ...] = SERVICE_LABELS) -> None:
-        self._service_label = service_labels[0] if service_labels else "service"
+    def __init__(self, naming: Naming = NAMING) -> None:
+        self._service_label = naming.services[0]
+        self._naming = structs.replace(naming, services=(self._service_label,))
 
     def parse(self, body: bytes, now: int) -> Parsed:
         r"""Read one webhook body.
@@ -82,7 +83,7 @@ class PagerDutyWebhookSource:
         }
         who = identify(
             {name: value for name, value in labels.items() if value},
-            (self._service_label,),
+            self._naming,
             one.incident_key or one.id,
         )
         over = at if status == "resolved" else None
