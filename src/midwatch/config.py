@@ -7,6 +7,7 @@ unknown is ignored. YAML is 1.2: `Yes` stays a string and a key stands once.
                     tickets, metrics, slo_defaults, people, public_url,
                     watched_jobs
     topology.yaml   services and caller -> callee edges
+    topology.json   more edges, as a mesh or a tracing system wrote them down
     schedules/*.yaml  who is on call, in turn; an escalation step may name the file
     slos/*.yaml     objectives, as OpenSLO v1 or Sloth prometheus/v1
     runbooks/*.md   front matter with the steps, then text for people
@@ -373,9 +374,10 @@ def _known_service(node: Node, topology: Topology) -> None:
 
 
 def _topology(folder: Path, problems: Problems) -> Topology:
+    edges = _known_edges(folder / "topology.json", problems)
     file = folder / "topology.yaml"
     if not file.is_file():
-        return Topology()
+        return Topology((), edges)
     root = read_yaml(file, problems)
     root.keys("services", "edges")
     services: dict[str, Service] = {}
@@ -386,7 +388,6 @@ def _topology(folder: Path, problems: Problems) -> Topology:
             item.error(f"names {name!r} a second time", "give each service once")
         tier = item.child("tier").integer(3, at_least=1)
         services[name] = Service(name, tier, item.child("owner").text(default=""))
-    edges: list[tuple[str, str]] = []
     for item in root.child("edges").items():
         ends = list(item.items())
         if len(ends) != 2:
@@ -397,6 +398,35 @@ def _topology(folder: Path, problems: Problems) -> Topology:
                 end.error(f"names the unknown service {end.value!r}", "add it to services")
         edges.append((ends[0].text(), ends[1].text()))
     return Topology(services.values(), edges)
+
+
+class _Edges(Struct):
+    edges: list[tuple[str, str]]
+
+
+_edges = msgspec.json.Decoder(_Edges)
+
+
+def read_edges(file: Path) -> list[tuple[str, str]]:
+    """Read a JSON file of calls, {"edges": [[caller, callee], ...]}. Raises BadFile."""
+    remedy = 'write {"edges": [["caller", "callee"]]}'
+    try:
+        return _edges.decode(file.read_bytes()).edges
+    except OSError as error:
+        raise BadFile(error.strerror or "cannot be read", place=str(file), remedy=remedy) from None
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise BadFile(f"is no list of edges: {error}", place=str(file), remedy=remedy) from None
+
+
+def _known_edges(file: Path, problems: Problems) -> list[tuple[str, str]]:
+    """Read the calls that a mesh or a tracing system has written down, when there are any."""
+    if not file.is_file():
+        return []
+    try:
+        return read_edges(file)
+    except BadFile as error:
+        problems.add(file.name, error.message, error.remedy)
+        return []
 
 
 def _metrics(node: Node) -> dict[str, MetricsOptions]:

@@ -54,7 +54,7 @@ def test_one_line_for_each_alert_in_order() -> None:
         assert row["causes"]
         why = row["why"]
         assert isinstance(why, dict)
-        assert why["rule"] == "correlation/1"
+        assert why["rule"] == "correlation/2"
         assert why["says"]
 
 

@@ -4,106 +4,106 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
+from pathlib import Path
 
 import click
 import msgspec
+from msgspec import structs
 
+from midwatch.adapters.sources import changes as change_files
 from midwatch.adapters.sources.alertmanager import AlertmanagerSource
-from midwatch.core import causes
-from midwatch.core.alerts import Alert
+from midwatch.config import load, read_edges
+from midwatch.core.alerts import NAMING, Alert
+from midwatch.core.changes import Change
 from midwatch.core.clock import show_time
-from midwatch.core.decide import Rules, decide
-from midwatch.core.events import AlertsAttached
+from midwatch.core.decide import Rules
 from midwatch.core.incidents import Incident
-from midwatch.core.inputs import AlertsArrived
-from midwatch.core.reasons import Reason
-from midwatch.core.shard import Shard
-from midwatch.errors import InputError
+from midwatch.core.topology import Topology
+from midwatch.engine.placing import Placed, Storm, place_all
+from midwatch.errors import BadFile, InputError
 
 STDIN = "<stdin>"
+_FILE = click.Path(path_type=Path)
 
 
 @click.command("correlate")
 @click.option("--summary", is_flag=True, help="Print the storm as a person wants to read it.")
-def command(summary: bool) -> int:
+@click.option("--topology", type=_FILE, help='Who calls whom: {"edges": [[caller, callee], ...]}.')
+@click.option(
+    "--changes",
+    type=_FILE,
+    help='What was changed, one a line: {"at": TIME, "service": NAME, "kind": "deploy", "id": ID}.',
+)
+@click.option("--config", "folder", type=_FILE, help="A config directory: services, rules, labels.")
+def command(summary: bool, topology: Path | None, changes: Path | None, folder: Path | None) -> int:
     """Read alerts from standard input and say which incident each belongs to.
 
     Understood are Alertmanager's webhook, its /api/v2/alerts answer, a JSON array of such alerts,
     and one alert a line. Prints one JSON line for each alert, in the order of the input:
-    {"incident": ID, "causes": [service, ...], "why": {...}}. The call graph is not known here, so
-    alerts are grouped by service and time, and each reason says so.
+    {"incident": ID, "causes": [service, ...], "why": {...}}. Without a call graph, alerts are
+    grouped by service, time and text, and each reason says so.
 
-    Example: midwatch correlate --summary < alerts.jsonl
+    Example: midwatch correlate --topology calls.json --summary < alerts.jsonl
     """
     if sys.stdin.isatty():
         raise InputError("no alerts came in", remedy="midwatch correlate < alerts.jsonl")
-    alerts = AlertmanagerSource().parse_file(sys.stdin.buffer.read(), STDIN)
-    rules = Rules()
-    shard, placed = place_all(alerts, rules)
-    lines = _summary(alerts, shard, placed, rules) if summary else _lines(shard, placed, rules)
-    for line in lines:
+    rules, naming = Rules(), NAMING
+    if folder is not None:
+        config = load(folder)
+        rules, naming = config.rules, config.naming
+    if topology is not None:
+        calls = [*rules.topology.edges, *read_edges(topology)]
+        graph = Topology(rules.topology.services.values(), calls)
+        rules = structs.replace(rules, topology=graph)
+    alerts = AlertmanagerSource(naming).parse_file(sys.stdin.buffer.read(), STDIN)
+    storm = place_all(alerts, _changes(changes), rules)
+    for line in _summary(alerts, storm) if summary else _lines(storm):
         click.echo(line)
     return 0
 
 
-def place_all(alerts: list[Alert], rules: Rules) -> tuple[Shard, list[tuple[str, Reason]]]:
-    """Decide on each alert in the order of time; gives incident and reason in the input's order.
-
-    A resolved alert, and one that fires already, is told where its fingerprint was put; a resolved
-    one that never fired opens nothing and gets the incident "".
-    """
-    shard = Shard()
-    where: dict[str, tuple[str, Reason]] = {}
-    placed: list[tuple[str, Reason]] = [("", Reason("correlate/1", ""))] * len(alerts)
-    # A resolved alert is news at its end, whatever its start: it must find the incident open.
-    order = sorted(
-        range(len(alerts)), key=lambda n: (_news_at(alerts[n]), alerts[n].fingerprint, n)
-    )
-    for index in order:
-        alert = alerts[index]
-        given = AlertsArrived("file", (alert,))
-        decision = decide(shard, given, _news_at(alert), rules)
-        for event in decision.events:
-            if isinstance(event, AlertsAttached):
-                where[alert.fingerprint] = (event.incident, event.attached[0].reason)
-        unknown = ("", Reason("correlate/1", "resolved, and was never seen firing"))
-        placed[index] = where.get(alert.fingerprint, unknown)
-    return shard, placed
+def _changes(file: Path | None) -> list[Change]:
+    if file is None:
+        return []
+    try:
+        return change_files.parse_file(file.read_bytes(), str(file))
+    except OSError as error:
+        says = error.strerror or "cannot be read"
+        raise BadFile(says, place=str(file), remedy="name a file of changes") from None
 
 
-def _news_at(alert: Alert) -> int:
-    if alert.status == "resolved" and alert.ends_at is not None:
-        return alert.ends_at
-    return alert.starts_at
+def _lines(storm: Storm) -> Iterable[str]:
+    named = {name: [one.service for one in found] for name, found in storm.causes.items()}
+    for one in storm.placed:
+        row = {"incident": one.incident, "causes": named.get(one.incident, []), "why": one.why}
+        yield msgspec.json.encode(row).decode()
 
 
-def _causes(incident: Incident | None, rules: Rules) -> list[str]:
-    return causes.rank(incident.services, rules.topology) if incident else []
-
-
-def _lines(shard: Shard, placed: list[tuple[str, Reason]], rules: Rules) -> Iterable[str]:
-    for name, why in placed:
-        found = _causes(shard.incidents.get(name), rules)
-        yield msgspec.json.encode({"incident": name, "causes": found, "why": why}).decode()
-
-
-def _summary(
-    alerts: list[Alert], shard: Shard, placed: list[tuple[str, Reason]], rules: Rules
-) -> Iterable[str]:
-    yield f"{len(alerts)} alerts -> {len(shard.incidents)} incidents"
-    for incident in shard.incidents.values():
-        mine = [
-            (a, why) for a, (name, why) in zip(alerts, placed, strict=True) if name == incident.id
-        ]
-        ranked = _causes(incident, rules)
-        cause = ranked[0] if ranked else "unknown"
-        why = max((w for _, w in mine), key=lambda w: len(w.terms), default=Reason("", ""))
-        names = dict.fromkeys(a.name for a, _ in mine)
-        yield (
-            f"  {incident.id}: {len(mine)} alerts on {', '.join(incident.services) or '?'};"
-            f" cause {cause}; {show_time(incident.first_at)} to {show_time(incident.last_at)}"
-        )
-        yield f"    {', '.join(names)}; {why.says}"
-    lost = sum(1 for name, _ in placed if not name)
+def _summary(alerts: list[Alert], storm: Storm) -> Iterable[str]:
+    members: dict[str, list[tuple[Alert, Placed]]] = {}
+    for alert, one in zip(alerts, storm.placed, strict=True):
+        members.setdefault(one.incident, []).append((alert, one))
+    incidents = [i for i in storm.shard.incidents.values() if members.get(i.id)]
+    yield f"{len(alerts)} alerts -> {len(incidents)} incidents"
+    for incident in incidents:
+        yield from _told(incident, members[incident.id], storm)
+    lost = len(members.get("", ()))
     if lost:
         yield f"  {lost} resolved alerts were never seen firing"
+
+
+def _told(incident: Incident, mine: list[tuple[Alert, Placed]], storm: Storm) -> Iterable[str]:
+    likely = storm.causes[incident.id]
+    cause = likely[0].service if likely else "unknown"
+    why = max((one.why for _, one in mine), key=lambda why: len(why.terms))
+    names = dict.fromkeys(alert.name for alert, _ in mine)
+    yield (
+        f"  {incident.id}: {len(mine)} alerts on {', '.join(incident.services) or '?'};"
+        f" cause {cause}; {show_time(incident.first_at)} to {show_time(incident.last_at)}"
+    )
+    if likely:
+        yield f"    because {likely[0].why}"
+    yield f"    {', '.join(names)}; {why.says}"
+    muted = sum(1 for _, one in mine if one.muted)
+    if muted:
+        yield f"    {muted} muted: {next(one.muted for _, one in mine if one.muted)}"

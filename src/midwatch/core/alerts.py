@@ -39,6 +39,8 @@ LEVELS: dict[str, Level] = {
     "none": "info",
 }
 
+RANK: dict[Level, int] = {"critical": 0, "error": 1, "warning": 2, "info": 3}
+
 # What a label or an annotation may call the id of a trace, a deploy or a change, without regard to
 # case, "_", "-" and ".".
 REFS = {

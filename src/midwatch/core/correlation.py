@@ -6,17 +6,23 @@ writes nothing; the same alert with a later start is a new firing, and proof tha
 ended. A namespace is a wall. A service without a place in the call graph is unknown, not alone: it
 is grouped by time, and the reason says so.
 
-The score is relation times freshness, both between 0 and 1:
+    score       relation * freshness + TICK at the same moment + CROWD_PULL * size of the crowd
+    relation    the same trace, deploy or change, or service: 1; one call away .8; learned to come
+                together .7; two calls .6; unknown with the same text .5, without .4; apart 0
+    freshness   1 until CLOSING_S after the incident's first alert, then 0; what reports lasting
+                harm, a burn or a ticket, and what names the same id, halves it every HALF_LIFE_S
 
-    relation    same service 1, one call away .7, two calls .5, unknown .4, known apart 0
-    freshness   1 until FRESH_S after the incident's first alert, then halved every HALF_LIFE_S;
-                what reports lasting harm, a burn or a ticket, keeps it longer
+While it is small, an incident is about its services: others join at the moment when it opens, or,
+when they are near in the call graph or not in it, close behind its last alert. With CROWD services
+it is about a system, and takes what its part of the call graph raises. An alert that has opened
+incidents alone again and again joins its own service only: it is noise.
+
+How each figure was chosen, on which data, and what was tried besides: docs/correlation.md.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from itertools import islice
 
 from msgspec import Struct
 
@@ -24,19 +30,27 @@ from midwatch.core import events
 from midwatch.core.alerts import Alert
 from midwatch.core.clock import SECOND
 from midwatch.core.decision import Decision
-from midwatch.core.incidents import Incident, is_open
+from midwatch.core.habits import MIN_SHARE, Habits
+from midwatch.core.incidents import CROWD, Alike, Incident, is_open, type_of
 from midwatch.core.reasons import Reason, Term
+from midwatch.core.shard import Shard
+from midwatch.core.templates import text_of
 from midwatch.core.topology import Topology
 
-RULE = "correlation/1"
+RULE = "correlation/2"
 THRESHOLD = 0.35
-RELATION_BY_HOPS = {0: 1.0, 1: 0.7, 2: 0.5}
-RELATION_UNKNOWN = 0.4
-FRESH_S = 300
-# A fault's alerts come together; what fires minutes later on the same services is mostly the next
-# fault. A burn needs most of an hour to be sure, and people write when they have time.
-HALF_LIFE_S = 60
-HALF_LIFE_LASTING_S = 1_800
+SAME, ONE_CALL, TOGETHER, TWO_CALLS, SAME_TEXT, UNKNOWN, APART = 1.0, 0.8, 0.7, 0.6, 0.5, 0.4, 0.0
+BY_HOPS = {1: ONE_CALL, 2: TWO_CALLS}
+TICK, CROWD_PULL, FULL_CROWD = 0.5, 0.1, 10
+CLOSING_S = 315
+TICK_S = 3
+NEAR_S = {1: 45, 2: 30}  # by calls; what is not in the call graph like two
+HALF_LIFE_S = 1_800
+CHRONIC = 2
+# Looking back: alerts that came LOOK_BACK_S before an incident grew to BACK alerts, at the end of
+# one that has just closed, were its first.
+LOOK_BACK_S = 60
+BACK = 2
 
 
 class Candidate(Struct):
@@ -45,37 +59,84 @@ class Candidate(Struct):
     incident: str
     namespace: str
     first_at: int
-    services: dict[str, None]
+    last_at: int
+    count: int
+    services: dict[str, int]  # the incident's own: looked at, never changed here
+    kinds: list[str]
+    refs: dict[str, None]
+    texts: dict[str, Alike]
+    new: dict[str, None]  # services of this batch
+    part: str | None = (
+        None  # a part of the call graph that it is in, "" unknown, None not looked up
+    )
 
-    def absorb(self, alert: Alert) -> bool:
-        """Count an alert in, and say whether that can change a score."""
-        known = (
-            alert.service in self.services
-            and alert.starts_at >= self.first_at
-            and (not alert.namespace or bool(self.namespace))
-        )
-        if known:
-            return False
-        self.services[alert.service] = None
+    def has(self, service: str) -> bool:
+        """Say whether a service has an alert in it."""
+        return service in self.services or service in self.new
+
+    @property
+    def is_crowd(self) -> bool:
+        """Whether so many services are in it that it is about a system."""
+        return len(self.services) + len(self.new) >= CROWD
+
+    def absorb(self, alert: Alert) -> None:
+        """Count an alert in."""
+        if alert.service not in self.services:
+            self.new[alert.service] = None
         self.first_at = min(self.first_at, alert.starts_at)
+        self.last_at = max(self.last_at, alert.starts_at)
         self.namespace = self.namespace or alert.namespace
-        return True
+        self.count += 1
+        self.part = self.part or None
 
 
 class Symptom(Struct, frozen=True, gc=False):
-    """Whatever looks for its incident: an alert, or with `lasting` a burn or a ticket."""
+    """Whatever looks for its incident: an alert, or with `lasting` a burn or a ticket.
+
+    `chronic` when it has opened incidents alone before, `text` its template.
+    """
 
     service: str
     namespace: str
     at: int
     lasting: bool = False
+    kind: str = ""
+    refs: tuple[str, ...] = ()
+    chronic: bool = False
+    text: str = ""
 
 
-class Placement(Struct, frozen=True):
+class Placement(Struct, frozen=True, gc=False):
     """The best incident, None when a new one has to be opened, and the reason."""
 
     incident: str | None
     reason: Reason
+
+
+class Score(Struct, gc=False):
+    """One pairing: the terms as numbers, and the relation in words."""
+
+    candidate: Candidate
+    relation: float
+    says: str
+    freshness: float
+    tick: float = 0.0
+    crowd: float = 0.0
+
+    @property
+    def value(self) -> float:
+        """The sum that is compared."""
+        if not self.relation:
+            return 0.0
+        return round(self.relation * self.freshness + self.tick + self.crowd, 4)
+
+
+class Places(Struct, frozen=True):
+    """By what alerts are placed: the call graph, what is usual, and the threshold."""
+
+    topology: Topology
+    habits: Habits
+    threshold: float = THRESHOLD
 
 
 def candidate_of(incident: Incident) -> Candidate:
@@ -84,7 +145,13 @@ def candidate_of(incident: Incident) -> Candidate:
         incident.id,
         incident.namespace,
         incident.first_at,
-        dict.fromkeys(incident.services),
+        incident.last_at,
+        incident.alert_count,
+        incident.services,
+        incident.kinds,
+        incident.refs,
+        incident.texts,
+        {},
     )
 
 
@@ -93,163 +160,282 @@ def open_candidates(d: Decision) -> list[Candidate]:
     return [candidate_of(d.shard.incidents[i]) for i in d.shard.open]
 
 
-def score(symptom: Symptom, candidate: Candidate, topology: Topology) -> dict[str, Term]:
-    """Give the terms of one pairing; `score` is their product.
-
-    >>> near = Candidate("INC-1", "", 0, {"shop": None})
-    >>> score(Symptom("shop", "", 1000), near, Topology())["score"]
-    1.0
-    """
-    if _is_walled(symptom, candidate):
-        return {"score": 0.0, "namespace": candidate.namespace, "relation": "another namespace"}
-    relation, word = _relation(symptom.service, candidate, topology)
-    age_s = max(symptom.at - candidate.first_at, 0) / SECOND
-    return {
-        "score": value_of(symptom, candidate, topology),
-        "relation": word,
-        "relation_value": relation,
-        "age_s": round(age_s, 1),
-        "freshness": round(_freshness(symptom, age_s), 4),
-    }
-
-
-def value_of(symptom: Symptom, candidate: Candidate, topology: Topology) -> float:
-    """Give the score alone."""
-    if _is_walled(symptom, candidate):
-        return 0.0
-    relation, _ = _relation(symptom.service, candidate, topology)
-    age_s = (symptom.at - candidate.first_at) / SECOND
-    return relation if age_s <= FRESH_S else round(relation * _freshness(symptom, age_s), 4)
-
-
-def _is_walled(symptom: Symptom, candidate: Candidate) -> bool:
-    """Say whether a namespace stands between the two."""
-    return (
-        symptom.namespace != candidate.namespace
-        and bool(symptom.namespace)
-        and bool(candidate.namespace)
+def symptom_of(shard: Shard, alert: Alert) -> Symptom:
+    """Take from an alert what the scorer needs."""
+    return Symptom(
+        alert.service,
+        alert.namespace,
+        alert.starts_at,
+        kind=type_of(alert.service, alert.name),
+        refs=alert.refs,
+        chronic=_is_chronic(shard, alert),
+        text=text_of(alert),
     )
 
 
-def _freshness(symptom: Symptom, age_s: float) -> float:
-    half_life_s = HALF_LIFE_LASTING_S if symptom.lasting else HALF_LIFE_S
-    return 1.0 if age_s <= FRESH_S else 0.5 ** ((age_s - FRESH_S) / half_life_s)
+def _is_chronic(shard: Shard, alert: Alert) -> bool:
+    """Say whether an alert has opened incidents before that nothing else ever joined."""
+    opened = shard.habits.openings.get(alert.fingerprint)
+    if opened is None or len(opened) < CHRONIC:
+        return False
+    closing = alert.starts_at - CLOSING_S * SECOND
+    return all(
+        shard.incidents[name].alert_count == 1 and shard.incidents[name].first_at < closing
+        for name in opened
+    )
 
 
-def _relation(service: str, candidate: Candidate, topology: Topology) -> tuple[float, str]:
-    if service and service in candidate.services:
-        return 1.0, "same service"
-    if not topology.knows(service):
-        return RELATION_UNKNOWN, "not in the call graph: time only"
-    best: int | None = None
-    through, unknown = "", False
-    for other in candidate.services:
-        hops = topology.hops(service, other)
-        if hops is not None and (best is None or hops < best):
+def score(symptom: Symptom, candidate: Candidate, places: Places) -> Score:
+    """Score one pairing.
+
+    >>> near = Candidate("INC-1", "", 0, 0, 1, {"shop": 0}, [], {}, {}, {})
+    >>> places = Places(Topology(), Habits())
+    >>> score(Symptom("shop", "", 10_000), near, places).value
+    1.01
+    >>> score(Symptom("shop", "", 400_000), near, places).value
+    0.0
+    """
+    if symptom.namespace != candidate.namespace and symptom.namespace and candidate.namespace:
+        return Score(candidate, APART, "another namespace", 0.0)
+    age_ms = abs(symptom.at - candidate.first_at)
+    is_fresh = age_ms <= CLOSING_S * SECOND
+    quiet_ms = abs(symptom.at - candidate.last_at)
+    relation, says, lasting = _relation(symptom, candidate, places, is_fresh, quiet_ms)
+    if is_fresh:
+        freshness = 1.0
+    elif lasting:
+        freshness = 0.5 ** ((age_ms / SECOND - CLOSING_S) / HALF_LIFE_S)
+    else:
+        freshness = 0.0
+    if not relation or not freshness:
+        return Score(candidate, 0.0, says if not relation else "it closed to alerts", freshness)
+    return Score(
+        candidate,
+        relation,
+        says,
+        freshness,
+        TICK if quiet_ms <= TICK_S * SECOND and is_fresh else 0.0,
+        CROWD_PULL * min(candidate.count, FULL_CROWD) / FULL_CROWD,
+    )
+
+
+def _relation(
+    symptom: Symptom, candidate: Candidate, places: Places, is_fresh: bool, quiet_ms: int
+) -> tuple[float, str, bool]:
+    """Say how close they are, in words too, and whether that outlasts the closing time."""
+    for ref in symptom.refs:
+        if ref in candidate.refs:
+            return SAME, "same " + ref.replace(":", " "), True
+    lasting = symptom.lasting
+    if not is_fresh and not lasting:
+        return 0.0, "it closed to alerts", False
+    service = symptom.service
+    if service and candidate.has(service):
+        return SAME, "same service", lasting
+    if symptom.chronic:
+        return 0.0, "it mostly fires alone", False
+    topology = places.topology
+    best, through = _hops(service, candidate, topology)
+    if best:
+        relation = BY_HOPS[best]
+        says = f"{'one call' if best == 1 else f'{best} calls'} from {through}"
+    elif topology.knows(service) and not _may_share_part(service, candidate, topology):
+        return 0.0, "apart in the call graph", False
+    else:
+        relation, says = _vague(symptom, candidate, topology)
+    # While it is small, it is about its own services.
+    if lasting or not topology.edges or candidate.is_crowd:
+        return relation, says, lasting
+    near = best or not topology.knows(service)
+    opening = abs(symptom.at - candidate.first_at) <= TICK_S * SECOND
+    if opening or (near and quiet_ms <= NEAR_S[best or 2] * SECOND):
+        return relation, says, lasting
+    if places.habits.go_together(symptom.kind, candidate.kinds) >= MIN_SHARE:
+        return TOGETHER, f"{symptom.kind} usually comes with it", lasting
+    return 0.0, "too few alerts there to draw in another service", False
+
+
+def _hops(service: str, candidate: Candidate, topology: Topology) -> tuple[int, str]:
+    """Count the calls to the nearest of its services, 0 when none is near."""
+    best, through = 0, ""
+    for other, hops in topology.near(service).items():
+        if (not best or hops < best) and candidate.has(other):
             best, through = hops, other
-        unknown = unknown or not topology.knows(other)
-    if best is not None:
-        calls = "one call" if best == 1 else f"{best} calls"
-        return RELATION_BY_HOPS[best], f"{calls} from {through}"
-    if unknown:
-        return RELATION_UNKNOWN, "not in the call graph: time only"
-    return 0.0, "apart in the call graph"
+            if hops == 1:
+                break
+    return best, through
 
 
-def place(
-    symptom: Symptom, candidates: Iterable[Candidate], topology: Topology, threshold: float
-) -> Placement:
+def _may_share_part(service: str, candidate: Candidate, topology: Topology) -> bool:
+    """Say whether a known service may belong to it: one that it has is connected, or unknown."""
+    part = topology.part(service)
+    if candidate.part is None:
+        parts = [topology.part(other) for other in (*candidate.services, *candidate.new)]
+        candidate.part = next((one for one in parts if one), "")
+    if candidate.part in (part, ""):
+        return True
+    return any(topology.part(other) == part for other in (*candidate.services, *candidate.new))
+
+
+def _vague(symptom: Symptom, candidate: Candidate, topology: Topology) -> tuple[float, str]:
+    """Judge by time and text, when the call graph has nothing to say."""
+    if topology.knows(symptom.service) and candidate.part:
+        return UNKNOWN, "the same part of the call graph"
+    if symptom.text and symptom.text in candidate.texts:
+        return SAME_TEXT, "not in the call graph: time and the same text"
+    return UNKNOWN, "not in the call graph: time only"
+
+
+def place(symptom: Symptom, candidates: Iterable[Candidate], places: Places) -> Placement:
     """Find the best incident. Ties go to the older one."""
-    best: tuple[float, Candidate] | None = None
-    second: tuple[float, str] | None = None
+    best: Score | None = None
+    scored: Score | None = None
+    best_value = second_value = 0.0
+    second = ""
     for candidate in candidates:
-        value = value_of(symptom, candidate, topology)
-        if best is None or value > best[0]:
-            second = (best[0], best[1].incident) if best else None
-            best = (value, candidate)
-        elif second is None or value > second[0]:
-            second = (value, candidate.incident)
+        scored = score(symptom, candidate, places)
+        value = scored.value
+        if value > best_value:
+            if best is not None:
+                second, second_value = best.candidate.incident, best_value
+            best, best_value = scored, value
+        elif value > second_value:
+            second, second_value = candidate.incident, value
     if best is None:
-        return Placement(None, Reason(RULE, "no incident is open", {"threshold": threshold}))
-    value, name = best[0], best[1].incident
-    terms: dict[str, Term] = {**score(symptom, best[1], topology), "threshold": threshold}
-    if value < threshold:
-        says = f"nothing open is close enough: {name} scores {value:.2f}, {terms['relation']}"
+        says = "nothing related is open"
+        if scored is not None:
+            says = f"{says}; {scored.candidate.incident}: {scored.says}"
+        return Placement(None, Reason(RULE, says, {"threshold": places.threshold}))
+    terms = _terms(symptom, best, best_value, places.threshold)
+    name = best.candidate.incident
+    if best_value < places.threshold:
+        says = f"nothing open is close enough: {name} scores {best_value:.2f}, {best.says}"
         return Placement(None, Reason(RULE, says, terms, runner_up=name))
-    runner_up = ""
-    if second is not None and second[0] > 0:
-        runner_up = second[1]
-        terms["margin"] = round(value - second[0], 4)
-    says = f"{terms['relation']}, {terms['age_s']} s after the first alert"
-    return Placement(name, Reason(RULE, says, terms, runner_up=runner_up))
+    if second:
+        terms["margin"] = round(best_value - second_value, 4)
+    says = f"{best.says}, {terms['age_s']} s after the first alert"
+    return Placement(name, Reason(RULE, says, terms, runner_up=second))
 
 
-class _Board:
-    """The open incidents while a batch is placed.
+def _terms(symptom: Symptom, best: Score, value: float, threshold: float) -> dict[str, Term]:
+    """Give the numbers of one pairing, as they are shown."""
+    candidate = best.candidate
+    return {
+        "score": value,
+        "relation": best.says,
+        "relation_value": best.relation,
+        "age_s": round(max(symptom.at - candidate.first_at, 0) / SECOND, 1),
+        "freshness": round(best.freshness, 4),
+        "quiet_s": round(abs(symptom.at - candidate.last_at) / SECOND, 1),
+        "same_moment": best.tick,
+        "crowd": round(best.crowd, 4),
+        "threshold": threshold,
+    }
 
-    A storm's alerts are alike: what was found for one symptom holds for the next like it, until an
-    incident has changed in a way that a score can see. Only incidents that can score are looked at:
-    those with a near service, or with one that is not in the call graph.
+
+class _Batch:
+    """The alerts of one delivery on their way into incidents.
+
+    What is placed is counted at once, so that one delivery of many alerts gives what as many
+    deliveries would; it is written as one event for each incident.
     """
 
-    def __init__(self, d: Decision, topology: Topology, threshold: float) -> None:
+    def __init__(self, d: Decision, places: Places) -> None:
         self._d = d
-        self._topology = topology
-        self._threshold = threshold
+        self._places = places
         self._candidates: dict[str, Candidate] = {}
-        self._order: dict[str, int] = {}
-        self._by_service: dict[str, list[str]] = {}
-        self._vague: list[str] = []  # incidents with a service that is not in the call graph
-        self._found: dict[Symptom, Placement] = {}
-        for candidate in open_candidates(d):
-            self._add(candidate)
-            for service in candidate.services:
-                self._index(candidate.incident, service)
+        self._pending: dict[str, list[events.Attachment]] = {}
+        self._over: dict[str, dict[str, None]] = {}
+        self._since = 0
+        self.touched: dict[str, list[Alert]] = {}
 
-    def put(self, alert: Alert) -> tuple[str, Reason]:
+    def put(self, alert: Alert) -> None:
         """Find the incident of an alert, opening it when there is none, and count it in."""
-        symptom = Symptom(alert.service, alert.namespace, alert.starts_at)
-        placement = _home(self._d, alert) or self._found.get(symptom)
+        d, shard = self._d, self._d.shard
+        if self._pending and alert.starts_at - self._since > CLOSING_S * SECOND:
+            self.flush()  # what is usual may have changed
+        placement = _home(d, alert)
         if placement is None:
-            candidates = self._that_can_score(alert.service)
-            placement = place(symptom, candidates, self._topology, self._threshold)
-            self._found[symptom] = placement
+            symptom = symptom_of(shard, alert)
+            near = self._places.topology.near(alert.service)
+            names = shard.board.look((alert.service, *near), alert.namespace, alert.refs)
+            placement = place(symptom, map(self._candidate, names), self._places)
         name = placement.incident
         if name is None:
             title = f"{alert.name or 'alert'} on {alert.service or 'unknown service'}"
-            name = open_incident(self._d, symptom, title, placement.reason).id
-            self._add(Candidate(name, alert.namespace, alert.starts_at, {}))
-        candidate = self._candidates[name]
-        is_new = alert.service not in candidate.services
-        if candidate.absorb(alert):
-            self._found.clear()
-        if is_new:
-            self._index(name, alert.service)
-        return name, placement.reason
+            opened = Symptom(alert.service, alert.namespace, alert.starts_at)
+            name = open_incident(d, opened, title, placement.reason).id
+        candidate = self._candidate(name)
+        candidate.absorb(alert)
+        shard.board.put(
+            name, alert.service, candidate.namespace, alert.refs, crowd=candidate.is_crowd
+        )
+        before = shard.firing.get(alert.fingerprint, name)
+        if before != name:
+            self._over.setdefault(before, {})[alert.fingerprint] = None
+        if not self._pending:
+            self._since = alert.starts_at
+        attachment = events.Attachment(alert, placement.reason)
+        self._pending.setdefault(name, []).append(attachment)
+        if candidate.count == BACK:
+            self._look_back(name)
 
-    def _add(self, candidate: Candidate) -> None:
-        self._order[candidate.incident] = len(self._order)
-        self._candidates[candidate.incident] = candidate
+    def flush(self) -> None:
+        """Write what was placed so far."""
+        for name, fingerprints in self._over.items():
+            self._d.emit(events.AlertsResolved(name, tuple(fingerprints)))
+            self.touched.setdefault(name, [])
+        for name, items in self._pending.items():
+            self._d.emit(events.AlertsAttached(name, tuple(items)))
+            self.touched.setdefault(name, []).extend(item.alert for item in items)
+        self._candidates, self._pending, self._over = {}, {}, {}
 
-    def _index(self, incident: str, service: str) -> None:
-        self._by_service.setdefault(service, []).append(incident)
-        if not self._topology.knows(service):
-            self._vague.append(incident)
+    def _candidate(self, name: str) -> Candidate:
+        found = self._candidates.get(name)
+        if found is None:
+            found = self._candidates[name] = candidate_of(self._d.shard.incidents[name])
+        return found
 
-    def _that_can_score(self, service: str) -> Iterable[Candidate]:
-        """Give the incidents that this service may join, oldest first, and the oldest of all."""
-        if not self._topology.knows(service):
-            return self._candidates.values()
-        names = {*self._vague, *self._by_service.get(service, ())}
-        for other in self._topology.near(service):
-            names.update(self._by_service.get(other, ()))
-        names.update(islice(self._candidates, 1))  # what is named when nothing is close
-        return [self._candidates[name] for name in sorted(names, key=self._order.__getitem__)]
+    def _look_back(self, name: str) -> None:
+        """Take over what came last to an incident that closes, when it was the start of this."""
+        shard = self._d.shard
+        mine = self._candidate(name)
+        closing = [
+            other
+            for other in shard.board.look((), mine.namespace)
+            if other != name and _has_just_closed(shard.incidents[other], mine)
+        ]
+        if closing:
+            self.flush()  # what it has, and what it lost, is known from here on
+        for other in closing:
+            late = _late(shard.incidents[other], shard.incidents[name])
+            if len(late) >= BACK:
+                says = f"{len(late)} alerts at the end of {other} were the first of {name}"
+                reason = Reason(RULE, says, {"alerts": len(late), "look_back_s": LOOK_BACK_S})
+                self._d.emit(events.AlertsMoved(other, name, tuple(late), reason))
+                self.touched.setdefault(other, [])
 
 
-def attach(
-    d: Decision, topology: Topology, alerts: Iterable[Alert], threshold: float = THRESHOLD
-) -> dict[str, list[Alert]]:
+def _has_just_closed(old: Incident, new: Candidate) -> bool:
+    opened_ms = new.first_at - old.first_at
+    closed = CLOSING_S * SECOND < opened_ms <= (CLOSING_S + LOOK_BACK_S) * SECOND
+    return closed and old.namespace == new.namespace
+
+
+def _late(old: Incident, new: Incident) -> list[str]:
+    """List the alerts of an incident that has just closed which began with the new one."""
+    since = max(
+        new.first_at - (LOOK_BACK_S + TICK_S) * SECOND,
+        old.first_at + (CLOSING_S - LOOK_BACK_S - 2 * NEAR_S[2]) * SECOND,
+    )
+    return [
+        fingerprint
+        for fingerprint, one in old.firing.items()
+        if one.starts_at >= since and old.services[one.service] >= since
+    ]
+
+
+def attach(d: Decision, places: Places, alerts: Iterable[Alert]) -> dict[str, list[Alert]]:
     """Put each alert of a batch into exactly one incident.
 
     Gives what was newly attached to each incident that changed; nothing when alerts only resolved.
@@ -257,30 +443,19 @@ def attach(
     Firing alerts go first, so that an incident whose page resolves while its ticket newly fires
     is never taken for over. Equal times are ordered by fingerprint: delivery order is an accident.
     """
-    news = [a for a in alerts if not _is_refresh(d, a)]
+    firing, incidents = d.shard.firing, d.shard.incidents
+    news = [a for a in alerts if not _is_refresh(firing, incidents, a)]
     if not news:
         return {}
     news.sort(key=lambda a: (a.starts_at, a.fingerprint))
-    board = _Board(d, topology, threshold)
-    attached: dict[str, list[events.Attachment]] = {}
-    over: dict[str, dict[str, None]] = {}
+    batch = _Batch(d, places)
     seen: set[str] = set()
     for alert in news:
-        if alert.status != "firing" or alert.fingerprint in seen:
-            continue
-        seen.add(alert.fingerprint)
-        name, reason = board.put(alert)
-        before = d.shard.firing.get(alert.fingerprint, name)
-        if before != name:
-            over.setdefault(before, {})[alert.fingerprint] = None
-        attached.setdefault(name, []).append(events.Attachment(alert, reason))
-    touched: dict[str, list[Alert]] = {}
-    for name, fingerprints in over.items():
-        d.emit(events.AlertsResolved(name, tuple(fingerprints)))
-        touched[name] = []
-    for name, items in attached.items():
-        d.emit(events.AlertsAttached(name, tuple(items)))
-        touched[name] = [item.alert for item in items]
+        if alert.status == "firing" and alert.fingerprint not in seen:
+            seen.add(alert.fingerprint)
+            batch.put(alert)
+    batch.flush()
+    touched = batch.touched
     for name, fingerprints in _resolved(d, news).items():
         d.emit(events.AlertsResolved(name, tuple(fingerprints)))
         touched.setdefault(name, [])
@@ -295,12 +470,12 @@ def _home(d: Decision, alert: Alert) -> Placement | None:
     return Placement(home, Reason(RULE, "the sender's key is open there"))
 
 
-def _is_refresh(d: Decision, alert: Alert) -> bool:
+def _is_refresh(firing: dict[str, str], incidents: dict[str, Incident], alert: Alert) -> bool:
     """Say whether this very firing is known already, so that there is nothing to write."""
-    home = d.shard.firing.get(alert.fingerprint)
+    home = firing.get(alert.fingerprint)
     if home is None or alert.status != "firing":
         return False
-    return alert.starts_at <= d.shard.incidents[home].firing[alert.fingerprint].starts_at
+    return alert.starts_at <= incidents[home].firing[alert.fingerprint].starts_at
 
 
 def _resolved(d: Decision, batch: list[Alert]) -> dict[str, dict[str, None]]:
@@ -330,12 +505,10 @@ def open_incident(d: Decision, symptom: Symptom, title: str, reason: Reason) -> 
     return d.shard.incidents[name]
 
 
-def place_burn(
-    d: Decision, topology: Topology, service: str, title: str, threshold: float = THRESHOLD
-) -> tuple[Incident, Reason]:
+def place_burn(d: Decision, places: Places, service: str, title: str) -> tuple[Incident, Reason]:
     """Find the incident that a burn belongs to, as for an alert of the same service, or open it."""
     symptom = Symptom(service, "", d.now, lasting=True)
-    placement = place(symptom, open_candidates(d), topology, threshold)
+    placement = place(symptom, open_candidates(d), places)
     if placement.incident is not None:
         return d.shard.incidents[placement.incident], placement.reason
     return open_incident(d, symptom, title, placement.reason), placement.reason

@@ -15,6 +15,7 @@ from msgspec import Struct, field, structs
 
 from midwatch.core import (
     canary,
+    changes,
     correlation,
     escalation,
     events,
@@ -30,6 +31,7 @@ from midwatch.core import (
 )
 from midwatch.core.alerts import Alert, identify
 from midwatch.core.clock import SECOND
+from midwatch.core.correlation import Places
 from midwatch.core.decision import Decision
 from midwatch.core.evals import Suite
 from midwatch.core.heartbeats import Watched
@@ -77,6 +79,10 @@ class Rules(Struct, frozen=True):
         fitting = (r for r in self.routes if r.fits(incident.services, severity))
         route = next(fitting, None)
         return self.policies.get(route.policy, self.policy) if route else self.policy
+
+    def places(self, shard: Shard) -> Places:
+        """Give by what alerts are placed."""
+        return Places(self.topology, shard.habits, self.threshold)
 
     def verify_of(self, slo_id: str) -> Verify:
         """Find what proves recovery: the runbook's own words, else the defaults."""
@@ -126,7 +132,7 @@ def _started(d: Decision, rules: Rules, given: inputs.Started) -> None:
 
 
 def _attach(d: Decision, rules: Rules, alerts: Iterable[Alert]) -> None:
-    touched = correlation.attach(d, rules.topology, alerts, rules.threshold)
+    touched = correlation.attach(d, rules.places(d.shard), alerts)
     for name, attached in touched.items():
         incident = d.shard.incidents[name]
         _declare_by_alerts(d, rules, incident, attached)
@@ -215,6 +221,14 @@ def _mitigated(
     if not incident.rollbacks and not incident.promoted_at:
         key = f"settle/{incident.id}"
         d.set_timer(inputs.Timer(key, d.now + SETTLE_S * SECOND, "settle", incident.id))
+
+
+def _changes(d: Decision, rules: Rules, given: inputs.ChangesArrived) -> None:
+    """Note what was changed, each once."""
+    for change in given.changes:
+        told = changes.near(d.shard.changes, change.at)
+        if all((one.id, one.service) != (change.id, change.service) for one in told):
+            d.emit(events.ChangeSeen(change))
 
 
 def _pages(d: Decision, rules: Rules, given: inputs.PagesSeen) -> None:
@@ -316,9 +330,8 @@ def _burn(
     incident, why_burning = joined, slo.reason(objective, burning)
     if incident is None:
         title = f"{objective.id}: {why_burning.says}"
-        incident, why = correlation.place_burn(
-            d, rules.topology, objective.service, title, rules.threshold
-        )
+        places = rules.places(d.shard)
+        incident, why = correlation.place_burn(d, places, objective.service, title)
         d.emit(
             events.BurnAttached(incident.id, objective.id, objective.service, burning.short, why)
         )
@@ -397,7 +410,7 @@ def _counted(d: Decision, rules: Rules, given: inputs.SliCounted) -> None:
 
 
 def _ticket(d: Decision, rules: Rules, given: inputs.FileTicket) -> None:
-    tickets.triage(d, rules.topology, rules.categories, given, rules.threshold)
+    tickets.triage(d, rules.places(d.shard), rules.categories, given)
 
 
 def _timer(d: Decision, rules: Rules, given: inputs.TimerCameDue) -> None:
@@ -545,6 +558,7 @@ _DISPATCH = cast(
     "dict[type, Callable[[Decision, Rules, Any], None]]",
     {
         inputs.AlertsArrived: _alerts,
+        inputs.ChangesArrived: _changes,
         inputs.SliCounted: _counted,
         inputs.Unacknowledge: _unacknowledge,
         inputs.Reassign: _reassign,

@@ -11,6 +11,7 @@ from typing import Any
 from msgspec import Struct
 
 from midwatch.core.alerts import Alert
+from midwatch.core.changes import Change
 from midwatch.core.evals import Case, Outcome
 from midwatch.core.reasons import Reason
 from midwatch.core.schedules import Override
@@ -95,6 +96,17 @@ class TicketEvent(Struct, frozen=True, tag=True, omit_defaults=True):
         return f"ticket/{self.ticket}"
 
 
+class ChangeEvent(Struct, frozen=True, tag=True, omit_defaults=True):
+    """A fact about what somebody changed."""
+
+    change: Change
+
+    @property
+    def stream(self) -> str:
+        """Where the event is appended."""
+        return f"change/{self.change.service}"
+
+
 class SourceEvent(Struct, frozen=True, tag=True, omit_defaults=True):
     """A fact about what a source told that is no alert."""
 
@@ -137,6 +149,18 @@ class AlertsResolved(IncidentEvent, frozen=True):
     """A source said that these alerts, by fingerprint, no longer fire."""
 
     fingerprints: tuple[str, ...]
+
+
+class AlertsMoved(IncidentEvent, frozen=True):
+    """Alerts of this incident belong to another one, `to`: they are its alerts from now on."""
+
+    to: str
+    fingerprints: tuple[str, ...]
+    reason: Reason
+
+
+class ChangeSeen(ChangeEvent, frozen=True):
+    """A pipeline or a person told that something was changed."""
 
 
 class RealPageSeen(SourceEvent, frozen=True):
@@ -591,6 +615,8 @@ Event = (
     IncidentOpened
     | AlertsAttached
     | AlertsResolved
+    | AlertsMoved
+    | ChangeSeen
     | RealPageSeen
     | TicketTriaged
     | TicketLinked

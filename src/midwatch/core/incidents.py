@@ -12,16 +12,18 @@ mitigation that did not hold opens it again.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Literal, cast
 
 from msgspec import Struct, field
 
 from midwatch.core import events as e
-from midwatch.core.alerts import Level
+from midwatch.core.alerts import RANK, Alert, Level
 from midwatch.core.evals import Case
+from midwatch.core.habits import MAX_TOGETHER
 from midwatch.core.severity import Severity
 from midwatch.core.sli import Counts, FailedAnswer
+from midwatch.core.templates import text_of
 from midwatch.errors import BugError
 
 State = Literal["open", "acknowledged", "mitigated", "resolved", "closed", "merged"]
@@ -46,6 +48,14 @@ _HARMLESS_ELSEWHERE = (e.PageAcknowledged, e.AckWithdrawn, e.IncidentReassigned)
 CaseState = Literal["none", "drafted", "admitted", "refused"]
 
 
+CROWD = 4
+MAX_REFS = 64
+# In a storm texts get coarser: beyond FINE of them an alert counts by its name, beyond COARSE as
+# any.
+FINE, COARSE, EXEMPLARS = 16, 48, 3
+ANY = "*"
+
+
 class Firing(Struct, gc=False):
     """An alert of the incident that has not been resolved."""
 
@@ -53,6 +63,22 @@ class Firing(Struct, gc=False):
     service: str
     level: Level
     starts_at: int
+    labels: dict[str, str] = field(default_factory=dict[str, str])
+    severity: str = ""
+
+
+class Alike(Struct, gc=False):
+    """Alerts that say the same: how many, and the fingerprints of the first."""
+
+    count: int = 0
+    exemplars: list[str] = field(default_factory=list[str])
+
+
+class Trouble(Struct, gc=False):
+    """What one service of the incident raised: alerts, and the worst level of each name."""
+
+    alerts: int = 0
+    names: dict[str, Level] = field(default_factory=dict[str, Level])
 
 
 class Paged(Struct):
@@ -81,6 +107,10 @@ class Incident(Struct):
     urgency: str = "ticket"
     # the storm
     services: dict[str, int] = field(default_factory=dict[str, int])  # -> first in trouble at
+    troubles: dict[str, Trouble] = field(default_factory=dict[str, Trouble])  # by service
+    kinds: list[str] = field(default_factory=list[str])  # the first types of its alerts
+    texts: dict[str, Alike] = field(default_factory=dict[str, Alike])
+    refs: dict[str, None] = field(default_factory=dict[str, None])
     first_at: int = 0
     last_at: int = 0
     alert_count: int = 0
@@ -145,6 +175,16 @@ def is_open(incident: Incident) -> bool:
     return incident.state in ABSORBING
 
 
+def is_crowd(incident: Incident) -> bool:
+    """Say whether so many services are in trouble that the incident is about a system."""
+    return len(incident.services) >= CROWD
+
+
+def type_of(service: str, name: str) -> str:
+    """Name a type of alerts: what an alert is about, whichever instance raised it."""
+    return f"{service} {name}"
+
+
 def is_waiting_for_ack(incident: Incident) -> bool:
     """Say whether it was paged and somebody still has to be found for it."""
     return incident.awaits_ack
@@ -189,15 +229,60 @@ def evolve(incident: Incident, event: e.IncidentEvent, at: int) -> None:
 def _attach(i: Incident, event: e.AlertsAttached, at: int) -> None:
     for item in event.attached:
         alert = item.alert
-        i.firing[alert.fingerprint] = Firing(
-            alert.name, alert.service, alert.level, alert.starts_at
+        one = Firing(
+            alert.name, alert.service, alert.level, alert.starts_at, alert.labels, alert.severity
         )
-        onset = i.services.get(alert.service, alert.starts_at)
-        i.services[alert.service] = min(onset, alert.starts_at)
+        _gain(i, alert.fingerprint, one)
+        _count_text(i, alert)
         i.namespace = i.namespace or alert.namespace
-        i.alert_count += 1
-        i.first_at = min(i.first_at, alert.starts_at)
-        i.last_at = max(i.last_at, alert.starts_at)
+        for ref in alert.refs:
+            if len(i.refs) < MAX_REFS:
+                i.refs[ref] = None
+
+
+def _count_text(i: Incident, alert: Alert) -> None:
+    text = text_of(alert)
+    alike = i.texts.get(text)
+    if alike is None and len(i.texts) >= FINE:
+        text = alert.name if len(i.texts) < COARSE or alert.name in i.texts else ANY
+        alike = i.texts.get(text)
+    if alike is None:
+        alike = i.texts[text] = Alike()
+    alike.count += 1
+    if len(alike.exemplars) < EXEMPLARS:
+        alike.exemplars.append(alert.fingerprint)
+
+
+def _gain(i: Incident, fingerprint: str, one: Firing) -> None:
+    """Count an alert in."""
+    i.firing[fingerprint] = one
+    i.services[one.service] = min(i.services.get(one.service, one.starts_at), one.starts_at)
+    trouble = i.troubles.get(one.service)
+    if trouble is None:
+        trouble = i.troubles[one.service] = Trouble()
+    trouble.alerts += 1
+    worst = trouble.names.get(one.name)
+    if worst is None or RANK[one.level] < RANK[worst]:
+        trouble.names[one.name] = one.level
+    if worst is None and len(i.kinds) < MAX_TOGETHER:
+        i.kinds.append(type_of(one.service, one.name))
+    i.alert_count += 1
+    i.first_at = min(i.first_at, one.starts_at)
+    i.last_at = max(i.last_at, one.starts_at)
+
+
+def move(old: Incident, new: Incident, fingerprints: Iterable[str]) -> None:
+    """Hand alerts that fire over from one incident to another, with all that they count for."""
+    for fingerprint in fingerprints:
+        one = old.firing.pop(fingerprint)
+        old.alert_count -= 1
+        trouble = old.troubles[one.service]
+        trouble.alerts -= 1
+        if not trouble.alerts:
+            del old.troubles[one.service]
+            if one.service != old.service and not old.slo.startswith(f"{one.service}/"):
+                old.services.pop(one.service, None)
+        _gain(new, fingerprint, one)
 
 
 def _resolve(i: Incident, event: e.AlertsResolved, at: int) -> None:

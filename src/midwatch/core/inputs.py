@@ -12,6 +12,7 @@ from typing import Literal
 from msgspec import Struct
 
 from midwatch.core.alerts import Alert
+from midwatch.core.changes import Change
 from midwatch.core.evals import Outcome
 from midwatch.core.sli import Bucket, SliReading
 
@@ -32,6 +33,13 @@ class AlertsArrived(Struct, frozen=True, tag=True):
 
     source: str
     alerts: tuple[Alert, ...]
+
+
+class ChangesArrived(Struct, frozen=True, tag=True):
+    """A pipeline or a person tells what was changed."""
+
+    source: str
+    changes: tuple[Change, ...]
 
 
 class PagesSeen(Struct, frozen=True, tag=True):
@@ -217,6 +225,7 @@ class SwapShifts(Struct, frozen=True, tag=True):
 
 Input = (
     AlertsArrived
+    | ChangesArrived
     | PagesSeen
     | SliMeasured
     | SliCounted

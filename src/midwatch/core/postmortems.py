@@ -7,10 +7,12 @@ own events, in numbers; judgement is a person's and is not made up here.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
 
 from midwatch.core import causes, events
+from midwatch.core.causes import Cause
 from midwatch.core.clock import SECOND, show_time
 from midwatch.core.decision import Decision
 from midwatch.core.incidents import Incident
@@ -38,7 +40,7 @@ def budget_spent(slo: Slo, counts: Counts, duration_s: float) -> float:
 
 
 def document(
-    incident: Incident, topology: Topology, slo: Slo | None, impact: Counts | None, now: int
+    incident: Incident, likely: Sequence[Cause], slo: Slo | None, impact: Counts | None, now: int
 ) -> dict[str, Any]:
     """Write the facts down; times in UTC, durations in seconds, None for what did not happen."""
     started = incident.first_at
@@ -69,7 +71,8 @@ def document(
         "budget_spent": spent,
         "alerts": incident.alert_count,
         "tickets": list(incident.tickets),
-        "causes": causes.rank(incident.services, topology),
+        "causes": [cause.service for cause in likely],
+        "causes_why": [f"{cause.service}: {cause.why}" for cause in likely],
         "change": incident.bad_release or None,
         "rolled_back_to": incident.good_release or None,
         "recovery": incident.recovery,
@@ -83,7 +86,8 @@ def write(
 ) -> None:
     """Draft the document of an incident that hurt, once."""
     if incident.hurt and not incident.has_postmortem:
-        text = document(incident, topology, slo, impact, d.now)
+        likely = causes.rank(incident, topology, d.shard.habits, d.shard.changes)
+        text = document(incident, likely, slo, impact, d.now)
         d.emit(events.PostmortemDrafted(incident.id, text))
 
 

@@ -11,15 +11,18 @@ from typing import Literal
 import msgspec
 from msgspec import Struct, field
 
+from midwatch.core import changes, incidents, releases
 from midwatch.core import events as e
-from midwatch.core import incidents, releases
+from midwatch.core.board import Board
+from midwatch.core.changes import Change
+from midwatch.core.habits import Habits
 from midwatch.core.incidents import Incident
 from midwatch.core.releases import Pointer
 from midwatch.core.schedules import KEEP_MS, Override
 from midwatch.errors import BugError
 
 # Raised when the shape of Shard changes, so that an older snapshot is folded anew, not compared.
-STATE_VERSION = 4
+STATE_VERSION = 5
 
 
 class Ticket(Struct, frozen=True):
@@ -64,8 +67,11 @@ class Shard(Struct):
     last_page_at: dict[str, int] = field(default_factory=dict[str, int])  # by person and pager
     jobs: dict[str, JobState] = field(default_factory=dict[str, JobState])
     overrides: dict[str, list[Override]] = field(default_factory=dict[str, list[Override]])
+    changes: list[Change] = field(default_factory=list[Change])  # the newest, by time
+    habits: Habits = field(default_factory=Habits)
     next_override: int = 1
     next_incident: int = 1
+    board: Board = field(default_factory=Board)  # an index over `incidents`, not written down
 
 
 def evolve(shard: Shard, event: e.Event, at: int) -> None:
@@ -78,29 +84,46 @@ def evolve(shard: Shard, event: e.Event, at: int) -> None:
             shard.incidents[event.incident] = incidents.opened(event, at)
             shard.open[event.incident] = None
             shard.next_incident += 1
+            shard.habits.count_incident()
         case e.IncidentEvent():
-            incident = shard.incidents.get(event.incident)
-            if incident is None:
-                raise BugError(f"{type(event).__name__} for unknown incident {event.incident}")
-            incidents.evolve(incident, event, at)
-            _index(shard, incident, event)
+            _evolve_incident(shard, event, at)
         case e.ReleaseEvent():
-            pointer = shard.pointers.get(event.service)
-            if pointer is None:
-                pointer = shard.pointers[event.service] = Pointer(event.service)
-            releases.evolve(pointer, event)
+            releases.evolve(_pointer(shard, event.service), event)
         case e.SloEvent():
             _evolve_slo(shard, event)
         case e.JobEvent():
             shard.jobs[event.job] = _JOB_STATES[type(event)]
         case e.ScheduleEvent():
             _evolve_schedule(shard, event, at)
+        case e.ChangeSeen():
+            changes.keep(shard.changes, event.change)
         case e.RealPageSeen():
             pass  # kept for whoever compares; nothing is decided on it
         case e.TicketTriaged():
             shard.tickets[event.ticket] = Ticket(
                 event.category, event.priority, event.route, event.incident
             )
+
+
+def _pointer(shard: Shard, service: str) -> Pointer:
+    pointer = shard.pointers.get(service)
+    if pointer is None:
+        pointer = shard.pointers[service] = Pointer(service)
+    return pointer
+
+
+def _evolve_incident(shard: Shard, event: e.IncidentEvent, at: int) -> None:
+    incident = shard.incidents.get(event.incident)
+    if incident is None:
+        raise BugError(f"{type(event).__name__} for unknown incident {event.incident}")
+    if isinstance(event, e.AlertsAttached):
+        _learn(shard.habits, incident, event)
+    namespace = incident.namespace
+    incidents.evolve(incident, event, at)
+    if incident.namespace != namespace:
+        shard.board.remove(incident)
+        shard.board.add(incident)
+    _index(shard, incident, event)
 
 
 def _evolve_slo(shard: Shard, event: e.SloEvent) -> None:
@@ -162,8 +185,17 @@ def _index(shard: Shard, incident: Incident, event: e.IncidentEvent) -> None:
     """Keep the look-ups beside the incidents in step."""
     match event:
         case e.AlertsAttached():
+            crowd = incidents.is_crowd(incident)
             for item in event.attached:
-                shard.firing[item.alert.fingerprint] = incident.id
+                alert = item.alert
+                shard.firing[alert.fingerprint] = incident.id
+                shard.board.put(
+                    incident.id, alert.service, incident.namespace, alert.refs, crowd=crowd
+                )
+        case e.AlertsMoved():
+            _move(shard, incident, event)
+        case e.BurnAttached():
+            shard.board.put(incident.id, event.service, incident.namespace)
         case e.AlertsResolved():
             for fingerprint in event.fingerprints:
                 if shard.firing.get(fingerprint) == incident.id:
@@ -172,6 +204,7 @@ def _index(shard: Shard, incident: Incident, event: e.IncidentEvent) -> None:
             _index_pages(shard, incident.id, event)
         case e.IncidentResolved():
             shard.open.pop(incident.id, None)
+            shard.board.remove(incident)
             shard.last_resolved[incident.service] = incident.id
             for fingerprint in incident.firing:
                 if shard.firing.get(fingerprint) == incident.id:
@@ -180,13 +213,39 @@ def _index(shard: Shard, incident: Incident, event: e.IncidentEvent) -> None:
             pass
 
 
+def _learn(habits: Habits, incident: Incident, event: e.AlertsAttached) -> None:
+    """Count what the alerts of an incident are, before they are put into it."""
+    if not incident.alert_count:
+        habits.count_opening(event.attached[0].alert.fingerprint, incident.id)
+    new: dict[str, None] = {}
+    for item in event.attached:
+        alert = item.alert
+        trouble = incident.troubles.get(alert.service)
+        if trouble is None or alert.name not in trouble.names:
+            kind = incidents.type_of(alert.service, alert.name)
+            if kind not in new:
+                habits.count_type(kind, [*incident.kinds, *new])
+                new[kind] = None
+
+
+def _move(shard: Shard, old: Incident, event: e.AlertsMoved) -> None:
+    """Hand alerts over; both incidents are looked up anew by what they have now."""
+    new = shard.incidents[event.to]
+    shard.board.remove(old)
+    incidents.move(old, new, event.fingerprints)
+    for fingerprint in event.fingerprints:
+        shard.firing[fingerprint] = new.id
+    shard.board.add(old)
+    shard.board.add(new)
+
+
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Shard)
 
 
 def dump(shard: Shard) -> bytes:
     """Write a shard as bytes; the same events always give the same bytes."""
-    return _encoder.encode(shard)
+    return _encoder.encode(msgspec.structs.replace(shard, board=Board()))
 
 
 def load(data: bytes) -> Shard:
@@ -195,4 +254,7 @@ def load(data: bytes) -> Shard:
     >>> load(dump(Shard())) == Shard()
     True
     """
-    return _decoder.decode(data)
+    found = _decoder.decode(data)
+    for name in found.open:
+        found.board.add(found.incidents[name])
+    return found

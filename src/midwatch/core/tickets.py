@@ -12,11 +12,10 @@ import re
 from msgspec import Struct
 
 from midwatch.core import events
-from midwatch.core.correlation import Symptom, open_candidates, place
+from midwatch.core.correlation import Places, Symptom, open_candidates, place
 from midwatch.core.decision import Decision
 from midwatch.core.inputs import FileTicket
 from midwatch.core.reasons import Reason
-from midwatch.core.topology import Topology
 
 RULE = "tickets/1"
 MIN_WORDS = 2
@@ -53,11 +52,7 @@ def categorise(text: str, categories: tuple[Category, ...]) -> tuple[Category | 
 
 
 def triage(
-    d: Decision,
-    topology: Topology,
-    categories: tuple[Category, ...],
-    ticket: FileTicket,
-    threshold: float,
+    d: Decision, places: Places, categories: tuple[Category, ...], ticket: FileTicket
 ) -> None:
     """Read a report once; the same ticket again is not read twice."""
     if ticket.ticket in d.shard.tickets:
@@ -68,9 +63,8 @@ def triage(
         reason = Reason(RULE, says, {"min_words": MIN_WORDS})
         d.emit(_triaged(ticket, UNKNOWN_CATEGORY, "P4", "triage", "", reason))
         return
-    placement = place(
-        Symptom(category.service, "", d.now, lasting=True), open_candidates(d), topology, threshold
-    )
+    symptom = Symptom(category.service, "", d.now, lasting=True)
+    placement = place(symptom, open_candidates(d), places)
     incident = d.incident(placement.incident) if placement.incident else None
     priority = PRIORITY.get(incident.severity or "sev4", "P4") if incident else "P4"
     where = f"{incident.id}, {incident.severity}" if incident else "no open incident"

@@ -1,0 +1,86 @@
+"""Recorded alerts and changes, placed as a running midwatch would have placed them.
+
+Law: each goes through the production decision alone, in the order of time; nothing is known before
+it happened. Gives what became of it, never a decision of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from msgspec import Struct
+
+from midwatch.core import causes
+from midwatch.core.alerts import Alert
+from midwatch.core.causes import Cause
+from midwatch.core.changes import Change
+from midwatch.core.decide import Rules, decide
+from midwatch.core.events import AlertsAttached, AlertsMoved
+from midwatch.core.inputs import AlertsArrived, ChangesArrived, Input
+from midwatch.core.reasons import Reason
+from midwatch.core.shard import Shard
+
+RULE = "placing/1"
+NEVER = Reason(RULE, "resolved, and was never seen firing")
+
+
+class Placed(Struct, frozen=True):
+    """Where an alert of the input is, and why; no incident when it resolved and never fired."""
+
+    incident: str
+    why: Reason
+    muted: str = ""
+
+
+class Storm(Struct, frozen=True):
+    """What became of a file: the state at its end, and each alert in the order of the input."""
+
+    shard: Shard
+    placed: list[Placed]
+    causes: dict[str, list[Cause]]
+
+
+def place_all(alerts: list[Alert], changes: Iterable[Change], rules: Rules) -> Storm:
+    """Decide on each in the order of time.
+
+    A refresh and a resolved alert are told where their fingerprint was put.
+    """
+    shard = Shard()
+    order: list[tuple[int, str, int, Input]] = [
+        (change.at, "", n, ChangesArrived("file", (change,))) for n, change in enumerate(changes)
+    ]
+    # A resolved alert is news at its end, whatever its start: it must find the incident open.
+    order += [
+        (_news_at(alert), alert.fingerprint, n, AlertsArrived("file", (alert,)))
+        for n, alert in enumerate(alerts)
+    ]
+    order.sort(key=lambda one: one[:3])
+    placed: dict[str, Placed] = {}  # by firing: a fingerprint and when it began
+    newest: dict[str, str] = {}  # fingerprint -> its newest firing
+    firings = [""] * len(alerts)
+    for at, fingerprint, n, given in order:
+        for event in decide(shard, given, at, rules).events:
+            if isinstance(event, AlertsAttached):
+                (item,) = event.attached
+                newest[fingerprint] = firing = f"{fingerprint}/{item.alert.starts_at}"
+                placed[firing] = Placed(event.incident, item.reason)
+            elif isinstance(event, AlertsMoved):
+                for moved in event.fingerprints:
+                    placed[newest[moved]] = Placed(event.to, event.reason)
+        if fingerprint:
+            firings[n] = newest.get(fingerprint, "")
+    found = [placed.get(firing, Placed("", NEVER)) for firing in firings]
+    return Storm(shard, found, _causes(shard, rules))
+
+
+def _causes(shard: Shard, rules: Rules) -> dict[str, list[Cause]]:
+    return {
+        name: causes.rank(incident, rules.topology, shard.habits, shard.changes)
+        for name, incident in shard.incidents.items()
+    }
+
+
+def _news_at(alert: Alert) -> int:
+    if alert.status == "resolved" and alert.ends_at is not None:
+        return alert.ends_at
+    return alert.starts_at
