@@ -4,7 +4,7 @@ Law: every error is collected and names file, line, key and remedy; nothing is g
 unknown is ignored. YAML is 1.2: `Yes` stays a string and a key stands once.
 
     midwatch.yaml   service_labels, levels, sources, pagers, heartbeat, correlation, escalation,
-                    tickets, metrics, slo_defaults, people, public_url,
+                    tickets, metrics, slo_defaults, people, public_url, inhibit, maintenance,
                     watched_jobs
     topology.yaml   services and caller -> callee edges
     topology.json   more edges, as a mesh or a tracing system wrote them down
@@ -45,12 +45,14 @@ from midwatch.core.decide import Rules
 from midwatch.core.evals import Case, Suite
 from midwatch.core.heartbeats import Watched
 from midwatch.core.runbooks import ACTIONS, Runbook
+from midwatch.core.schedules import Layer, Schedule
 from midwatch.core.severity import SEVERITIES, Severity
+from midwatch.core.silences import Inhibition, Maintenance, Matcher, Muting, read_matcher
 from midwatch.core.slo import Slo, Verify
 from midwatch.core.tickets import Category
 from midwatch.core.topology import Service, Topology
 from midwatch.errors import BadFile
-from midwatch.paging_config import Paging, read_paging
+from midwatch.paging_config import Paging, read_hours, read_paging, read_zone
 from midwatch.ports import Rate
 from midwatch.registry import (
     FOLLOWERS,
@@ -64,6 +66,10 @@ from midwatch.registry import (
 from midwatch.yaml_nodes import UNITS_S, Node, Problems, read_yaml
 
 _decode_case = msgspec.json.Decoder(Case).decode
+
+
+# Addresses below /intake that are no sources of alerts or counts.
+INTAKES = ("changes", "tickets")
 
 
 class SourceConfig(Struct, frozen=True):
@@ -122,7 +128,8 @@ def check(folder: Path) -> tuple[Config, list[BadFile]]:
     suites = _suites(folder, problems)
     main.keys(
         "service_labels", "levels", "sources", "correlation", "escalation", "tickets", "pagers",
-        "heartbeat", "metrics", "slo_defaults", "people", "public_url", "watched_jobs",
+        "heartbeat", "metrics", "slo_defaults", "people", "public_url", "watched_jobs", "inhibit",
+        "maintenance",
     )  # fmt: skip
     files = [*sorted((folder / "slos").glob("*.yaml")), *sorted((folder / "slos").glob("*.yml"))]
     specs = read_specs(files, problems, _defaults(main.child("slo_defaults")))
@@ -133,6 +140,9 @@ def check(folder: Path) -> tuple[Config, list[BadFile]]:
     if main.has("correlation"):
         main.child("correlation").keys("threshold")
     sources = {name: _source(node) for name, node in main.child("sources").entries()}
+    for name, node in (*main.child("sources").entries(), *main.child("metrics").entries()):
+        if name in INTAKES:
+            node.error(f"is called {name!r}", "that address takes something else; rename it")
     channels = list(main.child("pagers").entries())
     pagers = {name: _pager(node) for name, node in channels}
     known = pagers or {"terminal": TerminalOptions()}
@@ -150,6 +160,10 @@ def check(folder: Path) -> tuple[Config, list[BadFile]]:
         suites=suites,
         threshold=float(
             main.child("correlation").child("threshold").number(str(correlation.THRESHOLD))
+        ),
+        muting=Muting(
+            tuple(_inhibition(name, item) for name, item in main.child("inhibit").entries()),
+            tuple(_maintenance(name, item) for name, item in main.child("maintenance").entries()),
         ),
     )
     beat = _heartbeat(main.child("heartbeat")) if main.has("heartbeat") else None
@@ -363,6 +377,39 @@ def _categories(node: Node, topology: Topology) -> tuple[Category, ...]:
         service = item.child("service")
         _known_service(service, topology)
         found.append(Category(name, words, service.text(), item.child("route").text()))
+    return tuple(found)
+
+
+def _inhibition(name: str, node: Node) -> Inhibition:
+    node.keys("source", "target", "equal", required=("source", "target"))
+    return Inhibition(
+        name,
+        _matchers(node.child("source")),
+        _matchers(node.child("target")),
+        tuple(item.text() for item in node.child("equal").items()),
+    )
+
+
+def _maintenance(name: str, node: Node) -> Maintenance:
+    node.keys("matchers", "hours", "time_zone", required=("matchers", "hours"))
+    hours = tuple(read_hours(item) for item in node.child("hours").items())
+    zone = read_zone(node.child("time_zone"))
+    layer = Layer("window", (name,), "2026-01-05T00:00", hours=hours)
+    if not hours:
+        node.child("hours").error("names no hours", "write [{from: '02:00', to: '03:00'}]")
+    return Maintenance(name, _matchers(node.child("matchers")), Schedule(name, zone, (layer,)))
+
+
+def _matchers(node: Node) -> tuple[Matcher, ...]:
+    items = list(node.items())
+    found: list[Matcher] = []
+    for item in items:
+        try:
+            found.append(read_matcher(item.text()))
+        except ValueError as error:
+            item.error(str(error), "see docs/correlation.md")
+    if node.value == []:
+        node.error("names no label", "write matchers such as [service=shop]")
     return tuple(found)
 
 

@@ -208,7 +208,7 @@ def _schedules(folder: Path, people: dict[str, Person], problems: Problems) -> d
 
 def _schedule(name: str, root: Node, people: dict[str, Person]) -> Schedule:
     layer_keys = ("people", "starts", "every", "handoffs", "hours")
-    zone = _zone(root.child("time_zone"))
+    zone = read_zone(root.child("time_zone"))
     if not root.has("layers"):
         root.keys("time_zone", *layer_keys, required=("people", "starts"))
         return Schedule(name, zone, (_layer(name, root, people),))
@@ -254,7 +254,7 @@ def _layer(name: str, node: Node, people: dict[str, Person]) -> Layer:
         _starts(node.child("starts")),
         max(seconds // 60, 1),
         handoffs,
-        tuple(_hours(one) for one in node.child("hours").items()),
+        tuple(read_hours(one) for one in node.child("hours").items()),
     )
 
 
@@ -271,7 +271,8 @@ def _starts(node: Node) -> str:
     return text
 
 
-def _zone(node: Node) -> str:
+def read_zone(node: Node) -> str:
+    """Read the name of a time zone, UTC when there is none."""
     from whenever import Instant, TimeZoneNotFoundError
 
     zone = node.text(default="UTC")
@@ -283,7 +284,8 @@ def _zone(node: Node) -> str:
     return zone
 
 
-def _hours(node: Node) -> Hours:
+def read_hours(node: Node) -> Hours:
+    """Read on which days, and from when to when."""
     node.keys("days", "from", "to", required=("from", "to"))
     days = tuple(DAYS.index(one.choice(*DAYS)) + 1 for one in node.child("days").items())
     begin, finish = _minute(node.child("from")), _minute(node.child("to"))

@@ -29,7 +29,7 @@ from midwatch.adapters.stores.tokens import SqliteTokens
 from midwatch.bootstrap import build_service
 from midwatch.cli.main import cli
 from midwatch.web.app import build_app
-from midwatch.web.changes import Changes
+from midwatch.web.news import News
 
 ST = str(Path(sys.executable).with_name("st"))
 EXAMPLES = "400" if os.environ.get("MIDWATCH_SOAK") else "25"
@@ -133,7 +133,7 @@ async def routed(folder: Path, file: Path) -> set[tuple[str, str]]:
     store, tokens = SqliteStore.own(file), SqliteTokens.open(file)
     try:
         service = build_service(store, config.load(folder), lambda: 0)
-        app = build_app(service, store, tokens, Changes())
+        app = build_app(service, store, tokens, News())
     finally:
         tokens.close()
         store.close()

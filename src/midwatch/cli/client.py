@@ -22,17 +22,21 @@ from urllib.parse import quote
 
 import click
 import msgspec
+from msgspec import structs
 
 from midwatch import config
+from midwatch.adapters.sources import changes as change_bodies
+from midwatch.adapters.sources import tickets as ticket_bodies
 from midwatch.adapters.stores.sqlite import SqliteStore
 from midwatch.bootstrap import build_pagers, measured, read_objectives
 from midwatch.cli.places import config_option, database_of, db_option
 from midwatch.core import inputs
 from midwatch.core.decide import Rules
 from midwatch.core.shard import Shard
-from midwatch.engine import explain, jobs, oncall, queries
+from midwatch.engine import explain, jobs, oncall, placement, queries
 from midwatch.engine.handle import Handler
 from midwatch.engine.perform import Tested, test_page
+from midwatch.engine.placement import AlertPlace
 from midwatch.errors import HarnessError, InputError, StateError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -59,6 +63,38 @@ class Incidents(Protocol):
 
     def rejected(self) -> list[queries.Rejected]:
         """List what could not be taken."""
+        ...
+
+    def alert(self, wanted: str) -> AlertPlace:
+        """Say where an alert is and why, by fingerprint or name. Raises StateError."""
+        ...
+
+    def silences(self) -> list[queries.SilenceView]:
+        """List silences."""
+        ...
+
+    def silence(self, given: dict[str, Any]) -> list[queries.SilenceView]:
+        """Ask for quiet."""
+        ...
+
+    def end_silence(self, silence: str) -> list[queries.SilenceView]:
+        """End a silence."""
+        ...
+
+    def changes(self) -> list[queries.ChangeView]:
+        """List changes."""
+        ...
+
+    def change(self, given: dict[str, Any]) -> list[queries.ChangeView]:
+        """Note a change."""
+        ...
+
+    def tickets(self) -> list[queries.TicketView]:
+        """List reports."""
+        ...
+
+    def ticket(self, given: dict[str, Any]) -> list[queries.TicketView]:
+        """File a report; gives it alone, as it was triaged."""
         ...
 
     def slos(self) -> list[explain.StandingView]:
@@ -150,6 +186,39 @@ class OverServer:
     def rejected(self) -> list[queries.Rejected]:
         """List what could not be taken."""
         return self._ask("GET", "/api/v1/alerts/rejected", list[queries.Rejected])
+
+    def alert(self, wanted: str) -> AlertPlace:
+        """Say where an alert is and why."""
+        return self._ask("GET", f"/api/v1/alerts/{quote(wanted, '')}/explain", AlertPlace)
+
+    def silences(self) -> list[queries.SilenceView]:
+        """List silences."""
+        return self._ask("GET", "/api/v1/silences", list[queries.SilenceView])
+
+    def silence(self, given: dict[str, Any]) -> list[queries.SilenceView]:
+        """Ask for quiet."""
+        return self._ask("POST", "/api/v1/silences", list[queries.SilenceView], given)
+
+    def end_silence(self, silence: str) -> list[queries.SilenceView]:
+        """End a silence."""
+        path = f"/api/v1/silences/{quote(silence, '')}/end"
+        return self._ask("POST", path, list[queries.SilenceView], {})
+
+    def changes(self) -> list[queries.ChangeView]:
+        """List changes."""
+        return self._ask("GET", "/api/v1/changes", list[queries.ChangeView])
+
+    def change(self, given: dict[str, Any]) -> list[queries.ChangeView]:
+        """Note a change."""
+        return self._ask("POST", "/api/v1/changes", list[queries.ChangeView], given)
+
+    def tickets(self) -> list[queries.TicketView]:
+        """List reports."""
+        return self._ask("GET", "/api/v1/tickets", list[queries.TicketView])
+
+    def ticket(self, given: dict[str, Any]) -> list[queries.TicketView]:
+        """File a report."""
+        return self._ask("POST", "/api/v1/tickets", list[queries.TicketView], given)
 
     def slos(self) -> list[explain.StandingView]:
         """Say how objectives stand, as the server read them last."""
@@ -247,21 +316,87 @@ class OnFile:
     def show(self, incident: str) -> queries.Detail:
         """Tell one."""
         with _Open(self._folder, self._file) as (store, handler):
-            return _found(queries.detail(handler.shard, store, incident), incident)
+            return self._detail(store, handler, incident)
 
     def tell(self, incident: str, verb: str, given: dict[str, Any]) -> queries.Detail:
         """Acknowledge, snooze or resolve."""
         with _Open(self._folder, self._file) as (store, handler):
-            _found(queries.detail(handler.shard, store, incident), incident)
+            self._detail(store, handler, incident)
             (handled,) = handler.handle([inputs.Envelope("", _command(incident, verb, given))])
             if handled.status == "rejected":
                 raise StateError(handled.why)
-            return _found(queries.detail(handler.shard, store, incident), incident)
+            return self._detail(store, handler, incident)
+
+    def _detail(self, store: SqliteStore, handler: Handler, incident: str) -> queries.Detail:
+        topology = config.load(self._folder).rules.topology
+        found = queries.detail(handler.shard, store, incident, topology)
+        return _found(found, incident)
 
     def rejected(self) -> list[queries.Rejected]:
         """List what could not be taken."""
         with _Open(self._folder, self._file) as (store, _):
             return queries.rejected(store)
+
+    def alert(self, wanted: str) -> AlertPlace:
+        """Say where an alert is and why."""
+        with _Open(self._folder, self._file) as (store, handler):
+            found = placement.find(handler.shard, store, wanted)
+        if found is None:
+            remedy = "give its name or its fingerprint"
+            raise StateError(f"no alert is called {wanted!r}", remedy=remedy)
+        return found
+
+    def silences(self) -> list[queries.SilenceView]:
+        """List silences."""
+        return queries.silences(self._known()[1])
+
+    def silence(self, given: dict[str, Any]) -> list[queries.SilenceView]:
+        """Ask for quiet."""
+        return queries.silences(
+            self._give(
+                inputs.AddSilence(
+                    tuple(given["matchers"]),
+                    given["starts_at"],
+                    given["ends_at"],
+                    _user(),
+                    given["why"],
+                )
+            )
+        )
+
+    def end_silence(self, silence: str) -> list[queries.SilenceView]:
+        """End a silence."""
+        return queries.silences(self._give(inputs.EndSilence(silence, _user())))
+
+    def changes(self) -> list[queries.ChangeView]:
+        """List changes."""
+        return queries.changes(self._known()[1])
+
+    def change(self, given: dict[str, Any]) -> list[queries.ChangeView]:
+        """Note a change."""
+        change = change_bodies.change_of(
+            given["service"], given["kind"], given["id"], given.get("at") or _now(),
+            given["by"] or _user(), given["from"], given["to"],
+        )  # fmt: skip
+        return queries.changes(self._give(inputs.ChangesArrived(_user(), (change,))))
+
+    def tickets(self) -> list[queries.TicketView]:
+        """List reports."""
+        return queries.tickets(self._known()[1])
+
+    def ticket(self, given: dict[str, Any]) -> list[queries.TicketView]:
+        """File a report."""
+        (filed,) = ticket_bodies.parse(msgspec.json.encode(given), _now()).tickets
+        filed = structs.replace(filed, by=filed.by or _user())
+        return queries.tickets(self._give(filed), filed.ticket)
+
+    def _give(self, command: inputs.Input) -> Shard:
+        """Hand a command to the journal; gives the state after it. Raises StateError."""
+        with _Open(self._folder, self._file) as (_, handler):
+            (handled,) = handler.handle([inputs.Envelope("", command)])
+            if handled.status == "rejected":
+                raise StateError(handled.why)
+            return handler.shard
 
     def slos(self) -> list[explain.StandingView]:
         """Say how objectives stand: their sources are asked now."""
@@ -319,11 +454,7 @@ class OnFile:
         return self._oncall(inputs.SwapShifts(schedule, *moments, _user()))
 
     def _oncall(self, command: inputs.Input) -> list[oncall.OverrideView]:
-        with _Open(self._folder, self._file) as (_, handler):
-            (handled,) = handler.handle([inputs.Envelope("", command)])
-            if handled.status == "rejected":
-                raise StateError(handled.why)
-            return oncall.overrides(handler.shard)
+        return oncall.overrides(self._give(command))
 
     def _known(self) -> tuple[Rules, Shard]:
         """Give the config, and what the journal knows, beside its owner."""
@@ -403,6 +534,13 @@ def _command(incident: str, verb: str, given: dict[str, Any]) -> inputs.Input:
             return inputs.Unacknowledge(incident, by)
         case "reassign":
             return inputs.Reassign(incident, given["to"], by)
+        case "merge":
+            return inputs.MergeIncident(incident, given["into"], by)
+        case "split":
+            services, alerts = tuple(given["services"]), tuple(given["alerts"])
+            return inputs.SplitIncident(incident, services, alerts, by)
+        case "undo":
+            return inputs.UndoMove(incident, by)
         case "snooze":
             return inputs.Snooze(incident, by, _now() + int(given["minutes"] * 60_000))
         case _:

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Iterable
 from typing import Any
 
 import click
 
 from midwatch.cli.client import incidents_at, server_options
 from midwatch.cli.output import print_json
+from midwatch.cli.places import read_number
 from midwatch.core.inputs import MAX_SNOOZE_MIN
 from midwatch.core.sli import FailedAnswer
+from midwatch.engine.placement import AlertPlace
 from midwatch.engine.queries import Detail, Summary
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 _ID = click.argument("incident")
-
-
-def _number(_: click.Context, option: click.Parameter, given: float) -> float:
-    """Refuse NaN, which is in every range."""
-    if math.isnan(given):
-        raise click.BadParameter("nan is no number")
-    return given
 
 
 def _said(_: click.Context, option: click.Parameter, given: str) -> str:
@@ -33,7 +28,7 @@ def _said(_: click.Context, option: click.Parameter, given: str) -> str:
 
 @click.group("incidents")
 def command() -> None:
-    """List, show, take, hand over, put off and resolve incidents.
+    """List, show, take, hand over, put off, merge, split, explain and resolve incidents.
 
     With --server over the API of a running `midwatch serve`; else on the file, when nobody owns it.
     """
@@ -98,7 +93,7 @@ def reassign_command(incident: str, to: str, as_json: bool, **where: Any) -> int
 @click.option(
     "--minutes",
     type=click.FloatRange(0, MAX_SNOOZE_MIN, min_open=True),
-    callback=_number,
+    callback=read_number,
     default=30.0,
     show_default=True,
     help="For how long, at most 30 days.",
@@ -122,6 +117,84 @@ def resolve_command(incident: str, why: str, as_json: bool, **where: Any) -> int
     return _told(incidents_at(**where).tell(incident, "resolve", {"why": why}), as_json)
 
 
+@command.command("merge")
+@_ID
+@click.argument("into")
+@_JSON
+@server_options
+def merge_command(incident: str, into: str, as_json: bool, **where: Any) -> int:
+    """Say that an incident is the same as another.
+
+    INTO goes on with its alerts and tickets; midwatch incidents undo takes it back.
+    """
+    return _told(incidents_at(**where).tell(incident, "merge", {"into": into}), as_json)
+
+
+@command.command("split")
+@_ID
+@click.option("--service", "services", multiple=True, help="Its alerts; may stand again.")
+@click.option("--alert", "alerts", multiple=True, metavar="FINGERPRINT", help="This alert.")
+@_JSON
+@server_options
+def split_command(
+    incident: str, services: tuple[str, ...], alerts: tuple[str, ...], as_json: bool, **where: Any
+) -> int:
+    """Make a second incident out of some of its alerts."""
+    if not services and not alerts:
+        raise click.UsageError("say what is another problem: --service or --alert")
+    given = {"services": list(services), "alerts": list(alerts)}
+    return _told(incidents_at(**where).tell(incident, "split", given), as_json)
+
+
+@command.command("undo")
+@_ID
+@_JSON
+@server_options
+def undo_command(incident: str, as_json: bool, **where: Any) -> int:
+    """Take back the last merge or split of an incident."""
+    return _told(incidents_at(**where).tell(incident, "undo", {}), as_json)
+
+
+@command.command("explain")
+@click.argument("alert")
+@_JSON
+@server_options
+def explain_command(alert: str, as_json: bool, **where: Any) -> int:
+    """Say why an alert is in its incident.
+
+    ALERT is its fingerprint, or its name: then the newest one of that name is told.
+    """
+    found = incidents_at(**where).alert(alert)
+    if as_json:
+        print_json(found)
+        return 0
+    for line in _explained(found):
+        click.echo(line)
+    return 0
+
+
+def _explained(one: AlertPlace) -> Iterable[str]:
+    why, terms = one.why, one.why.terms
+    yield f"{one.name or 'alert'} on {one.service or 'unknown service'}, {one.level}"
+    yield f"  {one.fingerprint}, fires since {one.started_at}; came at {one.at}"
+    yield f"  is in {one.incident}: {why.says}"
+    if "score" in terms:
+        yield (
+            f"  score {terms['score']} against a threshold of {terms.get('threshold')}:"
+            f" {terms.get('relation_value')} ({terms.get('relation')}) x {terms.get('freshness')}"
+            f" fresh at {terms.get('age_s')} s + {terms.get('same_moment')} same moment"
+            f" + {terms.get('crowd')} crowd"
+        )
+    if why.runner_up:
+        margin = f", {terms['margin']} behind" if "margin" in terms else ""
+        yield f"  next best was {why.runner_up}{margin}"
+    for moved in one.moved:
+        yield f"  moved {moved}"
+    if one.muted:
+        yield f"  nobody is paged for it: {one.muted}"
+    yield f"  rule {why.rule}"
+
+
 def _told(detail: Detail, as_json: bool) -> int:
     if as_json:
         print_json(detail)
@@ -129,6 +202,8 @@ def _told(detail: Detail, as_json: bool) -> int:
     click.echo(_line(detail.incident))
     for name in detail.firing:
         click.echo(f"  fires: {name}")
+    for cause in detail.causes[:3]:
+        click.echo(f"  cause: {cause.service}, {cause.why}")
     for failed in detail.failures:
         click.echo(f"  failed: {_failed(failed)}")
     if detail.pruned:

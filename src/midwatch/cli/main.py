@@ -19,6 +19,7 @@ from midwatch.errors import MidwatchError
 # name -> (module, one line for --help)
 COMMANDS = {
     "alerts": ("midwatch.cli.alerts", "List alerts that could not be taken, and why."),
+    "changes": ("midwatch.cli.changes", "Note and list what was changed: deploys, configs."),
     "check": ("midwatch.cli.check", "Check a config directory: every error, with file and line."),
     "correlate": ("midwatch.cli.correlate", "Put alerts from a file into incidents, with reasons."),
     "db": ("midwatch.cli.db", "Verify, migrate, prune and back up a journal."),
@@ -28,9 +29,12 @@ COMMANDS = {
     "init": ("midwatch.cli.init", "Write a config directory that works as it is."),
     "oncall": ("midwatch.cli.oncall", "Say who is on call, where nobody is, and hand over."),
     "page": ("midwatch.cli.page", "Send a test page."),
+    "route": ("midwatch.cli.route", "Say where an alert would go, and whom it would page."),
     "serve": ("midwatch.cli.serve", "Take alerts and page people, in real time."),
     "shadow": ("midwatch.cli.shadow", "Compare a trial run with what really paged."),
+    "silences": ("midwatch.cli.silences", "Page nobody for what matches, for a while."),
     "slo": ("midwatch.cli.slo", "Say how objectives stand, and why they page or do not."),
+    "tickets": ("midwatch.cli.tickets", "File reports of people, and see where they belong."),
     "token": ("midwatch.cli.token", "Make, list and revoke tokens for senders and people."),
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -28,6 +29,13 @@ def read_time(_: click.Context, option: click.Parameter, given: str | None) -> i
         return parse_time(given)
     except ValueError as error:
         raise click.BadParameter(f"{error}; write it like 2026-01-31T09:00:00Z") from None
+
+
+def read_number(_: click.Context, option: click.Parameter, given: float) -> float:
+    """Refuse NaN, which is in every range."""
+    if math.isnan(given):
+        raise click.BadParameter("nan is no number")
+    return given
 
 
 def config_option(function: F) -> F:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from midwatch.config import Config
     from midwatch.engine.loop import Loop
-    from midwatch.web.changes import Changes
+    from midwatch.web.news import News
 
 log = logging.getLogger("midwatch.serve")
 
@@ -87,7 +87,7 @@ async def _serve(loaded: Config, file: Path, host: str, port: int, shadow: bool)
     from midwatch.adapters.stores.tokens import SqliteTokens
     from midwatch.bootstrap import build_service
     from midwatch.web.app import build_app
-    from midwatch.web.changes import Changes
+    from midwatch.web.news import News
 
     bound = _bind(host, port)
     store = SqliteStore.own(file)
@@ -101,7 +101,7 @@ async def _serve(loaded: Config, file: Path, host: str, port: int, shadow: bool)
         for says in notes:
             log.warning("note", extra={"fields": {"says": says}})
         service = build_service(store, loaded, _now, shadow=shadow)
-        changes = Changes()
+        changes = News()
         service.loop.on_commit(changes.note)
         app = build_app(service, store, tokens, changes)
         mode = ", in shadow: nothing is sent" if shadow else ""
@@ -116,7 +116,7 @@ async def _serve(loaded: Config, file: Path, host: str, port: int, shadow: bool)
 
 
 async def _listen(
-    app: Starlette, loop: Loop, changes: Changes, bound: socket.socket, says: str
+    app: Starlette, loop: Loop, changes: News, bound: socket.socket, says: str
 ) -> int:
     import uvicorn
 

@@ -101,7 +101,7 @@ def _must_exist(source: str, folder: Path) -> None:
     loaded = config.load(folder)
     pushed = (n for n, o in loaded.metrics.items() if o == PushedOptions())
     jobs = (name for name, job in loaded.rules.jobs.items() if not job.alert)
-    names = [*loaded.sources, *pushed, *jobs]
+    names = [*loaded.sources, *pushed, *jobs, *config.INTAKES]
     if source not in names:
         near = difflib.get_close_matches(source, names, 1)
         hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(names) or 'none'}"

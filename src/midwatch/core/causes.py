@@ -50,7 +50,7 @@ def rank(
     """Rank what may have caused an incident, at most MAX_CAUSES, best first.
 
     >>> t = Topology([], [("shop", "cart"), ("cart", "db")])
-    >>> trouble = Trouble(1, {"Slow": "critical"})
+    >>> trouble = Trouble(1, names={"Slow": "critical"})
     >>> onsets = {"shop": 1, "cart": 2, "db": 3}
     >>> storm = Incident("INC-1", "shop", "", "", 0, services=onsets, first_at=1)
     >>> storm.troubles = dict.fromkeys(onsets, trouble)

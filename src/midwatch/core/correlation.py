@@ -26,14 +26,15 @@ from collections.abc import Iterable
 
 from msgspec import Struct
 
-from midwatch.core import events
+from midwatch.core import events, muting
 from midwatch.core.alerts import Alert
 from midwatch.core.clock import SECOND
 from midwatch.core.decision import Decision
 from midwatch.core.habits import MIN_SHARE, Habits
-from midwatch.core.incidents import CROWD, Alike, Incident, is_open, type_of
+from midwatch.core.incidents import CROWD, Alike, Incident, Trouble, is_open, type_of
 from midwatch.core.reasons import Reason, Term
 from midwatch.core.shard import Shard
+from midwatch.core.silences import Muting
 from midwatch.core.templates import text_of
 from midwatch.core.topology import Topology
 
@@ -60,12 +61,14 @@ class Candidate(Struct):
     namespace: str
     first_at: int
     last_at: int
-    count: int
+    count: int  # alerts that fire
+    wide: int  # services that fire
     services: dict[str, int]  # the incident's own: looked at, never changed here
+    troubles: dict[str, Trouble]
     kinds: list[str]
     refs: dict[str, None]
     texts: dict[str, Alike]
-    new: dict[str, None]  # services of this batch
+    new: dict[str, None]  # services that fire since this batch
     part: str | None = (
         None  # a part of the call graph that it is in, "" unknown, None not looked up
     )
@@ -76,12 +79,13 @@ class Candidate(Struct):
 
     @property
     def is_crowd(self) -> bool:
-        """Whether so many services are in it that it is about a system."""
-        return len(self.services) + len(self.new) >= CROWD
+        """Whether so many services fire in it that it is about a system."""
+        return self.wide + len(self.new) >= CROWD
 
     def absorb(self, alert: Alert) -> None:
         """Count an alert in."""
-        if alert.service not in self.services:
+        trouble = self.troubles.get(alert.service)
+        if trouble is None or not trouble.firing:
             self.new[alert.service] = None
         self.first_at = min(self.first_at, alert.starts_at)
         self.last_at = max(self.last_at, alert.starts_at)
@@ -132,11 +136,12 @@ class Score(Struct, gc=False):
 
 
 class Places(Struct, frozen=True):
-    """By what alerts are placed: the call graph, what is usual, and the threshold."""
+    """By what alerts are placed: the call graph, what is usual, the threshold, and what mutes."""
 
     topology: Topology
     habits: Habits
     threshold: float = THRESHOLD
+    muting: Muting = Muting()
 
 
 def candidate_of(incident: Incident) -> Candidate:
@@ -146,8 +151,10 @@ def candidate_of(incident: Incident) -> Candidate:
         incident.namespace,
         incident.first_at,
         incident.last_at,
-        incident.alert_count,
+        len(incident.firing),
+        incident.wide,
         incident.services,
+        incident.troubles,
         incident.kinds,
         incident.refs,
         incident.texts,
@@ -188,7 +195,7 @@ def _is_chronic(shard: Shard, alert: Alert) -> bool:
 def score(symptom: Symptom, candidate: Candidate, places: Places) -> Score:
     """Score one pairing.
 
-    >>> near = Candidate("INC-1", "", 0, 0, 1, {"shop": 0}, [], {}, {}, {})
+    >>> near = Candidate("INC-1", "", 0, 0, 1, 1, {"shop": 0}, {}, [], {}, {}, {})
     >>> places = Places(Topology(), Habits())
     >>> score(Symptom("shop", "", 10_000), near, places).value
     1.01
@@ -340,14 +347,15 @@ class _Batch:
     deliveries would; it is written as one event for each incident.
     """
 
-    def __init__(self, d: Decision, places: Places) -> None:
+    def __init__(self, d: Decision, places: Places, news: Iterable[Alert]) -> None:
         self._d = d
         self._places = places
+        self._judge = muting.Judge(d, places.muting, news)
         self._candidates: dict[str, Candidate] = {}
         self._pending: dict[str, list[events.Attachment]] = {}
         self._over: dict[str, dict[str, None]] = {}
         self._since = 0
-        self.touched: dict[str, list[Alert]] = {}
+        self.touched: dict[str, list[events.Attachment]] = {}
 
     def put(self, alert: Alert) -> None:
         """Find the incident of an alert, opening it when there is none, and count it in."""
@@ -375,7 +383,14 @@ class _Batch:
             self._over.setdefault(before, {})[alert.fingerprint] = None
         if not self._pending:
             self._since = alert.starts_at
-        attachment = events.Attachment(alert, placement.reason)
+        attachment = events.Attachment(
+            alert,
+            placement.reason,
+            self._judge.muted(alert.fingerprint, alert.labels),
+            self._judge.mutes(alert.labels),
+        )
+        if attachment.muted:
+            muting.watch(d, self._places.muting, attachment.muted)
         self._pending.setdefault(name, []).append(attachment)
         if candidate.count == BACK:
             self._look_back(name)
@@ -387,7 +402,7 @@ class _Batch:
             self.touched.setdefault(name, [])
         for name, items in self._pending.items():
             self._d.emit(events.AlertsAttached(name, tuple(items)))
-            self.touched.setdefault(name, []).extend(item.alert for item in items)
+            self.touched.setdefault(name, []).extend(items)
         self._candidates, self._pending, self._over = {}, {}, {}
 
     def _candidate(self, name: str) -> Candidate:
@@ -435,7 +450,9 @@ def _late(old: Incident, new: Incident) -> list[str]:
     ]
 
 
-def attach(d: Decision, places: Places, alerts: Iterable[Alert]) -> dict[str, list[Alert]]:
+def attach(
+    d: Decision, places: Places, alerts: Iterable[Alert]
+) -> dict[str, list[events.Attachment]]:
     """Put each alert of a batch into exactly one incident.
 
     Gives what was newly attached to each incident that changed; nothing when alerts only resolved.
@@ -448,7 +465,7 @@ def attach(d: Decision, places: Places, alerts: Iterable[Alert]) -> dict[str, li
     if not news:
         return {}
     news.sort(key=lambda a: (a.starts_at, a.fingerprint))
-    batch = _Batch(d, places)
+    batch = _Batch(d, places, news)
     seen: set[str] = set()
     for alert in news:
         if alert.status == "firing" and alert.fingerprint not in seen:

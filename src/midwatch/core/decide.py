@@ -8,7 +8,7 @@ well again: `slo.judge_recovery`. Where an incident may close: `postmortems.miss
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, cast
 
 from msgspec import Struct, field, structs
@@ -22,11 +22,14 @@ from midwatch.core import (
     gate,
     heartbeats,
     inputs,
+    moves,
+    muting,
     overrides,
     postmortems,
     regressions,
     runbooks,
     slo,
+    storms,
     tickets,
 )
 from midwatch.core.alerts import Alert, identify
@@ -35,11 +38,12 @@ from midwatch.core.correlation import Places
 from midwatch.core.decision import Decision
 from midwatch.core.evals import Suite
 from midwatch.core.heartbeats import Watched
-from midwatch.core.incidents import Incident
+from midwatch.core.incidents import Firing, Incident, speaking
 from midwatch.core.reasons import Reason
 from midwatch.core.runbooks import Runbook
 from midwatch.core.severity import Severity, severity_of
 from midwatch.core.shard import Shard
+from midwatch.core.silences import Muting
 from midwatch.core.sli import SliReading
 from midwatch.core.slo import Slo, Verify
 from midwatch.core.teams import Policy, Route
@@ -65,6 +69,7 @@ class Rules(Struct, frozen=True):
     policies: dict[str, Policy] = field(default_factory=dict[str, Policy])
     routes: tuple[Route, ...] = ()
     jobs: dict[str, Watched] = field(default_factory=dict[str, Watched])
+    muting: Muting = Muting()
 
     def slo_of(self, service: str) -> Slo | None:
         """Find the objective of a service."""
@@ -82,7 +87,7 @@ class Rules(Struct, frozen=True):
 
     def places(self, shard: Shard) -> Places:
         """Give by what alerts are placed."""
-        return Places(self.topology, shard.habits, self.threshold)
+        return Places(self.topology, shard.habits, self.threshold, self.muting)
 
     def verify_of(self, slo_id: str) -> Verify:
         """Find what proves recovery: the runbook's own words, else the defaults."""
@@ -135,19 +140,38 @@ def _attach(d: Decision, rules: Rules, alerts: Iterable[Alert]) -> None:
     touched = correlation.attach(d, rules.places(d.shard), alerts)
     for name, attached in touched.items():
         incident = d.shard.incidents[name]
-        _declare_by_alerts(d, rules, incident, attached)
+        speaking = [item.alert for item in attached if not item.muted]
+        _declare_by_alerts(d, rules, incident, speaking)
         _reopen_without_sli(d, rules, incident)
         _recover_without_sli(d, rules, incident)
+    if touched:
+        _lift(d, rules, muting.ended(d))
+        storms.judge(d)
+
+
+def _lift(d: Decision, rules: Rules, keys: Iterable[str]) -> None:
+    """Judge alerts that are muted no longer, as if they had just come."""
+    for name, firing in muting.lift(d, rules.muting, keys).items():
+        incident = d.shard.incidents[name]
+        _declare_by_alerts(d, rules, incident, firing)
+        _page_if_silent(d, rules, incident, f"{len(firing)} alerts are muted no longer")
+
+
+def _page_if_silent(d: Decision, rules: Rules, incident: Incident, says: str) -> None:
+    """Page for an incident that demands a human and that nobody is looked for."""
+    if incident.urgency == "page" and incident.state == "open" and not incident.awaits_ack:
+        reason = Reason(muting.RULE, says)
+        escalation.page(d, rules.policy_of(incident), incident, reason)
 
 
 def _declare_by_alerts(
-    d: Decision, rules: Rules, incident: Incident, attached: list[Alert]
+    d: Decision, rules: Rules, incident: Incident, attached: Sequence[Alert | Firing]
 ) -> None:
     """Take the worst of the new alerts; those of a service with an objective wait for it.
 
     What fired before was judged when it came, and a severity only ever rises.
     """
-    kinds: dict[tuple[str, str, str], Alert] = {}
+    kinds: dict[tuple[str, str, str], Alert | Firing] = {}
     for alert in attached:
         kinds.setdefault((alert.service, alert.level, alert.severity), alert)
     if kinds:
@@ -157,10 +181,11 @@ def _declare_by_alerts(
         escalation.declare(d, rules.policy_of(incident), incident, severity, reason)
 
 
-def _severity(d: Decision, rules: Rules, alert: Alert) -> tuple[Severity, str]:
+def _severity(d: Decision, rules: Rules, alert: Alert | Firing) -> tuple[Severity, str]:
     """Say how bad an alert is, and why."""
     if alert.severity:
-        return cast("Severity", alert.severity), alert.summary
+        says = alert.summary if isinstance(alert, Alert) else alert.name
+        return cast("Severity", alert.severity), says
     if _measured(d, rules, alert.service):
         return "sev4", f"{alert.name} on {alert.service}, whose objective decides"
     tier = rules.topology.tier(alert.service)
@@ -183,9 +208,11 @@ def _is_watched(d: Decision, rules: Rules, incident: Incident) -> bool:
 
 def _reopen_without_sli(d: Decision, rules: Rules, incident: Incident) -> None:
     """Without an objective, an alert that fires again says that the mitigation did not hold."""
-    if incident.state != "mitigated" or not incident.firing or _is_watched(d, rules, incident):
+    if incident.state != "mitigated" or _is_watched(d, rules, incident):
         return
-    names = ", ".join(dict.fromkeys(f.name for f in incident.firing.values()))
+    names = ", ".join(dict.fromkeys(one.name for one in speaking(incident)))
+    if not names:
+        return
     reason = Reason(RULE_NO_SLI, f"no SLI: {names} fires again", {"firing": len(incident.firing)})
     d.emit(events.IncidentReopened(incident.id, reason))
     d.cancel_timer(f"settle/{incident.id}")
@@ -290,7 +317,7 @@ def _declare_by_alerts_alone(d: Decision, rules: Rules, service: str) -> None:
     """Judge again what waited for an objective that says nothing any more."""
     for name in list(d.shard.open):
         incident = d.shard.incidents[name]
-        waiting = [one for one in incident.firing.values() if one.service == service]
+        waiting = [one for one in speaking(incident) if one.service == service]
         if waiting:
             tier = rules.topology.tier(service)
             worst = min(
@@ -372,8 +399,8 @@ def _verify(
     if incident.operation:
         return
     acted_at = max(incident.rolled_back_at, incident.promoted_at)
-    if not acted_at and not incident.slo and incident.firing:
-        return
+    if not acted_at and not incident.slo and (incident.firing or not incident.alert_count):
+        return  # alerts that fire, or people who complain: an objective that is well proves nothing
     since = acted_at or incident.last_at
     verify = rules.verify_of(objective.id)
     verdict, reason = slo.judge_recovery(objective, verify, reading, since=since)
@@ -410,7 +437,15 @@ def _counted(d: Decision, rules: Rules, given: inputs.SliCounted) -> None:
 
 
 def _ticket(d: Decision, rules: Rules, given: inputs.FileTicket) -> None:
-    tickets.triage(d, rules.places(d.shard), rules.categories, given)
+    found = tickets.triage(d, rules.places(d.shard), rules.categories, given)
+    if found is not None and not found.incident.slo and not found.incident.alert_count:
+        policy = rules.policy_of(found.incident)
+        escalation.declare(d, policy, found.incident, found.severity, found.reason)
+
+
+def _tickets(d: Decision, rules: Rules, given: inputs.TicketsArrived) -> None:
+    for ticket in given.tickets:
+        _ticket(d, rules, ticket)
 
 
 def _timer(d: Decision, rules: Rules, given: inputs.TimerCameDue) -> None:
@@ -419,6 +454,12 @@ def _timer(d: Decision, rules: Rules, given: inputs.TimerCameDue) -> None:
         job = rules.jobs.get(timer.key.removeprefix("silent/"))
         if job is not None:  # else nobody watches it any more
             _attach_if(d, rules, heartbeats.silent(d, job))
+        return
+    if timer.purpose in ("mute", "unmute"):
+        _mute_or_lift(d, rules, timer.key)
+        return
+    if timer.purpose == "storm":
+        storms.on_timer(d)
         return
     incident = d.incident(timer.incident)
     if incident is None:
@@ -436,6 +477,50 @@ def _timer(d: Decision, rules: Rules, given: inputs.TimerCameDue) -> None:
         escalation.on_forgotten(d, rules.policy_of(incident), incident)
     elif incident.state == "mitigated" and not incident.rollbacks and not incident.firing:
         _resolve(d, rules, incident, Reason(RULE_NO_SLI, f"{incident.recovery}, and it held"))
+
+
+def _mute_or_lift(d: Decision, rules: Rules, timer: str) -> None:
+    purpose, _, key = timer.partition("/")
+    silence = muting.starting(d.shard, key)
+    if purpose == "mute":
+        if silence is not None:
+            _quiet(d, muting.mute(d, silence))
+        return
+    muting.expire(d, key)
+    _lift(d, rules, [key])
+    if key in d.shard.muted:  # the next window has begun at once
+        muting.watch(d, rules.muting, key)
+
+
+def _quiet(d: Decision, incidents: Iterable[Incident]) -> None:
+    """Stop paging for incidents of which every alert is muted."""
+    for incident in incidents:
+        if not incident.awaits_ack and not incident.slo:
+            escalation.silence(d, incident)
+
+
+def _silence(d: Decision, rules: Rules, given: inputs.AddSilence) -> None:
+    _quiet(d, muting.add(d, rules.muting, given))
+
+
+def _silence_over(d: Decision, rules: Rules, given: inputs.EndSilence) -> None:
+    _lift(d, rules, [muting.end(d, given)])
+
+
+def _merge(d: Decision, rules: Rules, given: inputs.MergeIncident) -> None:
+    into = _known(d, given.into)
+    moves.merge(d, rules.policy_of(into), _known(d, given.incident), into, given.by)
+
+
+def _split(d: Decision, rules: Rules, given: inputs.SplitIncident) -> None:
+    new, _ = moves.split(d, _known(d, given.incident), given)
+    _declare_by_alerts(d, rules, new, speaking(new))
+
+
+def _undo(d: Decision, rules: Rules, given: inputs.UndoMove) -> None:
+    back, reason = moves.undo(d, _known(d, given.incident), given.by)
+    _declare_by_alerts(d, rules, back, speaking(back))
+    _page_if_silent(d, rules, back, reason.says)
 
 
 def _page_answer(d: Decision, rules: Rules, given: inputs.PageAnswered) -> None:
@@ -565,11 +650,17 @@ _DISPATCH = cast(
         inputs.HeartbeatSeen: _heartbeat,
         inputs.Started: _started,
         inputs.AddOverride: _override,
+        inputs.MergeIncident: _merge,
+        inputs.SplitIncident: _split,
+        inputs.UndoMove: _undo,
+        inputs.AddSilence: _silence,
+        inputs.EndSilence: _silence_over,
         inputs.RemoveOverride: _override_over,
         inputs.SwapShifts: _swap,
         inputs.PagesSeen: _pages,
         inputs.SliMeasured: _sli,
         inputs.FileTicket: _ticket,
+        inputs.TicketsArrived: _tickets,
         inputs.TimerCameDue: _timer,
         inputs.PageAnswered: _page_answer,
         inputs.ReleaseAnswered: _release_answer,

@@ -16,6 +16,7 @@ from midwatch.core.decision import Decision
 from midwatch.core.incidents import Incident, Paged, is_waiting_for_ack
 from midwatch.core.reasons import Reason
 from midwatch.core.severity import Severity
+from midwatch.core.storm import DIGEST_S
 from midwatch.core.teams import Policy, Step, Team
 from midwatch.errors import StateError
 
@@ -94,7 +95,10 @@ def _send(
 ) -> None:
     """Plan a page, or hold it for a moment when the person was just paged for something else."""
     last_at = d.shard.last_page_at.get(f"{person}/{via}")
-    until = (last_at or 0) + policy.team.digest_s * SECOND
+    digest_s = policy.team.digest_s
+    if d.shard.storm.raging:
+        digest_s = max(digest_s, DIGEST_S)
+    until = (last_at or 0) + digest_s * SECOND
     if last_at is None or incident.severity == "sev1" or d.now >= until:
         _plan(d, policy.name, incident, person, via, step, reason)
         return

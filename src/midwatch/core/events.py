@@ -6,7 +6,7 @@ audit trail, the timeline and the state. Each belongs to one stream, named by wh
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from msgspec import Struct
 
@@ -15,6 +15,7 @@ from midwatch.core.changes import Change
 from midwatch.core.evals import Case, Outcome
 from midwatch.core.reasons import Reason
 from midwatch.core.schedules import Override
+from midwatch.core.silences import Silence
 from midwatch.core.sli import Counts, FailedAnswer
 
 
@@ -107,6 +108,38 @@ class ChangeEvent(Struct, frozen=True, tag=True, omit_defaults=True):
         return f"change/{self.change.service}"
 
 
+class SilenceEvent(Struct, frozen=True, tag=True, omit_defaults=True):
+    """A fact about a silence."""
+
+    silence: Silence
+
+    @property
+    def stream(self) -> str:
+        """Where the event is appended."""
+        return f"silence/{self.silence.id}"
+
+
+class StormEvent(Struct, frozen=True, tag=True, omit_defaults=True):
+    """A fact about the rate of all alerts."""
+
+    @property
+    def stream(self) -> str:
+        """Where the event is appended."""
+        return "storm"
+
+
+class StormBegan(StormEvent, frozen=True):
+    """The rate of new alerts left its own past far behind."""
+
+    reason: Reason
+
+
+class StormEnded(StormEvent, frozen=True):
+    """It came back."""
+
+    reason: Reason
+
+
 class SourceEvent(Struct, frozen=True, tag=True, omit_defaults=True):
     """A fact about what a source told that is no alert."""
 
@@ -137,6 +170,8 @@ class Attachment(Struct, frozen=True, gc=False):
 
     alert: Alert
     reason: Reason
+    muted: str = ""  # by what, when nobody is paged for it
+    mutes: tuple[str, ...] = ()  # what it inhibits while it fires
 
 
 class AlertsAttached(IncidentEvent, frozen=True):
@@ -157,6 +192,40 @@ class AlertsMoved(IncidentEvent, frozen=True):
     to: str
     fingerprints: tuple[str, ...]
     reason: Reason
+    kind: Literal["", "merge", "split", "undo"] = ""  # what a person did, else a rule
+
+
+class IncidentMerged(IncidentEvent, frozen=True):
+    """It was the same as another one, `into`, which has its alerts and tickets now."""
+
+    into: str
+    by: str
+    reason: Reason
+
+
+class MergeUndone(IncidentEvent, frozen=True):
+    """It stands for itself again."""
+
+    by: str
+    reason: Reason
+
+
+class AlertsMuted(IncidentEvent, frozen=True):
+    """Alerts that fire are muted by `key` from now on; by nothing any more when it is empty."""
+
+    fingerprints: tuple[str, ...]
+    key: str
+    reason: Reason
+
+
+class SilenceAdded(SilenceEvent, frozen=True):
+    """Somebody wants quiet."""
+
+
+class SilenceEnded(SilenceEvent, frozen=True):
+    """It is over; `by` whoever ended it before its time."""
+
+    by: str
 
 
 class ChangeSeen(ChangeEvent, frozen=True):
@@ -181,6 +250,9 @@ class TicketTriaged(TicketEvent, frozen=True):
     route: str
     incident: str
     reason: Reason
+    duplicate_of: str = ""
+    affected: int = 0
+    service: str = ""
 
 
 class TicketLinked(IncidentEvent, frozen=True):
@@ -188,6 +260,7 @@ class TicketLinked(IncidentEvent, frozen=True):
 
     ticket: str
     reason: Reason
+    service: str = ""
 
 
 # --- burn and page ------------------------------------------------------------------------------
@@ -616,6 +689,13 @@ Event = (
     | AlertsAttached
     | AlertsResolved
     | AlertsMoved
+    | AlertsMuted
+    | IncidentMerged
+    | MergeUndone
+    | SilenceAdded
+    | SilenceEnded
+    | StormBegan
+    | StormEnded
     | ChangeSeen
     | RealPageSeen
     | TicketTriaged

@@ -8,6 +8,8 @@ mitigation that did not hold opens it again.
         open --ack--> acknowledged --> mitigated --> resolved --> closed
           |                             ^
           +--------- mitigated ---------+
+
+From the first three it may be merged into another one, and that may be undone: then it is open.
 """
 
 from __future__ import annotations
@@ -38,6 +40,10 @@ TRANSITIONS: dict[tuple[State, type], State] = {
     ("mitigated", e.IncidentReopened): "open",
     ("mitigated", e.IncidentResolved): "resolved",
     ("resolved", e.IncidentClosed): "closed",
+    ("open", e.IncidentMerged): "merged",
+    ("acknowledged", e.IncidentMerged): "merged",
+    ("mitigated", e.IncidentMerged): "merged",
+    ("merged", e.MergeUndone): "open",
 }
 # Events that are only possible in some states, beside those that the table above moves.
 _ONLY_WHILE_OPEN = (e.AlertsAttached, e.BurnAttached, e.TicketLinked)
@@ -65,6 +71,17 @@ class Firing(Struct, gc=False):
     starts_at: int
     labels: dict[str, str] = field(default_factory=dict[str, str])
     severity: str = ""
+    muted: str = ""  # by what
+    mutes: tuple[str, ...] = ()
+
+
+class Move(Struct, frozen=True):
+    """What a person did last with an incident's alerts, so that it can be undone."""
+
+    kind: str
+    old: str
+    new: str
+    fingerprints: tuple[str, ...]
 
 
 class Alike(Struct, gc=False):
@@ -78,6 +95,7 @@ class Trouble(Struct, gc=False):
     """What one service of the incident raised: alerts, and the worst level of each name."""
 
     alerts: int = 0
+    firing: int = 0
     names: dict[str, Level] = field(default_factory=dict[str, Level])
 
 
@@ -116,6 +134,9 @@ class Incident(Struct):
     alert_count: int = 0
     firing: dict[str, Firing] = field(default_factory=dict[str, Firing])
     tickets: list[str] = field(default_factory=list[str])
+    wide: int = 0  # services with an alert that fires
+    last_move: Move | None = None
+    merged_into: str = ""
     # the burn
     slo: str = ""
     burned_at: int = 0
@@ -177,7 +198,7 @@ def is_open(incident: Incident) -> bool:
 
 def is_crowd(incident: Incident) -> bool:
     """Say whether so many services are in trouble that the incident is about a system."""
-    return len(incident.services) >= CROWD
+    return incident.wide >= CROWD
 
 
 def type_of(service: str, name: str) -> str:
@@ -230,8 +251,9 @@ def _attach(i: Incident, event: e.AlertsAttached, at: int) -> None:
     for item in event.attached:
         alert = item.alert
         one = Firing(
-            alert.name, alert.service, alert.level, alert.starts_at, alert.labels, alert.severity
-        )
+            alert.name, alert.service, alert.level, alert.starts_at, alert.labels, alert.severity,
+            item.muted, item.mutes,
+        )  # fmt: skip
         _gain(i, alert.fingerprint, one)
         _count_text(i, alert)
         i.namespace = i.namespace or alert.namespace
@@ -255,12 +277,15 @@ def _count_text(i: Incident, alert: Alert) -> None:
 
 def _gain(i: Incident, fingerprint: str, one: Firing) -> None:
     """Count an alert in."""
+    _lose(i, fingerprint)
     i.firing[fingerprint] = one
     i.services[one.service] = min(i.services.get(one.service, one.starts_at), one.starts_at)
     trouble = i.troubles.get(one.service)
     if trouble is None:
         trouble = i.troubles[one.service] = Trouble()
     trouble.alerts += 1
+    trouble.firing += 1
+    i.wide += trouble.firing == 1
     worst = trouble.names.get(one.name)
     if worst is None or RANK[one.level] < RANK[worst]:
         trouble.names[one.name] = one.level
@@ -271,10 +296,22 @@ def _gain(i: Incident, fingerprint: str, one: Firing) -> None:
     i.last_at = max(i.last_at, one.starts_at)
 
 
+def _lose(i: Incident, fingerprint: str) -> Firing | None:
+    """Let an alert fire no longer."""
+    one = i.firing.pop(fingerprint, None)
+    if one is not None:
+        trouble = i.troubles[one.service]
+        trouble.firing -= 1
+        i.wide -= not trouble.firing
+    return one
+
+
 def move(old: Incident, new: Incident, fingerprints: Iterable[str]) -> None:
     """Hand alerts that fire over from one incident to another, with all that they count for."""
     for fingerprint in fingerprints:
-        one = old.firing.pop(fingerprint)
+        one = _lose(old, fingerprint)
+        if one is None:
+            raise BugError(f"{fingerprint} does not fire in {old.id}")
         old.alert_count -= 1
         trouble = old.troubles[one.service]
         trouble.alerts -= 1
@@ -285,13 +322,48 @@ def move(old: Incident, new: Incident, fingerprints: Iterable[str]) -> None:
         _gain(new, fingerprint, one)
 
 
+def speaking(incident: Incident) -> list[Firing]:
+    """List the alerts that fire and are not muted."""
+    return [one for one in incident.firing.values() if not one.muted]
+
+
 def _resolve(i: Incident, event: e.AlertsResolved, at: int) -> None:
     for fingerprint in event.fingerprints:
-        i.firing.pop(fingerprint, None)
+        _lose(i, fingerprint)
+
+
+def _moved(i: Incident, event: e.AlertsMoved, at: int) -> None:
+    if event.kind:
+        i.last_move = remembered(event)
+
+
+def remembered(event: e.AlertsMoved) -> Move | None:
+    """Say what may be undone after a move."""
+    if event.kind == "undo":
+        return None
+    return Move(event.kind, event.incident, event.to, event.fingerprints)
+
+
+def _muted(i: Incident, event: e.AlertsMuted, at: int) -> None:
+    for fingerprint in event.fingerprints:
+        i.firing[fingerprint].muted = event.key
+    if event.key and not i.slo and not i.tickets and not speaking(i):
+        i.awaits_ack = False
+
+
+def _merged(i: Incident, event: e.IncidentMerged, at: int) -> None:
+    i.merged_into, i.awaits_ack = event.into, False
+
+
+def _unmerged(i: Incident, event: e.MergeUndone, at: int) -> None:
+    i.merged_into, i.acknowledged_by = "", ""
+    i.next_step, i.exhausted, i.mitigated_at = 0, False, 0
 
 
 def _ticket(i: Incident, event: e.TicketLinked, at: int) -> None:
     i.tickets.append(event.ticket)
+    if event.service:
+        i.services.setdefault(event.service, at)
 
 
 def _burn(i: Incident, event: e.BurnAttached, at: int) -> None:
@@ -450,6 +522,10 @@ _APPLY = cast(
     {
         e.AlertsAttached: _attach,
         e.AlertsResolved: _resolve,
+        e.AlertsMoved: _moved,
+        e.AlertsMuted: _muted,
+        e.IncidentMerged: _merged,
+        e.MergeUndone: _unmerged,
         e.TicketLinked: _ticket,
         e.BurnAttached: _burn,
         e.SeverityDeclared: _severity,

@@ -24,7 +24,10 @@ class Timer(Struct, frozen=True):
 
     key: str
     due_at: int
-    purpose: Literal["escalate", "verify", "settle", "snooze", "digest", "forgotten", "silent"]
+    purpose: Literal[
+        "escalate", "verify", "settle", "snooze", "digest", "forgotten", "silent", "mute", "unmute",
+        "storm",
+    ]  # fmt: skip
     incident: str
 
 
@@ -112,6 +115,16 @@ class FileTicket(Struct, frozen=True, tag=True):
     ticket: str
     text: str
     by: str = ""
+    service: str = ""  # when whoever files it knows
+    category: str = ""  # when whoever files it, such as a classifier, knows
+    affected: int = 1  # people
+
+
+class TicketsArrived(Struct, frozen=True, tag=True):
+    """Another system delivered reports."""
+
+    source: str
+    tickets: tuple[FileTicket, ...]
 
 
 class Acknowledge(Struct, frozen=True, tag=True):
@@ -196,6 +209,47 @@ class Reassign(Struct, frozen=True, tag=True):
     by: str
 
 
+class MergeIncident(Struct, frozen=True, tag=True):
+    """A person says that two incidents are one: `into` goes on."""
+
+    incident: str
+    into: str
+    by: str
+
+
+class SplitIncident(Struct, frozen=True, tag=True):
+    """A person says that the alerts of some services, or these alerts, are another incident."""
+
+    incident: str
+    services: tuple[str, ...]
+    fingerprints: tuple[str, ...]
+    by: str
+
+
+class UndoMove(Struct, frozen=True, tag=True):
+    """A person takes back the last merge or split of an incident."""
+
+    incident: str
+    by: str
+
+
+class AddSilence(Struct, frozen=True, tag=True):
+    """A person wants no pages for what matches, for [starts_at, ends_at)."""
+
+    matchers: tuple[str, ...]
+    starts_at: int
+    ends_at: int
+    by: str
+    why: str
+
+
+class EndSilence(Struct, frozen=True, tag=True):
+    """A person ends a silence before its time."""
+
+    silence: str
+    by: str
+
+
 class AddOverride(Struct, frozen=True, tag=True):
     """A person stands in on a schedule for [starts_at, ends_at)."""
 
@@ -235,6 +289,7 @@ Input = (
     | EvalsAnswered
     | RegisterRelease
     | FileTicket
+    | TicketsArrived
     | Acknowledge
     | Snooze
     | ResolveIncident
@@ -246,6 +301,11 @@ Input = (
     | Unacknowledge
     | Reassign
     | AddOverride
+    | MergeIncident
+    | SplitIncident
+    | UndoMove
+    | AddSilence
+    | EndSilence
     | RemoveOverride
     | SwapShifts
 )

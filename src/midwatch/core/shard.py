@@ -16,13 +16,16 @@ from midwatch.core import events as e
 from midwatch.core.board import Board
 from midwatch.core.changes import Change
 from midwatch.core.habits import Habits
-from midwatch.core.incidents import Incident
+from midwatch.core.incidents import Firing, Incident
 from midwatch.core.releases import Pointer
 from midwatch.core.schedules import KEEP_MS, Override
+from midwatch.core.silences import Silence
+from midwatch.core.storm import Storm
 from midwatch.errors import BugError
 
 # Raised when the shape of Shard changes, so that an older snapshot is folded anew, not compared.
 STATE_VERSION = 5
+KEPT_TICKETS, KEPT_TEXT = 4_096, 400
 
 
 class Ticket(Struct, frozen=True):
@@ -32,6 +35,10 @@ class Ticket(Struct, frozen=True):
     priority: str
     route: str
     incident: str
+    service: str = ""
+    text: str = ""
+    affected: int = 1
+    duplicate_of: str = ""
 
 
 class Burn(Struct, frozen=True):
@@ -69,6 +76,11 @@ class Shard(Struct):
     overrides: dict[str, list[Override]] = field(default_factory=dict[str, list[Override]])
     changes: list[Change] = field(default_factory=list[Change])  # the newest, by time
     habits: Habits = field(default_factory=Habits)
+    silences: dict[str, Silence] = field(default_factory=dict[str, Silence])  # that are not over
+    muted: dict[str, dict[str, None]] = field(default_factory=dict[str, dict[str, None]])  # by what
+    inhibitors: dict[str, dict[str, None]] = field(default_factory=dict[str, dict[str, None]])
+    storm: Storm = field(default_factory=Storm)
+    next_silence: int = 1
     next_override: int = 1
     next_incident: int = 1
     board: Board = field(default_factory=Board)  # an index over `incidents`, not written down
@@ -97,12 +109,23 @@ def evolve(shard: Shard, event: e.Event, at: int) -> None:
             _evolve_schedule(shard, event, at)
         case e.ChangeSeen():
             changes.keep(shard.changes, event.change)
+        case e.SilenceAdded() | e.SilenceEnded():
+            _evolve_silence(shard, event)
+        case e.StormEvent():
+            shard.storm.raging = isinstance(event, e.StormBegan)
         case e.RealPageSeen():
             pass  # kept for whoever compares; nothing is decided on it
         case e.TicketTriaged():
-            shard.tickets[event.ticket] = Ticket(
-                event.category, event.priority, event.route, event.incident
-            )
+            _keep_ticket(shard, event)
+
+
+def _keep_ticket(shard: Shard, event: e.TicketTriaged) -> None:
+    shard.tickets[event.ticket] = Ticket(
+        event.category, event.priority, event.route, event.incident, event.service,
+        event.text[:KEPT_TEXT], event.affected, event.duplicate_of,
+    )  # fmt: skip
+    if len(shard.tickets) > KEPT_TICKETS:
+        del shard.tickets[next(iter(shard.tickets))]
 
 
 def _pointer(shard: Shard, service: str) -> Pointer:
@@ -118,12 +141,40 @@ def _evolve_incident(shard: Shard, event: e.IncidentEvent, at: int) -> None:
         raise BugError(f"{type(event).__name__} for unknown incident {event.incident}")
     if isinstance(event, e.AlertsAttached):
         _learn(shard.habits, incident, event)
-    namespace = incident.namespace
+        shard.storm.count(len(event.attached), at)
+    elif isinstance(event, e.AlertsResolved | e.AlertsMuted):
+        for fingerprint in event.fingerprints:
+            one = incident.firing.get(fingerprint)
+            if one is not None:
+                _forget_muting(shard, fingerprint, one, gone=isinstance(event, e.AlertsResolved))
+    namespace, crowd = incident.namespace, incidents.is_crowd(incident)
     incidents.evolve(incident, event, at)
-    if incident.namespace != namespace:
+    if incident.namespace != namespace or (crowd and not incidents.is_crowd(incident)):
         shard.board.remove(incident)
         shard.board.add(incident)
     _index(shard, incident, event)
+
+
+def _forget_muting(shard: Shard, fingerprint: str, one: Firing, *, gone: bool) -> None:
+    """Take an alert out of what mutes it and, when it is gone, out of what it mutes."""
+    for keys, index in (
+        ((one.muted,) if one.muted else (), shard.muted),
+        (one.mutes if gone else (), shard.inhibitors),
+    ):
+        for key in keys:
+            members = index.get(key)
+            if members is not None:
+                members.pop(fingerprint, None)
+                if not members:
+                    del index[key]
+
+
+def _evolve_silence(shard: Shard, event: e.SilenceEvent) -> None:
+    if isinstance(event, e.SilenceAdded):
+        shard.silences[event.silence.id] = event.silence
+        shard.next_silence += 1
+    else:
+        shard.silences.pop(event.silence.id, None)
 
 
 def _evolve_slo(shard: Shard, event: e.SloEvent) -> None:
@@ -184,33 +235,59 @@ def _index_pages(
 def _index(shard: Shard, incident: Incident, event: e.IncidentEvent) -> None:
     """Keep the look-ups beside the incidents in step."""
     match event:
+        case e.AlertsAttached() | e.AlertsResolved() | e.AlertsMoved() | e.AlertsMuted():
+            _index_alerts(shard, incident, event)
+        case e.MergeUndone():
+            shard.open[incident.id] = None
+            shard.board.add(incident)
+        case e.TicketLinked() | e.BurnAttached():
+            shard.board.add(incident)
+        case e.PageHeld() | e.PagePlanned() | e.PageAcknowledged() | e.IncidentMitigated():
+            _index_pages(shard, incident.id, event)
+        case e.IncidentMerged() | e.IncidentResolved():
+            shard.open.pop(incident.id, None)
+            shard.board.remove(incident)
+            if isinstance(event, e.IncidentResolved):
+                shard.last_resolved[incident.service] = incident.id
+            for fingerprint, one in incident.firing.items():
+                _forget_muting(shard, fingerprint, one, gone=True)
+                _forget(shard, incident, fingerprint)
+        case _:
+            pass
+
+
+def _index_alerts(
+    shard: Shard,
+    incident: Incident,
+    event: e.AlertsAttached | e.AlertsResolved | e.AlertsMoved | e.AlertsMuted,
+) -> None:
+    match event:
         case e.AlertsAttached():
             crowd = incidents.is_crowd(incident)
             for item in event.attached:
                 alert = item.alert
                 shard.firing[alert.fingerprint] = incident.id
+                if item.muted:
+                    shard.muted.setdefault(item.muted, {})[alert.fingerprint] = None
+                for key in item.mutes:
+                    shard.inhibitors.setdefault(key, {})[alert.fingerprint] = None
                 shard.board.put(
                     incident.id, alert.service, incident.namespace, alert.refs, crowd=crowd
                 )
-        case e.AlertsMoved():
-            _move(shard, incident, event)
-        case e.BurnAttached():
-            shard.board.put(incident.id, event.service, incident.namespace)
         case e.AlertsResolved():
             for fingerprint in event.fingerprints:
-                if shard.firing.get(fingerprint) == incident.id:
-                    del shard.firing[fingerprint]
-        case e.PageHeld() | e.PagePlanned() | e.PageAcknowledged() | e.IncidentMitigated():
-            _index_pages(shard, incident.id, event)
-        case e.IncidentResolved():
-            shard.open.pop(incident.id, None)
-            shard.board.remove(incident)
-            shard.last_resolved[incident.service] = incident.id
-            for fingerprint in incident.firing:
-                if shard.firing.get(fingerprint) == incident.id:
-                    del shard.firing[fingerprint]
-        case _:
-            pass
+                _forget(shard, incident, fingerprint)
+        case e.AlertsMoved():
+            _move(shard, incident, event)
+        case e.AlertsMuted():
+            if event.key:
+                muted = shard.muted.setdefault(event.key, {})
+                muted.update(dict.fromkeys(event.fingerprints))
+
+
+def _forget(shard: Shard, incident: Incident, fingerprint: str) -> None:
+    if shard.firing.get(fingerprint) == incident.id:
+        del shard.firing[fingerprint]
 
 
 def _learn(habits: Habits, incident: Incident, event: e.AlertsAttached) -> None:
@@ -233,6 +310,8 @@ def _move(shard: Shard, old: Incident, event: e.AlertsMoved) -> None:
     new = shard.incidents[event.to]
     shard.board.remove(old)
     incidents.move(old, new, event.fingerprints)
+    if event.kind:
+        new.last_move = incidents.remembered(event)
     for fingerprint in event.fingerprints:
         shard.firing[fingerprint] = new.id
     shard.board.add(old)

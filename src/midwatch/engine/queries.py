@@ -12,15 +12,19 @@ from typing import Generic, TypeVar
 import msgspec
 from msgspec import Struct, field
 
+from midwatch.core import causes
 from midwatch.core import events as e
+from midwatch.core.causes import Cause
 from midwatch.core.clock import show_time
 from midwatch.core.events import Event
 from midwatch.core.incidents import Incident
 from midwatch.core.reasons import Reason
 from midwatch.core.shard import Shard
 from midwatch.core.sli import FailedAnswer
+from midwatch.core.topology import Topology
 from midwatch.ports import Audit, Row
 
+NOWHERE = Topology()
 OVER = ("resolved", "closed", "merged")  # nobody is asked to answer it any more
 
 E = TypeVar("E")
@@ -87,11 +91,14 @@ class Detail(Struct, frozen=True):
     """An incident with everything that happened to it; `pruned` events of it are gone.
 
     What fires is told once with a count for alerts of the same name on the same service.
-    `failures` are a few of the answers that made its objective burn.
+    `causes` are ranked, best first; `texts` count the alerts that say the same. `failures` are a
+    few of the answers that made its objective burn.
     """
 
     incident: Summary
     firing: list[str]
+    causes: list[Cause]
+    texts: list[str]
     timeline: list[Moment]
     pruned: int = 0
     failures: list[FailedAnswer] = field(default_factory=list[FailedAnswer])
@@ -114,13 +121,104 @@ def rejected(audit: Audit) -> list[Rejected]:
     ]
 
 
+class SilenceView(Struct, frozen=True):
+    """One silence that is not over; `mutes` counts the alerts that it mutes now."""
+
+    silence: str
+    matchers: list[str]
+    starts_at: str
+    ends_at: str
+    by: str
+    why: str
+    mutes: int
+
+
+def silences(shard: Shard) -> list[SilenceView]:
+    """List the silences that are not over."""
+    return [
+        SilenceView(
+            one.id,
+            [matcher.says for matcher in one.matchers],
+            show_time(one.starts_at),
+            show_time(one.ends_at),
+            one.by,
+            one.why,
+            len(shard.muted.get(one.key, ())),
+        )
+        for one in shard.silences.values()
+    ]
+
+
+class ChangeView(Struct, frozen=True):
+    """One change."""
+
+    id: str
+    service: str
+    kind: str
+    at: str
+    by: str
+    from_release: str
+    to_release: str
+
+
+def changes(shard: Shard) -> list[ChangeView]:
+    """List the changes that are remembered, the newest first."""
+    return [
+        ChangeView(
+            one.id,
+            one.service,
+            one.kind,
+            show_time(one.at),
+            one.by,
+            one.from_release,
+            one.to_release,
+        )
+        for one in reversed(shard.changes)
+    ]
+
+
+class TicketView(Struct, frozen=True):
+    """One report as it was triaged."""
+
+    ticket: str
+    category: str
+    priority: str
+    route: str
+    incident: str
+    service: str
+    affected: int
+    duplicate_of: str
+    text: str
+
+
+def tickets(shard: Shard, wanted: str = "") -> list[TicketView]:
+    """List the reports that are remembered, the newest first; or the one that is wanted."""
+    return [
+        TicketView(
+            name,
+            one.category,
+            one.priority,
+            one.route,
+            one.incident,
+            one.service,
+            one.affected,
+            one.duplicate_of,
+            one.text,
+        )
+        for name, one in reversed(shard.tickets.items())
+        if wanted in ("", name)
+    ]
+
+
 def summaries(shard: Shard, *, everything: bool = False) -> list[Summary]:
     """List the incidents that are not over, worst first; `everything` lists those too."""
     shown = (i for i in shard.incidents.values() if everything or i.state not in OVER)
     return [_summary(i) for i in sorted(shown, key=_urgent_first)]
 
 
-def detail(shard: Shard, audit: Audit, incident_id: str) -> Detail | None:
+def detail(
+    shard: Shard, audit: Audit, incident_id: str, topology: Topology = NOWHERE
+) -> Detail | None:
     """Tell one incident; None when there is none of this name."""
     incident = shard.incidents.get(incident_id)
     if incident is None:
@@ -133,7 +231,11 @@ def detail(shard: Shard, audit: Audit, incident_id: str) -> Detail | None:
         for (name, service), count in alike.items()
     ]
     pruned = shard.versions.get(stream, 0) - len(moments)
-    return Detail(_summary(incident), firing, moments, pruned, list(incident.failures))
+    likely = causes.rank(incident, topology, shard.habits, shard.changes)
+    texts = [f"{one.count} x {text}" for text, one in incident.texts.items()]
+    return Detail(
+        _summary(incident), firing, likely, texts, moments, pruned, list(incident.failures)
+    )
 
 
 def _urgent_first(incident: Incident) -> tuple[bool, str, int]:

@@ -12,16 +12,18 @@ from hashlib import blake2b
 from typing import Annotated, Any, TypeVar
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field
 from starlette.requests import Request
 from starlette.responses import Response
 
+from midwatch.adapters.sources import changes as change_bodies
+from midwatch.adapters.sources import tickets as ticket_bodies
 from midwatch.adapters.sources.batches import decode
 from midwatch.bootstrap import Service
 from midwatch.core import inputs
 from midwatch.core.clock import SECOND
 from midwatch.core.shard import Shard
-from midwatch.engine import explain, jobs, oncall, perform, queries
+from midwatch.engine import explain, jobs, oncall, perform, placement, queries
 from midwatch.errors import (
     BadJson,
     Busy,
@@ -43,6 +45,7 @@ MAX_DAYS = 400
 MAX_NUMBER = 10**14  # a moment of the year 5138
 Moment = Annotated[float, Meta(ge=0, le=MAX_NUMBER)]  # a whole number may be written 1.0
 MAX_WHY = 10_000  # characters
+MAX_AFFECTED = 10_000_000
 REMEDY = "see /api/v1/openapi.json"
 # One visible character; spelled out, as \s is another set in each dialect of patterns.
 VISIBLE = r"[^\x00-\x20\x7f-\xa0\u1680\u2000-\u200f\u2028-\u202f\u205f\u3000\ufeff]"
@@ -93,6 +96,61 @@ class Resolve(Struct, frozen=True, forbid_unknown_fields=True):
     """Say that it is over, and why."""
 
     why: Annotated[str, Meta(pattern=VISIBLE, max_length=MAX_WHY)]
+
+
+class Merge(Struct, frozen=True, forbid_unknown_fields=True):
+    """Say that an incident is the same as another one, which goes on."""
+
+    into: Annotated[str, Meta(pattern=VISIBLE, max_length=200)]
+
+
+class Split(Struct, frozen=True, forbid_unknown_fields=True):
+    """Make an incident of its own out of the alerts of these services, or of these fingerprints."""
+
+    services: Annotated[list[str], Meta(max_length=1_000)] = []
+    alerts: Annotated[list[str], Meta(max_length=10_000)] = []
+
+
+class Undo(Struct, frozen=True, forbid_unknown_fields=True):
+    """Take back the last merge or split."""
+
+
+class Silence(Struct, frozen=True, forbid_unknown_fields=True):
+    """Page nobody for what matches, such as service=shop; times in milliseconds since 1970."""
+
+    matchers: Annotated[
+        list[Annotated[str, Meta(max_length=1_000)]], Meta(min_length=1, max_length=20)
+    ]
+    ends_at: Moment
+    why: Annotated[str, Meta(pattern=VISIBLE, max_length=MAX_WHY)]
+    starts_at: Moment = 0
+
+
+class EndSilence(Struct, frozen=True, forbid_unknown_fields=True):
+    """End it before its time."""
+
+
+class Change(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What was changed; `at` in milliseconds since 1970, or it is now."""
+
+    service: Annotated[str, Meta(pattern=VISIBLE, max_length=200)]
+    kind: Annotated[str, Meta(pattern=VISIBLE, max_length=100)] = "deploy"
+    id: Annotated[str, Meta(max_length=200)] = ""
+    at: Moment = 0
+    by: Annotated[str, Meta(max_length=200)] = ""
+    from_release: Annotated[str, Meta(max_length=200)] = field(default="", name="from")
+    to_release: Annotated[str, Meta(max_length=200)] = field(default="", name="to")
+
+
+class Ticket(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What is wrong, in somebody's words."""
+
+    text: Annotated[str, Meta(pattern=VISIBLE, max_length=MAX_WHY)]
+    id: Annotated[str, Meta(max_length=100)] = ""
+    by: Annotated[str, Meta(max_length=200)] = ""
+    service: Annotated[str, Meta(max_length=200)] = ""
+    category: Annotated[str, Meta(max_length=200)] = ""
+    affected: Annotated[float, Meta(ge=1, le=MAX_AFFECTED)] = 1  # 2.0 is a whole number
 
 
 class PageTest(Struct, frozen=True, forbid_unknown_fields=True):
@@ -187,10 +245,88 @@ class Api:
     async def incident(self, call: Call) -> queries.Detail:
         """Tell one incident."""
         name = call.request.path_params["id"]
-        look = self._loop.view(lambda shard: queries.detail(shard, self._audit, name))
+        look = self._loop.view(lambda shard: self._detail(shard, name))
         found = await asyncio.wrap_future(look)
         if found is None:
             raise NotThere(f"no incident is called {name!r}", remedy="look at the list")
+        return found
+
+    def _detail(self, shard: Shard, name: str) -> queries.Detail | None:
+        return queries.detail(shard, self._audit, name, self._rules.topology)
+
+    async def merge(self, call: Call) -> queries.Detail:
+        """Say that it is the same as another incident."""
+        given: Merge = call.given
+        await self._tell(call, inputs.MergeIncident(_id(call), given.into.strip(), call.by.name))
+        return await self.incident(call)
+
+    async def split(self, call: Call) -> queries.Detail:
+        """Make an incident of its own out of some of its alerts."""
+        given: Split = call.given
+        services, alerts = tuple(given.services), tuple(given.alerts)
+        command = inputs.SplitIncident(_id(call), services, alerts, call.by.name)
+        return await self._tell(call, command)
+
+    async def undo(self, call: Call) -> queries.Detail:
+        """Take back the last merge or split."""
+        return await self._tell(call, inputs.UndoMove(_id(call), call.by.name))
+
+    async def silences(self, call: Call) -> list[queries.SilenceView]:
+        """List silences."""
+        return await self._look(queries.silences)
+
+    async def silence(self, call: Call) -> list[queries.SilenceView]:
+        """Ask for quiet."""
+        given: Silence = call.given
+        start = int(given.starts_at) or self._service.clock()
+        matchers = tuple(given.matchers)
+        command = inputs.AddSilence(
+            matchers, start, int(given.ends_at), call.by.name, given.why.strip()
+        )
+        await self._give(call, command, "")
+        return await self._look(queries.silences)
+
+    async def end_silence(self, call: Call) -> list[queries.SilenceView]:
+        """End a silence before its time."""
+        await self._give(call, inputs.EndSilence(_id(call), call.by.name), _id(call))
+        return await self._look(queries.silences)
+
+    async def changes(self, call: Call) -> list[queries.ChangeView]:
+        """List changes."""
+        return await self._look(queries.changes)
+
+    async def change(self, call: Call) -> list[queries.ChangeView]:
+        """Note a change."""
+        given: Change = call.given
+        change = change_bodies.change_of(
+            given.service.strip(), given.kind.strip(), given.id,
+            int(given.at) or self._service.clock(), given.by or call.by.name,
+            given.from_release, given.to_release,
+        )  # fmt: skip
+        await self._give(call, inputs.ChangesArrived(call.by.name, (change,)), "")
+        return await self._look(queries.changes)
+
+    async def tickets(self, call: Call) -> list[queries.TicketView]:
+        """List reports."""
+        return await self._look(queries.tickets)
+
+    async def ticket(self, call: Call) -> list[queries.TicketView]:
+        """File a report."""
+        given: Ticket = call.given
+        name = given.id or ticket_bodies.new_id(given.by, given.text, self._service.clock())
+        filed = inputs.FileTicket(
+            name, given.text, given.by or call.by.name, given.service, given.category,
+            int(given.affected),
+        )  # fmt: skip
+        await self._give(call, filed, "")
+        return await self._look(lambda shard: queries.tickets(shard, filed.ticket))
+
+    async def alert(self, call: Call) -> placement.AlertPlace:
+        """Say where an alert is, and why."""
+        name = _id(call)
+        found = await self._look(lambda shard: placement.find(shard, self._audit, name))
+        if found is None:
+            raise NotThere(f"no alert is called {name!r}", remedy="give its name or fingerprint")
         return found
 
     async def ack(self, call: Call) -> queries.Detail:
@@ -352,6 +488,50 @@ ROUTES = (
     Route(
         "POST", "/api/v1/incidents/{id}/reassign", "Hand it to somebody else, who is paged.",
         Api.reassign, queries.Detail, Reassign, once=True,
+    ),
+    Route(
+        "POST", "/api/v1/incidents/{id}/merge", "Say that it is the same as another one.",
+        Api.merge, queries.Detail, Merge, once=True,
+    ),
+    Route(
+        "POST", "/api/v1/incidents/{id}/split", "Make another incident out of some of its alerts.",
+        Api.split, queries.Detail, Split, once=True,
+    ),
+    Route(
+        "POST", "/api/v1/incidents/{id}/undo", "Take back its last merge or split.",
+        Api.undo, queries.Detail, Undo, once=True,
+    ),
+    Route(
+        "GET", "/api/v1/alerts/{id}/explain", "Say where an alert is, and why.",
+        Api.alert, placement.AlertPlace,
+    ),
+    Route(
+        "GET", "/api/v1/silences", "List silences that are not over.",
+        Api.silences, list[queries.SilenceView],
+    ),
+    Route(
+        "POST", "/api/v1/silences", "Page nobody for what matches, for a while.",
+        Api.silence, list[queries.SilenceView], Silence, once=True,
+    ),
+    Route(
+        "POST", "/api/v1/silences/{id}/end", "End a silence.",
+        Api.end_silence, list[queries.SilenceView], EndSilence, once=True,
+    ),
+    Route(
+        "GET", "/api/v1/changes", "List what was changed, the newest first.",
+        Api.changes, list[queries.ChangeView],
+    ),
+    Route(
+        "POST", "/api/v1/changes", "Note what was changed.",
+        Api.change, list[queries.ChangeView], Change, once=True,
+    ),
+    Route(
+        "GET", "/api/v1/tickets", "List reports as they were triaged, the newest first.",
+        Api.tickets, list[queries.TicketView],
+    ),
+    Route(
+        "POST", "/api/v1/tickets", "File a report.",
+        Api.ticket, list[queries.TicketView], Ticket, once=True,
     ),
     Route(
         "GET", "/api/v1/oncall", "Say who is on call, at a moment in milliseconds or now.",

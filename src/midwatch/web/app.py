@@ -7,6 +7,7 @@ with the path itself, which may hold a token; so nobody is redirected to such a 
 from __future__ import annotations
 
 import logging
+from collections.abc import Awaitable, Callable, Iterable
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -18,10 +19,10 @@ from starlette.staticfiles import StaticFiles
 from midwatch.bootstrap import Service
 from midwatch.ports import Audit, Tokens
 from midwatch.web.api import ROUTES, Api
-from midwatch.web.changes import Changes
 from midwatch.web.health import Health
 from midwatch.web.heartbeats import Heartbeats
 from midwatch.web.intake import Intake
+from midwatch.web.news import News
 from midwatch.web.openapi import document
 from midwatch.web.page import HERE, Page
 from midwatch.web.problems import problem
@@ -30,7 +31,7 @@ from midwatch.web.slack import SlackButtons
 log = logging.getLogger("midwatch.web")
 
 
-def build_app(service: Service, audit: Audit, tokens: Tokens, changes: Changes) -> Starlette:
+def build_app(service: Service, audit: Audit, tokens: Tokens, changes: News) -> Starlette:
     """Wire the application over a service; its loop may start later."""
     intake = Intake(service, tokens)
     api, health = Api(service, audit, tokens), Health(service.loop)
@@ -44,7 +45,7 @@ def build_app(service: Service, audit: Audit, tokens: Tokens, changes: Changes) 
     routes = [
         Route("/intake/{source}", intake.take, methods=["POST"]),
         Route("/intake/{source}/{token}", intake.take, methods=["POST"]),
-        *(Route(r.path, api.endpoint(r), methods=[r.method]) for r in ROUTES),
+        *_api_routes(api),
         Route("/api/v1/openapi.json", openapi),
         Route("/healthz", health.alive),
         Route("/readyz", health.ready),
@@ -65,6 +66,23 @@ def build_app(service: Service, audit: Audit, tokens: Tokens, changes: Changes) 
     )
     app.router.redirect_slashes = False
     return app
+
+
+def _api_routes(api: Api) -> Iterable[Route]:
+    """Make one route of each address, whatever its methods: a wrong one is told which there are."""
+    by_path: dict[str, dict[str, Callable[[Request], Awaitable[Response]]]] = {}
+    for row in ROUTES:
+        by_path.setdefault(row.path, {})[row.method] = api.endpoint(row)
+
+    def answer(
+        ways: dict[str, Callable[[Request], Awaitable[Response]]],
+    ) -> Callable[[Request], Awaitable[Response]]:
+        async def chosen(request: Request) -> Response:
+            return await ways[request.method if request.method != "HEAD" else "GET"](request)
+
+        return chosen
+
+    return [Route(path, answer(ways), methods=list(ways)) for path, ways in by_path.items()]
 
 
 async def _http_error(request: Request, error: Exception) -> Response:

@@ -15,9 +15,19 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from midwatch.adapters.metrics.pushed import PushedMetrics
+from midwatch.adapters.sources import changes as change_bodies
+from midwatch.adapters.sources import tickets as ticket_bodies
 from midwatch.bootstrap import Service
+from midwatch.config import INTAKES
 from midwatch.core.clock import SECOND
-from midwatch.core.inputs import AlertsArrived, Envelope, PagesSeen, SliCounted
+from midwatch.core.inputs import (
+    AlertsArrived,
+    ChangesArrived,
+    Envelope,
+    PagesSeen,
+    SliCounted,
+    TicketsArrived,
+)
 from midwatch.errors import BadFile, BadJson, Busy, CommitFailed
 from midwatch.ports import Parsed, Source, Tokens
 from midwatch.web import guards
@@ -56,7 +66,7 @@ class Intake:
             return token
         pushed = self._pushed.get(name)
         source = self._sources.get(name)
-        if source is None and pushed is None:
+        if source is None and pushed is None and name not in INTAKES:
             return problem(404, f"no source is called {name!r}", remedy="add it to midwatch.yaml")
         wanted = guards.idempotency_key(request)
         if isinstance(wanted, Response):
@@ -68,12 +78,17 @@ class Intake:
         try:
             if source is not None:
                 given, good = self._alerts(name, source, body, wanted, now)
+            elif pushed is not None:
+                given, good = _counts(name, pushed, body, wanted, now)
             else:
-                given, good = _counts(name, self._pushed[name], body, wanted, now)
+                given, good = _told(name, body, wanted, now)
         except BadJson as error:
             return problem_of(400, error)
         except BadFile as error:
             return problem_of(422, error)
+        return await self._submit(given, good)
+
+    async def _submit(self, given: Envelope, good: int) -> Response:
         try:
             (handled,) = await asyncio.wrap_future(self._loop.submit([given]))
         except (Busy, CommitFailed) as error:
@@ -103,6 +118,18 @@ def _counts(
     key = f"{name}/key/{wanted}" if wanted else ""
     given = Envelope(key, SliCounted(name, parsed.buckets), parsed.rejected, once=bool(wanted))
     return given, len(parsed.buckets)
+
+
+def _told(name: str, body: bytes, wanted: str, now: int) -> tuple[Envelope, int]:
+    """Read changes or reports: each has its own id, or is another one each time it comes."""
+    key = f"{name}/key/{wanted}" if wanted else ""
+    if name == "changes":
+        told = change_bodies.parse(body, now)
+        arrived = ChangesArrived(name, told.changes)
+        return Envelope(key, arrived, told.rejected, once=bool(wanted)), len(told.changes)
+    filed = ticket_bodies.parse(body, now)
+    given = TicketsArrived(name, filed.tickets)
+    return Envelope(key, given, filed.rejected, once=bool(wanted)), len(filed.tickets)
 
 
 def _key(name: str, body: bytes, parsed: Parsed, wanted: str, now: int) -> str:

@@ -53,7 +53,14 @@ def document(routes: Sequence[Route]) -> bytes:
         paths.setdefault(route.path, {})[route.method.lower()] = operation
     taken = schema_of[repr(Taken)]
     codes = [400, 401, 403, 404, 408, 413, 422, 503]
-    intake = _operation("Take alerts from a sender.", INTAKE, 202, taken, codes, problem)
+    intake = _operation(
+        "Take alerts from a sender; changes and tickets are two senders that are always there.",
+        INTAKE,
+        202,
+        taken,
+        codes,
+        problem,
+    )
     intake["operationId"] = "intake"
     intake["requestBody"] = _body({}, required=True)
     intake["parameters"].append(_IDEMPOTENCY)
@@ -76,6 +83,7 @@ def document(routes: Sequence[Route]) -> bytes:
 
 
 INTAKE = "/intake/{source}"
+TAKES = "Take alerts or counts from a sender; `changes` and `tickets` are there without config."
 _EXAMPLES = {"id": "INC-1", "source": "alertmanager", "schedule": "primary"}
 _IDEMPOTENCY = {
     "name": "Idempotency-Key",

@@ -32,7 +32,7 @@ from midwatch.engine import queries
 from midwatch.errors import Busy, CommitFailed
 from midwatch.ports import Audit, Token, Tokens
 from midwatch.web import guards
-from midwatch.web.changes import Changes
+from midwatch.web.news import News
 
 HERE = Path(str(resources.files("midwatch.web")))
 COOKIE = "midwatch_session"
@@ -68,8 +68,9 @@ class _Shown(Struct):
 class Page:
     """Shows incidents to a person with a session."""
 
-    def __init__(self, service: Service, audit: Audit, tokens: Tokens, changes: Changes) -> None:
+    def __init__(self, service: Service, audit: Audit, tokens: Tokens, changes: News) -> None:
         self._loop = service.loop
+        self._topology = service.rules.topology
         self._shadow = service.shadow
         self._audit = audit
         self._tokens = tokens
@@ -96,7 +97,7 @@ class Page:
         listed = sorted(queries.summaries(shard), key=lambda one: one.state in WELL)
         shown = _Shown(sum(one.state not in WELL for one in listed), [], [], len(listed[SHOWN:]))
         for one in listed[:SHOWN]:
-            detail = queries.detail(shard, self._audit, one.id)
+            detail = queries.detail(shard, self._audit, one.id, self._topology)
             if detail is not None:
                 (shown.well if one.state in WELL else shown.harm).append(_cut(detail))
         return shown

@@ -84,9 +84,16 @@ def _read(body: bytes, now: int | None) -> Change:
     at = _time(raw.at, now)
     if not raw.service:
         raise BadFile("names no service", place="$.service", remedy=REMEDY)
-    said = "\0".join((raw.service, raw.kind, str(at), raw.from_release, raw.to_release))
-    key = raw.id or blake2b(said.encode(), digest_size=6).hexdigest()
-    return Change(key, raw.service, raw.kind, at, raw.by, raw.from_release, raw.to_release)
+    return change_of(raw.service, raw.kind, raw.id, at, raw.by, raw.from_release, raw.to_release)
+
+
+def change_of(
+    service: str, kind: str, name: str, at: int, by: str, before: str, after: str
+) -> Change:
+    """Make a change; without an id it is named by what it says."""
+    said = "\0".join((service, kind, str(at), before, after)).encode("utf-8", "surrogatepass")
+    key = name or blake2b(said, digest_size=6).hexdigest()
+    return Change(key, service, kind, at, by, before, after)
 
 
 def _time(given: str | float | None, now: int | None) -> int:

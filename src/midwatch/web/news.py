@@ -15,7 +15,7 @@ from midwatch.ports import Row
 PAUSE_S = 1.0  # each reader looks at everything anew, and a storm commits many times a second
 
 
-class Changes:
+class News:
     """Counts commits that appended something."""
 
     def __init__(self) -> None:

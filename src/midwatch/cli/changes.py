@@ -1,0 +1,81 @@
+"""`midwatch changes`: what was changed, for whoever looks for a cause."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from midwatch.cli.client import incidents_at, server_options
+from midwatch.cli.output import print_json
+from midwatch.cli.places import read_time
+from midwatch.engine.queries import ChangeView
+
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON array.")
+
+
+@click.group("changes")
+def command() -> None:
+    """Note and list what was changed.
+
+    Pipelines send the same to POST /intake/changes, with a token made by
+    midwatch token create --source changes.
+    """
+
+
+@command.command("add")
+@click.argument("service")
+@click.option("--kind", default="deploy", show_default=True, help="Such as deploy, config, index.")
+@click.option("--id", "name", default="", help="Its id; the same one again is the same change.")
+@click.option("--at", callback=read_time, metavar="TIME", help="When; without it, now.")
+@click.option("--by", default="", help="The pipeline or person.")
+@click.option("--from", "before", default="", metavar="RELEASE", help="What was live.")
+@click.option("--to", "after", default="", metavar="RELEASE", help="What is live since.")
+@_JSON
+@server_options
+def add_command(
+    service: str,
+    kind: str,
+    name: str,
+    at: int | None,
+    by: str,
+    before: str,
+    after: str,
+    as_json: bool,
+    **where: Any,
+) -> int:
+    """Note a change of SERVICE.
+
+    Example: midwatch changes add shop --id d-12 --from v2 --to v3 --by ci/412
+    """
+    given: dict[str, Any] = {
+        "service": service, "kind": kind, "id": name, "by": by, "from": before, "to": after,
+    }  # fmt: skip
+    if at is not None:
+        given["at"] = at
+    return _shown(incidents_at(**where).change(given), as_json, 1)
+
+
+@command.command("list")
+@click.option(
+    "--limit", type=click.IntRange(1, 10_000), default=20, show_default=True, help="How many."
+)
+@_JSON
+@server_options
+def list_command(limit: int, as_json: bool, **where: Any) -> int:
+    """List changes, the newest first."""
+    return _shown(incidents_at(**where).changes(), as_json, limit)
+
+
+def _shown(found: list[ChangeView], as_json: bool, limit: int) -> int:
+    if as_json:
+        print_json(found[:limit])
+        return 0
+    if not found:
+        click.echo("no changes are known")
+    for one in found[:limit]:
+        releases = " -> ".join(filter(None, (one.from_release, one.to_release)))
+        told = [one.at, f"{one.service:<20}", one.kind, one.id, releases]
+        by = f"by {one.by}" if one.by else ""
+        click.echo("  ".join(part for part in (*told, by) if part))
+    return 0

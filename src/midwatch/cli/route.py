@@ -1,0 +1,76 @@
+"""`midwatch route`: where an alert would go, through the production code."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+import click
+
+from midwatch.adapters.sources.alertmanager import AlertmanagerSource
+from midwatch.adapters.stores.sqlite import SqliteStore
+from midwatch.bootstrap import measured
+from midwatch.cli.output import print_json
+from midwatch.cli.places import config_option, database_of, db_option
+from midwatch.config import load
+from midwatch.core.shard import Shard
+from midwatch.engine.handle import Handler
+from midwatch.engine.placement import Routed, route
+
+
+@click.group("route")
+def command() -> None:
+    """Say where an alert would go. Nothing is written and nobody is paged."""
+
+
+@command.command("test")
+@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON array.")
+@config_option
+@db_option
+def test_command(file: Path, as_json: bool, folder: Path, database: Path | None) -> int:
+    """Say which incident each alert of a file would join, and whom it would page.
+
+    FILE holds alerts as Alertmanager sends them. Each is decided on alone, with the config and,
+    when there is a journal, with what is open now.
+    """
+    config = load(folder)
+    rules = measured(config.rules)
+    alerts = AlertmanagerSource(config.naming).parse_file(file.read_bytes(), str(file))
+    journal = database_of(folder, database)
+    shard = Shard()
+    if journal.exists():
+        store = SqliteStore.read_only(journal)
+        try:
+            shard = Handler(store, rules, _now).shard
+        finally:
+            store.close()
+    found = [route(shard, rules, alert, _now()) for alert in alerts]
+    if as_json:
+        print_json(found)
+        return 0
+    for one in found:
+        for line in _told(one):
+            click.echo(line)
+    return 0
+
+
+def _told(one: Routed) -> Iterable[str]:
+    yield one.alert
+    if one.why is None:
+        yield f"  {one.says}" + (f" in {one.incident}" if one.incident else "")
+        return
+    yield f"  {'opens' if one.is_new else 'joins'} {one.incident}: {one.why.says}"
+    if one.muted:
+        yield f"  pages nobody: {one.muted}"
+        return
+    yield f"  {one.severity or 'unrated'}: {one.says or 'as it was'}"
+    if one.pages:
+        yield from (f"  pages {page} (policy {one.policy})" for page in one.pages)
+    else:
+        yield f"  pages nobody (policy {one.policy})"
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000

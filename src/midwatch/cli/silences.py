@@ -1,0 +1,89 @@
+"""`midwatch silences`: nobody is paged for what matches, for a while; all of it is recorded."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import click
+
+from midwatch.cli.client import incidents_at, server_options
+from midwatch.cli.output import print_json
+from midwatch.cli.places import read_number, read_time
+from midwatch.engine.queries import SilenceView
+
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON array.")
+MAX_MIN = 366 * 24 * 60
+
+
+@click.group("silences")
+def command() -> None:
+    """Page nobody for what matches, for a while. It is recorded like everything else.
+
+    Windows that come again and again stand in midwatch.yaml under maintenance.
+    """
+
+
+@command.command("add")
+@click.argument("matchers", nargs=-1, required=True)
+@click.option(
+    "--minutes",
+    type=click.FloatRange(0, MAX_MIN, min_open=True),
+    callback=read_number,
+    default=60.0,
+    show_default=True,
+    help="For how long.",
+)
+@click.option("--at", callback=read_time, metavar="TIME", help="From when; without it, now.")
+@click.option("--why", required=True, help="It stands beside what it mutes.")
+@_JSON
+@server_options
+def add_command(
+    matchers: tuple[str, ...],
+    minutes: float,
+    at: int | None,
+    why: str,
+    as_json: bool,
+    **where: Any,
+) -> int:
+    """Silence what fits all MATCHERS, as Alertmanager writes them.
+
+    Example: midwatch silences add service=shop 'alertname=~"Disk.*"' --why "the disks are swapped"
+    """
+    start = at if at is not None else time.time_ns() // 1_000_000
+    given = {
+        "matchers": list(matchers), "starts_at": start, "ends_at": start + int(minutes * 60_000),
+        "why": why,
+    }  # fmt: skip
+    return _shown(incidents_at(**where).silence(given), as_json)
+
+
+@command.command("list")
+@_JSON
+@server_options
+def list_command(as_json: bool, **where: Any) -> int:
+    """List silences that are not over, and how many alerts each mutes now."""
+    return _shown(incidents_at(**where).silences(), as_json)
+
+
+@command.command("end")
+@click.argument("silence")
+@_JSON
+@server_options
+def end_command(silence: str, as_json: bool, **where: Any) -> int:
+    """End a silence: what still fires is judged as if it had just come."""
+    return _shown(incidents_at(**where).end_silence(silence), as_json)
+
+
+def _shown(found: list[SilenceView], as_json: bool) -> int:
+    if as_json:
+        print_json(found)
+        return 0
+    if not found:
+        click.echo("no silences")
+    for one in found:
+        click.echo(
+            f"{one.silence:<6} {', '.join(one.matchers)}  {one.starts_at} to {one.ends_at}"
+            f"  mutes {one.mutes}  {one.by}: {one.why}"
+        )
+    return 0

@@ -1,0 +1,183 @@
+"""Which alerts nobody is paged for, for how long, and what happens when that ends.
+
+Law: a muted alert is recorded in its incident like any other and counts toward no severity. When
+what mutes it ends while it fires, it is judged as if it had just come. An alert that matches both
+sides of an inhibition is not muted by another one that does too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from midwatch.core import events, inputs
+from midwatch.core.alerts import Alert
+from midwatch.core.clock import show_time
+from midwatch.core.decision import Decision
+from midwatch.core.incidents import Firing, Incident
+from midwatch.core.reasons import Reason
+from midwatch.core.shard import Shard
+from midwatch.core.silences import Inhibition, Maintenance, Muting, Silence, all_fit, read_matcher
+from midwatch.errors import StateError
+
+RULE = "muting/1"
+DAY_MS = 86_400_000
+BOTH = "~"  # of a source that is a target too
+
+
+class Judge:
+    """Says what mutes the alerts of one delivery; its sources count for its targets."""
+
+    def __init__(self, d: Decision, muting: Muting, alerts: Iterable[Alert]) -> None:
+        self._d = d
+        self._muting = muting
+        self._sources: dict[str, set[str]] = {}
+        self._idle = not (muting.inhibitions or muting.maintenances or d.shard.silences)
+        if muting.inhibitions:
+            for alert in alerts:
+                if alert.status == "firing":
+                    for key in self.mutes(alert.labels):
+                        self._sources.setdefault(key, set()).add(alert.fingerprint)
+
+    def mutes(self, labels: Mapping[str, str]) -> tuple[str, ...]:
+        """Name what an alert mutes while it fires."""
+        if not self._muting.inhibitions:
+            return ()
+        return tuple(
+            rule.key(labels) + (BOTH if all_fit(rule.target, labels) else "")
+            for rule in self._muting.inhibitions
+            if all_fit(rule.source, labels)
+        )
+
+    def muted(self, fingerprint: str, labels: Mapping[str, str]) -> str:
+        """Name what mutes an alert now, "" when nothing does."""
+        if self._idle:
+            return ""
+        for timed in (*self._d.shard.silences.values(), *self._muting.maintenances):
+            if timed.mutes(labels, self._d.now):
+                return timed.key
+        for rule in self._muting.inhibitions:
+            if all_fit(rule.target, labels) and self._is_inhibited(rule, fingerprint, labels):
+                return rule.key(labels)
+        return ""
+
+    def _is_inhibited(self, rule: Inhibition, fingerprint: str, labels: Mapping[str, str]) -> bool:
+        key = rule.key(labels)
+        keys = (key,) if all_fit(rule.source, labels) else (key, key + BOTH)
+        for one in keys:
+            known = {*self._d.shard.inhibitors.get(one, ()), *self._sources.get(one, ())}
+            if known - {fingerprint}:
+                return True
+        return False
+
+
+def watch(d: Decision, muting: Muting, key: str) -> None:
+    """Ask to be woken when a maintenance window ends that has muted something."""
+    for one in muting.maintenances:
+        if one.key == key:
+            due_at = _end(one, d.now)
+            d.set_timer(inputs.Timer(f"unmute/{key}", due_at, "unmute", ""))
+
+
+def _end(one: Maintenance, now: int) -> int:
+    """Find the end of the window that is open now; it is looked at again every day."""
+    return one.schedule.shifts(now, now + DAY_MS)[0].ends_at
+
+
+def add(d: Decision, muting: Muting, given: inputs.AddSilence) -> list[Incident]:
+    """Silence what matches, also what fires already. Gives the incidents that are changed.
+
+    Raises StateError for a silence that says nothing or is over.
+    """
+    try:
+        matchers = tuple(read_matcher(text) for text in given.matchers)
+    except ValueError as error:
+        raise StateError(str(error), remedy="see midwatch silences add --help") from None
+    if not matchers or all(one.fits({}) for one in matchers):
+        raise StateError("would silence everything", remedy="name a label and its value")
+    if given.ends_at <= max(d.now, given.starts_at):
+        remedy = "give it an end to come"
+        raise StateError(f"ends at {show_time(given.ends_at)}, before it begins", remedy=remedy)
+    name = f"S-{d.shard.next_silence}"
+    silence = Silence(name, matchers, given.starts_at, given.ends_at, given.by, given.why)
+    d.emit(events.SilenceAdded(silence))
+    d.set_timer(inputs.Timer(f"unmute/{silence.key}", silence.ends_at, "unmute", ""))
+    if silence.starts_at > d.now:
+        d.set_timer(inputs.Timer(f"mute/{silence.key}", silence.starts_at, "mute", ""))
+        return []
+    return mute(d, silence)
+
+
+def mute(d: Decision, silence: Silence) -> list[Incident]:
+    """Mute what fires already and matches a silence that begins."""
+    changed: list[Incident] = []
+    for name in list(d.shard.open):
+        incident = d.shard.incidents[name]
+        hit = tuple(
+            fingerprint
+            for fingerprint, one in incident.firing.items()
+            if not one.muted and silence.mutes(one.labels, d.now)
+        )
+        if hit:
+            says = f"{len(hit)} alerts, by {silence.by}: {silence.why}"
+            d.emit(events.AlertsMuted(name, hit, silence.key, Reason(RULE, says)))
+            changed.append(incident)
+    return changed
+
+
+def end(d: Decision, given: inputs.EndSilence) -> str:
+    """End a silence before its time; gives its key. Raises StateError when there is none."""
+    silence = d.shard.silences.get(given.silence)
+    if silence is None:
+        raise StateError(f"no silence is called {given.silence!r}", remedy="midwatch silences list")
+    d.cancel_timer(f"unmute/{silence.key}")
+    d.cancel_timer(f"mute/{silence.key}")
+    d.emit(events.SilenceEnded(silence, given.by))
+    return silence.key
+
+
+def starting(shard: Shard, key: str) -> Silence | None:
+    """Find the silence of a key."""
+    return next((one for one in shard.silences.values() if one.key == key), None)
+
+
+def expire(d: Decision, key: str) -> None:
+    """End a silence whose time is over."""
+    silence = starting(d.shard, key)
+    if silence is not None:
+        d.emit(events.SilenceEnded(silence, ""))
+
+
+def ended(d: Decision) -> list[str]:
+    """List what mutes something, and whose last source has stopped firing."""
+    inhibitors = d.shard.inhibitors
+    return [
+        key
+        for key in d.shard.muted
+        if key.startswith("inhibited") and key not in inhibitors and key + BOTH not in inhibitors
+    ]
+
+
+def lift(d: Decision, muting: Muting, keys: Iterable[str]) -> dict[str, list[Firing]]:
+    """Let alerts speak again whose muting is over; gives them by incident, to be judged.
+
+    One that something else mutes stays muted, by that.
+    """
+    judge = Judge(d, muting, ())
+    spoken: dict[str, list[Firing]] = {}
+    for key in keys:
+        by_incident: dict[str, dict[str, list[str]]] = {}
+        for fingerprint in d.shard.muted.get(key, {}):
+            name = d.shard.firing[fingerprint]
+            labels = d.shard.incidents[name].firing[fingerprint].labels
+            now_by = judge.muted(fingerprint, labels)
+            if now_by != key:
+                by_incident.setdefault(name, {}).setdefault(now_by, []).append(fingerprint)
+        for name, groups in by_incident.items():
+            for now_by, fingerprints in groups.items():
+                says = f"{len(fingerprints)} alerts, after {key}"
+                reason = Reason(RULE, says)
+                d.emit(events.AlertsMuted(name, tuple(fingerprints), now_by, reason))
+                if not now_by:
+                    firing = d.shard.incidents[name].firing
+                    spoken.setdefault(name, []).extend(firing[one] for one in fingerprints)
+    return spoken

@@ -1,0 +1,141 @@
+"""What mutes alerts: silences, maintenance windows and inhibition, with Alertmanager's meaning.
+
+Law: muted means that nobody is paged for it, never that it is not recorded. A label that is not
+there is the empty text. A regular expression matches the whole value.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Literal
+
+from msgspec import Struct
+
+from midwatch.core.schedules import Schedule
+
+Operator = Literal["=", "!=", "=~", "!~"]
+_MATCHER = re.compile(
+    r"""\s*([a-zA-Z_][a-zA-Z0-9_.\-]*)\s*(=~|!~|!=|=)\s*(?:"(.*)"|(.*?))\s*""", re.S
+)
+
+
+class Matcher(Struct, frozen=True):
+    """One condition on a label."""
+
+    name: str
+    operator: Operator
+    value: str
+
+    def fits(self, labels: Mapping[str, str]) -> bool:
+        """Say whether it holds for these labels."""
+        value = labels.get(self.name, "")
+        match self.operator:
+            case "=":
+                return value == self.value
+            case "!=":
+                return value != self.value
+            case "=~":
+                return _compiled(self.value).fullmatch(value) is not None
+            case _:
+                return _compiled(self.value).fullmatch(value) is None
+
+    @property
+    def says(self) -> str:
+        """Write it as it is read."""
+        return f'{self.name}{self.operator}"{self.value}"'
+
+
+@lru_cache(1024)
+def _compiled(pattern: str) -> re.Pattern[str]:
+    return re.compile(pattern, re.S)
+
+
+def read_matcher(text: str) -> Matcher:
+    """Read a matcher as Alertmanager writes it. Raises ValueError.
+
+    >>> read_matcher('service=~"shop|cart"').fits({"service": "cart"})
+    True
+    >>> read_matcher("severity!=critical").says
+    'severity!="critical"'
+    """
+    found = _MATCHER.fullmatch(text)
+    if found is None:
+        raise ValueError(f'{text!r} is no matcher; write it like service=shop or service=~"a|b"')
+    name, operator, quoted, bare = found.groups()
+    value = quoted if quoted is not None else bare
+    if operator in ("=~", "!~"):
+        try:
+            _compiled(value)
+        except re.error as error:
+            raise ValueError(f"{text!r} has a bad regular expression: {error}") from None
+    return Matcher(name, operator, value)  # pyright: ignore[reportArgumentType]  the four above
+
+
+def all_fit(matchers: tuple[Matcher, ...], labels: Mapping[str, str]) -> bool:
+    """Say whether every condition holds; without any, none does."""
+    return bool(matchers) and all(one.fits(labels) for one in matchers)
+
+
+class Silence(Struct, frozen=True):
+    """Somebody wants quiet for [starts_at, ends_at)."""
+
+    id: str
+    matchers: tuple[Matcher, ...]
+    starts_at: int
+    ends_at: int
+    by: str
+    why: str
+
+    @property
+    def key(self) -> str:
+        """How it is named where it mutes."""
+        return f"silence {self.id}"
+
+    def mutes(self, labels: Mapping[str, str], at: int) -> bool:
+        """Say whether it mutes these labels at a moment."""
+        return self.starts_at <= at < self.ends_at and all_fit(self.matchers, labels)
+
+
+class Maintenance(Struct, frozen=True):
+    """A silence that comes again and again, by a schedule."""
+
+    name: str
+    matchers: tuple[Matcher, ...]
+    schedule: Schedule
+
+    @property
+    def key(self) -> str:
+        """How it is named where it mutes."""
+        return f"maintenance {self.name}"
+
+    def mutes(self, labels: Mapping[str, str], at: int) -> bool:
+        """Say whether it mutes these labels at a moment."""
+        return all_fit(self.matchers, labels) and self.schedule.on_call(at) is not None
+
+
+class Inhibition(Struct, frozen=True):
+    """While a source fires, targets with the same values of the `equal` labels are muted."""
+
+    name: str
+    source: tuple[Matcher, ...]
+    target: tuple[Matcher, ...]
+    equal: tuple[str, ...] = ()
+
+    def key(self, labels: Mapping[str, str]) -> str:
+        """Name what a source mutes, and what would mute a target.
+
+        >>> rule = Inhibition("node", (), (), ("cluster",))
+        >>> rule.key({"cluster": "eu", "pod": "a"})
+        'inhibited by node (cluster="eu")'
+        """
+        values = ", ".join(f'{name}="{labels.get(name, "")}"' for name in self.equal)
+        return f"inhibited by {self.name}" + (f" ({values})" if values else "")
+
+
+class Muting(Struct, frozen=True):
+    """What config mutes."""
+
+    inhibitions: tuple[Inhibition, ...] = ()
+    maintenances: tuple[Maintenance, ...] = ()

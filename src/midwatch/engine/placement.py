@@ -1,0 +1,120 @@
+"""Where one alert is and why; and where one that has not come yet would go.
+
+Law: read only. The first is told from the events that were written, the second by the production
+decision on a copy of the state, of which nothing is kept.
+"""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import Struct, field, structs
+
+from midwatch.core import events as e
+from midwatch.core import shard as shards
+from midwatch.core.alerts import Alert
+from midwatch.core.clock import show_time
+from midwatch.core.decide import Rules, decide
+from midwatch.core.inputs import AlertsArrived
+from midwatch.core.reasons import Reason
+from midwatch.core.shard import Shard
+from midwatch.ports import Audit
+
+_ABOUT = (e.AlertsAttached.__name__, e.AlertsMoved.__name__)
+_decode: msgspec.json.Decoder[e.Event] = msgspec.json.Decoder(e.Event)
+
+
+class AlertPlace(Struct, frozen=True):
+    """One alert, its incident, and the record of how it came there; times as text."""
+
+    fingerprint: str
+    name: str
+    service: str
+    level: str
+    summary: str
+    started_at: str
+    incident: str
+    at: str
+    why: Reason
+    muted: str = ""
+    moved: tuple[str, ...] = ()
+    labels: dict[str, str] = field(default_factory=dict[str, str])
+
+
+def find(shard: Shard, audit: Audit, wanted: str) -> AlertPlace | None:
+    """Find the newest firing of an alert, by its fingerprint or by its name; None without any."""
+    found: AlertPlace | None = None
+    moved: list[str] = []
+    for row, _ in audit.rows():
+        if row.type not in _ABOUT or (found is None and wanted.encode() not in row.body):
+            continue
+        event = _decode.decode(row.body)
+        if isinstance(event, e.AlertsAttached):
+            for item in event.attached:
+                if wanted in (item.alert.fingerprint, item.alert.name):
+                    found, moved = _place(event.incident, item, row.at), []
+        elif isinstance(event, e.AlertsMoved) and found and found.fingerprint in event.fingerprints:
+            moved.append(f"{show_time(row.at)}  to {event.to}: {event.reason.says}")
+            found = structs.replace(found, incident=event.to)
+    if found is None:
+        return None
+    incident = shard.incidents.get(found.incident)
+    firing = incident.firing.get(found.fingerprint) if incident else None
+    muted = firing.muted if firing else found.muted
+    return structs.replace(found, muted=muted, moved=tuple(moved))
+
+
+def _place(incident: str, item: e.Attachment, at: int) -> AlertPlace:
+    alert = item.alert
+    return AlertPlace(
+        alert.fingerprint, alert.name, alert.service, alert.level, alert.summary,
+        show_time(alert.starts_at), incident, show_time(at), item.reason, item.muted, (),
+        alert.labels,
+    )  # fmt: skip
+
+
+class Routed(Struct, frozen=True):
+    """What would follow from an alert: the incident, how bad it would be, and who is paged."""
+
+    alert: str
+    incident: str
+    is_new: bool
+    why: Reason | None
+    muted: str
+    severity: str
+    says: str
+    policy: str
+    pages: tuple[str, ...]
+
+
+def route(shard: Shard, rules: Rules, alert: Alert, now: int) -> Routed:
+    """Decide on an alert that came now, on a copy of the state."""
+    copy = shards.load(shards.dump(shard))
+    before = dict(copy.incidents)
+    decision = decide(copy, AlertsArrived("route test", (alert,)), now, rules)
+    named = f"{alert.name or 'alert'} on {alert.service or 'unknown service'}"
+    home = copy.firing.get(alert.fingerprint, "")
+    incident = copy.incidents.get(home)
+    why, muted, severity, says, policy = None, "", "", "", ""
+    pages: list[str] = []
+    for event in decision.events:
+        match event:
+            case e.AlertsAttached():
+                why, muted = event.attached[0].reason, event.attached[0].muted
+            case e.SeverityDeclared():
+                severity, says = event.severity, event.reason.says
+            case e.PagePlanned():
+                pages.append(f"{event.to} by {event.via or 'the first pager'}, now")
+            case e.PageHeld():
+                until = show_time(event.until)
+                pages.append(f"{event.to} by {event.via or 'the first pager'}, at {until}")
+            case _:
+                pass
+    if incident is not None:
+        severity = severity or incident.severity or ""
+        policy = rules.policy_of(incident).name
+    if not decision.events:
+        says = "nothing follows: it fires already" if home else "nothing follows: it does not fire"
+    return Routed(
+        named, home, bool(home) and home not in before, why, muted, severity, says, policy,
+        tuple(pages),
+    )  # fmt: skip
