@@ -30,7 +30,7 @@ def command() -> None:
 @config_option
 @db_option
 def test_command(file: Path, as_json: bool, folder: Path, database: Path | None) -> int:
-    """Say which incident each alert of a file would join, and whom it would page.
+    """Say where the alerts of a file would go, and whom they page.
 
     FILE holds alerts as Alertmanager sends them. Each is decided on alone, with the config and,
     when there is a journal, with what is open now.

@@ -146,7 +146,7 @@ class _Found:
             return OWN * weight[service] + CALLED * min(1.0, explains)
         near = [*self._callers.get(service, ()), *callees]
         silent = NEIGHBOUR * max((weight[one] for one in near), default=0.0)
-        if explains >= 1:
+        if explains > 1:
             silent = CALLED
         sees = sum(weight[one] for one in callees) / max(len(weight), 1)
         return silent + CALLING * min(1.0, sees)

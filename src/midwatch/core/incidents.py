@@ -348,7 +348,8 @@ def _muted(i: Incident, event: e.AlertsMuted, at: int) -> None:
     for fingerprint in event.fingerprints:
         i.firing[fingerprint].muted = event.key
     if event.key and not i.slo and not i.tickets and not speaking(i):
-        i.awaits_ack = False
+        # Nobody is looked for; when it speaks again, paging begins anew.
+        i.awaits_ack, i.exhausted, i.next_step = False, False, 0
 
 
 def _merged(i: Incident, event: e.IncidentMerged, at: int) -> None:

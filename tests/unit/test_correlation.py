@@ -1,0 +1,674 @@
+"""Where alerts go: the promises of grouping, muting, moving and of causes."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from random import Random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec import structs
+
+from midwatch.adapters.stores.sqlite import SqliteStore
+from midwatch.core import causes, correlation, decide, inputs, shard
+from midwatch.core import events as e
+from midwatch.core.alerts import Alert, Level, Status, identify
+from midwatch.core.changes import KEPT, Change
+from midwatch.core.decide import Rules
+from midwatch.core.habits import MAX_TYPES, WINDOW, Habits
+from midwatch.core.incidents import CROWD, FINE, Incident, Trouble
+from midwatch.core.inputs import AlertsArrived, Envelope, Timer
+from midwatch.core.schedules import Hours, Layer, Schedule
+from midwatch.core.shard import Shard
+from midwatch.core.silences import Inhibition, Maintenance, Muting, read_matcher
+from midwatch.core.storm import DIGEST_S, LASTS_S
+from midwatch.core.teams import Policy, Step, Team
+from midwatch.core.tickets import MANY, Category
+from midwatch.core.topology import Service, Topology
+from midwatch.engine.handle import Handler
+from midwatch.errors import StateError
+
+S = 1_000
+MIN = 60 * S
+CALLS = [
+    ("web", "cart"), ("web", "search"), ("cart", "db"), ("search", "index"), ("index", "disk"),
+    ("mail", "queue"),
+]  # fmt: skip
+TOPOLOGY = Topology([Service("web", 1), Service("cart", 1), Service("mail", 2)], CALLS)
+POLICY = Policy("p", (Step(("ada",), 300),), repeat=0)
+RULES = Rules(topology=TOPOLOGY, policy=POLICY)
+
+
+def alert(
+    service: str,
+    at: int = 0,
+    name: str = "Slow",
+    status: Status = "firing",
+    level: Level = "critical",
+    text: str = "",
+    **labels: str,
+) -> Alert:
+    """An alert; `at` in seconds."""
+    full = {"alertname": name, "service": service, "severity": level, **labels}
+    return identify(full).alert(status, at * S, None, text)
+
+
+class Bench:
+    """A shard to decide on."""
+
+    def __init__(self, rules: Rules = RULES) -> None:
+        self.rules = rules
+        self.state = Shard()
+        self.timers: dict[str, Timer] = {}
+        self.log: list[tuple[e.Event, int]] = []
+
+    def give(self, given: inputs.Input, at: int = 0) -> decide.Decision:
+        """Decide on an input; `at` in seconds."""
+        decision = decide.decide(self.state, given, at * S, self.rules)
+        self.log += [(event, decision.now) for event in decision.events]
+        for key, timer in decision.timers.items():
+            if timer is None:
+                self.timers.pop(key, None)
+            else:
+                self.timers[key] = timer
+        return decision
+
+    def alerts(self, *alerts: Alert, at: int | None = None) -> decide.Decision:
+        """Deliver alerts at the time of the last one."""
+        newest = max((one.starts_at // S for one in alerts), default=0)
+        return self.give(AlertsArrived("test", alerts), newest if at is None else at)
+
+    def fire(self, key: str) -> decide.Decision:
+        """Let a timer come due."""
+        timer = self.timers.pop(key)
+        return self.give(inputs.TimerCameDue(timer), timer.due_at // S)
+
+    def home(self, one: Alert) -> str:
+        """The incident of an alert that fires."""
+        return self.state.firing[one.fingerprint]
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """How many alerts fire in each incident."""
+        return {name: len(one.firing) for name, one in self.state.incidents.items()}
+
+
+@pytest.fixture
+def bench() -> Bench:
+    """With a call graph and nothing open."""
+    return Bench()
+
+
+def kinds(decision: decide.Decision) -> list[str]:
+    """The types of a decision's events."""
+    return [type(event).__name__ for event in decision.events]
+
+
+# --- grouping -----------------------------------------------------------------------------------
+
+
+def test_a_neighbour_joins_while_it_is_close_behind(bench: Bench) -> None:
+    """One call away within 45 s of the last alert; later it is another problem."""
+    bench.alerts(alert("cart"))
+    bench.alerts(alert("db", 40))
+    bench.alerts(alert("web", 100))
+    assert bench.sizes == {"INC-1": 2, "INC-2": 1}
+
+
+def test_far_services_join_at_the_moment_when_it_opens(bench: Bench) -> None:
+    """Two that know each other only through others began together, or they are two problems."""
+    bench.alerts(alert("cart"), alert("disk", 2))
+    bench.alerts(alert("db", 400))
+    decision = bench.alerts(alert("disk", 410, "Other"))
+    assert bench.sizes == {"INC-1": 2, "INC-2": 1, "INC-3": 1}
+    (opened,) = (x for x in decision.events if isinstance(x, e.IncidentOpened))
+    assert "too few alerts there to draw in another service" in opened.reason.says
+
+
+def test_a_crowd_takes_its_part_of_the_call_graph_and_no_other(bench: Bench) -> None:
+    """Four services in trouble are a system; what is connected with it belongs to it."""
+    assert CROWD == 4
+    bench.alerts(*(alert(name, 1) for name in ("web", "cart", "search", "db")))
+    bench.alerts(alert("disk", 100), alert("queue", 100))
+    assert bench.sizes == {"INC-1": 5, "INC-2": 1}
+
+
+def test_what_is_resolved_makes_no_crowd(bench: Bench) -> None:
+    """Only services that fire count."""
+    four = [alert(name, 1) for name in ("web", "cart", "search", "db")]
+    bench.alerts(*four)
+    bench.alerts(*(structs.replace(one, status="resolved") for one in four[1:]), at=50)
+    bench.alerts(alert("disk", 100))
+    assert bench.sizes == {"INC-1": 1, "INC-2": 1}
+
+
+def test_an_incident_closes_to_alerts_with_age(bench: Bench) -> None:
+    """315 s after its first alert even its own service opens another one."""
+    bench.alerts(alert("cart"))
+    bench.alerts(alert("cart", 315, "Other"))
+    bench.alerts(alert("cart", 316, "Third"))
+    assert bench.sizes == {"INC-1": 2, "INC-2": 1}
+
+
+def test_the_same_trace_outlasts_the_closing_time(bench: Bench) -> None:
+    """Ten minutes later, and in another namespace's neighbour service."""
+    bench.alerts(alert("cart", trace_id="7f3a"))
+    late = alert("mail", 600, trace_id="7f3a")
+    decision = bench.alerts(late)
+    assert bench.home(late) == "INC-1"
+    (event,) = (x for x in decision.events if isinstance(x, e.AlertsAttached))
+    reason = event.attached[0].reason
+    assert reason.terms["relation"] == "same trace 7f3a"
+    assert 0.8 < float(reason.terms["freshness"]) < 1
+    bench.alerts(alert("mail", 6 * 3600, "Other", trace_id="7f3a"))
+    assert bench.sizes == {"INC-1": 2, "INC-2": 1}
+
+
+def test_the_best_one_wins_and_ties_go_to_the_older(bench: Bench) -> None:
+    """The same service beats a neighbour; two equal ones: the first."""
+    bench.alerts(alert("cart", namespace="eu"))
+    bench.alerts(alert("cart", 1, namespace="us"))
+    either = alert("cart", 100, "Other")
+    bench.alerts(either)
+    assert bench.home(either) == "INC-1"
+
+
+def test_an_alert_that_always_fires_alone_is_noise(bench: Bench) -> None:
+    """The third time it does not draw in, nor join, a neighbour."""
+    for round_ in range(2):
+        bench.alerts(alert("cart", round_ * 1_000))
+        bench.alerts(alert("cart", round_ * 1_000 + 400, status="resolved"))
+    bench.alerts(alert("db", 5_000))
+    bench.alerts(alert("cart", 5_001))
+    assert bench.sizes == {"INC-1": 0, "INC-2": 0, "INC-3": 1, "INC-4": 1}
+    fresh = Bench()
+    fresh.alerts(alert("db", 5_000))
+    fresh.alerts(alert("cart", 5_001))
+    assert fresh.sizes == {"INC-1": 2}
+
+
+def test_types_that_came_together_before_do_so_again() -> None:
+    """Three incidents with both, and a far service joins a small incident."""
+    rules = Rules(topology=Topology((), [("a", "b"), ("b", "c"), ("c", "d"), ("d", "f")]))
+    pair, taught = Bench(rules), Bench(rules)
+    for round_ in range(3):
+        at = round_ * 1_000
+        taught.alerts(alert("a", at), alert("f", at + 2))
+    for one, count in ((pair, 2), (taught, 1)):
+        before = len(one.state.incidents)
+        one.alerts(alert("a", 10_000))
+        one.alerts(alert("f", 10_100))
+        assert len(one.state.incidents) - before == count
+    event = [x for x, _ in taught.log if isinstance(x, e.AlertsAttached)][-1]
+    assert event.attached[0].reason.terms["relation"] == "f Slow usually comes with it"
+
+
+def test_without_a_call_graph_time_and_text_decide() -> None:
+    """And the reason says so."""
+    bench = Bench(Rules())
+    bench.alerts(alert("a", 0, text="Disk 93 % full on pod-1"))
+    bench.alerts(alert("b", 200, text="Disk 97 % full on pod-7"))
+    decision = bench.alerts(alert("c", 210, text="Login fails"))
+    assert bench.sizes == {"INC-1": 3}
+    says = [
+        event.attached[0].reason.terms["relation"]
+        for event, _ in bench.log
+        if isinstance(event, e.AlertsAttached) and event.attached[0].reason.terms.get("relation")
+    ]
+    assert says == [
+        "not in the call graph: time and the same text", "not in the call graph: time only",
+    ]  # fmt: skip
+    assert kinds(decision)[0] == "AlertsAttached"
+
+
+def test_the_first_alerts_of_the_next_problem_are_taken_back(bench: Bench) -> None:
+    """They came at the end of one that closed, and more followed: they move, and it is told."""
+    crowd = [alert(name, 0) for name in ("web", "cart", "search", "db")]
+    bench.alerts(*crowd)
+    early = [alert("index", 300), alert("disk", 301)]
+    bench.alerts(*early)
+    assert {bench.home(one) for one in early} == {"INC-1"}
+    bench.alerts(alert("index", 330, "Other"))
+    decision = bench.alerts(alert("disk", 331, "Other"))
+    assert "AlertsMoved" in kinds(decision)
+    assert {bench.home(one) for one in early} == {"INC-2"}
+    assert bench.sizes == {"INC-1": 4, "INC-2": 4}
+    assert bench.state.incidents["INC-2"].first_at == 300 * S
+    assert "index" not in bench.state.incidents["INC-1"].services
+
+
+PLACES = st.tuples(
+    st.sampled_from(["web", "cart", "db", "search", "index", "disk", "mail", "queue", "lone", ""]),
+    st.sampled_from(["", "eu", "us"]),
+    st.sampled_from(["A", "B", "C"]),
+    st.integers(0, 1_200),
+)
+
+
+def drawn(places: list[tuple[str, str, str, int]]) -> list[Alert]:
+    """Alerts of these places, in the order of time."""
+    made = [alert(s, at, name, namespace=space) for s, space, name, at in places]
+    return sorted(made, key=lambda one: (one.starts_at, one.fingerprint))
+
+
+@settings(max_examples=150)
+@given(st.lists(PLACES, max_size=60), st.randoms(use_true_random=False))
+def test_each_alert_is_in_one_incident_in_whatever_order(
+    places: list[tuple[str, str, str, int]], rng: Random
+) -> None:
+    """None is lost or doubled; the order of a delivery, and of equal times, changes nothing."""
+    batch = drawn(places)
+    one, other, single = Bench(), Bench(), Bench()
+    one.alerts(*batch)
+    shuffled = list(batch)
+    rng.shuffle(shuffled)
+    other.alerts(*shuffled)
+    for each in batch:
+        single.alerts(each)
+    newest = {each.fingerprint: each.starts_at for each in batch}
+    assert sorted(one.state.firing) == sorted(newest)
+    held = Counter(f for i in one.state.incidents.values() for f in i.firing)
+    assert held == Counter(newest.keys())
+    assert one.state.firing == other.state.firing
+    if len(newest) == len(batch):  # else the first of a fingerprint stands for all
+        assert one.state.firing == single.state.firing
+
+
+@settings(max_examples=100)
+@given(st.lists(PLACES, max_size=60))
+def test_a_replay_and_a_snapshot_give_the_same(places: list[tuple[str, str, str, int]]) -> None:
+    """The events alone make the same state, the look-ups too, and so does what was written down."""
+    bench = Bench()
+    for number, each in enumerate(drawn(places)):
+        bench.alerts(each)
+        if number % 3 == 2:
+            bench.alerts(structs.replace(each, status="resolved"), at=each.starts_at // S)
+    again = Shard()
+    for event, at in bench.log:
+        shard.evolve(again, event, at)
+    again.at = bench.state.at
+    assert shard.dump(again) == shard.dump(bench.state)
+    assert again.board == bench.state.board
+    assert shard.load(shard.dump(bench.state)) == bench.state
+
+
+def test_identical_alerts_at_once_are_one() -> None:
+    """Eight senders of the same delivery: one incident, each alert once."""
+    handler = Handler(SqliteStore.memory(), RULES, lambda: 0)
+    lock, batch = threading.Lock(), (alert("cart"), alert("db", 1))
+    ready = threading.Barrier(8)
+
+    def send(number: int) -> None:
+        ready.wait()
+        with lock:  # as the loop does: one input after the other
+            handler.handle([Envelope(f"d{number % 2}", AlertsArrived("am", batch))])
+
+    threads = [threading.Thread(target=send, args=(n,)) for n in range(8)]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+    (incident,) = handler.shard.incidents.values()
+    assert incident.alert_count == 2
+
+
+def test_what_is_learned_is_bounded_and_fades() -> None:
+    """Counts are halved, and what is rare is forgotten."""
+    habits = Habits()
+    for number in range(3 * MAX_TYPES):
+        habits.count_type(f"type {number}", [])
+        if number % 100 == 0:
+            habits.count_incident()
+    assert len(habits.seen) <= MAX_TYPES + 200
+    common = Habits()
+    for _ in range(WINDOW):
+        common.count_type("often", [])
+        common.count_incident()
+    assert common.incidents == WINDOW / 2
+    assert common.share("often") == pytest.approx(0.98, abs=0.02)
+
+
+def test_texts_get_coarser_in_a_storm(bench: Bench) -> None:
+    """Counts and a few exemplars are kept, however many texts there are."""
+    bench.alerts(*(alert("cart", 0, f"N{n % 60}", text=f"{'x' * n} fails", n=str(n))
+                   for n in range(100)))  # fmt: skip
+    (incident,) = bench.state.incidents.values()
+    assert sum(one.count for one in incident.texts.values()) == 100
+    assert FINE < len(incident.texts) < 60
+    assert max(len(one.exemplars) for one in incident.texts.values()) <= 3
+
+
+# --- causes -------------------------------------------------------------------------------------
+
+
+def storm(**onsets: int) -> Incident:
+    """An incident with these services, by onset in seconds."""
+    at = {name: s * S for name, s in onsets.items()}
+    found = Incident("INC-1", "", "", "", 0, services=at, first_at=min(at.values()))
+    found.troubles = {name: Trouble(1, 1, {"Slow": "critical"}) for name in at}
+    return found
+
+
+def names(found: list[causes.Cause]) -> list[str]:
+    """The services."""
+    return [one.service for one in found]
+
+
+def test_a_change_wins_though_its_service_is_silent() -> None:
+    """Just before, one call away; not long before, and not in another part."""
+    told = [
+        Change("d-1", "db", "deploy", 400 * S),
+        Change("d-2", "queue", "deploy", 550 * S),
+        Change("d-3", "search", "config", 100 * S),
+    ]
+    found = causes.rank(storm(cart=600, web=601), TOPOLOGY, Habits(), told)
+    assert names(found)[0] == "db"
+    assert found[0].why == "deploy d-1, 200 s before the first alert; one call from cart"
+    assert "queue" not in names(found)
+    assert names(causes.rank(storm(cart=600, web=601), TOPOLOGY, Habits(), told[2:]))[0] == "cart"
+
+
+def test_a_symptom_calls_its_cause() -> None:
+    """The deepest in trouble stands first, though it was seen last."""
+    found = causes.rank(storm(web=0, cart=5, db=9), TOPOLOGY, Habits())
+    assert names(found)[:3] == ["db", "cart", "web"]
+    assert "called by cart" in found[0].why
+
+
+def test_what_fires_in_every_incident_explains_none() -> None:
+    """A type that takes part in most of them weighs nothing."""
+    often = Habits(incidents=20, seen={"db Slow": 20.0, "cart Slow": 1.0})
+    assert names(causes.rank(storm(db=0, search=1), TOPOLOGY, often))[0] == "search"
+    assert names(causes.rank(storm(db=0, search=1), TOPOLOGY, Habits()))[0] == "db"
+
+
+def test_unknown_is_an_answer() -> None:
+    """An alert without a service, and no change: nothing is made up."""
+    assert causes.rank(Incident("INC-1", "", "", "", 0), TOPOLOGY, Habits()) == []
+
+
+def test_changes_are_told_once_and_bounded(bench: Bench) -> None:
+    """The same id of the same service is one change; the oldest go."""
+    one = Change("d-1", "cart", "deploy", 5 * S)
+    bench.give(inputs.ChangesArrived("ci", (one, one)))
+    assert bench.give(inputs.ChangesArrived("ci", (one,))).is_empty
+    many = tuple(Change(f"x{n}", "cart", "deploy", n * 10 * S) for n in range(KEPT + 50))
+    bench.give(inputs.ChangesArrived("ci", many))
+    assert len(bench.state.changes) == KEPT
+    assert [c.at for c in bench.state.changes] == sorted(c.at for c in bench.state.changes)
+
+
+# --- muting -------------------------------------------------------------------------------------
+
+
+def muting(**rules: str) -> Muting:
+    """Inhibitions, "source > target" each, equal in `cluster`."""
+    found: list[Inhibition] = []
+    for name, text in rules.items():
+        source, target = (tuple(map(read_matcher, side.split())) for side in text.split(" > "))
+        found.append(Inhibition(name, source, target, ("cluster",)))
+    return Muting(tuple(found))
+
+
+def muted_bench(quiet: Muting) -> Bench:
+    """A bench with these rules."""
+    return Bench(Rules(topology=TOPOLOGY, policy=POLICY, muting=quiet))
+
+
+def test_a_target_of_the_same_cluster_pages_nobody_and_is_recorded() -> None:
+    """Until its source is over; then it is judged as if it had just come."""
+    bench = muted_bench(muting(node="alertname=NodeDown > alertname=Slow"))
+    node = alert("disk", 0, "NodeDown", level="warning", cluster="eu")
+    here, there = alert("cart", 1, cluster="eu"), alert("mail", 1, cluster="us")
+    decision = bench.alerts(here, node, there)  # the target first: the order is an accident
+    assert [p.incident for p in decision.effects] == [bench.home(there)]
+    assert here.fingerprint in bench.state.incidents[bench.home(here)].firing
+    over = bench.alerts(structs.replace(node, status="resolved"), at=60)
+    assert [p.incident for p in over.effects] == [bench.home(here)]
+    assert bench.state.muted == {}
+
+
+def test_one_that_matches_both_sides_is_muted_by_none_that_does() -> None:
+    """Alertmanager's rule: two of a kind do not silence each other; a pure source does."""
+    both = "severity=~critical|warning > severity=critical"
+    bench = muted_bench(muting(pair=both))
+    one, two = alert("cart", 0, cluster="eu"), alert("mail", 1, cluster="eu")
+    bench.alerts(one, two)
+    assert not bench.state.muted
+    pure = alert("lone", 2, level="warning", cluster="eu")
+    third = alert("queue", 3, cluster="eu")
+    bench.alerts(pure, third)
+    assert list(bench.state.muted) == ['inhibited by pair (cluster="eu")']
+
+
+def test_an_alert_does_not_mute_itself() -> None:
+    """A rule whose sides are the same label mutes only others."""
+    bench = muted_bench(muting(any="cluster=eu > service=cart"))
+    bench.alerts(alert("cart", cluster="eu"))
+    assert not bench.state.muted
+
+
+def test_a_silence_mutes_what_fires_and_what_comes_until_it_ends(bench: Bench) -> None:
+    """Paging stops at once; at its end what still fires pages."""
+    bench.alerts(alert("cart"))
+    assert bench.state.incidents["INC-1"].awaits_ack
+    quiet = inputs.AddSilence(("service=cart",), 10 * S, 600 * S, "ada", "on it")
+    decision = bench.give(quiet, 10)
+    assert kinds(decision) == ["SilenceAdded", "AlertsMuted"]
+    assert decision.timers["escalate/INC-1"] is None
+    assert not bench.state.incidents["INC-1"].awaits_ack
+    assert not bench.alerts(alert("cart", 400, "Other")).effects
+    over = bench.fire("unmute/silence S-1")
+    assert [p.incident for p in over.effects] == ["INC-1", "INC-2"]
+    assert all(i.awaits_ack for i in bench.state.incidents.values())
+    assert bench.state.silences == {}
+
+
+def test_a_silence_to_come_mutes_when_it_begins(bench: Bench) -> None:
+    """Not before; ending it early lets alerts speak."""
+    bench.alerts(alert("cart"))
+    bench.give(inputs.AddSilence(("service=cart",), 100 * S, 600 * S, "ada", "later"), 10)
+    assert bench.state.incidents["INC-1"].awaits_ack
+    bench.fire("mute/silence S-1")
+    assert not bench.state.incidents["INC-1"].awaits_ack
+    bench.give(inputs.EndSilence("S-1", "ada"), 120)
+    assert bench.state.incidents["INC-1"].awaits_ack
+    assert not {key for key in bench.timers if "silence" in key}
+
+
+@pytest.mark.parametrize(
+    ("matchers", "end", "says"),
+    [
+        (("cart",), 60, "no matcher"),
+        ((), 60, "everything"),
+        (('service=~".*"',), 60, "everything"),
+        (('service=~"("',), 60, "bad regular expression"),
+        (("service=cart",), 0, "before it begins"),
+    ],
+)
+def test_a_silence_that_says_nothing_is_refused(
+    bench: Bench, matchers: tuple[str, ...], end: int, says: str
+) -> None:
+    """With what is wrong."""
+    with pytest.raises(StateError, match=says):
+        bench.give(inputs.AddSilence(matchers, 0, end * S, "ada", "why"), 10)
+
+
+def test_a_maintenance_window_is_a_silence_with_a_schedule() -> None:
+    """From two to three each night; at three what still fires pages."""
+    nightly = Schedule("n", "UTC", (Layer("w", ("w",), "1970-01-01T00:00", hours=(
+        Hours(from_min=120, to_min=180),)),))  # fmt: skip
+    windows = (Maintenance("backup", (read_matcher("service=cart"),), nightly),)
+    bench = muted_bench(Muting((), windows))
+    assert not bench.alerts(alert("cart", 2 * 3600 + 60)).effects
+    assert bench.timers["unmute/maintenance backup"].due_at == 3 * 3600 * S
+    assert bench.fire("unmute/maintenance backup").effects
+    assert bench.alerts(alert("mail", 4 * 3600)).effects
+
+
+# --- moving -------------------------------------------------------------------------------------
+
+
+def two(bench: Bench) -> None:
+    """Two incidents of different parts."""
+    bench.alerts(alert("cart"), alert("db", 1))
+    bench.alerts(alert("mail", 1))
+    assert bench.sizes == {"INC-1": 2, "INC-2": 1}
+
+
+def test_a_merge_is_undone_without_a_trace_in_the_alerts(bench: Bench) -> None:
+    """The other goes on with all of it; undone, each has its own again and somebody is paged."""
+    two(bench)
+    before = shard.load(shard.dump(bench.state))
+    merged = bench.give(inputs.MergeIncident("INC-2", "INC-1", "ada"), 5)
+    assert kinds(merged) == ["AlertsMoved", "IncidentMerged"]
+    assert bench.state.incidents["INC-2"].state == "merged"
+    assert bench.sizes == {"INC-1": 3, "INC-2": 0}
+    assert list(bench.state.open) == ["INC-1"]
+    late = alert("mail", 6, "Other")
+    bench.alerts(late)
+    assert bench.home(late) == "INC-1"
+    bench.alerts(structs.replace(late, status="resolved"), at=7)
+    bench.give(inputs.UndoMove("INC-1", "ada"), 8)
+    assert bench.state.firing == before.firing
+    assert bench.state.incidents["INC-2"].state == "open"
+    assert bench.state.incidents["INC-2"].awaits_ack
+    with pytest.raises(StateError, match="neither merged nor split"):
+        bench.give(inputs.UndoMove("INC-1", "ada"), 9)
+
+
+def test_a_split_makes_an_incident_of_its_own_and_is_undone(bench: Bench) -> None:
+    """It is judged and paged for itself; undone, it is part of the first again."""
+    two(bench)
+    bench.give(inputs.SplitIncident("INC-1", ("db",), (), "ada"), 5)
+    assert bench.sizes == {"INC-1": 1, "INC-2": 1, "INC-3": 1}
+    assert bench.state.incidents["INC-3"].severity
+    assert "db" not in bench.state.incidents["INC-1"].services
+    bench.give(inputs.UndoMove("INC-3", "ada"), 6)
+    assert bench.sizes == {"INC-1": 2, "INC-2": 1, "INC-3": 0}
+    assert bench.state.incidents["INC-3"].state == "merged"
+
+
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [
+        (inputs.MergeIncident("INC-1", "INC-1", "ada"), "is itself"),
+        (inputs.MergeIncident("INC-9", "INC-1", "ada"), "no incident"),
+        (inputs.SplitIncident("INC-1", ("nobody",), (), "ada"), "has no 'nobody'"),
+        (inputs.SplitIncident("INC-1", ("db", "cart"), (), "ada"), "all of INC-1"),
+        (inputs.UndoMove("INC-1", "ada"), "neither merged nor split"),
+    ],
+)
+def test_a_move_that_makes_no_sense_is_refused(
+    bench: Bench, command: inputs.Input, says: str
+) -> None:
+    """With what is wrong, and nothing changes."""
+    two(bench)
+    with pytest.raises(StateError, match=says):
+        bench.give(command, 5)
+
+
+# --- storms -------------------------------------------------------------------------------------
+
+
+def test_a_storm_begins_pages_digests_and_ends() -> None:
+    """A second, independent service still pages within its time, as part of a digest."""
+    team = Team(digest_s=0)
+    bench = Bench(Rules(topology=TOPOLOGY, policy=Policy("p", (Step(("ada",), 300),), team=team)))
+    noise = [alert("cart", 0, f"N{n}", n=str(n)) for n in range(40)]
+    decision = bench.alerts(*noise)
+    assert "StormBegan" in kinds(decision)
+    assert len(decision.effects) == 1
+    second = bench.alerts(alert("mail", 5))
+    assert "PageHeld" in kinds(second)
+    (held,) = (key for key in bench.timers if key.startswith("digest/"))
+    assert bench.timers[held].due_at <= (5 + DIGEST_S) * S
+    assert len(bench.fire(held).effects) == 1
+    paged = {page.key for i in bench.state.incidents.values() for page in i.pages}
+    assert len(paged) == 2
+    end = bench.timers["storm"]
+    assert end.due_at >= LASTS_S * S
+    assert kinds(bench.fire("storm")) == ["StormEnded"]
+
+
+def test_what_is_usual_is_no_storm(bench: Bench) -> None:
+    """The same rate as ever does not count as one, however high it is."""
+    for minute in range(120):
+        batch = [alert("cart", minute * 60, f"N{n}", m=str(minute)) for n in range(20)]
+        bench.alerts(*batch)
+        bench.alerts(*(structs.replace(one, status="resolved") for one in batch))
+    assert not bench.state.storm.raging
+    assert bench.state.storm.usual > 15
+
+
+# --- tickets ------------------------------------------------------------------------------------
+
+WORDS = (Category("checkout", ("cart", "pay"), "cart", "shop-team"),)
+DESK = Rules(topology=TOPOLOGY, policy=POLICY, categories=WORDS)
+
+
+def test_a_report_opens_an_incident_and_alone_wakes_nobody() -> None:
+    """Users notice first; five affected are no single mistake."""
+    bench = Bench(DESK)
+    decision = bench.give(inputs.FileTicket("T-1", "I cannot pay for my cart"))
+    assert kinds(decision) == [
+        "IncidentOpened", "TicketTriaged", "TicketLinked", "SeverityDeclared",
+    ]  # fmt: skip
+    assert not decision.effects
+    assert bench.give(inputs.FileTicket("T-1", "I cannot pay for my cart")).is_empty
+    again = bench.give(inputs.FileTicket("T-2", "cannot pay for my CART", affected=MANY - 1), 5)
+    assert len(again.effects) == 1
+    assert bench.state.tickets["T-2"].duplicate_of == "T-1"
+    assert bench.give(inputs.FileTicket("T-3", "I cannot pay for my cart"), 6).effects == []
+    assert list(bench.state.incidents) == ["INC-1"]
+    assert bench.state.incidents["INC-1"].tickets == ["T-1", "T-2", "T-3"]
+
+
+def test_priority_is_impact_times_urgency() -> None:
+    """Tier, number affected and severity; words only hint."""
+    found: list[str] = []
+    for text, service, affected in (
+        ("it is slow", "mail", 1),
+        ("it is down", "mail", 1),
+        ("it is slow", "mail", MANY),
+        ("it is slow", "cart", 1),
+        ("it is down", "cart", 1),
+    ):
+        bench = Bench(DESK)
+        bench.give(inputs.FileTicket("T", text, service=service, affected=affected))
+        found.append(bench.state.tickets["T"].priority)
+    assert found == ["P4", "P3", "P3", "P3", "P2"]
+    bench = Bench(DESK)
+    bench.alerts(alert("cart"))
+    bench.give(inputs.FileTicket("T", "it is slow", service="cart"), 60)
+    assert bench.state.tickets["T"].priority == "P1"
+    assert bench.state.tickets["T"].incident == "INC-1"
+
+
+def test_nobody_guesses_what_a_report_is_about(bench: Bench) -> None:
+    """Without a category and a service it goes to people, and to no incident."""
+    bench.alerts(alert("cart"))
+    bench.give(inputs.FileTicket("T", "the printer is out of paper"), 5)
+    ticket = bench.state.tickets["T"]
+    assert (ticket.category, ticket.route, ticket.incident) == ("unknown", "triage", "")
+
+
+def test_a_category_that_somebody_else_knows_is_taken() -> None:
+    """A classifier of one's own names it; a name that config does not know is not."""
+    bench = Bench(DESK)
+    bench.give(inputs.FileTicket("T", "hm", category="checkout"))
+    bench.give(inputs.FileTicket("U", "hm", category="made up"))
+    assert bench.state.tickets["T"].category == "checkout"
+    assert bench.state.tickets["U"].category == "unknown"
+
+
+def test_correlation_looks_at_few_however_many_are_open() -> None:
+    """The look-up of an alert names a bounded number of incidents."""
+    bench = Bench()
+    for number in range(300):
+        bench.alerts(alert(f"s{number}", number * 400, namespace=f"n{number % 3}"))
+    names_ = bench.state.board.look(("s1", "s2"), "n1")
+    assert len(list(names_)) <= 40
+    assert correlation.RULE == "correlation/2"
