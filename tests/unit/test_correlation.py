@@ -239,6 +239,15 @@ def test_the_first_alerts_of_the_next_problem_are_taken_back(bench: Bench) -> No
     assert "index" not in bench.state.incidents["INC-1"].services
 
 
+def test_what_fires_anew_in_the_same_delivery_is_not_taken_back_twice(bench: Bench) -> None:
+    """Its former firing is over by then; it is moved no more."""
+    bench.alerts(*(alert(name, 0) for name in ("web", "cart", "search", "db")))
+    early = [alert("index", 300), alert("disk", 301), alert("disk", 302, "Full")]
+    bench.alerts(*early)
+    bench.alerts(alert("index", 330), alert("disk", 331, "Other"))
+    assert bench.sizes == {"INC-1": 4, "INC-2": 4}
+
+
 PLACES = st.tuples(
     st.sampled_from(["web", "cart", "db", "search", "index", "disk", "mail", "queue", "lone", ""]),
     st.sampled_from(["", "eu", "us"]),
@@ -464,6 +473,17 @@ def test_a_silence_mutes_what_fires_and_what_comes_until_it_ends(bench: Bench) -
     assert [p.incident for p in over.effects] == ["INC-1", "INC-2"]
     assert all(i.awaits_ack for i in bench.state.incidents.values())
     assert bench.state.silences == {}
+
+
+def test_another_silence_goes_on_when_one_ends(bench: Bench) -> None:
+    """What two mute is muted until both are over."""
+    bench.alerts(alert("cart"))
+    for end in (600, 900):
+        bench.give(inputs.AddSilence(("service=cart",), 10 * S, end * S, "ada", "on it"), 10)
+    assert list(bench.state.muted) == ["silence S-1"]
+    assert not bench.fire("unmute/silence S-1").effects
+    assert list(bench.state.muted) == ["silence S-2"]
+    assert bench.fire("unmute/silence S-2").effects
 
 
 def test_a_silence_to_come_mutes_when_it_begins(bench: Bench) -> None:

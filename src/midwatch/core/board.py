@@ -12,19 +12,19 @@ from collections.abc import Iterable
 
 from msgspec import Struct, field
 
-from midwatch.core.incidents import Incident, is_crowd, is_open
+from midwatch.core.incidents import PREFIX, Incident, is_crowd, is_open
 
 NEWEST = 8
 ANYWHERE = "*"  # no namespace of Kubernetes may be called so
 
 
 class Board(Struct):
-    """Names of open incidents by what they may be found by, oldest first."""
+    """Numbers of open incidents by what they may be found by, oldest first."""
 
-    by_service: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
-    by_space: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
-    crowds: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
-    by_ref: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
+    by_service: dict[str, list[int]] = field(default_factory=dict[str, list[int]])
+    by_space: dict[str, list[int]] = field(default_factory=dict[str, list[int]])
+    crowds: dict[str, list[int]] = field(default_factory=dict[str, list[int]])
+    by_ref: dict[str, list[int]] = field(default_factory=dict[str, list[int]])
 
     def put(
         self,
@@ -36,12 +36,13 @@ class Board(Struct):
         crowd: bool = False,
     ) -> None:
         """Note an alert of an incident; to note it again changes nothing."""
-        _put(self.by_service, service, incident)
+        number = number_of(incident)
+        _put(self.by_service, service, number)
         for lists in (self.by_space, self.crowds) if crowd else (self.by_space,):
-            _put(lists, namespace, incident)
-            _put(lists, ANYWHERE, incident)
+            _put(lists, namespace, number)
+            _put(lists, ANYWHERE, number)
         for ref in refs:
-            _put(self.by_ref, ref, incident)
+            _put(self.by_ref, ref, number)
 
     def add(self, incident: Incident) -> None:
         """Note all that an incident says, when it is open."""
@@ -49,62 +50,69 @@ class Board(Struct):
             for service in incident.services:
                 self.put(incident.id, service, incident.namespace, crowd=is_crowd(incident))
             for ref in incident.refs:
-                _put(self.by_ref, ref, incident.id)
+                _put(self.by_ref, ref, number_of(incident.id))
 
     def remove(self, incident: Incident) -> None:
         """Forget an incident."""
+        number = number_of(incident.id)
         for service in incident.services:
-            _remove(self.by_service, service, incident.id)
+            _remove(self.by_service, service, number)
         for ref in incident.refs:
-            _remove(self.by_ref, ref, incident.id)
+            _remove(self.by_ref, ref, number)
         for lists in (self.by_space, self.crowds):
             for place in (incident.namespace, "", ANYWHERE):
-                _remove(lists, place, incident.id)
+                _remove(lists, place, number)
 
     def look(
         self, services: Iterable[str], namespace: str, refs: Iterable[str] = ()
-    ) -> Iterable[str]:
+    ) -> Iterable[int]:
         """List the incidents that something of these services may belong to, oldest first.
 
         >>> board = Board()
         >>> board.put("INC-9", "shop", "eu"), board.put("INC-10", "cart", "us")
         (None, None)
         >>> board.look(["shop"], "us")
-        ['INC-9', 'INC-10']
+        [9, 10]
         """
-        found: dict[str, None] = {}
+        found: set[int] = set()
+        by_service = self.by_service
         for service in services:
-            if names := self.by_service.get(service):
-                found.update(dict.fromkeys(names[-NEWEST:]))
+            if service in by_service:
+                found.update(by_service[service][-NEWEST:])
         for place in (namespace, "") if namespace else (ANYWHERE,):
-            if names := self.by_space.get(place):
-                found.update(dict.fromkeys(names[-NEWEST:]))
-            if names := self.crowds.get(place):
-                found.update(dict.fromkeys(names[-NEWEST:]))
+            for lists in (self.by_space, self.crowds):
+                if place in lists:
+                    found.update(lists[place][-NEWEST:])
         for ref in refs:
-            if names := self.by_ref.get(ref):
-                found[names[0]] = None
-        return sorted(found, key=_order) if len(found) > 1 else found
+            if ref in self.by_ref:
+                found.add(self.by_ref[ref][0])
+        return sorted(found)
 
 
-def _order(incident: str) -> tuple[int, str]:
-    """Sort by number: INC-9 stands before INC-10."""
-    return len(incident), incident
+def number_of(incident: str) -> int:
+    """Give the number in an incident's name.
+
+    >>> number_of("INC-10")
+    10
+    """
+    return int(incident[len(PREFIX) :])
 
 
-def _put(lists: dict[str, list[str]], place: str, incident: str) -> None:
-    names = lists.get(place)
-    if names is None:
-        lists[place] = [incident]
-    elif names[-1] != incident:
-        at = bisect_left(names, _order(incident), key=_order)
-        if at == len(names) or names[at] != incident:
-            names.insert(at, incident)
+def _put(lists: dict[str, list[int]], place: str, number: int) -> None:
+    numbers = lists.get(place)
+    if numbers is None:
+        lists[place] = [number]
+    elif numbers[-1] < number:
+        numbers.append(number)
+    elif numbers[-1] != number:
+        at = bisect_left(numbers, number)
+        if numbers[at] != number:
+            numbers.insert(at, number)
 
 
-def _remove(lists: dict[str, list[str]], place: str, incident: str) -> None:
-    names = lists.get(place)
-    if names and incident in names:
-        names.remove(incident)
-        if not names:
+def _remove(lists: dict[str, list[int]], place: str, number: int) -> None:
+    numbers = lists.get(place)
+    if numbers and number in numbers:
+        numbers.remove(number)
+        if not numbers:
             del lists[place]

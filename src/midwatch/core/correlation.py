@@ -24,14 +24,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from midwatch.core import events, muting
 from midwatch.core.alerts import Alert
+from midwatch.core.board import number_of
 from midwatch.core.clock import SECOND
 from midwatch.core.decision import Decision
-from midwatch.core.habits import MIN_SHARE, Habits
-from midwatch.core.incidents import CROWD, Alike, Incident, Trouble, is_open, type_of
+from midwatch.core.habits import MAX_TOGETHER, MIN_SHARE, Habits
+from midwatch.core.incidents import CROWD, FINE, PREFIX, Alike, Incident, Trouble, is_open, type_of
 from midwatch.core.reasons import Reason, Term
 from midwatch.core.shard import Shard
 from midwatch.core.silences import Muting
@@ -68,10 +69,12 @@ class Candidate(Struct):
     kinds: list[str]
     refs: dict[str, None]
     texts: dict[str, Alike]
-    new: dict[str, None]  # services that fire since this batch
-    part: str | None = (
-        None  # a part of the call graph that it is in, "" unknown, None not looked up
-    )
+    # What this batch has added: services that fire, types, texts and ids.
+    new: dict[str, None]
+    new_kinds: list[str] = field(default_factory=list[str])
+    new_texts: set[str] = field(default_factory=set[str])
+    new_refs: set[str] = field(default_factory=set[str])
+    part: str | None = None  # of the call graph: "" is unknown, None not looked up yet
 
     def has(self, service: str) -> bool:
         """Say whether a service has an alert in it."""
@@ -82,16 +85,33 @@ class Candidate(Struct):
         """Whether so many services fire in it that it is about a system."""
         return self.wide + len(self.new) >= CROWD
 
-    def absorb(self, alert: Alert) -> None:
-        """Count an alert in."""
-        trouble = self.troubles.get(alert.service)
-        if trouble is None or not trouble.firing:
-            self.new[alert.service] = None
-        self.first_at = min(self.first_at, alert.starts_at)
-        self.last_at = max(self.last_at, alert.starts_at)
-        self.namespace = self.namespace or alert.namespace
+    def absorb(self, alert: Alert, symptom: Symptom) -> tuple[bool, bool]:
+        """Count an alert in: say whether it scores, and is found, in another way since then."""
+        service, at = alert.service, alert.starts_at
+        scores_anew, found_anew = self.count < FULL_CROWD, False
         self.count += 1
-        self.part = self.part or None
+        if service not in self.new:
+            trouble = self.troubles.get(service)
+            if trouble is None or not trouble.firing:
+                self.new[service] = None
+                self.part = self.part or None
+                found_anew = True
+        if at < self.first_at:
+            self.first_at, scores_anew = at, True
+        if at > self.last_at:
+            self.last_at, scores_anew = at, True
+        if alert.namespace and not self.namespace:
+            self.namespace, found_anew = alert.namespace, True
+        if alert.refs:
+            self.new_refs.update(alert.refs)
+            found_anew = True
+        if len(self.kinds) + len(self.new_kinds) < MAX_TOGETHER and symptom.kind not in self.kinds:
+            self.new_kinds.append(symptom.kind)
+            scores_anew = True
+        if len(self.texts) + len(self.new_texts) < FINE and symptom.text not in self.new_texts:
+            self.new_texts.add(symptom.text)
+            scores_anew = True
+        return scores_anew or found_anew, found_anew
 
 
 class Symptom(Struct, frozen=True, gc=False):
@@ -211,7 +231,7 @@ def score(symptom: Symptom, candidate: Candidate, places: Places) -> Score:
     if is_fresh:
         freshness = 1.0
     elif lasting:
-        freshness = 0.5 ** ((age_ms / SECOND - CLOSING_S) / HALF_LIFE_S)
+        freshness = round(0.5 ** ((age_ms / SECOND - CLOSING_S) / HALF_LIFE_S), 4)
     else:
         freshness = 0.0
     if not relation or not freshness:
@@ -222,7 +242,7 @@ def score(symptom: Symptom, candidate: Candidate, places: Places) -> Score:
         says,
         freshness,
         TICK if quiet_ms <= TICK_S * SECOND and is_fresh else 0.0,
-        CROWD_PULL * min(candidate.count, FULL_CROWD) / FULL_CROWD,
+        min(candidate.count, FULL_CROWD) / (FULL_CROWD / CROWD_PULL),
     )
 
 
@@ -231,7 +251,7 @@ def _relation(
 ) -> tuple[float, str, bool]:
     """Say how close they are, in words too, and whether that outlasts the closing time."""
     for ref in symptom.refs:
-        if ref in candidate.refs:
+        if ref in candidate.refs or ref in candidate.new_refs:
             return SAME, "same " + ref.replace(":", " "), True
     lasting = symptom.lasting
     if not is_fresh and not lasting:
@@ -257,7 +277,8 @@ def _relation(
     opening = abs(symptom.at - candidate.first_at) <= TICK_S * SECOND
     if opening or (near and quiet_ms <= NEAR_S[best or 2] * SECOND):
         return relation, says, lasting
-    if places.habits.go_together(symptom.kind, candidate.kinds) >= MIN_SHARE:
+    others = [*candidate.kinds, *candidate.new_kinds]
+    if places.habits.go_together(symptom.kind, others) >= MIN_SHARE:
         return TOGETHER, f"{symptom.kind} usually comes with it", lasting
     return 0.0, "too few alerts there to draw in another service", False
 
@@ -288,7 +309,7 @@ def _vague(symptom: Symptom, candidate: Candidate, topology: Topology) -> tuple[
     """Judge by time and text, when the call graph has nothing to say."""
     if topology.knows(symptom.service) and candidate.part:
         return UNKNOWN, "the same part of the call graph"
-    if symptom.text and symptom.text in candidate.texts:
+    if symptom.text and (symptom.text in candidate.texts or symptom.text in candidate.new_texts):
         return SAME_TEXT, "not in the call graph: time and the same text"
     return UNKNOWN, "not in the call graph: time only"
 
@@ -331,11 +352,11 @@ def _terms(symptom: Symptom, best: Score, value: float, threshold: float) -> dic
         "score": value,
         "relation": best.says,
         "relation_value": best.relation,
-        "age_s": round(max(symptom.at - candidate.first_at, 0) / SECOND, 1),
-        "freshness": round(best.freshness, 4),
-        "quiet_s": round(abs(symptom.at - candidate.last_at) / SECOND, 1),
+        "age_s": max(symptom.at - candidate.first_at, 0) / SECOND,
+        "freshness": best.freshness,
+        "quiet_s": abs(symptom.at - candidate.last_at) / SECOND,
         "same_moment": best.tick,
-        "crowd": round(best.crowd, 4),
+        "crowd": best.crowd,
         "threshold": threshold,
     }
 
@@ -344,16 +365,19 @@ class _Batch:
     """The alerts of one delivery on their way into incidents.
 
     What is placed is counted at once, so that one delivery of many alerts gives what as many
-    deliveries would; it is written as one event for each incident.
+    deliveries would; it is written as one event for each incident. A storm's alerts are alike, and
+    many begin at the same evaluation: what was found for one holds for the next like it, until an
+    incident scores in another way.
     """
 
     def __init__(self, d: Decision, places: Places, news: Iterable[Alert]) -> None:
         self._d = d
         self._places = places
         self._judge = muting.Judge(d, places.muting, news)
-        self._candidates: dict[str, Candidate] = {}
+        self._candidates: dict[int, Candidate] = {}
         self._pending: dict[str, list[events.Attachment]] = {}
         self._over: dict[str, dict[str, None]] = {}
+        self._found: dict[Symptom, Placement] = {}
         self._since = 0
         self.touched: dict[str, list[events.Attachment]] = {}
 
@@ -362,36 +386,38 @@ class _Batch:
         d, shard = self._d, self._d.shard
         if self._pending and alert.starts_at - self._since > CLOSING_S * SECOND:
             self.flush()  # what is usual may have changed
-        placement = _home(d, alert)
+        symptom = symptom_of(shard, alert)
+        placement = _home(d, alert) if alert.keyed else self._found.get(symptom)
         if placement is None:
-            symptom = symptom_of(shard, alert)
-            near = self._places.topology.near(alert.service)
-            names = shard.board.look((alert.service, *near), alert.namespace, alert.refs)
-            placement = place(symptom, map(self._candidate, names), self._places)
+            around = self._places.topology.around(alert.service)
+            numbers = shard.board.look(around, alert.namespace, alert.refs)
+            placement = place(symptom, map(self._candidate, numbers), self._places)
+            self._found[symptom] = placement
         name = placement.incident
         if name is None:
             title = f"{alert.name or 'alert'} on {alert.service or 'unknown service'}"
-            opened = Symptom(alert.service, alert.namespace, alert.starts_at)
-            name = open_incident(d, opened, title, placement.reason).id
-        candidate = self._candidate(name)
-        candidate.absorb(alert)
-        shard.board.put(
-            name, alert.service, candidate.namespace, alert.refs, crowd=candidate.is_crowd
-        )
+            name = open_incident(d, symptom, title, placement.reason).id
+        candidate = self._candidate(number_of(name))
+        scores_anew, found_anew = candidate.absorb(alert, symptom)
+        if scores_anew:
+            self._found.clear()
+        if found_anew:
+            crowd = candidate.is_crowd
+            shard.board.put(name, alert.service, candidate.namespace, alert.refs, crowd=crowd)
         before = shard.firing.get(alert.fingerprint, name)
         if before != name:
             self._over.setdefault(before, {})[alert.fingerprint] = None
         if not self._pending:
             self._since = alert.starts_at
-        attachment = events.Attachment(
-            alert,
-            placement.reason,
-            self._judge.muted(alert.fingerprint, alert.labels),
-            self._judge.mutes(alert.labels),
-        )
-        if attachment.muted:
-            muting.watch(d, self._places.muting, attachment.muted)
-        self._pending.setdefault(name, []).append(attachment)
+        muted, mutes = self._judge.both(alert.labels)
+        if muted:
+            muting.watch(d, self._places.muting, muted)
+        attachment = events.Attachment(alert, placement.reason, muted, mutes)
+        pending = self._pending.get(name)
+        if pending is None:
+            self._pending[name] = [attachment]
+        else:
+            pending.append(attachment)
         if candidate.count == BACK:
             self._look_back(name)
 
@@ -404,20 +430,23 @@ class _Batch:
             self._d.emit(events.AlertsAttached(name, tuple(items)))
             self.touched.setdefault(name, []).extend(items)
         self._candidates, self._pending, self._over = {}, {}, {}
+        self._found.clear()
 
-    def _candidate(self, name: str) -> Candidate:
-        found = self._candidates.get(name)
+    def _candidate(self, number: int) -> Candidate:
+        found = self._candidates.get(number)
         if found is None:
-            found = self._candidates[name] = candidate_of(self._d.shard.incidents[name])
+            incident = self._d.shard.incidents[f"{PREFIX}{number}"]
+            found = self._candidates[number] = candidate_of(incident)
         return found
 
     def _look_back(self, name: str) -> None:
         """Take over what came last to an incident that closes, when it was the start of this."""
         shard = self._d.shard
-        mine = self._candidate(name)
+        mine = self._candidate(number_of(name))
+        names = (f"{PREFIX}{number}" for number in shard.board.look((), mine.namespace))
         closing = [
             other
-            for other in shard.board.look((), mine.namespace)
+            for other in names
             if other != name and _has_just_closed(shard.incidents[other], mine)
         ]
         if closing:
@@ -481,7 +510,7 @@ def attach(
 
 def _home(d: Decision, alert: Alert) -> Placement | None:
     """Find the open incident of a problem that its sender has named before."""
-    home = d.shard.firing.get(alert.fingerprint) if alert.keyed else None
+    home = d.shard.firing.get(alert.fingerprint)
     if home is None or not is_open(d.shard.incidents[home]):
         return None
     return Placement(home, Reason(RULE, "the sender's key is open there"))
@@ -507,7 +536,7 @@ def _resolved(d: Decision, batch: list[Alert]) -> dict[str, dict[str, None]]:
 
 def open_incident(d: Decision, symptom: Symptom, title: str, reason: Reason) -> Incident:
     """Open an incident; after a resolved one of the same service it is linked as a recurrence."""
-    name = f"INC-{d.shard.next_incident}"
+    name = f"{PREFIX}{d.shard.next_incident}"
     d.emit(
         events.IncidentOpened(
             name,

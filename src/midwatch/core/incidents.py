@@ -54,6 +54,7 @@ _HARMLESS_ELSEWHERE = (e.PageAcknowledged, e.AckWithdrawn, e.IncidentReassigned)
 CaseState = Literal["none", "drafted", "admitted", "refused"]
 
 
+PREFIX = "INC-"
 CROWD = 4
 MAX_REFS = 64
 # In a storm texts get coarser: beyond FINE of them an alert counts by its name, beyond COARSE as

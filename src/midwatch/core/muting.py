@@ -30,13 +30,16 @@ class Judge:
     def __init__(self, d: Decision, muting: Muting, alerts: Iterable[Alert]) -> None:
         self._d = d
         self._muting = muting
-        self._sources: dict[str, set[str]] = {}
+        self._sources: set[str] = set()
         self._idle = not (muting.inhibitions or muting.maintenances or d.shard.silences)
         if muting.inhibitions:
             for alert in alerts:
                 if alert.status == "firing":
-                    for key in self.mutes(alert.labels):
-                        self._sources.setdefault(key, set()).add(alert.fingerprint)
+                    self._sources.update(self.mutes(alert.labels))
+
+    def both(self, labels: Mapping[str, str]) -> tuple[str, tuple[str, ...]]:
+        """Name what mutes an alert, and what it mutes."""
+        return ("", ()) if self._idle else (self.muted(labels), self.mutes(labels))
 
     def mutes(self, labels: Mapping[str, str]) -> tuple[str, ...]:
         """Name what an alert mutes while it fires."""
@@ -48,26 +51,20 @@ class Judge:
             if all_fit(rule.source, labels)
         )
 
-    def muted(self, fingerprint: str, labels: Mapping[str, str]) -> str:
+    def muted(self, labels: Mapping[str, str]) -> str:
         """Name what mutes an alert now, "" when nothing does."""
-        if self._idle:
-            return ""
         for timed in (*self._d.shard.silences.values(), *self._muting.maintenances):
             if timed.mutes(labels, self._d.now):
                 return timed.key
         for rule in self._muting.inhibitions:
-            if all_fit(rule.target, labels) and self._is_inhibited(rule, fingerprint, labels):
+            if all_fit(rule.target, labels) and self._is_inhibited(rule, labels):
                 return rule.key(labels)
         return ""
 
-    def _is_inhibited(self, rule: Inhibition, fingerprint: str, labels: Mapping[str, str]) -> bool:
+    def _is_inhibited(self, rule: Inhibition, labels: Mapping[str, str]) -> bool:
         key = rule.key(labels)
         keys = (key,) if all_fit(rule.source, labels) else (key, key + BOTH)
-        for one in keys:
-            known = {*self._d.shard.inhibitors.get(one, ()), *self._sources.get(one, ())}
-            if known - {fingerprint}:
-                return True
-        return False
+        return any(one in self._d.shard.inhibitors or one in self._sources for one in keys)
 
 
 def watch(d: Decision, muting: Muting, key: str) -> None:
@@ -169,7 +166,7 @@ def lift(d: Decision, muting: Muting, keys: Iterable[str]) -> dict[str, list[Fir
         for fingerprint in d.shard.muted.get(key, {}):
             name = d.shard.firing[fingerprint]
             labels = d.shard.incidents[name].firing[fingerprint].labels
-            now_by = judge.muted(fingerprint, labels)
+            now_by = judge.muted(labels)
             if now_by != key:
                 by_incident.setdefault(name, {}).setdefault(now_by, []).append(fingerprint)
         for name, groups in by_incident.items():

@@ -263,17 +263,21 @@ def _index_alerts(
 ) -> None:
     match event:
         case e.AlertsAttached():
-            crowd = incidents.is_crowd(incident)
+            services: dict[str, None] = {}
+            refs: dict[str, None] = {}
             for item in event.attached:
                 alert = item.alert
                 shard.firing[alert.fingerprint] = incident.id
+                services[alert.service] = None
+                if alert.refs:
+                    refs.update(dict.fromkeys(alert.refs))
                 if item.muted:
                     shard.muted.setdefault(item.muted, {})[alert.fingerprint] = None
                 for key in item.mutes:
                     shard.inhibitors.setdefault(key, {})[alert.fingerprint] = None
-                shard.board.put(
-                    incident.id, alert.service, incident.namespace, alert.refs, crowd=crowd
-                )
+            crowd = incidents.is_crowd(incident)
+            for service in services:
+                shard.board.put(incident.id, service, incident.namespace, refs, crowd=crowd)
         case e.AlertsResolved():
             for fingerprint in event.fingerprints:
                 _forget(shard, incident, fingerprint)

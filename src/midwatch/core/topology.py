@@ -50,11 +50,13 @@ class Topology:
             name for name in names if len(self.callees(name)) + len(self.callers(name)) > HUB_EDGES
         )
         self._near: dict[str, dict[str, int]] = {}
+        self._around: dict[str, tuple[str, ...]] = {}
         for name in names:
             near = _reach(name, self._callees, self.hubs)
             for other, hops in _reach(name, self._callers, self.hubs).items():
                 near[other] = min(hops, near.get(other, hops))
             self._near[name] = near
+            self._around[name] = (name, *near)
         self._parts = _parts(names, self.edges)
 
     def knows(self, service: str) -> bool:
@@ -70,6 +72,10 @@ class Topology:
     def near(self, service: str) -> dict[str, int]:
         """Give the services within `HOPS` calls along one direction, with the number of calls."""
         return self._near.get(service, _NOBODY)
+
+    def around(self, service: str) -> tuple[str, ...]:
+        """Give a service and those within `HOPS` calls."""
+        return self._around.get(service) or (service,)
 
     def part(self, service: str) -> str:
         """Name the part of the graph that a service is connected with, "" when it is unknown."""
