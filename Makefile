@@ -6,6 +6,7 @@
 #   make check       ruff, pyright strict, import-linter
 #   make soak        long tortures at full size
 #   make bench       every figure beside its peer -> benchmarks/results.json
+#                    (DATA=DIR adds how well labelled storms below DIR are grouped)
 #   make lock        resolve the dependencies anew into requirements/*.lock
 
 SHELL := /bin/bash
@@ -17,6 +18,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 BASE := $(VENV)/.base
 DEV := $(VENV)/.dev
+# Most of the tests' time is waiting for real servers; each file keeps to one process.
+SPREAD := -n 3 --dist loadscope
 PIP := $(PYTHON) -m pip --python $(BIN)/python --disable-pip-version-check install -qq
 
 .PHONY: help
@@ -55,7 +58,7 @@ drill: $(BASE)
 # with a line that says what to install.
 .PHONY: test
 test: $(DEV) $(if $(filter true,$(CI)),test-deps)
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest $(SPREAD)
 
 # The list of servers, and how a test asks for one, stands in tests/servers.py.
 .PHONY: test-deps
@@ -64,7 +67,7 @@ test-deps: $(DEV)
 
 .PHONY: test-fast
 test-fast: $(DEV)
-	@$(BIN)/python -m pytest -m "not slow"
+	@$(BIN)/python -m pytest $(SPREAD) -m "not slow"
 
 .PHONY: soak
 soak: $(DEV)
@@ -79,7 +82,7 @@ check: $(DEV)
 
 .PHONY: bench
 bench: $(DEV)
-	@$(BIN)/python -m benchmarks
+	@$(BIN)/python -m benchmarks $(DATA)
 
 .PHONY: lock
 lock:

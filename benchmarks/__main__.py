@@ -1,11 +1,16 @@
 """Measure everything and write results.json.
 
+    python -m benchmarks [DIR]
+
+DIR holds labelled storms; without it the figures of how well alerts are grouped are left out.
+
 Law: a figure stands beside a peer that was measured in the same run on the same machine; the ratio
 is what counts, for the machine is shared. Nothing is typed in: each row is computed below.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import platform
@@ -18,7 +23,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks import intake, slo
+from benchmarks import correlation, intake, placing, slo
 from midwatch.adapters.stores.sqlite import SqliteStore
 from midwatch.drill import scenarios
 from midwatch.drill.shift import Shift
@@ -164,7 +169,33 @@ def objectives() -> dict[str, dict[str, Any]]:
     return found
 
 
-def measure() -> dict[str, dict[str, Any]]:
+def placed(alertmanager_mb: float) -> dict[str, dict[str, Any]]:
+    """Time the core alone, and its memory beside what Alertmanager took in this run."""
+    command, bare = "python -m benchmarks.placing", "none"
+    new, mixed = placing.new_per_s(), placing.mixed_per_s()
+    growth, cost, memory = placing.growth(), placing.cost_of_open(), placing.memory_mb()
+    figures = {
+        "new_per_s": (new, "alerts/s", bare, 0.0, ">= 40000", new >= 40_000),
+        "mixed_per_s": (mixed, "alerts/s", bare, 0.0, ">= 200000", mixed >= 200_000),
+        "growth": (growth, "x", "ten times the alerts", 10.0, "<= 11", growth <= 11),
+        "cost_of_open": (cost, "x", "ten times the open incidents", 10.0, "<= 1.3", cost <= 1.3),
+        "memory_mb": (
+            memory, "MB", "Alertmanager", alertmanager_mb, "<= 1.0 x", memory <= alertmanager_mb
+        ),
+    }  # fmt: skip
+    return {f"placing_{name}": row(*one, command) for name, one in figures.items()}
+
+
+def grouped(data: Path) -> dict[str, dict[str, Any]]:
+    """Score grouping and causes on labelled storms, beside the trivial answers."""
+    command = "python -m benchmarks.correlation DIR"
+    return {
+        name: row(one.value, "share", one.peer, one.peer_value, one.reach, one.ok, command)
+        for name, one in correlation.figures_below(data, print).items()
+    }
+
+
+def measure(data: Path | None) -> dict[str, dict[str, Any]]:
     """Run every benchmark."""
     python = [sys.executable, "-c", "pass"]
     bare = "python -c pass"
@@ -187,6 +218,10 @@ def measure() -> dict[str, dict[str, Any]]:
         "python -m benchmarks",
     )
     results |= taken_in()
+    results |= placed(results["intake_memory_mb"]["peer_value"])
+    results |= objectives()
+    if data is not None:
+        results |= grouped(data)
     heads = journal_heads()
     results["journal_heads_over_hash_seeds"] = row(
         len(set(heads)),
@@ -202,7 +237,9 @@ def measure() -> dict[str, dict[str, Any]]:
 
 def main() -> None:
     """Print each figure beside its peer, and keep them."""
-    results = measure()
+    told = argparse.ArgumentParser(prog="python -m benchmarks")
+    told.add_argument("data", type=Path, nargs="?", metavar="DIR", help="holds labelled storms")
+    results = measure(told.parse_args().data)
     for name, found in results.items():
         print(
             f"{name:<32} {found['value']:>12} {found['unit']:<16} reach {found['reach']:<10}"

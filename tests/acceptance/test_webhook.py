@@ -117,8 +117,9 @@ def test_a_test_page_says_why_it_failed(shared: tuple[Serving, Receiver]) -> Non
     """Before anybody depends on it: exit 1 and what the receiver answered; then 0."""
     serving, receiver = shared
     env = {"MIDWATCH_SERVER": serving.url, "MIDWATCH_TOKEN": serving.person}
-    receiver.plan = [503]
+    receiver.usual = 503  # for whatever comes meanwhile, too
     failed = serving.type("page", "test", "--via", "hook", **env)
+    receiver.usual = 200
     assert (failed.returncode, failed.stdout) == (1, "hook: FAILED: the receiver answered 503\n")
     good = serving.type("page", "test", "--via", "hook", **env)
     assert (good.returncode, good.stdout) == (0, "hook: status 200\n")

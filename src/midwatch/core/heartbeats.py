@@ -12,12 +12,13 @@ from collections.abc import Iterable
 from msgspec import Struct, structs
 
 from midwatch.core import events, inputs
-from midwatch.core.alerts import Alert, Identity, identify
+from midwatch.core.alerts import Alert, Identity, Naming, identify
 from midwatch.core.clock import SECOND, show_duration
 from midwatch.core.decision import Decision
 from midwatch.core.severity import Severity
 
 ALERT = "HeartbeatSilent"
+_NAMING = Naming(("service",))  # a job's name is no service
 
 
 class Watched(Struct, frozen=True):
@@ -79,4 +80,5 @@ def _wait(d: Decision, job: Watched) -> None:
 
 
 def _identity(job: Watched) -> Identity:
-    return identify({"alertname": ALERT, "job": job.name, "service": job.service})
+    labels = {"alertname": ALERT, "job": job.name, "service": job.service}
+    return identify(labels, _NAMING)
