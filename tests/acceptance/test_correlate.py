@@ -249,3 +249,51 @@ def test_yaml_is_yaml_1_2(tmp_path: Path) -> None:
     (tmp_path / "midwatch.yaml").write_text("escalation: {steps: [{to: Yes}]}\n", "utf-8")
     (tmp_path / "topology.yaml").write_text("services: [{name: no}, {name: '012'}]\n", "utf-8")
     assert midwatch("check", str(tmp_path)).returncode == 0
+
+
+def test_call_graph_changes_and_config_decide_too(tmp_path: Path) -> None:
+    """Nearness joins, the change stands first, and what config mutes is named; each file counts."""
+    lines = [
+        ("2026-11-24T02:00:00Z", {"alertname": "Slow", "service": "shop"}),
+        ("2026-11-24T02:00:20Z", {"alertname": "Errors", "service": "cart"}),
+        ("2026-11-24T02:00:20Z", {"alertname": "Disk", "service": "docs"}),
+    ]
+    stdin = b"\n".join(
+        json.dumps({"labels": labels, "startsAt": at}).encode() for at, labels in lines
+    )
+    calls = tmp_path / "calls.json"
+    calls.write_text('{"edges": [["shop", "cart"], ["docs", "search"]]}', "utf-8")
+    told = tmp_path / "changes.jsonl"
+    told.write_text(
+        '{"at": "2026-11-24T01:58:00Z", "service": "cart", "kind": "config", "id": "c-7"}', "utf-8"
+    )
+    folder = tmp_path / "midwatch"
+    assert midwatch("init", str(folder)).returncode == 0
+    main = folder / "midwatch.yaml"
+    rule = "inhibit: {slow: {source: ['alertname=Errors'], target: ['alertname=Disk']}}\n"
+    main.write_text(main.read_text("utf-8") + rule, "utf-8")
+    args = ["correlate", "--topology", str(calls), "--changes", str(told), "--config", str(folder)]
+    rows = [json.loads(line) for line in midwatch(*args, stdin=stdin).stdout.splitlines()]
+    assert [row["incident"] for row in rows] == ["INC-1", "INC-1", "INC-2"]
+    assert rows[0]["causes"][0] == "cart"
+    summary = midwatch(*args, "--summary", stdin=stdin).stdout.decode()
+    assert "3 alerts -> 2 incidents" in summary
+    assert "config c-7" in summary
+    assert "1 muted: inhibited by slow" in summary
+    assert "2026-11-24T02:00:00.000Z to 2026-11-24T02:00:20.000Z" in summary
+
+
+@pytest.mark.parametrize(
+    ("option", "text", "says"),
+    [
+        ("--topology", '{"edges": [["a"]]}', "calls.json"),
+        ("--topology", "nothing", "calls.json"),
+        ("--changes", '{"kind": "deploy"}', "calls.json:1"),
+    ],
+)
+def test_a_bad_file_is_named(tmp_path: Path, option: str, text: str, says: str) -> None:
+    """With its place; nothing is grouped without it in silence."""
+    (tmp_path / "calls.json").write_text(text, "utf-8")
+    done = midwatch("correlate", option, str(tmp_path / "calls.json"), stdin=b"[]")
+    assert done.returncode == 2
+    assert says in done.stderr.decode()

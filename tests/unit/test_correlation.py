@@ -439,6 +439,18 @@ def test_a_target_of_the_same_cluster_pages_nobody_and_is_recorded() -> None:
     assert bench.state.muted == {}
 
 
+def test_a_source_that_comes_later_mutes_what_fires() -> None:
+    """Paging for it stops; a second source of the same changes nothing more."""
+    bench = muted_bench(muting(node="alertname=NodeDown > alertname=Slow"))
+    here = alert("cart", 0, cluster="eu")
+    assert bench.alerts(here).effects
+    decision = bench.alerts(alert("disk", 5, "NodeDown", level="warning", cluster="eu"), at=5)
+    assert "AlertsMuted" in kinds(decision)
+    assert not bench.state.incidents[bench.home(here)].awaits_ack
+    again = bench.alerts(alert("mail", 6, "NodeDown", level="warning", cluster="eu"), at=6)
+    assert "AlertsMuted" not in kinds(again)
+
+
 def test_one_that_matches_both_sides_is_muted_by_none_that_does() -> None:
     """Alertmanager's rule: two of a kind do not silence each other; a pure source does."""
     both = "severity=~critical|warning > severity=critical"

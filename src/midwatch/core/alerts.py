@@ -7,7 +7,7 @@ is. An end that lies in the year 1, Alertmanager's way of saying "not yet", is n
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 from hashlib import blake2b
 from typing import Literal
@@ -97,17 +97,14 @@ def refs_in(named: Mapping[str, str]) -> tuple[str, ...]:
     >>> refs_in({"Trace-ID": "7f3a", "team": "shop", "deploy_id": "d-12"})
     ('trace:7f3a', 'deploy:d-12')
     """
-    return tuple(f"{kind}:{named[name]}" for name, kind in _ref_names(named) if named[name])
+    found = _ref_names(tuple(named))
+    return tuple(f"{kind}:{named[name]}" for name, kind in found if named[name])
 
 
-def _ref_names(named: Iterable[str]) -> list[tuple[str, str]]:
-    found = ((name, REFS.get(_plain(name), "")) for name in named)
+@lru_cache(4096)  # alerts of a rule have the same names again and again
+def _ref_names(names: tuple[str, ...]) -> list[tuple[str, str]]:
+    found = ((name, REFS.get(name.translate(_IGNORED).lower(), "")) for name in names)
     return [(name, kind) for name, kind in found if kind]
-
-
-@lru_cache(4096)  # the same few names come with every alert
-def _plain(name: str) -> str:
-    return name.translate(_IGNORED).lower()
 
 
 _IGNORED = str.maketrans("", "", "_-.")
@@ -179,7 +176,7 @@ def identify(labels: dict[str, str], naming: Naming = NAMING, key: str = "") -> 
     for name in naming.services:
         if service := labels.get(name, ""):
             break
-    passing = _ref_names(labels)
+    passing = _ref_names(tuple(labels))
     lasting = labels
     if passing:
         gone = {name for name, _ in passing}

@@ -53,6 +53,7 @@ CHRONIC = 2
 # one that has just closed, were its first.
 LOOK_BACK_S = 60
 BACK = 2
+IN_ANOTHER_PART = "apart in the call graph"
 
 
 class Candidate(Struct):
@@ -74,7 +75,7 @@ class Candidate(Struct):
     new_kinds: list[str] = field(default_factory=list[str])
     new_texts: set[str] = field(default_factory=set[str])
     new_refs: set[str] = field(default_factory=set[str])
-    part: str | None = None  # of the call graph: "" is unknown, None not looked up yet
+    parts: set[str] | None = None  # of the call graph, without the unknown; None: not looked up yet
 
     def has(self, service: str) -> bool:
         """Say whether a service has an alert in it."""
@@ -94,7 +95,7 @@ class Candidate(Struct):
             trouble = self.troubles.get(service)
             if trouble is None or not trouble.firing:
                 self.new[service] = None
-                self.part = self.part or None
+                self.parts = None
                 found_anew = True
         if at < self.first_at:
             self.first_at, scores_anew = at, True
@@ -262,12 +263,13 @@ def _relation(
     if symptom.chronic:
         return 0.0, "it mostly fires alone", False
     topology = places.topology
+    part, parts = topology.part(service), _parts(candidate, topology)
+    if part and parts and part not in parts:
+        return 0.0, IN_ANOTHER_PART, False
     best, through = _hops(service, candidate, topology)
     if best:
         relation = BY_HOPS[best]
         says = f"{'one call' if best == 1 else f'{best} calls'} from {through}"
-    elif topology.knows(service) and not _may_share_part(service, candidate, topology):
-        return 0.0, "apart in the call graph", False
     else:
         relation, says = _vague(symptom, candidate, topology)
     # While it is small, it is about its own services.
@@ -294,20 +296,17 @@ def _hops(service: str, candidate: Candidate, topology: Topology) -> tuple[int, 
     return best, through
 
 
-def _may_share_part(service: str, candidate: Candidate, topology: Topology) -> bool:
-    """Say whether a known service may belong to it: one that it has is connected, or unknown."""
-    part = topology.part(service)
-    if candidate.part is None:
-        parts = [topology.part(other) for other in (*candidate.services, *candidate.new)]
-        candidate.part = next((one for one in parts if one), "")
-    if candidate.part in (part, ""):
-        return True
-    return any(topology.part(other) == part for other in (*candidate.services, *candidate.new))
+def _parts(candidate: Candidate, topology: Topology) -> set[str]:
+    """Look up the parts of the call graph that it reaches into."""
+    if candidate.parts is None:
+        found = {topology.part(one) for one in (*candidate.services, *candidate.new)}
+        candidate.parts = found - {""}
+    return candidate.parts
 
 
 def _vague(symptom: Symptom, candidate: Candidate, topology: Topology) -> tuple[float, str]:
     """Judge by time and text, when the call graph has nothing to say."""
-    if topology.knows(symptom.service) and candidate.part:
+    if topology.part(symptom.service) and _parts(candidate, topology):
         return UNKNOWN, "the same part of the call graph"
     if symptom.text and (symptom.text in candidate.texts or symptom.text in candidate.new_texts):
         return SAME_TEXT, "not in the call graph: time and the same text"
@@ -320,7 +319,12 @@ def place(symptom: Symptom, candidates: Iterable[Candidate], places: Places) -> 
     scored: Score | None = None
     best_value = second_value = 0.0
     second = ""
+    # Of many candidates most are apart, which a look tells as well as a whole score.
+    part = "" if symptom.refs else places.topology.part(symptom.service)
     for candidate in candidates:
+        if part and part not in (parts := _parts(candidate, places.topology)) and parts:
+            scored = Score(candidate, APART, IN_ANOTHER_PART, 0.0)
+            continue
         scored = score(symptom, candidate, places)
         value = scored.value
         if value > best_value:

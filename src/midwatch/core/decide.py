@@ -8,6 +8,7 @@ well again: `slo.judge_recovery`. Where an incident may close: `postmortems.miss
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, cast
 
@@ -145,8 +146,17 @@ def _attach(d: Decision, rules: Rules, alerts: Iterable[Alert]) -> None:
         _reopen_without_sli(d, rules, incident)
         _recover_without_sli(d, rules, incident)
     if touched:
+        _inhibit(d, rules, touched.values())
         _lift(d, rules, muting.ended(d))
         storms.judge(d)
+
+
+def _inhibit(d: Decision, rules: Rules, attached: Iterable[Sequence[events.Attachment]]) -> None:
+    """Mute what fires already, when the first source of an inhibition comes after it."""
+    new = Counter(key for items in attached for item in items for key in item.mutes)
+    # A key that muted before has muted all that fires already.
+    if any(len(d.shard.inhibitors.get(key, ())) == count for key, count in new.items()):
+        _quiet(d, muting.inhibit(d, rules.muting))
 
 
 def _lift(d: Decision, rules: Rules, keys: Iterable[str]) -> None:

@@ -7,7 +7,7 @@ sides of an inhibition is not muted by another one that does too.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from midwatch.core import events, inputs
 from midwatch.core.alerts import Alert
@@ -106,19 +106,36 @@ def add(d: Decision, muting: Muting, given: inputs.AddSilence) -> list[Incident]
 
 def mute(d: Decision, silence: Silence) -> list[Incident]:
     """Mute what fires already and matches a silence that begins."""
+
+    def by(labels: Mapping[str, str]) -> str:
+        return silence.key if silence.mutes(labels, d.now) else ""
+
+    return _mute(d, by, f", by {silence.by}: {silence.why}")
+
+
+def inhibit(d: Decision, muting: Muting) -> list[Incident]:
+    """Mute what fires already and what a source that newly fires explains."""
+    return _mute(d, Judge(d, muting, ()).muted, "")
+
+
+def _mute(d: Decision, by: Callable[[Mapping[str, str]], str], why: str) -> list[Incident]:
     changed: list[Incident] = []
     for name in list(d.shard.open):
         incident = d.shard.incidents[name]
-        hit = tuple(
-            fingerprint
-            for fingerprint, one in incident.firing.items()
-            if not one.muted and silence.mutes(one.labels, d.now)
-        )
+        hit: dict[str, list[str]] = {}
+        for fingerprint, one in incident.firing.items():
+            if not one.muted and (key := by(one.labels)):
+                hit.setdefault(key, []).append(fingerprint)
+        for key, fingerprints in hit.items():
+            says = f"{_alerts(fingerprints)}{why or ': ' + key}"
+            d.emit(events.AlertsMuted(name, tuple(fingerprints), key, Reason(RULE, says)))
         if hit:
-            says = f"{len(hit)} alerts, by {silence.by}: {silence.why}"
-            d.emit(events.AlertsMuted(name, hit, silence.key, Reason(RULE, says)))
             changed.append(incident)
     return changed
+
+
+def _alerts(fingerprints: Sequence[str]) -> str:
+    return "1 alert" if len(fingerprints) == 1 else f"{len(fingerprints)} alerts"
 
 
 def end(d: Decision, given: inputs.EndSilence) -> str:
@@ -171,7 +188,7 @@ def lift(d: Decision, muting: Muting, keys: Iterable[str]) -> dict[str, list[Fir
                 by_incident.setdefault(name, {}).setdefault(now_by, []).append(fingerprint)
         for name, groups in by_incident.items():
             for now_by, fingerprints in groups.items():
-                says = f"{len(fingerprints)} alerts, after {key}"
+                says = f"over for {_alerts(fingerprints)}: {key}"
                 reason = Reason(RULE, says)
                 d.emit(events.AlertsMuted(name, tuple(fingerprints), now_by, reason))
                 if not now_by:

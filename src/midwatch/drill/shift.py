@@ -10,12 +10,14 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable
 from hashlib import blake2b
+from itertools import pairwise
 
 from midwatch.bootstrap import Engine, Store, World, build_engine
 from midwatch.core import inputs
+from midwatch.core.changes import Change
 from midwatch.core.clock import SECOND
 from midwatch.core.inputs import Envelope
-from midwatch.drill.scenarios import Scenario, slug
+from midwatch.drill.scenarios import Scenario, ServicePlan, slug
 from midwatch.drill.storm import Delivery, Storm
 from midwatch.drill.world import (
     Log,
@@ -37,6 +39,7 @@ ENDS_AFTER_S = 60
 FIX_AGAIN_S = 900
 MAX_FIXES = 4
 SOURCE = "alertmanager"
+PIPELINE = "pipeline"
 
 Send = Callable[[], list[Envelope]]
 
@@ -201,6 +204,7 @@ class Shift:
                     release.live_at is not None,
                 )
                 self._command(when, f"release/{plan.name}/{release.name}", given)
+            self._tell_deploys(plan)
         for when, body in self.scenario.deliveries:
             self._webhook(Delivery(when, body))
         for delivery in self.storm.deliveries:
@@ -209,6 +213,14 @@ class Shift:
             name = f"T-{number}"
             given = inputs.FileTicket(name, ticket.text, ticket.by)
             self._command(ticket.at, f"ticket/{name}", given)
+
+    def _tell_deploys(self, plan: ServicePlan) -> None:
+        """Say what a pipeline says: which release went live after which."""
+        live = [release for release in plan.releases if release.live_at is not None]
+        for before, release in pairwise(sorted(live, key=lambda one: one.live_at or 0)):
+            name, when = f"deploy-{plan.name}-{release.name}", release.live_at or 0
+            change = Change(name, plan.name, "deploy", when, PIPELINE, before.name, release.name)
+            self._command(when, f"change/{name}", inputs.ChangesArrived(PIPELINE, (change,)))
 
     def _webhook(self, delivery: Delivery) -> None:
         key = f"{SOURCE}/{blake2b(delivery.body, digest_size=8).hexdigest()}"

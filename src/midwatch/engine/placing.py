@@ -15,7 +15,7 @@ from midwatch.core.alerts import Alert
 from midwatch.core.causes import Cause
 from midwatch.core.changes import Change
 from midwatch.core.decide import Rules, decide
-from midwatch.core.events import AlertsAttached, AlertsMoved
+from midwatch.core.events import AlertsAttached, AlertsMoved, AlertsMuted
 from midwatch.core.inputs import AlertsArrived, ChangesArrived, Input
 from midwatch.core.reasons import Reason
 from midwatch.core.shard import Shard
@@ -25,7 +25,10 @@ NEVER = Reason(RULE, "resolved, and was never seen firing")
 
 
 class Placed(Struct, frozen=True):
-    """Where an alert of the input is, and why; no incident when it resolved and never fired."""
+    """Where an alert of the input is, and why; no incident when it resolved and never fired.
+
+    `muted` names what muted it, "" when nothing did.
+    """
 
     incident: str
     why: Reason
@@ -63,10 +66,15 @@ def place_all(alerts: list[Alert], changes: Iterable[Change], rules: Rules) -> S
             if isinstance(event, AlertsAttached):
                 (item,) = event.attached
                 newest[fingerprint] = firing = f"{fingerprint}/{item.alert.starts_at}"
-                placed[firing] = Placed(event.incident, item.reason)
+                placed[firing] = Placed(event.incident, item.reason, item.muted)
             elif isinstance(event, AlertsMoved):
                 for moved in event.fingerprints:
-                    placed[newest[moved]] = Placed(event.to, event.reason)
+                    was = placed[newest[moved]]
+                    placed[newest[moved]] = Placed(event.to, event.reason, was.muted)
+            elif isinstance(event, AlertsMuted):
+                for muted in event.fingerprints:
+                    was = placed[newest[muted]]
+                    placed[newest[muted]] = Placed(was.incident, was.why, event.key)
         if fingerprint:
             firings[n] = newest.get(fingerprint, "")
     found = [placed.get(firing, Placed("", NEVER)) for firing in firings]
