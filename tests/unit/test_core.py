@@ -149,7 +149,7 @@ def test_an_alert_finds_what_a_look_at_every_incident_finds(
         wanted = correlation.place(symptom, everything, RULES.places(one.state))
         (event,) = (x for x in one.alerts(each).events if isinstance(x, e.AlertsAttached))
         if wanted.incident is not None:
-            assert event.attached[0].reason == wanted.reason
+            assert event.reasons[0] == wanted.reason
         assert wanted.incident in (event.incident, None)
     other.alerts(*batch)
     assert other.state.firing == one.state.firing
@@ -205,7 +205,7 @@ def test_the_runner_up_and_the_margin_are_recorded(bench: Bench) -> None:
     bench.alerts(alert("shop", namespace="eu"), alert("cart", namespace="us", at=1))
     decision = bench.alerts(alert("cart", "Other"))
     (event,) = (x for x in decision.events if isinstance(x, e.AlertsAttached))
-    reason = event.attached[0].reason
+    reason = event.reasons[0]
     assert reason.runner_up == "INC-1"
     assert reason.terms["margin"] == pytest.approx(0.2)
 
@@ -214,7 +214,7 @@ def test_the_runner_up_and_the_margin_are_recorded(bench: Bench) -> None:
 def test_no_event_reopens_what_is_over(state: str) -> None:
     """Every event that moves or fills an incident is refused when it is resolved or closed."""
     for event in (
-        e.AlertsAttached("INC-1", ()),
+        e.AlertsAttached("INC-1", (), ()),
         e.IncidentMitigated("INC-1", WHY),
         e.IncidentReopened("INC-1", WHY),
     ):

@@ -159,7 +159,7 @@ def test_the_same_trace_outlasts_the_closing_time(bench: Bench) -> None:
     decision = bench.alerts(late)
     assert bench.home(late) == "INC-1"
     (event,) = (x for x in decision.events if isinstance(x, e.AlertsAttached))
-    reason = event.attached[0].reason
+    reason = event.reasons[0]
     assert reason.terms["relation"] == "same trace 7f3a"
     assert 0.8 < float(reason.terms["freshness"]) < 1
     bench.alerts(alert("mail", 6 * 3600, "Other", trace_id="7f3a"))
@@ -202,7 +202,7 @@ def test_types_that_came_together_before_do_so_again() -> None:
         one.alerts(alert("f", 10_100))
         assert len(one.state.incidents) - before == count
     event = [x for x, _ in taught.log if isinstance(x, e.AlertsAttached)][-1]
-    assert event.attached[0].reason.terms["relation"] == "f Slow usually comes with it"
+    assert event.reasons[0].terms["relation"] == "f Slow usually comes with it"
 
 
 def test_without_a_call_graph_time_and_text_decide() -> None:
@@ -213,9 +213,9 @@ def test_without_a_call_graph_time_and_text_decide() -> None:
     decision = bench.alerts(alert("c", 210, text="Login fails"))
     assert bench.sizes == {"INC-1": 3}
     says = [
-        event.attached[0].reason.terms["relation"]
+        event.reasons[0].terms["relation"]
         for event, _ in bench.log
-        if isinstance(event, e.AlertsAttached) and event.attached[0].reason.terms.get("relation")
+        if isinstance(event, e.AlertsAttached) and event.reasons[0].terms.get("relation")
     ]
     assert says == [
         "not in the call graph: time and the same text", "not in the call graph: time only",

@@ -87,10 +87,10 @@ def test_what_lies_outside_is_shown_and_not_counted() -> None:
 
 def test_an_incident_that_opens_again_is_not_over() -> None:
     """A page long after the first mitigation belongs to it while it is open again."""
-    attached = e.Attachment(identify({"service": "shop"}).alert("firing", 0), WHY)
+    attached = e.Attachment(identify({"service": "shop"}).alert("firing", 0))
     told = [
         e.IncidentOpened("INC-1", "shop", "", "Down", 0, WHY),
-        e.AlertsAttached("INC-1", (attached,)),
+        e.AlertsAttached("INC-1", (attached,), (WHY,)),
         e.SeverityDeclared("INC-1", "sev1", "page", WHY),
         e.PagePlanned("INC-1", "page/INC-1/1", "ada", 0, WHY),
         e.IncidentMitigated("INC-1", WHY),

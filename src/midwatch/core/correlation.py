@@ -86,6 +86,10 @@ class Candidate(Struct):
         """Whether so many services fire in it that it is about a system."""
         return self.wide + len(self.new) >= CROWD
 
+    def says(self, text: str) -> bool:
+        """Say whether one of its alerts says the same."""
+        return text in self.texts or text in self.new_texts
+
     def absorb(self, alert: Alert, symptom: Symptom) -> tuple[bool, bool]:
         """Count an alert in: say whether it scores, and is found, in another way since then."""
         service, at = alert.service, alert.starts_at
@@ -109,8 +113,9 @@ class Candidate(Struct):
         if len(self.kinds) + len(self.new_kinds) < MAX_TOGETHER and symptom.kind not in self.kinds:
             self.new_kinds.append(symptom.kind)
             scores_anew = True
-        if len(self.texts) + len(self.new_texts) < FINE and symptom.text not in self.new_texts:
-            self.new_texts.add(symptom.text)
+        text = symptom.text
+        if len(self.texts) + len(self.new_texts) < FINE and not self.says(text):
+            self.new_texts.add(text)
             scores_anew = True
         return scores_anew or found_anew, found_anew
 
@@ -308,7 +313,7 @@ def _vague(symptom: Symptom, candidate: Candidate, topology: Topology) -> tuple[
     """Judge by time and text, when the call graph has nothing to say."""
     if topology.part(symptom.service) and _parts(candidate, topology):
         return UNKNOWN, "the same part of the call graph"
-    if symptom.text and (symptom.text in candidate.texts or symptom.text in candidate.new_texts):
+    if symptom.text and candidate.says(symptom.text):
         return SAME_TEXT, "not in the call graph: time and the same text"
     return UNKNOWN, "not in the call graph: time only"
 
@@ -365,6 +370,21 @@ def _terms(symptom: Symptom, best: Score, value: float, threshold: float) -> dic
     }
 
 
+class _Pending(Struct, gc=False):
+    """What joins an incident with this batch, and why; alerts that are alike share a reason."""
+
+    items: list[events.Attachment]
+    numbers: dict[int, int]  # of the reasons, by their identity: they are found again, not equal
+    reasons: list[Reason]
+
+    def number_of(self, reason: Reason) -> int:
+        """Say which of the reasons it is, and note it when it is new."""
+        number = self.numbers.setdefault(id(reason), len(self.reasons))
+        if number == len(self.reasons):
+            self.reasons.append(reason)
+        return number
+
+
 class _Batch:
     """The alerts of one delivery on their way into incidents.
 
@@ -379,7 +399,7 @@ class _Batch:
         self._places = places
         self._judge = muting.Judge(d, places.muting, news)
         self._candidates: dict[int, Candidate] = {}
-        self._pending: dict[str, list[events.Attachment]] = {}
+        self._pending: dict[str, _Pending] = {}
         self._over: dict[str, dict[str, None]] = {}
         self._found: dict[Symptom, Placement] = {}
         self._since = 0
@@ -416,12 +436,11 @@ class _Batch:
         muted, mutes = self._judge.both(alert.labels)
         if muted:
             muting.watch(d, self._places.muting, muted)
-        attachment = events.Attachment(alert, placement.reason, muted, mutes)
         pending = self._pending.get(name)
         if pending is None:
-            self._pending[name] = [attachment]
-        else:
-            pending.append(attachment)
+            pending = self._pending[name] = _Pending([], {}, [])
+        why = pending.number_of(placement.reason)
+        pending.items.append(events.Attachment(alert, why, muted, mutes))
         if candidate.count == BACK:
             self._look_back(name)
 
@@ -430,8 +449,9 @@ class _Batch:
         for name, fingerprints in self._over.items():
             self._d.emit(events.AlertsResolved(name, tuple(fingerprints)))
             self.touched.setdefault(name, [])
-        for name, items in self._pending.items():
-            self._d.emit(events.AlertsAttached(name, tuple(items)))
+        for name, pending in self._pending.items():
+            items, reasons = tuple(pending.items), tuple(pending.reasons)
+            self._d.emit(events.AlertsAttached(name, items, reasons))
             self.touched.setdefault(name, []).extend(items)
         self._candidates, self._pending, self._over = {}, {}, {}
         self._found.clear()

@@ -166,18 +166,23 @@ class IncidentOpened(IncidentEvent, frozen=True):
 
 
 class Attachment(Struct, frozen=True, gc=False):
-    """One alert in an incident, and why it is there."""
+    """One alert in an incident; `why` says which of the event's reasons put it there."""
 
     alert: Alert
-    reason: Reason
+    why: int = 0
     muted: str = ""  # by what, when nobody is paged for it
     mutes: tuple[str, ...] = ()  # what it inhibits while it fires
 
 
 class AlertsAttached(IncidentEvent, frozen=True):
-    """Alerts of one batch joined this incident."""
+    """Alerts of one batch joined this incident; those that are alike share a reason."""
 
     attached: tuple[Attachment, ...]
+    reasons: tuple[Reason, ...]
+
+    def reason_of(self, item: Attachment) -> Reason:
+        """Give why one of its alerts is in the incident."""
+        return self.reasons[item.why]
 
 
 class AlertsResolved(IncidentEvent, frozen=True):

@@ -51,7 +51,7 @@ def find(shard: Shard, audit: Audit, wanted: str) -> AlertPlace | None:
         if isinstance(event, e.AlertsAttached):
             for item in event.attached:
                 if wanted in (item.alert.fingerprint, item.alert.name):
-                    found, moved = _place(event.incident, item, row.at), []
+                    found, moved = _place(event, item, row.at), []
         elif isinstance(event, e.AlertsMoved) and found and found.fingerprint in event.fingerprints:
             moved.append(f"{show_time(row.at)}  to {event.to}: {event.reason.says}")
             found = structs.replace(found, incident=event.to)
@@ -63,12 +63,12 @@ def find(shard: Shard, audit: Audit, wanted: str) -> AlertPlace | None:
     return structs.replace(found, muted=muted, moved=tuple(moved))
 
 
-def _place(incident: str, item: e.Attachment, at: int) -> AlertPlace:
+def _place(event: e.AlertsAttached, item: e.Attachment, at: int) -> AlertPlace:
     alert = item.alert
     return AlertPlace(
         alert.fingerprint, alert.name, alert.service, alert.level, alert.summary,
-        show_time(alert.starts_at), incident, show_time(at), item.reason, item.muted, (),
-        alert.labels,
+        show_time(alert.starts_at), event.incident, show_time(at), event.reason_of(item), item.muted,
+        (), alert.labels,
     )  # fmt: skip
 
 
@@ -99,7 +99,8 @@ def route(shard: Shard, rules: Rules, alert: Alert, now: int) -> Routed:
     for event in decision.events:
         match event:
             case e.AlertsAttached():
-                why, muted = event.attached[0].reason, event.attached[0].muted
+                (item,) = event.attached
+                why, muted = event.reason_of(item), item.muted
             case e.SeverityDeclared():
                 severity, says = event.severity, event.reason.says
             case e.PagePlanned():

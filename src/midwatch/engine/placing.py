@@ -66,7 +66,7 @@ def place_all(alerts: list[Alert], changes: Iterable[Change], rules: Rules) -> S
             if isinstance(event, AlertsAttached):
                 (item,) = event.attached
                 newest[fingerprint] = firing = f"{fingerprint}/{item.alert.starts_at}"
-                placed[firing] = Placed(event.incident, item.reason, item.muted)
+                placed[firing] = Placed(event.incident, event.reason_of(item), item.muted)
             elif isinstance(event, AlertsMoved):
                 for moved in event.fingerprints:
                     was = placed[newest[moved]]

@@ -14,6 +14,7 @@ from msgspec import Struct, field
 
 from midwatch.core import causes
 from midwatch.core import events as e
+from midwatch.core.alerts import Alert
 from midwatch.core.causes import Cause
 from midwatch.core.clock import show_time
 from midwatch.core.events import Event
@@ -280,29 +281,33 @@ def _fact(row: Row) -> Fact[Event]:
 
 class _Many(Struct):
     attached: list[msgspec.Raw]
+    reasons: list[msgspec.Raw]
 
 
 _decode_many = msgspec.json.Decoder(_Many).decode
 _decode_one = msgspec.json.Decoder(e.Attachment).decode
+_decode_reason = msgspec.json.Decoder(Reason).decode
 
 
 def _attached(body: bytes) -> str:
     """Tell what was attached without reading all of it: a storm has thousands in one event."""
-    items = _decode_many(body).attached
-    return _told(_decode_one(items[0]), len(items))
+    many = _decode_many(body)
+    first = _decode_one(many.attached[0])
+    return _told(first.alert, _decode_reason(many.reasons[first.why]), len(many.attached))
 
 
-def _told(first: e.Attachment, count: int) -> str:
+def _told(first: Alert, reason: Reason, count: int) -> str:
     more = f" and {count - 1} more" if count > 1 else ""
-    named = f"{first.alert.name or 'alert'} on {first.alert.service or 'unknown service'}"
-    return f"{named}{more}; {first.reason.says}"
+    named = f"{first.name or 'alert'} on {first.service or 'unknown service'}"
+    return f"{named}{more}; {reason.says}"
 
 
 def _says(event: Event) -> str:
     """Say in words what an event adds; empty when its name is enough."""
     match event:
         case e.AlertsAttached():
-            return _told(event.attached[0], len(event.attached))
+            first = event.attached[0]
+            return _told(first.alert, event.reason_of(first), len(event.attached))
         case e.AlertsResolved():
             count = len(event.fingerprints)
             return f"{count} alert{'' if count == 1 else 's'}"
