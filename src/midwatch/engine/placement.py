@@ -67,8 +67,8 @@ def _place(event: e.AlertsAttached, item: e.Attachment, at: int) -> AlertPlace:
     alert = item.alert
     return AlertPlace(
         alert.fingerprint, alert.name, alert.service, alert.level, alert.summary,
-        show_time(alert.starts_at), event.incident, show_time(at), event.reason_of(item), item.muted,
-        (), alert.labels,
+        show_time(alert.starts_at), event.incident, show_time(at), event.reason_of(item),
+        item.muted, (), alert.labels,
     )  # fmt: skip
 
 
