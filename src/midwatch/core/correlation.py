@@ -325,9 +325,11 @@ def place(symptom: Symptom, candidates: Iterable[Candidate], places: Places) -> 
     best_value = second_value = 0.0
     second = ""
     # Of many candidates most are apart, which a look tells as well as a whole score.
-    part = "" if symptom.refs else places.topology.part(symptom.service)
+    topology = places.topology
+    part = "" if symptom.refs else topology.part(symptom.service)
     for candidate in candidates:
-        if part and part not in (parts := _parts(candidate, places.topology)) and parts:
+        parts = candidate.parts if candidate.parts is not None else _parts(candidate, topology)
+        if part and parts and part not in parts:
             scored = Score(candidate, APART, IN_ANOTHER_PART, 0.0)
             continue
         scored = score(symptom, candidate, places)
@@ -374,15 +376,16 @@ class _Pending(Struct, gc=False):
     """What joins an incident with this batch, and why; alerts that are alike share a reason."""
 
     items: list[events.Attachment]
-    numbers: dict[int, int]  # of the reasons, by their identity: they are found again, not equal
     reasons: list[Reason]
 
-    def number_of(self, reason: Reason) -> int:
-        """Say which of the reasons it is, and note it when it is new."""
-        number = self.numbers.setdefault(id(reason), len(self.reasons))
-        if number == len(self.reasons):
-            self.reasons.append(reason)
-        return number
+
+class _Found(Struct, gc=False):
+    """Where an alert belongs, which holds for the next like it; `why` is the reason's number."""
+
+    incident: str
+    candidate: Candidate
+    pending: _Pending
+    why: int
 
 
 class _Batch:
@@ -401,22 +404,27 @@ class _Batch:
         self._candidates: dict[int, Candidate] = {}
         self._pending: dict[str, _Pending] = {}
         self._over: dict[str, dict[str, None]] = {}
-        self._found: dict[Symptom, Placement] = {}
+        self._found: dict[tuple[str, str, str, int, str], _Found] = {}
         self._since = 0
         self.touched: dict[str, list[events.Attachment]] = {}
 
     def put(self, alert: Alert) -> None:
         """Find the incident of an alert, opening it when there is none, and count it in."""
         d, shard = self._d, self._d.shard
+        like = (alert.service, alert.name, alert.namespace, alert.starts_at, alert.summary)
+        found = self._found.get(like)
+        if found is not None and not self._is_special(alert):
+            found.candidate.count += 1
+            self._add(alert, found)
+            return
         if self._pending and alert.starts_at - self._since > CLOSING_S * SECOND:
             self.flush()  # what is usual may have changed
         symptom = symptom_of(shard, alert)
-        placement = _home(d, alert) if alert.keyed else self._found.get(symptom)
+        placement = _home(d, alert) if alert.keyed else None
         if placement is None:
             around = self._places.topology.around(alert.service)
             numbers = shard.board.look(around, alert.namespace, alert.refs)
             placement = place(symptom, map(self._candidate, numbers), self._places)
-            self._found[symptom] = placement
         name = placement.incident
         if name is None:
             title = f"{alert.name or 'alert'} on {alert.service or 'unknown service'}"
@@ -428,21 +436,34 @@ class _Batch:
         if found_anew:
             crowd = candidate.is_crowd
             shard.board.put(name, alert.service, candidate.namespace, alert.refs, crowd=crowd)
-        before = shard.firing.get(alert.fingerprint, name)
-        if before != name:
-            self._over.setdefault(before, {})[alert.fingerprint] = None
         if not self._pending:
             self._since = alert.starts_at
-        muted, mutes = self._judge.both(alert.labels)
-        if muted:
-            muting.watch(d, self._places.muting, muted)
         pending = self._pending.get(name)
         if pending is None:
-            pending = self._pending[name] = _Pending([], {}, [])
-        why = pending.number_of(placement.reason)
-        pending.items.append(events.Attachment(alert, why, muted, mutes))
+            pending = self._pending[name] = _Pending([], [])
+        found = _Found(name, candidate, pending, len(pending.reasons))
+        pending.reasons.append(placement.reason)
+        self._add(alert, found)
+        if not (scores_anew or self._is_special(alert)):
+            self._found[like] = found
         if candidate.count == BACK:
             self._look_back(name)
+
+    def _is_special(self, alert: Alert) -> bool:
+        """Say whether more than its like decides where an alert belongs."""
+        openings = self._d.shard.habits.openings
+        return alert.keyed or bool(alert.refs) or alert.fingerprint in openings
+
+    def _add(self, alert: Alert, found: _Found) -> None:
+        """Note what joins an incident, and where it fired before."""
+        name = found.incident
+        before = self._d.shard.firing.get(alert.fingerprint, name)
+        if before != name:
+            self._over.setdefault(before, {})[alert.fingerprint] = None
+        muted, mutes = self._judge.both(alert.labels)
+        if muted:
+            muting.watch(self._d, self._places.muting, muted)
+        found.pending.items.append(events.Attachment(alert, found.why, muted, mutes))
 
     def flush(self) -> None:
         """Write what was placed so far."""

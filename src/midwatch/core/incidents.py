@@ -280,10 +280,12 @@ def _gain(i: Incident, fingerprint: str, one: Firing) -> None:
     """Count an alert in."""
     _lose(i, fingerprint)
     i.firing[fingerprint] = one
-    i.services[one.service] = min(i.services.get(one.service, one.starts_at), one.starts_at)
-    trouble = i.troubles.get(one.service)
+    service, at = one.service, one.starts_at
+    if at < i.services.setdefault(service, at):
+        i.services[service] = at
+    trouble = i.troubles.get(service)
     if trouble is None:
-        trouble = i.troubles[one.service] = Trouble()
+        trouble = i.troubles[service] = Trouble()
     trouble.alerts += 1
     trouble.firing += 1
     i.wide += trouble.firing == 1
@@ -291,10 +293,12 @@ def _gain(i: Incident, fingerprint: str, one: Firing) -> None:
     if worst is None or RANK[one.level] < RANK[worst]:
         trouble.names[one.name] = one.level
     if worst is None and len(i.kinds) < MAX_TOGETHER:
-        i.kinds.append(type_of(one.service, one.name))
+        i.kinds.append(type_of(service, one.name))
     i.alert_count += 1
-    i.first_at = min(i.first_at, one.starts_at)
-    i.last_at = max(i.last_at, one.starts_at)
+    if at < i.first_at:
+        i.first_at = at
+    if at > i.last_at:
+        i.last_at = at
 
 
 def _lose(i: Incident, fingerprint: str) -> Firing | None:
