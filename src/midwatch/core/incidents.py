@@ -295,10 +295,8 @@ def _gain(i: Incident, fingerprint: str, one: Firing) -> None:
     if worst is None and len(i.kinds) < MAX_TOGETHER:
         i.kinds.append(type_of(service, one.name))
     i.alert_count += 1
-    if at < i.first_at:
-        i.first_at = at
-    if at > i.last_at:
-        i.last_at = at
+    i.first_at = min(i.first_at, at)
+    i.last_at = max(i.last_at, at)
 
 
 def _lose(i: Incident, fingerprint: str) -> Firing | None:
