@@ -27,7 +27,6 @@ from midwatch.ports import DeadLetter, Entry, Journal, Planned, Row, Settled
 # down a large shard again and again would cost more than the fold that it saves.
 SNAPSHOT_EVERY = 1_000
 SNAPSHOT_GROWTH = 8
-ALERT_BYTES = 300  # what an alert that fires takes in it, about: a storm makes it large at once
 
 _encode = msgspec.json.Encoder().encode
 _event_decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
@@ -146,8 +145,7 @@ class Handler:
         last = entry.rows[-1].seq if entry.rows else self._seq
         self._tail_bytes += sum(len(row.body) for row in entry.rows)
         many = last - self._snapshot_seq >= SNAPSHOT_EVERY
-        size = max(self._snapshot_bytes, ALERT_BYTES * len(self.shard.firing))
-        if many and self._tail_bytes >= SNAPSHOT_GROWTH * size:
+        if many and self._tail_bytes >= SNAPSHOT_GROWTH * self._snapshot_bytes:
             entry.snapshot = shard.dump(self.shard)
         try:
             self._journal.commit(entry)
