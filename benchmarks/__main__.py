@@ -23,7 +23,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks import correlation, intake, placing, slo
+from benchmarks import agent, correlation, intake, placing, slo
 from midwatch.adapters.stores.sqlite import SqliteStore
 from midwatch.drill import scenarios
 from midwatch.drill.shift import Shift
@@ -186,6 +186,22 @@ def placed(alertmanager_mb: float) -> dict[str, dict[str, Any]]:
     return {f"placing_{name}": row(*one, command) for name, one in figures.items()}
 
 
+def answered() -> dict[str, dict[str, Any]]:
+    """Ask the support agent, in process and over HTTP."""
+    command, bare = "python -m benchmarks.agent", "none"
+    asked, built, calm = agent.per_s(), agent.index_s(), agent.served()
+    full = agent.served(5_000)
+    figures = {
+        "per_s": (asked, "questions/s", bare, 0.0, ">= 1000", asked >= 1_000),
+        "http_per_s": (full.per_s, "answers/s", bare, 0.0, ">= 700", full.per_s >= 700),
+        "http_p99_ms": (calm.p99_ms, "ms", bare, 0.0, "<= 15 ms", calm.p99_ms <= 15),
+        "index_s": (built, "s", bare, 0.0, "<= 1 s", built <= 1),
+        "start_s": (calm.start_s, "s", bare, 0.0, "<= 0.6 s", calm.start_s <= 0.6),
+        "memory_mb": (calm.memory_mb, "MB", bare, 0.0, "<= 80 MB", calm.memory_mb <= 80),
+    }  # fmt: skip
+    return {f"agent_{name}": row(*one, command) for name, one in figures.items()}
+
+
 def grouped(data: Path) -> dict[str, dict[str, Any]]:
     """Score grouping and causes on labelled storms, beside the trivial answers."""
     command = "python -m benchmarks.correlation DIR"
@@ -220,6 +236,7 @@ def measure(data: Path | None) -> dict[str, dict[str, Any]]:
     results |= taken_in()
     results |= placed(results["intake_memory_mb"]["peer_value"])
     results |= objectives()
+    results |= answered()
     if data is not None:
         results |= grouped(data)
     heads = journal_heads()

@@ -18,6 +18,7 @@ from midwatch.errors import MidwatchError
 
 # name -> (module, one line for --help)
 COMMANDS = {
+    "agent": ("midwatch.cli.agent", "Run a support agent that can really regress."),
     "alerts": ("midwatch.cli.alerts", "List alerts that could not be taken, and why."),
     "changes": ("midwatch.cli.changes", "Note and list what was changed: deploys, configs."),
     "check": ("midwatch.cli.check", "Check a config directory: every error, with file and line."),

@@ -14,16 +14,15 @@ import socket
 import sys
 import time
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from midwatch import config
+from midwatch.cli.listening import address_of, bind, need_extra
 from midwatch.cli.places import SHADOW_DATABASE, config_option, database_of, db_option
 from midwatch.engine.logs import JsonLines, PlainLines
-from midwatch.errors import InputError
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -68,8 +67,8 @@ def command(folder: Path, database: Path | None, listen: str, shadow: bool, log_
 
     Prints one line when it is ready. SIGTERM and Ctrl-C finish the commit under way and stop.
     """
-    host, port = _address(listen)
-    _need_extra()
+    host, port = address_of(listen)
+    need_extra("midwatch serve", NEEDED)
     loaded = config.load(folder)
     file = database_of(folder, database, shadow=shadow)
     _log_to_stderr(log_level)
@@ -89,7 +88,7 @@ async def _serve(loaded: Config, file: Path, host: str, port: int, shadow: bool)
     from midwatch.web.app import build_app
     from midwatch.web.news import News
 
-    bound = _bind(host, port)
+    bound = bind(host, port)
     store = SqliteStore.own(file)
     tokens = SqliteTokens.open(file)
     try:
@@ -171,13 +170,6 @@ def _log_to_stderr(level: str) -> None:
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 
-def _need_extra() -> None:
-    missing = [name for name in NEEDED if find_spec(name) is None]
-    if missing:
-        says = f"midwatch serve needs {', '.join(missing)}"
-        raise InputError(says, remedy="pip install 'midwatch[server]'")
-
-
 def _not_yet(loaded: Config) -> list[str]:
     """Say what the config names and this version does not do in real time."""
     unread = [name for name, slo in loaded.rules.slos.items() if slo.indicator is None]
@@ -185,32 +177,6 @@ def _not_yet(loaded: Config) -> list[str]:
         return []
     names = ", ".join(unread)
     return [f"{names}: no indicator says where its counts are, so alerts alone decide there"]
-
-
-def _address(listen: str) -> tuple[str, int]:
-    host, _, port = listen.rpartition(":")
-    host = host.strip("[]")
-    if not listen.isascii() or not port.isdigit() or int(port) > 65_535 or not host:
-        raise InputError(
-            f"{listen!r} is no address", place="--listen", remedy="write 127.0.0.1:8600"
-        )
-    return host, int(port)
-
-
-def _bind(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    bound = socket.socket(family)
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        bound.bind((host, port))
-    except OSError as error:
-        bound.close()
-        raise InputError(
-            f"cannot listen on {host}:{port}: {error.strerror or error}",
-            place="--listen",
-            remedy="name another address, or stop what listens there",
-        ) from None
-    return bound
 
 
 def _now() -> int:

@@ -1,0 +1,1 @@
+"""The reference support agent: a small, deterministic service that can really regress."""

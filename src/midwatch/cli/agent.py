@@ -1,0 +1,294 @@
+"""`midwatch agent`: the reference support agent, to serve, to ask and to load."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from midwatch.agent.agent import Agent, deploy
+from midwatch.agent.index import Index
+from midwatch.agent.questions import frequent, part
+from midwatch.agent.releases import BASELINE, RELEASES, Release, find
+from midwatch.agent.surroundings import Surroundings
+from midwatch.cli.listening import address_of, bind, need_extra
+from midwatch.cli.output import print_json
+from midwatch.engine.logs import JsonLines, PlainLines
+from midwatch.errors import InputError
+
+if TYPE_CHECKING:
+    from midwatch.agent.models import ChatModel
+    from midwatch.agent.pushing import Pusher
+    from midwatch.agent.site import Site
+
+NEEDED = ("prometheus_client", "sse_starlette", "starlette", "uvicorn", "uvloop")
+STOP_S = 5
+
+_RELEASE = click.option(
+    "--release",
+    "release_name",
+    default=BASELINE.name,
+    show_default=True,
+    metavar="NAME",
+    help="A release by name or digest.",
+)
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+
+
+@click.group("agent")
+def command() -> None:
+    """Run a support agent that can really regress.
+
+    It answers from the handbook of a made-up shop, without a model, a key or a cost. Its releases
+    are real differences; docs/agent.md shows how to put your own service in its place.
+    """
+
+
+@command.command("releases")
+@_JSON
+def releases_command(as_json: bool) -> int:
+    """List the releases and their digests."""
+    rows = [
+        {"release": one.name, "digest": one.digest, "says": one.says} for one in RELEASES.values()
+    ]
+    if as_json:
+        print_json(rows)
+        return 0
+    for row in rows:
+        click.echo(f"{row['release']:<14} {row['digest']}  {row['says']}")
+    return 0
+
+
+@command.command("ask")
+@click.argument("turns", nargs=-1, required=True, metavar="QUESTION...")
+@_RELEASE
+@_JSON
+def ask_command(turns: tuple[str, ...], release_name: str, as_json: bool) -> int:
+    """Ask a question; several are the turns of one talk.
+
+    Example: midwatch agent ask "I live in Switzerland" "What does a return cost?"
+    """
+    agent = _agent(find(release_name), Surroundings())
+    replies = [(turn, agent.ask(turn, "talk")) for turn in turns]
+    if as_json:
+        print_json(
+            [{"question": turn, "answer": r.text, "source": r.source, "outcome": r.outcome}
+             for turn, r in replies]
+        )  # fmt: skip
+        return 0
+    for turn, reply in replies:
+        if len(replies) > 1:
+            click.echo(f"> {turn}")
+        click.echo(reply.text)
+        click.echo(f"  [{reply.outcome}{', ' + reply.source if reply.source else ''}]")
+    return 0
+
+
+@command.command("build-index")
+@_RELEASE
+@click.option("--out", type=click.Path(path_type=Path), help="Keep it in this file, for serve.")
+@_JSON
+def build_command(release_name: str, out: Path | None, as_json: bool) -> int:
+    """Build a release's index and print its digest."""
+    release = find(release_name)
+    start = time.perf_counter()
+    if out is not None:
+        out.unlink(missing_ok=True)
+    try:
+        index = Index(Surroundings().articles, release.index, out)
+    except OSError as error:
+        raise InputError(str(error), place=str(out), remedy="name another file") from None
+    spent = time.perf_counter() - start
+    row = {"release": release.name, "digest": index.digest, "chunks": len(index)}
+    index.close()
+    if as_json:
+        print_json({**row, "seconds": round(spent, 3)})
+    else:
+        click.echo(f"{row['chunks']} chunks, digest {row['digest']}, in {spent:.2f} s")
+    return 0
+
+
+@command.command("load")
+@click.option("--url", default="http://127.0.0.1:8700", show_default=True, help="The agent.")
+@click.option(
+    "--rate",
+    type=click.FloatRange(0, 5_000, min_open=True),
+    default=5.0,
+    show_default=True,
+    help="Talks a second.",
+)
+@click.option(
+    "--seconds",
+    type=click.FloatRange(0, 86_400, min_open=True),
+    default=60.0,
+    show_default=True,
+    help="For how long.",
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Moves what is asked.")
+@_JSON
+def load_command(url: str, rate: float, seconds: float, seed: int, as_json: bool) -> int:
+    """Ask the questions of the online sample, at a rate."""
+    from midwatch.agent import load
+
+    talks = load.plan(part("online"), rate, seconds, seed)
+    shown = sys.stderr.isatty() and not as_json
+    with click.progressbar(length=len(talks), file=sys.stderr, label="asking") as bar:
+        result = load.run(url, talks, rate, bar.update if shown else _nothing)
+    if as_json:
+        print_json(result)
+        return 0
+    click.echo(f"{result.asked} talks, {result.per_s:g} answers a second")
+    for outcome, count in result.outcomes.items():
+        click.echo(f"  {outcome}: {count}")
+    click.echo(f"  half within {result.p50_ms:g} ms, 99 % within {result.p99_ms:g} ms")
+    return 0
+
+
+def _nothing(count: int) -> None:
+    del count
+
+
+@command.command("serve")
+@_RELEASE
+@click.option(
+    "--listen",
+    default="127.0.0.1:8700",
+    show_default=True,
+    metavar="HOST:PORT",
+    help="Where to listen; port 0 takes a free one.",
+)
+@click.option("--port", type=click.IntRange(0, 65_535), help="Only the port, on 127.0.0.1.")
+@click.option("--index", type=click.Path(path_type=Path), help="An index of build-index.")
+@click.option(
+    "--judge",
+    "share",
+    type=click.FloatRange(0, 1),
+    default=1.0,
+    show_default=True,
+    help="The share of known questions whose answers are judged.",
+)
+@click.option(
+    "--push",
+    metavar="URL",
+    help="Tell judged answers there: midwatch's /intake/NAME. Token: $MIDWATCH_PUSH_TOKEN.",
+)
+@click.option(
+    "--model",
+    metavar="URL",
+    help="A server of OpenAI's API that phrases answers. Key: $MIDWATCH_MODEL_KEY.",
+)
+@click.option("--model-name", default="default", show_default=True, help="Its model.")
+def serve_command(
+    release_name: str,
+    listen: str,
+    port: int | None,
+    index: Path | None,
+    share: float,
+    push: str | None,
+    model: str | None,
+    model_name: str,
+) -> int:
+    """Serve a release: GET /, POST /ask, /healthz, /metrics.
+
+    Prints one line when it is ready. Two releases run side by side on two ports.
+    """
+    need_extra("midwatch agent serve", NEEDED)
+    host, number = ("127.0.0.1", port) if port is not None else address_of(listen)
+    release = find(release_name)
+    around = Surroundings()
+    if index is not None:
+        if not index.is_file():
+            raise InputError("is no file", place=str(index), remedy="midwatch agent build-index")
+        around.indexes[release.index] = Index(around.articles, release.index, index)
+    handler = logging.StreamHandler()
+    handler.setFormatter(PlainLines() if sys.stderr.isatty() else JsonLines())
+    logging.basicConfig(level="WARNING", handlers=[handler], force=True)
+    import uvloop
+
+    pusher = _pusher(push) if push else None
+    agent = _agent(release, around, _model(model, model_name) if model else None)
+    site = _site(agent, share, pusher)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        try:
+            return runner.run(_listen(site, bind(host, number), release))
+        finally:
+            if pusher is not None:
+                pusher.stop()
+
+
+def _agent(release: Release, around: Surroundings, model: ChatModel | None = None) -> Agent:
+    deploy(release, around, frequent(part("online")))
+    return Agent(release, around, time.time, model)
+
+
+def _pusher(url: str) -> Pusher:
+    from midwatch.agent.pushing import Pusher
+    from midwatch.outbound import Outbound
+
+    token = os.environ.get("MIDWATCH_PUSH_TOKEN", "")
+    if not token:
+        remedy = "midwatch token create --source NAME, and put it into that variable"
+        raise InputError("has no token", place="MIDWATCH_PUSH_TOKEN", remedy=remedy)
+    return Pusher(Outbound([url]), url, token)
+
+
+def _model(url: str, name: str) -> ChatModel:
+    from midwatch.agent.models import ChatModel
+    from midwatch.outbound import Outbound
+
+    return ChatModel(Outbound([url]), url, name, os.environ.get("MIDWATCH_MODEL_KEY", ""))
+
+
+def _site(agent: Agent, share: float, pusher: Pusher | None) -> Site:
+    from midwatch.agent.site import Site
+    from midwatch.agent.telemetry import Telemetry
+
+    known = {one.turns: one for one in part("online")}
+    if pusher is not None:
+        pusher.start()
+    tell = pusher.add if pusher is not None else _untold
+    return Site(agent, Telemetry(agent.release), known, share, tell)
+
+
+def _untold(event: dict[str, Any]) -> None:
+    del event
+
+
+async def _listen(site: Site, bound: socket.socket, release: Release) -> int:
+    import uvicorn
+
+    server = uvicorn.Server(
+        uvicorn.Config(
+            site.app(),
+            log_config=None,
+            log_level="warning",
+            access_log=False,  # questions are nobody's business
+            lifespan="off",
+            timeout_graceful_shutdown=STOP_S,
+        )
+    )
+    loop = asyncio.get_running_loop()
+    serving = asyncio.create_task(server.serve([bound]))
+
+    def stop() -> None:
+        server.should_exit = True
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+    while not (server.started or serving.done()):
+        await asyncio.sleep(0.005)
+    host, port = bound.getsockname()[:2]
+    shown = f"[{host}]" if ":" in host else host
+    click.echo(f"agent {release.name} is ready on http://{shown}:{port}, digest {release.digest}")
+    with contextlib.suppress(asyncio.CancelledError):
+        await serving
+    return 0
