@@ -2,8 +2,8 @@
 
     python -m benchmarks.agent
 
-Law: questions are those of the bank, in a seeded order, and no answer comes from a cache. In process
-it is this process's own CPU time; over HTTP a server has one core and the loader the other.
+Law: questions are those of the bank, in a seeded order; no answer comes from a cache. In process it
+is this process's own CPU time; over HTTP a server has one core and the loader the other.
 """
 
 from __future__ import annotations

@@ -30,11 +30,15 @@ STEP_S = 0.2
 SEED = 6
 MIN_SLICE = 5  # questions; in a smaller one a share says little
 PAGE = Path(__file__).parents[1] / "docs" / "agent.md"
+HEAD = (
+    "| release or fault | what it is | good | broken / fixed | McNemar's p | answers changed |"
+    " hardest hit | good after rolling back the code |"
+)
 BEGIN, END = "<!-- releases: begin -->\n", "<!-- releases: end -->\n"
 
 
 class Row(Struct, frozen=True):
-    """One release or fault beside the baseline; `after` is the share that is good after a rollback."""
+    """One release or fault beside the baseline; `after` is what is good after a rollback."""
 
     name: str
     says: str
@@ -67,6 +71,7 @@ class Clock:
         self.now = now
 
     def __call__(self) -> float:
+        """Give the time, in seconds since the epoch."""
         return self.now
 
 
@@ -76,7 +81,7 @@ def play(release: Release, around: Surroundings, clock: Clock) -> Run:
     agent = Agent(release, around, clock)
     good: dict[str, bool] = {}
     said: dict[str, str] = {}
-    # Users do not ask in the order of the bank: all about orders at once would be a storm by itself.
+    # Users do not ask in the bank's order: all about orders at once would be a storm by itself.
     for question in random.Random(SEED).sample(bank(), len(bank())):
         clock.now += STEP_S
         reply: Reply = ask(agent, question)
@@ -167,8 +172,7 @@ def table(found: Sequence[Row]) -> list[str]:
     lines = [
         f"The baseline answers {start.share:.1%} of {len(start.good)} questions well.",
         "",
-        "| release or fault | what it is | good | broken / fixed | McNemar's p | answers changed |"
-        " hardest hit | good after rolling back the code |",
+        HEAD,
         "|---|---|---|---|---|---|---|---|",
     ]
     lines += [

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 FENCE = re.compile(r"^```[a-z]*\n(.*?)^```", re.M | re.S)
 # The command's words, then whatever follows on the line.
-COMMAND = re.compile(r"\bmidwatch ((?:[a-z]+ ?){1,2})([^`\n|<>#]*)")
+COMMAND = re.compile(r"\bmidwatch ((?:[a-z]+(?:-[a-z]+)* ?){1,2})([^`\n|<>#]*)")
 
 
 def test_the_readme_shows_what_the_drill_prints() -> None:

@@ -115,16 +115,16 @@ class Agent:
         >>> agent.ask("What does a return cost?").source
         'returns-cost'
         >>> agent.ask("I live in Switzerland", "t-1").outcome
-        'handed over'
+        'answered'
         >>> agent.ask("What does a return cost?", "t-1").text[:39]
         'From Switzerland a return costs 12 fran'
         """
         known = self._talk(talk)
         text = question[:MAX_QUESTION]
-        words = [self._meant(word) for word in words_of(text)]
+        words = self._words(text)
         self._hear(known, text, words)
-        if not words:
-            return Reply(EMPTY, "", "handed over")
+        if _PLACE_WORDS.issuperset(words):
+            return Reply(EMPTY, "", "answered")
         if (number := self._order_asked(known, text)) is not None:
             return self._look_up(number)
         cached = self._around.cache.get(_key(words, known))
@@ -137,7 +137,7 @@ class Agent:
     def key_of(self, question: str) -> str:
         """Name a question on its own, for the cache."""
         talk = Talk()
-        words = [self._meant(word) for word in words_of(question)]
+        words = self._words(question)
         self._hear(talk, question, words)
         return _key(words, talk)
 
@@ -155,6 +155,10 @@ class Agent:
     def knows(self, talk: str) -> bool:
         """Say whether a talk of this name is remembered."""
         return talk in self._talks
+
+    def _words(self, text: str) -> list[str]:
+        """Take the words of a question as they were meant, each once."""
+        return list(dict.fromkeys(map(self._meant, words_of(text))))
 
     def _meant(self, word: str) -> str:
         """Give the word that was meant; slips come again and again, and are looked up once."""

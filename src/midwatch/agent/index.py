@@ -27,10 +27,11 @@ _WORD = re.compile(r"[^\W_]+")
 # Words that say nothing of what a question is about.
 _STOP = """
 a about after all am an and any are as at be been but by can could did do does for from get
-go had has have hello hi how i if in is it its just may me much must my no not now of on or
+go had has have hello hi how i if in is it its just may me must my no not now of on or
 our please so some still tell than that the their them then there they thing things this to
 up us was we what whats which whom why will with would yes you your hi there thanks lot
 thank dear hey ok tell say says see take takes give given keep kept bring need want
+live lives living writing question
 """
 STOP = frozenset(_STOP.split())
 

@@ -14,8 +14,8 @@ _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 # Words that customers use for one thing, a line for each.
 _ALIKE = """
 delivery shipping shipment ship deliver dispatch
-cost price charge fee pay much expensive postage
-return back send undo
+cost price charge fee much expensive postage
+return back send undo returning returned returns
 refund money reimbursed payback
 warranty guarantee
 faulty broken defect fault crack
@@ -29,7 +29,7 @@ phone telephone call calls sms
 text sms
 recorded record recording taped
 delete remove close
-cookie cookies track
+cookie cookies
 newsletter letters unsubscribe letter
 leave unsubscribe rid stop
 data gdpr
@@ -81,11 +81,10 @@ match cheaper lowest
 currency currencies francs pounds
 spare parts
 card visa mastercard
-size larger small colour
+size larger colour
 used signs wore use
 label printing print printer
 days day
-status where
 """
 
 

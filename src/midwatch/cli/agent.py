@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+import msgspec
 
 from midwatch.agent.agent import Agent, deploy
 from midwatch.agent.index import Index
-from midwatch.agent.questions import frequent, part
+from midwatch.agent.questions import Part, frequent, part
 from midwatch.agent.releases import BASELINE, RELEASES, Release, find
 from midwatch.agent.surroundings import Surroundings
 from midwatch.cli.listening import address_of, bind, need_extra
@@ -90,6 +91,26 @@ def ask_command(turns: tuple[str, ...], release_name: str, as_json: bool) -> int
             click.echo(f"> {turn}")
         click.echo(reply.text)
         click.echo(f"  [{reply.outcome}{', ' + reply.source if reply.source else ''}]")
+    return 0
+
+
+@command.command("questions")
+@click.option(
+    "--part",
+    "name",
+    type=click.Choice(["suite", "online"]),
+    default="suite",
+    show_default=True,
+    help="The gate's suite, or the online sample.",
+)
+def questions_command(name: Part) -> int:
+    """Print questions, one JSON object a line, with what an answer must and must not say."""
+    for one in part(name):
+        row = {
+            "id": one.id, "turns": one.turns, "must": one.must, "must_not": one.must_not,
+            "source": one.source, "slices": one.slices,
+        }  # fmt: skip
+        click.echo(msgspec.json.encode(row))
     return 0
 
 

@@ -13,9 +13,12 @@ import msgspec
 from msgspec import Struct, field
 
 from midwatch import config
+from midwatch.agent import questions
+from midwatch.agent.releases import RELEASES
 from midwatch.core.alerts import LEVELS
 from midwatch.core.clock import SECOND, parse_time
 from midwatch.core.evals import Case
+from midwatch.drill import agents
 from midwatch.errors import BadFile, InputError
 from midwatch.yaml_nodes import Node, Problems, read_yaml
 
@@ -40,22 +43,30 @@ class Wrong(Struct, frozen=True):
 
 
 class ReleasePlan(Struct, frozen=True):
-    """A release: live from `live_at`, or proposed `proposed_s` after the ack."""
+    """A release: live from `live_at`, or proposed `proposed_s` after the ack.
+
+    `agent` names the release of the support agent that it is, when the service is that agent.
+    """
 
     name: str
     good: bool = False
     live_at: int | None = None
     proposed_s: int | None = None
     wrong: Wrong | None = None
+    agent: str = ""
 
 
 class ServicePlan(Struct, frozen=True):
-    """A service whose answers are judged: the questions its users ask, and its releases."""
+    """A service whose answers are judged: the questions its users ask, and its releases.
+
+    With `is_agent` it is the support agent itself, asked in process; else answers are as written.
+    """
 
     name: str
     slo: str
     bank: tuple[Case, ...]
     releases: tuple[ReleasePlan, ...]
+    is_agent: bool = False
 
 
 class Fault(Struct, frozen=True):
@@ -232,18 +243,26 @@ class _Reader:
         return self.banks[name]
 
     def _service(self, name: str, node: Node, found: config.Config) -> ServicePlan:
-        node.keys("questions", "releases", required=("questions", "releases"))
+        node.keys("questions", "agent", "releases", required=("releases",))
+        is_agent = node.child("agent").value is True
+        if is_agent == node.has("questions"):
+            node.error("needs either questions or an agent", "write `agent: true`, or questions")
         slo = found.rules.slo_of(name)
         if slo is None:
             node.error("has no objective", f"write slos/{name}.yaml in the config")
-        bank = tuple(c for item in node.child("questions").items() for c in self._bank(item))
-        releases = tuple(self._release(n, r) for n, r in node.child("releases").entries())
+        if is_agent:
+            bank = tuple(agents.case_of(one) for one in questions.part("online"))
+        else:
+            bank = tuple(c for item in node.child("questions").items() for c in self._bank(item))
+        releases = tuple(
+            self._release(n, r, is_agent=is_agent) for n, r in node.child("releases").entries()
+        )
         if not any(r.live_at is not None for r in releases):
             node.child("releases").error("has none that is live", "give one of them `at: 0s`")
-        return ServicePlan(name, slo.id if slo else "", bank, releases)
+        return ServicePlan(name, slo.id if slo else "", bank, releases, is_agent)
 
-    def _release(self, name: str, node: Node) -> ReleasePlan:
-        node.keys("good", "at", "proposed", "wrong")
+    def _release(self, name: str, node: Node, *, is_agent: bool) -> ReleasePlan:
+        node.keys("good", "at", "proposed", *(("agent",) if is_agent else ("wrong",)))
         wrong = None
         if node.has("wrong"):
             item = node.child("wrong")
@@ -258,7 +277,16 @@ class _Reader:
             self._at(node.child("at")) if node.has("at") else None,
             proposed.duration_s(0) if node.has("proposed") else None,
             wrong,
+            self._agent_release(name, node) if is_agent else "",
         )
+
+    def _agent_release(self, name: str, node: Node) -> str:
+        named = node.child("agent")
+        wanted = named.text() if node.has("agent") else name
+        if wanted not in RELEASES:
+            at = named if node.has("agent") else node
+            at.error(f"the agent has no release {wanted!r}", "midwatch agent releases lists them")
+        return wanted
 
     def _fault(self, node: Node, found: config.Config) -> Fault:
         node.keys(

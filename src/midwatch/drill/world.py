@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import IO
 
@@ -19,6 +20,7 @@ from midwatch.core.clock import SECOND
 from midwatch.core.effects import SendPage
 from midwatch.core.sli import Counts, FailedAnswer
 from midwatch.core.slo import Slo
+from midwatch.drill.agents import ASKED, EvaluatedAgent, LiveAgent
 from midwatch.drill.scenarios import ReleasePlan, Scenario, ServicePlan
 from midwatch.errors import HarnessError, StateError
 from midwatch.ports import Observed
@@ -195,6 +197,7 @@ class SimulatedTarget:
             for s in scenario.services
             for r in s.releases
         }
+        self._agents = {s.name: EvaluatedAgent(clock) for s in scenario.services if s.is_agent}
 
     def answer(self, service: str, release: str, question: str) -> str:
         """Answer as this release would."""
@@ -203,6 +206,8 @@ class SimulatedTarget:
         if found is None:
             raise HarnessError(f"{service} has no release {release!r}")
         plan, wrong = found
+        if plan.agent:
+            return self._agents[service].answer(plan.agent, question)
         if plan.wrong and question in wrong and self._clock() >= plan.wrong.from_at:
             return plan.wrong.answer
         try:
@@ -220,6 +225,8 @@ class _Traffic:
         self._troubles = troubles
         self._releases = {r.name: r for r in plan.releases}
         self.wrong = {r.name: _wrong_cases(plan, r) for r in plan.releases}
+        self._live = LiveAgent({r.name: r.agent for r in plan.releases}) if plan.is_agent else None
+        self._asked = ASKED if plan.is_agent else len(plan.bank)
         self._next_end = starts_at + TICK_S * SECOND
         self.ends: list[int] = []
         self.good: list[int] = [0]
@@ -231,7 +238,7 @@ class _Traffic:
         if end > now:
             return
         tick_ms = TICK_S * SECOND
-        asked = len(self.plan.bank)
+        asked = self._asked
         while end <= now:
             seen = served_at(self.plan.name, end - 1)
             bad = self._bad(seen.release, end - 1)
@@ -243,6 +250,8 @@ class _Traffic:
         self._next_end = end
 
     def _bad(self, release: str, at: int) -> int:
+        if self._live is not None:
+            return self._live.ask_some(release, at)
         plan = self._releases.get(release)
         if plan is None or plan.wrong is None or at < plan.wrong.from_at:
             return 0
@@ -256,9 +265,16 @@ class _Traffic:
         start = now - window_s * SECOND
         first = bisect_right(self.ends, start)
         last = bisect_right(self.ends, now)
-        before = max(self._starts_at - start, 0) // (TICK_S * SECOND) * len(self.plan.bank)
+        before = max(self._starts_at - start, 0) // (TICK_S * SECOND) * self._asked
         good = self.good[last] - self.good[first] + before
         return Counts(good, self.total[last] - self.total[first] + before)
+
+    def failures(self, window_s: int, now: int) -> tuple[FailedAnswer, ...]:
+        """Give a few bad answers of the agent."""
+        if self._live is None:
+            return ()
+        found = self._live.failed_since(now - window_s * SECOND, now)
+        return tuple(islice(found, MAX_FAILURES))
 
 
 def _wrong_cases(plan: ServicePlan, release: ReleasePlan) -> tuple[FailedAnswer, ...]:
@@ -302,6 +318,8 @@ class SimulatedMetrics:
         if self._troubles.hides_failures():
             return ()
         traffic = self._traffic[slo.id]
+        if traffic.plan.is_agent:
+            return traffic.failures(window_s, now)
         served = self._router.served_at(traffic.plan.name, now)
         release = next(r for r in traffic.plan.releases if r.name == served.release)
         if release.wrong is None or now < release.wrong.from_at:

@@ -1,0 +1,111 @@
+"""The support agent inside a drill: the same code, asked in process, under virtual time.
+
+Law: an answer is bad because the agent gave a bad answer, never because a scenario says so. What is
+asked when is a function of the time alone, so that a world made anew is the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from midwatch.agent.agent import Agent, deploy
+from midwatch.agent.grader import ask, judge
+from midwatch.agent.questions import Question, bank, frequent, part
+from midwatch.agent.releases import find
+from midwatch.agent.surroundings import Surroundings
+from midwatch.core.clock import SECOND
+from midwatch.core.evals import Case
+from midwatch.core.sli import FailedAnswer
+
+ASKED = 12  # talks in a tick
+KEPT = 200  # bad answers that are remembered
+STEP = 37  # through the questions, so that no tick asks one topic alone; prime to their number
+HANDED_OVER = "handed over to a person"
+
+
+def question_of(question: Question) -> str:
+    """Write a talk as one line."""
+    return " > ".join(question.turns)
+
+
+def case_of(question: Question) -> Case:
+    """Make a case out of a question: what is expected are its facts.
+
+    >>> one = Question("q", ("hi", "how long"), ("30 days",), (), "returns-window", (), "suite")
+    >>> case_of(one).question, case_of(one).expect
+    ('hi > how long', '30 days (returns-window)')
+    """
+    facts = "; ".join(question.must)
+    expect = f"{facts} ({question.source})" if question.source else HANDED_OVER
+    return Case(question.id, question_of(question), expect)
+
+
+class LiveAgent:
+    """What users get: whichever release is served, in surroundings that outlive it."""
+
+    def __init__(self, releases: dict[str, str]) -> None:
+        """`releases` gives the agent's release for each name that the router may serve."""
+        self._releases = releases
+        self._around = Surroundings()
+        self._now_s = 0.0
+        self._agents: dict[str, Agent] = {}
+        self._served = ""
+        self._number = 0
+        self._failed: list[tuple[int, FailedAnswer]] = []
+
+    def ask_some(self, release: str, at: int) -> int:
+        """Let users ask ASKED questions at a moment, and count the bad answers."""
+        self._now_s = at / SECOND
+        if release != self._served:
+            self._served = release
+            found = find(self._releases[release])
+            deploy(found, self._around, frequent(part("online")))
+            self._agents[release] = Agent(found, self._around, lambda: self._now_s)
+        asked = part("online")
+        bad = 0
+        for _ in range(ASKED):
+            question = asked[self._number * STEP % len(asked)]
+            self._number += 1
+            reply = ask(self._agents[release], question)
+            if not judge(question, reply).good:
+                bad += 1
+                case = case_of(question)
+                name = f"{release}/{question.id}"
+                answer = FailedAnswer(name, case.question, reply.text, case.expect)
+                self._failed.append((at, answer))
+        del self._failed[:-KEPT]
+        return bad
+
+    def failed_since(self, since: int, now: int) -> Iterable[FailedAnswer]:
+        """Give bad answers of a window, the newest first, each question once."""
+        found: dict[str, FailedAnswer] = {}
+        for at, answer in reversed(self._failed):
+            if since < at <= now:
+                found.setdefault(answer.id, answer)
+        return found.values()
+
+
+class EvaluatedAgent:
+    """Releases under test: each in surroundings of its own, as it would be deployed."""
+
+    def __init__(self, clock: Callable[[], int]) -> None:
+        self._clock = clock
+        self._agents: dict[str, Agent] = {}
+        self._questions = {question_of(one): one for one in bank()}
+
+    def answer(self, release: str, question: str) -> str:
+        """Answer a case: with what it expects when the reply is judged good, else with the reply.
+
+        A question that is not of the bank is answered as it is.
+        """
+        agent = self._agents.get(release)
+        if agent is None:
+            found, around = find(release), Surroundings()
+            deploy(found, around, ())
+            agent = Agent(found, around, lambda: self._clock() / SECOND)
+            self._agents[release] = agent
+        known = self._questions.get(question)
+        if known is None:
+            return agent.ask(question).text
+        reply = ask(agent, known)
+        return case_of(known).expect if judge(known, reply).good else reply.text
