@@ -53,7 +53,7 @@ def test_a_job_that_falls_silent_pages_and_its_next_beat_ends_it(serving: Servin
     assert state(serving, "backup") == "beating"
     until(lambda: state(serving, "backup") == "silent")
     assert ("HeartbeatSilent on shop", "sev2") in open_incidents(serving)
-    assert "PAGE sev2" in serving.out.read_text()
+    until(lambda: "PAGE sev2" in serving.out.read_text())
     assert serving.ask("GET", f"/heartbeats/backup/{token}").status == 202
     assert state(serving, "backup") == "beating"
     assert ("HeartbeatSilent on shop", "sev2") not in open_incidents(serving)

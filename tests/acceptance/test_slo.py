@@ -217,7 +217,7 @@ def test_judged_answers_that_burn_page_with_the_ids_of_those_that_failed(serving
     detail = serving.ask("GET", "/api/v1/incidents/INC-1", token=serving.person).document
     assert "resp-95" in [one["id"] for one in detail["failures"]]
     assert detail["incident"]["severity"] == "sev1"
-    assert "PAGE sev1 INC-1" in serving.out.read_text()
+    until(lambda: "PAGE sev1 INC-1" in serving.out.read_text())
     where = ("--server", serving.url, "--token", serving.person)
     assert "burning" in serving.type("slo", "status", *where).stdout
     assert "left" in serving.type("slo", "budget", *where).stdout
@@ -318,6 +318,6 @@ def test_a_burn_that_prometheus_scraped_pages(serving: Serving, tmp_path: Path) 
         now = midwatch("slo", "explain", "midwatch/slos/availability.yaml", cwd=tmp_path)
         assert now.returncode == 0, now.stderr
         assert now.stdout.startswith("shop/availability: 99.9%")
-    assert "PAGE sev1 INC-1" in serving.out.read_text()
+    until(lambda: "PAGE sev1 INC-1" in serving.out.read_text())
     exporter.server.shutdown()
     exporter.server.server_close()

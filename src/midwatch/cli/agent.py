@@ -104,7 +104,7 @@ def ask_command(turns: tuple[str, ...], release_name: str, as_json: bool) -> int
     help="The gate's suite, or the online sample.",
 )
 def questions_command(name: Part) -> int:
-    """Print questions, one JSON object a line, with what an answer must and must not say."""
+    """Print questions and their facts, one JSON object a line."""
     for one in part(name):
         row = {
             "id": one.id, "turns": one.turns, "must": one.must, "must_not": one.must_not,
