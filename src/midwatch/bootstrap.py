@@ -36,6 +36,7 @@ from midwatch.errors import BugError, HarnessError, InputError
 from midwatch.ports import (
     Journal,
     Metrics,
+    Observed,
     Outbox,
     Pager,
     Rate,
@@ -44,7 +45,14 @@ from midwatch.ports import (
     Target,
     Timers,
 )
-from midwatch.registry import MetricsOptions, Tools, make_metrics, make_pager, make_source
+from midwatch.registry import (
+    MetricsOptions,
+    Tools,
+    make_metrics,
+    make_pager,
+    make_router,
+    make_source,
+)
 
 if TYPE_CHECKING:
     from midwatch.outbound import Outbound
@@ -128,6 +136,7 @@ class Service(Struct):
     pagers: Mapping[str, Pager]
     shadow: bool
     pushed: dict[str, PushedMetrics]  # sources of counts that come in by themselves
+    moves: bool  # whether a router is configured
 
 
 def measured(rules: Rules) -> Rules:
@@ -154,7 +163,7 @@ def build_service(
     pushed = {name: one for name, one in metrics.items() if isinstance(one, PushedMetrics)}
     for one in pushed.values():
         one.take(store.pushed(wall()))
-    world = World(pagers, metrics=metrics)
+    world = World(pagers, build_router(config), metrics)
     engine = build_engine(store, rules, world, clock, shadow=shadow, counted=_to_all(pushed))
     clock.start_at(engine.handler.shard.at)
     beat = None if shadow else build_beat(config)
@@ -170,7 +179,10 @@ def build_service(
         timers = {name: store.timer(timer_key(name)) for name in rules.jobs}
         due_at = {name: timer.due_at for name, timer in timers.items() if timer}
         loop.submit([Envelope("", Started(due_at))])
-    return Service(clock, rules, store, engine, loop, sources, paging, pagers, shadow, pushed)
+    return Service(
+        clock, rules, store, engine, loop, sources, paging, pagers, shadow, pushed,
+        bool(config.routers),
+    )  # fmt: skip
 
 
 def _to_all(pushed: Mapping[str, PushedMetrics]) -> Callable[[Sequence[Bucket]], None]:
@@ -253,6 +265,35 @@ def _outbound(listed: list[str], **options: Any) -> Outbound:
         remedy = "pip install 'midwatch[server]'"
         raise InputError(f"calls to the outside need {error.name}", remedy=remedy) from None
     return Outbound(listed, **options)
+
+
+class _ByService:
+    """The router of each service; "" is that of all the others."""
+
+    def __init__(self, routers: Mapping[str, Router]) -> None:
+        self._routers = routers
+
+    def apply(self, service: str, release: str, epoch: int, operation: str) -> None:
+        self._of(service).apply(service, release, epoch, operation)
+
+    def observe(self, service: str) -> Observed:
+        return self._of(service).observe(service)
+
+    def _of(self, service: str) -> Router:
+        found = self._routers.get(service) or self._routers.get("")
+        if found is None:
+            remedy = "add it to routers in midwatch.yaml"
+            raise HarnessError(f"{service} has no router", remedy=remedy)
+        return found
+
+
+def build_router(config: Config) -> Router | None:
+    """Build what moves traffic; None when config names nothing."""
+    by_service: dict[str, Router] = {}
+    for options in config.routers.values():
+        router = make_router(options, os.environ)
+        by_service.update(dict.fromkeys(options.services or ("",), router))
+    return _ByService(by_service) if by_service else None
 
 
 def build_beat(config: Config) -> Beat | None:

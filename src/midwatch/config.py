@@ -36,6 +36,8 @@ from midwatch.adapters.pagers.pagerduty import PagerDutyOptions
 from midwatch.adapters.pagers.slack import SlackOptions
 from midwatch.adapters.pagers.terminal import TerminalOptions
 from midwatch.adapters.pagers.webhook import WebhookOptions
+from midwatch.adapters.routers.command import TIMEOUT_S as ROUTER_TIMEOUT_S
+from midwatch.adapters.routers.command import CommandOptions
 from midwatch.adapters.sources.generic import FIELDS, GenericOptions, steps
 from midwatch.adapters.specs.reader import Specs, read_specs
 from midwatch.adapters.specs.settings import Defaults, read_proof, read_tier
@@ -58,10 +60,12 @@ from midwatch.registry import (
     FOLLOWERS,
     METRICS,
     PAGERS,
+    ROUTERS,
     SOURCES,
     Contact,
     MetricsOptions,
     PagerOptions,
+    RouterOptions,
 )
 from midwatch.yaml_nodes import UNITS_S, Node, Problems, read_yaml
 
@@ -102,6 +106,7 @@ class Config(Struct, frozen=True):
     contacts: dict[str, Contact] = field(default_factory=dict[str, Contact])
     rates: dict[str, Rate] = field(default_factory=dict[str, Rate])
     public_url: str = ""
+    routers: dict[str, RouterOptions] = field(default_factory=dict[str, RouterOptions])
 
 
 def load(folder: Path) -> Config:
@@ -129,7 +134,7 @@ def check(folder: Path) -> tuple[Config, list[BadFile]]:
     main.keys(
         "service_labels", "levels", "sources", "correlation", "escalation", "tickets", "pagers",
         "heartbeat", "metrics", "slo_defaults", "people", "public_url", "watched_jobs", "inhibit",
-        "maintenance",
+        "maintenance", "routers",
     )  # fmt: skip
     files = [*sorted((folder / "slos").glob("*.yaml")), *sorted((folder / "slos").glob("*.yml"))]
     specs = read_specs(files, problems, _defaults(main.child("slo_defaults")))
@@ -183,6 +188,7 @@ def check(folder: Path) -> tuple[Config, list[BadFile]]:
         paging.contacts,
         {name: rate for name, rate in rates.items() if rate},
         _url(main.child("public_url")) if main.has("public_url") else "",
+        _routers(main, topology),
     )
     return config, problems.in_order()
 
@@ -206,6 +212,41 @@ def _source(node: Node) -> SourceConfig:
         ),
         pages,
     )
+
+
+def _routers(main: Node, topology: Topology) -> dict[str, RouterOptions]:
+    """Read the routers; each service has one at the most."""
+    found: dict[str, RouterOptions] = {}
+    taken: dict[str, str] = {}
+    for name, node in main.child("routers").entries():
+        node.keys(
+            "type", "services", "apply", "observe", "timeout",
+            required=("type", "apply", "observe"),
+        )  # fmt: skip
+        node.child("type").choice(*ROUTERS)
+        for item in node.child("services").items():
+            _known_service(item, topology)
+        services = tuple(item.text() for item in node.child("services").items())
+        for one in services or ("",):
+            if other := taken.get(one) or (taken and taken.get("")):
+                node.error(f"takes what {other} has", "name its services, each in one router")
+            taken[one] = name
+        found[name] = CommandOptions(
+            _command(node.child("apply"), "{release}"),
+            _command(node.child("observe"), ""),
+            services,
+            node.child("timeout").duration_s(ROUTER_TIMEOUT_S),
+        )
+    return found
+
+
+def _command(node: Node, needed: str) -> tuple[str, ...]:
+    arguments = tuple(item.text() for item in node.items())
+    if not arguments:
+        node.error("is no command", "write a list: [deployctl, served, '{service}']")
+    elif needed and not any(needed in one for one in arguments):
+        node.error(f"does not say {needed}", f"put {needed} where the command takes it")
+    return arguments
 
 
 def _pager(node: Node) -> PagerOptions:

@@ -20,6 +20,7 @@ from midwatch.adapters.pagers.pagerduty import PagerDutyOptions, PagerDutyPager
 from midwatch.adapters.pagers.slack import SlackOptions, SlackPager
 from midwatch.adapters.pagers.terminal import TerminalOptions, TerminalPager
 from midwatch.adapters.pagers.webhook import WebhookOptions, WebhookPager
+from midwatch.adapters.routers.command import CommandOptions, CommandRouter
 from midwatch.adapters.sources.alertmanager import AlertmanagerSource
 from midwatch.adapters.sources.generic import GenericOptions, GenericSource
 from midwatch.adapters.sources.grafana import GrafanaSource
@@ -28,7 +29,7 @@ from midwatch.adapters.sources.pagerduty_webhook import PagerDutyWebhookSource
 from midwatch.core.alerts import NAMING, Naming
 from midwatch.core.slo import Slo
 from midwatch.errors import InputError
-from midwatch.ports import Metrics, Pager, Source
+from midwatch.ports import Metrics, Pager, Router, Source
 
 if TYPE_CHECKING:
     from midwatch.outbound import Outbound
@@ -53,6 +54,10 @@ PagerOptions = (
     | TerminalOptions
     | WebhookOptions
 )
+
+
+ROUTERS = ("command",)
+RouterOptions = CommandOptions
 
 
 # Options of pagers that want to hear what became of an incident.
@@ -125,6 +130,11 @@ def make_pager(options: PagerOptions, tools: Tools) -> Pager:
                 tools.journal,
                 tools.clock,
             )
+
+
+def make_router(options: RouterOptions, environment: Mapping[str, str]) -> Router:
+    """Build a router."""
+    return CommandRouter(options, environment)
 
 
 def make_metrics(

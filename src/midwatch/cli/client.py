@@ -89,6 +89,22 @@ class Incidents(Protocol):
         """Note a change."""
         ...
 
+    def services(self) -> list[queries.ServiceView]:
+        """List what services run."""
+        ...
+
+    def register(self, given: dict[str, Any]) -> list[queries.ServiceView]:
+        """Make a release known."""
+        ...
+
+    def history(self, service: str) -> list[queries.Moment]:
+        """Tell what happened to a service's releases."""
+        ...
+
+    def move(self, service: str, purpose: str, given: dict[str, Any]) -> list[queries.ServiceView]:
+        """Begin to move traffic."""
+        ...
+
     def tickets(self) -> list[queries.TicketView]:
         """List reports."""
         ...
@@ -211,6 +227,24 @@ class OverServer:
     def change(self, given: dict[str, Any]) -> list[queries.ChangeView]:
         """Note a change."""
         return self._ask("POST", "/api/v1/changes", list[queries.ChangeView], given)
+
+    def services(self) -> list[queries.ServiceView]:
+        """List what services run."""
+        return self._ask("GET", "/api/v1/services", list[queries.ServiceView])
+
+    def register(self, given: dict[str, Any]) -> list[queries.ServiceView]:
+        """Make a release known."""
+        return self._ask("POST", "/api/v1/services", list[queries.ServiceView], given)
+
+    def history(self, service: str) -> list[queries.Moment]:
+        """Tell what happened to a service's releases."""
+        path = f"/api/v1/services/{quote(service, '')}/history"
+        return self._ask("GET", path, list[queries.Moment])
+
+    def move(self, service: str, purpose: str, given: dict[str, Any]) -> list[queries.ServiceView]:
+        """Begin to move traffic."""
+        path = f"/api/v1/services/{quote(service, '')}/{purpose}"
+        return self._ask("POST", path, list[queries.ServiceView], given)
 
     def tickets(self) -> list[queries.TicketView]:
         """List reports."""
@@ -379,6 +413,26 @@ class OnFile:
             given["by"] or _user(), given["from"], given["to"],
         )  # fmt: skip
         return queries.changes(self._give(inputs.ChangesArrived(_user(), (change,))))
+
+    def services(self) -> list[queries.ServiceView]:
+        """List what services run."""
+        return queries.services(self._known()[1])
+
+    def register(self, given: dict[str, Any]) -> list[queries.ServiceView]:
+        """Make a release known."""
+        return queries.services(self._give(inputs.RegisterRelease(**given)))
+
+    def history(self, service: str) -> list[queries.Moment]:
+        """Tell what happened to a service's releases."""
+        with _Open(self._folder, self._file) as (store, _):
+            return queries.history(store, service)
+
+    def move(self, service: str, purpose: str, given: dict[str, Any]) -> list[queries.ServiceView]:
+        """Refuse: nobody would carry it out."""
+        raise StateError(
+            f"nobody serves this journal, so nobody would {purpose} {service}",
+            remedy="start midwatch serve, and name it with --server",
+        )
 
     def tickets(self) -> list[queries.TicketView]:
         """List reports."""

@@ -1,17 +1,22 @@
-"""`midwatch release`: what evidence says of a release."""
+"""`midwatch release`: what is live, moving it, and what evidence says of a candidate."""
 
 from __future__ import annotations
 
+import secrets
 import sys
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import click
 import msgspec
 from msgspec import Meta, Struct
 
+from midwatch.cli.client import incidents_at, server_options
 from midwatch.cli.output import print_json
 from midwatch.core.verdicts import ALPHA, MARGIN, Pair, Verdict, judge
+from midwatch.engine.queries import ServiceView
 from midwatch.errors import BadFile, InputError
 
 CODES = {"promote": 0, "reject": 1, "inconclusive": 3}
@@ -25,12 +30,186 @@ class _Line(Struct):
     regression: bool = False
 
 
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 _decode = msgspec.json.Decoder(_Line).decode
 
 
 @click.group("release")
 def command() -> None:
-    """Judge a release by recorded evidence."""
+    """Judge, register, list and move releases: back to the last good one, or on.
+
+    A release is an immutable digest of code, prompt, model, index and config, with a name.
+    """
+
+
+@command.command("register")
+@click.argument("service")
+@click.argument("release")
+@click.option("--digest", required=True, help="What it is made of; it never changes.")
+@click.option("--good", is_flag=True, help="It is known good: where a rollback may go.")
+@click.option("--live", is_flag=True, help="It is what users get now.")
+@_JSON
+@server_options
+def register_command(
+    service: str, release: str, digest: str, good: bool, live: bool, as_json: bool, **where: Any
+) -> int:
+    """Make RELEASE of SERVICE known.
+
+    Example: midwatch release register shop v2 --digest sha256:4f1e --live
+    """
+    given = {
+        "service": service, "release": release, "digest": digest, "good": good, "live": live,
+    }  # fmt: skip
+    return _shown(incidents_at(**where).register(given), service, as_json)
+
+
+@command.command("list")
+@click.argument("service", required=False, default="")
+@_JSON
+@server_options
+def list_command(service: str, as_json: bool, **where: Any) -> int:
+    """List releases, of one service or of all."""
+    return _shown(incidents_at(**where).services(), service, as_json)
+
+
+@command.command("live")
+@click.argument("service")
+@server_options
+def live_command(service: str, **where: Any) -> int:
+    """Print the release that users of SERVICE get."""
+    click.echo(_one(incidents_at(**where).services(), service).live)
+    return 0
+
+
+@command.command("history")
+@click.argument("service")
+@_JSON
+@server_options
+def history_command(service: str, as_json: bool, **where: Any) -> int:
+    """Tell what happened to the releases of SERVICE."""
+    moments = incidents_at(**where).history(service)
+    if as_json:
+        print_json(moments)
+        return 0
+    for one in moments:
+        click.echo(f"{one.at}  {one.event:<18} {one.says}")
+    return 0
+
+
+def _moving(function: Callable[..., int]) -> Callable[..., int]:
+    for option in reversed(
+        (
+            click.option("--why", default="", help="It stands in the history."),
+            click.option("--epoch", type=click.IntRange(0), help="Only if nobody moved it since."),
+            click.option("--operation", default="", help="Your id; the same again is done once."),
+            click.option("--confirm", default="", metavar="SERVICE", help="Do not ask."),
+            click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing."),
+            click.option(
+                "--wait",
+                type=click.FloatRange(0, 3_600),
+                default=60.0,
+                show_default=True,
+                help="Seconds until it has to be seen.",
+            ),
+            _JSON,
+        )
+    ):
+        function = option(function)
+    return server_options(function)
+
+
+@command.command("rollback")
+@click.argument("service")
+@_moving
+def rollback_command(service: str, **given: Any) -> int:
+    """Move SERVICE back to its last release known good.
+
+    Waits until that is seen: exit 0 when it is served, 1 when it is not.
+    """
+    return _move(service, "rollback", "", **given)
+
+
+@command.command("promote")
+@click.argument("service")
+@click.argument("release")
+@_moving
+def promote_command(service: str, release: str, **given: Any) -> int:
+    """Move SERVICE on to RELEASE.
+
+    Waits until that is seen: exit 0 when it is served, 1 when it is not. It is recorded as good
+    after a quarter of an hour without its objective burning.
+    """
+    return _move(service, "promote", release, **given)
+
+
+def _move(
+    service: str,
+    purpose: str,
+    release: str,
+    *,
+    why: str,
+    epoch: int | None,
+    operation: str,
+    confirm: str,
+    dry_run: bool,
+    wait: float,
+    as_json: bool,
+    **where: Any,
+) -> int:
+    at = incidents_at(**where)
+    before = _one(at.services(), service)
+    target = release or before.last_good or "nowhere: no release is recorded as good"
+    plan = f"{purpose} {service}: {before.live} -> {target} at epoch {before.epoch + 1}"
+    if dry_run:
+        click.echo(plan)
+        return 0
+    if confirm and confirm != service:
+        raise InputError(f"{confirm!r} is not {service!r}", place="--confirm", remedy=service)
+    if not confirm and not click.confirm(f"{plan}?", err=True):
+        raise click.Abort
+    number = operation or f"{purpose}/by-hand/{secrets.token_hex(6)}"
+    given: dict[str, Any] = {"operation": number, "why": why, "release": release}
+    if epoch is not None:
+        given["epoch"] = epoch
+    after = _one(at.move(service, purpose, given), service)
+    ends_at = time.monotonic() + wait
+    while after.pending == number and time.monotonic() < ends_at:
+        time.sleep(0.1)
+        after = _one(at.services(), service)
+    if as_json:
+        print_json(after)
+    elif after.done == number:
+        click.echo(f"{service} serves {after.live} at epoch {after.epoch}")
+    elif after.pending == number:
+        click.echo(f"{service}: not seen yet after {wait:g} s; {number} goes on")
+    else:
+        click.echo(f"{service} serves {after.live}: {number} came to nothing")
+    return 0 if after.done == number else 1
+
+
+def _one(found: Sequence[ServiceView], service: str) -> ServiceView:
+    for one in found:
+        if one.service == service:
+            return one
+    remedy = "midwatch release register SERVICE RELEASE --digest DIGEST --live"
+    raise InputError(f"no release of {service!r} is registered", remedy=remedy)
+
+
+def _shown(found: Sequence[ServiceView], service: str, as_json: bool) -> int:
+    wanted = [one for one in found if service in ("", one.service)]
+    if as_json:
+        print_json(wanted)
+        return 0
+    for one in wanted:
+        moving = f", {one.pending} to {one.intended} under way" if one.pending else ""
+        click.echo(f"{one.service}: {one.live or 'nothing'} at epoch {one.epoch}{moving}")
+        for release in one.releases:
+            marks = ["live"] * release.live + ["last good"] * release.last_good
+            told = f"  ({', '.join(marks)})" if marks else ""
+            click.echo(f"  {release.release:<20} {release.standing:<9} {release.digest}{told}")
+    if not wanted:
+        click.echo("no release is registered")
+    return 0
 
 
 @command.command("judge")
@@ -49,7 +228,7 @@ def command() -> None:
     show_default=True,
     help="How often chance may decide wrongly.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@_JSON
 def judge_command(file: Path, margin: float, alpha: float, as_json: bool) -> int:
     """Judge a candidate over the same cases on both sides.
 

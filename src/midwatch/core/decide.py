@@ -26,8 +26,10 @@ from midwatch.core import (
     moves,
     muting,
     overrides,
+    pointers,
     postmortems,
     regressions,
+    releases,
     runbooks,
     slo,
     storms,
@@ -460,20 +462,25 @@ def _tickets(d: Decision, rules: Rules, given: inputs.TicketsArrived) -> None:
 
 def _timer(d: Decision, rules: Rules, given: inputs.TimerCameDue) -> None:
     timer = given.timer
-    if timer.purpose == "silent":
-        job = rules.jobs.get(timer.key.removeprefix("silent/"))
-        if job is not None:  # else nobody watches it any more
-            _attach_if(d, rules, heartbeats.silent(d, job))
-        return
-    if timer.purpose in ("mute", "unmute"):
-        _mute_or_lift(d, rules, timer.key)
-        return
-    if timer.purpose == "storm":
-        storms.on_timer(d)
-        return
-    incident = d.incident(timer.incident)
-    if incident is None:
-        return
+    name = timer.key.partition("/")[2]
+    match timer.purpose:
+        case "silent":
+            job = rules.jobs.get(name)
+            if job is not None:  # else nobody watches it any more
+                _attach_if(d, rules, heartbeats.silent(d, job))
+        case "prove":
+            pointers.on_prove_timer(d, name)
+        case "mute" | "unmute":
+            _mute_or_lift(d, rules, timer.key)
+        case "storm":
+            storms.on_timer(d)
+        case _:
+            incident = d.incident(timer.incident)
+            if incident is not None:
+                _incident_timer(d, rules, timer, incident)
+
+
+def _incident_timer(d: Decision, rules: Rules, timer: inputs.Timer, incident: Incident) -> None:
     if timer.purpose == "escalate":
         escalation.on_timer(d, rules.policy_of(incident), incident)
     elif timer.purpose == "verify":
@@ -539,6 +546,9 @@ def _page_answer(d: Decision, rules: Rules, given: inputs.PageAnswered) -> None:
 
 
 def _release_answer(d: Decision, rules: Rules, given: inputs.ReleaseAnswered) -> None:
+    if not given.incident:
+        _attach_if(d, rules, pointers.on_answer(d, given))
+        return
     incident = _known(d, given.incident)
     if given.key.startswith("rollback/"):
         verify = rules.verify_of(incident.slo)
@@ -566,6 +576,11 @@ def _evals_answer(d: Decision, rules: Rules, given: inputs.EvalsAnswered) -> Non
 
 
 def _register(d: Decision, rules: Rules, given: inputs.RegisterRelease) -> None:
+    for name in (given.service, given.release):
+        if not releases.is_name(name):
+            raise StateError(
+                f"{name!r} is no name", remedy="use letters, digits and . _ - + @, 100 at the most"
+            )
     pointer = d.shard.pointers.get(given.service)
     known = pointer.releases.get(given.release) if pointer else None
     if known is not None and known.digest != given.digest:
@@ -579,6 +594,10 @@ def _register(d: Decision, rules: Rules, given: inputs.RegisterRelease) -> None:
                 given.service, given.release, given.digest, given.good, given.live
             )
         )
+
+
+def _move(d: Decision, rules: Rules, given: inputs.MoveRelease) -> None:
+    pointers.move(d, given)
 
 
 def _acknowledge(d: Decision, rules: Rules, given: inputs.Acknowledge) -> None:
@@ -676,6 +695,7 @@ _DISPATCH = cast(
         inputs.ReleaseAnswered: _release_answer,
         inputs.EvalsAnswered: _evals_answer,
         inputs.RegisterRelease: _register,
+        inputs.MoveRelease: _move,
         inputs.Acknowledge: _acknowledge,
         inputs.Snooze: _snooze,
         inputs.ResolveIncident: _resolve_by_person,

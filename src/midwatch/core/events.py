@@ -658,6 +658,8 @@ class PointerIntended(ReleaseEvent, frozen=True):
     release: str
     epoch: int
     purpose: str
+    by: str = ""
+    reason: Reason | None = None
 
 
 class PointerMoved(ReleaseEvent, frozen=True):
@@ -674,6 +676,7 @@ class PointerAbandoned(ReleaseEvent, frozen=True):
 
     operation: str
     epoch: int
+    reason: Reason | None = None
 
 
 class ReleaseCondemned(ReleaseEvent, frozen=True):
@@ -687,6 +690,7 @@ class ReleaseProven(ReleaseEvent, frozen=True):
     """The live release stayed well, so it is where the next rollback goes."""
 
     release: str
+    reason: Reason | None = None
 
 
 Event = (

@@ -26,7 +26,7 @@ class Timer(Struct, frozen=True):
     due_at: int
     purpose: Literal[
         "escalate", "verify", "settle", "snooze", "digest", "forgotten", "silent", "mute", "unmute",
-        "storm",
+        "storm", "prove",
     ]  # fmt: skip
     incident: str
 
@@ -107,6 +107,21 @@ class RegisterRelease(Struct, frozen=True, tag=True):
     digest: str
     good: bool = False
     live: bool = False
+
+
+class MoveRelease(Struct, frozen=True, tag=True):
+    """A person moves a service's traffic: back to the last good release, or on to another.
+
+    `epoch` is the one that they saw; `operation` is theirs, and the same again is done once.
+    """
+
+    service: str
+    purpose: Literal["rollback", "promote"]
+    operation: str
+    by: str
+    release: str = ""
+    epoch: int | None = None
+    why: str = ""
 
 
 class FileTicket(Struct, frozen=True, tag=True):
@@ -288,6 +303,7 @@ Input = (
     | ReleaseAnswered
     | EvalsAnswered
     | RegisterRelease
+    | MoveRelease
     | FileTicket
     | TicketsArrived
     | Acknowledge

@@ -7,6 +7,7 @@ what is live already.
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 from msgspec import Struct, field
@@ -27,14 +28,33 @@ class Release(Struct):
 
 
 class Pointer(Struct):
-    """What a service runs. `pending` is an intent that is written but not yet observed."""
+    """What a service runs.
+
+    `pending` is an intent that is written but not yet observed, to `intended` for `purpose`; `done`
+    the last operation that was.
+    """
 
     service: str
     live: str = ""
     last_good: str = ""
     epoch: int = 0
     pending: str = ""
+    intended: str = ""
+    purpose: str = ""
+    done: str = ""
     releases: dict[str, Release] = field(default_factory=dict[str, Release])
+
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+@-]{0,99}")
+
+
+def is_name(text: str) -> bool:
+    """Say whether this may name a service or a release: it becomes an argument of commands.
+
+    >>> is_name("v1.2-rc_3"), is_name("--force"), is_name("../v1"), is_name("")
+    (True, False, False, False)
+    """
+    return _NAME.fullmatch(text) is not None
 
 
 def rollback_target(pointer: Pointer) -> tuple[str, Reason]:
@@ -72,8 +92,10 @@ def evolve(pointer: Pointer, event: e.ReleaseEvent) -> None:
                 pointer.live, pointer.epoch = event.release, pointer.epoch + 1
         case e.PointerIntended():
             pointer.pending, pointer.epoch = event.operation, event.epoch
+            pointer.intended, pointer.purpose = event.release, event.purpose
         case e.PointerMoved():
             pointer.pending, pointer.live = "", event.release
+            pointer.done = event.operation
             if event.condemned in pointer.releases:
                 pointer.releases[event.condemned].standing = "bad"
         case e.PointerAbandoned():

@@ -150,6 +150,50 @@ def silences(shard: Shard) -> list[SilenceView]:
     ]
 
 
+class ReleaseView(Struct, frozen=True):
+    """One release: good, bad or unproven; `live` when users get it."""
+
+    release: str
+    digest: str
+    standing: str
+    live: bool
+    last_good: bool
+
+
+class ServiceView(Struct, frozen=True):
+    """What a service runs; `pending` is a move under way, to `intended`."""
+
+    service: str
+    live: str
+    last_good: str
+    epoch: int
+    pending: str
+    intended: str
+    done: str
+    releases: list[ReleaseView]
+
+
+def services(shard: Shard) -> list[ServiceView]:
+    """List what services run."""
+    return [
+        ServiceView(
+            p.service, p.live, p.last_good, p.epoch, p.pending, p.intended if p.pending else "",
+            p.done,
+            [
+                ReleaseView(r.name, r.digest, r.standing, r.name == p.live, r.name == p.last_good)
+                for r in p.releases.values()
+            ],
+        )
+        for _, p in sorted(shard.pointers.items())
+    ]  # fmt: skip
+
+
+def history(audit: Audit, service: str) -> list[Moment]:
+    """List what happened to a service's releases, oldest first."""
+    stream = f"release/{service}"
+    return [moment_of(row) for row, _ in audit.rows() if row.stream == stream]
+
+
 class ChangeView(Struct, frozen=True):
     """One change."""
 

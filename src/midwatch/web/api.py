@@ -7,9 +7,10 @@ command is answered after its commit.
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Awaitable, Callable
 from hashlib import blake2b
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct, field
@@ -140,6 +141,28 @@ class Change(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True
     by: Annotated[str, Meta(max_length=200)] = ""
     from_release: Annotated[str, Meta(max_length=200)] = field(default="", name="from")
     to_release: Annotated[str, Meta(max_length=200)] = field(default="", name="to")
+
+
+class Register(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Make a release known: an immutable digest of code, prompt, model, index and config."""
+
+    service: Annotated[str, Meta(pattern=VISIBLE, max_length=100)]
+    release: Annotated[str, Meta(pattern=VISIBLE, max_length=100)]
+    digest: Annotated[str, Meta(pattern=VISIBLE, max_length=200)]
+    good: bool = False
+    live: bool = False
+
+
+class Move(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Move traffic: back to the last good release, or with `release` on to another one.
+
+    `epoch` is the one that was seen; the same `operation` again is done once.
+    """
+
+    release: Annotated[str, Meta(max_length=100)] = ""
+    operation: Annotated[str, Meta(max_length=200)] = ""
+    epoch: Annotated[float, Meta(ge=0, le=MAX_NUMBER)] | None = None
+    why: Annotated[str, Meta(max_length=MAX_WHY)] = ""
 
 
 class Ticket(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -320,6 +343,49 @@ class Api:
         )  # fmt: skip
         await self._give(call, filed, "")
         return await self._look(lambda shard: queries.tickets(shard, filed.ticket))
+
+    async def services(self, call: Call) -> list[queries.ServiceView]:
+        """List what services run."""
+        return await self._look(queries.services)
+
+    async def register(self, call: Call) -> list[queries.ServiceView]:
+        """Make a release known."""
+        given: Register = call.given
+        command = inputs.RegisterRelease(
+            given.service.strip(), given.release.strip(), given.digest.strip(), given.good,
+            given.live,
+        )  # fmt: skip
+        await self._give(call, command, given.service)
+        return await self._look(queries.services)
+
+    async def history(self, call: Call) -> list[queries.Moment]:
+        """Tell what happened to a service's releases."""
+        return await self._look(lambda shard: queries.history(self._audit, _id(call)))
+
+    async def rollback(self, call: Call) -> list[queries.ServiceView]:
+        """Move traffic back to the last release known good."""
+        return await self._move(call, "rollback")
+
+    async def promote(self, call: Call) -> list[queries.ServiceView]:
+        """Move traffic on to another release."""
+        return await self._move(call, "promote")
+
+    async def _move(
+        self, call: Call, purpose: Literal["rollback", "promote"]
+    ) -> list[queries.ServiceView]:
+        given: Move = call.given
+        if self._service.shadow:
+            raise StateError("shadow mode changes nothing", place=_id(call))
+        if not self._service.moves:
+            remedy = "add routers to midwatch.yaml"
+            raise StateError("nothing is configured that moves traffic", remedy=remedy)
+        number = secrets.token_hex(6)
+        command = inputs.MoveRelease(
+            _id(call), purpose, given.operation or f"{purpose}/by-hand/{number}", call.by.name,
+            given.release, None if given.epoch is None else int(given.epoch), given.why.strip(),
+        )  # fmt: skip
+        await self._give(call, command, _id(call))
+        return await self._look(queries.services)
 
     async def alert(self, call: Call) -> placement.AlertPlace:
         """Say where an alert is, and why."""
@@ -564,6 +630,26 @@ ROUTES = (
     Route(
         "POST", "/api/v1/oncall/{schedule}/swap", "Let two people take each other's shift.",
         Api.swap, list[oncall.OverrideView], Swap, once=True,
+    ),
+    Route(
+        "GET", "/api/v1/services", "List what services run, and their releases.",
+        Api.services, list[queries.ServiceView],
+    ),
+    Route(
+        "POST", "/api/v1/services", "Make a release known.",
+        Api.register, list[queries.ServiceView], Register, once=True,
+    ),
+    Route(
+        "GET", "/api/v1/services/{id}/history", "Tell what happened to a service's releases.",
+        Api.history, list[queries.Moment],
+    ),
+    Route(
+        "POST", "/api/v1/services/{id}/rollback", "Move traffic back to the last good release.",
+        Api.rollback, list[queries.ServiceView], Move, once=True,
+    ),
+    Route(
+        "POST", "/api/v1/services/{id}/promote", "Move traffic on to another release.",
+        Api.promote, list[queries.ServiceView], Move, once=True,
     ),
     Route(
         "GET", "/api/v1/heartbeats", "List watched jobs, those that are silent first.",

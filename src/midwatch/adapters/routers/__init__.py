@@ -1,0 +1,1 @@
+"""Ways of moving traffic: a file for each."""

@@ -1,0 +1,102 @@
+"""Traffic moved by a team's own command, and looked at by another one.
+
+Law: an argument list, never a shell; a value replaces its place in an argument and cannot become
+another argument. What the observing command prints is what is served, whatever the other one said.
+A command that takes too long is ended with all that it started.
+
+    apply:   [deployctl, serve, "{service}", "{release}", "--epoch", "{epoch}"]
+    observe: [deployctl, served, "{service}"]        prints {"release": "v1", "epoch": 7}
+
+The applying command must refuse an epoch that is older than the one it serves.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+
+import msgspec
+from msgspec import Struct
+
+from midwatch.errors import HarnessError
+from midwatch.ports import Observed
+
+TIMEOUT_S = 60
+MAX_SHOWN = 300
+PASSED = ("PATH", "HOME", "LANG", "TMPDIR", "SSL_CERT_FILE")  # of the environment
+
+
+class CommandOptions(Struct, frozen=True, tag="command"):
+    """What is run, for which services (none named: all), and for how long at the most."""
+
+    apply: tuple[str, ...]
+    observe: tuple[str, ...]
+    services: tuple[str, ...] = ()
+    timeout_s: int = TIMEOUT_S
+
+
+class CommandRouter:
+    """Moves traffic by running commands."""
+
+    def __init__(self, options: CommandOptions, environment: Mapping[str, str]) -> None:
+        self._options = options
+        self._environment = {name: environment[name] for name in PASSED if name in environment}
+
+    def apply(self, service: str, release: str, epoch: int, operation: str) -> None:
+        """Serve a release. Raises HarnessError when the command fails or hangs."""
+        values = {
+            "service": service, "release": release, "epoch": str(epoch), "operation": operation,
+        }  # fmt: skip
+        self._run(filled(self._options.apply, values))
+
+    def observe(self, service: str) -> Observed:
+        """Look at what is served. Raises HarnessError when that cannot be told."""
+        said = self._run(filled(self._options.observe, {"service": service}))
+        lines = said.strip().splitlines()
+        try:
+            return msgspec.json.decode(lines[-1] if lines else "", type=Observed)
+        except msgspec.MsgspecError as error:
+            remedy = 'it must print {"release": "v1", "epoch": 7} on its last line'
+            raise HarnessError(f"observe said nothing known: {error}", remedy=remedy) from None
+
+    def _run(self, arguments: Sequence[str]) -> str:
+        try:
+            process = subprocess.Popen(  # noqa: S603  a list from the config, without a shell
+                arguments,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=self._environment,
+                text=True,
+                errors="replace",
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise HarnessError(f"{arguments[0]}: {error.strerror or error}") from None
+        try:
+            said, complained = process.communicate(timeout=self._options.timeout_s)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+            says = f"{arguments[0]} took more than {self._options.timeout_s} s"
+            raise HarnessError(says) from None
+        if process.returncode:
+            last = (complained or said).strip()[-MAX_SHOWN:]
+            raise HarnessError(f"{arguments[0]} ended with {process.returncode}: {last}")
+        return said
+
+
+def filled(arguments: Sequence[str], values: Mapping[str, str]) -> list[str]:
+    """Put values into their places.
+
+    >>> filled(["serve", "{release}", "--of={service}"], {"release": "v 1; rm", "service": "shop"})
+    ['serve', 'v 1; rm', '--of=shop']
+    """
+    found: list[str] = []
+    for argument in arguments:
+        for name, value in values.items():
+            argument = argument.replace("{" + name + "}", value)  # noqa: PLW2901
+        found.append(argument)
+    return found

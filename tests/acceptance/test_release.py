@@ -1,0 +1,166 @@
+"""`midwatch release` over a real server that moves a real agent's traffic."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.acceptance.serving import Serving, until
+
+TOOL = """
+import json, pathlib, sys
+verb, file, *rest = sys.argv[1:]
+file = pathlib.Path(file)
+now = json.loads(file.read_text())
+if verb == "apply":
+    if int(rest[1]) < now["epoch"] or pathlib.Path("stuck").exists():
+        sys.exit("refused")
+    file.write_text(json.dumps({"release": rest[0], "epoch": int(rest[1])}))
+print(json.dumps(json.loads(file.read_text())))
+"""
+
+
+@pytest.fixture
+def serving(tmp_path: Path) -> Iterator[Serving]:
+    """A server whose router is a script, with v1 good and v2 live."""
+    serving = Serving(tmp_path)
+    (tmp_path / "tool.py").write_text(TOOL, "utf-8")
+    (tmp_path / "state.json").write_text('{"release": "v2", "epoch": 1}', "utf-8")
+    main = tmp_path / "midwatch" / "midwatch.yaml"
+    command = f"{sys.executable}, tool.py"
+    router = (
+        "routers:\n  edge:\n    type: command\n"
+        f"    apply: [{command}, apply, state.json, '{{release}}', '{{epoch}}']\n"
+        f"    observe: [{command}, observe, state.json]\n"
+    )
+    main.write_text(main.read_text("utf-8") + router, "utf-8")
+    serving.start()
+    typed(serving, "register", "shop", "v1", "--digest", "d1", "--good")
+    typed(serving, "register", "shop", "v2", "--digest", "d2", "--live")
+    yield serving
+    serving.stop()
+
+
+def run(serving: Serving, *args: str) -> tuple[int, str, str]:
+    """Type a release command; gives code, output and errors."""
+    where = {"MIDWATCH_SERVER": serving.url, "MIDWATCH_TOKEN": serving.person}
+    done = serving.type("release", *args, **where)
+    return done.returncode, done.stdout, done.stderr
+
+
+def typed(serving: Serving, *args: str) -> str:
+    """Type one that works."""
+    code, out, err = run(serving, *args)
+    assert code == 0, err
+    return out
+
+
+def served(serving: Serving) -> str:
+    """What the router really serves."""
+    return json.loads((serving.folder / "state.json").read_text())["release"]
+
+
+def test_a_rollback_is_one_call_and_is_seen(serving: Serving) -> None:
+    """It says what would be done, does it, and tells the history with who did it."""
+    plan = typed(serving, "rollback", "shop", "--dry-run")
+    assert plan == "rollback shop: v2 -> v1 at epoch 2\n"
+    assert served(serving) == "v2"
+    out = typed(serving, "rollback", "shop", "--confirm", "shop", "--why", "wrong answers")
+    assert out == "shop serves v1 at epoch 2\n"
+    assert served(serving) == "v1"
+    assert typed(serving, "live", "shop") == "v1\n"
+    listed = typed(serving, "list", "shop")
+    assert "v2" in listed
+    assert "bad" in listed
+    history = typed(serving, "history", "shop")
+    assert "wrong answers" in history
+    assert "PointerMoved" in history
+    again = run(serving, "promote", "shop", "v2", "--confirm", "shop")
+    assert again[0] == 2
+    assert "known bad" in again[2]
+
+
+def test_the_same_operation_is_done_once_and_a_stale_epoch_is_refused(serving: Serving) -> None:
+    """Also when it comes again after it was done."""
+    typed(serving, "register", "shop", "v3", "--digest", "d3")
+    args = ("promote", "shop", "v3", "--confirm", "shop", "--operation", "deploy-7", "--json")
+    first, second = json.loads(typed(serving, *args)), json.loads(typed(serving, *args))
+    assert (first["live"], first["epoch"]) == ("v3", 2)
+    assert second["epoch"] == 2
+    code, _, err = run(serving, "rollback", "shop", "--confirm", "shop", "--epoch", "1")
+    assert code == 2
+    assert "epoch" in err
+
+
+def test_what_is_not_seen_fails_and_pages(serving: Serving) -> None:
+    """The router refuses: tried again, then a person is paged; the pointer stays."""
+    (serving.folder / "stuck").touch()
+    code, out, _ = run(serving, "rollback", "shop", "--confirm", "shop", "--wait", "40")
+    assert code == 1
+    assert "came to nothing" in out
+    until(lambda: "PAGE sev2" in serving.out.read_text())
+    assert served(serving) == "v2"
+    assert typed(serving, "live", "shop") == "v2\n"
+
+
+def test_a_kill_in_between_ends_with_what_is_served(serving: Serving) -> None:
+    """After a restart it observes first; the pointer is what the router serves."""
+    typed(serving, "rollback", "shop", "--confirm", "shop")
+    serving.kill()
+    serving.start()
+    assert typed(serving, "live", "shop").strip() == served(serving) == "v1"
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        (("rollback", "cart", "--confirm", "cart"), "no release of 'cart'"),
+        (("rollback", "shop", "--confirm", "cart"), "is not 'shop'"),
+        (("register", "shop", "--", "-v", "x"), ""),
+        (("register", "shop", "v1", "--digest", "other"), "a release never changes"),
+    ],
+)
+def test_mistakes_are_one_line(serving: Serving, args: tuple[str, ...], says: str) -> None:
+    """Exit 2, and nothing moves."""
+    code, _, err = run(serving, *args)
+    assert code == 2
+    assert says in err
+    assert served(serving) == "v2"
+
+
+def test_without_a_server_or_a_router_nothing_is_begun(tmp_path: Path) -> None:
+    """Nobody would carry it out."""
+    serving = Serving(tmp_path)
+    assert (
+        serving.type("release", "register", "shop", "v1", "--digest", "d", "--good").returncode == 0
+    )
+    assert (
+        serving.type("release", "register", "shop", "v2", "--digest", "e", "--live").returncode == 0
+    )
+    done = serving.type("release", "rollback", "shop", "--confirm", "shop")
+    assert done.returncode == 2
+    assert "midwatch serve" in done.stderr
+    serving.start()
+    try:
+        code, _, err = run(serving, "rollback", "shop", "--confirm", "shop")
+        assert code == 2
+        assert "routers" in err
+    finally:
+        serving.stop()
+
+
+def test_config_errors_of_routers_are_told(tmp_path: Path) -> None:
+    """Each with its place."""
+    serving = Serving(tmp_path)
+    main = tmp_path / "midwatch" / "midwatch.yaml"
+    bad = "routers: {a: {type: command, apply: [x], observe: []}, b: {type: haproxy}}\n"
+    main.write_text(main.read_text("utf-8") + bad, "utf-8")
+    told = serving.type("check", "midwatch")
+    said = told.stdout + told.stderr
+    assert told.returncode == 2
+    assert "routers.a.apply" in said
+    assert "routers.a.observe" in said
+    assert "routers.b" in said
