@@ -26,6 +26,7 @@ from urllib.request import urlopen
 SERVERS = {
     "chromium": "chromium",
     "faketime": "faketime",
+    "haproxy": "haproxy",
     "openssl": "openssl",
     "prometheus": "prometheus",
     "promtool": "prometheus",

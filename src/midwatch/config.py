@@ -38,6 +38,7 @@ from midwatch.adapters.pagers.terminal import TerminalOptions
 from midwatch.adapters.pagers.webhook import WebhookOptions
 from midwatch.adapters.routers.command import TIMEOUT_S as ROUTER_TIMEOUT_S
 from midwatch.adapters.routers.command import CommandOptions
+from midwatch.adapters.routers.haproxy import HaproxyOptions
 from midwatch.adapters.sources.generic import FIELDS, GenericOptions, steps
 from midwatch.adapters.specs.reader import Specs, read_specs
 from midwatch.adapters.specs.settings import Defaults, read_proof, read_tier
@@ -74,6 +75,13 @@ _decode_case = msgspec.json.Decoder(Case).decode
 
 # Addresses below /intake that are no sources of alerts or counts.
 INTAKES = ("changes", "tickets")
+
+
+# Of each kind of router: what it needs, and what it may say.
+ROUTER_KEYS = {
+    "command": (("apply", "observe"), ("timeout",)),
+    "haproxy": (("socket", "backend", "state"), ("config", "servers")),
+}
 
 
 class SourceConfig(Struct, frozen=True):
@@ -219,11 +227,9 @@ def _routers(main: Node, topology: Topology) -> dict[str, RouterOptions]:
     found: dict[str, RouterOptions] = {}
     taken: dict[str, str] = {}
     for name, node in main.child("routers").entries():
-        node.keys(
-            "type", "services", "apply", "observe", "timeout",
-            required=("type", "apply", "observe"),
-        )  # fmt: skip
-        node.child("type").choice(*ROUTERS)
+        kind = node.child("type").choice(*ROUTERS)
+        needed, may = ROUTER_KEYS[kind]
+        node.keys("type", "services", *needed, *may, required=("type", *needed))
         for item in node.child("services").items():
             _known_service(item, topology)
         services = tuple(item.text() for item in node.child("services").items())
@@ -231,13 +237,28 @@ def _routers(main: Node, topology: Topology) -> dict[str, RouterOptions]:
             if other := taken.get(one) or (taken and taken.get("")):
                 node.error(f"takes what {other} has", "name its services, each in one router")
             taken[one] = name
-        found[name] = CommandOptions(
-            _command(node.child("apply"), "{release}"),
-            _command(node.child("observe"), ""),
-            services,
-            node.child("timeout").duration_s(ROUTER_TIMEOUT_S),
-        )
+        found[name] = _haproxy(node, services) if kind == "haproxy" else _tool(node, services)
     return found
+
+
+def _tool(node: Node, services: tuple[str, ...]) -> CommandOptions:
+    return CommandOptions(
+        _command(node.child("apply"), "{release}"),
+        _command(node.child("observe"), ""),
+        services,
+        node.child("timeout").duration_s(ROUTER_TIMEOUT_S),
+    )
+
+
+def _haproxy(node: Node, services: tuple[str, ...]) -> HaproxyOptions:
+    return HaproxyOptions(
+        node.child("socket").text(),
+        node.child("backend").text(),
+        node.child("state").text(),
+        node.child("config").text(default=""),
+        {name: item.text() for name, item in node.child("servers").entries()},
+        services,
+    )
 
 
 def _command(node: Node, needed: str) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ from midwatch.adapters.pagers.slack import SlackOptions, SlackPager
 from midwatch.adapters.pagers.terminal import TerminalOptions, TerminalPager
 from midwatch.adapters.pagers.webhook import WebhookOptions, WebhookPager
 from midwatch.adapters.routers.command import CommandOptions, CommandRouter
+from midwatch.adapters.routers.haproxy import HaproxyOptions, HaproxyRouter
 from midwatch.adapters.sources.alertmanager import AlertmanagerSource
 from midwatch.adapters.sources.generic import GenericOptions, GenericSource
 from midwatch.adapters.sources.grafana import GrafanaSource
@@ -56,8 +57,8 @@ PagerOptions = (
 )
 
 
-ROUTERS = ("command",)
-RouterOptions = CommandOptions
+ROUTERS = ("command", "haproxy")
+RouterOptions = CommandOptions | HaproxyOptions
 
 
 # Options of pagers that want to hear what became of an incident.
@@ -134,6 +135,8 @@ def make_pager(options: PagerOptions, tools: Tools) -> Pager:
 
 def make_router(options: RouterOptions, environment: Mapping[str, str]) -> Router:
     """Build a router."""
+    if isinstance(options, HaproxyOptions):
+        return HaproxyRouter(options)
     return CommandRouter(options, environment)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.acceptance.serving import Serving, until
+from tests.haproxy import Balancer, Upstream
 
 TOOL = """
 import json, pathlib, sys
@@ -106,6 +107,38 @@ def test_what_is_not_seen_fails_and_pages(serving: Serving) -> None:
     assert typed(serving, "live", "shop") == "v2\n"
 
 
+def test_under_load_no_request_after_the_rollback_gets_the_bad_release(tmp_path: Path) -> None:
+    """Real HAProxy, connections that are kept alive; what began after the answer is right."""
+    with Upstream("v1") as good, Upstream("v2") as bad, Balancer(tmp_path, good, bad) as balancer:
+        serving = Serving(tmp_path)
+        main = tmp_path / "midwatch" / "midwatch.yaml"
+        router = f"routers: {{edge: {json.dumps(balancer.options())}}}\n"
+        main.write_text(main.read_text("utf-8") + router, "utf-8")
+        serving.start()
+        try:
+            typed(serving, "register", "shop", "v1", "--digest", "d1", "--good")
+            typed(serving, "register", "shop", "v2", "--digest", "d2", "--live")
+            typed(serving, "promote", "shop", "v1", "--confirm", "shop")
+            typed(serving, "register", "shop", "v3", "--digest", "d3")
+            with balancer.load() as seen:
+                until(lambda: len(seen) > 500)
+                out = typed(serving, "rollback", "shop", "--dry-run")
+                assert "v1" in out
+                code, _, err = run(serving, "promote", "shop", "v2", "--confirm", "shop")
+                assert code == 0, err
+                until(lambda: seen[-1][1] == "v2")
+                typed(serving, "rollback", "shop", "--confirm", "shop")
+                acknowledged = balancer.now()
+                count = len(seen)
+                until(lambda: len(seen) > count + 3_000, 60)
+            after = [release for started, release in seen if started > acknowledged]
+            assert len(after) > 2_000
+            assert set(after) == {"v1"}
+            assert {release for _, release in seen} == {"v1", "v2"}
+        finally:
+            serving.stop()
+
+
 def test_a_kill_in_between_ends_with_what_is_served(serving: Serving) -> None:
     """After a restart it observes first; the pointer is what the router serves."""
     typed(serving, "rollback", "shop", "--confirm", "shop")
@@ -156,7 +189,7 @@ def test_config_errors_of_routers_are_told(tmp_path: Path) -> None:
     """Each with its place."""
     serving = Serving(tmp_path)
     main = tmp_path / "midwatch" / "midwatch.yaml"
-    bad = "routers: {a: {type: command, apply: [x], observe: []}, b: {type: haproxy}}\n"
+    bad = "routers: {a: {type: command, apply: [x], observe: []}, b: {type: haproxy, socket: x}}\n"
     main.write_text(main.read_text("utf-8") + bad, "utf-8")
     told = serving.type("check", "midwatch")
     said = told.stdout + told.stderr

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.haproxy import Balancer, Upstream
 
 from midwatch.adapters.routers.command import CommandOptions, CommandRouter
+from midwatch.adapters.routers.haproxy import HaproxyOptions, HaproxyRouter
 from midwatch.errors import HarnessError
 from midwatch.ports import Observed, Router
 
@@ -102,3 +106,69 @@ def test_values_stay_arguments_and_secrets_stay_outside(tmp_path: Path) -> None:
     told = out.read_text("utf-8")
     assert hostile in told
     assert "SECRET_TOKEN" not in told
+
+
+# --- HAProxy ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def balanced(tmp_path: Path) -> Iterator[tuple[Balancer, HaproxyRouter]]:
+    """A real HAProxy before v1 and v2; v2 gets the traffic."""
+    with Upstream("v1") as one, Upstream("v2") as two, Balancer(tmp_path, one, two) as balancer:
+        told = {name: value for name, value in balancer.options().items() if name != "type"}
+        yield balancer, HaproxyRouter(HaproxyOptions(**told))
+
+
+def test_haproxy_serves_what_was_applied(balanced: tuple[Balancer, HaproxyRouter]) -> None:
+    """At once, for new requests; twice is once; what is observed is what answers."""
+    balancer, router = balanced
+    assert router.observe("shop") == Observed("v2", 0)
+    for _ in range(2):
+        router.apply("shop", "v1", 3, "op-1")
+        assert router.observe("shop") == Observed("v1", 3)
+        assert {balancer.ask() for _ in range(20)} == {"v1"}
+    router.apply("shop", "v2", 4, "op-2")
+    assert {balancer.ask() for _ in range(20)} == {"v2"}
+
+
+def test_haproxy_refuses_what_is_older_or_unknown(
+    balanced: tuple[Balancer, HaproxyRouter],
+) -> None:
+    """And goes on serving what it served."""
+    balancer, router = balanced
+    router.apply("shop", "v1", 5, "op-1")
+    with pytest.raises(HarnessError, match="older"):
+        router.apply("shop", "v2", 4, "op-0")
+    with pytest.raises(HarnessError, match="no server 'v9'"):
+        router.apply("shop", "v9", 6, "op-2")
+    assert (router.observe("shop"), balancer.ask()) == (Observed("v1", 5), "v1")
+
+
+def test_a_killed_haproxy_comes_back_with_what_was_served(
+    balanced: tuple[Balancer, HaproxyRouter],
+) -> None:
+    """Its file's weights were kept; while it is gone nothing is known."""
+    balancer, router = balanced
+    router.apply("shop", "v1", 7, "op-1")
+    balancer.kill()
+    with pytest.raises(HarnessError, match="socket"):
+        router.observe("shop")
+    with pytest.raises(HarnessError, match="socket"):
+        router.apply("shop", "v2", 8, "op-2")
+    balancer.start()
+    assert {balancer.ask() for _ in range(20)} == {"v1"}
+    assert router.observe("shop") == Observed("v1", 7)
+
+
+def test_two_that_get_traffic_are_no_observation(
+    balanced: tuple[Balancer, HaproxyRouter],
+) -> None:
+    """Somebody else moved weights: unknown, never a guess."""
+    balancer, router = balanced
+    router.apply("shop", "v1", 1, "op-1")
+    with socket.socket(socket.AF_UNIX) as line:
+        line.connect(str(balancer.socket))
+        line.sendall(b"set server shop/v2 state ready; set server shop/v2 weight 50\n")
+        line.recv(1_000)
+    with pytest.raises(HarnessError, match="v1, v2 of shop"):
+        router.observe("shop")

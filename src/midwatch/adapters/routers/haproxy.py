@@ -1,0 +1,177 @@
+"""Traffic moved by HAProxy, over its runtime socket: a server of a backend for each release.
+
+Law: the good server is raised before the other ones are drained, so that at no moment nobody
+answers. What gets traffic is read from HAProxy, never remembered; only the epoch is kept in a file,
+beside what it was served as. The config file's weights follow, so that a HAProxy that was killed
+comes back with the release that was served.
+
+    routers:
+      edge: {type: haproxy, socket: /run/haproxy/admin.sock, backend: shop,
+             state: /var/lib/midwatch/shop.json, config: /etc/haproxy/haproxy.cfg}
+
+A server has the release's name, or the one that `servers` gives it. Sessions that stick to a server
+by a cookie stay there: a backend whose releases are moved has none.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct, field
+
+from midwatch.errors import HarnessError
+from midwatch.ports import Observed
+
+TIMEOUT_S = 5.0
+WEIGHT = 100
+MAX_BYTES = 1024 * 1024
+RUNNING = "2"  # srv_op_state
+STOPPED = 1 | 2 | 8 | 16 | 32 | 64  # srv_admin_state: forced or inherited maintenance and drain
+
+
+class HaproxyOptions(Struct, frozen=True, tag="haproxy"):
+    """Where HAProxy listens for commands, and which backend's servers are releases."""
+
+    socket: str
+    backend: str
+    state: str
+    config: str = ""
+    servers: dict[str, str] = field(default_factory=dict[str, str])
+    services: tuple[str, ...] = ()
+
+
+class _Server(Struct, frozen=True):
+    name: str
+    serves: bool
+
+
+class HaproxyRouter:
+    """Moves traffic between the servers of one backend."""
+
+    def __init__(self, options: HaproxyOptions) -> None:
+        self._options = options
+
+    def apply(self, service: str, release: str, epoch: int, operation: str) -> None:
+        """Serve a release. Raises HarnessError when HAProxy refuses, or serves a newer epoch."""
+        del operation
+        known = self._remembered()
+        if known is not None and known.epoch > epoch:
+            raise HarnessError(f"{service} is at epoch {known.epoch}, {epoch} is older")
+        backend = self._options.backend
+        wanted = self._options.servers.get(release, release)
+        servers = self._servers()
+        if wanted not in {one.name for one in servers}:
+            raise HarnessError(f"backend {backend} has no server {wanted!r}")
+        self._tell(f"set server {backend}/{wanted} state ready")
+        self._tell(f"set server {backend}/{wanted} weight {WEIGHT}")
+        for one in servers:
+            if one.name != wanted:
+                self._tell(f"set server {backend}/{one.name} state drain")
+        self._remember(Observed(release, epoch))
+        if self._options.config:
+            self._write_weights(wanted)
+
+    def observe(self, service: str) -> Observed:
+        """Look at which server gets traffic. Raises HarnessError when it is not just one."""
+        serving = [one.name for one in self._servers() if one.serves]
+        if len(serving) != 1:
+            names = ", ".join(serving) or "no server"
+            raise HarnessError(f"{service}: {names} of {self._options.backend} gets its traffic")
+        names = {server: release for release, server in self._options.servers.items()}
+        release = names.get(serving[0], serving[0])
+        known = self._remembered()
+        epoch = known.epoch if known is not None and known.release == release else 0
+        return Observed(release, epoch)
+
+    # --- the socket ---
+
+    def _servers(self) -> list[_Server]:
+        said = self._tell(f"show servers state {self._options.backend}")
+        lines = said.splitlines()
+        heads = [line for line in lines if line.startswith("# ")]
+        if not heads:
+            raise HarnessError(f"HAProxy: {said.strip()[:200] or 'no answer'}")
+        columns = heads[-1][2:].split()
+        found: list[_Server] = []
+        for line in lines[lines.index(heads[-1]) + 1 :]:
+            row = dict(zip(columns, line.split(), strict=False))
+            if "srv_name" in row:
+                up = row["srv_op_state"] == RUNNING and not int(row["srv_admin_state"]) & STOPPED
+                found.append(_Server(row["srv_name"], up and int(row["srv_uweight"]) > 0))
+        return found
+
+    def _tell(self, command: str) -> str:
+        """Give HAProxy one command. Raises HarnessError when it says anything but yes."""
+        try:
+            with socket.socket(socket.AF_UNIX) as line:
+                line.settimeout(TIMEOUT_S)
+                line.connect(self._options.socket)
+                line.sendall(command.encode() + b"\n")
+                said = b""
+                while len(said) < MAX_BYTES and (part := line.recv(65_536)):
+                    said += part
+        except OSError as error:
+            raise HarnessError(f"HAProxy's socket: {error.strerror or error}") from None
+        text = said.decode("utf-8", "replace")
+        if command.startswith("set ") and text.strip():
+            raise HarnessError(f"HAProxy: {text.strip()[:200]}")
+        return text
+
+    # --- what is kept ---
+
+    def _remembered(self) -> Observed | None:
+        file = Path(self._options.state)
+        try:
+            return msgspec.json.decode(file.read_bytes(), type=Observed)
+        except FileNotFoundError:
+            return None
+        except (OSError, msgspec.MsgspecError) as error:
+            raise HarnessError(f"{file.name}: {error}") from None
+
+    def _remember(self, served: Observed) -> None:
+        _replace(Path(self._options.state), msgspec.json.encode(served))
+
+    def _write_weights(self, wanted: str) -> None:
+        file = Path(self._options.config)
+        try:
+            text = file.read_text("utf-8")
+        except OSError as error:
+            raise HarnessError(f"{file.name}: {error.strerror or error}") from None
+        _replace(file, weighted(text, self._options.backend, wanted).encode())
+
+
+def weighted(text: str, backend: str, wanted: str) -> str:
+    r"""Give a config in which one server of a backend has the weight, and the others none.
+
+    >>> text = "backend shop\n  server v1 a:1 check weight 5\n  server v2 b:1"
+    >>> print(weighted(text, "shop", "v1"))
+    backend shop
+      server v1 a:1 check weight 100
+      server v2 b:1 weight 0
+    """
+    lines: list[str] = []
+    inside = False
+    for line in text.split("\n"):
+        if re.match(r"\S", line) and not line.startswith("#"):
+            inside = line.split()[:2] == ["backend", backend]
+        words = line.split()
+        if inside and words[:1] == ["server"] and len(words) > 1:
+            weight = WEIGHT if words[1] == wanted else 0
+            line = re.sub(r"\s+weight\s+\d+", "", line.rstrip()) + f" weight {weight}"  # noqa: PLW2901
+        lines.append(line)
+    return "\n".join(lines)
+
+
+def _replace(file: Path, body: bytes) -> None:
+    """Write a file whole or not at all."""
+    part = file.with_name(file.name + ".part")
+    try:
+        part.write_bytes(body)
+        if file.exists():
+            part.chmod(file.stat().st_mode)
+        part.replace(file)
+    except OSError as error:
+        raise HarnessError(f"{file.name}: {error.strerror or error}") from None
