@@ -291,7 +291,7 @@ def build_router(config: Config) -> Router | None:
     """Build what moves traffic; None when config names nothing."""
     by_service: dict[str, Router] = {}
     for options in config.routers.values():
-        router = make_router(options, os.environ)
+        router = make_router(options, os.environ, _outbound_to)
         by_service.update(dict.fromkeys(options.services or ("",), router))
     return _ByService(by_service) if by_service else None
 

@@ -39,6 +39,7 @@ from midwatch.adapters.pagers.webhook import WebhookOptions
 from midwatch.adapters.routers.command import TIMEOUT_S as ROUTER_TIMEOUT_S
 from midwatch.adapters.routers.command import CommandOptions
 from midwatch.adapters.routers.haproxy import HaproxyOptions
+from midwatch.adapters.routers.split import SplitOptions
 from midwatch.adapters.sources.generic import FIELDS, GenericOptions, steps
 from midwatch.adapters.specs.reader import Specs, read_specs
 from midwatch.adapters.specs.settings import Defaults, read_proof, read_tier
@@ -81,6 +82,7 @@ INTAKES = ("changes", "tickets")
 ROUTER_KEYS = {
     "command": (("apply", "observe"), ("timeout",)),
     "haproxy": (("socket", "backend", "state"), ("config", "servers")),
+    "split": (("url", "token_env"), ()),
 }
 
 
@@ -237,7 +239,14 @@ def _routers(main: Node, topology: Topology) -> dict[str, RouterOptions]:
             if other := taken.get(one) or (taken and taken.get("")):
                 node.error(f"takes what {other} has", "name its services, each in one router")
             taken[one] = name
-        found[name] = _haproxy(node, services) if kind == "haproxy" else _tool(node, services)
+        match kind:
+            case "haproxy":
+                found[name] = _haproxy(node, services)
+            case "split":
+                url, token = _url(node.child("url")), node.child("token_env").text()
+                found[name] = SplitOptions(url, token, services)
+            case _:
+                found[name] = _tool(node, services)
     return found
 
 

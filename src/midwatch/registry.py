@@ -22,6 +22,7 @@ from midwatch.adapters.pagers.terminal import TerminalOptions, TerminalPager
 from midwatch.adapters.pagers.webhook import WebhookOptions, WebhookPager
 from midwatch.adapters.routers.command import CommandOptions, CommandRouter
 from midwatch.adapters.routers.haproxy import HaproxyOptions, HaproxyRouter
+from midwatch.adapters.routers.split import SplitOptions, SplitRouter
 from midwatch.adapters.sources.alertmanager import AlertmanagerSource
 from midwatch.adapters.sources.generic import GenericOptions, GenericSource
 from midwatch.adapters.sources.grafana import GrafanaSource
@@ -57,8 +58,8 @@ PagerOptions = (
 )
 
 
-ROUTERS = ("command", "haproxy")
-RouterOptions = CommandOptions | HaproxyOptions
+ROUTERS = ("command", "haproxy", "split")
+RouterOptions = CommandOptions | HaproxyOptions | SplitOptions
 
 
 # Options of pagers that want to hear what became of an incident.
@@ -133,8 +134,13 @@ def make_pager(options: PagerOptions, tools: Tools) -> Pager:
             )
 
 
-def make_router(options: RouterOptions, environment: Mapping[str, str]) -> Router:
-    """Build a router."""
+def make_router(
+    options: RouterOptions, environment: Mapping[str, str], outbound: Callable[[str], Outbound]
+) -> Router:
+    """Build a router. Raises InputError when its secret is not there."""
+    if isinstance(options, SplitOptions):
+        token = _secret(options.token_env, environment)
+        return SplitRouter(options, token, outbound(options.url))
     if isinstance(options, HaproxyOptions):
         return HaproxyRouter(options)
     return CommandRouter(options, environment)

@@ -6,15 +6,19 @@ import os
 import socket
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests.haproxy import Balancer, Upstream
+from tests.proxying import TOKEN, Proxy, proxy
 
 from midwatch.adapters.routers.command import CommandOptions, CommandRouter
 from midwatch.adapters.routers.haproxy import HaproxyOptions, HaproxyRouter
+from midwatch.adapters.routers.split import SplitOptions, SplitRouter
 from midwatch.errors import HarnessError
+from midwatch.outbound import Outbound
 from midwatch.ports import Observed, Router
 
 # A team's own tool: it keeps what it serves in a file and refuses older epochs.
@@ -172,3 +176,68 @@ def test_two_that_get_traffic_are_no_observation(
         line.recv(1_000)
     with pytest.raises(HarnessError, match="v1, v2 of shop"):
         router.observe("shop")
+
+
+# --- the embedded proxy -------------------------------------------------------------------------
+
+
+@pytest.fixture
+def proxied(tmp_path: Path) -> Iterator[tuple[Proxy, SplitRouter]]:
+    """A real proxy before v2 and v1; v2 is served at first."""
+    with (
+        Upstream("v1") as one,
+        Upstream("v2") as two,
+        proxy(tmp_path, ("v2", two.port), ("v1", one.port)) as running,
+    ):
+        options = SplitOptions(running.control, "X")
+        yield running, SplitRouter(options, TOKEN, Outbound([running.control]))
+
+
+def ask(running: Proxy) -> str:
+    """Which release answers now."""
+    with urllib.request.urlopen(running.users, timeout=10) as answer:
+        said = answer.read().decode()
+        assert answer.headers["x-midwatch-release"] == said
+        return said
+
+
+def test_the_proxy_serves_what_was_applied(proxied: tuple[Proxy, SplitRouter]) -> None:
+    """At once; twice is once; what is observed is what answers."""
+    running, router = proxied
+    assert (router.observe("shop"), ask(running)) == (Observed("v2", 0), "v2")
+    for _ in range(2):
+        router.apply("shop", "v1", 3, "op-1")
+        assert (router.observe("shop"), ask(running)) == (Observed("v1", 3), "v1")
+
+
+def test_the_proxy_refuses_what_is_older_or_unknown(proxied: tuple[Proxy, SplitRouter]) -> None:
+    """And goes on serving what it served; without its token it says nothing."""
+    running, router = proxied
+    router.apply("shop", "v1", 5, "op-1")
+    with pytest.raises(HarnessError, match="409"):
+        router.apply("shop", "v2", 4, "op-0")
+    with pytest.raises(HarnessError, match="no upstream"):
+        router.apply("shop", "v9", 6, "op-2")
+    stranger = SplitRouter(SplitOptions(running.control, "X"), "guess", Outbound([running.control]))
+    with pytest.raises(HarnessError, match="401"):
+        stranger.observe("shop")
+    with pytest.raises(HarnessError, match="401"):
+        stranger.apply("shop", "v2", 9, "op-3")
+    assert (router.observe("shop"), ask(running)) == (Observed("v1", 5), "v1")
+
+
+def test_a_killed_proxy_comes_back_with_what_was_served(tmp_path: Path) -> None:
+    """While it is gone nothing is known."""
+    with Upstream("v1") as one, Upstream("v2") as two:
+        both = (("v2", two.port), ("v1", one.port))
+        with proxy(tmp_path, *both) as running:
+            router = SplitRouter(
+                SplitOptions(running.control, "X"), TOKEN, Outbound([running.control])
+            )
+            router.apply("shop", "v1", 7, "op-1")
+            running.process.kill()
+            running.process.wait(10)
+            with pytest.raises(HarnessError):
+                router.observe("shop")
+        with proxy(tmp_path, *both) as running:
+            assert ask(running) == "v1"

@@ -30,6 +30,7 @@ COMMANDS = {
     "init": ("midwatch.cli.init", "Write a config directory that works as it is."),
     "oncall": ("midwatch.cli.oncall", "Say who is on call, where nobody is, and hand over."),
     "page": ("midwatch.cli.page", "Send a test page."),
+    "proxy": ("midwatch.cli.proxy", "Serve one of several releases; one call moves the traffic."),
     "release": ("midwatch.cli.release", "Judge, list and move releases: back to safety, or on."),
     "route": ("midwatch.cli.route", "Say where an alert would go, and whom it would page."),
     "serve": ("midwatch.cli.serve", "Take alerts and page people, in real time."),

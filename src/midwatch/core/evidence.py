@@ -28,7 +28,7 @@ PROMOTE_BETS = ((1.0, 0.3), (0.7, 0.3), (0.4, 0.3), (0.15, 0.1))
 PRIOR_GOOD, PRIOR_BAD = 150.0, 1.5
 WORSE_BAD, SAME_BAD = 12.0, 16.0
 TINY = 1e-9
-STEPS, PRECISION = 60, 1e-12
+STEPS, PRECISION = 60, 1e-10
 
 
 class PairEvidence(Struct):
@@ -137,17 +137,16 @@ def _gain(shares: tuple[float, float], counts: tuple[int, int, int, int], margin
     mine, theirs = shares
     good, total, base_good, base_total = counts
     null = _nearest(mine, theirs, total, base_total, margin)
-    return (
-        _log_likelihood(good, total, mine)
-        + _log_likelihood(base_good, base_total, theirs)
-        - _log_likelihood(good, total, null - margin)
-        - _log_likelihood(base_good, base_total, null)
+    return _ratio(good, total - good, mine, null - margin) + _ratio(
+        base_good, base_total - base_good, theirs, null
     )
 
 
-def _log_likelihood(good: int, total: int, share: float) -> float:
-    share = min(max(share, TINY), 1.0 - TINY)
-    return good * log(share) + (total - good) * log(1.0 - share)
+def _ratio(good: int, bad: int, share: float, null: float) -> float:
+    """Give the logarithm of the likelihood of a share over that of another one."""
+    share, null = min(max(share, TINY), 1.0 - TINY), min(max(null, TINY), 1.0 - TINY)
+    found = good * log(share / null) if good else 0.0
+    return found + bad * log((1.0 - share) / (1.0 - null)) if bad else found
 
 
 def _nearest(mine: float, theirs: float, total: int, base_total: int, margin: float) -> float:
@@ -162,20 +161,18 @@ def _nearest(mine: float, theirs: float, total: int, base_total: int, margin: fl
         return share
     low, high = margin + TINY, 1.0 - TINY
     share = min(max(share, low), high)
+    good, bad = total * mine, total * (1.0 - mine)
+    base_good, base_bad = base_total * theirs, base_total * (1.0 - theirs)
     for _ in range(STEPS):
-        less = share - margin
-        one, other = max(less, TINY), max(1.0 - share, TINY)
-        slope = total * (mine / one - (1.0 - mine) / (1.0 - less)) + base_total * (
-            theirs / share - (1.0 - theirs) / other
-        )
+        less = max(share - margin, TINY)
+        more, rest = 1.0 - share + margin, max(1.0 - share, TINY)
+        one, two, three, four = good / less, bad / more, base_good / share, base_bad / rest
+        slope = one - two + three - four
         if slope > 0:
             low = share
         else:
             high = share
-        bend = -total * (mine / one**2 + (1.0 - mine) / (1.0 - less) ** 2) - base_total * (
-            theirs / share**2 + (1.0 - theirs) / other**2
-        )
-        following = share - slope / bend
+        following = share + slope / (one / less + two / more + three / share + four / rest)
         if not low < following < high:
             following = (low + high) / 2
         if abs(following - share) < PRECISION:

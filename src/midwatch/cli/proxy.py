@@ -1,0 +1,152 @@
+"""`midwatch proxy`: a reverse proxy whose traffic one call moves."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from midwatch.cli.listening import address_of, bind, need_extra
+from midwatch.core.releases import is_name
+from midwatch.engine.logs import JsonLines, PlainLines
+from midwatch.errors import InputError
+
+NEEDED = ("httpx2", "uvicorn", "uvloop")
+STOP_S = 10
+TOKEN_ENV = "MIDWATCH_PROXY_TOKEN"  # noqa: S105  the name of a variable
+
+
+@click.command("proxy")
+@click.option(
+    "--upstream",
+    "upstreams",
+    multiple=True,
+    required=True,
+    metavar="RELEASE=URL",
+    help="A release and where it is served; may stand again. The first one is served at first.",
+)
+@click.option(
+    "--listen",
+    default="127.0.0.1:8650",
+    show_default=True,
+    metavar="HOST:PORT",
+    help="Where users come in; port 0 takes a free one.",
+)
+@click.option(
+    "--control",
+    default="127.0.0.1:8651",
+    show_default=True,
+    metavar="HOST:PORT",
+    help="Where midwatch moves the traffic. Token: $MIDWATCH_PROXY_TOKEN.",
+)
+@click.option(
+    "--state",
+    type=click.Path(path_type=Path),
+    default=Path("proxy.json"),
+    show_default=True,
+    help="Where it is kept what is served.",
+)
+@click.option("--cut", is_flag=True, help="After a move cut what is still open elsewhere.")
+def command(upstreams: tuple[str, ...], listen: str, control: str, state: Path, cut: bool) -> int:
+    """Serve one of several releases, and another one from one call on.
+
+    Bodies stream both ways, server-sent events too; a WebSocket is refused. Every answer says by
+    x-midwatch-release which release gave it. Its router in midwatch.yaml is of type split.
+    """
+    need_extra("midwatch proxy", NEEDED)
+    token = os.environ.get(TOKEN_ENV, "")
+    if len(token) < 16:
+        remedy = "put 16 characters or more into it, and its name into the router's token_env"
+        raise InputError("is no token", place=TOKEN_ENV, remedy=remedy)
+    known = dict(_upstream(one) for one in upstreams)
+    users, commands = bind(*address_of(listen)), bind(*address_of(control))
+    handler = logging.StreamHandler()
+    handler.setFormatter(PlainLines() if sys.stderr.isatty() else JsonLines())
+    logging.basicConfig(level="ERROR", handlers=[handler], force=True)
+    import uvloop
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_serve(known, state, token, users, commands, cut=cut))
+
+
+def _upstream(text: str) -> tuple[str, str]:
+    name, _, url = text.partition("=")
+    if not is_name(name) or not url.startswith(("http://", "https://")):
+        raise InputError(
+            f"{text!r} is none", place="--upstream", remedy="write v1=http://127.0.0.1:8701"
+        )
+    return name, url.rstrip("/")
+
+
+async def _serve(
+    upstreams: dict[str, str],
+    state: Path,
+    token: str,
+    users: socket.socket,
+    commands: socket.socket,
+    *,
+    cut: bool,
+) -> int:
+    import httpx2
+    import uvicorn
+
+    from midwatch.adapters.routers import split
+
+    pointer = split.Pointer(upstreams, next(iter(upstreams)), state)
+    if pointer.release not in upstreams:
+        says = f"serves {pointer.release!r}, which no --upstream names"
+        raise InputError(says, place=str(state), remedy="name it, or remove the file")
+    limits = httpx2.Limits(max_connections=split.MAX_OPEN, max_keepalive_connections=split.MAX_OPEN)
+    timeout = httpx2.Timeout(split.ANSWER_S, connect=split.CONNECT_S)
+    async with httpx2.AsyncClient(limits=limits, timeout=timeout, follow_redirects=False) as client:
+        proxy = split.Split(pointer, client, cuts=cut)
+
+        def server(app: Any) -> uvicorn.Server:
+            return uvicorn.Server(
+                uvicorn.Config(
+                    app,
+                    log_config=None,
+                    log_level="error",
+                    access_log=False,
+                    lifespan="off",
+                    ws="none",
+                    server_header=False,
+                    date_header=False,
+                    timeout_graceful_shutdown=STOP_S,
+                )
+            )
+
+        both = (server(proxy), server(split.Control(proxy, token)))
+        loop = asyncio.get_running_loop()
+        serving = [
+            asyncio.create_task(one.serve([bound]))
+            for one, bound in zip(both, (users, commands), strict=True)
+        ]
+
+        def stop() -> None:
+            for one in both:
+                one.should_exit = True
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop)
+        while not all(one.started for one in both) and not any(one.done() for one in serving):
+            await asyncio.sleep(0.005)
+        where = ", control on ".join(f"http://{_shown(one)}" for one in (users, commands))
+        click.echo(f"proxy serves {pointer.release} on {where}")
+        # A server of its own mind about signals takes the other one with it.
+        await asyncio.wait(serving, return_when=asyncio.FIRST_COMPLETED)
+        stop()
+        await asyncio.gather(*serving)
+    return 0
+
+
+def _shown(bound: socket.socket) -> str:
+    host, port = bound.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -1,0 +1,50 @@
+"""A real `midwatch proxy` before real servers."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.acceptance.serving import MIDWATCH
+
+TOKEN = "a-token-of-the-tests-0123456789"
+
+
+class Proxy:
+    """A running proxy: where users come in, and where it is moved."""
+
+    def __init__(self, process: subprocess.Popen[str], users: str, control: str) -> None:
+        self.process = process
+        self.users = users
+        self.control = control
+
+
+@contextmanager
+def proxy(folder: Path, *upstreams: tuple[str, int], cut: bool = False) -> Iterator[Proxy]:
+    """Start one; the first upstream is served at first."""
+    options = [f"--upstream={name}=http://127.0.0.1:{port}" for name, port in upstreams]
+    command = [
+        MIDWATCH, "proxy", "--listen", "127.0.0.1:0", "--control", "127.0.0.1:0",
+        "--state", str(folder / "proxy.json"), *options, *(["--cut"] if cut else []),
+    ]  # fmt: skip
+    env = {**os.environ, "MIDWATCH_PROXY_TOKEN": TOKEN}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env)
+    timer = threading.Timer(20, process.kill)
+    timer.start()
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    timer.cancel()
+    found = re.findall(r"http://[\d.:]+", line)
+    try:
+        assert len(found) == 2, line
+        yield Proxy(process, *found)
+    finally:
+        process.terminate()
+        code = process.wait(20)
+        process.stdout.close()
+        assert code in (0, -9)
