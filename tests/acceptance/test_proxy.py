@@ -109,9 +109,12 @@ class Echo:
 @pytest.fixture
 def echoing(tmp_path: Path) -> Iterator[Proxy]:
     """A proxy before an echo, with a second release to move to."""
-    with Echo() as echo, Upstream("v2") as other:
-        with proxy(tmp_path, ("v1", echo.port), ("v2", other.port)) as running:
-            yield running
+    with (
+        Echo() as echo,
+        Upstream("v2") as other,
+        proxy(tmp_path, ("v1", echo.port), ("v2", other.port)) as running,
+    ):
+        yield running
 
 
 @contextmanager
@@ -171,15 +174,18 @@ def test_streams_come_piece_by_piece_and_are_finished_after_a_move(echoing: Prox
 
 def test_streams_are_cut_after_a_move_when_that_is_asked_for(tmp_path: Path) -> None:
     """The connection breaks: half an answer does not look like a whole one."""
-    with Echo() as echo, Upstream("v2") as other:
-        with proxy(tmp_path, ("v1", echo.port), ("v2", other.port), cut=True) as running:
-            with connected(running) as connection:
-                connection.request("GET", "/stream")
-                answer = connection.getresponse()
-                assert answer.read(9) == b"data: 0\n\n"
-                assert move(running, "v2", 1)["cut"] == 1
-                with pytest.raises((http.client.HTTPException, OSError)):
-                    answer.read()
+    with (
+        Echo() as echo,
+        Upstream("v2") as other,
+        proxy(tmp_path, ("v1", echo.port), ("v2", other.port), cut=True) as running,
+        connected(running) as connection,
+    ):
+        connection.request("GET", "/stream")
+        answer = connection.getresponse()
+        assert answer.read(9) == b"data: 0\n\n"
+        assert move(running, "v2", 1)["cut"] == 1
+        with pytest.raises((http.client.HTTPException, OSError)):
+            answer.read()
 
 
 def test_half_an_answer_does_not_look_like_a_whole_one(echoing: Proxy) -> None:
@@ -226,21 +232,22 @@ def test_more_open_requests_than_it_may_have_are_turned_away(tmp_path: Path) -> 
 
 def test_a_rollback_under_load_gives_not_one_wrong_answer_afterwards(tmp_path: Path) -> None:
     """`midwatch release rollback` through the proxy, with connections that are kept."""
-    with Upstream("v1") as good, Upstream("v2") as bad:
-        with proxy(tmp_path, ("v2", bad.port), ("v1", good.port)) as running:
-            serving = Serving(tmp_path)
-            main = tmp_path / "midwatch" / "midwatch.yaml"
-            router = (
-                f"routers: {{edge: {{type: split, url: '{running.control}', token_env: PROXY}}}}\n"
-            )
-            main.write_text(main.read_text("utf-8") + router, "utf-8")
-            with pytest.MonkeyPatch.context() as patch:
-                patch.setenv("PROXY", TOKEN)
-                serving.start()
-            try:
-                _rolled_back(serving, running)
-            finally:
-                serving.stop()
+    with (
+        Upstream("v1") as good,
+        Upstream("v2") as bad,
+        proxy(tmp_path, ("v2", bad.port), ("v1", good.port)) as running,
+    ):
+        serving = Serving(tmp_path)
+        main = tmp_path / "midwatch" / "midwatch.yaml"
+        edge = f"{{type: split, url: '{running.control}', token_env: PROXY}}"
+        main.write_text(main.read_text("utf-8") + f"routers: {{edge: {edge}}}\n", "utf-8")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("PROXY", TOKEN)
+            serving.start()
+        try:
+            _rolled_back(serving, running)
+        finally:
+            serving.stop()
 
 
 def _rolled_back(serving: Serving, running: Proxy) -> None:
