@@ -299,7 +299,6 @@ def test_mistakes_are_one_line(
     args: tuple[str, ...], token: str, says: str, tmp_path: Path
 ) -> None:
     """Exit 2, and what to write."""
-    assert MIDWATCH
     done = midwatch("proxy", *args, cwd=tmp_path, MIDWATCH_PROXY_TOKEN=token)
     assert done.returncode == 2
     assert says in done.stderr
