@@ -37,8 +37,13 @@ class Upstream:
             def log_message(self, *args: Any) -> None:
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
+        class Server(ThreadingHTTPServer):
+            daemon_threads = True
+
+            def handle_error(self, request: Any, client_address: Any) -> None:
+                """Say nothing when a connection breaks: balancers cut what they keep."""
+
+        self._server = Server(("127.0.0.1", 0), Handler)
         self.port = self._server.server_port
 
     def __enter__(self) -> Upstream:
