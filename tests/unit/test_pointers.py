@@ -10,7 +10,7 @@ from midwatch.core import effects, inputs, releases, shard
 from midwatch.core.decide import Rules, decide
 from midwatch.core.decision import Decision
 from midwatch.core.releases import Pointer
-from midwatch.core.shard import Shard
+from midwatch.core.shard import Burn, Shard
 from midwatch.errors import StateError
 
 S = 1_000
@@ -99,6 +99,7 @@ def test_a_rollback_goes_before_a_promotion_and_not_the_other_way(bench: Bench) 
     bench.move("promote", "up", "v3")
     decision = bench.move("rollback", "down")
     assert kinds(decision) == ["PointerAbandoned", "PointerIntended"]
+    assert decision.cancelled_effects == ["up"]
     first, second = bench.wishes
     assert bench.answer(first).is_empty
     bench.answer(second)
@@ -153,6 +154,11 @@ def test_what_went_live_is_good_only_after_it_has_stayed(bench: Bench) -> None:
     assert bench.pointer.last_good == "v1"
     (timer,) = bench.timers
     assert (timer.key, timer.purpose) == ("prove/shop", "prove")
+    bench.state.burning["shop/answers"] = Burn("PageQuick", "INC-1")
+    bench.give(inputs.TimerCameDue(timer))
+    assert bench.pointer.last_good == "v1"
+    assert len(bench.timers) == 2  # it is looked at again
+    bench.state.burning.clear()
     bench.give(inputs.TimerCameDue(timer))
     assert bench.pointer.last_good == "v3"
 

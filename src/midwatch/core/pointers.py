@@ -90,8 +90,7 @@ def on_answer(d: Decision, given: inputs.ReleaseAnswered) -> Alert | None:
         # Who rolls back says that what was live is bad; who promotes does not.
         condemned = pointer.live if pointer.purpose == "rollback" else ""
         d.emit(events.PointerMoved(service, given.key, pointer.intended, pointer.epoch, condemned))
-        due_at = d.now + PROVE_S * SECOND
-        d.set_timer(inputs.Timer(f"prove/{service}", due_at, "prove", ""))
+        _prove_later(d, service)
         return None
     if given.state == "not-applied" and given.attempt < MAX_ATTEMPTS:
         d.retry_effect(given.key, d.now + RETRY_S * SECOND)
@@ -103,13 +102,20 @@ def on_answer(d: Decision, given: inputs.ReleaseAnswered) -> Alert | None:
     return structs.replace(alert, severity=SEVERITY)
 
 
+def _prove_later(d: Decision, service: str) -> None:
+    due_at = d.now + PROVE_S * SECOND
+    d.set_timer(inputs.Timer(f"prove/{service}", due_at, "prove", ""))
+
+
 def on_prove_timer(d: Decision, service: str) -> None:
     """Record what is live as good, when it has stayed so and its objective is calm."""
     pointer = d.shard.pointers.get(service)
     if pointer is None or pointer.pending or pointer.live == pointer.last_good:
         return
-    burning = any(one.split("/", maxsplit=1)[0] == service for one in d.shard.burning)
-    if burning or pointer.releases[pointer.live].standing == "bad":
+    if pointer.releases[pointer.live].standing == "bad":
+        return
+    if any(one.split("/", maxsplit=1)[0] == service for one in d.shard.burning):
+        _prove_later(d, service)
         return
     says = f"live for {show_duration(PROVE_S)}, and no objective of it burns"
     d.emit(events.ReleaseProven(service, pointer.live, Reason(RULE, says)))
