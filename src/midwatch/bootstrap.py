@@ -6,10 +6,12 @@ they hand in here.
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
+from threading import Thread
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
@@ -22,7 +24,7 @@ from midwatch.adapters.stores.sqlite import SqliteStore
 from midwatch.config import Config
 from midwatch.core.decide import Rules
 from midwatch.core.heartbeats import timer_key
-from midwatch.core.inputs import Envelope, Started
+from midwatch.core.inputs import Envelope, ReleaseSeen, Started
 from midwatch.core.shard import Shard
 from midwatch.core.sli import Bucket
 from midwatch.core.slo import Slo
@@ -32,7 +34,7 @@ from midwatch.engine.logs import tell
 from midwatch.engine.loop import MAX_WAITING, Beat, Loop
 from midwatch.engine.perform import Performer
 from midwatch.engine.watch import Newest, Watcher
-from midwatch.errors import BugError, HarnessError, InputError
+from midwatch.errors import BugError, HarnessError, InputError, told
 from midwatch.ports import (
     Journal,
     Metrics,
@@ -63,6 +65,9 @@ METRICS_BYTES = 64 * 1024 * 1024
 
 class Store(Journal, Outbox, Timers, Protocol):
     """A store is all three."""
+
+
+log = logging.getLogger("midwatch.serve")
 
 
 class World(Struct):
@@ -163,7 +168,8 @@ def build_service(
     pushed = {name: one for name, one in metrics.items() if isinstance(one, PushedMetrics)}
     for one in pushed.values():
         one.take(store.pushed(wall()))
-    world = World(pagers, build_router(config), metrics)
+    router = build_router(config)
+    world = World(pagers, router, metrics)
     engine = build_engine(store, rules, world, clock, shadow=shadow, counted=_to_all(pushed))
     clock.start_at(engine.handler.shard.at)
     beat = None if shadow else build_beat(config)
@@ -179,10 +185,24 @@ def build_service(
         timers = {name: store.timer(timer_key(name)) for name in rules.jobs}
         due_at = {name: timer.due_at for name, timer in timers.items() if timer}
         loop.submit([Envelope("", Started(due_at))])
+    if router is not None and not shadow:
+        services = sorted(engine.handler.shard.pointers)
+        Thread(target=_look_at, args=(router, services, loop), daemon=True).start()
     return Service(
         clock, rules, store, engine, loop, sources, paging, pagers, shadow, pushed,
         bool(config.routers),
     )  # fmt: skip
+
+
+def _look_at(router: Router, services: Sequence[str], loop: Loop) -> None:
+    """Tell the engine what is really served: a balancer may have started anew meanwhile."""
+    for service in services:
+        try:
+            seen = router.observe(service)
+        except Exception as error:  # however it breaks, nothing was seen, and nothing is decided
+            log.warning("not seen", extra={"fields": {"says": f"{service}: {told(error)}"}})
+        else:
+            loop.submit([Envelope("", ReleaseSeen(service, seen.release, seen.epoch))])
 
 
 def _to_all(pushed: Mapping[str, PushedMetrics]) -> Callable[[Sequence[Bucket]], None]:

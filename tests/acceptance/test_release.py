@@ -164,6 +164,16 @@ def test_mistakes_are_one_line(serving: Serving, args: tuple[str, ...], says: st
     assert served(serving) == "v2"
 
 
+def test_a_balancer_that_came_back_with_the_wrong_release_is_set_right(serving: Serving) -> None:
+    """On start what is served is looked at, and the pointer is the truth."""
+    typed(serving, "rollback", "shop", "--confirm", "shop")
+    assert serving.stop() == 0
+    (serving.folder / "state.json").write_text('{"release": "v2", "epoch": 0}', "utf-8")
+    serving.start()
+    until(lambda: served(serving) == "v1")
+    until(lambda: "reconcile/shop/3" in typed(serving, "list", "shop", "--json"))
+
+
 def test_without_a_server_or_a_router_nothing_is_begun(tmp_path: Path) -> None:
     """Nobody would carry it out."""
     serving = Serving(tmp_path)

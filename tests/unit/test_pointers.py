@@ -163,6 +163,20 @@ def test_what_went_live_is_good_only_after_it_has_stayed(bench: Bench) -> None:
     assert bench.pointer.last_good == "v3"
 
 
+def test_what_is_found_served_by_somebody_else_is_set_right(bench: Bench) -> None:
+    """With an epoch above both; what is right, or under way, is left alone."""
+    assert bench.give(inputs.ReleaseSeen("shop", "v2", 0)).is_empty
+    assert bench.give(inputs.ReleaseSeen("cart", "v2", 0)).is_empty
+    decision = bench.give(inputs.ReleaseSeen("shop", "v1", 9))
+    assert kinds(decision) == ["PointerIntended"]
+    (wish,) = bench.wishes
+    assert (wish.release, wish.epoch) == ("v2", 10)
+    assert bench.give(inputs.ReleaseSeen("shop", "v1", 9)).is_empty
+    bench.answer(wish)
+    assert bench.pointer.live == "v2"
+    assert bench.pointer.releases["v1"].standing == "good"
+
+
 @pytest.mark.parametrize(
     "name", ["--force", "../v1", "v 1", "", "v1;rm", "v\u0435rsion", "a" * 101]
 )

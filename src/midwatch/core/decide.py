@@ -600,6 +600,10 @@ def _move(d: Decision, rules: Rules, given: inputs.MoveRelease) -> None:
     pointers.move(d, given)
 
 
+def _seen(d: Decision, rules: Rules, given: inputs.ReleaseSeen) -> None:
+    pointers.reconcile(d, given)
+
+
 def _acknowledge(d: Decision, rules: Rules, given: inputs.Acknowledge) -> None:
     escalation.acknowledge(d, rules.policy.team, _known(d, given.incident), given.by)
 
@@ -696,6 +700,7 @@ _DISPATCH = cast(
         inputs.EvalsAnswered: _evals_answer,
         inputs.RegisterRelease: _register,
         inputs.MoveRelease: _move,
+        inputs.ReleaseSeen: _seen,
         inputs.Acknowledge: _acknowledge,
         inputs.Snooze: _snooze,
         inputs.ResolveIncident: _resolve_by_person,

@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from midwatch.core.evals import Case
 
-Purpose = Literal["rollback", "promote"]
+Purpose = Literal["rollback", "promote", "reconcile"]
 Became = Literal["acknowledged", "resolved"]
 EvalPurpose = Literal["admission", "canary", "gate"]
 

@@ -124,6 +124,14 @@ class MoveRelease(Struct, frozen=True, tag=True):
     why: str = ""
 
 
+class ReleaseSeen(Struct, frozen=True, tag=True):
+    """A router was looked at when midwatch started: this is what it really serves."""
+
+    service: str
+    release: str
+    epoch: int
+
+
 class FileTicket(Struct, frozen=True, tag=True):
     """A person reports something in their own words."""
 
@@ -304,6 +312,7 @@ Input = (
     | EvalsAnswered
     | RegisterRelease
     | MoveRelease
+    | ReleaseSeen
     | FileTicket
     | TicketsArrived
     | Acknowledge

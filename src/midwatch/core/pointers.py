@@ -57,6 +57,20 @@ def move(d: Decision, given: inputs.MoveRelease) -> None:
     d.plan(effects.SetRelease(given.operation, "", given.service, target, epoch, given.purpose))
 
 
+def reconcile(d: Decision, given: inputs.ReleaseSeen) -> None:
+    """Serve what the pointer says again, when the router was found with something else."""
+    pointer = d.shard.pointers.get(given.service)
+    if pointer is None or pointer.pending or not pointer.live or given.release == pointer.live:
+        return
+    epoch = max(pointer.epoch, given.epoch) + 1
+    operation = f"reconcile/{given.service}/{epoch}"
+    says = f"the router serves {given.release}, the pointer says {pointer.live}"
+    why = Reason(RULE, says, {"seen": given.release, "live": pointer.live})
+    purpose = "reconcile"
+    d.emit(events.PointerIntended(given.service, operation, pointer.live, epoch, purpose, "", why))
+    d.plan(effects.SetRelease(operation, "", given.service, pointer.live, epoch, purpose))
+
+
 def _target(pointer: Pointer, given: inputs.MoveRelease) -> tuple[str, Reason]:
     """Find where to, and say why. Raises StateError."""
     if given.purpose == "rollback":
