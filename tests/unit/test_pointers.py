@@ -163,6 +163,17 @@ def test_what_went_live_is_good_only_after_it_has_stayed(bench: Bench) -> None:
     assert bench.pointer.last_good == "v3"
 
 
+def test_a_rollback_that_happened_unseen_is_not_undone(bench: Bench) -> None:
+    """It was given up because nobody could look; what is found at the next start is what counts."""
+    bench.move("rollback", "op-1")
+    bench.answer(bench.wishes[0], "unknown")
+    assert bench.pointer.live == "v2"
+    assert kinds(bench.give(inputs.ReleaseSeen("shop", "v1", 2))) == ["PointerMoved"]
+    assert bench.pointer.live == "v1"
+    assert bench.pointer.releases["v2"].standing == "bad"
+    assert len(bench.wishes) == 1
+
+
 def test_what_is_found_served_by_somebody_else_is_set_right(bench: Bench) -> None:
     """With an epoch above both; what is right, or under way, is left alone."""
     assert bench.give(inputs.ReleaseSeen("shop", "v2", 0)).is_empty

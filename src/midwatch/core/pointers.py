@@ -58,9 +58,22 @@ def move(d: Decision, given: inputs.MoveRelease) -> None:
 
 
 def reconcile(d: Decision, given: inputs.ReleaseSeen) -> None:
-    """Serve what the pointer says again, when the router was found with something else."""
+    """Serve what the pointer says again, when the router was found with something else.
+
+    A move that could not be seen, and was given up for that, may have happened all the same: then
+    it is what counts. Nothing is set back to a bad release.
+    """
     pointer = d.shard.pointers.get(given.service)
     if pointer is None or pointer.pending or not pointer.live or given.release == pointer.live:
+        return
+    service, live = given.service, pointer.live
+    if (given.release, given.epoch) == (pointer.intended, pointer.epoch):
+        condemned = live if pointer.purpose == "rollback" else ""
+        seen = f"seen/{service}/{given.epoch}"
+        d.emit(events.PointerMoved(service, seen, given.release, given.epoch, condemned))
+        _prove_later(d, service)
+        return
+    if pointer.releases[live].standing == "bad":
         return
     epoch = max(pointer.epoch, given.epoch) + 1
     operation = f"reconcile/{given.service}/{epoch}"

@@ -28,7 +28,7 @@ from midwatch.ports import Observed
 TIMEOUT_S = 5.0
 WEIGHT = 100
 MAX_BYTES = 1024 * 1024
-RUNNING = "2"  # srv_op_state
+RUNNING = ("1", "2")  # srv_op_state: starting slowly, and running
 STOPPED = 1 | 2 | 8 | 16 | 32 | 64  # srv_admin_state: forced or inherited maintenance and drain
 
 
@@ -99,7 +99,7 @@ class HaproxyRouter:
         for line in lines[lines.index(heads[-1]) + 1 :]:
             row = dict(zip(columns, line.split(), strict=False))
             if "srv_name" in row:
-                up = row["srv_op_state"] == RUNNING and not int(row["srv_admin_state"]) & STOPPED
+                up = row["srv_op_state"] in RUNNING and not int(row["srv_admin_state"]) & STOPPED
                 found.append(_Server(row["srv_name"], up and int(row["srv_uweight"]) > 0))
         return found
 
