@@ -24,7 +24,7 @@ from pathlib import Path
 
 from msgspec import Struct
 from tests.acceptance.serving import Serving
-from tests.haproxy import Balancer, Upstream
+from tests.haproxy import Balancer, Upstream, asking
 from tests.proxying import TOKEN, proxy
 from tests.servers import free_port
 
@@ -134,30 +134,6 @@ def costs() -> dict[str, Cost]:
         fast.close()
 
 
-@contextmanager
-def _load(address: str) -> Iterator[list[tuple[float, str]]]:
-    seen: list[tuple[float, str]] = []
-    over = threading.Event()
-
-    def work() -> None:
-        connection = http.client.HTTPConnection(address, timeout=10)
-        while not over.is_set():
-            start = time.perf_counter()
-            connection.request("GET", "/")
-            seen.append((start, connection.getresponse().read().decode()))
-        connection.close()
-
-    threads = [threading.Thread(target=work, daemon=True) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    try:
-        yield seen
-    finally:
-        over.set()
-        for thread in threads:
-            thread.join(15)
-
-
 def rollback(how: str) -> Rollback:
     """Roll back under load through `HAProxy` or `midwatch proxy`, each time with a new server."""
     took: list[float] = []
@@ -201,7 +177,7 @@ def _rolled(folder: Path, router: dict[str, str], address: str) -> tuple[float, 
             body = {"service": "shop", "release": name, "digest": name, "good": good}
             body["live"] = not good
             serving.ask("POST", "/api/v1/services", json.dumps(body).encode(), serving.person)
-        with _load(address) as seen:
+        with asking(address) as seen:
             time.sleep(0.5)
             start = time.perf_counter()
             serving.ask("POST", "/api/v1/services/shop/rollback", b"{}", serving.person)

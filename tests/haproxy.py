@@ -7,7 +7,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -134,28 +134,33 @@ class Balancer:
         """The clock by which requests are noted."""
         return time.perf_counter()
 
-    @contextmanager
-    def load(self) -> Iterator[list[tuple[float, str]]]:
-        """Ask again and again over a few connections; gives when each began and who answered."""
-        seen: list[tuple[float, str]] = []
-        over = threading.Event()
+    def load(self) -> AbstractContextManager[list[tuple[float, str]]]:
+        """Ask again and again; gives when each request began and who answered."""
+        return asking(f"127.0.0.1:{self.port}")
 
-        def work() -> None:
-            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
-            while not over.is_set():
-                started = self.now()
-                connection.request("GET", "/")
-                answer = connection.getresponse()
-                said = answer.read().decode()
-                seen.append((started, said if answer.status == 200 else str(answer.status)))
-            connection.close()
 
-        threads = [threading.Thread(target=work, daemon=True) for _ in range(CONNECTIONS)]
+@contextmanager
+def asking(address: str) -> Iterator[list[tuple[float, str]]]:
+    """Ask again and again over a few connections; gives when each began and who answered."""
+    seen: list[tuple[float, str]] = []
+    over = threading.Event()
+
+    def work() -> None:
+        connection = http.client.HTTPConnection(address, timeout=10)
+        while not over.is_set():
+            started = time.perf_counter()
+            connection.request("GET", "/")
+            answer = connection.getresponse()
+            said = answer.read().decode()
+            seen.append((started, said if answer.status == 200 else str(answer.status)))
+        connection.close()
+
+    threads = [threading.Thread(target=work, daemon=True) for _ in range(CONNECTIONS)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield seen
+    finally:
+        over.set()
         for thread in threads:
-            thread.start()
-        try:
-            yield seen
-        finally:
-            over.set()
-            for thread in threads:
-                thread.join(15)
+            thread.join(15)
