@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from midwatch.adapters.stores.sqlite import SqliteStore
-from midwatch.core.canary import Judgement
+from midwatch.core.fixes import Judgement
 from midwatch.core.reasons import Reason
 from midwatch.drill import checkers, faults, fuzz, scenarios
 from midwatch.drill.faults import Broken
@@ -210,7 +210,7 @@ def test_the_faults_are_really_drawn() -> None:
 def test_a_broken_law_is_told_with_its_replay(monkeypatch: pytest.MonkeyPatch) -> None:
     """An engine that promotes whatever it is given is caught, and it is said how to see it."""
     monkeypatch.setattr(
-        "midwatch.core.canary.judge",
+        "midwatch.core.fixes.judge",
         lambda outcomes, **_: Judgement("promote", Reason("test", "blind trust", {})),
     )
     scenario = scenarios.load(scenarios.find("shift"))

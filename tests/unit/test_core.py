@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from midwatch.core import canary, chain, correlation, decide, gate, inputs, regressions, shard, slo
+from midwatch.core import chain, correlation, decide, fixes, gate, inputs, regressions, shard, slo
 from midwatch.core import events as e
 from midwatch.core.alerts import Alert, fingerprint, identify
 from midwatch.core.decide import Rules
@@ -553,7 +553,7 @@ def test_a_canary_promotes_on_evidence_alone(
     rows: tuple[tuple[str, str, str], ...], verdict: str
 ) -> None:
     """Missing, errored or unpaired outcomes never promote; a failed case always rejects."""
-    judged = canary.judge(outcomes(*rows), candidate="new", baseline="old", case=CASE)
+    judged = fixes.judge(outcomes(*rows), candidate="new", baseline="old", case=CASE)
     assert judged.verdict == verdict
     assert judged.reason.says
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from midwatch.core import canary, releases, slo
+from midwatch.core import fixes, releases, slo
 from midwatch.core.evals import Case, Outcome
 from midwatch.core.releases import Pointer, Release
 from midwatch.core.sli import Counts, SliReading
@@ -132,5 +132,5 @@ def test_the_engine_promotes_only_what_the_lab_would(
         for side, name in enumerate(("new", "old"))
     )
     case = Case(f"q{len(rows) - 1}", "", "", "INC-1")
-    verdict = canary.judge(outcomes, candidate="new", baseline="old", case=case).verdict
+    verdict = fixes.judge(outcomes, candidate="new", baseline="old", case=case).verdict
     assert verdict == call["verdict"] or (verdict == "inconclusive" and len(rows) < 2)

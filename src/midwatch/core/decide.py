@@ -15,11 +15,11 @@ from typing import Any, cast
 from msgspec import Struct, field, structs
 
 from midwatch.core import (
-    canary,
     changes,
     correlation,
     escalation,
     events,
+    fixes,
     gate,
     heartbeats,
     inputs,
@@ -555,10 +555,10 @@ def _release_answer(d: Decision, rules: Rules, given: inputs.ReleaseAnswered) ->
         runbooks.on_rollback_answer(d, verify, rules.policy_of(incident), incident, given)
         return
     promoting = incident.operation == given.key
-    needs_person = canary.on_promote_answer(d, incident, given)
+    needs_person = fixes.on_promote_answer(d, incident, given)
     if needs_person:
         says = f"promotion {given.state}: {given.seen}"
-        escalation.page_again(d, rules.policy_of(incident), incident, Reason(canary.RULE, says))
+        escalation.page_again(d, rules.policy_of(incident), incident, Reason(fixes.RULE, says))
     elif promoting and incident.fix_state == "promoted":
         gate.start(d, incident)
 
@@ -569,7 +569,7 @@ def _evals_answer(d: Decision, rules: Rules, given: inputs.EvalsAnswered) -> Non
     if purpose == "admission":
         regressions.on_answer(d, incident, given)
     elif purpose == "canary":
-        canary.on_canary_answer(d, incident, given)
+        fixes.on_canary_answer(d, incident, given)
     else:
         gate.on_answer(d, incident, given)
     postmortems.close(d, incident)
@@ -654,7 +654,7 @@ def _approve(d: Decision, rules: Rules, given: inputs.ApprovePlan) -> None:
 
 
 def _propose_fix(d: Decision, rules: Rules, given: inputs.ProposeFix) -> None:
-    canary.propose(d, _known(d, given.incident), given.release, given.by)
+    fixes.propose(d, _known(d, given.incident), given.release, given.by)
 
 
 def _waive(d: Decision, rules: Rules, given: inputs.GrantWaiver) -> None:

@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import Literal
 
 from midwatch.core import effects, events
-from midwatch.core.canary import retry_evals
 from midwatch.core.decision import Decision
 from midwatch.core.evals import Outcome, tally
+from midwatch.core.fixes import retry_evals
 from midwatch.core.incidents import Incident
 from midwatch.core.inputs import EvalsAnswered
 from midwatch.core.reasons import Reason, Term

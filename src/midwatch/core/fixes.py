@@ -1,4 +1,4 @@
-"""Candidate against the live baseline, and the way of a fix from proposal to live.
+"""The way of a fix from proposal to live: candidate against the live baseline.
 
 Law: a fix goes live only when it passes the case of the incident that it is for, and no fewer
 cases than the live baseline in the same run. Missing, errored or unpaired outcomes are
