@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import socket
 import subprocess
 import threading
 import time
@@ -128,6 +129,14 @@ class Balancer:
             return said
         finally:
             connection.close()
+
+    def tell(self, command: str) -> None:
+        """Give a command over the runtime socket, as an operator would."""
+        with socket.socket(socket.AF_UNIX) as line:
+            line.connect(str(self.socket))
+            line.sendall(command.encode() + b"\n")
+            while line.recv(1_000):
+                pass
 
     @staticmethod
     def now() -> float:

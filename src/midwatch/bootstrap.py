@@ -28,6 +28,7 @@ from midwatch.core.inputs import Envelope, ReleaseSeen, Started
 from midwatch.core.shard import Shard
 from midwatch.core.sli import Bucket
 from midwatch.core.slo import Slo
+from midwatch.core.traffic import Traffic
 from midwatch.engine.clock import SteadyClock
 from midwatch.engine.handle import Handler
 from midwatch.engine.logs import tell
@@ -36,9 +37,9 @@ from midwatch.engine.perform import Performer
 from midwatch.engine.watch import Newest, Watcher
 from midwatch.errors import BugError, HarnessError, InputError, told
 from midwatch.ports import (
+    Health,
     Journal,
     Metrics,
-    Observed,
     Outbox,
     Pager,
     Rate,
@@ -293,11 +294,14 @@ class _ByService:
     def __init__(self, routers: Mapping[str, Router]) -> None:
         self._routers = routers
 
-    def apply(self, service: str, release: str, epoch: int, operation: str) -> None:
-        self._of(service).apply(service, release, epoch, operation)
+    def apply(self, service: str, traffic: Traffic, operation: str) -> None:
+        self._of(service).apply(service, traffic, operation)
 
-    def observe(self, service: str) -> Observed:
+    def observe(self, service: str) -> Traffic:
         return self._of(service).observe(service)
+
+    def check(self, service: str, release: str) -> Health:
+        return self._of(service).check(service, release)
 
     def _of(self, service: str) -> Router:
         found = self._routers.get(service) or self._routers.get("")

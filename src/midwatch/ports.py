@@ -16,6 +16,7 @@ from midwatch.core.effects import Effect, SendPage, UpdatePage
 from midwatch.core.inputs import Rejected, Timer
 from midwatch.core.sli import Bucket, Counts, FailedAnswer
 from midwatch.core.slo import Slo
+from midwatch.core.traffic import Traffic
 
 # --- the journal --------------------------------------------------------------------------------
 
@@ -263,22 +264,35 @@ class Follower(Protocol):
         ...
 
 
-class Observed(Struct, frozen=True):
-    """What a router serves now."""
+class Health(Struct, frozen=True):
+    """What was seen of a release: `trouble` is empty when it is fit to serve.
 
-    release: str
-    epoch: int
+    `digest` is what it says to be made of, empty when it says nothing.
+    """
+
+    trouble: str = ""
+    digest: str = ""
 
 
 class Router(Protocol):
     """One way of moving traffic."""
 
-    def apply(self, service: str, release: str, epoch: int, operation: str) -> None:
-        """Serve a release. An older epoch than the served one does nothing. Raises HarnessError."""
+    def apply(self, service: str, traffic: Traffic, operation: str) -> None:
+        """Serve a release, and a candidate beside it when there is one.
+
+        An older epoch than the served one does nothing. Raises HarnessError.
+        """
         ...
 
-    def observe(self, service: str) -> Observed:
+    def observe(self, service: str) -> Traffic:
         """Look at what is really served. Raises HarnessError when that cannot be seen."""
+        ...
+
+    def check(self, service: str, release: str) -> Health:
+        """Look at a release that may get no traffic yet, and keep it warm by that.
+
+        Who cannot look says that nothing is wrong. Raises HarnessError when asking fails.
+        """
         ...
 
 

@@ -405,7 +405,7 @@ def test_a_page_for_a_mitigated_incident_escalates_too(proposed: Bench) -> None:
     proposed.give(inputs.ProposeFix("INC-1", "v3", "ada"), 500_000)
     rows = tuple(
         Outcome(case, name, "passed")
-        for case in (proposed.only.case.id, "d")
+        for case in (proposed.only.case.id, *(f"d{n}" for n in range(100)))
         for name in ("v3", "v1")
     )
     proposed.give(inputs.EvalsAnswered("canary/INC-1/1", "INC-1", 1, rows), 500_000)
@@ -498,7 +498,7 @@ def test_a_rollback_that_cannot_be_seen_pages(proposed: Bench) -> None:
     approve(proposed)
     assert answer(proposed, "not-applied").retries
     decision = answer(proposed, "unknown", 2)
-    assert kinds(decision)[:2] == ["RollbackFailed", "AckWithdrawn"]
+    assert kinds(decision)[:3] == ["PointerAbandoned", "RollbackFailed", "AckWithdrawn"]
     assert "PagePlanned" in kinds(decision)
 
 
@@ -526,6 +526,7 @@ def outcomes(*rows: tuple[str, str, str]) -> tuple[Outcome, ...]:
     return tuple(Outcome(case, release, status) for case, release, status in rows)
 
 
+CLEAN = tuple((f"x{n}", name, "passed") for n in range(100) for name in ("new", "old"))
 PASSING = (
     ("c", "new", "passed"),
     ("c", "old", "passed"),
@@ -537,10 +538,12 @@ PASSING = (
 @pytest.mark.parametrize(
     ("rows", "verdict"),
     [
-        (PASSING, "promote"),
-        ((("c", "new", "failed"), *PASSING[1:]), "reject"),
-        ((("c", "new", "error"), *PASSING[1:]), "inconclusive"),
-        ((*PASSING[:2], ("d", "new", "failed"), PASSING[3]), "reject"),
+        ((*PASSING, *CLEAN), "promote"),
+        (PASSING, "inconclusive"),
+        ((("c", "new", "failed"), *PASSING[1:], *CLEAN), "reject"),
+        ((("c", "new", "error"), *PASSING[1:], *CLEAN), "inconclusive"),
+        ((*PASSING[:2], *((f"d{n}", "new", "failed") for n in range(9)), *CLEAN), "inconclusive"),
+        ((*PASSING[:2], ("d", "new", "failed"), PASSING[3]), "inconclusive"),
         ((*PASSING[:2], ("d", "new", "error"), PASSING[3]), "inconclusive"),
         ((*PASSING[:2], PASSING[2], ("d", "old", "error")), "inconclusive"),
         ((("c", "new", "failed"), ("c", "old", "failed"), *PASSING[2:]), "reject"),
@@ -552,7 +555,7 @@ PASSING = (
 def test_a_canary_promotes_on_evidence_alone(
     rows: tuple[tuple[str, str, str], ...], verdict: str
 ) -> None:
-    """Missing, errored or unpaired outcomes never promote; a failed case always rejects."""
+    """Missing, errored, unpaired or too few never promote; a failed case always rejects."""
     judged = fixes.judge(outcomes(*rows), candidate="new", baseline="old", case=CASE)
     assert judged.verdict == verdict
     assert judged.reason.says

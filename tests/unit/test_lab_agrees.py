@@ -109,15 +109,17 @@ def test_the_rollback_target_is_equal(names: list[str], data: st.DataObject) -> 
     assert target == expected
 
 
-ANSWERS = st.lists(st.tuples(st.booleans(), st.booleans()), max_size=30)
+ANSWERS = st.lists(st.tuples(st.booleans(), st.booleans()), max_size=30).flatmap(
+    lambda rows: st.sampled_from((0, 150)).map(lambda clean: rows + [(True, True)] * clean)
+)
 STATUS = {True: "passed", False: "failed"}
 
 
 @given(ANSWERS, st.booleans(), st.booleans())
-def test_the_engine_promotes_only_what_the_lab_would(
+def test_the_engine_is_the_lab_with_proof(
     answers: list[tuple[bool, bool]], fixed: bool, base: bool
 ) -> None:
-    """The same outcomes on both sides give the same verdict, or the engine waits."""
+    """It rejects only what the lab does, and whatever fails its incident's case; it wants proof."""
     rows = [*answers, (fixed, base)]
     cases = [{"question": f"q{n}", "expected": True} for n in range(len(rows))]
     call = parts.canary(
@@ -133,4 +135,13 @@ def test_the_engine_promotes_only_what_the_lab_would(
     )
     case = Case(f"q{len(rows) - 1}", "", "", "INC-1")
     verdict = fixes.judge(outcomes, candidate="new", baseline="old", case=case).verdict
-    assert verdict == call["verdict"] or (verdict == "inconclusive" and len(rows) < 2)
+    lost = sum(old - new for new, old in rows)
+    if verdict == "promote":
+        assert lost < 0.05 * len(rows)
+        assert len(rows) >= 75
+    elif verdict == "reject":
+        assert call["verdict"] == "reject"
+    if not fixed:
+        assert (verdict, call["verdict"]) == ("reject", "reject")
+    if all(new >= old for new, old in rows) and fixed and len(rows) > 120:
+        assert (verdict, call["verdict"]) == ("promote", "promote")

@@ -12,16 +12,17 @@ from midwatch.core.effects import SendPage, SetRelease
 from midwatch.core.inputs import Envelope, ReleaseAnswered
 from midwatch.core.shard import Shard
 from midwatch.core.teams import Policy, Step
+from midwatch.core.traffic import Traffic
 from midwatch.engine.handle import Handler
 from midwatch.engine.perform import Performer
 from midwatch.errors import HarnessError
-from midwatch.ports import Claim, Observed
+from midwatch.ports import Claim, Health
 
 
 class World:
     """A pager, a router and a target that count what is asked of them."""
 
-    def __init__(self, served: Observed | None = None) -> None:
+    def __init__(self, served: Traffic | None = None) -> None:
         self.sent: list[str] = []
         self.applied: list[str] = []
         self.served = served
@@ -30,10 +31,13 @@ class World:
         self.sent.append(page.key)
         return "receipt"
 
-    def apply(self, service: str, release: str, epoch: int, operation: str) -> None:
+    def apply(self, service: str, traffic: Traffic, operation: str) -> None:
         self.applied.append(operation)
 
-    def observe(self, service: str) -> Observed:
+    def check(self, service: str, release: str) -> Health:
+        return Health()
+
+    def observe(self, service: str) -> Traffic:
         if self.served is None:
             raise HarnessError("the router does not answer")
         return self.served
@@ -86,13 +90,13 @@ def test_a_page_in_doubt_is_sent_again_unless_acknowledged(acked: bool, sent: li
 @pytest.mark.parametrize(
     ("served", "state"),
     [
-        (Observed("v1", 3), "applied"),
-        (Observed("v2", 2), "not-applied"),
+        (Traffic("v1", 3), "applied"),
+        (Traffic("v2", 2), "not-applied"),
         (None, "unknown"),
     ],
 )
 def test_an_action_in_doubt_is_observed_and_never_repeated(
-    served: Observed | None, state: str
+    served: Traffic | None, state: str
 ) -> None:
     """The answer says what is seen; nothing is applied while looking."""
     wish = SetRelease("rollback/INC-1/1", "INC-1", "shop", "v1", 3, "rollback")

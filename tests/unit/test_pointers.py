@@ -35,7 +35,7 @@ class Bench:
 
     def move(self, purpose: str, operation: str, release: str = "", **more: int) -> Decision:
         return self.give(
-            inputs.MoveRelease("shop", purpose, operation, "ada", release, **more)  # type: ignore[arg-type]
+            inputs.MoveRelease("shop", purpose, operation, "ada", release, why="by hand", **more)  # type: ignore[arg-type]
         )
 
     def answer(

@@ -8,11 +8,15 @@ import os
 import signal
 import socket
 import sys
+import time
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
 import click
 
+from midwatch.adapters.routers import split
+from midwatch.adapters.routers.split import SplitSettings
 from midwatch.cli.listening import address_of, bind, need_extra
 from midwatch.core.releases import is_name
 from midwatch.engine.logs import JsonLines, PlainLines
@@ -54,8 +58,33 @@ TOKEN_ENV = "MIDWATCH_PROXY_TOKEN"  # noqa: S105  the name of a variable
     help="Where it is kept what is served.",
 )
 @click.option("--cut", is_flag=True, help="After a move cut what is still open elsewhere.")
-def command(upstreams: tuple[str, ...], listen: str, control: str, state: Path, cut: bool) -> int:
+@click.option(
+    "--key",
+    default="",
+    metavar="KIND:NAME",
+    help="What a user is known by: header:NAME or cookie:NAME. Default: the address.",
+)
+@click.option("--health", default="", metavar="PATH", help="Says by 2xx that a release is well.")
+@click.option(
+    "--slow",
+    type=click.FloatRange(0, min_open=True),
+    default=1.0,
+    show_default=True,
+    help="Seconds to an answer's first byte from which on it counts as slow.",
+)
+def command(
+    upstreams: tuple[str, ...],
+    listen: str,
+    control: str,
+    state: Path,
+    cut: bool,
+    key: str,
+    health: str,
+    slow: float,
+) -> int:
     """Serve one of several releases, and another one from one call on.
+
+    A candidate beside it gets its part of the users, the same ones again and again.
 
     Bodies stream both ways, server-sent events too; a WebSocket is refused. Every answer says by
     x-midwatch-release which release gave it. Its router in midwatch.yaml is of type split.
@@ -65,6 +94,14 @@ def command(upstreams: tuple[str, ...], listen: str, control: str, state: Path, 
     if len(token) < 16:
         remedy = "put 16 characters or more into it, and its name into the router's token_env"
         raise InputError("is no token", place=TOKEN_ENV, remedy=remedy)
+    kind, _, name = key.partition(":")
+    if key and (kind not in ("header", "cookie") or not name):
+        raise InputError(f"{key!r} is none", place="--key", remedy="write header:x-user-id")
+    if health and not health.startswith("/"):
+        raise InputError(f"{health!r} is no path", place="--health", remedy="write /healthz")
+    # Nobody who knows no token can find out which users get a candidate.
+    salt = blake2b(token.encode(), digest_size=32).digest()
+    settings = SplitSettings(key, salt, health, slow, cut)
     known = dict(_upstream(one) for one in upstreams)
     users, commands = bind(*address_of(listen)), bind(*address_of(control))
     handler = logging.StreamHandler()
@@ -73,7 +110,7 @@ def command(upstreams: tuple[str, ...], listen: str, control: str, state: Path, 
     import uvloop
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_serve(known, state, token, users, commands, cut=cut))
+        return runner.run(_serve(known, state, token, users, commands, settings))
 
 
 def _upstream(text: str) -> tuple[str, str]:
@@ -91,22 +128,22 @@ async def _serve(
     token: str,
     users: socket.socket,
     commands: socket.socket,
-    *,
-    cut: bool,
+    settings: SplitSettings,
 ) -> int:
     import httpx2
     import uvicorn
 
-    from midwatch.adapters.routers import split
-
     pointer = split.Pointer(upstreams, next(iter(upstreams)), state)
-    if pointer.release not in upstreams:
-        says = f"serves {pointer.release!r}, which no --upstream names"
+    served = pointer.traffic
+    for name in (served.release, served.candidate):
+        if not name or name in upstreams:
+            continue
+        says = f"serves {name!r}, which no --upstream names"
         raise InputError(says, place=str(state), remedy="name it, or remove the file")
     limits = httpx2.Limits(max_connections=split.MAX_OPEN, max_keepalive_connections=split.MAX_OPEN)
     timeout = httpx2.Timeout(split.ANSWER_S, connect=split.CONNECT_S)
     async with httpx2.AsyncClient(limits=limits, timeout=timeout, follow_redirects=False) as client:
-        proxy = split.Split(pointer, client, cuts=cut)
+        proxy = split.Split(pointer, client, settings, began=time.time_ns())
 
         def server(app: Any) -> uvicorn.Server:
             return uvicorn.Server(
@@ -139,7 +176,7 @@ async def _serve(
         while not all(one.started for one in both) and not any(one.done() for one in serving):
             await asyncio.sleep(0.005)
         where = ", control on ".join(f"http://{_shown(one)}" for one in (users, commands))
-        click.echo(f"proxy serves {pointer.release} on {where}")
+        click.echo(f"proxy serves {served.release} on {where}")
         # A server of its own mind about signals takes the other one with it.
         await asyncio.wait(serving, return_when=asyncio.FIRST_COMPLETED)
         stop()

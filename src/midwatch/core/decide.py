@@ -30,12 +30,14 @@ from midwatch.core import (
     postmortems,
     regressions,
     releases,
+    rollouts,
     runbooks,
     slo,
     storms,
     tickets,
 )
 from midwatch.core.alerts import Alert, identify
+from midwatch.core.canary import Canary, CanaryPlan
 from midwatch.core.clock import SECOND
 from midwatch.core.correlation import Places
 from midwatch.core.decision import Decision
@@ -73,6 +75,7 @@ class Rules(Struct, frozen=True):
     routes: tuple[Route, ...] = ()
     jobs: dict[str, Watched] = field(default_factory=dict[str, Watched])
     muting: Muting = Muting()
+    canaries: dict[str, CanaryPlan] = field(default_factory=dict[str, CanaryPlan])
 
     def slo_of(self, service: str) -> Slo | None:
         """Find the objective of a service."""
@@ -547,7 +550,10 @@ def _page_answer(d: Decision, rules: Rules, given: inputs.PageAnswered) -> None:
 
 def _release_answer(d: Decision, rules: Rules, given: inputs.ReleaseAnswered) -> None:
     if not given.incident:
+        pointer = next((p for p in d.shard.pointers.values() if p.pending == given.key), None)
         _attach_if(d, rules, pointers.on_answer(d, given))
+        if pointer is not None:
+            _trial_over(d, rollouts.on_answer(d, pointer))
         return
     incident = _known(d, given.incident)
     if given.key.startswith("rollback/"):
@@ -569,7 +575,9 @@ def _evals_answer(d: Decision, rules: Rules, given: inputs.EvalsAnswered) -> Non
     if purpose == "admission":
         regressions.on_answer(d, incident, given)
     elif purpose == "canary":
-        fixes.on_canary_answer(d, incident, given)
+        suite = rules.suites.get(incident.service_of_plan)
+        kept = frozenset(case.id for case in (suite.cases if suite else ()) if case.incident)
+        fixes.on_evals_answer(d, rules.canaries, kept, incident, given)
     else:
         gate.on_answer(d, incident, given)
     postmortems.close(d, incident)
@@ -597,7 +605,34 @@ def _register(d: Decision, rules: Rules, given: inputs.RegisterRelease) -> None:
 
 
 def _move(d: Decision, rules: Rules, given: inputs.MoveRelease) -> None:
+    pointer = d.shard.pointers.get(given.service)
+    trial = pointer.canary if pointer else None
     pointers.move(d, given)
+    _trial_over(d, trial)
+
+
+def _trial_over(d: Decision, trial: Canary | None) -> None:
+    """Tell the incident whose fix was tried."""
+    if trial is not None:
+        fixes.on_trial_end(d, trial)
+
+
+def _checked(d: Decision, rules: Rules, given: inputs.ReleaseChecked) -> None:
+    _attach_if(d, rules, pointers.checked(d, given))
+
+
+def _start_canary(d: Decision, rules: Rules, given: inputs.StartCanary) -> None:
+    rollouts.start(d, rules.canaries, given)
+
+
+def _abort_canary(d: Decision, rules: Rules, given: inputs.AbortCanary) -> None:
+    trial = pointers.known(d, given.service).canary
+    rollouts.abort(d, given)
+    _trial_over(d, trial)
+
+
+def _canary_read(d: Decision, rules: Rules, given: inputs.CanaryRead) -> None:
+    _trial_over(d, rollouts.read(d, given))
 
 
 def _seen(d: Decision, rules: Rules, given: inputs.ReleaseSeen) -> None:
@@ -701,6 +736,10 @@ _DISPATCH = cast(
         inputs.RegisterRelease: _register,
         inputs.MoveRelease: _move,
         inputs.ReleaseSeen: _seen,
+        inputs.ReleaseChecked: _checked,
+        inputs.StartCanary: _start_canary,
+        inputs.AbortCanary: _abort_canary,
+        inputs.CanaryRead: _canary_read,
         inputs.Acknowledge: _acknowledge,
         inputs.Snooze: _snooze,
         inputs.ResolveIncident: _resolve_by_person,

@@ -17,8 +17,10 @@ from typing import Literal
 from msgspec import Struct
 
 from midwatch.core.evals import Case
+from midwatch.core.traffic import Traffic
 
-Purpose = Literal["rollback", "promote", "reconcile"]
+# Why traffic is moved: back, on, to what the pointer says, a candidate's part, or none for it.
+Purpose = Literal["rollback", "promote", "reconcile", "canary", "abort"]
 Became = Literal["acknowledged", "resolved"]
 EvalPurpose = Literal["admission", "canary", "gate"]
 
@@ -63,7 +65,11 @@ class UpdatePage(Struct, frozen=True, tag=True):
 
 
 class SetRelease(Struct, frozen=True, tag=True):
-    """Serve this release; `epoch` fences every older wish, `key` is the operation id."""
+    """Serve this release; `epoch` fences every older wish, `key` is the operation id.
+
+    `weight` per cent go to the `candidate`. What gets new traffic by it is checked before, and its
+    `digest` compared when the router can tell it.
+    """
 
     key: str
     incident: str
@@ -71,6 +77,21 @@ class SetRelease(Struct, frozen=True, tag=True):
     release: str
     epoch: int
     purpose: Purpose
+    candidate: str = ""
+    weight: int = 0
+    digest: str = ""
+
+    @property
+    def traffic(self) -> Traffic:
+        """What is to be served."""
+        return Traffic(self.release, self.epoch, self.candidate, self.weight)
+
+    @property
+    def checked(self) -> str:
+        """Name the release that has to be fit before it gets traffic; empty when none has."""
+        if self.purpose in ("rollback", "promote"):
+            return self.release
+        return self.candidate if self.purpose == "canary" else ""
 
     @property
     def lane(self) -> str:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from midwatch.core.alerts import Alert
+from midwatch.core.canary import CanaryPlan, Sides
 from midwatch.core.changes import Change
 from midwatch.core.evals import Case, Outcome
 from midwatch.core.reasons import Reason
@@ -575,6 +576,14 @@ class FixRefused(IncidentEvent, frozen=True):
     reason: Reason
 
 
+class FixEligible(IncidentEvent, frozen=True):
+    """The candidate stood up to the eval cases; a part of live traffic decides."""
+
+    release: str
+    outcomes: tuple[Outcome, ...]
+    reason: Reason
+
+
 class FixWithdrawn(IncidentEvent, frozen=True):
     """The candidate was under way and had to make room."""
 
@@ -660,6 +669,8 @@ class PointerIntended(ReleaseEvent, frozen=True):
     purpose: str
     by: str = ""
     reason: Reason | None = None
+    candidate: str = ""
+    weight: int = 0
 
 
 class PointerMoved(ReleaseEvent, frozen=True):
@@ -669,6 +680,8 @@ class PointerMoved(ReleaseEvent, frozen=True):
     release: str
     epoch: int
     condemned: str = ""
+    candidate: str = ""
+    weight: int = 0
 
 
 class PointerAbandoned(ReleaseEvent, frozen=True):
@@ -680,10 +693,59 @@ class PointerAbandoned(ReleaseEvent, frozen=True):
 
 
 class ReleaseCondemned(ReleaseEvent, frozen=True):
-    """A release is known bad and never served again."""
+    """A release is known bad, and so is its digest under any name: it is never served again."""
 
     release: str
     reason: Reason
+
+
+class CanaryStarted(ReleaseEvent, frozen=True):
+    """A candidate gets a part of live traffic, step by step; the whole plan is here."""
+
+    operation: str
+    release: str
+    digest: str
+    baseline: str
+    by: str
+    plan: CanaryPlan
+    incident: str = ""
+    why: str = ""
+
+
+class CanaryCounted(ReleaseEvent, frozen=True):
+    """A block of time that ended `until`, on both sides; its evidence is folded from this."""
+
+    until: int
+    block: dict[str, Sides]
+    missed: tuple[str, ...] = ()
+
+
+class CanaryHeld(ReleaseEvent, frozen=True):
+    """The weight stays where it is, and why; or, without a reason, no longer."""
+
+    reason: Reason | None = None
+
+
+class CanaryEnded(ReleaseEvent, frozen=True):
+    """The verdict, or that it was taken off; what follows from it comes next."""
+
+    release: str
+    verdict: str
+    reason: Reason
+
+
+class ReleaseFoundUnfit(ReleaseEvent, frozen=True):
+    """A check failed: the release is not healthy, or is `changed`: no longer what it was."""
+
+    release: str
+    says: str
+    changed: bool = False
+
+
+class ReleaseFoundFit(ReleaseEvent, frozen=True):
+    """A check that had failed is good again."""
+
+    release: str
 
 
 class ReleaseProven(ReleaseEvent, frozen=True):
@@ -751,6 +813,7 @@ Event = (
     | FixProposed
     | FixRefused
     | FixWithdrawn
+    | FixEligible
     | CanaryJudged
     | PromotionStarted
     | FixPromoted
@@ -763,5 +826,11 @@ Event = (
     | PointerMoved
     | PointerAbandoned
     | ReleaseCondemned
+    | CanaryStarted
+    | CanaryCounted
+    | CanaryHeld
+    | CanaryEnded
+    | ReleaseFoundUnfit
+    | ReleaseFoundFit
     | ReleaseProven
 )

@@ -1,86 +1,108 @@
-"""The way of a fix from proposal to live: candidate against the live baseline.
+"""The way of a fix from proposal to live: evals against the live baseline, then live traffic.
 
-Law: a fix goes live only when it passes the case of the incident that it is for, and no fewer
-cases than the live baseline in the same run. Missing, errored or unpaired outcomes are
-`inconclusive`, never a promotion; a valid failure of the incident's case is a reject.
+Law: a fix goes live only when it passes the case of the incident that it is for, and is proven no
+worse than the live baseline by the margin: by the same cases on both sides and, where the config
+says how, by a part of live traffic. Too few cases are made up for by traffic alone. What is missing
+or broken is `inconclusive`, never a promotion; a valid failure of the incident's case is a reject.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from hashlib import blake2b
 
-from msgspec import Struct
-
-from midwatch.core import effects, events
+from midwatch.core import effects, events, inputs, pointers, rollouts, verdicts
+from midwatch.core.canary import Canary, CanaryPlan
 from midwatch.core.clock import SECOND
 from midwatch.core.decision import Decision
-from midwatch.core.evals import Case, Outcome, tally
+from midwatch.core.evals import Case, Outcome
 from midwatch.core.incidents import Incident
 from midwatch.core.inputs import EvalsAnswered, ReleaseAnswered
-from midwatch.core.reasons import Reason, Term
+from midwatch.core.reasons import Reason
+from midwatch.core.traffic import Traffic
+from midwatch.core.verdicts import ALPHA, MARGIN, Pair, Verdict
 from midwatch.errors import StateError
 
-RULE = "canary/1"
-MAX_ERROR_SHARE = 0.05
+RULE = "fixes/1"
 MAX_ATTEMPTS = 3
 RETRY_S = 30
-Verdict = Literal["promote", "reject", "inconclusive"]
+UNDER_WAY = ("proposed", "trial", "promoting", "promoted")
 
 
-class Judgement(Struct, frozen=True):
-    """A verdict with its reason."""
+def pairs_of(
+    outcomes: tuple[Outcome, ...],
+    *,
+    candidate: str,
+    baseline: str,
+    regressions: frozenset[str],
+    seed: str = "",
+) -> list[Pair]:
+    """Pair the outcomes of two releases by case, in an order that the seed alone gives.
 
-    verdict: Verdict
-    reason: Reason
+    Reruns of a case enter as their mean; a side that gave no valid outcome is None.
+
+    >>> rows = (Outcome("a", "v2", "passed"), Outcome("a", "v2", "failed"),
+    ...         Outcome("a", "v1", "passed"), Outcome("b", "v2", "error"))
+    >>> [(p.case, p.candidate, p.baseline) for p in sorted(
+    ...     pairs_of(rows, candidate="v2", baseline="v1", regressions=frozenset()),
+    ...     key=lambda p: p.case)]
+    [('a', 0.5, 1.0), ('b', None, None)]
+    """
+    seen: dict[str, dict[str, list[bool]]] = {}
+    for one in outcomes:
+        sides = seen.setdefault(one.case, {candidate: [], baseline: []})
+        if one.release in sides and one.status != "error":
+            sides[one.release].append(one.status == "passed")
+
+    def place(case: str) -> bytes:
+        return blake2b(f"{seed}/{case}".encode(), digest_size=8).digest()
+
+    return [
+        Pair(case, _mean(seen[case][candidate]), _mean(seen[case][baseline]), case in regressions)
+        for case in sorted(seen, key=place)
+    ]
+
+
+def _mean(passed: list[bool]) -> float | None:
+    return sum(passed) / len(passed) if passed else None
 
 
 def judge(
-    outcomes: tuple[Outcome, ...], *, candidate: str, baseline: str, case: Case | None
-) -> Judgement:
+    outcomes: tuple[Outcome, ...],
+    *,
+    candidate: str,
+    baseline: str,
+    case: Case | None,
+    regressions: frozenset[str] = frozenset(),
+    margin: float = MARGIN,
+    alpha: float = ALPHA,
+    seed: str = "",
+) -> Verdict:
     """Compare two releases over the same cases.
 
     >>> case = Case("c", "refund window", "30 days", incident="INC-1")
-    >>> both = (Outcome("c", "v3", "passed"), Outcome("c", "v1", "passed"),
-    ...         Outcome("d", "v3", "passed"), Outcome("d", "v1", "passed"))
-    >>> judge(both, candidate="v3", baseline="v1", case=case).verdict
+    >>> both = tuple(Outcome(f"q{n}", name, "passed") for n in range(80) for name in ("v3", "v1"))
+    >>> own = (Outcome("c", "v3", "passed"), Outcome("c", "v1", "passed"))
+    >>> judge((*own, *both), candidate="v3", baseline="v1", case=case).verdict
     'promote'
-    >>> judge(both, candidate="v3", baseline="v1", case=None).verdict
-    'inconclusive'
+    >>> judge(own, candidate="v3", baseline="v1", case=case).eligible
+    True
     """
-    ours, theirs = tally(outcomes, candidate), tally(outcomes, baseline)
-    terms: dict[str, Term] = {
-        "cases": ours.total,
-        "candidate_passed": ours.passed,
-        "candidate_errors": ours.errors,
-        "baseline_passed": theirs.passed,
-        "baseline_errors": theirs.errors,
-    }
-
-    def verdict(name: Verdict, says: str) -> Judgement:
-        return Judgement(name, Reason(RULE, says, terms))
-
-    if case is None:
-        return verdict("inconclusive", "the incident left no case to judge the fix by")
-    on_case = [o for o in outcomes if o.case == case.id and o.release == candidate]
-    if any(o.status == "failed" for o in on_case):
-        return verdict("reject", f"fails {case.id}, the case of {case.incident}")
-    if not on_case or any(o.status == "error" for o in on_case):
-        return verdict("inconclusive", f"{case.id} could not be run on {candidate}")
-    by_release = {
-        name: sorted(o.case for o in outcomes if o.release == name)
-        for name in (candidate, baseline)
-    }
-    if by_release[candidate] != by_release[baseline] or ours.total < 2:
-        return verdict("inconclusive", "the two did not run the same cases")
-    for name, seen in ((candidate, ours), (baseline, theirs)):
-        if seen.errors > MAX_ERROR_SHARE * seen.total:
-            says = f"{seen.errors} of {seen.total} cases could not be run on {name}"
-            return verdict("inconclusive", says)
-    if ours.passed < theirs.passed:
-        says = f"passes {ours.passed} cases, the baseline {theirs.passed}"
-        return verdict("reject", says)
-    says = f"passes {case.id} and {ours.passed} of {ours.total}, the baseline {theirs.passed}"
-    return verdict("promote", says)
+    if case is not None:
+        regressions |= {case.id}
+        if case.id not in {one.case for one in outcomes if one.release == candidate}:
+            says = f"{case.id} was not run on {candidate}"
+            return Verdict("inconclusive", Reason(RULE, says))
+    pairs = pairs_of(
+        outcomes, candidate=candidate, baseline=baseline, regressions=regressions, seed=seed
+    )
+    found = verdicts.judge(pairs, margin, alpha)
+    if case is None and found.verdict != "reject":
+        says = f"the incident left no case to judge the fix by; {found.reason.says}"
+        eligible = found.eligible or found.verdict == "promote"
+        reason = Reason(RULE, says, found.reason.terms)
+        return Verdict("inconclusive", reason, eligible=eligible)
+    return found
 
 
 def propose(d: Decision, incident: Incident, release: str, by: str) -> None:
@@ -96,7 +118,7 @@ def propose(d: Decision, incident: Incident, release: str, by: str) -> None:
         refusal = f"{release} is known bad"
     elif release == pointer.live:
         refusal = f"{release} is live already"
-    elif incident.operation or incident.fix_state in ("proposed", "promoting", "promoted"):
+    elif incident.operation or incident.fix_state in UNDER_WAY:
         refusal = "another change of this service is under way"
     elif incident.state not in ("open", "acknowledged", "mitigated"):
         refusal = f"{incident.id} is {incident.state}"
@@ -125,39 +147,84 @@ def retry_evals(d: Decision, answer: EvalsAnswered) -> bool:
     return True
 
 
-def on_canary_answer(d: Decision, incident: Incident, answer: EvalsAnswered) -> None:
-    """Judge what was run and, when the verdict says so, write the intent to promote."""
+def on_evals_answer(
+    d: Decision,
+    plans: Mapping[str, CanaryPlan],
+    regressions: frozenset[str],
+    incident: Incident,
+    answer: EvalsAnswered,
+) -> None:
+    """Judge what was run; what stands up to it goes on to live traffic, or live at once."""
     if incident.fix_state != "proposed" or retry_evals(d, answer):
         return
-    judgement = judge(
-        answer.outcomes, candidate=incident.fix, baseline=incident.baseline, case=incident.case
+    pointer = d.shard.pointers[incident.service_of_plan]
+    plan = plans.get(pointer.service)
+    found = judge(
+        answer.outcomes,
+        candidate=incident.fix,
+        baseline=incident.baseline,
+        case=incident.case,
+        regressions=regressions,
+        margin=plan.margin if plan else MARGIN,
+        seed=answer.key,
     )
     if answer.error:
-        judgement = Judgement("inconclusive", Reason(RULE, answer.error))
+        found = Verdict("inconclusive", Reason(RULE, answer.error))
+    if found.verdict != "reject" and pointer.live != incident.baseline:
+        says = f"{pointer.live} is live now, the evals ran against {incident.baseline}"
+        found = Verdict("inconclusive", Reason(RULE, says))
+    if plan is not None and (found.eligible or found.verdict == "promote"):
+        refused = _try_live(d, plans, incident, answer, found)
+        if refused is None:
+            return
+        found = refused
+    _judged(d, incident, found.verdict, answer.outcomes, found.reason)
+
+
+def _try_live(
+    d: Decision,
+    plans: Mapping[str, CanaryPlan],
+    incident: Incident,
+    answer: EvalsAnswered,
+    found: Verdict,
+) -> Verdict | None:
+    """Give the fix a part of live traffic; gives what stood in the way."""
+    service = incident.service_of_plan
+    given = inputs.StartCanary(service, incident.fix, answer.key, incident.id)
+    try:
+        rollouts.start(d, plans, given, incident.id)
+    except StateError as error:
+        return Verdict("inconclusive", Reason(RULE, error.message))
+    d.emit(events.FixEligible(incident.id, incident.fix, answer.outcomes, found.reason))
+    return None
+
+
+def on_trial_end(d: Decision, trial: Canary) -> None:
+    """Take the verdict of live traffic on a fix."""
+    incident = d.incident(trial.incident)
+    if incident is None or incident.fix_state != "trial":
+        return
+    last = d.shard.pointers[incident.service_of_plan].last_canary
+    if last is not None and last.operation == trial.operation:
+        _judged(d, incident, last.verdict, (), last.reason)
+
+
+def _judged(
+    d: Decision, incident: Incident, verdict: str, outcomes: tuple[Outcome, ...], reason: Reason
+) -> None:
+    """Record the verdict and, when it says so, write the intent to promote."""
     pointer = d.shard.pointers[incident.service_of_plan]
-    if judgement.verdict == "promote" and pointer.live != incident.baseline:
-        says = f"{pointer.live} is live now, the canary ran against {incident.baseline}"
-        judgement = Judgement("inconclusive", Reason(RULE, says))
     d.emit(
-        events.CanaryJudged(
-            incident.id,
-            incident.fix,
-            incident.baseline,
-            judgement.verdict,
-            answer.outcomes,
-            judgement.reason,
-        )
+        events.CanaryJudged(incident.id, incident.fix, incident.baseline, verdict, outcomes, reason)
     )
-    if judgement.verdict == "reject":
-        d.emit(events.ReleaseCondemned(pointer.service, incident.fix, judgement.reason))
-    if judgement.verdict != "promote":
+    if verdict == "reject":
+        d.emit(events.ReleaseCondemned(pointer.service, incident.fix, reason))
+    if verdict != "promote":
         return
     operation, epoch = f"promote/{incident.id}/{incident.canaries}", pointer.epoch + 1
     d.emit(events.PromotionStarted(incident.id, pointer.service, operation, incident.fix, epoch))
-    d.emit(events.PointerIntended(pointer.service, operation, incident.fix, epoch, "promote"))
-    d.plan(
-        effects.SetRelease(operation, incident.id, pointer.service, incident.fix, epoch, "promote")
-    )
+    traffic = Traffic(incident.fix, pointer.epoch)
+    pointers.begin(d, pointer, operation, traffic, "promote", incident=incident.id)
 
 
 def on_promote_answer(d: Decision, incident: Incident, answer: ReleaseAnswered) -> bool:
@@ -166,7 +233,7 @@ def on_promote_answer(d: Decision, incident: Incident, answer: ReleaseAnswered) 
         return False
     pointer = d.shard.pointers[incident.service_of_plan]
     if answer.state == "applied":
-        d.emit(events.PointerMoved(pointer.service, answer.key, incident.fix, pointer.epoch))
+        pointers.done(d, pointer, answer.key)
         d.emit(
             events.FixPromoted(incident.id, pointer.service, answer.key, incident.fix, answer.seen)
         )
@@ -174,7 +241,6 @@ def on_promote_answer(d: Decision, incident: Incident, answer: ReleaseAnswered) 
     if answer.state == "not-applied" and answer.attempt < MAX_ATTEMPTS:
         d.retry_effect(answer.key, d.now + RETRY_S * SECOND)
         return False
-    if answer.state == "not-applied":
-        d.emit(events.PointerAbandoned(pointer.service, answer.key, pointer.epoch))
+    d.emit(events.PointerAbandoned(pointer.service, answer.key, pointer.epoch))
     d.emit(events.PromotionFailed(incident.id, answer.key, answer.state, answer.seen))
     return True

@@ -172,7 +172,7 @@ class Incident(Struct):
     # the fix
     fix: str = ""
     baseline: str = ""
-    fix_state: Literal["none", "proposed", "promoting", "promoted", "refused"] = "none"
+    fix_state: Literal["none", "proposed", "trial", "promoting", "promoted", "refused"] = "none"
     canaries: int = 0
     promoted_at: int = 0
     gate: str = ""
@@ -503,6 +503,10 @@ def _fix_proposed(i: Incident, event: e.FixProposed, at: int) -> None:
     i.canaries += 1
 
 
+def _eligible(i: Incident, event: e.FixEligible, at: int) -> None:
+    i.fix_state = "trial"
+
+
 def _judged(i: Incident, event: e.CanaryJudged, at: int) -> None:
     i.fix_state = "promoting" if event.verdict == "promote" else "refused"
 
@@ -559,6 +563,7 @@ _APPLY = cast(
         e.RegressionCaseRefused: _case_refused,
         e.WaiverGranted: _waived,
         e.FixProposed: _fix_proposed,
+        e.FixEligible: _eligible,
         e.CanaryJudged: _judged,
         e.PromotionStarted: _promoting,
         e.FixPromoted: _promoted,

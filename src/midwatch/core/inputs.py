@@ -12,6 +12,7 @@ from typing import Literal
 from msgspec import Struct
 
 from midwatch.core.alerts import Alert
+from midwatch.core.canary import Sides
 from midwatch.core.changes import Change
 from midwatch.core.evals import Outcome
 from midwatch.core.sli import Bucket, SliReading
@@ -125,11 +126,54 @@ class MoveRelease(Struct, frozen=True, tag=True):
 
 
 class ReleaseSeen(Struct, frozen=True, tag=True):
-    """A router was looked at when midwatch started: this is what it really serves."""
+    """A router was looked at: this is what it really serves."""
 
     service: str
     release: str
     epoch: int
+    candidate: str = ""
+    weight: int = 0
+
+
+class ReleaseChecked(Struct, frozen=True, tag=True):
+    """A release was looked at, by whoever serves it: whether it is healthy, and its digest.
+
+    `trouble` is empty when it is healthy; `digest` when nobody can tell.
+    """
+
+    service: str
+    release: str
+    trouble: str = ""
+    digest: str = ""
+
+
+class StartCanary(Struct, frozen=True, tag=True):
+    """A person gives a candidate a small part of live traffic; `epoch` is the one they saw."""
+
+    service: str
+    release: str
+    operation: str
+    by: str
+    epoch: int | None = None
+    why: str = ""
+
+
+class AbortCanary(Struct, frozen=True, tag=True):
+    """A person takes a candidate off live traffic."""
+
+    service: str
+    by: str
+    why: str = ""
+
+
+class CanaryRead(Struct, frozen=True, tag=True):
+    """A block of time that ended `at`: what each guard counted, and which could not be read."""
+
+    service: str
+    operation: str
+    at: int
+    block: dict[str, Sides]
+    missed: tuple[str, ...] = ()
 
 
 class FileTicket(Struct, frozen=True, tag=True):
@@ -313,6 +357,10 @@ Input = (
     | RegisterRelease
     | MoveRelease
     | ReleaseSeen
+    | ReleaseChecked
+    | StartCanary
+    | AbortCanary
+    | CanaryRead
     | FileTicket
     | TicketsArrived
     | Acknowledge

@@ -1,9 +1,9 @@
-"""Moving a service's traffic by a person's word: a rollback, or a release that goes live.
+"""Moving a service's traffic: a rollback, a release that goes live, a candidate's part.
 
 Law: every move is written before the router is told, under one operation id and the next epoch, and
 counts only when it was observed. A rollback goes to the release recorded as good and goes before a
-promotion under way; a promotion waits. What went live is recorded as good only after it has stayed
-there without its objective burning. What cannot be seen pages a human.
+promotion or a canary under way; a promotion waits. What went live is recorded as good only after it
+has stayed there without its objective burning. What cannot be seen pages a human.
 """
 
 from __future__ import annotations
@@ -17,44 +17,148 @@ from midwatch.core.decision import Decision
 from midwatch.core.reasons import Reason
 from midwatch.core.releases import Pointer
 from midwatch.core.severity import Severity
+from midwatch.core.traffic import Traffic
 from midwatch.errors import StateError
 
-RULE = "pointers/1"
+RULE = "pointers/2"
 MAX_ATTEMPTS = 3
 RETRY_S = 5
 PROVE_S = 900  # live for so long, and nothing burns: where the next rollback may go
+COOL_DOWN_S = 3_600  # no second rollback is proposed so soon after one
 ALERT = "ReleaseNotMoved"
+UNFIT = "RollbackTargetUnfit"
 SEVERITY: Severity = "sev2"
+UNFIT_SEVERITY: Severity = "sev3"
 _NAMING = Naming(("service",))
+
+
+def known(d: Decision, service: str) -> Pointer:
+    """Give a service's pointer. Raises StateError when no release of it is registered."""
+    pointer = d.shard.pointers.get(service)
+    if pointer is None:
+        remedy = "midwatch release register SERVICE RELEASE --digest DIGEST --live"
+        raise StateError(f"no release of {service!r} is registered", remedy=remedy)
+    return pointer
+
+
+def check_epoch(pointer: Pointer, epoch: int | None) -> None:
+    """Refuse whoever decided on an older state. Raises StateError."""
+    if epoch is not None and epoch != pointer.epoch:
+        raise StateError(
+            f"{pointer.service} is at epoch {pointer.epoch}, not {epoch}: somebody else was faster",
+            remedy="look at what is live, and decide anew",
+        )
+
+
+def begin(
+    d: Decision,
+    pointer: Pointer,
+    operation: str,
+    traffic: Traffic,
+    purpose: effects.Purpose,
+    *,
+    incident: str = "",
+    by: str = "",
+    why: Reason | None = None,
+) -> None:
+    """Write the intent to serve something else, under the next epoch, and wish for it."""
+    if pointer.pending:
+        d.cancel_effect(pointer.pending)
+        d.emit(events.PointerAbandoned(pointer.service, pointer.pending, pointer.epoch))
+    epoch = max(pointer.epoch, traffic.epoch) + 1
+    d.emit(
+        events.PointerIntended(
+            pointer.service, operation, traffic.release, epoch, purpose, by, why,
+            traffic.candidate, traffic.weight,
+        )
+    )  # fmt: skip
+    wish = effects.SetRelease(
+        operation, incident, pointer.service, traffic.release, epoch, purpose, traffic.candidate,
+        traffic.weight,
+    )  # fmt: skip
+    checked = pointer.releases.get(wish.checked)
+    d.plan(structs.replace(wish, digest=checked.digest if checked else ""))
+
+
+def done(d: Decision, pointer: Pointer, operation: str, condemned: str = "") -> None:
+    """Record that the newest intent is what is served."""
+    wanted = pointer.wanted
+    d.emit(
+        events.PointerMoved(
+            pointer.service, operation, wanted.release, wanted.epoch, condemned,
+            wanted.candidate, wanted.weight,
+        )
+    )  # fmt: skip
+
+
+def withdraw(d: Decision, pointer: Pointer, says: str) -> None:
+    """End a canary under way without a verdict; whoever calls this moves the traffic."""
+    if pointer.canary is not None:
+        reason = Reason(RULE, says)
+        d.emit(events.CanaryEnded(pointer.service, pointer.canary.release, "inconclusive", reason))
 
 
 def move(d: Decision, given: inputs.MoveRelease) -> None:
     """Begin a move. Raises StateError when it must not be done; the same operation begins once."""
-    pointer = d.shard.pointers.get(given.service)
-    if pointer is None:
-        remedy = "midwatch release register SERVICE RELEASE --digest DIGEST --live"
-        raise StateError(f"no release of {given.service!r} is registered", remedy=remedy)
+    pointer = known(d, given.service)
     if given.operation in (pointer.pending, pointer.done):
         return
-    if given.epoch is not None and given.epoch != pointer.epoch:
-        raise StateError(
-            f"{given.service} is at epoch {pointer.epoch}, not {given.epoch}: somebody else was"
-            " faster",
-            remedy="look at what is live, and decide anew",
-        )
+    check_epoch(pointer, given.epoch)
     target, why = _target(pointer, given)
-    if pointer.pending:
-        if given.purpose == "promote":
-            raise StateError(f"{pointer.pending} is under way", remedy="wait for its end")
-        d.cancel_effect(pointer.pending)
-        d.emit(events.PointerAbandoned(given.service, pointer.pending, pointer.epoch))
-    epoch = pointer.epoch + 1
-    d.emit(
-        events.PointerIntended(
-            given.service, given.operation, target, epoch, given.purpose, given.by, why
+    if pointer.pending and given.purpose == "promote":
+        raise StateError(f"{pointer.pending} is under way", remedy="wait for its end")
+    if given.purpose == "rollback":
+        withdraw(d, pointer, "a rollback goes before a canary")
+    elif pointer.canary is not None:
+        withdraw(d, pointer, f"overridden by {given.by}: {given.why}")
+    traffic = Traffic(target, pointer.epoch)
+    begin(d, pointer, given.operation, traffic, given.purpose, by=given.by, why=why)
+
+
+def _target(pointer: Pointer, given: inputs.MoveRelease) -> tuple[str, Reason]:
+    """Find where to, and say why. Raises StateError."""
+    service = pointer.service
+    if given.purpose == "rollback":
+        target, reason = releases.rollback_target(pointer)
+        if not target and pointer.canary is not None:
+            # What is live is good already: it is the candidate that has to go.
+            target, reason = pointer.live, Reason(RULE, f"{pointer.candidate} is taken off")
+        if not target:
+            remedy = "register a release that is good, or promote one"
+            raise StateError(f"{service} cannot be rolled back: {reason.says}", remedy=remedy)
+        return target, Reason(RULE, f"{given.by}: {given.why or reason.says}", reason.terms)
+    release = servable(pointer, given.release)
+    if given.release == pointer.live and not pointer.pending:
+        raise StateError(f"{given.release} is live already", remedy="nothing is to be done")
+    trial = pointer.canary
+    if trial is not None and trial.release != given.release:
+        raise StateError(
+            f"a canary of {trial.release} is under way", remedy=f"midwatch release abort {service}"
         )
-    )
-    d.plan(effects.SetRelease(given.operation, "", given.service, target, epoch, given.purpose))
+    if release.standing != "good" and not given.why:
+        raise StateError(
+            f"{given.release} of {service} is not proven",
+            remedy=f"midwatch release canary start {service} {given.release}, or say by --why what"
+            " makes you go without",
+        )
+    return given.release, Reason(RULE, f"{given.by}: {given.why or 'promoted by hand'}")
+
+
+def servable(pointer: Pointer, name: str) -> releases.Release:
+    """Give a release that may get traffic. Raises StateError."""
+    found = pointer.releases.get(name)
+    if found is None:
+        raise StateError(
+            f"{pointer.service} has no release {name!r}", remedy="midwatch release list"
+        )
+    if found.standing == "bad":
+        was = pointer.bad.get(found.digest, name)
+        same = "" if was == name else f": it is {was} under another name"
+        raise StateError(
+            f"{name} of {pointer.service} is known bad and goes nowhere{same}",
+            remedy="give the fix a new name and digest",
+        )
+    return found
 
 
 def reconcile(d: Decision, given: inputs.ReleaseSeen) -> None:
@@ -64,47 +168,64 @@ def reconcile(d: Decision, given: inputs.ReleaseSeen) -> None:
     it is what counts. Nothing is set back to a bad release.
     """
     pointer = d.shard.pointers.get(given.service)
-    if pointer is None or pointer.pending or not pointer.live or given.release == pointer.live:
+    seen = Traffic(given.release, given.epoch, given.candidate, given.weight)
+    if pointer is None or pointer.pending or not pointer.live:
         return
     service, live = given.service, pointer.live
-    if (given.release, given.epoch) == (pointer.intended, pointer.epoch):
-        condemned = live if pointer.purpose == "rollback" else ""
-        seen = f"seen/{service}/{given.epoch}"
-        d.emit(events.PointerMoved(service, seen, given.release, given.epoch, condemned))
+    if pointer.candidate and pointer.canary is None:
+        # What tried it is over, and taking it off did not succeed: again, until it does.
+        why = Reason(RULE, f"no canary of {pointer.candidate} is under way")
+        operation = f"off/{service}/{pointer.epoch + 1}"
+        begin(d, pointer, operation, Traffic(live, pointer.epoch), "abort", why=why)
+        return
+    if pointer.traffic.is_like(seen):
+        return
+    if seen == pointer.wanted and not seen.candidate:
+        condemned = live if pointer.purpose == "rollback" and live != seen.release else ""
+        done(d, pointer, f"seen/{service}/{given.epoch}", condemned)
         _prove_later(d, service)
         return
     if pointer.releases[live].standing == "bad":
         return
-    epoch = max(pointer.epoch, given.epoch) + 1
-    operation = f"reconcile/{given.service}/{epoch}"
-    says = f"the router serves {given.release}, the pointer says {pointer.live}"
+    traffic = structs.replace(pointer.traffic, epoch=max(pointer.epoch, given.epoch))
+    operation = f"reconcile/{given.service}/{traffic.epoch + 1}"
+    says = f"the router serves {seen.says}, the pointer says {pointer.traffic.says}"
     why = Reason(RULE, says, {"seen": given.release, "live": pointer.live})
-    purpose = "reconcile"
-    d.emit(events.PointerIntended(given.service, operation, pointer.live, epoch, purpose, "", why))
-    d.plan(effects.SetRelease(operation, "", given.service, pointer.live, epoch, purpose))
+    begin(d, pointer, operation, traffic, "reconcile", why=why)
 
 
-def _target(pointer: Pointer, given: inputs.MoveRelease) -> tuple[str, Reason]:
-    """Find where to, and say why. Raises StateError."""
-    if given.purpose == "rollback":
-        target, reason = releases.rollback_target(pointer)
-        if not target:
-            remedy = "register a release that is good, or promote one"
-            raise StateError(f"{given.service} cannot be rolled back: {reason.says}", remedy=remedy)
-        return target, Reason(RULE, f"{given.by}: {given.why or reason.says}", reason.terms)
-    known = pointer.releases.get(given.release)
-    if known is None:
-        raise StateError(
-            f"{given.service} has no release {given.release!r}", remedy="midwatch release list"
-        )
-    if known.standing == "bad":
-        raise StateError(
-            f"{given.release} of {given.service} is known bad and goes nowhere",
-            remedy="give the fix a new name and digest",
-        )
-    if given.release == pointer.live and not pointer.pending:
-        raise StateError(f"{given.release} is live already", remedy="nothing is to be done")
-    return given.release, Reason(RULE, f"{given.by}: {given.why or 'promoted by hand'}")
+def checked(d: Decision, given: inputs.ReleaseChecked) -> Alert | None:
+    """Take what a check of a release found; an alert when the way back is closed, or open again."""
+    pointer = d.shard.pointers.get(given.service)
+    release = pointer.releases.get(given.release) if pointer else None
+    if pointer is None or release is None:
+        return None
+    changed = bool(given.digest) and given.digest != release.digest
+    says = given.trouble
+    if changed:
+        says = f"serves digest {given.digest}, {release.digest} is registered"
+    name = release.name
+    if says:
+        if says not in (pointer.unfit.get(name), pointer.changed.get(name)):
+            d.emit(events.ReleaseFoundUnfit(given.service, name, says, changed))
+            return _unfit(d, pointer, name, says)
+    elif name in pointer.unfit or name in pointer.changed:
+        d.emit(events.ReleaseFoundFit(given.service, name))
+        return _unfit(d, pointer, name, "")
+    return None
+
+
+def _unfit(d: Decision, pointer: Pointer, name: str, says: str) -> Alert | None:
+    if name != releases.rollback_target(pointer)[0] and says:
+        return None
+    labels = {"alertname": UNFIT, "service": pointer.service, "release": name}
+    found = identify(labels, _NAMING)
+    if not says and found.fingerprint not in d.shard.firing:
+        return None
+    status = "firing" if says else "resolved"
+    summary = f"a rollback would go to {name}, which is not fit: {says}" if says else ""
+    alert = found.alert(status, d.now, ends_at=0 if says else d.now, summary=summary)
+    return structs.replace(alert, severity=UNFIT_SEVERITY)
 
 
 def on_answer(d: Decision, given: inputs.ReleaseAnswered) -> Alert | None:
@@ -115,14 +236,15 @@ def on_answer(d: Decision, given: inputs.ReleaseAnswered) -> Alert | None:
     service = pointer.service
     if given.state == "applied":
         # Who rolls back says that what was live is bad; who promotes does not.
-        condemned = pointer.live if pointer.purpose == "rollback" else ""
-        d.emit(events.PointerMoved(service, given.key, pointer.intended, pointer.epoch, condemned))
-        _prove_later(d, service)
+        leaves = pointer.purpose == "rollback" and pointer.live != pointer.intended
+        done(d, pointer, given.key, pointer.live if leaves else "")
+        if pointer.purpose in ("rollback", "promote"):
+            _prove_later(d, service)
         return None
     if given.state == "not-applied" and given.attempt < MAX_ATTEMPTS:
         d.retry_effect(given.key, d.now + RETRY_S * SECOND)
         return None
-    says = f"{pointer.purpose} to {pointer.intended} {given.state}: {given.seen}"
+    says = f"{pointer.purpose} to {pointer.wanted.says} {given.state}: {given.seen}"
     d.emit(events.PointerAbandoned(service, given.key, pointer.epoch, Reason(RULE, says)))
     labels = {"alertname": ALERT, "service": service, "operation": given.key}
     alert = identify(labels, _NAMING).alert("firing", d.now, summary=says)
@@ -137,12 +259,17 @@ def _prove_later(d: Decision, service: str) -> None:
 def on_prove_timer(d: Decision, service: str) -> None:
     """Record what is live as good, when it has stayed so and its objective is calm."""
     pointer = d.shard.pointers.get(service)
-    if pointer is None or pointer.pending or pointer.live == pointer.last_good:
+    if pointer is None or pointer.live == pointer.last_good:
         return
     if pointer.releases[pointer.live].standing == "bad":
         return
-    if any(one.split("/", maxsplit=1)[0] == service for one in d.shard.burning):
+    if pointer.pending or is_burning(d, service):
         _prove_later(d, service)
         return
     says = f"live for {show_duration(PROVE_S)}, and no objective of it burns"
     d.emit(events.ReleaseProven(service, pointer.live, Reason(RULE, says)))
+
+
+def is_burning(d: Decision, service: str) -> bool:
+    """Say whether an objective of the service burns."""
+    return any(one.split("/", maxsplit=1)[0] == service for one in d.shard.burning)

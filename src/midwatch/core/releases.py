@@ -2,7 +2,7 @@
 
 Law: one pointer a service is the truth; each move raises the epoch, and a wish with an older epoch
 does nothing. A rollback goes to the release recorded as good, never to one known bad, and never to
-what is live already.
+what is live already. What is known bad is a digest: another name does not make it good.
 """
 
 from __future__ import annotations
@@ -12,10 +12,14 @@ from typing import Literal
 
 from msgspec import Struct, field
 
+from midwatch.core import canary
 from midwatch.core import events as e
+from midwatch.core.canary import Canary, Ended, GuardEvidence
 from midwatch.core.reasons import Reason
+from midwatch.core.traffic import Traffic
 
-RULE = "releases.rollback/1"
+RULE = "releases.rollback/2"
+KEPT_GOOD = 8
 Standing = Literal["unproven", "good", "bad"]
 
 
@@ -31,18 +35,44 @@ class Pointer(Struct):
     """What a service runs.
 
     `pending` is an intent that is written but not yet observed, to `intended` for `purpose`; `done`
-    the last operation that was.
+    the last operation that was. `weight` per cent go to the `candidate`, that `canary` tries.
+    `bad` are digests that are never served again, `evidence` is what each digest has shown so far,
+    `unfit` and `changed` what the last check of a release found wrong.
     """
 
     service: str
     live: str = ""
     last_good: str = ""
+    older_good: list[str] = field(default_factory=list[str])  # the newest last
+    candidate: str = ""
+    weight: int = 0
     epoch: int = 0
     pending: str = ""
     intended: str = ""
+    intended_candidate: str = ""
+    intended_weight: int = 0
     purpose: str = ""
     done: str = ""
+    rolled_back_at: int = 0
     releases: dict[str, Release] = field(default_factory=dict[str, Release])
+    bad: dict[str, str] = field(default_factory=dict[str, str])  # digest -> the name it had
+    unfit: dict[str, str] = field(default_factory=dict[str, str])
+    changed: dict[str, str] = field(default_factory=dict[str, str])
+    canary: Canary | None = None
+    last_canary: Ended | None = None
+    evidence: dict[str, dict[str, GuardEvidence]] = field(
+        default_factory=dict[str, dict[str, GuardEvidence]]
+    )
+
+    @property
+    def traffic(self) -> Traffic:
+        """What should be served now."""
+        return Traffic(self.live, self.epoch, self.candidate, self.weight)
+
+    @property
+    def wanted(self) -> Traffic:
+        """What the newest intent is to serve."""
+        return Traffic(self.intended, self.epoch, self.intended_candidate, self.intended_weight)
 
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+@-]{0,99}")
@@ -70,42 +100,112 @@ def rollback_target(pointer: Pointer) -> tuple[str, Reason]:
         "last_good": pointer.last_good,
         "epoch": pointer.epoch,
     }
-    target = pointer.releases.get(pointer.last_good)
-    if target is None:
-        return "", Reason(RULE, "no release is recorded as good", terms)
-    if target.standing == "bad":
-        return "", Reason(RULE, f"{target.name} is known bad", terms)
-    if target.name == pointer.live:
-        return "", Reason(RULE, f"{target.name} is live already", terms)
-    return target.name, Reason(RULE, f"{target.name} is the last release known good", terms)
+    says = "no release is recorded as good"
+    for number, name in enumerate((pointer.last_good, *reversed(pointer.older_good))):
+        target = pointer.releases.get(name)
+        if target is None:
+            continue
+        if target.standing == "bad":
+            says = f"{name} is known bad" if not number else says
+        elif name == pointer.live:
+            says = f"{name} is live already" if not number else says
+        else:
+            before = " before it" if number else ""
+            return name, Reason(RULE, f"{name} is the last release known good{before}", terms)
+    return "", Reason(RULE, says, terms)
 
 
-def evolve(pointer: Pointer, event: e.ReleaseEvent) -> None:
-    """Apply one fact in place."""
+def evolve(pointer: Pointer, event: e.ReleaseEvent, at: int) -> None:
+    """Apply one fact in place; `at` is when it was decided."""
     match event:
         case e.ReleaseRegistered():
             standing: Standing = "good" if event.good else "unproven"
+            if event.digest in pointer.bad:
+                standing = "bad"
             pointer.releases[event.release] = Release(event.release, event.digest, standing)
-            if event.good:
-                pointer.last_good = event.release
+            if standing == "good":
+                _recommend(pointer, event.release)
             if event.live:
                 pointer.live, pointer.epoch = event.release, pointer.epoch + 1
         case e.PointerIntended():
             pointer.pending, pointer.epoch = event.operation, event.epoch
             pointer.intended, pointer.purpose = event.release, event.purpose
+            pointer.intended_candidate = event.candidate
+            pointer.intended_weight = event.weight
         case e.PointerMoved():
-            pointer.pending, pointer.live = "", event.release
-            pointer.done = event.operation
-            if event.condemned in pointer.releases:
-                pointer.releases[event.condemned].standing = "bad"
+            _move(pointer, event, at)
         case e.PointerAbandoned():
             pointer.pending = ""
         case e.ReleaseCondemned():
-            if event.release in pointer.releases:
-                pointer.releases[event.release].standing = "bad"
+            _condemn(pointer, event.release)
         case e.ReleaseProven():
-            pointer.last_good = event.release
+            _recommend(pointer, event.release)
             if event.release in pointer.releases:
                 pointer.releases[event.release].standing = "good"
+        case e.ReleaseFoundUnfit() | e.ReleaseFoundFit():
+            _check(pointer, event)
+        case _:
+            _try(pointer, event, at)
+
+
+def _check(pointer: Pointer, event: e.ReleaseFoundUnfit | e.ReleaseFoundFit) -> None:
+    pointer.unfit.pop(event.release, None)
+    pointer.changed.pop(event.release, None)
+    if isinstance(event, e.ReleaseFoundUnfit):
+        found = pointer.changed if event.changed else pointer.unfit
+        found[event.release] = event.says
+
+
+def _move(pointer: Pointer, event: e.PointerMoved, at: int) -> None:
+    pointer.pending, pointer.live = "", event.release
+    pointer.candidate, pointer.weight = event.candidate, event.weight
+    pointer.done = event.operation
+    if pointer.purpose == "rollback":
+        pointer.rolled_back_at = at
+    _condemn(pointer, event.condemned)
+    trial = pointer.canary
+    if trial is not None and trial.release == event.candidate:
+        trial.step = trial.plan.steps.index(event.weight)
+        trial.step_at = at
+        trial.at_step = {}
+
+
+def _recommend(pointer: Pointer, release: str) -> None:
+    """Record a release as the last good one."""
+    if pointer.last_good not in ("", release):
+        kept = [one for one in pointer.older_good if one not in (release, pointer.last_good)]
+        pointer.older_good = [*kept, pointer.last_good][-KEPT_GOOD:]
+    pointer.last_good = release
+
+
+def _condemn(pointer: Pointer, release: str) -> None:
+    known = pointer.releases.get(release)
+    if known is None:
+        return
+    pointer.bad[known.digest] = release
+    for one in pointer.releases.values():
+        if one.digest == known.digest:
+            one.standing = "bad"
+
+
+def _try(pointer: Pointer, event: e.ReleaseEvent, at: int) -> None:
+    """Apply what is about a candidate on live traffic."""
+    trial = pointer.canary
+    match event:
+        case e.CanaryStarted():
+            pointer.canary = Canary(
+                event.operation, event.release, event.digest, event.baseline, event.by, event.plan,
+                at, event.incident,
+            )  # fmt: skip
+        case e.CanaryCounted() if trial is not None:
+            evidence = pointer.evidence.setdefault(trial.digest, {})
+            canary.count(trial, evidence, event.block, event.missed, event.until)
+        case e.CanaryHeld() if trial is not None:
+            trial.held = event.reason.says if event.reason else ""
+        case e.CanaryEnded() if trial is not None:
+            pointer.last_canary = Ended(
+                trial.operation, trial.release, event.verdict, event.reason, at
+            )
+            pointer.canary = None
         case _:
             pass

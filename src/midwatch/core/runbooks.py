@@ -12,7 +12,7 @@ from hashlib import blake2b
 import msgspec
 from msgspec import Struct, field
 
-from midwatch.core import effects, escalation, events, releases
+from midwatch.core import escalation, events, pointers, releases
 from midwatch.core.clock import SECOND, show_duration
 from midwatch.core.decision import Decision
 from midwatch.core.incidents import Incident
@@ -21,6 +21,7 @@ from midwatch.core.reasons import Reason
 from midwatch.core.releases import Pointer
 from midwatch.core.slo import Verify
 from midwatch.core.teams import Policy
+from midwatch.core.traffic import Traffic
 from midwatch.errors import StateError
 
 RULE = "runbooks/1"
@@ -65,11 +66,13 @@ def make_plan(runbook: Runbook, pointer: Pointer) -> Plan:
     """Fill a runbook in for what is live now.
 
     >>> book = Runbook("roll", 1, "shop/answers", (Step("back", "release.rollback"),))
-    >>> make_plan(book, Pointer("shop", live="v2", last_good="v1", epoch=3)).steps
+    >>> known = {"v1": releases.Release("v1", "digest", "good")}
+    >>> make_plan(book, Pointer("shop", "v2", "v1", epoch=3, releases=known)).steps
     ('back: release.rollback shop v2 -> v1 at epoch 4',)
     """
+    target = releases.rollback_target(pointer)[0]
     steps = tuple(
-        f"{s.id}: {s.action} {pointer.service} {pointer.live} -> {pointer.last_good}"
+        f"{s.id}: {s.action} {pointer.service} {pointer.live} -> {target}"
         f" at epoch {pointer.epoch + 1}"
         for s in runbook.steps
     )
@@ -88,6 +91,10 @@ def propose(d: Decision, runbooks: tuple[Runbook, ...], incident: Incident, slo:
         d.emit(events.NoRunbook(incident.id, Reason(RULE, f"{says} {slo}", {"slo": slo})))
         return
     target, reason = releases.rollback_target(pointer)
+    since = (d.now - pointer.rolled_back_at) // SECOND
+    if target and pointer.rolled_back_at and since < pointers.COOL_DOWN_S:
+        says = f"{pointer.service} was rolled back {show_duration(since)} ago: a person has to look"
+        target, reason = "", Reason(RULE, says, {"cool_down_s": pointers.COOL_DOWN_S})
     if not target:
         d.emit(events.NoRunbook(incident.id, reason))
         return
@@ -128,9 +135,8 @@ def approve(
             remedy="look at the new plan and approve that",
         )
     d.emit(events.PlanApproved(incident.id, plan_hash, by))
-    if incident.fix_state in ("proposed", "promoting"):
+    if incident.fix_state in ("proposed", "trial", "promoting"):
         says = "a rollback goes before a fix"
-        d.cancel_effect(incident.operation)
         d.emit(events.FixWithdrawn(incident.id, incident.fix, Reason(RULE, says)))
     target, reason = releases.rollback_target(pointer)
     if not target:
@@ -143,8 +149,9 @@ def approve(
             incident.id, pointer.service, operation, pointer.live, target, epoch, reason
         )
     )
-    d.emit(events.PointerIntended(pointer.service, operation, target, epoch, "rollback"))
-    d.plan(effects.SetRelease(operation, incident.id, pointer.service, target, epoch, "rollback"))
+    pointers.withdraw(d, pointer, "a rollback goes before a canary")
+    traffic = Traffic(target, pointer.epoch)
+    pointers.begin(d, pointer, operation, traffic, "rollback", incident=incident.id)
 
 
 def on_rollback_answer(
@@ -156,7 +163,7 @@ def on_rollback_answer(
     pointer = d.shard.pointers[incident.service_of_plan]
     if answer.state == "applied":
         bad, to = incident.bad_release, incident.good_release
-        d.emit(events.PointerMoved(pointer.service, answer.key, to, pointer.epoch, condemned=bad))
+        pointers.done(d, pointer, answer.key, condemned=bad)
         d.emit(
             events.RollbackCompleted(incident.id, pointer.service, answer.key, bad, to, answer.seen)
         )
@@ -166,7 +173,7 @@ def on_rollback_answer(
     if answer.state == "not-applied" and answer.attempt < MAX_ATTEMPTS:
         d.retry_effect(answer.key, d.now + RETRY_S * SECOND)
         return
-    if answer.state == "not-applied":
+    if pointer.pending == answer.key:
         d.emit(events.PointerAbandoned(pointer.service, answer.key, pointer.epoch))
     d.emit(events.RollbackFailed(incident.id, answer.key, answer.state, answer.seen))
     says = f"rollback {answer.state}: {answer.seen}"

@@ -24,7 +24,7 @@ from midwatch.core.storm import Storm
 from midwatch.errors import BugError
 
 # Raised when the shape of Shard changes, so that an older snapshot is folded anew, not compared.
-STATE_VERSION = 6
+STATE_VERSION = 7
 KEPT_TICKETS, KEPT_TEXT = 4_096, 400
 
 
@@ -100,7 +100,7 @@ def evolve(shard: Shard, event: e.Event, at: int) -> None:
         case e.IncidentEvent():
             _evolve_incident(shard, event, at)
         case e.ReleaseEvent():
-            releases.evolve(_pointer(shard, event.service), event)
+            releases.evolve(_pointer(shard, event.service), event, at)
         case e.SloEvent():
             _evolve_slo(shard, event)
         case e.JobEvent():

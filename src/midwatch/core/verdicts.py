@@ -40,11 +40,15 @@ class Pair(Struct, frozen=True):
 
 
 class Verdict(Struct, frozen=True):
-    """The verdict, its reason, and the line where it was reached; None when none was."""
+    """The verdict, its reason, and the line where it was reached; None when none was.
+
+    `eligible` says that too few pairs are all that stands in the way: live traffic may decide.
+    """
 
     verdict: Word
     reason: Reason
     line: int | None = None
+    eligible: bool = False
 
 
 def judge(pairs: Sequence[Pair], margin: float = MARGIN, alpha: float = ALPHA) -> Verdict:
@@ -117,7 +121,8 @@ def _weigh(pairs: Iterable[Pair], margin: float, alpha: float, terms: dict[str, 
         says += f", a margin of {margin:g} takes {clean_pairs_needed(margin, alpha)} at the least"
     if evidence.total < 0 and -evidence.total / evidence.pairs >= margin:
         says = f"{mean}, too few to say that it is worse"
-    return Verdict("inconclusive", Reason(RULE, says, told))
+        return Verdict("inconclusive", Reason(RULE, says, told))
+    return Verdict("inconclusive", Reason(RULE, says, told), eligible=True)
 
 
 def _more_clean(evidence: PairEvidence, alpha: float) -> int:

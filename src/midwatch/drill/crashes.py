@@ -17,7 +17,8 @@ from typing import Self
 from midwatch.adapters.stores.sqlite import SqliteStore
 from midwatch.bootstrap import World
 from midwatch.core.effects import SendPage
-from midwatch.ports import Claim, Entry, Observed, Pager, Router
+from midwatch.core.traffic import Traffic
+from midwatch.ports import Claim, Entry, Health, Pager, Router
 
 POINTS = ("before-commit", "after-commit", "after-claim", "after-call", "before-done")
 
@@ -79,14 +80,18 @@ class CrashingRouter:
         self._router = router
         self._hit = hit
 
-    def apply(self, service: str, release: str, epoch: int, operation: str) -> None:
+    def apply(self, service: str, traffic: Traffic, operation: str) -> None:
         """Apply, then pass the point."""
-        self._router.apply(service, release, epoch, operation)
+        self._router.apply(service, traffic, operation)
         self._hit("after-call")
 
-    def observe(self, service: str) -> Observed:
+    def observe(self, service: str) -> Traffic:
         """Look."""
         return self._router.observe(service)
+
+    def check(self, service: str, release: str) -> Health:
+        """Look at a release."""
+        return self._router.check(service, release)
 
 
 def crashing(world: World, hit: Hit) -> World:

@@ -20,10 +20,11 @@ from midwatch.core.clock import SECOND
 from midwatch.core.effects import SendPage
 from midwatch.core.sli import Counts, FailedAnswer
 from midwatch.core.slo import Slo
+from midwatch.core.traffic import Traffic
 from midwatch.drill.agents import ASKED, EvaluatedAgent, LiveAgent
 from midwatch.drill.scenarios import ReleasePlan, Scenario, ServicePlan
 from midwatch.errors import HarnessError, StateError
-from midwatch.ports import Observed
+from midwatch.ports import Health
 
 TICK_S = 20
 MAX_FAILURES = 3
@@ -47,6 +48,13 @@ class Moved(Struct, frozen=True, tag=True):
     release: str
     epoch: int
     operation: str
+    candidate: str = ""
+    weight: int = 0
+
+    @property
+    def traffic(self) -> Traffic:
+        """What is served from then on."""
+        return Traffic(self.release, self.epoch, self.candidate, self.weight)
 
 
 class Begun(Struct, frozen=True, tag=True):
@@ -151,35 +159,44 @@ class SimulatedRouter:
     def __init__(self, scenario: Scenario, log: Log, clock: Callable[[], int]) -> None:
         self._log = log
         self._clock = clock
-        self._deploys: dict[str, list[tuple[int, Observed]]] = {}
+        self._deploys: dict[str, list[tuple[int, Traffic]]] = {}
         for plan in scenario.services:
             live = [r for r in plan.releases if r.live_at is not None]
             self._deploys[plan.name] = [
-                (release.live_at or 0, Observed(release.name, epoch))
+                (release.live_at or 0, Traffic(release.name, epoch))
                 for epoch, release in enumerate(live, start=1)
             ]
 
-    def apply(self, service: str, release: str, epoch: int, operation: str) -> None:
+    def apply(self, service: str, traffic: Traffic, operation: str) -> None:
         """Move the traffic, unless a newer epoch is served already."""
-        if epoch > self.observe(service).epoch:
-            self._log.add(Moved(self._clock(), service, release, epoch, operation))
+        if traffic.epoch > self.observe(service).epoch:
+            self._log.add(
+                Moved(
+                    self._clock(), service, traffic.release, traffic.epoch, operation,
+                    traffic.candidate, traffic.weight,
+                )
+            )  # fmt: skip
 
-    def observe(self, service: str) -> Observed:
+    def observe(self, service: str) -> Traffic:
         """Say what is served now."""
         return self.served_at(service, self._clock())
 
-    def served_at(self, service: str, at: int) -> Observed:
+    def check(self, service: str, release: str) -> Health:
+        """Say that a release lives; in this world all do."""
+        return Health()
+
+    def served_at(self, service: str, at: int) -> Traffic:
         """Say what was served at a moment: the last move or deploy by then."""
         deploys = self._deploys.get(service)
         if deploys is None:
             raise HarnessError(f"the router knows no service {service!r}")
-        seen = Observed("", 0)
+        seen = Traffic("", 0)
         for live_at, deployed in deploys:
             if live_at <= at:
                 seen = deployed
         for move in self._log.moves_of(service):
             if move.at <= at and move.epoch > seen.epoch:
-                seen = Observed(move.release, move.epoch)
+                seen = move.traffic
         return seen
 
 
@@ -232,7 +249,7 @@ class _Traffic:
         self.good: list[int] = [0]
         self.total: list[int] = [0]
 
-    def fill(self, now: int, served_at: Callable[[str, int], Observed]) -> None:
+    def fill(self, now: int, served_at: Callable[[str, int], Traffic]) -> None:
         """Let users ask until now."""
         end = self._next_end
         if end > now:

@@ -126,11 +126,28 @@ class Performer:
             answer = ReleaseAnswered(wish.key, wish.incident, attempt, "not-applied", says)
             return _answer(answer)
         said = ""
+        if unfit := self._unfit(wish):
+            return _answer(ReleaseAnswered(wish.key, wish.incident, attempt, "not-applied", unfit))
         try:
-            _there(self._router, "router").apply(wish.service, wish.release, wish.epoch, wish.key)
+            _there(self._router, "router").apply(wish.service, wish.traffic, wish.key)
         except Exception as error:  # what counts is what is observed next
             said = f"; {told(error)}"
         return self._observe(wish, attempt, f"after applying{said}")
+
+    def _unfit(self, wish: effects.SetRelease) -> str:
+        """Say why what would get traffic is not fit; empty when it is, or nobody can tell."""
+        name = wish.checked
+        if not name:
+            return ""
+        try:
+            health = _there(self._router, "router").check(wish.service, name)
+        except Exception as error:  # what cannot be asked gets no traffic
+            return f"{name} cannot be checked: {told(error)}"
+        if health.trouble:
+            return f"{name} is not fit: {health.trouble}"
+        if wish.digest and health.digest not in ("", wish.digest):
+            return f"{name} serves digest {health.digest}, {wish.digest} is registered"
+        return ""
 
     def _observe(self, wish: effects.SetRelease, attempt: int, when: str) -> Envelope:
         """Only what is seen counts, whatever the call before it said."""
@@ -139,8 +156,8 @@ class Performer:
         except Exception as error:  # not seen is unknown, whatever the cause
             says = f"{told(error)} ({when})"
             return _answer(ReleaseAnswered(wish.key, wish.incident, attempt, "unknown", says))
-        says = f"{seen.release} at epoch {seen.epoch} ({when})"
-        applied = seen.release == wish.release and seen.epoch >= wish.epoch
+        says = f"{seen.says} ({when})"
+        applied = seen.is_like(wish.traffic) and seen.epoch >= wish.epoch
         state = "applied" if applied else "not-applied"
         return _answer(ReleaseAnswered(wish.key, wish.incident, attempt, state, says))
 

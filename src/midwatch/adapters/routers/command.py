@@ -4,10 +4,14 @@ Law: an argument list, never a shell; a value replaces its place in an argument 
 another argument. What the observing command prints is what is served, whatever the other one said.
 A command that takes too long is ended with all that it started.
 
-    apply:   [deployctl, serve, "{service}", "{release}", "--epoch", "{epoch}"]
+    apply:   [deployctl, serve, "{service}", "{release}", "--epoch", "{epoch}",
+              "--canary={candidate}:{weight}"]
     observe: [deployctl, served, "{service}"]        prints {"release": "v1", "epoch": 7}
+    check:   [deployctl, health, "{service}", "{release}"]      ends with 0 when it is healthy
 
-The applying command must refuse an epoch that is older than the one it serves.
+The applying command must refuse an epoch that is older than the one it serves. One that does not
+say {weight} cannot share traffic: with it there are no canaries. While a candidate has a part,
+`observe` prints "candidate" and "weight" as well; `check` may print {"digest": "sha256:..."}.
 """
 
 from __future__ import annotations
@@ -20,8 +24,9 @@ from collections.abc import Mapping, Sequence
 import msgspec
 from msgspec import Struct
 
+from midwatch.core.traffic import Traffic
 from midwatch.errors import HarnessError
-from midwatch.ports import Observed
+from midwatch.ports import Health
 
 TIMEOUT_S = 60
 MAX_SHOWN = 300
@@ -35,6 +40,11 @@ class CommandOptions(Struct, frozen=True, tag="command"):
     observe: tuple[str, ...]
     services: tuple[str, ...] = ()
     timeout_s: int = TIMEOUT_S
+    check: tuple[str, ...] = ()
+
+
+class _Digest(Struct):
+    digest: str = ""
 
 
 class CommandRouter:
@@ -44,19 +54,38 @@ class CommandRouter:
         self._options = options
         self._environment = {name: environment[name] for name in PASSED if name in environment}
 
-    def apply(self, service: str, release: str, epoch: int, operation: str) -> None:
-        """Serve a release. Raises HarnessError when the command fails or hangs."""
+    def apply(self, service: str, traffic: Traffic, operation: str) -> None:
+        """Serve a release. Raises HarnessError when the command fails, hangs or cannot share."""
+        if traffic.candidate and not any("{weight}" in one for one in self._options.apply):
+            remedy = "put {candidate} and {weight} where the command takes them"
+            raise HarnessError("apply says no {weight}: it cannot share traffic", remedy=remedy)
         values = {
-            "service": service, "release": release, "epoch": str(epoch), "operation": operation,
+            "service": service, "release": traffic.release, "epoch": str(traffic.epoch),
+            "operation": operation, "candidate": traffic.candidate, "weight": str(traffic.weight),
         }  # fmt: skip
         self._run(filled(self._options.apply, values))
 
-    def observe(self, service: str) -> Observed:
+    def check(self, service: str, release: str) -> Health:
+        """Run the checking command, if there is one: what it says when it fails is the trouble."""
+        if not self._options.check:
+            return Health()
+        values = {"service": service, "release": release}
+        try:
+            said = self._run(filled(self._options.check, values))
+        except HarnessError as error:
+            return Health(error.message)
+        lines = said.strip().splitlines()
+        try:
+            return Health("", msgspec.json.decode(lines[-1] if lines else "", type=_Digest).digest)
+        except msgspec.MsgspecError:
+            return Health()  # it ended with 0, which is all that it has to say
+
+    def observe(self, service: str) -> Traffic:
         """Look at what is served. Raises HarnessError when that cannot be told."""
         said = self._run(filled(self._options.observe, {"service": service}))
         lines = said.strip().splitlines()
         try:
-            return msgspec.json.decode(lines[-1] if lines else "", type=Observed)
+            return msgspec.json.decode(lines[-1] if lines else "", type=Traffic)
         except msgspec.MsgspecError as error:
             remedy = 'it must print {"release": "v1", "epoch": 7} on its last line'
             raise HarnessError(f"observe said nothing known: {error}", remedy=remedy) from None

@@ -2,8 +2,8 @@
 
 Law: the good server is raised before the other ones are drained, so that at no moment nobody
 answers. What gets traffic is read from HAProxy, never remembered; only the epoch is kept in a file,
-beside what it was served as. The config file's weights follow, so that a HAProxy that was killed
-comes back with the release that was served.
+beside what it was served as. The config file's weights follow what is live, never a candidate, so
+that a HAProxy that was killed comes back with the release that is known.
 
     routers:
       edge: {type: haproxy, socket: /run/haproxy/admin.sock, backend: shop,
@@ -22,8 +22,9 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct, field
 
+from midwatch.core.traffic import Traffic
 from midwatch.errors import HarnessError
-from midwatch.ports import Observed
+from midwatch.ports import Health
 
 TIMEOUT_S = 5.0
 WEIGHT = 100
@@ -45,7 +46,8 @@ class HaproxyOptions(Struct, frozen=True, tag="haproxy"):
 
 class _Server(Struct, frozen=True):
     name: str
-    serves: bool
+    up: bool
+    weight: int  # 0 when it gets no new requests
 
 
 class HaproxyRouter:
@@ -54,37 +56,59 @@ class HaproxyRouter:
     def __init__(self, options: HaproxyOptions) -> None:
         self._options = options
 
-    def apply(self, service: str, release: str, epoch: int, operation: str) -> None:
+    def apply(self, service: str, traffic: Traffic, operation: str) -> None:
         """Serve a release. Raises HarnessError when HAProxy refuses, or serves a newer epoch."""
         del operation
         known = self._remembered()
-        if known is not None and known.epoch > epoch:
-            raise HarnessError(f"{service} is at epoch {known.epoch}, {epoch} is older")
+        if known is not None and known.epoch > traffic.epoch:
+            raise HarnessError(f"{service} is at epoch {known.epoch}, {traffic.epoch} is older")
         backend = self._options.backend
-        wanted = self._options.servers.get(release, release)
-        servers = self._servers()
-        if wanted not in {one.name for one in servers}:
-            raise HarnessError(f"backend {backend} has no server {wanted!r}")
-        self._tell(f"set server {backend}/{wanted} state ready")
-        self._tell(f"set server {backend}/{wanted} weight {WEIGHT}")
-        for one in servers:
-            if one.name != wanted:
-                self._tell(f"set server {backend}/{one.name} state drain")
-        self._remember(Observed(release, epoch))
+        wanted = {self._server(traffic.release): WEIGHT - traffic.weight}
+        if traffic.candidate:
+            wanted[self._server(traffic.candidate)] = traffic.weight
+        servers = {one.name for one in self._servers()}
+        for name in wanted:
+            if name not in servers:
+                raise HarnessError(f"backend {backend} has no server {name!r}")
+        # Before the first command: who is killed in between must not come back with an old epoch.
+        self._remember(traffic)
+        for name, weight in wanted.items():
+            self._tell(f"set server {backend}/{name} state ready")
+            self._tell(f"set server {backend}/{name} weight {weight}")
+        for name in servers - set(wanted):
+            self._tell(f"set server {backend}/{name} state drain")
         if self._options.config:
-            self._write_weights(wanted)
+            self._write_weights(self._server(traffic.release))
 
-    def observe(self, service: str) -> Observed:
-        """Look at which server gets traffic. Raises HarnessError when it is not just one."""
-        serving = [one.name for one in self._servers() if one.serves]
-        if len(serving) != 1:
-            names = ", ".join(serving) or "no server"
-            raise HarnessError(f"{service}: {names} of {self._options.backend} gets its traffic")
+    def observe(self, service: str) -> Traffic:
+        """Look at which servers get traffic, one or two. Raises HarnessError when it is another."""
         names = {server: release for release, server in self._options.servers.items()}
-        release = names.get(serving[0], serving[0])
-        known = self._remembered()
-        epoch = known.epoch if known is not None and known.release == release else 0
-        return Observed(release, epoch)
+        serving = {
+            names.get(one.name, one.name): one.weight
+            for one in self._servers()
+            if one.up and one.weight
+        }
+        known = self._remembered() or Traffic("", 0)
+        if not 1 <= len(serving) <= 2:
+            told = ", ".join(serving) or "no server"
+            raise HarnessError(f"{service}: {told} of {self._options.backend} gets its traffic")
+        live = known.release if known.release in serving else max(serving, key=serving.__getitem__)
+        candidate = next((one for one in serving if one != live), "")
+        part = round(WEIGHT * serving.get(candidate, 0) / sum(serving.values()))
+        seen = Traffic(live, 0, candidate, part)
+        return known if seen.is_like(known) else seen
+
+    def check(self, service: str, release: str) -> Health:
+        """Say whether HAProxy's own check sees the server up; one without a check counts as up."""
+        del service
+        wanted = self._server(release)
+        for one in self._servers():
+            if one.name == wanted:
+                return Health("" if one.up else f"HAProxy sees server {wanted} down")
+        return Health(f"backend {self._options.backend} has no server {wanted!r}")
+
+    def _server(self, release: str) -> str:
+        return self._options.servers.get(release, release)
 
     # --- the socket ---
 
@@ -99,8 +123,10 @@ class HaproxyRouter:
         for line in lines[lines.index(heads[-1]) + 1 :]:
             row = dict(zip(columns, line.split(), strict=False))
             if "srv_name" in row:
-                up = row["srv_op_state"] in RUNNING and not int(row["srv_admin_state"]) & STOPPED
-                found.append(_Server(row["srv_name"], up and int(row["srv_uweight"]) > 0))
+                stopped = int(row["srv_admin_state"]) & STOPPED
+                weight = 0 if stopped else int(row["srv_uweight"])
+                up = row["srv_op_state"] in RUNNING
+                found.append(_Server(row["srv_name"], up, weight))
         return found
 
     def _tell(self, command: str) -> str:
@@ -122,16 +148,16 @@ class HaproxyRouter:
 
     # --- what is kept ---
 
-    def _remembered(self) -> Observed | None:
+    def _remembered(self) -> Traffic | None:
         file = Path(self._options.state)
         try:
-            return msgspec.json.decode(file.read_bytes(), type=Observed)
+            return msgspec.json.decode(file.read_bytes(), type=Traffic)
         except FileNotFoundError:
             return None
         except (OSError, msgspec.MsgspecError) as error:
             raise HarnessError(f"{file.name}: {error}") from None
 
-    def _remember(self, served: Observed) -> None:
+    def _remember(self, served: Traffic) -> None:
         _replace(Path(self._options.state), msgspec.json.encode(served))
 
     def _write_weights(self, wanted: str) -> None:

@@ -1,24 +1,27 @@
-"""The embedded reverse proxy: every new request goes to the release that the pointer names.
+"""The embedded reverse proxy: every new request goes where the pointer says.
 
 Law: the pointer is one value in one process; a request reads it once, when it begins, and what
 begins after a move was answered goes to the new release. An older epoch is refused. What is already
-under way is finished, or cut when that is asked for, and counted. Nothing is buffered: bodies
-stream both ways. A WebSocket is refused, never half carried.
+under way is finished, or cut when that is asked for, and counted. A candidate gets the same keys
+again and again. Nothing is buffered: bodies stream both ways. A WebSocket is refused, never half
+carried.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, MutableMapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 from msgspec import Struct, field
 
+from midwatch.core.traffic import Traffic
 from midwatch.errors import HarnessError
-from midwatch.ports import Observed
+from midwatch.ports import Health
 
 if TYPE_CHECKING:
     import httpx2
@@ -26,7 +29,7 @@ if TYPE_CHECKING:
     from midwatch.outbound import Outbound
 
 MAX_OPEN = 1_000
-CONNECT_S, ANSWER_S = 5.0, 300.0
+CONNECT_S, ANSWER_S, HEALTH_S = 5.0, 300.0, 3.0
 MAX_BODY = 64 * 1024
 # What is about one connection and never passed on (RFC 9110, 7.6.1).
 HOP_BY_HOP = frozenset(
@@ -35,6 +38,8 @@ HOP_BY_HOP = frozenset(
         b"proxy-connection", b"te", b"trailer", b"transfer-encoding", b"upgrade",
     )
 )  # fmt: skip
+
+T = TypeVar("T")
 
 Headers = list[tuple[bytes, bytes]]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -50,43 +55,84 @@ class SplitOptions(Struct, frozen=True, tag="split"):
     services: tuple[str, ...] = ()
 
 
-class Served(Struct, frozen=True):
-    """What the proxy serves, and how many requests are open for each release."""
+class SplitSettings(Struct, frozen=True):
+    """How the proxy carries requests.
 
-    release: str
-    epoch: int
+    `key` is what a request is known by, `header:NAME` or `cookie:NAME`, else its address; `health`
+    the path that says how a release is, `cuts` whether what is open is cut by a move.
+    """
+
+    key: str = ""
+    salt: bytes = b""
+    health: str = ""
+    slow_s: float = 1.0
+    cuts: bool = False
+
+
+class Counted(Struct):
+    """Answers of one release since the proxy began: all, 5xx or none at all, and slow ones."""
+
+    requests: int = 0
+    errors: int = 0
+    slow: int = 0
+
+
+class Served(Struct, frozen=True):
+    """What the proxy serves, how many requests are open, and what came of those that are over.
+
+    `began` is another one after each start: then what was counted starts anew.
+    """
+
+    traffic: Traffic
     open: dict[str, int] = field(default_factory=dict[str, int])
     cut: int = 0
+    counted: dict[str, Counted] = field(default_factory=dict[str, Counted])
+    began: int = 0
 
 
 class SplitRouter:
     """Moves the proxy's pointer over its control address."""
 
     def __init__(self, options: SplitOptions, token: str, outbound: Outbound) -> None:
-        self._url = f"{options.url.rstrip('/')}/pointer"
+        self._base = options.url.rstrip("/")
+        self._url = f"{self._base}/pointer"
         self._headers = {"authorization": f"Bearer {token}", "content-type": "application/json"}
         self._outbound = outbound
 
-    def apply(self, service: str, release: str, epoch: int, operation: str) -> None:
+    def apply(self, service: str, traffic: Traffic, operation: str) -> None:
         """Serve a release. Raises HarnessError when the proxy refuses."""
         del service, operation
-        body = msgspec.json.encode(Observed(release, epoch))
+        body = msgspec.json.encode(traffic)
         answer = self._outbound.post(self._url, body, self._headers)
         if answer.status != 200:
             says = answer.body[:200].decode("utf-8", "replace")
             raise HarnessError(f"the proxy answered {answer.status}: {says}")
 
-    def observe(self, service: str) -> Observed:
+    def observe(self, service: str) -> Traffic:
         """Look at what is served. Raises HarnessError when that cannot be seen."""
         del service
-        answer = self._outbound.get(self._url, self._headers)
-        try:
-            if answer.status != 200:
-                raise HarnessError(f"the proxy answered {answer.status}")
-            served = msgspec.json.decode(answer.body, type=Served)
-        except msgspec.MsgspecError as error:
-            raise HarnessError(f"the proxy's answer: {error}") from None
-        return Observed(served.release, served.epoch)
+        return told_by(self._outbound, self._url, self._headers, Served).traffic
+
+    def check(self, service: str, release: str) -> Health:
+        """Let the proxy ask the release. Raises HarnessError when the proxy does not answer."""
+        del service
+        url = f"{self._base}/health/{release}"
+        return told_by(self._outbound, url, self._headers, Health)
+
+
+def told_by(outbound: Outbound, url: str, headers: dict[str, str], kind: type[T]) -> T:
+    """Ask the proxy. Raises HarnessError when it says nothing known."""
+    answer = outbound.get(url, headers)
+    if answer.status != 200:
+        raise HarnessError(f"the proxy answered {answer.status}")
+    try:
+        return msgspec.json.decode(answer.body, type=kind)
+    except msgspec.MsgspecError as error:
+        raise HarnessError(f"the proxy's answer: {error}") from None
+
+
+class _Digest(Struct):
+    digest: str = ""
 
 
 class Refused(Exception):
@@ -103,65 +149,87 @@ class Pointer:
     def __init__(self, upstreams: dict[str, str], first: str, file: Path | None = None) -> None:
         self.upstreams = upstreams
         self._file = file
-        self._served = Observed(first, 0)
+        self.traffic = Traffic(first, 0)  # what a request that begins now is shared by
         if file is not None and file.exists():
-            self._served = msgspec.json.decode(file.read_bytes(), type=Observed)
+            self.traffic = msgspec.json.decode(file.read_bytes(), type=Traffic)
 
-    @property
-    def release(self) -> str:
-        """What a request that begins now gets."""
-        return self._served.release
-
-    @property
-    def epoch(self) -> int:
-        """The newest epoch that was served."""
-        return self._served.epoch
-
-    def move(self, to: Observed) -> None:
-        """Serve another release from now on. Raises Refused.
+    def move(self, to: Traffic) -> None:
+        """Serve something else from now on. Raises Refused.
 
         >>> pointer = Pointer({"v1": "http://a", "v2": "http://b"}, "v2")
-        >>> pointer.move(Observed("v1", 3))
-        >>> pointer.release
+        >>> pointer.move(Traffic("v1", 3))
+        >>> pointer.traffic.release
         'v1'
         """
-        if to.release not in self.upstreams:
-            raise Refused(404, f"no upstream is called {to.release!r}")
-        if to.epoch < self.epoch:
-            raise Refused(409, f"epoch {to.epoch} is older than {self.epoch}")
+        for name in (to.release, *([to.candidate] if to.candidate else [])):
+            if name not in self.upstreams:
+                raise Refused(404, f"no upstream is called {name!r}")
+        if to.epoch < self.traffic.epoch:
+            raise Refused(409, f"epoch {to.epoch} is older than {self.traffic.epoch}")
+        if not 0 <= to.weight <= 100 or bool(to.weight) is not bool(to.candidate):
+            raise Refused(400, "a candidate has a weight of 1 to 100")
         if self._file is not None:
             part = self._file.with_name(self._file.name + ".part")
             part.write_bytes(msgspec.json.encode(to))
             part.replace(self._file)
-        self._served = to
+        self.traffic = to
 
 
 class Split:
     """The proxy as an ASGI app."""
 
-    def __init__(self, pointer: Pointer, client: httpx2.AsyncClient, *, cuts: bool = False) -> None:
-        """`cuts`: requests to a release that is no longer served are cut at once."""
+    def __init__(
+        self,
+        pointer: Pointer,
+        client: httpx2.AsyncClient,
+        options: SplitSettings | None = None,
+        *,
+        began: int = 0,
+    ) -> None:
         self._pointer = pointer
         self._client = client
-        self._cuts = cuts
+        self._options = options or SplitSettings()
         self._open: dict[str, set[asyncio.Task[None]]] = {}
+        self._counted: dict[str, Counted] = {name: Counted() for name in pointer.upstreams}
         self._cut = 0
+        self._began = began
 
     @property
     def served(self) -> Served:
-        """What is served, and what is open."""
+        """What is served, what is open, and what was counted."""
         still = {name: len(tasks) for name, tasks in self._open.items() if tasks}
-        return Served(self._pointer.release, self._pointer.epoch, still, self._cut)
+        return Served(self._pointer.traffic, still, self._cut, self._counted, self._began)
 
-    def move(self, to: Observed) -> None:
+    def move(self, to: Traffic) -> None:
         """Move the pointer. Raises Refused."""
         self._pointer.move(to)
-        if self._cuts:
+        if self._options.cuts:
             for name, tasks in self._open.items():
-                if name != to.release:
+                if name not in (to.release, to.candidate):
                     self._cut += len(tasks)
                     for task in tasks:
                         task.cancel()
+
+    async def health(self, release: str) -> Health | None:
+        """Ask a release how it is; None for one that nobody serves."""
+        import httpx2
+
+        base = self._pointer.upstreams.get(release)
+        if base is None:
+            return None
+        path = self._options.health
+        try:
+            answer = await self._client.get(base + (path or "/"), timeout=HEALTH_S)
+        except httpx2.HTTPError as error:
+            return Health(f"cannot be reached: {type(error).__name__}")
+        if not path:
+            return Health()  # it answers, and nobody said what to ask it
+        if not 200 <= answer.status_code < 300:
+            return Health(f"{path} answered {answer.status_code}")
+        try:
+            return Health("", msgspec.json.decode(answer.content, type=_Digest).digest)
+        except msgspec.MsgspecError:
+            return Health()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Carry one request."""
@@ -176,7 +244,9 @@ class Split:
         if sum(map(len, self._open.values())) >= MAX_OPEN:
             await _say(send, 503, f"{MAX_OPEN} requests are open; come back", retry=b"1")
             return
-        release = self._pointer.release  # once: what begins now stays there
+        traffic = self._pointer.traffic  # once: what begins now stays there
+        key = _key(scope, headers, self._options.key) if traffic.candidate else b""
+        release = traffic.of(key, self._options.salt)
         tasks = self._open.setdefault(release, set())
         task = asyncio.ensure_future(self._carry(scope, headers, receive, send, release))
         tasks.add(task)
@@ -195,7 +265,9 @@ class Split:
     ) -> None:
         import httpx2
 
-        begun = False
+        counted = self._counted[release]
+        started = time.monotonic()
+        begun = answered_well = False
         url = self._pointer.upstreams[release] + _target(scope)
         has_body = any(name in (b"content-length", b"transfer-encoding") for name, _ in headers)
         try:
@@ -207,6 +279,10 @@ class Split:
             ) as answer:
                 kept = [*passed(answer.headers.raw), (b"x-midwatch-release", release.encode())]
                 begun = True
+                counted.requests += 1
+                answered_well = answer.status_code < 500
+                counted.errors += not answered_well
+                counted.slow += time.monotonic() - started > self._options.slow_s
                 await send(
                     {"type": "http.response.start", "status": answer.status_code, "headers": kept}
                 )
@@ -215,12 +291,37 @@ class Split:
                 await send({"type": "http.response.body", "body": b""})
         except httpx2.TimeoutException:
             if begun:
+                counted.errors += answered_well
                 raise
+            _count_none(counted)
             await _say(send, 504, f"{release} did not answer in time")
         except httpx2.HTTPError as error:
             if begun:
+                counted.errors += answered_well
                 raise  # the connection is cut: half an answer must not look like a whole one
+            _count_none(counted)
             await _say(send, 502, f"{release} cannot be reached: {type(error).__name__}")
+
+
+def _count_none(counted: Counted) -> None:
+    """Count a request that got no answer; it was too slow for any limit."""
+    counted.requests += 1
+    counted.errors += 1
+    counted.slow += 1
+
+
+def _key(scope: Scope, headers: Headers, named: str) -> bytes:
+    """Give what a request is known by: a header, a cookie, else the address it comes from."""
+    kind, _, name = named.partition(":")
+    wanted = name.lower().encode()
+    if kind == "header":
+        found = next((value for given, value in headers if given == wanted), b"")
+    else:
+        cookies = b";".join(value for given, value in headers if given == b"cookie")
+        pairs = (one.strip().partition(b"=") for one in cookies.split(b";"))
+        found = next((value for given, _, value in pairs if named and given == name.encode()), b"")
+    client = scope.get("client") or ("", 0)
+    return found or str(client[0]).encode()
 
 
 def passed(headers: Iterable[tuple[bytes, bytes]]) -> Headers:
@@ -278,7 +379,7 @@ async def _say(send: Send, status: int, says: str, retry: bytes = b"") -> None:
 
 
 class Control:
-    """The control address as an ASGI app: GET and POST /pointer, with a token."""
+    """The control address as an ASGI app, with a token: /pointer, and /health/RELEASE."""
 
     def __init__(self, split: Split, token: str) -> None:
         self._split = split
@@ -293,12 +394,20 @@ class Control:
         given = dict(scope["headers"]).get(b"authorization", b"")
         if not hmac.compare_digest(given, b"Bearer " + self._token):
             await _say(send, 401, "a token is needed")
+        elif scope["path"].startswith("/health/") and scope["method"] == "GET":
+            await self._check(scope["path"].removeprefix("/health/"), send)
         elif scope["path"] != "/pointer" or scope["method"] not in ("GET", "POST"):
-            await _say(send, 404, "there is /pointer alone")
+            await _say(send, 404, "there are /pointer and /health/RELEASE")
         elif scope["method"] == "POST":
             await self._move(receive, send)
         else:
-            await self._tell(send)
+            await _show(send, self._split.served)
+
+    async def _check(self, release: str, send: Send) -> None:
+        health = await self._split.health(release)
+        if health is None:
+            health = Health(f"no upstream is called {release!r}")
+        await _show(send, health)
 
     async def _move(self, receive: Receive, send: Send) -> None:
         body = b""
@@ -309,7 +418,7 @@ class Control:
                     await _say(send, 413, "too large")
                     return
         try:
-            self._split.move(msgspec.json.decode(body, type=Observed))
+            self._split.move(msgspec.json.decode(body, type=Traffic))
         except msgspec.MsgspecError as error:
             await _say(send, 400, str(error))
         except Refused as refused:
@@ -317,10 +426,11 @@ class Control:
         except OSError as error:
             await _say(send, 500, f"the pointer's file: {error.strerror or error}")
         else:
-            await self._tell(send)
+            await _show(send, self._split.served)
 
-    async def _tell(self, send: Send) -> None:
-        body = msgspec.json.encode(self._split.served)
-        headers: Headers = [(b"content-type", b"application/json")]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+
+async def _show(send: Send, document: Served | Health) -> None:
+    body = msgspec.json.encode(document)
+    headers: Headers = [(b"content-type", b"application/json")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
