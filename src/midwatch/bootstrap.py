@@ -11,20 +11,20 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
-from threading import Thread
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 from msgspec import Struct, field
 
 from midwatch.adapters.metrics.prometheus import PrometheusOptions
+from midwatch.adapters.metrics.proxy import ProxyOptions
 from midwatch.adapters.metrics.pushed import PushedMetrics
 from midwatch.adapters.pagers.terminal import TerminalOptions
 from midwatch.adapters.stores.sqlite import SqliteStore
 from midwatch.config import Config
 from midwatch.core.decide import Rules
 from midwatch.core.heartbeats import timer_key
-from midwatch.core.inputs import Envelope, ReleaseSeen, Started
+from midwatch.core.inputs import Envelope, Started
 from midwatch.core.shard import Shard
 from midwatch.core.sli import Bucket
 from midwatch.core.slo import Slo
@@ -35,7 +35,7 @@ from midwatch.engine.logs import tell
 from midwatch.engine.loop import MAX_WAITING, Beat, Loop
 from midwatch.engine.perform import Performer
 from midwatch.engine.watch import Newest, Watcher
-from midwatch.errors import BugError, HarnessError, InputError, told
+from midwatch.errors import BugError, HarnessError, InputError
 from midwatch.ports import (
     Health,
     Journal,
@@ -105,7 +105,8 @@ def build_engine(
     performer = Performer(
         store, rules.suites, world.pagers, world.router, world.target, shadow=shadow
     )
-    return Engine(handler, performer, Watcher(store, world.metrics, rules))
+    watched = None if shadow else world.router
+    return Engine(handler, performer, Watcher(store, world.metrics, rules, watched))
 
 
 def build_loop(
@@ -186,24 +187,10 @@ def build_service(
         timers = {name: store.timer(timer_key(name)) for name in rules.jobs}
         due_at = {name: timer.due_at for name, timer in timers.items() if timer}
         loop.submit([Envelope("", Started(due_at))])
-    if router is not None and not shadow:
-        services = sorted(engine.handler.shard.pointers)
-        Thread(target=_look_at, args=(router, services, loop), daemon=True).start()
     return Service(
         clock, rules, store, engine, loop, sources, paging, pagers, shadow, pushed,
         bool(config.routers),
     )  # fmt: skip
-
-
-def _look_at(router: Router, services: Sequence[str], loop: Loop) -> None:
-    """Tell the engine what is really served: a balancer may have started anew meanwhile."""
-    for service in services:
-        try:
-            seen = router.observe(service)
-        except Exception as error:  # however it breaks, nothing was seen, and nothing is decided
-            log.warning("not seen", extra={"fields": {"says": f"{service}: {told(error)}"}})
-        else:
-            loop.submit([Envelope("", ReleaseSeen(service, seen.release, seen.epoch))])
 
 
 def _to_all(pushed: Mapping[str, PushedMetrics]) -> Callable[[Sequence[Bucket]], None]:
@@ -252,6 +239,8 @@ def build_prometheus(url: str) -> Metrics:
 
 def _way_to(options: MetricsOptions) -> Outbound:
     """Build the way out to a source of counts; its answers are larger than a pager's."""
+    if isinstance(options, ProxyOptions):
+        return _outbound([options.url])
     if not isinstance(options, PrometheusOptions):
         raise BugError(f"{options} is no server")
     return _outbound(

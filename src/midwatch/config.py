@@ -5,7 +5,7 @@ unknown is ignored. YAML is 1.2: `Yes` stays a string and a key stands once.
 
     midwatch.yaml   service_labels, levels, sources, pagers, heartbeat, correlation, escalation,
                     tickets, metrics, slo_defaults, people, public_url, inhibit, maintenance,
-                    watched_jobs
+                    watched_jobs, routers, canaries
     topology.yaml   services and caller -> callee edges
     topology.json   more edges, as a mesh or a tracing system wrote them down
     schedules/*.yaml  who is on call, in turn; an escalation step may name the file
@@ -21,13 +21,13 @@ import re
 from collections.abc import Collection
 from pathlib import Path
 from typing import Literal, cast
-from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Struct, field, structs
 
 from midwatch.adapters.metrics.file import FileOptions
 from midwatch.adapters.metrics.prometheus import PrometheusOptions
+from midwatch.adapters.metrics.proxy import ProxyOptions
 from midwatch.adapters.metrics.pushed import PushedOptions
 from midwatch.adapters.pagers.apprise import AppriseOptions
 from midwatch.adapters.pagers.email import EmailOptions
@@ -36,10 +36,6 @@ from midwatch.adapters.pagers.pagerduty import PagerDutyOptions
 from midwatch.adapters.pagers.slack import SlackOptions
 from midwatch.adapters.pagers.terminal import TerminalOptions
 from midwatch.adapters.pagers.webhook import WebhookOptions
-from midwatch.adapters.routers.command import TIMEOUT_S as ROUTER_TIMEOUT_S
-from midwatch.adapters.routers.command import CommandOptions
-from midwatch.adapters.routers.haproxy import HaproxyOptions
-from midwatch.adapters.routers.split import SplitOptions
 from midwatch.adapters.sources.generic import FIELDS, GenericOptions, steps
 from midwatch.adapters.specs.reader import Specs, read_specs
 from midwatch.adapters.specs.settings import Defaults, read_proof, read_tier
@@ -62,13 +58,13 @@ from midwatch.registry import (
     FOLLOWERS,
     METRICS,
     PAGERS,
-    ROUTERS,
     SOURCES,
     Contact,
     MetricsOptions,
     PagerOptions,
     RouterOptions,
 )
+from midwatch.releases_config import read_canaries, read_routers
 from midwatch.yaml_nodes import UNITS_S, Node, Problems, read_yaml
 
 _decode_case = msgspec.json.Decoder(Case).decode
@@ -76,14 +72,6 @@ _decode_case = msgspec.json.Decoder(Case).decode
 
 # Addresses below /intake that are no sources of alerts or counts.
 INTAKES = ("changes", "tickets")
-
-
-# Of each kind of router: what it needs, and what it may say.
-ROUTER_KEYS = {
-    "command": (("apply", "observe"), ("timeout",)),
-    "haproxy": (("socket", "backend", "state"), ("config", "servers")),
-    "split": (("url", "token_env"), ()),
-}
 
 
 class SourceConfig(Struct, frozen=True):
@@ -144,7 +132,7 @@ def check(folder: Path) -> tuple[Config, list[BadFile]]:
     main.keys(
         "service_labels", "levels", "sources", "correlation", "escalation", "tickets", "pagers",
         "heartbeat", "metrics", "slo_defaults", "people", "public_url", "watched_jobs", "inhibit",
-        "maintenance", "routers",
+        "maintenance", "routers", "canaries",
     )  # fmt: skip
     files = [*sorted((folder / "slos").glob("*.yaml")), *sorted((folder / "slos").glob("*.yml"))]
     specs = read_specs(files, problems, _defaults(main.child("slo_defaults")))
@@ -180,6 +168,7 @@ def check(folder: Path) -> tuple[Config, list[BadFile]]:
             tuple(_inhibition(name, item) for name, item in main.child("inhibit").entries()),
             tuple(_maintenance(name, item) for name, item in main.child("maintenance").entries()),
         ),
+        canaries=read_canaries(main, topology, slos, metrics),
     )
     beat = _heartbeat(main.child("heartbeat")) if main.has("heartbeat") else None
     for name in sorted(set(metrics) & set(sources)):
@@ -197,8 +186,8 @@ def check(folder: Path) -> tuple[Config, list[BadFile]]:
         metrics,
         paging.contacts,
         {name: rate for name, rate in rates.items() if rate},
-        _url(main.child("public_url")) if main.has("public_url") else "",
-        _routers(main, topology),
+        main.child("public_url").url() if main.has("public_url") else "",
+        read_routers(main, topology),
     )
     return config, problems.in_order()
 
@@ -224,61 +213,6 @@ def _source(node: Node) -> SourceConfig:
     )
 
 
-def _routers(main: Node, topology: Topology) -> dict[str, RouterOptions]:
-    """Read the routers; each service has one at the most."""
-    found: dict[str, RouterOptions] = {}
-    taken: dict[str, str] = {}
-    for name, node in main.child("routers").entries():
-        kind = node.child("type").choice(*ROUTERS)
-        needed, may = ROUTER_KEYS[kind]
-        node.keys("type", "services", *needed, *may, required=("type", *needed))
-        for item in node.child("services").items():
-            _known_service(item, topology)
-        services = tuple(item.text() for item in node.child("services").items())
-        for one in services or ("",):
-            if other := taken.get(one) or (taken and taken.get("")):
-                node.error(f"takes what {other} has", "name its services, each in one router")
-            taken[one] = name
-        match kind:
-            case "haproxy":
-                found[name] = _haproxy(node, services)
-            case "split":
-                url, token = _url(node.child("url")), node.child("token_env").text()
-                found[name] = SplitOptions(url, token, services)
-            case _:
-                found[name] = _tool(node, services)
-    return found
-
-
-def _tool(node: Node, services: tuple[str, ...]) -> CommandOptions:
-    return CommandOptions(
-        _command(node.child("apply"), "{release}"),
-        _command(node.child("observe"), ""),
-        services,
-        node.child("timeout").duration_s(ROUTER_TIMEOUT_S),
-    )
-
-
-def _haproxy(node: Node, services: tuple[str, ...]) -> HaproxyOptions:
-    return HaproxyOptions(
-        node.child("socket").text(),
-        node.child("backend").text(),
-        node.child("state").text(),
-        node.child("config").text(default=""),
-        {name: item.text() for name, item in node.child("servers").entries()},
-        services,
-    )
-
-
-def _command(node: Node, needed: str) -> tuple[str, ...]:
-    arguments = tuple(item.text() for item in node.items())
-    if not arguments:
-        node.error("is no command", "write a list: [deployctl, served, '{service}']")
-    elif needed and not any(needed in one for one in arguments):
-        node.error(f"does not say {needed}", f"put {needed} where the command takes it")
-    return arguments
-
-
 def _pager(node: Node) -> PagerOptions:
     kind = node.child("type").choice(*PAGERS)
     need = {
@@ -297,9 +231,9 @@ def _pager(node: Node) -> PagerOptions:
     node.keys("type", "rate", *need, *may, required=("type", *need))
     match kind:
         case "webhook":
-            return WebhookOptions(_url(node.child("url")), node.child("secret_env").text())
+            return WebhookOptions(node.child("url").url(), node.child("secret_env").text())
         case "pagerduty":
-            url = _url(node.child("url")) if node.has("url") else PAGERDUTY_URL
+            url = node.child("url").url() if node.has("url") else PAGERDUTY_URL
             return PagerDutyOptions(node.child("routing_key_env").text(), url)
         case "slack":
             signing = node.child("signing_secret_env").text(default="")
@@ -355,7 +289,7 @@ def _jobs(node: Node, topology: Topology, sources: Collection[str]) -> dict[str,
     for name, item in node.entries():
         item.keys("service", "every", "grace", "severity", "alert", "source", required=("every",))
         if item.has("service"):
-            _known_service(item.child("service"), topology)
+            item.child("service").known("service", topology.services, "topology.yaml")
         if item.has("alert") is not item.has("source"):
             item.error(
                 "has only one of alert and source", "write both: which alert of which source"
@@ -406,25 +340,7 @@ def _naming(main: Node) -> Naming:
 
 def _heartbeat(node: Node) -> HeartbeatConfig:
     node.keys("url", "every", required=("url",))
-    return HeartbeatConfig(_url(node.child("url")), node.child("every").duration_s(60))
-
-
-def _url(node: Node) -> str:
-    text = node.text()
-    if text and not _is_url(text):
-        node.error("is no http or https address", "write it like https://example.org/hook")
-    return text
-
-
-def _is_url(text: str) -> bool:
-    try:
-        parts = urlsplit(text)
-        port = parts.port
-    except ValueError:
-        return False
-    plain = text.isascii() and text.isprintable() and " " not in text
-    named = parts.scheme in ("http", "https") and bool(parts.hostname) and "@" not in parts.netloc
-    return plain and named and port != 0
+    return HeartbeatConfig(node.child("url").url(), node.child("every").duration_s(60))
 
 
 def _path(node: Node) -> str:
@@ -446,7 +362,7 @@ def _categories(node: Node, topology: Topology) -> tuple[Category, ...]:
         item.keys("words", "service", "route", required=("words", "service", "route"))
         words = tuple(w.text() for w in item.child("words").items())
         service = item.child("service")
-        _known_service(service, topology)
+        service.known("service", topology.services, "topology.yaml")
         found.append(Category(name, words, service.text(), item.child("route").text()))
     return tuple(found)
 
@@ -482,13 +398,6 @@ def _matchers(node: Node) -> tuple[Matcher, ...]:
     if node.value == []:
         node.error("names no label", "write matchers such as [service=shop]")
     return tuple(found)
-
-
-def _known_service(node: Node, topology: Topology) -> None:
-    if isinstance(node.value, str) and node.value not in topology.services:
-        near = difflib.get_close_matches(node.value, topology.services, 1)
-        hint = f"did you mean {near[0]}?" if near else "add it to topology.yaml"
-        node.error(f"names the unknown service {node.value!r}", hint)
 
 
 def _topology(folder: Path, problems: Problems) -> Topology:
@@ -556,6 +465,9 @@ def _metrics_source(node: Node) -> MetricsOptions:
     if kind == "pushed":
         node.keys("type", required=("type",))
         return PushedOptions()
+    if kind == "proxy":
+        node.keys("type", "url", "token_env", required=("type", "url", "token_env"))
+        return ProxyOptions(node.child("url").url(), node.child("token_env").text())
     if kind == "file":
         node.keys("type", "path", required=("type", "path"))
         return FileOptions(node.child("path").text())
@@ -568,7 +480,7 @@ def _metrics_source(node: Node) -> MetricsOptions:
     if node.has("username") is not node.has("password_env"):
         node.error("has only one of username and password_env", "write both")
     return PrometheusOptions(
-        _url(node.child("url")),
+        node.child("url").url(),
         node.child("token_env").text(default=""),
         node.child("username").text(default=""),
         node.child("password_env").text(default=""),
@@ -598,7 +510,7 @@ def _slos(specs: Specs, topology: Topology, sources: Collection[str]) -> dict[st
     found: dict[str, Slo] = {}
     for name, one in specs.found.items():
         if str(one.service.value) not in specs.services:
-            _known_service(one.service, topology)
+            one.service.known("service", topology.services, "topology.yaml")
         found[name] = one.slo
         indicator = one.slo.indicator
         if indicator is None:

@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from midwatch.adapters.metrics.file import FileMetrics, FileOptions
 from midwatch.adapters.metrics.prometheus import PrometheusMetrics, PrometheusOptions
+from midwatch.adapters.metrics.proxy import ProxyMetrics, ProxyOptions
 from midwatch.adapters.metrics.pushed import PushedMetrics, PushedOptions
 from midwatch.adapters.pagers.apprise import AppriseOptions, ApprisePager
 from midwatch.adapters.pagers.email import EmailOptions, EmailPager
@@ -44,8 +45,8 @@ SOURCES: dict[str, Callable[[Naming], Source]] = {
     "pagerduty-webhook": PagerDutyWebhookSource,
 }
 
-METRICS = ("file", "prometheus", "pushed")
-MetricsOptions = FileOptions | PrometheusOptions | PushedOptions
+METRICS = ("file", "prometheus", "proxy", "pushed")
+MetricsOptions = FileOptions | PrometheusOptions | ProxyOptions | PushedOptions
 
 PAGERS = ("apprise", "email", "pagerduty", "slack", "terminal", "webhook")
 PagerOptions = (
@@ -158,6 +159,8 @@ def make_metrics(
             return FileMetrics(options)
         case PushedOptions():
             return PushedMetrics(slos)
+        case ProxyOptions():
+            return ProxyMetrics(options, _secret(options.token_env, secrets), outbound())
         case PrometheusOptions():
             name = options.token_env or options.password_env
             return PrometheusMetrics(options, outbound(), _secret(name, secrets) if name else "")

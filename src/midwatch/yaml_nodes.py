@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 from midwatch.errors import BadFile
 
@@ -169,6 +170,21 @@ class Node:
             return default
         return int(found[1]) * UNITS_S[found[2]]
 
+    def url(self) -> str:
+        """Expect an http or https address."""
+        text = self.text()
+        if text and not _is_url(text):
+            self.error("is no http or https address", "write it like https://example.org/hook")
+        return text
+
+    def known(self, what: str, names: Collection[str], where: str, value: object = None) -> None:
+        """Expect a name of something that was written elsewhere; `value` stands in for a key."""
+        name = self.value if value is None else value
+        if isinstance(name, str) and name not in names:
+            near = difflib.get_close_matches(name, names, 1)
+            hint = f"did you mean {near[0]}?" if near else f"add it to {where}"
+            self.error(f"names the unknown {what} {name!r}", hint)
+
     def choice(self, *allowed: str, default: str | None = None) -> str:
         """Expect one of a few words."""
         if self.value is None and default is not None:
@@ -177,6 +193,17 @@ class Node:
             self.error(f"is {self.shape}", f"write one of {', '.join(allowed)}")
             return default or allowed[0]
         return str(self.value)
+
+
+def _is_url(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError:
+        return False
+    plain = text.isascii() and text.isprintable() and " " not in text
+    named = parts.scheme in ("http", "https") and bool(parts.hostname) and "@" not in parts.netloc
+    return plain and named and port != 0
 
 
 def read_yaml(file: Path, problems: Problems, text: str | None = None, line: int = 0) -> Node:

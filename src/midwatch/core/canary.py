@@ -21,6 +21,7 @@ from midwatch.core.reasons import Reason, Term
 from midwatch.core.sli import Indicator
 
 RULE = "canary/2"
+RELEASE = "{{.release}}"  # in a guard's question: which release it is about
 STEPS = (1, 5, 25, 50)
 MAX_MISSED = 0.05
 # The split is a mismatch when its share is provably this much more or less than its weight: a busy

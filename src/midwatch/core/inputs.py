@@ -133,6 +133,7 @@ class ReleaseSeen(Struct, frozen=True, tag=True):
     epoch: int
     candidate: str = ""
     weight: int = 0
+    asked_at: int = -1  # the pointer's epoch then; -1 when nobody knows
 
 
 class ReleaseChecked(Struct, frozen=True, tag=True):

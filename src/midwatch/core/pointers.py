@@ -171,6 +171,8 @@ def reconcile(d: Decision, given: inputs.ReleaseSeen) -> None:
     seen = Traffic(given.release, given.epoch, given.candidate, given.weight)
     if pointer is None or pointer.pending or not pointer.live:
         return
+    if given.asked_at not in (-1, pointer.epoch):
+        return  # it was moved since somebody looked
     service, live = given.service, pointer.live
     if pointer.candidate and pointer.canary is None:
         # What tried it is over, and taking it off did not succeed: again, until it does.

@@ -6,7 +6,7 @@ reading, never filled in; a backend that breaks, however it does, gives a readin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 
 from msgspec import Struct, field
@@ -17,17 +17,12 @@ from midwatch.core.inputs import Envelope, SliMeasured, Timer, TimerCameDue
 from midwatch.core.shard import Shard
 from midwatch.core.sli import Counts, FailedAnswer, SliReading
 from midwatch.core.slo import Slo, windows_needed
+from midwatch.engine.question import Question
+from midwatch.engine.trials import Trials
 from midwatch.errors import told
-from midwatch.ports import Metrics, Timers
+from midwatch.ports import Metrics, Router, Timers
 
 PERIOD_EVERY_S = 300
-
-
-class Question(Struct, frozen=True):
-    """What is to be read of one source, on whatever thread; it gives the readings."""
-
-    source: str
-    ask: Callable[[], list[Envelope]]
 
 
 class Newest(Struct, frozen=True):
@@ -40,11 +35,18 @@ class Newest(Struct, frozen=True):
 
 
 class Watcher:
-    """Reads timers and metrics; `metrics` by the name of their source."""
+    """Reads timers and metrics, and looks at the router; `metrics` by the name of their source."""
 
-    def __init__(self, timers: Timers, metrics: Mapping[str, Metrics], rules: Rules) -> None:
+    def __init__(
+        self,
+        timers: Timers,
+        metrics: Mapping[str, Metrics],
+        rules: Rules,
+        router: Router | None = None,
+    ) -> None:
         self._timers = timers
         self._metrics = metrics
+        self._trials = Trials(metrics, router)
         self._by_source: dict[str, list[_Watched]] = {}
         for slo in rules.slos.values():
             source = slo.indicator.source if slo.indicator else ""
@@ -57,7 +59,7 @@ class Watcher:
         return [_came_due(timer) for timer in self._timers.due(now)]
 
     def questions(self, shard: Shard, now: int) -> list[Question]:
-        """Say what has to be read now, a question a source.
+        """Say what has to be read now: a question a source, and some a service.
 
         The answers may take their time and be lost: the next ones say it again.
         """
@@ -67,12 +69,13 @@ class Watcher:
             if incident.slo:
                 age_s = (now - incident.first_at) // SECOND
                 since.setdefault(incident.slo, {})[name] = age_s
-        return [
+        read = [
             Question(source, partial(self._ask, source, since, now)) for source in self._by_source
         ]
+        return read + self._trials.questions(shard, now)
 
     def readings(self, shard: Shard, now: int) -> list[Envelope]:
-        """Read every objective once, here and now."""
+        """Read everything once, here and now."""
         return [answer for question in self.questions(shard, now) for answer in question.ask()]
 
     def newest(self) -> list[Newest]:

@@ -117,7 +117,7 @@ def _counts(
     parsed = source.parse(body, now)
     key = f"{name}/key/{wanted}" if wanted else ""
     given = Envelope(key, SliCounted(name, parsed.buckets), parsed.rejected, once=bool(wanted))
-    return given, len(parsed.buckets)
+    return given, parsed.items
 
 
 def _told(name: str, body: bytes, wanted: str, now: int) -> tuple[Envelope, int]:

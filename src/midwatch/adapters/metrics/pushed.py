@@ -5,6 +5,9 @@ its neighbours. What is older than the ring takes, or from the future, is refuse
 
     {"slo": "shop/availability", "good": 99, "total": 100}              counts since the last push
     {"name": "gen_ai.evaluation.result", "attributes": {...}}           one judged answer
+
+With a release ("release": "v2", or the attribute service.version or gen_ai.request.model) they also
+count for it alone, which a canary compares.
 """
 
 from __future__ import annotations
@@ -15,11 +18,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any
 
 import msgspec
-from msgspec import Meta, Struct, field
+from msgspec import Meta, Struct, field, structs
 
 from midwatch.adapters.metrics.meter import Meter
 from midwatch.core.clock import SECOND, parse_time
 from midwatch.core.inputs import Rejected
+from midwatch.core.releases import is_name
 from midwatch.core.sli import Bucket, Counts, FailedAnswer
 from midwatch.core.sli_window import EDGE_S, LATE_S
 from midwatch.core.slo import Slo
@@ -27,6 +31,10 @@ from midwatch.errors import BadJson
 
 EVALUATION = "gen_ai.evaluation.result"
 PREFIX = "evaluation:"
+# Which release gave an answer, where an event says so; the first that is there.
+RELEASES = ("service.version", "gen_ai.request.model")
+RELEASE_S = 6 * 3_600  # no canary looks further back
+MAX_RELEASES = 32  # of an objective; the oldest are forgotten
 GOOD_LABELS = ("pass", "passed", "good", "correct", "true", "yes", "relevant")
 GOOD_SCORE = 0.5
 AHEAD_S = 60
@@ -46,6 +54,7 @@ class _Counted(Struct, forbid_unknown_fields=True):
     total: Count
     at: str | int | float | None = None
     id: str = ""
+    release: str = ""
 
 
 class _Event(Struct):
@@ -55,9 +64,10 @@ class _Event(Struct):
 
 
 class Pushed(Struct, frozen=True):
-    """A push: its buckets, and what could not be taken."""
+    """A push: its buckets, how many items they are of, and what could not be taken."""
 
     buckets: tuple[Bucket, ...]
+    items: int
     rejected: tuple[Rejected, ...] = ()
 
 
@@ -83,17 +93,26 @@ class PushedMetrics:
         """Read a push: an object, an array, or one object a line. Raises BadJson."""
         buckets: list[Bucket] = []
         rejected: list[Rejected] = []
+        items = 0
         for place, item in _items(body):
+            items += 1
             try:
-                buckets.append(self._bucket(item, now))
+                release, bucket = self._bucket(item, now)
+                buckets.append(bucket)
+                if is_name(release):
+                    name = f"{bucket.slo}@{release}"
+                    buckets.append(Bucket(name, bucket.at, bucket.good, bucket.total))
             except (msgspec.MsgspecError, ValueError, OverflowError) as error:
                 rejected.append(Rejected(place, str(error), item))
-        return Pushed(tuple(buckets), tuple(rejected))
+        return Pushed(tuple(buckets), items - len(rejected), tuple(rejected))
 
-    def _bucket(self, item: bytes, now: int) -> Bucket:
+    def _bucket(self, item: bytes, now: int) -> tuple[str, Bucket]:
+        """Read an item: which release it is of, and its counts. Raises ValueError."""
         kind = msgspec.json.decode(item)
         if isinstance(kind, dict) and "name" in kind:
-            return self._judged(msgspec.json.decode(item, type=_Event), now)
+            event = msgspec.json.decode(item, type=_Event)
+            named = (str(event.attributes.get(one, "")) for one in RELEASES)
+            return next((one for one in named if one), ""), self._judged(event, now)
         given = msgspec.json.decode(item, type=_Counted)
         if given.slo not in self._slos:
             raise ValueError(f"no objective of this source is called {given.slo!r}")
@@ -101,7 +120,8 @@ class PushedMetrics:
             raise ValueError(f"{given.good} good of {given.total}")
         bad = given.good < given.total and given.id
         failures = (FailedAnswer(given.id[:MAX_TEXT], "", "", ""),) if bad else ()
-        return Bucket(given.slo, _edge(given.at, now), given.good, given.total, failures)
+        edge = _edge(given.at, now)
+        return given.release, Bucket(given.slo, edge, given.good, given.total, failures)
 
     def _judged(self, event: _Event, now: int) -> Bucket:
         if event.name != EVALUATION:
@@ -126,16 +146,30 @@ class PushedMetrics:
         """Count what was committed; buckets of other sources are passed over."""
         with self._lock:
             for one in buckets:
-                meter = self._meters.get(one.slo)
+                meter = self._meters.get(one.slo) or self._of_release(one.slo)
                 if meter is None:
                     continue
                 meter.add(one.at, one.good, one.total)
-                self._failures[one.slo].extend((one.at, failed) for failed in one.failures)
+                if one.failures:
+                    self._failures[one.slo].extend((one.at, failed) for failed in one.failures)
+
+    def _of_release(self, name: str) -> Meter | None:
+        """Give the meter of one release of an objective: SLO@RELEASE."""
+        base, _, release = name.partition("@")
+        slo = self._slos.get(base)
+        if slo is None or not release:
+            return None
+        known = [one for one in self._meters if one.startswith(f"{base}@")]
+        if len(known) >= MAX_RELEASES:
+            del self._meters[known[0]]
+        meter = self._meters[name] = Meter(structs.replace(slo, id=name, period_s=RELEASE_S))
+        return meter
 
     def counts(self, slo: Slo, windows_s: Sequence[int], now: int) -> dict[int, Counts]:
         """Count windows that end now."""
         with self._lock:
-            return self._meters[slo.id].counts(windows_s, now)
+            meter = self._meters.get(slo.id) or self._of_release(slo.id)
+            return meter.counts(windows_s, now) if meter else {}
 
     def failures(self, slo: Slo, window_s: int, now: int) -> tuple[FailedAnswer, ...]:
         """Give the newest bad answers of a window that have an id or an explanation."""

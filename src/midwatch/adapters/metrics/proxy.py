@@ -1,0 +1,90 @@
+"""Answers as `midwatch proxy` counts them, for each release.
+
+Law: the proxy's counts are cumulative and begin anew with it. What it cannot be asked for is no
+answer.
+
+    {source: users, bad: errors, total: requests}       of a canary's guard; also slow
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import msgspec
+from msgspec import Struct
+
+from midwatch.adapters.metrics.meter import Meter
+from midwatch.core.sli import Counts, FailedAnswer
+from midwatch.core.sli_window import Counter
+from midwatch.core.slo import Slo
+from midwatch.errors import HarnessError
+
+if TYPE_CHECKING:
+    from midwatch.outbound import Outbound
+
+COUNTED = ("requests", "errors", "slow")
+
+
+class ProxyOptions(Struct, frozen=True):
+    """Where the proxy listens for commands, and which variable holds its token."""
+
+    url: str
+    token_env: str
+
+
+class _Served(Struct):
+    counted: dict[str, dict[str, int]]
+
+
+class ProxyMetrics:
+    """Looks at the proxy again and again; questions are written RELEASE/COUNT."""
+
+    def __init__(self, options: ProxyOptions, token: str, outbound: Outbound) -> None:
+        self._url = f"{options.url.rstrip('/')}/pointer"
+        self._headers = {"authorization": f"Bearer {token}"}
+        self._outbound = outbound
+        self._meters: dict[str, Meter] = {}
+        self._counters: dict[str, dict[str, Counter]] = {}
+        self._looked_at: dict[str, int] = {}
+
+    def counts(self, slo: Slo, windows_s: Sequence[int], now: int) -> dict[int, Counts]:
+        """Look, and count the windows that end now. Raises HarnessError."""
+        meter = self._meters.get(slo.id)
+        if meter is None:
+            meter = self._meters[slo.id] = Meter(slo)
+        if now > self._looked_at.get(slo.id, 0):
+            self._look(slo, meter, now)
+            self._looked_at[slo.id] = now
+        return meter.counts(windows_s, now)
+
+    def failures(self, slo: Slo, window_s: int, now: int) -> tuple[FailedAnswer, ...]:
+        """Give none: the proxy keeps counts alone."""
+        return ()
+
+    def _look(self, slo: Slo, meter: Meter, now: int) -> None:
+        indicator = slo.indicator
+        if indicator is None:
+            raise HarnessError(f"{slo.id} has no indicator")
+        counted = self._counted()
+        came: dict[str, int] = {}
+        counters = self._counters.get(slo.id)
+        first = counters is None
+        counters = self._counters.setdefault(slo.id, {})
+        for part in ("good", "bad", "total"):
+            release, _, count = getattr(indicator, part).rpartition("/")
+            if release:
+                value = counted.get(release, {}).get(count, 0)
+                came[part] = counters.setdefault(part, Counter()).more(value)
+        if not first:
+            total = came.get("total", came.get("good", 0) + came.get("bad", 0))
+            meter.add(now, came.get("good", total - came.get("bad", 0)), total)
+
+    def _counted(self) -> dict[str, dict[str, int]]:
+        answer = self._outbound.get(self._url, self._headers)
+        if answer.status != 200:
+            raise HarnessError(f"the proxy answered {answer.status}")
+        try:
+            return msgspec.json.decode(answer.body, type=_Served).counted
+        except msgspec.MsgspecError as error:
+            raise HarnessError(f"the proxy's answer: {error}") from None
