@@ -87,7 +87,15 @@ def test_a_rollback_is_one_call_and_is_seen(serving: Serving) -> None:
 def test_the_same_operation_is_done_once_and_a_stale_epoch_is_refused(serving: Serving) -> None:
     """Also when it comes again after it was done."""
     typed(serving, "register", "shop", "v3", "--digest", "d3")
-    args = ("promote", "shop", "v3", "--confirm", "shop", "--operation", "deploy-7", "--json")
+    args = (
+        "promote",
+        "shop",
+        "v3",
+        "--confirm=shop",
+        "--operation=deploy-7",
+        "--json",
+        "--why=now",
+    )
     first, second = json.loads(typed(serving, *args)), json.loads(typed(serving, *args))
     assert (first["live"], first["epoch"]) == ("v3", 2)
     assert second["epoch"] == 2
@@ -124,7 +132,9 @@ def test_under_load_no_request_after_the_rollback_gets_the_bad_release(tmp_path:
                 until(lambda: len(seen) > 500)
                 out = typed(serving, "rollback", "shop", "--dry-run")
                 assert "v1" in out
-                code, _, err = run(serving, "promote", "shop", "v2", "--confirm", "shop")
+                code, _, err = run(
+                    serving, "promote", "shop", "v2", "--confirm", "shop", "--why", "a test"
+                )
                 assert code == 0, err
                 until(lambda: seen[-1][1] == "v2")
                 typed(serving, "rollback", "shop", "--confirm", "shop")

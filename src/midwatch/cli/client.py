@@ -33,7 +33,7 @@ from midwatch.cli.places import config_option, database_of, db_option
 from midwatch.core import inputs
 from midwatch.core.decide import Rules
 from midwatch.core.shard import Shard
-from midwatch.engine import explain, jobs, oncall, placement, queries
+from midwatch.engine import explain, jobs, oncall, placement, queries, served
 from midwatch.engine.handle import Handler
 from midwatch.engine.perform import Tested, test_page
 from midwatch.engine.placement import AlertPlace
@@ -89,11 +89,11 @@ class Incidents(Protocol):
         """Note a change."""
         ...
 
-    def services(self) -> list[queries.ServiceView]:
+    def services(self) -> list[served.ServiceView]:
         """List what services run."""
         ...
 
-    def register(self, given: dict[str, Any]) -> list[queries.ServiceView]:
+    def register(self, given: dict[str, Any]) -> list[served.ServiceView]:
         """Make a release known."""
         ...
 
@@ -101,7 +101,7 @@ class Incidents(Protocol):
         """Tell what happened to a service's releases."""
         ...
 
-    def move(self, service: str, purpose: str, given: dict[str, Any]) -> list[queries.ServiceView]:
+    def move(self, service: str, purpose: str, given: dict[str, Any]) -> list[served.ServiceView]:
         """Begin to move traffic."""
         ...
 
@@ -228,23 +228,23 @@ class OverServer:
         """Note a change."""
         return self._ask("POST", "/api/v1/changes", list[queries.ChangeView], given)
 
-    def services(self) -> list[queries.ServiceView]:
+    def services(self) -> list[served.ServiceView]:
         """List what services run."""
-        return self._ask("GET", "/api/v1/services", list[queries.ServiceView])
+        return self._ask("GET", "/api/v1/services", list[served.ServiceView])
 
-    def register(self, given: dict[str, Any]) -> list[queries.ServiceView]:
+    def register(self, given: dict[str, Any]) -> list[served.ServiceView]:
         """Make a release known."""
-        return self._ask("POST", "/api/v1/services", list[queries.ServiceView], given)
+        return self._ask("POST", "/api/v1/services", list[served.ServiceView], given)
 
     def history(self, service: str) -> list[queries.Moment]:
         """Tell what happened to a service's releases."""
         path = f"/api/v1/services/{quote(service, '')}/history"
         return self._ask("GET", path, list[queries.Moment])
 
-    def move(self, service: str, purpose: str, given: dict[str, Any]) -> list[queries.ServiceView]:
+    def move(self, service: str, purpose: str, given: dict[str, Any]) -> list[served.ServiceView]:
         """Begin to move traffic."""
         path = f"/api/v1/services/{quote(service, '')}/{purpose}"
-        return self._ask("POST", path, list[queries.ServiceView], given)
+        return self._ask("POST", path, list[served.ServiceView], given)
 
     def tickets(self) -> list[queries.TicketView]:
         """List reports."""
@@ -414,20 +414,20 @@ class OnFile:
         )  # fmt: skip
         return queries.changes(self._give(inputs.ChangesArrived(_user(), (change,))))
 
-    def services(self) -> list[queries.ServiceView]:
+    def services(self) -> list[served.ServiceView]:
         """List what services run."""
-        return queries.services(self._known()[1])
+        return served.services(self._known()[1])
 
-    def register(self, given: dict[str, Any]) -> list[queries.ServiceView]:
+    def register(self, given: dict[str, Any]) -> list[served.ServiceView]:
         """Make a release known."""
-        return queries.services(self._give(inputs.RegisterRelease(**given)))
+        return served.services(self._give(inputs.RegisterRelease(**given)))
 
     def history(self, service: str) -> list[queries.Moment]:
         """Tell what happened to a service's releases."""
         with _Open(self._folder, self._file) as (store, _):
-            return queries.history(store, service)
+            return served.history(store, service)
 
-    def move(self, service: str, purpose: str, given: dict[str, Any]) -> list[queries.ServiceView]:
+    def move(self, service: str, purpose: str, given: dict[str, Any]) -> list[served.ServiceView]:
         """Refuse: nobody would carry it out."""
         raise StateError(
             f"nobody serves this journal, so nobody would {purpose} {service}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 import sys
 import time
@@ -16,9 +17,10 @@ from msgspec import Meta, Struct
 from midwatch.cli.client import incidents_at, server_options
 from midwatch.cli.output import print_json
 from midwatch.core.verdicts import ALPHA, MARGIN, Pair, Verdict, judge
-from midwatch.engine.queries import ServiceView
+from midwatch.engine.served import ServiceView
 from midwatch.errors import BadFile, InputError
 
+BAR = 30
 CODES = {"promote": 0, "reject": 1, "inconclusive": 3}
 Share = Annotated[float, Meta(ge=0, le=1)]
 
@@ -36,7 +38,7 @@ _decode = msgspec.json.Decoder(_Line).decode
 
 @click.group("release")
 def command() -> None:
-    """Judge, register, list and move releases: back to the last good one, or on.
+    """Judge, register, try, list and move releases.
 
     A release is an immutable digest of code, prompt, model, index and config, with a name.
     """
@@ -70,6 +72,32 @@ def register_command(
 def list_command(service: str, as_json: bool, **where: Any) -> int:
     """List releases, of one service or of all."""
     return _shown(incidents_at(**where).services(), service, as_json)
+
+
+@command.command("show")
+@click.argument("service")
+@click.argument("release")
+@_JSON
+@server_options
+def show_command(service: str, release: str, as_json: bool, **where: Any) -> int:
+    """Show one release of SERVICE: its standing, and what is wrong with it."""
+    found = _one(incidents_at(**where).services(), service)
+    for one in found.releases:
+        if one.release != release:
+            continue
+        if as_json:
+            print_json(one)
+            return 0
+        part = f", {found.weight} % of users" if found.candidate == release else ""
+        click.echo(f"{service} {release}: {one.standing}{', live' if one.live else part}")
+        click.echo(f"  digest  {one.digest}")
+        if one.last_good:
+            click.echo("  a rollback goes here")
+        if one.trouble:
+            click.echo(f"  not fit: {one.trouble}")
+        return 0
+    known = ", ".join(one.release for one in found.releases)
+    raise InputError(f"{service} has no release {release!r}", remedy=f"known are {known}")
 
 
 @command.command("live")
@@ -136,10 +164,176 @@ def rollback_command(service: str, **given: Any) -> int:
 def promote_command(service: str, release: str, **given: Any) -> int:
     """Move SERVICE on to RELEASE.
 
-    Waits until that is seen: exit 0 when it is served, 1 when it is not. It is recorded as good
-    after a quarter of an hour without its objective burning.
+    Goes without a canary, so say --why. Waits until that is seen: exit 0 when it is served, 1 when
+    it is not. It is recorded as good after a quarter of an hour without its objective burning.
     """
     return _move(service, "promote", release, **given)
+
+
+@command.group("canary")
+def canary_command() -> None:
+    """Try a release on a part of live traffic, until its evidence decides."""
+
+
+@canary_command.command("start")
+@click.argument("service")
+@click.argument("release")
+@click.option("--why", default="", help="It stands in the history.")
+@click.option("--epoch", type=click.IntRange(0), help="Only if nobody moved it since.")
+@click.option("--operation", default="", help="Your id; the same again is done once.")
+@click.option("--confirm", default="", metavar="SERVICE", help="Do not ask.")
+@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+@click.option("--wait", type=click.FloatRange(0), default=0.0, help="Seconds for its verdict.")
+@_JSON
+@server_options
+def start_command(
+    service: str,
+    release: str,
+    why: str,
+    epoch: int | None,
+    operation: str,
+    confirm: str,
+    dry_run: bool,
+    wait: float,
+    as_json: bool,
+    **where: Any,
+) -> int:
+    """Give RELEASE the first small part of SERVICE's traffic.
+
+    What follows is its evidence's: more traffic step by step, all of it, or none. With --wait exit
+    0 promote, 1 reject, 3 inconclusive or not decided yet.
+    """
+    at = incidents_at(**where)
+    before = _one(at.services(), service)
+    plan = f"canary {service}: a part for {release}, beside {before.live}"
+    if dry_run:
+        click.echo(plan)
+        return 0
+    _ask(plan, service, confirm)
+    number = operation or f"canary/by-hand/{secrets.token_hex(6)}"
+    given: dict[str, Any] = {"operation": number, "why": why, "release": release}
+    if epoch is not None:
+        given["epoch"] = epoch
+    after = _one(at.move(service, "canary", given), service)
+    ends_at = time.monotonic() + wait
+    told = ""
+    while _runs(after, number) and time.monotonic() < ends_at:
+        time.sleep(0.5)
+        after = _one(at.services(), service)
+        says = _line(after)
+        if says != told and not as_json:
+            click.echo(says, err=True)
+        told = says
+    if as_json:
+        print_json(after)
+    else:
+        _draw(after)
+    if not wait:
+        return 0
+    last = after.last_canary
+    return CODES[last.verdict] if last and last.operation == number else 3
+
+
+@canary_command.command("status")
+@click.argument("service")
+@_JSON
+@server_options
+def status_command(service: str, as_json: bool, **where: Any) -> int:
+    """Draw the evidence of a canary against its thresholds.
+
+    Exit 0 when the newest canary promoted or goes on, 1 when it rejected, 3 when it was
+    inconclusive.
+    """
+    found = _one(incidents_at(**where).services(), service)
+    if as_json:
+        print_json(found)
+    else:
+        _draw(found)
+    last = found.last_canary
+    return 0 if found.canary or last is None else CODES[last.verdict]
+
+
+@command.command("abort")
+@click.argument("service")
+@click.option("--why", default="", help="It stands in the history.")
+@click.option("--confirm", default="", metavar="SERVICE", help="Do not ask.")
+@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+@_JSON
+@server_options
+def abort_command(
+    service: str, why: str, confirm: str, dry_run: bool, as_json: bool, **where: Any
+) -> int:
+    """Take the candidate of SERVICE off live traffic.
+
+    Its evidence is kept: trying the same digest again goes on with it.
+    """
+    at = incidents_at(**where)
+    before = _one(at.services(), service)
+    if before.canary is None:
+        raise InputError(f"no canary of {service} is under way", remedy="nothing is to be done")
+    plan = f"abort {service}: {before.canary.release} off, all to {before.live}"
+    if dry_run:
+        click.echo(plan)
+        return 0
+    _ask(plan, service, confirm)
+    after = _one(at.move(service, "abort", {"why": why}), service)
+    if as_json:
+        print_json(after)
+    else:
+        _draw(after)
+    return 0
+
+
+def _runs(found: ServiceView, operation: str) -> bool:
+    return found.canary is not None and found.canary.operation == operation
+
+
+def _line(found: ServiceView) -> str:
+    one = found.canary
+    if one is None:
+        return f"{found.service}: no canary is under way"
+    share = f"{one.release} on {one.weight} % beside {one.baseline}"
+    return f"{found.service}: {share}, step {one.step} of {len(one.steps)}; {one.next}: {one.says}"
+
+
+def _draw(found: ServiceView) -> None:
+    click.echo(_line(found))
+    last = found.last_canary
+    if found.canary is None:
+        if last is not None:
+            click.echo(f"  {last.at}  {last.release}: {last.verdict}; {last.says}")
+            for name, value in last.terms.items():
+                click.echo(f"    {name:<28} {value}")
+        return
+    for one in found.canary.guards:
+        mine, theirs = _share(one.good, one.total), _share(one.base_good, one.base_total)
+        click.echo(f"  {one.guard}: {mine} good, baseline {theirs}, margin {one.margin:g}")
+        _bar("reject", one.to_reject, one.rejects_at)
+        _bar("promote", one.to_promote, one.promotes_at, done=one.cleared)
+    trial = found.canary
+    if trial.missed:
+        click.echo(f"  {trial.missed} of {trial.blocks} blocks of time could not be read")
+
+
+def _share(good: int, total: int) -> str:
+    return f"{100 * good / total:.4g} % of {total}" if total else "none of 0"
+
+
+def _bar(name: str, wealth: float, threshold: float, *, done: bool = False) -> None:
+    """Draw a wealth from 1 to its threshold, by logarithm: what is below 1 is an empty bar."""
+    part = min(max(math.log(max(wealth, 1e-9)) / math.log(threshold), 0.0), 1.0)
+    filled = BAR if done else round(BAR * part)
+    reached = "  reached" if done or wealth >= threshold else ""
+    bar = "#" * filled + "." * (BAR - filled)
+    click.echo(f"    {name:<8} [{bar}] {wealth:.4g} of {threshold:g}{reached}")
+
+
+def _ask(plan: str, service: str, confirm: str) -> None:
+    """Go on only with a person's word for this service."""
+    if confirm and confirm != service:
+        raise InputError(f"{confirm!r} is not {service!r}", place="--confirm", remedy=service)
+    if not confirm and not click.confirm(f"{plan}?", err=True):
+        raise click.Abort
 
 
 def _move(
@@ -158,15 +352,14 @@ def _move(
 ) -> int:
     at = incidents_at(**where)
     before = _one(at.services(), service)
-    target = release or before.last_good or "nowhere: no release is recorded as good"
+    target = release or before.rollback_to
+    if not target:
+        target = before.live if before.canary else "nowhere: no release is recorded as good"
     plan = f"{purpose} {service}: {before.live} -> {target} at epoch {before.epoch + 1}"
     if dry_run:
         click.echo(plan)
         return 0
-    if confirm and confirm != service:
-        raise InputError(f"{confirm!r} is not {service!r}", place="--confirm", remedy=service)
-    if not confirm and not click.confirm(f"{plan}?", err=True):
-        raise click.Abort
+    _ask(plan, service, confirm)
     number = operation or f"{purpose}/by-hand/{secrets.token_hex(6)}"
     given: dict[str, Any] = {"operation": number, "why": why, "release": release}
     if epoch is not None:
@@ -202,9 +395,12 @@ def _shown(found: Sequence[ServiceView], service: str, as_json: bool) -> int:
         return 0
     for one in wanted:
         moving = f", {one.pending} to {one.intended} under way" if one.pending else ""
-        click.echo(f"{one.service}: {one.live or 'nothing'} at epoch {one.epoch}{moving}")
+        part = f", {one.weight} % {one.candidate}" if one.candidate else ""
+        click.echo(f"{one.service}: {one.live or 'nothing'}{part} at epoch {one.epoch}{moving}")
         for release in one.releases:
             marks = ["live"] * release.live + ["last good"] * release.last_good
+            marks += ["canary"] * (release.release == one.candidate)
+            marks += [f"not fit: {release.trouble}"] * bool(release.trouble)
             told = f"  ({', '.join(marks)})" if marks else ""
             click.echo(f"  {release.release:<20} {release.standing:<9} {release.digest}{told}")
     if not wanted:

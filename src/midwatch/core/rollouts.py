@@ -83,7 +83,7 @@ def _follow(d: Decision, pointer: Pointer, trial: Canary) -> Canary | None:
         trial, evidence, d.now, pointer.changed.get(name, ""), pointer.unfit.get(name, "")
     )
     if word == "hold":
-        if trial.held != reason.says:
+        if not trial.held:
             d.emit(events.CanaryHeld(pointer.service, reason))
         return None
     if trial.held:

@@ -23,6 +23,7 @@ from midwatch.core.reasons import Reason
 from midwatch.core.shard import Shard
 from midwatch.core.sli import FailedAnswer
 from midwatch.core.topology import Topology
+from midwatch.core.traffic import Traffic
 from midwatch.ports import Audit, Row
 
 NOWHERE = Topology()
@@ -148,50 +149,6 @@ def silences(shard: Shard) -> list[SilenceView]:
         )
         for one in shard.silences.values()
     ]
-
-
-class ReleaseView(Struct, frozen=True):
-    """One release: good, bad or unproven; `live` when users get it."""
-
-    release: str
-    digest: str
-    standing: str
-    live: bool
-    last_good: bool
-
-
-class ServiceView(Struct, frozen=True):
-    """What a service runs; `pending` is a move under way, to `intended`."""
-
-    service: str
-    live: str
-    last_good: str
-    epoch: int
-    pending: str
-    intended: str
-    done: str
-    releases: list[ReleaseView]
-
-
-def services(shard: Shard) -> list[ServiceView]:
-    """List what services run."""
-    return [
-        ServiceView(
-            p.service, p.live, p.last_good, p.epoch, p.pending, p.intended if p.pending else "",
-            p.done,
-            [
-                ReleaseView(r.name, r.digest, r.standing, r.name == p.live, r.name == p.last_good)
-                for r in p.releases.values()
-            ],
-        )
-        for _, p in sorted(shard.pointers.items())
-    ]  # fmt: skip
-
-
-def history(audit: Audit, service: str) -> list[Moment]:
-    """List what happened to a service's releases, oldest first."""
-    stream = f"release/{service}"
-    return [moment_of(row) for row, _ in audit.rows() if row.stream == stream]
 
 
 class ChangeView(Struct, frozen=True):
@@ -361,6 +318,52 @@ def _says(event: Event) -> str:
             return f"{event.key}: {event.receipt}"
         case e.PageFailed():
             return f"{event.key}, try {event.attempt}: {event.error}"
+        case e.ReleaseEvent():
+            return _of_release(event)
         case _:
-            reason = getattr(event, "reason", None)
-            return reason.says if reason is not None else ""
+            return _because(getattr(event, "reason", None)).removeprefix("; ")
+
+
+def _because(reason: Reason | None) -> str:
+    return f"; {reason.says}" if reason is not None else ""
+
+
+def _traffic(event: e.PointerIntended | e.PointerMoved) -> str:
+    return Traffic(event.release, event.epoch, event.candidate, event.weight).says
+
+
+def _of_release(event: e.ReleaseEvent) -> str:
+    match event:
+        case e.PointerIntended():
+            return f"{event.purpose} to {_traffic(event)}" + _because(event.reason)
+        case e.PointerMoved():
+            bad = f"; {event.condemned} is bad" if event.condemned else ""
+            return f"{_traffic(event)}{bad}"
+        case e.ReleaseFoundUnfit():
+            return f"{event.release}: {event.says}"
+        case e.ReleaseRegistered():
+            return f"{event.release} {event.digest}"
+        case _:
+            return _of_canary(event)
+
+
+def _of_canary(event: e.ReleaseEvent) -> str:
+    match event:
+        case e.CanaryStarted():
+            return f"{event.release} beside {event.baseline}, by {event.by}"
+        case e.CanaryCounted():
+            return ", ".join(
+                [
+                    *(
+                        f"{name} {one.good}/{one.total} beside {one.base_good}/{one.base_total}"
+                        for name, one in event.block.items()
+                    ),
+                    *(f"{name} missing" for name in event.missed),
+                ]
+            )
+        case e.CanaryEnded():
+            return f"{event.release}: {event.verdict}; {event.reason.says}"
+        case e.CanaryHeld():
+            return event.reason.says if event.reason else "no longer"
+        case _:
+            return _because(getattr(event, "reason", None)).removeprefix("; ")

@@ -24,7 +24,7 @@ from midwatch.bootstrap import Service
 from midwatch.core import inputs
 from midwatch.core.clock import SECOND
 from midwatch.core.shard import Shard
-from midwatch.engine import explain, jobs, oncall, perform, placement, queries
+from midwatch.engine import explain, jobs, oncall, perform, placement, queries, served
 from midwatch.errors import (
     BadJson,
     Busy,
@@ -154,7 +154,7 @@ class Register(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tr
 
 
 class Move(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Move traffic: back to the last good release, or with `release` on to another one.
+    """Move traffic: back, or with `release` on to another one or to a part for it.
 
     `epoch` is the one that was seen; the same `operation` again is done once.
     """
@@ -344,11 +344,11 @@ class Api:
         await self._give(call, filed, "")
         return await self._look(lambda shard: queries.tickets(shard, filed.ticket))
 
-    async def services(self, call: Call) -> list[queries.ServiceView]:
+    async def services(self, call: Call) -> list[served.ServiceView]:
         """List what services run."""
-        return await self._look(queries.services)
+        return await self._look(served.services)
 
-    async def register(self, call: Call) -> list[queries.ServiceView]:
+    async def register(self, call: Call) -> list[served.ServiceView]:
         """Make a release known."""
         given: Register = call.given
         command = inputs.RegisterRelease(
@@ -356,36 +356,58 @@ class Api:
             given.live,
         )  # fmt: skip
         await self._give(call, command, given.service)
-        return await self._look(queries.services)
+        return await self._look(served.services)
 
     async def history(self, call: Call) -> list[queries.Moment]:
         """Tell what happened to a service's releases."""
-        return await self._look(lambda shard: queries.history(self._audit, _id(call)))
+        return await self._look(lambda shard: served.history(self._audit, _id(call)))
 
-    async def rollback(self, call: Call) -> list[queries.ServiceView]:
+    async def rollback(self, call: Call) -> list[served.ServiceView]:
         """Move traffic back to the last release known good."""
         return await self._move(call, "rollback")
 
-    async def promote(self, call: Call) -> list[queries.ServiceView]:
+    async def promote(self, call: Call) -> list[served.ServiceView]:
         """Move traffic on to another release."""
         return await self._move(call, "promote")
 
-    async def _move(
-        self, call: Call, purpose: Literal["rollback", "promote"]
-    ) -> list[queries.ServiceView]:
+    async def canary(self, call: Call) -> list[served.ServiceView]:
+        """Give a candidate a small part of live traffic."""
         given: Move = call.given
+        self._need_router(call)
+        command = inputs.StartCanary(
+            _id(call), given.release, given.operation or f"canary/by-hand/{secrets.token_hex(6)}",
+            call.by.name, None if given.epoch is None else int(given.epoch), given.why.strip(),
+        )  # fmt: skip
+        await self._give(call, command, _id(call))
+        return await self._look(served.services)
+
+    async def abort(self, call: Call) -> list[served.ServiceView]:
+        """Take a candidate off live traffic."""
+        given: Move = call.given
+        self._need_router(call)
+        await self._give(call, inputs.AbortCanary(_id(call), call.by.name, given.why.strip()), "")
+        return await self._look(served.services)
+
+    def _need_router(self, call: Call) -> None:
+        """Raise StateError when nothing moves traffic."""
         if self._service.shadow:
             raise StateError("shadow mode changes nothing", place=_id(call))
         if not self._service.moves:
             remedy = "add routers to midwatch.yaml"
             raise StateError("nothing is configured that moves traffic", remedy=remedy)
+
+    async def _move(
+        self, call: Call, purpose: Literal["rollback", "promote"]
+    ) -> list[served.ServiceView]:
+        given: Move = call.given
+        self._need_router(call)
         number = secrets.token_hex(6)
         command = inputs.MoveRelease(
             _id(call), purpose, given.operation or f"{purpose}/by-hand/{number}", call.by.name,
             given.release, None if given.epoch is None else int(given.epoch), given.why.strip(),
         )  # fmt: skip
         await self._give(call, command, _id(call))
-        return await self._look(queries.services)
+        return await self._look(served.services)
 
     async def alert(self, call: Call) -> placement.AlertPlace:
         """Say where an alert is, and why."""
@@ -633,11 +655,11 @@ ROUTES = (
     ),
     Route(
         "GET", "/api/v1/services", "List what services run, and their releases.",
-        Api.services, list[queries.ServiceView],
+        Api.services, list[served.ServiceView],
     ),
     Route(
         "POST", "/api/v1/services", "Make a release known.",
-        Api.register, list[queries.ServiceView], Register, once=True,
+        Api.register, list[served.ServiceView], Register, once=True,
     ),
     Route(
         "GET", "/api/v1/services/{id}/history", "Tell what happened to a service's releases.",
@@ -645,11 +667,19 @@ ROUTES = (
     ),
     Route(
         "POST", "/api/v1/services/{id}/rollback", "Move traffic back to the last good release.",
-        Api.rollback, list[queries.ServiceView], Move, once=True,
+        Api.rollback, list[served.ServiceView], Move, once=True,
     ),
     Route(
         "POST", "/api/v1/services/{id}/promote", "Move traffic on to another release.",
-        Api.promote, list[queries.ServiceView], Move, once=True,
+        Api.promote, list[served.ServiceView], Move, once=True,
+    ),
+    Route(
+        "POST", "/api/v1/services/{id}/canary", "Give a candidate a part of live traffic.",
+        Api.canary, list[served.ServiceView], Move, once=True,
+    ),
+    Route(
+        "POST", "/api/v1/services/{id}/abort", "Take a candidate off live traffic.",
+        Api.abort, list[served.ServiceView], Move, once=True,
     ),
     Route(
         "GET", "/api/v1/heartbeats", "List watched jobs, those that are silent first.",
