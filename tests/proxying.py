@@ -6,7 +6,7 @@ import os
 import re
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -25,12 +25,14 @@ class Proxy:
 
 
 @contextmanager
-def proxy(folder: Path, *upstreams: tuple[str, int], cut: bool = False) -> Iterator[Proxy]:
+def proxy(
+    folder: Path, *upstreams: tuple[str, int], cut: bool = False, more: Sequence[str] = ()
+) -> Iterator[Proxy]:
     """Start one; the first upstream is served at first."""
     options = [f"--upstream={name}=http://127.0.0.1:{port}" for name, port in upstreams]
     command = [
         MIDWATCH, "proxy", "--listen", "127.0.0.1:0", "--control", "127.0.0.1:0",
-        "--state", str(folder / "proxy.json"), *options, *(["--cut"] if cut else []),
+        "--state", str(folder / "proxy.json"), *options, *(["--cut"] if cut else []), *more,
     ]  # fmt: skip
     env = {**os.environ, "MIDWATCH_PROXY_TOKEN": TOKEN}
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env)

@@ -65,7 +65,7 @@ def run(
             wait = begun + number / rate - time.perf_counter()
             if wait > 0:
                 time.sleep(wait)
-            outcome, times = _talk(connection, talks[number])
+            outcome, times = _talk(connection, talks[number], f"user-{number}")
             with lock:
                 outcomes[outcome] += 1
                 took.extend(times)
@@ -91,15 +91,21 @@ def run(
     )
 
 
-def _talk(connection: http.client.HTTPConnection, talk: Question) -> tuple[str, list[float]]:
-    """Have one talk; gives what became of its last turn, and the time of each answer."""
+def _talk(
+    connection: http.client.HTTPConnection, talk: Question, user: str
+) -> tuple[str, list[float]]:
+    """Have one talk; gives what became of its last turn, and the time of each answer.
+
+    Each talk is a user's own, so that whoever shares traffic by users keeps its turns together.
+    """
+    headers = {"content-type": "application/json", "x-user-id": user}
     conversation, outcome = "", "no answer"
     times: list[float] = []
     for turn in talk.turns:
         body = json.dumps({"question": turn, "conversation": conversation})
         start = time.perf_counter()
         try:
-            connection.request("POST", "/ask", body, {"content-type": "application/json"})
+            connection.request("POST", "/ask", body, headers)
             answer = connection.getresponse()
             text = answer.read()
             if answer.status != 200:
