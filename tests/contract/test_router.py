@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,14 +13,18 @@ from pathlib import Path
 import pytest
 from tests.haproxy import Balancer, Upstream
 from tests.proxying import TOKEN, Proxy, proxy
+from tests.servers import free_port
 
+from midwatch.adapters.metrics.proxy import ProxyMetrics, ProxyOptions
 from midwatch.adapters.routers.command import CommandOptions, CommandRouter
 from midwatch.adapters.routers.haproxy import HaproxyOptions, HaproxyRouter
 from midwatch.adapters.routers.split import SplitOptions, SplitRouter
+from midwatch.core.sli import Counts, Indicator
+from midwatch.core.slo import Slo
 from midwatch.core.traffic import Traffic
 from midwatch.errors import HarnessError
 from midwatch.outbound import Outbound
-from midwatch.ports import Router
+from midwatch.ports import Health, Router
 
 # A team's own tool: it keeps what it serves in a file and refuses older epochs.
 TOOL = """
@@ -28,14 +33,19 @@ verb, file, *rest = sys.argv[1:]
 file = pathlib.Path(file)
 now = json.loads(file.read_text()) if file.exists() else {"release": "v0", "epoch": 0}
 if verb == "apply":
-    release, epoch = rest[0], int(rest[1])
+    release, epoch, candidate, weight = rest[0], int(rest[1]), rest[2], int(rest[3])
     if release == "broken":
         sys.exit("the balancer said no")
     if release == "slow":
         time.sleep(60)
     if epoch < now["epoch"]:
         sys.exit("older than what is served")
-    file.write_text(json.dumps({"release": release, "epoch": epoch}))
+    file.write_text(json.dumps(
+        {"release": release, "epoch": epoch, "candidate": candidate, "weight": weight}))
+elif verb == "check":
+    if rest[0] == "sick":
+        sys.exit("it answers 503")
+    print(json.dumps({"digest": "digest-" + rest[0]}))
 else:
     print("looking around")
     print(json.dumps(now))
@@ -50,9 +60,19 @@ def router(tmp_path: Path) -> Router:
     state = str(tmp_path / "state.json")
     return CommandRouter(
         CommandOptions(
-            (sys.executable, str(tool), "apply", state, "{release}", "{epoch}"),
+            (
+                sys.executable,
+                str(tool),
+                "apply",
+                state,
+                "{release}",
+                "{epoch}",
+                "{candidate}",
+                "{weight}",
+            ),
             (sys.executable, str(tool), "observe", state),
             timeout_s=2,
+            check=(sys.executable, str(tool), "check", state, "{release}"),
         ),
         os.environ,
     )
@@ -113,6 +133,30 @@ def test_values_stay_arguments_and_secrets_stay_outside(tmp_path: Path) -> None:
     assert "SECRET_TOKEN" not in told
 
 
+def test_a_part_for_a_candidate_is_applied_and_observed(router: Router) -> None:
+    """And given back by the next epoch."""
+    part = Traffic("v1", 3, "v2", 5)
+    router.apply("shop", part, "op-1")
+    assert router.observe("shop") == part
+    router.apply("shop", Traffic("v1", 4), "op-2")
+    assert router.observe("shop") == Traffic("v1", 4)
+
+
+def test_a_tool_that_cannot_share_says_so(tmp_path: Path) -> None:
+    """Nothing is run."""
+    options = CommandOptions(("touch", str(tmp_path / "ran"), "{release}"), ("true",))
+    with pytest.raises(HarnessError, match="cannot share traffic"):
+        CommandRouter(options, os.environ).apply("shop", Traffic("v1", 3, "v2", 5), "op")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_release_is_checked_by_the_tool(router: Router) -> None:
+    """What it says when it fails is the trouble; who has no such tool says nothing."""
+    assert router.check("shop", "v1") == Health("", "digest-v1")
+    assert "it answers 503" in router.check("shop", "sick").trouble
+    assert CommandRouter(CommandOptions(("a",), ("b",)), os.environ).check("x", "v1") == Health()
+
+
 # --- HAProxy ------------------------------------------------------------------------------------
 
 
@@ -163,6 +207,32 @@ def test_a_killed_haproxy_comes_back_with_what_was_served(
     balancer.start()
     assert {balancer.ask() for _ in range(20)} == {"v1"}
     assert router.observe("shop") == Traffic("v1", 7)
+
+
+def test_haproxy_gives_a_candidate_its_part(balanced: tuple[Balancer, HaproxyRouter]) -> None:
+    """Nobody goes unanswered; the file keeps what is live, so a kill takes the candidate off."""
+    balancer, router = balanced
+    part = Traffic("v2", 3, "v1", 25)
+    router.apply("shop", part, "op-1")
+    assert router.observe("shop") == part
+    answers = [balancer.ask() for _ in range(200)]
+    assert 40 <= answers.count("v1") <= 60
+    balancer.kill()
+    balancer.start()
+    assert {balancer.ask() for _ in range(20)} == {"v2"}
+    assert router.observe("shop") == Traffic("v2", 0)
+    router.apply("shop", part, "op-1")
+    router.apply("shop", Traffic("v2", 4), "op-2")
+    assert {balancer.ask() for _ in range(20)} == {"v2"}
+
+
+def test_haproxy_knows_which_server_is_down(balanced: tuple[Balancer, HaproxyRouter]) -> None:
+    """By its own check, or by an operator's word."""
+    balancer, router = balanced
+    assert router.check("shop", "v1") == Health()
+    balancer.tell("set server shop/v1 state maint")
+    assert "down" in router.check("shop", "v1").trouble
+    assert "no server 'v9'" in router.check("shop", "v9").trouble
 
 
 def test_what_somebody_else_shared_is_seen_as_it_is(
@@ -240,3 +310,63 @@ def test_a_killed_proxy_comes_back_with_what_was_served(tmp_path: Path) -> None:
                 router.observe("shop")
         with proxy(tmp_path, *both) as running:
             assert ask(running) == "v1"
+
+
+def ask_as(running: Proxy, user: str) -> str:
+    """Which release answers this user."""
+    request = urllib.request.Request(running.users, headers={"cookie": f"a=b; sid={user}"})
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        return answer.read().decode()
+
+
+def test_a_user_keeps_their_release_and_more_weight_moves_nobody_back(tmp_path: Path) -> None:
+    """A candidate's part are the same users again and again, also after a restart."""
+    users = [f"user-{n}" for n in range(400)]
+    with Upstream("v1") as one, Upstream("v2") as two:
+        both = (("v1", one.port), ("v2", two.port))
+        with proxy(tmp_path, *both, more=["--key", "cookie:sid"]) as running:
+            router = SplitRouter(
+                SplitOptions(running.control, "X"), TOKEN, Outbound([running.control])
+            )
+            parts: list[set[str]] = []
+            for epoch, weight in enumerate((10, 25, 50), start=1):
+                router.apply("shop", Traffic("v1", epoch, "v2", weight), "op")
+                got = {user for user in users if ask_as(running, user) == "v2"}
+                assert abs(len(got) - 4 * weight) < 35
+                assert not parts or parts[-1] < got
+                parts.append(got)
+            running.process.kill()
+            running.process.wait(10)
+        with proxy(tmp_path, *both, more=["--key", "cookie:sid"]) as running:
+            assert {user for user in users if ask_as(running, user) == "v2"} == parts[-1]
+
+
+def test_the_proxy_checks_releases_and_counts_what_they_answer(tmp_path: Path) -> None:
+    """Who is gone cannot be reached; a request that got no answer counts as an error."""
+    with Upstream("v1") as one:
+        both = (("v1", one.port), ("gone", free_port()))
+        with proxy(tmp_path, *both, more=["--health", "/healthz"]) as running:
+            outbound = Outbound([running.control])
+            router = SplitRouter(SplitOptions(running.control, "X"), TOKEN, outbound)
+            assert router.check("shop", "v1") == Health()
+            assert "no upstream" in router.check("shop", "v9").trouble
+            assert "cannot be reached" in router.check("shop", "gone").trouble
+            options = ProxyOptions(running.control, "X")
+            metrics = ProxyMetrics(options, TOKEN, outbound)
+            good, bad = _counted("v1"), _counted("gone")
+            metrics.counts(good, (10,), 1_000_000)
+            metrics.counts(bad, (10,), 1_000_000)
+            for _ in range(3):
+                ask(running)
+            router.apply("shop", Traffic("gone", 1), "op")
+            with pytest.raises(urllib.error.HTTPError):
+                ask(running)
+            assert metrics.counts(good, (10,), 1_010_000) == {10: Counts(3, 3)}
+            assert metrics.counts(bad, (10,), 1_010_000) == {10: Counts(0, 1)}
+            with pytest.raises(HarnessError, match="401"):
+                ProxyMetrics(options, "guess", outbound).counts(good, (10,), 1_030_000)
+
+
+def _counted(release: str) -> Slo:
+    asked = Indicator("counter", "users", bad=f"{release}/errors", total=f"{release}/requests")
+    return Slo(f"canary/shop/errors@{release}", "shop", "0.5", period_s=600, indicator=asked)
