@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import threading
+import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +23,11 @@ class Proxy:
         self.process = process
         self.users = users
         self.control = control
+
+    def ask(self) -> str:
+        """Which release answers now."""
+        with urllib.request.urlopen(self.users, timeout=10) as answer:
+            return answer.read().decode()
 
 
 @contextmanager

@@ -129,7 +129,9 @@ def test_a_candidate_that_is_worse_is_taken_off_and_its_digest_never_served_agai
     bench: Bench,
 ) -> None:
     """Also under another name."""
-    while bench.pointer.canary is not None:
+    for _ in range(100):
+        if bench.pointer.canary is None:
+            break
         bench.block(quality=(0, 1, 19, 19), errors=(1, 1, 19, 19))
     last = bench.pointer.last_canary
     assert last is not None
@@ -154,8 +156,8 @@ def test_warm_up_counts_on_neither_side(bench: Bench) -> None:
 
 def test_a_block_is_counted_once(bench: Bench) -> None:
     """The same time again, and a time before it, are nothing."""
-    bench.even(4)
-    assert bench.pointer.canary is not None
+    bench.now += 20 * S
+    bench.block(quality=(1, 1, 19, 19))
     read = inputs.CanaryRead("shop", "c1", bench.now, {"quality": Sides(0, 9, 9, 9)})
     assert bench.give(read).is_empty
 
