@@ -150,10 +150,15 @@ def measured(rules: Rules) -> Rules:
     """Keep the objectives that say where their counts come from, and no runbook yet.
 
     Without its objective a service's alerts count like any others; with one that nobody measures
-    they would wait for it for ever.
+    they would wait for it for ever, and so would a canary that it guards.
     """
     slos = {name: slo for name, slo in rules.slos.items() if slo.indicator is not None}
-    return msgspec.structs.replace(rules, slos=slos, runbooks=())
+    canaries = {
+        service: plan
+        for service, plan in rules.canaries.items()
+        if all(not guard.slo or guard.slo in slos for guard in plan.guards)
+    }
+    return msgspec.structs.replace(rules, slos=slos, runbooks=(), canaries=canaries)
 
 
 def build_service(

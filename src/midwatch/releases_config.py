@@ -188,7 +188,7 @@ def _of_slo(
     slo = slos.get(str(child.value))
     indicator = slo.indicator if slo else None
     if indicator is None:
-        return Indicator("delta")
+        return Indicator("delta")  # nobody measures it, as in a drill
     if not isinstance(metrics.get(indicator.source), PushedOptions):
         child.error("is not pushed", f"write source, good and total with {RELEASE}")
     return indicator

@@ -15,7 +15,8 @@ from midwatch.agent.releases import find
 from midwatch.agent.surroundings import Surroundings
 from midwatch.core.clock import SECOND
 from midwatch.core.evals import Case
-from midwatch.core.sli import FailedAnswer
+from midwatch.core.sli import Counts, FailedAnswer
+from midwatch.core.traffic import Traffic
 
 ASKED = 12  # talks in a tick
 KEPT = 200  # bad answers that are remembered
@@ -49,32 +50,35 @@ class LiveAgent:
         self._around = Surroundings()
         self._now_s = 0.0
         self._agents: dict[str, Agent] = {}
-        self._served = ""
+        self._served: set[str] = set()
         self._number = 0
         self._failed: list[tuple[int, FailedAnswer]] = []
 
-    def ask_some(self, release: str, at: int) -> int:
-        """Let users ask ASKED questions at a moment, and count the bad answers."""
+    def ask_some(self, served: Traffic, at: int) -> dict[str, Counts]:
+        """Let users ask ASKED questions at a moment; gives what each release made of its part."""
         self._now_s = at / SECOND
-        if release != self._served:
-            self._served = release
+        names = {served.release, served.candidate} - {""}
+        for release in sorted(names - self._served):
             found = find(self._releases[release])
             deploy(found, self._around, frequent(part("online")))
             self._agents[release] = Agent(found, self._around, lambda: self._now_s)
+        self._served = names
         asked = part("online")
-        bad = 0
+        came = {name: Counts(0, 0) for name in names}
         for _ in range(ASKED):
             question = asked[self._number * STEP % len(asked)]
             self._number += 1
+            release = served.of(str(self._number).encode(), b"drill")
             reply = ask(self._agents[release], question)
-            if not judge(question, reply).good:
-                bad += 1
+            good = judge(question, reply).good
+            came[release] = Counts(came[release].good + good, came[release].total + 1)
+            if not good:
                 case = case_of(question)
                 name = f"{release}/{question.id}"
                 answer = FailedAnswer(name, case.question, reply.text, case.expect)
                 self._failed.append((at, answer))
         del self._failed[:-KEPT]
-        return bad
+        return came
 
     def failed_since(self, since: int, now: int) -> Iterable[FailedAnswer]:
         """Give bad answers of a window, the newest first, each question once."""

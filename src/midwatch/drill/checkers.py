@@ -11,6 +11,7 @@ from itertools import pairwise
 
 from midwatch.core import events as e
 from midwatch.core.shard import Shard
+from midwatch.core.verdicts import MARGIN
 from midwatch.drill.reports import Story, recovered_by_rollback
 from midwatch.drill.scenarios import Scenario
 from midwatch.drill.storm import Storm
@@ -217,14 +218,18 @@ def _no_page_after_ack(story: Story, log: Log) -> str:
 
 
 def _only_proven_fixes(story: Story, scenario: Scenario) -> str:
-    """What was promoted answers its incident's case right, by the world's own truth."""
+    """What was promoted answers its incident's case right, by the world's own truth.
+
+    Without a case live traffic has judged it: then it is not worse than its baseline.
+    """
     for fact in story.all(e.FixPromoted):
         event = fact.event
         incident = story.shard.incidents[event.incident]
         plan = next(s for s in scenario.services if s.name == event.service)
-        release = next(r for r in plan.releases if r.name == event.release)
-        wrong = release.wrong.questions if release.wrong else ()
-        if incident.case is None or incident.case.question in wrong:
+        known = {r.name: r.wrong.questions if r.wrong else () for r in plan.releases}
+        wrong, before = known[event.release], known[incident.baseline]
+        worse = len(wrong) - len(before) > MARGIN * len(plan.bank)
+        if worse if incident.case is None else incident.case.question in wrong:
             return f"nothing promoted that fails its case: {event.release}"
     return ""
 

@@ -103,17 +103,25 @@ BREAKS: dict[str, Callable[[Scenario], Broken]] = {
 }
 
 
-def break_on_purpose(scenario: Scenario, name: str) -> Broken:
-    """Break one thing of a scenario; raises InputError for a name that is not in BREAKS."""
-    change = BREAKS.get(name)
-    if change is None:
-        known = ", ".join(BREAKS)
-        raise InputError(f"nothing is called {name!r} to break", remedy=f"use one of {known}")
-    if not scenario.seven_checks:
-        raise InputError(
-            f"{scenario.name} cannot be broken on purpose", remedy="break the scenario shift"
-        )
-    return change(scenario)
+def break_on_purpose(scenario: Scenario, names: str) -> Broken:
+    """Break one thing of a scenario, or several with commas between.
+
+    Raises InputError for a name that is not in BREAKS.
+    """
+    broken = Broken(scenario, Troubles())
+    for name in names.split(","):
+        change = BREAKS.get(name)
+        if change is None:
+            known = ", ".join(BREAKS)
+            raise InputError(f"nothing is called {name!r} to break", remedy=f"use one of {known}")
+        if not scenario.seven_checks:
+            raise InputError(
+                f"{scenario.name} cannot be broken on purpose", remedy="break the scenario shift"
+            )
+        one = change(broken.scenario)
+        quiet = type(one.troubles) is Troubles
+        broken = Broken(one.scenario, broken.troubles if quiet else one.troubles)
+    return broken
 
 
 class Drawn(Struct, frozen=True):

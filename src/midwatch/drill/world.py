@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, field
 
 from midwatch.core.clock import SECOND
 from midwatch.core.effects import SendPage
@@ -27,6 +27,7 @@ from midwatch.errors import HarnessError, StateError
 from midwatch.ports import Health
 
 TICK_S = 20
+SALT = b"drill"
 MAX_FAILURES = 3
 
 
@@ -233,6 +234,20 @@ class SimulatedTarget:
             return "I do not know"
 
 
+class _Row(Struct):
+    """Cumulative counts at the end of each tick."""
+
+    good: list[int] = field(default_factory=lambda: [0])
+    total: list[int] = field(default_factory=lambda: [0])
+
+    def add(self, good: int, total: int) -> None:
+        self.good.append(self.good[-1] + good)
+        self.total.append(self.total[-1] + total)
+
+    def between(self, first: int, last: int) -> Counts:
+        return Counts(self.good[last] - self.good[first], self.total[last] - self.total[first])
+
+
 class _Traffic:
     """Cumulative counts of one service, a row for each tick; every question once a tick."""
 
@@ -241,13 +256,13 @@ class _Traffic:
         self._starts_at = starts_at
         self._troubles = troubles
         self._releases = {r.name: r for r in plan.releases}
+        self._rows = {name: _Row() for name in self._releases}
         self.wrong = {r.name: _wrong_cases(plan, r) for r in plan.releases}
         self._live = LiveAgent({r.name: r.agent for r in plan.releases}) if plan.is_agent else None
         self._asked = ASKED if plan.is_agent else len(plan.bank)
         self._next_end = starts_at + TICK_S * SECOND
         self.ends: list[int] = []
-        self.good: list[int] = [0]
-        self.total: list[int] = [0]
+        self._all = _Row()
 
     def fill(self, now: int, served_at: Callable[[str, int], Traffic]) -> None:
         """Let users ask until now."""
@@ -258,21 +273,37 @@ class _Traffic:
         asked = self._asked
         while end <= now:
             seen = served_at(self.plan.name, end - 1)
-            bad = self._bad(seen.release, end - 1)
-            bad = min(asked, bad + self._troubles.noise(self.plan.name, len(self.ends)))
+            came = self._ask(seen, end - 1)
+            noise = self._troubles.noise(self.plan.name, len(self.ends))
+            bad = min(asked, sum(one.bad for one in came.values()) + noise)
             self.ends.append(end)
-            self.good.append(self.good[-1] + asked - bad)
-            self.total.append(self.total[-1] + asked)
+            self._all.add(asked - bad, asked)
+            for name, row in self._rows.items():
+                one = came.get(name, Counts(0, 0))
+                row.add(max(one.good - noise, 0) if name == seen.release else one.good, one.total)
             end += tick_ms
         self._next_end = end
 
-    def _bad(self, release: str, at: int) -> int:
+    def _ask(self, served: Traffic, at: int) -> dict[str, Counts]:
+        """Let every question be asked once; gives what each release made of its part."""
         if self._live is not None:
-            return self._live.ask_some(release, at)
+            return self._live.ask_some(served, at)
+        if not served.candidate:
+            bad = len(self._wrong_now(served.release, at))
+            return {served.release: Counts(self._asked - bad, self._asked)}
+        found = {name: [0, 0] for name in (served.release, served.candidate)}
+        wrong = {name: {f.question for f in self._wrong_now(name, at)} for name in found}
+        for case in self.plan.bank:
+            name = served.of(f"{at}/{case.id}".encode(), SALT)
+            found[name][0] += case.question not in wrong[name]
+            found[name][1] += 1
+        return {name: Counts(good, total) for name, (good, total) in found.items()}
+
+    def _wrong_now(self, release: str, at: int) -> tuple[FailedAnswer, ...]:
         plan = self._releases.get(release)
         if plan is None or plan.wrong is None or at < plan.wrong.from_at:
-            return 0
-        return len(self.wrong[release])
+            return ()
+        return self.wrong[release]
 
     def count(self, window_s: int, now: int) -> Counts:
         """Count the ticks that ended in (now - window, now].
@@ -280,11 +311,16 @@ class _Traffic:
         Before the scenario's start the service ran well for as long as anybody asks back.
         """
         start = now - window_s * SECOND
-        first = bisect_right(self.ends, start)
-        last = bisect_right(self.ends, now)
         before = max(self._starts_at - start, 0) // (TICK_S * SECOND) * self._asked
-        good = self.good[last] - self.good[first] + before
-        return Counts(good, self.total[last] - self.total[first] + before)
+        found = self._all.between(bisect_right(self.ends, start), bisect_right(self.ends, now))
+        return Counts(found.good + before, found.total + before)
+
+    def count_of(self, release: str, window_s: int, now: int) -> Counts:
+        """Count what one release answered in the same ticks."""
+        first = bisect_right(self.ends, now - window_s * SECOND)
+        last = bisect_right(self.ends, now)
+        row = self._rows.get(release)
+        return row.between(first, last) if row else Counts(0, 0)
 
     def failures(self, window_s: int, now: int) -> tuple[FailedAnswer, ...]:
         """Give a few bad answers of the agent."""
@@ -324,7 +360,11 @@ class SimulatedMetrics:
 
     def counts(self, slo: Slo, windows_s: Sequence[int], now: int) -> dict[int, Counts]:
         """Count windows; a service that the scenario says nothing about is well."""
-        traffic = self._traffic.get(slo.id)
+        base, _, release = slo.id.partition("@")
+        traffic = self._traffic.get(base)
+        if traffic is not None and release:
+            traffic.fill(now, self._router.served_at)
+            return {w: traffic.count_of(release, w, now) for w in windows_s}
         if traffic is None:
             return {w: Counts(w // TICK_S, w // TICK_S) for w in windows_s}
         traffic.fill(now, self._router.served_at)

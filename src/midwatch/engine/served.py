@@ -84,8 +84,8 @@ class EndedView(Struct, frozen=True):
 class ServiceView(Struct, frozen=True):
     """What a service runs; `pending` is a move under way, to `intended`.
 
-    `rollback_to` is where a rollback would go, empty when there is nowhere. `weight` per cent of its
-    traffic go to the `candidate`.
+    `rollback_to` is where a rollback would go, empty when there is nowhere. `weight` per cent of
+    its traffic go to the `candidate`.
     """
 
     service: str
