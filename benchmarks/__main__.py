@@ -23,7 +23,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks import agent, correlation, intake, placing, slo
+from benchmarks import agent, canary, correlation, intake, kayenta, placing, proxy, slo
 from midwatch.adapters.stores.sqlite import SqliteStore
 from midwatch.drill import scenarios
 from midwatch.drill.shift import Shift
@@ -202,6 +202,61 @@ def answered() -> dict[str, dict[str, Any]]:
     return {f"agent_{name}": row(*one, command) for name, one in figures.items()}
 
 
+def moved() -> dict[str, dict[str, Any]]:
+    """Move traffic through each router, and carry it, beside HAProxy and nginx."""
+    command, bare = "python -m benchmarks.proxy", "none"
+    carried = proxy.costs()
+    own, peer = carried["midwatch proxy"], carried["HAProxy"]
+    embedded, balanced = proxy.rollback("midwatch proxy"), proxy.rollback("HAProxy")
+    reload, commit = proxy.nginx_reload(), proxy.commit_us()
+    wrong = embedded.wrong + balanced.wrong
+    nginx = "nginx -s reload" if reload else "none (nginx is not installed)"
+    figures = {
+        "proxy_p50_ms": (own.p50_ms, "ms", "HAProxy", peer.p50_ms, "-", True),
+        "proxy_p99_ms": (own.p99_ms, "ms", "HAProxy", peer.p99_ms, "-", True),
+        "proxy_per_s": (own.per_s, "requests/s", "HAProxy", peer.per_s, "-", True),
+        "rollback_proxy_ms": (
+            embedded.median_ms, "ms", nginx, reload.median_ms if reload else 0.0, "-", True
+        ),
+        "rollback_haproxy_ms": (
+            balanced.median_ms, "ms", nginx, reload.median_ms if reload else 0.0, "-", True
+        ),
+        "rollback_wrong_answers": (
+            wrong, "after it", nginx, reload.wrong if reload else 0.0, "0", wrong == 0
+        ),
+        "move_commit_us": (commit, "us", bare, 0.0, "-", True),
+    }  # fmt: skip
+    return {name: row(*one, command) for name, one in figures.items()}
+
+
+def tried() -> dict[str, dict[str, Any]]:
+    """Count the samples of canaries, and how often chance decides wrongly."""
+    command, found = "python -m benchmarks.canary", {}
+    for name, (label, one, reach) in zip(canary.NAMES, canary.table(400), strict=True):
+        half, most = (float(part.replace(",", "")) for part in reach[3:].split(" / "))
+        found[f"canary_{name}_median"] = row(
+            one.median, "samples", label, 0.0, f"<= {half:g}", one.median <= half, command
+        )
+        found[f"canary_{name}_p95"] = row(
+            one.p95, "samples", label, 0.0, f"<= {most:g}", one.p95 <= most, command
+        )
+    same = canary.traffic(0.99, 0.99, 0.01, 1, runs=800, longest=1_500).rejected
+    edge = canary.traffic(0.99, 0.97, 0.02, 1, runs=800, longest=1_500).promoted
+    naive = canary.peeking_z(0.99, runs=800, longest=1_500)
+    judge = kayenta.detected(0.99, 0.97, *canary.KAYENTA[0], runs=200)
+    cost = canary.sample_us()
+    by = "a z-test looked at always"
+    found["canary_false_reject"] = row(same, "share", by, naive, "<= 0.05", same <= 0.05, command)
+    found["canary_false_promote"] = row(
+        edge, "share", "none", 0.0, "<= 0.05", edge <= 0.05, command
+    )
+    found["canary_found_at_1200"] = row(
+        canary.found_within(1_200), "share", "Kayenta's judge", judge, "-", True, command
+    )
+    found["canary_sample_us"] = row(cost, "us", "none", 0.0, "<= 20", cost <= 20, command)
+    return found
+
+
 def grouped(data: Path) -> dict[str, dict[str, Any]]:
     """Score grouping and causes on labelled storms, beside the trivial answers."""
     command = "python -m benchmarks.correlation DIR"
@@ -237,6 +292,8 @@ def measure(data: Path | None) -> dict[str, dict[str, Any]]:
     results |= placed(results["intake_memory_mb"]["peer_value"])
     results |= objectives()
     results |= answered()
+    results |= moved()
+    results |= tried()
     if data is not None:
         results |= grouped(data)
     heads = journal_heads()

@@ -3,8 +3,8 @@
     python -m benchmarks.canary [--runs N]
 
 Law: every run is seeded; what is simulated is good or bad answers with known shares. Beside it
-stands a fixed sample: the number of pairs that McNemar's test needs for the same certainty, or the
-naive z-test that is looked at after every sample.
+stands what others do: Kayenta's judge over the same answers, or the naive z-test that is looked at
+after every sample.
 """
 
 from __future__ import annotations
@@ -17,10 +17,12 @@ from math import log, sqrt
 
 from msgspec import Struct
 
+from benchmarks import kayenta
 from midwatch.core.evidence import PairEvidence, TrafficEvidence
 
 ALPHA = 0.05
 SEED = 33
+KAYENTA = ((60, 20), (20, 60))  # points in time, and requests in each
 
 
 class Sizes(Struct, frozen=True):
@@ -112,7 +114,14 @@ def sample_us() -> float:
     return 1e6 * (time.process_time() - start) / count
 
 
+def found_within(samples: int, runs: int = 400) -> float:
+    """Give how often 99 -> 97 % is rejected within so many samples a side."""
+    return traffic(0.99, 0.97, 0.01, 1, runs=runs, longest=samples).rejected
+
+
 Line = tuple[str, Sizes, str]
+# The scenarios of the table below, in its order, as results.json names them.
+NAMES = ("paired", "even", "tenth", "tenth_close", "same", "same_paired")
 
 
 def table(runs: int) -> Sequence[Line]:
@@ -168,6 +177,14 @@ def main() -> None:
     naive = peeking_z(0.99, runs=2 * runs, longest=1_500)
     print(f"no change, looked at always: rejected {same.rejected:.3f} (naive z-test {naive:.3f})")
     print(f"worse by just the margin: promoted {edge.promoted:.3f}, reach <= {ALPHA}")
+    broken = [random.Random(f"k/{n}").choices((1.0, 0.0), (0.8, 0.2), k=38) for n in range(runs)]
+    low = sum(kayenta.classify(one, [1.0] * 38) == "low" for one in broken) / runs
+    print(f"Kayenta's judge on 38 pairs, 100 -> 80 %: found in {low:.2f}")
+    for points, size in KAYENTA:
+        found = kayenta.detected(0.99, 0.97, points, size, runs // 2)
+        told = f"{points} points of {size} requests"
+        print(f"Kayenta's judge on 1,200 an arm, 99 -> 97 %, {told}: found in {found:.2f}")
+    print(f"the same, by betting, within 1,200 an arm: found in {found_within(1_200, runs):.2f}")
     print(f"one sample costs {sample_us():.1f} us")
 
 

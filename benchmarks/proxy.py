@@ -4,7 +4,8 @@
 
 Law: the same upstream, the same loader, in turn; direct calls, HAProxy and `midwatch proxy` answer
 the same request. A rollback is timed from the call over the API to the answer that it was seen,
-under load, and answers of the bad release to requests that began afterwards are counted.
+under load, and answers of the bad release to requests that began afterwards are counted. nginx has
+no such call: its file is rewritten and it is told to reload; what counts is when that returned.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -27,6 +29,11 @@ from tests.acceptance.serving import Serving
 from tests.haproxy import Balancer, Upstream, asking
 from tests.proxying import TOKEN, proxy
 from tests.servers import free_port
+
+from midwatch.adapters.stores.sqlite import SqliteStore
+from midwatch.core import inputs
+from midwatch.core.decide import Rules
+from midwatch.engine.handle import Handler
 
 ASKED = 2_000
 CONNECTIONS = 8
@@ -67,15 +74,7 @@ class Fast:
         self.port = free_port()
         command = [sys.executable, "-c", UPSTREAM, str(self.port)]
         self._process = subprocess.Popen(command)
-        ends_at = time.monotonic() + 20
-        while True:
-            try:
-                _once(f"127.0.0.1:{self.port}")
-                return
-            except OSError:
-                if time.monotonic() > ends_at:
-                    raise
-                time.sleep(0.05)
+        _answers(f"127.0.0.1:{self.port}")
 
     def close(self) -> None:
         """End it."""
@@ -151,6 +150,89 @@ def rollback(how: str) -> Rollback:
     return Rollback(statistics.median(took), wrong, asked)
 
 
+def nginx_reload() -> Rollback | None:
+    """Switch nginx from v2 to v1 under load by a reload; None when it is not installed."""
+    program = shutil.which("nginx")
+    if program is None:
+        return None
+    took: list[float] = []
+    wrong = asked = 0
+    for _ in range(ROUNDS):
+        with (
+            tempfile.TemporaryDirectory() as name,
+            Upstream("v1") as good,
+            Upstream("v2") as bad,
+        ):
+            folder, port = Path(name), free_port()
+            _nginx_file(folder, port, bad.port)
+            call = [program, "-p", name, "-c", "nginx.conf", "-e", "error.log"]
+            process = subprocess.Popen(call, stderr=subprocess.DEVNULL)
+            try:
+                _answers(f"127.0.0.1:{port}")
+                with asking(f"127.0.0.1:{port}") as seen:
+                    time.sleep(0.5)
+                    start = time.perf_counter()
+                    _nginx_file(folder, port, good.port)
+                    subprocess.run([*call, "-s", "reload"], check=True, capture_output=True)
+                    ended = time.perf_counter()
+                    time.sleep(1.0)
+            finally:
+                process.terminate()
+                process.wait(10)
+            after = [release for at, release in seen if at > ended]
+        took.append(1e3 * (ended - start))
+        wrong, asked = wrong + sum(one != "v1" for one in after), asked + len(after)
+    return Rollback(statistics.median(took), wrong, asked)
+
+
+def _nginx_file(folder: Path, port: int, upstream: int) -> None:
+    (folder / "nginx.conf").write_text(
+        "daemon off; pid nginx.pid; worker_processes 1; events {}\n"
+        "http { access_log off; keepalive_requests 1000000;\n"
+        "  client_body_temp_path b; proxy_temp_path p; fastcgi_temp_path f; uwsgi_temp_path u;"
+        " scgi_temp_path s;\n"
+        f"  upstream shop {{ server 127.0.0.1:{upstream}; keepalive 16; }}\n"
+        f"  server {{ listen 127.0.0.1:{port}; location / {{ proxy_pass http://shop;"
+        " proxy_http_version 1.1; proxy_set_header Connection ''; } } }\n",
+        "utf-8",
+    )
+
+
+def _answers(address: str) -> None:
+    """Wait until somebody answers."""
+    ends_at = time.monotonic() + 20
+    while True:
+        try:
+            _once(address)
+            return
+        except OSError:
+            if time.monotonic() > ends_at:
+                raise
+            time.sleep(0.05)
+
+
+def commit_us(moves: int = 300) -> float:
+    """Give the median microseconds to decide on a move and have it on disk, with full sync."""
+    with tempfile.TemporaryDirectory() as folder:
+        store = SqliteStore.own(Path(folder) / "midwatch.db")
+        now = 0
+        handler = Handler(store, Rules(), lambda: now)
+        for name in ("v1", "v2"):
+            known = inputs.RegisterRelease("shop", name, name, good=True, live=name == "v1")
+            handler.handle([inputs.Envelope("", known)])
+        took: list[float] = []
+        for number in range(moves):
+            to = "v2" if number % 2 == 0 else "v1"
+            wish = inputs.MoveRelease("shop", "promote", f"op-{number}", "ada", to)
+            start = time.perf_counter()
+            handler.handle([inputs.Envelope("", wish)])
+            took.append(time.perf_counter() - start)
+            seen = inputs.ReleaseAnswered(f"op-{number}", "", 1, "applied", "seen")
+            handler.handle([inputs.Envelope("", seen)])
+        store.close()
+    return 1e6 * statistics.median(took)
+
+
 @contextmanager
 def _standing(
     how: str, folder: Path, good: Upstream, bad: Upstream
@@ -205,6 +287,15 @@ def main() -> None:
             f"rollback through {how}: {found.median_ms:.0f} ms to the acknowledgement,"
             f" {found.wrong} of {found.asked:,} answers after it were wrong"
         )
+    reload = nginx_reload()
+    if reload is None:
+        print("nginx is not installed: apt-get install nginx-light")
+    else:
+        print(
+            f"nginx -s reload: returned after {reload.median_ms:.0f} ms,"
+            f" {reload.wrong} of {reload.asked:,} answers after it were wrong"
+        )
+    print(f"a move decided on and on disk: {commit_us():.0f} us")
 
 
 if __name__ == "__main__":

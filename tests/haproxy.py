@@ -159,9 +159,14 @@ def asking(address: str) -> Iterator[list[tuple[float, str]]]:
         connection = http.client.HTTPConnection(address, timeout=10)
         while not over.is_set():
             started = time.perf_counter()
-            connection.request("GET", "/")
-            answer = connection.getresponse()
-            said = answer.read().decode()
+            try:
+                connection.request("GET", "/")
+                answer = connection.getresponse()
+                said = answer.read().decode()
+            except (OSError, http.client.HTTPException):
+                connection.close()
+                seen.append((started, "cut"))
+                continue
             seen.append((started, said if answer.status == 200 else str(answer.status)))
         connection.close()
 

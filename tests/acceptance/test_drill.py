@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from midwatch.adapters.stores.sqlite import SqliteStore
-from midwatch.core.verdicts import Verdict
 from midwatch.core.reasons import Reason
+from midwatch.core.verdicts import Verdict
 from midwatch.drill import checkers, faults, fuzz, scenarios
 from midwatch.drill.faults import Broken
 from midwatch.drill.reports import Story

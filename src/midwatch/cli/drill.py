@@ -26,7 +26,7 @@ def _options(function: Callable[..., Any]) -> Callable[..., Any]:
     """The options of a run, the same with and without naming a scenario."""
     for option in (
         click.option("--seed", default=0, show_default=True, help="Moves what chance decides."),
-        click.option("--break", "broke", default="", help=f"Break one, or some with commas: {', '.join(BREAKS)}."),
+        click.option("--break", "broke", default="", help=BREAK_HELP),
         click.option(
             "--report",
             type=click.Path(path_type=Path),
