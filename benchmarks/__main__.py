@@ -251,7 +251,7 @@ def tried() -> dict[str, dict[str, Any]]:
         edge, "share", "none", 0.0, "<= 0.05", edge <= 0.05, command
     )
     found["canary_found_at_1200"] = row(
-        canary.found_within(1_200), "share", "Kayenta's judge", judge, "-", True, command
+        canary.found_within(1_200), "share", "Kayenta's judge", judge, "-", ok=True, command=command
     )
     found["canary_sample_us"] = row(cost, "us", "none", 0.0, "<= 20", cost <= 20, command)
     return found

@@ -6,6 +6,7 @@ import random
 
 import pytest
 
+from midwatch.adapters.metrics.prometheus import PrometheusMetrics, PrometheusOptions
 from midwatch.core import canary, effects, inputs, shard
 from midwatch.core.canary import CanaryPlan, Guard, Sides
 from midwatch.core.decide import Rules, decide
@@ -14,12 +15,24 @@ from midwatch.core.evidence import TrafficEvidence
 from midwatch.core.releases import Pointer
 from midwatch.core.shard import Burn, Shard
 from midwatch.core.sli import Indicator
+from midwatch.engine.trials import Trials
 from midwatch.errors import StateError
+from midwatch.outbound import Answer
 
 S = 1_000
 GUARD = Guard("quality", 0.05, Indicator("counter"))
 ERRORS = Guard("errors", 0.02, Indicator("counter"))
 PLAN = CanaryPlan((GUARD, ERRORS), (5, 50), samples=10, step_s=30, warm_up_s=20, deadline_s=3_600)
+
+
+class Says:
+    """A way out that always gets the same answer."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+
+    def post(self, *_: object) -> Answer:
+        return Answer(200, {}, self._body)
 
 
 class Bench:
@@ -332,6 +345,63 @@ def test_what_was_good_before_is_where_to_go_when_the_newest_good_one_is_live() 
     assert bench.pointer.last_good == "v2"
     bench.give(inputs.MoveRelease("shop", "rollback", "back", "ada"))
     assert bench.wishes[-1].release == "v1"
+
+
+class Judged:
+    """A canary on its last step whose evidence has cleared everything, but for what is broken."""
+
+    def __init__(self) -> None:
+        self.trial = canary.Canary("c", "v2", "d2", "v1", "ada", PLAN, 0, step=1)
+        self.evidence: dict[str, canary.GuardEvidence] = {}
+
+    def count(self, block: dict[str, Sides], missed: tuple[str, ...] = ()) -> None:
+        canary.count(self.trial, self.evidence, block, missed, 10 * S)
+
+    def says(self, at: int = 60) -> tuple[str, str]:
+        word, reason = canary.judge(self.trial, self.evidence, at * S)
+        return word, reason.says
+
+
+def test_a_number_that_is_none_is_not_replaced_and_passed() -> None:
+    """Kayenta replaces NaN by 0 and passes what then is the same; here it is missing."""
+    series = b'{"metric":{"midwatch":"%s/10"},"value":[1,"%s"]}'
+    both = b",".join((series % (b"bad", b"NaN"), series % (b"total", b"40")))
+    answer = b'{"status":"success","data":{"resultType":"vector","result":[%s]}}' % both
+    metrics = PrometheusMetrics(PrometheusOptions("http://p"), Says(answer))  # type: ignore[arg-type]
+    guard = Guard("errors", 0.02, Indicator("increase", "p", bad="b[{{.window}}]", total="t"))
+    state = Bench(CanaryPlan((guard,), (50,))).state
+    pointer = state.pointers["shop"]
+    pointer.canary = canary.Canary(
+        "c1", "v2", "d2", "v1", "ada", CanaryPlan((guard,), (50,)), 0, step=0
+    )
+    (question, *_) = Trials({"p": metrics}, None).questions(state, 60 * S)
+    reads = [one.input for one in question.ask()]
+    assert reads
+    assert all(isinstance(one, inputs.CanaryRead) and one.missed == ("errors",) for one in reads)
+    metrics = PrometheusMetrics(PrometheusOptions("http://p"), Says(answer.replace(b"NaN", b"2")))  # type: ignore[arg-type]
+    (question, *_) = Trials({"p": metrics}, None).questions(state, 60 * S)
+    reads = [one.input for one in question.ask()]
+    assert all(
+        isinstance(one, inputs.CanaryRead) and one.block == {"errors": Sides(38, 40, 38, 40)}
+        for one in reads
+    )
+
+
+def test_all_guards_in_error_are_no_score() -> None:
+    """Kayenta gives 100 points when every metric was in error; here the weight is held."""
+    judged = Judged()
+    for _ in range(50):
+        judged.count({}, ("quality", "errors"))
+    assert judged.says() == ("hold", "quality, errors cannot be read")
+    assert judged.says(PLAN.deadline_s)[0] == "inconclusive"
+
+
+def test_an_end_without_a_measurement_is_not_successful() -> None:
+    """Argo's analysis that was ended before it measured is successful; here it is inconclusive."""
+    word, says = Judged().says(PLAN.deadline_s)
+    assert (word, says) == (
+        "inconclusive", "not decided in 60 min: quality, errors not ruled out",
+    )  # fmt: skip
 
 
 def test_a_guard_that_is_worse_rejects_whatever_the_others_say() -> None:

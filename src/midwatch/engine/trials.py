@@ -112,14 +112,14 @@ class Trials:
         return CanaryRead(trial.service, trial.operation, end, block, tuple(missed))
 
     def _counts(self, guard: Guard, trial: _Trial, release: str, end: int) -> Counts | None:
-        """Count one release; no event at all is a count of none, a source that breaks is None."""
+        """Count one release; None when its source breaks, or leaves the block out."""
         window_s = trial.plan.every_s
         try:
             metrics = self._metrics[guard.indicator.source]
             found = metrics.counts(objective_of(guard, trial.service, release), (window_s,), end)
         except Exception:  # however it breaks, nothing was read
             return None
-        return found.get(window_s, Counts(0, 0))
+        return found.get(window_s)
 
 
 def _trial(pointer: Pointer) -> _Trial | None:

@@ -156,10 +156,11 @@ class PrometheusMetrics:
         found: dict[int, Counts] = {}
         for window_s in windows_s:
             numbers = {
-                part: values[name]
-                for part in asked
-                if math.isfinite(values.get(name := f"{part}/{window_s}", math.nan))
+                part: values[name] for part in asked if (name := f"{part}/{window_s}") in values
             }
+            # What is not there may be none; what is there and no number is no answer at all.
+            if not all(map(math.isfinite, numbers.values())):
+                continue
             counts = _windowed(indicator, numbers, window_s)
             if counts is not None:
                 found[window_s] = counts
