@@ -140,7 +140,9 @@ def test_the_engine_is_the_lab_with_proof(
         assert lost < 0.05 * len(rows)
         assert len(rows) >= 75
     elif verdict == "reject":
-        assert call["verdict"] == "reject"
+        # By losses alone; a run of them may reject before later gains make up for it.
+        assert sum(old > new for new, old in rows) >= (2 if fixed else 0)
+        assert call["verdict"] == "reject" or lost <= 0
     if not fixed:
         assert (verdict, call["verdict"]) == ("reject", "reject")
     if all(new >= old for new, old in rows) and fixed and len(rows) > 120:

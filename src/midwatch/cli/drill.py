@@ -21,12 +21,14 @@ from midwatch.drill.world import Begun, Log, Troubles
 from midwatch.engine import queries
 from midwatch.errors import InputError
 
+BREAK = f"Break one, or several with commas: {', '.join(BREAKS)}."
+
 
 def _options(function: Callable[..., Any]) -> Callable[..., Any]:
     """The options of a run, the same with and without naming a scenario."""
     for option in (
         click.option("--seed", default=0, show_default=True, help="Moves what chance decides."),
-        click.option("--break", "broke", default="", help=BREAK_HELP),
+        click.option("--break", "broke", default="", help=BREAK),
         click.option(
             "--report",
             type=click.Path(path_type=Path),
