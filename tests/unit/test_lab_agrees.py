@@ -138,7 +138,7 @@ def test_the_engine_is_the_lab_with_proof(
     lost = sum(old - new for new, old in rows)
     if verdict == "promote":
         assert lost < 0.05 * len(rows)
-        assert len(rows) >= 75
+        assert len(rows) >= 75 or any(new > old for new, old in rows)
     elif verdict == "reject":
         # By losses alone; a run of them may reject before later gains make up for it.
         assert sum(old > new for new, old in rows) >= (2 if fixed else 0)
