@@ -24,7 +24,7 @@ from midwatch.yaml_nodes import Node
 # Of each kind of router: what it needs, and what it may say.
 ROUTER_KEYS = {
     "command": (("apply", "observe"), ("timeout", "check")),
-    "haproxy": (("socket", "backend", "state"), ("config", "servers")),
+    "haproxy": (("socket", "backend", "state"), ("config", "servers", "server_state")),
     "split": (("url", "token_env"), ()),
 }
 
@@ -73,6 +73,7 @@ def _haproxy(node: Node, services: tuple[str, ...]) -> HaproxyOptions:
         node.child("config").text(default=""),
         {name: item.text() for name, item in node.child("servers").entries()},
         services,
+        node.child("server_state").text(default=""),
     )
 
 

@@ -223,3 +223,45 @@ def test_config_errors_of_routers_are_told(tmp_path: Path) -> None:
     assert "routers.a.apply" in said
     assert "routers.a.observe" in said
     assert "routers.b" in said
+
+
+CANARIES = """
+metrics:
+  own: {type: pushed}
+  users: {type: proxy, url: "http://127.0.0.1:1", token_env: X}
+  prom: {type: prometheus, url: "http://127.0.0.1:2"}
+canaries:
+  shopp: {guards: {a: {source: users, bad: errors, total: requests}}}
+  shop:
+    steps: [50, 5]
+    every: 15s
+    guards:
+      b: {source: prom, good: 'a', total: 'b{r="{{.release}}"}'}
+      c: {source: users, bad: mistakes, total: requests, margin: 2}
+      d: {source: own, good: x, total: y}
+      e: {slo: shop/nothing}
+      f: {source: users, total: requests}
+"""
+
+
+def test_config_errors_of_canaries_are_told(tmp_path: Path) -> None:
+    """All in one run, each with its place and a remedy."""
+    serving = Serving(tmp_path)
+    main = tmp_path / "midwatch" / "midwatch.yaml"
+    text = main.read_text("utf-8").replace("metrics:\n  app: {type: pushed}\n", "")
+    main.write_text(text + CANARIES, "utf-8")
+    done = serving.type("check", "midwatch")
+    said = done.stdout + done.stderr
+    assert done.returncode == 2
+    for told in (
+        "canaries.shopp: names the unknown service 'shopp'",
+        "steps: does not rise from 1 to 100",
+        "every: is no multiple of 10s",
+        "b.good: does not ask for {{.release}}",
+        "c.bad: is 'mistakes'",
+        "c.margin: is 2",
+        "d: cannot tell releases apart there",
+        "e.slo: names the unknown objective 'shop/nothing'",
+        "f: has total",
+    ):
+        assert told in said, said

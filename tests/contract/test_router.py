@@ -226,6 +226,23 @@ def test_haproxy_gives_a_candidate_its_part(balanced: tuple[Balancer, HaproxyRou
     assert {balancer.ask() for _ in range(20)} == {"v2"}
 
 
+def test_haproxys_own_state_file_is_kept(balanced: tuple[Balancer, HaproxyRouter]) -> None:
+    """With it a HAProxy that starts anew has the weights that were served."""
+    balancer, _ = balanced
+    told = {name: value for name, value in balancer.options().items() if name != "type"}
+    saved = balancer.folder / "servers.state"
+    router = HaproxyRouter(HaproxyOptions(**told, server_state=str(saved)))
+    part = Traffic("v2", 3, "v1", 25)
+    router.apply("shop", part, "op-1")
+    text = balancer.config.read_text("utf-8")
+    text = text.replace("global\n", f"global\n  server-state-file {saved}\n")
+    text = text.replace("  mode http\n", "  mode http\n  load-server-state-from-file global\n")
+    balancer.config.write_text(text, "utf-8")
+    balancer.kill()
+    balancer.start()
+    assert router.observe("shop") == part
+
+
 def test_haproxy_knows_which_server_is_down(balanced: tuple[Balancer, HaproxyRouter]) -> None:
     """By its own check, or by an operator's word."""
     balancer, router = balanced

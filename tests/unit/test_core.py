@@ -493,6 +493,25 @@ def test_a_second_rollback_is_a_persons(proposed: Bench) -> None:
         approve(proposed)
 
 
+def test_a_second_need_within_the_cool_down_is_a_persons(proposed: Bench) -> None:
+    """No plan is proposed for another incident of the same service so soon after a rollback."""
+    approve(proposed)
+    answer(proposed, "applied")
+    pointer = proposed.state.pointers["shop"]
+    proposed.give(inputs.RegisterRelease("shop", "v3", "c", live=True))
+    proposed.only.state = "resolved"
+    proposed.state.open.clear()
+    proposed.state.burning.clear()
+    decision = proposed.read(8_000, 10_000, 600_000)
+    assert "NoRunbook" in kinds(decision)
+    assert "PlanProposed" not in kinds(decision)
+    pointer.rolled_back_at -= 3_600_000
+    proposed.state.incidents["INC-2"].state = "resolved"
+    proposed.state.open.clear()
+    proposed.state.burning.clear()
+    assert "PlanProposed" in kinds(proposed.read(8_000, 10_000, 700_000))
+
+
 def test_a_rollback_that_cannot_be_seen_pages(proposed: Bench) -> None:
     """Unknowable means a human, at once; provably not applied is tried again first."""
     approve(proposed)

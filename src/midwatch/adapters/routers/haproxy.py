@@ -7,8 +7,10 @@ that a HAProxy that was killed comes back with the release that is known.
 
     routers:
       edge: {type: haproxy, socket: /run/haproxy/admin.sock, backend: shop,
-             state: /var/lib/midwatch/shop.json, config: /etc/haproxy/haproxy.cfg}
+             state: /var/lib/midwatch/shop.json, config: /etc/haproxy/haproxy.cfg,
+             server_state: /var/lib/haproxy/state}
 
+`server_state` is what HAProxy's own `server-state-file` names, so that a reload keeps the weights.
 A server has the release's name, or the one that `servers` gives it. Sessions that stick to a server
 by a cookie stay there: a backend whose releases are moved has none.
 """
@@ -42,6 +44,7 @@ class HaproxyOptions(Struct, frozen=True, tag="haproxy"):
     config: str = ""
     servers: dict[str, str] = field(default_factory=dict[str, str])
     services: tuple[str, ...] = ()
+    server_state: str = ""
 
 
 class _Server(Struct, frozen=True):
@@ -79,6 +82,9 @@ class HaproxyRouter:
             self._tell(f"set server {backend}/{name} state drain")
         if self._options.config:
             self._write_weights(self._server(traffic.release))
+        if self._options.server_state:
+            said = self._tell("show servers state")
+            _replace(Path(self._options.server_state), said.encode())
 
     def observe(self, service: str) -> Traffic:
         """Look at which servers get traffic, one or two. Raises HarnessError when it is another."""
