@@ -20,7 +20,7 @@ from midwatch.cli.main import main
 from midwatch.core.traffic import Traffic
 from midwatch.ports import Health, Router
 
-POINT = os.environ["KILL_AT"]
+POINT = os.environ.get("KILL_AT", "")
 
 
 def hit(point: str) -> None:

@@ -80,7 +80,7 @@ def list_command(service: str, as_json: bool, **where: Any) -> int:
 @_JSON
 @server_options
 def show_command(service: str, release: str, as_json: bool, **where: Any) -> int:
-    """Show one release of SERVICE: its standing, and what is wrong with it."""
+    """Show one release of SERVICE, and what is wrong with it."""
     found = _one(incidents_at(**where).services(), service)
     for one in found.releases:
         if one.release != release:
@@ -172,7 +172,7 @@ def promote_command(service: str, release: str, **given: Any) -> int:
 
 @command.group("canary")
 def canary_command() -> None:
-    """Try a release on a part of live traffic, until its evidence decides."""
+    """Try a release on a part of live traffic."""
 
 
 @canary_command.command("start")
