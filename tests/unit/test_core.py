@@ -8,7 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from midwatch.core import chain, correlation, decide, fixes, gate, inputs, regressions, shard, slo
+from midwatch.core import (
+    chain,
+    correlation,
+    decide,
+    fixes,
+    inputs,
+    rechecks,
+    regressions,
+    shard,
+    slo,
+)
 from midwatch.core import events as e
 from midwatch.core.alerts import Alert, fingerprint, identify
 from midwatch.core.decide import Rules
@@ -615,7 +625,7 @@ def test_a_gate_never_passes_on_nothing(
     rows: tuple[tuple[str, str, str], ...], verdict: str
 ) -> None:
     """One valid failure of the incident's case blocks; no evidence is no pass."""
-    found, reason = gate.judge(
+    found, reason = rechecks.judge(
         outcomes(*rows), release="new", baseline="old", incident_cases=frozenset({"c"})
     )
     assert found == verdict

@@ -20,7 +20,6 @@ from midwatch.core import (
     escalation,
     events,
     fixes,
-    gate,
     heartbeats,
     inputs,
     moves,
@@ -28,6 +27,7 @@ from midwatch.core import (
     overrides,
     pointers,
     postmortems,
+    rechecks,
     regressions,
     releases,
     rollouts,
@@ -566,7 +566,7 @@ def _release_answer(d: Decision, rules: Rules, given: inputs.ReleaseAnswered) ->
         says = f"promotion {given.state}: {given.seen}"
         escalation.page_again(d, rules.policy_of(incident), incident, Reason(fixes.RULE, says))
     elif promoting and incident.fix_state == "promoted":
-        gate.start(d, incident)
+        rechecks.start(d, incident)
 
 
 def _evals_answer(d: Decision, rules: Rules, given: inputs.EvalsAnswered) -> None:
@@ -579,7 +579,7 @@ def _evals_answer(d: Decision, rules: Rules, given: inputs.EvalsAnswered) -> Non
         kept = frozenset(case.id for case in (suite.cases if suite else ()) if case.incident)
         fixes.on_evals_answer(d, rules.canaries, kept, incident, given)
     else:
-        gate.on_answer(d, incident, given)
+        rechecks.on_answer(d, incident, given)
     postmortems.close(d, incident)
 
 

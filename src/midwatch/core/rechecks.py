@@ -1,4 +1,4 @@
-"""The gate: eval outcomes of what is to be kept, against a baseline.
+"""What is live after a fix: the suite and the incident's case once more, beside the old baseline.
 
 Law: an incident's case is never averaged; one valid failure blocks. No cases, no baseline or an
 error is `inconclusive`, never a pass.
@@ -16,7 +16,7 @@ from midwatch.core.incidents import Incident
 from midwatch.core.inputs import EvalsAnswered
 from midwatch.core.reasons import Reason, Term
 
-RULE = "gate/1"
+RULE = "rechecks/1"
 Verdict = Literal["pass", "regression", "inconclusive"]
 
 
