@@ -17,12 +17,16 @@ STABLE = 1 / 66  # its variance: no failure in 32 runs, with half a failure adde
 
 
 class Sample(Struct, frozen=True):
-    """Failures of one case: so many of so many runs, on the candidate and on what it is held to."""
+    """Failures of one case: so many of so many runs, on the candidate and on what it is held to.
+
+    `weight` is what was known of the case before these runs; 0 takes it from their totals.
+    """
 
     failed: int
     runs: int
     base_failed: int
     base_runs: int
+    weight: int = 0
 
 
 def fisher(one: Sample) -> float:
@@ -42,13 +46,13 @@ def fisher(one: Sample) -> float:
     return tail / ways
 
 
-def weight(one: Sample) -> int:
-    """Say how much a failure of this case tells: the less it usually fails, the more.
+def weight(failed: int, runs: int) -> int:
+    """Say how much a failure of a case tells: the less it usually fails, the more.
 
-    >>> weight(Sample(1, 2, 0, 30)), weight(Sample(2, 2, 12, 30))
-    (6, 1)
+    >>> weight(0, 32), weight(1, 32), weight(14, 32)
+    (16, 6, 1)
     """
-    share = (one.failed + one.base_failed + 0.5) / (one.runs + one.base_runs + 1)
+    share = (failed + 0.5) / (runs + 1)
     return max(1, round(TOP * min(1.0, STABLE / (share * (1.0 - share)))))
 
 
@@ -64,7 +68,7 @@ def broad(cases: Iterable[Sample]) -> float:
         failed = one.failed + one.base_failed
         if not failed or not one.runs or not one.base_runs:
             continue
-        by = weight(one)
+        by = one.weight or weight(failed, one.runs + one.base_runs)
         seen += by * one.failed
         ways = comb(one.runs + one.base_runs, failed)
         shares = [
