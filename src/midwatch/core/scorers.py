@@ -5,7 +5,8 @@ nonsense or the answer lacks what it looks at, is an error, never a failure. A k
 is unsupported and never passes.
 
     equals, contains, contains-any, contains-all, starts-with, regex    also i...: whatever case
-    is-json, json-schema, json-path     the answer as JSON
+    fuzzy                               is part of the answer or has it, by words alone
+    is-json, json-equals, json-schema, json-path    the answer as JSON
     number                              equals a number within `threshold`
     token-f1, edit                      at least as alike as `threshold`, 0 to 1
     latency, cost                       at most so many seconds, so much money
@@ -101,20 +102,42 @@ def _texts(check: Check) -> list[str]:
 
 
 def _folded(test: Callable[[str, str], bool], says: str) -> tuple[Any, Any]:
+    """Make a scorer of a text, or of any of a list of texts, and one whatever their case."""
+
     def plain(check: Check, reply: Reply) -> tuple[bool, str]:
-        text = _text(check)
-        return test(reply.text, text), f"{says} {text!r}"
+        texts = _either(check)
+        return any(test(reply.text, one) for one in texts), f"{says} {_shown(texts)}"
 
     def folded(check: Check, reply: Reply) -> tuple[bool, str]:
-        text = _text(check)
-        good = test(reply.text.casefold(), text.casefold())
-        return good, f"{says} {text!r}, whatever the case"
+        texts, got = _either(check), reply.text.casefold()
+        good = any(test(got, one.casefold()) for one in texts)
+        return good, f"{says} {_shown(texts)}, whatever the case"
 
     return plain, folded
 
 
+def _either(check: Check) -> list[str]:
+    return _texts(check) if isinstance(check.value, (list, tuple)) else [_text(check)]
+
+
+def _shown(texts: list[str]) -> str:
+    return repr(texts[0]) if len(texts) == 1 else f"one of {texts}"
+
+
+def _alike_enough(one: str, other: str) -> bool:
+    """Say whether one text is in the other, without case, articles and signs (OpenAI evals)."""
+    first, second = (
+        " ".join(re.sub(r"\b(a|an|the)\b|[^\w\s]", " ", text.lower()).split())
+        for text in (one, other)
+    )
+    if not first or not second:
+        return first == second
+    return first in second or second in first
+
+
 _equals, _iequals = _folded(lambda got, text: got.strip() == text.strip(), "to equal")
 _contains, _icontains = _folded(lambda got, text: text in got, "to contain")
+_fuzzy, _ = _folded(_alike_enough, "to be, or to be part of,")
 _starts, _istarts = _folded(lambda got, text: got.startswith(text), "to start with")
 
 
@@ -151,6 +174,18 @@ def _is_json(check: Check, reply: Reply) -> tuple[bool, str]:
     if check.value is None:
         return True, "to be JSON"
     return _fits(check.value, found)
+
+
+def _json_equals(check: Check, reply: Reply) -> tuple[bool, str]:
+    """Compare as JSON, whatever the order of keys."""
+    try:
+        found = _json(reply)
+        value: object = check.value
+        texts = _either(check) if isinstance(value, (str, list, tuple)) else []
+        wanted: list[object] = [msgspec.json.decode(one) for one in texts] or [value]
+    except msgspec.DecodeError:
+        return False, "to be JSON"
+    return found in wanted, f"to be the JSON {check.value}"
 
 
 def _schema(check: Check, reply: Reply) -> tuple[bool, str]:
@@ -318,7 +353,9 @@ SCORERS: dict[str, Callable[[Check, Reply], tuple[bool, str]]] = {
     "icontains-any": _of_many(any, "any", fold=True),
     "icontains-all": _of_many(all, "all", fold=True),
     "regex": _regex,
+    "fuzzy": _fuzzy,
     "is-json": _is_json,
+    "json-equals": _json_equals,
     "json-schema": _schema,
     "json-path": _path,
     "number": _number,

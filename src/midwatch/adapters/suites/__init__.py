@@ -1,0 +1,1 @@
+"""Formats of eval-case files: a file for each, and one that recognises them."""

@@ -1,0 +1,116 @@
+"""OpenAI evals: JSONL samples, and the registry's YAML that names their match class.
+
+Law: a sample is judged as its class judges. A class that is not one of the four matches makes each
+sample unsupported, by its name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, cast
+
+import msgspec
+
+from midwatch.core.evals import Case, Check
+from midwatch.errors import BadFile
+
+Raw = dict[str, Any]
+
+# Their class -> our check; each takes one ideal answer or several, of which one is enough.
+CLASSES = {
+    "Match": "starts-with",
+    "Includes": "contains",
+    "FuzzyMatch": "fuzzy",
+    "JsonMatch": "json-equals",
+}
+USUAL = "Match"
+
+
+def looks_like_lines(first: Any) -> bool:
+    """Recognise a line of JSONL."""
+    return isinstance(first, dict) and "input" in first and "ideal" in first
+
+
+def looks_like(document: Any) -> bool:
+    """Recognise a registry's document."""
+    return isinstance(document, dict) and any(
+        isinstance(v, dict) and "class" in v for v in cast("Raw", document).values()
+    )
+
+
+def read_lines(lines: Iterable[tuple[int, Raw]], file: Path, match: str = USUAL) -> list[Case]:
+    """Read samples. Raises BadFile with the line that is none."""
+    return [_case(number, sample, file, match) for number, sample in lines]
+
+
+def classes(document: Raw) -> list[tuple[str, str]]:
+    """List a registry's evals as (match class, name of the samples' file)."""
+    found: list[tuple[str, str]] = []
+    for entry in document.values():
+        if not isinstance(entry, dict) or "class" not in entry:
+            continue
+        args = cast("Raw", cast("Raw", entry).get("args") or {})
+        name = str(cast("Raw", entry)["class"]).rpartition(":")[2]
+        found.append((name, str(args.get("samples_jsonl", ""))))
+    return found
+
+
+def _case(number: int, sample: Raw, file: Path, match: str) -> Case:
+    place = f"{file.name}:{number}"
+    given, ideal = sample.get("input"), sample.get("ideal")
+    turns: list[str] = []
+    system = ""
+    if isinstance(given, str):
+        question = given
+    elif isinstance(given, list) and given:
+        said: list[str] = []
+        for message in cast("list[Any]", given):
+            if not isinstance(message, dict) or not isinstance(
+                cast("Raw", message).get("content"), str
+            ):
+                remedy = 'write {"role": "user", "content": "..."}'
+                raise BadFile("has a message without text", place=place, remedy=remedy)
+            one = cast("Raw", message)
+            if one.get("role") == "system":
+                system = f"{system}\n{one['content']}".strip()
+            elif one.get("role") == "user":
+                said.append(one["content"])
+        if not said:
+            raise BadFile("asks nothing", place=place, remedy="add a message of role user")
+        *turns, question = said
+    else:
+        raise BadFile("input is no text and no messages", place=place, remedy="write input")
+    ideals = cast("list[Any]", ideal) if isinstance(ideal, list) else [ideal]
+    if not ideals or not all(isinstance(one, (str, int, float)) for one in ideals):
+        if match != "JsonMatch":
+            raise BadFile("ideal is no text", place=place, remedy="write a text, or a list of them")
+        ideals = [msgspec.json.encode(one).decode() for one in ideals]
+    kind = CLASSES.get(match)
+    value: Any = str(ideals[0]) if len(ideals) == 1 else [str(one) for one in ideals]
+    if system:
+        first, *rest = *turns, question
+        *turns, question = f"{system}\n\n{first}", *rest
+    return Case(
+        f"sample-{number}",
+        question,
+        checks=(Check(kind or f"openai:{match}", value),),
+        turns=tuple(turns),
+        unsupported=() if kind else (f"class {match}",),
+    )
+
+
+def write(cases: Iterable[Case]) -> list[Raw]:
+    """Write samples for one match class. Raises BadFile for what it has no word for."""
+    kinds = {one.kind for case in cases for one in case.wanted}
+    if len(kinds - {"equals"}) > 1 or not kinds <= {*CLASSES.values(), "equals"}:
+        says = f"has no word for {', '.join(sorted(kinds - set(CLASSES.values())))} together"
+        raise BadFile(says, place="cases", remedy="export as midwatch")
+    samples: list[Raw] = []
+    for case in cases:
+        check, *more = case.wanted
+        if more or check.negate:
+            raise BadFile("has no word for two checks", place=case.id, remedy="export as midwatch")
+        messages = [{"role": "user", "content": text} for text in (*case.turns, case.question)]
+        samples.append({"input": messages, "ideal": check.value})
+    return samples

@@ -1,0 +1,124 @@
+"""midwatch's own suites: YAML with a list of cases.
+
+Law: a check stands under its kind. Whatever is unknown is an error with its line.
+
+    suite: support-agent
+    cases:
+      - id: refund-window
+        question: How long can I return something?
+        expect: 30 days                          # equals it
+      - id: refund-window-said
+        question: How long can I return something?
+        slices: [returns]
+        incident: INC-7                          # one of its failures blocks
+        runs: 5
+        least: 4
+        checks:
+          - contains: 30 days
+          - regex: "14|7 days"
+            negate: true
+          - token-f1: You have 30 days.
+            threshold: 0.6
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from midwatch.core.evals import Case, Check
+from midwatch.core.scorers import JUDGE, SCORERS
+from midwatch.yaml_nodes import Node
+
+KINDS = (*SCORERS, JUDGE)
+
+
+def looks_like(document: Any) -> bool:
+    """Recognise a document."""
+    return isinstance(document, dict) and "cases" in document and "suite" in document
+
+
+def read(root: Node) -> list[Case]:
+    """Read the cases; what is wrong is noted."""
+    root.keys("suite", "cases", "target", required=("suite", "cases"))
+    return [_case(node) for node in root.child("cases").items()]
+
+
+def _case(node: Node) -> Case:
+    node.keys(
+        "id", "question", "turns", "expect", "checks", "slices", "incident", "runs", "least",
+        required=("id", "question"),
+    )  # fmt: skip
+    if node.has("expect") is node.has("checks"):
+        node.error("has to say expect or checks", "write what a right answer is")
+    runs = node.child("runs").integer(1, at_least=1)
+    least = node.child("least").integer(runs, at_least=1)
+    if least > runs:
+        node.child("least").error(f"is more than {runs} runs", "write how many have to pass")
+    return Case(
+        _scalar(node.child("id")),
+        node.child("question").text(),
+        _scalar(node.child("expect")) if node.has("expect") else "",
+        node.child("incident").text(default=""),
+        tuple(_check(item) for item in node.child("checks").items()),
+        tuple(item.text() for item in node.child("turns").items()),
+        tuple(item.text() for item in node.child("slices").items()),
+        runs=runs,
+        least=least,
+    )
+
+
+def _scalar(node: Node) -> str:
+    """Expect a text; a number is one as it was written."""
+    if isinstance(node.value, bool) or not isinstance(node.value, (str, int, float)):
+        node.error(f"is {node.shape}", "write a text")
+        return ""
+    return str(node.value)
+
+
+def _check(node: Node) -> Check:
+    mapping = node.mapping
+    if mapping is None:
+        node.error(f"is {node.shape}", "write a kind and its value, such as contains: 30 days")
+        return Check("equals")
+    kinds = [str(key) for key in mapping if str(key) not in ("negate", "threshold", "knobs")]
+    if len(kinds) != 1 or kinds[0] not in KINDS:
+        node.error(f"has the kinds {', '.join(kinds) or 'none'}", f"use one of {', '.join(KINDS)}")
+        return Check("equals")
+    threshold = node.child("threshold")
+    return Check(
+        kinds[0],
+        node.child(kinds[0]).value,
+        node.child("negate").value is True,
+        float(threshold.number("0")) if threshold.value is not None else None,
+    )
+
+
+def write(name: str, cases: Iterable[Case]) -> dict[str, Any]:
+    """Write cases as such a document."""
+    return {"suite": name, "cases": [_written(case) for case in cases]}
+
+
+def _written(case: Case) -> dict[str, Any]:
+    found: dict[str, Any] = {"id": case.id, "question": case.question}
+    if case.turns:
+        found["turns"] = list(case.turns)
+    if case.checks:
+        found["checks"] = [_written_check(one) for one in case.checks]
+    else:
+        found["expect"] = case.expect
+    for name, value in (("slices", list(case.slices)), ("incident", case.incident)):
+        if value:
+            found[name] = value
+    if case.runs > 1:
+        found |= {"runs": case.runs, "least": case.least}
+    return found
+
+
+def _written_check(one: Check) -> dict[str, Any]:
+    found: dict[str, Any] = {one.kind: one.value}
+    if one.negate:
+        found["negate"] = True
+    if one.threshold is not None:
+        found["threshold"] = one.threshold
+    return found

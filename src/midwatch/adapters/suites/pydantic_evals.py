@@ -1,0 +1,130 @@
+"""pydantic-evals: datasets as YAML or JSON.
+
+Law: an evaluator is applied as it is written, in its short or its long form. One that is not known
+makes its cases unsupported, by its name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, cast
+
+import msgspec
+
+from midwatch.core.evals import Case, Check
+from midwatch.errors import BadFile
+
+Raw = dict[str, Any]
+
+
+def looks_like(document: Any) -> bool:
+    """Recognise a document."""
+    return (
+        isinstance(document, dict)
+        and "suite" not in document
+        and isinstance(cast("Raw", document).get("cases"), list)
+    )
+
+
+def read(document: Raw, file: Path) -> list[Case]:
+    """Read a dataset. Raises BadFile for what is none."""
+    everywhere = _evaluators(document.get("evaluators"), file.name)
+    cases: list[Case] = []
+    for number, one in enumerate(cast("list[Any]", document["cases"]), start=1):
+        place = f"{file.name} cases[{number - 1}]"
+        if not isinstance(one, dict) or "inputs" not in one:
+            raise BadFile("has no inputs", place=place, remedy="write inputs: ...")
+        given = cast("Raw", one)
+        checks: list[Check] = []
+        missing: list[str] = []
+        for name, value in [*everywhere, *_evaluators(given.get("evaluators"), place)]:
+            check = _check(name, value, given.get("expected_output"))
+            if check is None:
+                missing.append(f"evaluator {name}")
+            else:
+                checks.append(check)
+        if not checks and not missing:
+            missing.append("a case without an evaluator")
+        cases.append(
+            Case(
+                str(given.get("name") or f"case-{number}"),
+                _text(given["inputs"]),
+                checks=tuple(checks),
+                unsupported=tuple(dict.fromkeys(missing)),
+            )
+        )
+    return cases
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+
+
+def _evaluators(value: Any, place: str) -> list[tuple[str, Any]]:
+    """Read `Name`, `{Name: value}` and `{Name: {field: value}}`."""
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        raise BadFile("evaluators is no list", place=place, remedy="write evaluators: [...]")
+    found: list[tuple[str, Any]] = []
+    for one in cast("list[Any]", value):
+        if isinstance(one, str):
+            found.append((one, None))
+        elif isinstance(one, dict) and len(cast("Raw", one)) == 1:
+            found += cast("Raw", one).items()
+        else:
+            raise BadFile(f"has the evaluator {one!r}", place=place, remedy="write Name: value")
+    return found
+
+
+def _check(name: str, value: Any, expected: Any) -> Check | None:
+    said = cast("Raw", value) if isinstance(value, dict) else None
+    match name:
+        case "EqualsExpected":
+            return Check("equals", _text(expected)) if expected is not None else None
+        case "Equals":
+            return Check("equals", _text(said.get("value") if said else value))
+        case "Contains":
+            wanted = cast("object", said.get("value") if said else value)
+            if isinstance(wanted, (dict, list)):
+                return None
+            plain = said is None or said.get("case_sensitive", True) is not False
+            return Check("contains" if plain else "icontains", _text(wanted))
+        case "MaxDuration":
+            seconds = cast("object", said.get("seconds") if said else value)
+            if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
+                return None
+            return Check("latency", threshold=float(seconds))
+        case "LLMJudge":
+            return Check("judge", said.get("rubric") if said else value)
+        case _:
+            return None
+
+
+def write(name: str, cases: Iterable[Case]) -> Raw:
+    """Write a dataset. Raises BadFile for what it has no word for."""
+    found: list[Raw] = []
+    for case in cases:
+        evaluators: list[Any] = []
+        for one in case.wanted:
+            if one.negate or case.turns:
+                raise BadFile("has no word for it", place=case.id, remedy="export as midwatch")
+            match one.kind:
+                case "equals":
+                    evaluators.append({"Equals": one.value})
+                case "contains":
+                    evaluators.append({"Contains": one.value})
+                case "icontains":
+                    said = {"value": one.value, "case_sensitive": False}
+                    evaluators.append({"Contains": said})
+                case "latency":
+                    limit = one.threshold if one.threshold is not None else one.value
+                    evaluators.append({"MaxDuration": limit})
+                case "judge":
+                    evaluators.append({"LLMJudge": one.value})
+                case _:
+                    says = f"has no word for a check {one.kind}"
+                    raise BadFile(says, place=case.id, remedy="export as midwatch")
+        found.append({"name": case.id, "inputs": case.question, "evaluators": evaluators})
+    return {"name": name, "cases": found}

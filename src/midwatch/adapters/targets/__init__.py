@@ -1,0 +1,1 @@
+"""What a case is run against: a file for each."""
