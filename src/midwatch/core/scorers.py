@@ -26,6 +26,7 @@ import msgspec
 from midwatch.core.evals import Case, Check, Outcome, Reply, Status
 
 JUDGE = "judge"
+VERSION = "scorers/1"
 USUAL = {"token-f1": 0.8, "edit": 0.8}
 SHOWN = 400
 REFUSALS = re.compile(
