@@ -10,6 +10,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Protocol
@@ -97,25 +98,21 @@ class Runner:
 
     def run(self, jobs: Iterable[Job]) -> Iterator[tuple[Job, Outcome]]:
         """Run jobs; gives each with its outcome as it comes."""
-        waiting = iter(jobs)
-        fresh = (job for job in waiting if not self._is_known(job))
-        yield from self._reuse(jobs)
-        pool = _Pool(fresh, self._one, self._limits)
-        for job, outcome in pool.results():
+        ready: deque[tuple[Job, Outcome]] = deque()
+
+        def fresh() -> Iterator[Job]:
+            for job in jobs:
+                known = self._known.get(self._key(job)) if self._known else None
+                if known is None:
+                    yield job
+                else:
+                    ready.append((job, known))
+
+        for job, outcome in _Pool(fresh(), self._one, self._limits).results():
             self._write(job, outcome)
             yield job, outcome
-
-    def _is_known(self, job: Job) -> bool:
-        return bool(self._known) and self._key(job) in self._known
-
-    def _reuse(self, jobs: Iterable[Job]) -> Iterator[tuple[Job, Outcome]]:
-        if not self._known:
-            return
-        for job in jobs:
-            known = self._known.get(self._key(job))
-            if known is not None:
-                self.reused += 1
-                yield job, known
+        self.reused += len(ready)
+        yield from ready
 
     def _one(self, job: Job) -> Outcome:
         """Ask one case, again when it does not answer."""
@@ -189,7 +186,7 @@ class _Pool:
         for _ in range(self._limits.workers):
             self._start()
         # A target ends its own calls in time; this is for what cannot be ended.
-        patience = (self._limits.timeout_s + PAUSES_S[-1]) * (self._limits.retries + 1)
+        patience = self._limits.timeout_s * (self._limits.retries + 1) + sum(PAUSES_S)
         while self._alive:
             try:
                 found = self._done.get(timeout=LOOK_S)

@@ -30,7 +30,7 @@ class CallableTarget:
         """Call it. Raises HarnessError when it gives no answer; what it raises passes."""
         started = time.perf_counter()
         if self._takes_turns:
-            found = self._function(case.question, list(case.turns))
+            found: object = self._function(case.question, list(case.turns))
         else:
             found = self._function("\n".join((*case.turns, case.question)))
         seconds = time.perf_counter() - started
