@@ -36,9 +36,10 @@ class CallableTarget:
         seconds = time.perf_counter() - started
         if isinstance(found, str):
             return Reply(found, seconds)
-        said = cast("dict[str, Any]", found) if isinstance(found, dict) else {}
+        said = cast("dict[str, Any]", found if isinstance(found, dict) else {})
         if not isinstance(said.get("text"), str):
-            raise HarnessError(f"gave {type(found).__name__}", remedy="give a text")
+            kind = type(cast("object", found)).__name__
+            raise HarnessError(f"gave {kind}", remedy="give a text")
         tools, sources = said.get("tools"), said.get("sources")
         return Reply(
             said["text"],

@@ -1,0 +1,88 @@
+"""Markdown for a pull request and for a step's summary, and the lines that GitHub shows at code.
+
+Law: what came from a case or an answer is text: it can close no table, open no link and start no
+command of the runner.
+"""
+
+from __future__ import annotations
+
+import re
+
+from midwatch.core.gate_report import CaseLine, Report
+
+MARKS = {
+    "pass": "PASS",
+    "regression": "REGRESSION",
+    "inconclusive": "INCONCLUSIVE",
+    "error": "ERROR",
+}
+SHOWN, ROWS = 160, 30
+HEAD = "| case | | candidate | baseline | expected | got |"
+HTML = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
+
+
+def write(report: Report) -> str:
+    """Write a report."""
+    beside = f"Candidate {_code(report.candidate)} beside baseline {_code(report.baseline)}"
+    counts = f"{report.cases} cases, {report.calls} calls, margin {report.margin:g}"
+    lines = [f"## midwatch gate: {report.verdict.upper()}", "", _plain(report.says), ""]
+    lines.append(f"{beside}: {counts}.")
+    if report.drop is not None and report.bound is not None:
+        lines.append(f"The mean pass rate drops by {report.drop:.4f}, at most {report.bound:.4f}.")
+    if report.blamed:
+        lines += ["", *(f"- {_plain(one)}" for one in report.blamed)]
+    rows = [one for one in report.lines if one.state != "passed"][:ROWS]
+    if rows:
+        lines += [
+            "",
+            "| case | | candidate | baseline | expected | got |",
+            "|---|---|---|---|---|---|",
+        ]
+        lines += [_row(one) for one in rows]
+    left = sum(one.state != "passed" for one in report.lines) - len(rows)
+    if left > 0:
+        lines += ["", f"{left} more that did not always pass."]
+    return "\n".join([*lines, "", _code(report.last_line), ""])
+
+
+def _row(one: CaseLine) -> str:
+    runs = one.passed + one.failed
+    base = one.base_passed + one.base_failed
+    named = _code(one.case) + (f" of {_plain(one.incident)}" if one.incident else "")
+    cells = (
+        named, one.state, f"{one.passed}/{runs}", f"{one.base_passed}/{base}", _plain(one.why),
+        _plain(one.got),
+    )  # fmt: skip
+    return f"| {' | '.join(cells)} |"
+
+
+def notes(report: Report) -> list[str]:
+    """Give GitHub's lines for what is wrong; other runners print them as they are."""
+    found: list[str] = []
+    for one in report.lines:
+        if one.state in ("failed", "error", "unsupported"):
+            says = one.why or one.state
+            found.append(
+                f"::error title={_escaped(f'{one.state}: {one.case}', ',:')}::{_escaped(says)}"
+            )
+    if report.verdict != "pass" and not found:
+        level = "error" if report.code else "warning"
+        found.append(f"::{level} title=midwatch gate::{_escaped(report.says)}")
+    return found[:ROWS]
+
+
+def _escaped(text: str, more: str = "") -> str:
+    for one in ("%", "\r", "\n", *more):
+        text = text.replace(one, f"%{ord(one):02X}")
+    return text
+
+
+def _plain(text: str) -> str:
+    short = " ".join(text.split())
+    short = short if len(short) <= SHOWN else f"{short[: SHOWN - 3]}..."
+    safe = "".join(HTML.get(letter, letter) for letter in short)
+    return re.sub(r"([\\`*_\[\]|#@!])", r"\\\1", safe)
+
+
+def _code(text: str) -> str:
+    return f"`{' '.join(text.split()).replace('`', chr(39)).replace('|', '/')[:SHOWN]}`"
