@@ -1,0 +1,342 @@
+"""`midwatch gate`: whether a candidate may be shipped, beside a baseline of the same job."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from midwatch.cli.output import print_json
+from midwatch.cli.targets import (
+    SPELLED,
+    chosen,
+    make_opinion,
+    make_target,
+    pairs,
+    suite_options,
+    target_options,
+)
+from midwatch.core.clock import parse_time
+from midwatch.core.evals import Case
+from midwatch.core.gate import MARGIN, Gate, Settings
+from midwatch.core.gate_report import Report, report
+from midwatch.engine.evaluating import Limits, Runner
+from midwatch.engine.gating import (
+    HISTORY_DAYS,
+    Quarantined,
+    keep_history,
+    members,
+    play,
+    read_history,
+)
+from midwatch.errors import BadFile, InputError
+from midwatch.yaml_nodes import Problems, read_yaml
+
+SHOWN = 20
+
+
+@click.command("gate")
+@click.option(
+    "--suite",
+    "suites",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Cases of any known format; may stand again.",
+)
+@click.option("--candidate", default="", metavar="TARGET", help=f"{SPELLED}.")
+@click.option("--baseline", default="", metavar="TARGET", help="What users have now.")
+@click.option("--filter", "wanted", multiple=True, metavar="TEXT", help="In an id, or a slice.")
+@click.option(
+    "--margin",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    default=MARGIN,
+    show_default=True,
+    help="How far the mean pass rate may drop.",
+)
+@click.option("--budget", type=click.IntRange(0), default=0, help="Calls at most; else 24 a case.")
+@click.option(
+    "--history",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="What the baseline did before: screens, and is added to.",
+)
+@click.option(
+    "--history-days",
+    type=click.IntRange(1, 3_650),
+    default=HISTORY_DAYS,
+    show_default=True,
+    help="How long it counts.",
+)
+@click.option(
+    "--quarantine",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="YAML list of case, owner, until, why.",
+)
+@click.option(
+    "--results",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Keep each result; a killed run goes on with it.",
+)
+@click.option(
+    "--candidate-digest", default="", help="What the candidate is made of: its results are reused."
+)
+@click.option("--baseline-digest", default="", help="The same of the baseline.")
+@click.option(
+    "--inconclusive",
+    type=click.Choice(("fail", "warn")),
+    default="fail",
+    show_default=True,
+    help="Exit 3, or 0.",
+)
+@click.option("--junit", type=click.Path(path_type=Path), metavar="FILE", help="Write JUnit XML.")
+@click.option("--markdown", type=click.Path(path_type=Path), metavar="FILE", help="Write Markdown.")
+@click.option("--judge-url", default="", help="A model for checks of kind judge: https://HOST/v1.")
+@click.option("--judge-model", default="default", show_default=True, help="Its name.")
+@click.option(
+    "--shift",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Score a drill's --report in place of cases.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@suite_options
+@target_options
+def command(as_json: bool, shift: Path | None, **given: Any) -> int:
+    """Say whether a candidate may be shipped.
+
+    Runs the cases on candidate and baseline: pass 0, regression 1, config or harness error 2,
+    inconclusive 3. An incident's case is never averaged; the others are run until noise and a
+    regression can be told apart. The last line says the verdict and the code.
+
+    Example: midwatch gate --suite cases.yaml --candidate http://127.0.0.1:8702/ask
+    --baseline http://127.0.0.1:8701/ask
+    """  # fmt: skip
+    found = _shift(shift) if shift is not None else _gate(**given)
+    _write(found, given["junit"], given["markdown"])
+    if as_json:
+        print_json(found)
+    else:
+        _print(found)
+    return found.code
+
+
+def _gate(
+    *,
+    suites: Sequence[Path],
+    candidate: str,
+    baseline: str,
+    wanted: Sequence[str],
+    margin: float,
+    budget: int,
+    history: Path | None,
+    history_days: int,
+    quarantine: Path | None,
+    results: Path | None,
+    candidate_digest: str,
+    baseline_digest: str,
+    inconclusive: str,
+    judge_url: str,
+    judge_model: str,
+    kind: str | None,
+    fields: Sequence[str],
+    match: str,
+    request: str,
+    answer: str,
+    headers: Sequence[str],
+    concurrency: int,
+    timeout: float,
+    retries: int,
+    **_: Any,
+) -> Report:
+    for name, value in (("--suite", suites), ("--candidate", candidate), ("--baseline", baseline)):
+        if not value:
+            raise InputError("is needed", place=name, remedy="midwatch gate --help")
+    cases = chosen(_read(suites, kind, fields, match), wanted)
+    by_id = {case.id: case for case in cases}
+    now = int(time.time() * 1_000)
+    told = members(cases, _quarantined(quarantine), now)
+    before = read_history(history, cases, now, history_days) if history else {}
+    gate = Gate(told, before, Settings(margin, budget))
+    ask = (timeout, request, answer, headers)
+    targets = {
+        "candidate": make_target(candidate, *ask),
+        "baseline": make_target(baseline, *ask),
+    }
+    digests = {
+        "candidate": candidate_digest or f"{candidate}@{now if results is None else 'run'}",
+        "baseline": baseline_digest or f"{baseline}@{now if results is None else 'run'}",
+    }
+    opinion = make_opinion(judge_url, judge_model, timeout)
+    limits = Limits(concurrency, timeout, retries)
+    runner = Runner(targets, digests, limits, results=results, opinion=opinion)
+    try:
+        with _progress() as progress:
+            verdict, examples = play(gate, by_id, runner, progress)
+    finally:
+        runner.close()
+    if history is not None:
+        keep_history(history, gate, by_id, now)
+    names = (candidate, baseline)
+    return report(gate, verdict, by_id, examples, names, warn=inconclusive == "warn")
+
+
+def _read(
+    suites: Sequence[Path], kind: str | None, fields: Sequence[str], match: str
+) -> list[Case]:
+    from midwatch.adapters.suites import files
+
+    found: dict[str, Case] = {}
+    for file in suites:
+        for case in files.read(file, kind or "", pairs(fields, "--map"), match):
+            if case.id in found:
+                remedy = "give each case of all suites its own id"
+                raise BadFile(f"{case.id!r} stands in two suites", place=file.name, remedy=remedy)
+            found[case.id] = case
+    return list(found.values())
+
+
+def _quarantined(file: Path | None) -> list[Quarantined]:
+    if file is None:
+        return []
+    problems = Problems()
+    found: list[Quarantined] = []
+    for node in read_yaml(file, problems).items():
+        words = ("case", "owner", "until", "why")
+        node.keys(*words, required=words)
+        text = {word: node.child(word).text() for word in words}
+        until = 0
+        try:
+            until = parse_time(text["until"])
+        except ValueError:
+            node.child("until").error(f"is {text['until']!r}", "write 2026-12-31T00:00:00Z")
+        found.append(Quarantined(text["case"], text["owner"], until, text["why"]))
+    if problems.found:
+        raise problems.in_order()[0]
+    return found
+
+
+def _quiet(done: int, total: int) -> None:
+    """Say nothing: nobody looks."""
+
+
+@contextmanager
+def _progress() -> Generator[Callable[[int, int], None]]:
+    """Show how far it is, and how long it takes, where somebody looks."""
+    if not sys.stderr.isatty():
+        yield _quiet
+        return
+    from rich.console import Console
+    from rich.progress import Progress, TimeRemainingColumn
+
+    with Progress(
+        *Progress.get_default_columns()[:-1], TimeRemainingColumn(),
+        console=Console(stderr=True), transient=True,
+    ) as shown:  # fmt: skip
+        task = shown.add_task("cases", total=None)
+
+        def tell(done: int, total: int) -> None:
+            shown.update(task, completed=done, total=total)
+
+        yield tell
+
+
+class _Check(msgspec.Struct):
+    name: str
+    passed: bool
+    why: str = ""
+
+
+class _Drill(msgspec.Struct):
+    checks: list[_Check]
+    scenario: str = ""
+
+
+def _shift(file: Path) -> Report:
+    """Score a drill's report: each check blocks."""
+    try:
+        drill = msgspec.json.decode(file.read_bytes(), type=_Drill)
+    except OSError as error:
+        says = f"cannot be read: {error.strerror or error}"
+        remedy = "midwatch drill --report FILE"
+        raise InputError(says, place=str(file), remedy=remedy) from None
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        remedy = "midwatch drill --report FILE"
+        raise BadFile(f"is no report: {error}", place=file.name, remedy=remedy) from None
+    from midwatch.core.gate_report import CaseLine
+
+    failed = [one for one in drill.checks if not one.passed]
+    verdict, code = ("regression", 1) if failed else ("pass", 0)
+    says = f"{len(drill.checks) - len(failed)} of {len(drill.checks)} checks passed"
+    if not drill.checks:
+        verdict, code, says = "error", 2, "the report has no check"
+    lines = [
+        CaseLine(
+            one.name, "passed" if one.passed else "failed", int(one.passed), int(not one.passed), 0,
+            0, 0, why=one.why,
+        )
+        for one in sorted(drill.checks, key=lambda one: one.passed)
+    ]  # fmt: skip
+    blamed = [f"{one.name}: {one.why}" for one in failed]
+    return Report(
+        verdict, code, says, drill.scenario or file.name, "what should come of it",
+        len(drill.checks), 0, 0.0, None, None, blamed, [], lines,
+    )  # fmt: skip
+
+
+def _write(found: Report, junit: Path | None, markdown: Path | None) -> None:
+    from midwatch.adapters.reports import junit as xml
+    from midwatch.adapters.reports import markdown as text
+
+    outputs = [(junit, xml.write, "w"), (markdown, text.write, "w")]
+    summary = os.environ.get("GITHUB_STEP_SUMMARY")
+    if summary:
+        outputs.append((Path(summary), text.write, "a"))
+    for file, write, mode in outputs:
+        if file is None:
+            continue
+        try:
+            with file.open(mode, encoding="utf-8") as out:
+                out.write(write(found))
+        except OSError as error:
+            says = f"cannot be written: {error.strerror or error}"
+            raise InputError(says, place=str(file), remedy="name another file") from None
+    if os.environ.get("GITHUB_ACTIONS") == "true":
+        for line in text.notes(found):
+            click.echo(line, err=True)
+
+
+def _print(found: Report) -> None:
+    click.echo(f"{found.candidate} beside {found.baseline}")
+    click.echo(f"  {found.cases} cases, {found.calls} calls: {found.says}")
+    if found.drop is not None and found.bound is not None:
+        says = f"  the mean pass rate drops by {found.drop:.4f}, at most {found.bound:.4f}"
+        click.echo(f"{says} (margin {found.margin:g})")
+    for one in found.blamed:
+        click.echo(f"  - {one}")
+    rest = [one for one in found.lines if one.state != "passed"]
+    for one in rest[:SHOWN]:
+        runs, base = one.passed + one.failed, one.base_passed + one.base_failed
+        counts = f"{one.passed} of {runs}, baseline {one.base_passed} of {base}"
+        click.echo(f"  [{one.state}] {one.case}: passed {counts}")
+        if one.why:
+            click.echo(f"      {_short(one.why)}")
+        if one.got and one.got != one.why:
+            click.echo(f"      got {_short(one.got)!r}")
+    if len(rest) > SHOWN:
+        click.echo(f"  and {len(rest) - SHOWN} more that did not always pass")
+    click.echo(found.last_line)
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= 160 else f"{line[:157]}..."

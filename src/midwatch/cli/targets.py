@@ -1,0 +1,158 @@
+"""What a case is run against, as it is typed: one spelling for every command."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import click
+import msgspec
+
+from midwatch.core.evals import Case
+from midwatch.core.scorers import Judged
+from midwatch.engine.evaluating import RETRIES, TIMEOUT_S, WORKERS, Asked
+from midwatch.errors import InputError
+
+SPELLED = "http://..., python:module:function or cmd:program args"
+REMEDY = f"write {SPELLED}"
+
+
+def target_options(function: Callable[..., int]) -> Callable[..., int]:
+    """Add the options that say how targets are asked."""
+    for option in reversed(
+        (
+            click.option(
+                "--request", default="", metavar="JSON",
+                help='What an http target is sent: \'{"question": "{question}"}\'.',
+            ),
+            click.option(
+                "--answer", default="", metavar="PATH", help="Where its answer stands: $.answer."
+            ),
+            click.option(
+                "--header", "headers", multiple=True, metavar="NAME=ENV",
+                help="A header, whose value stands in a variable; may stand again.",
+            ),
+            click.option(
+                "--concurrency", type=click.IntRange(1, 256), default=WORKERS, show_default=True,
+                help="Cases at once.",
+            ),
+            click.option(
+                "--timeout", type=click.FloatRange(0, min_open=True), default=TIMEOUT_S,
+                show_default=True, help="Seconds for one answer.",
+            ),
+            click.option(
+                "--retries", type=click.IntRange(0, 20), default=RETRIES, show_default=True,
+                help="How often again when there is no answer.",
+            ),
+        )
+    ):  # fmt: skip
+        function = option(function)
+    return function
+
+
+def suite_options(function: Callable[..., int]) -> Callable[..., int]:
+    """Add the options that say how files of cases are read."""
+    from midwatch.adapters.suites.files import FORMATS
+
+    for option in reversed(
+        (
+            click.option(
+                "--format", "kind", type=click.Choice(FORMATS),
+                help="Of the file; else it is recognised.",
+            ),
+            click.option(
+                "--map", "fields", multiple=True, metavar="FIELD=NAME",
+                help="Inspect: a field under another name, such as input=prompt.",
+            ),
+            click.option(
+                "--match", default="", metavar="CLASS",
+                help="OpenAI: Match, Includes, FuzzyMatch or JsonMatch.",
+            ),
+        )
+    ):  # fmt: skip
+        function = option(function)
+    return function
+
+
+def pairs(given: Sequence[str], name: str) -> dict[str, str]:
+    """Read NAME=VALUE options. Raises InputError."""
+    found: dict[str, str] = {}
+    for one in given:
+        key, sign, value = one.partition("=")
+        if not sign or not key or not value:
+            raise InputError(f"{one!r} is none", place=name, remedy="write name=value")
+        found[key] = value
+    return found
+
+
+def make_target(
+    spelled: str, timeout_s: float, request: str, answer: str, headers: Sequence[str]
+) -> Asked:
+    """Build a target. Raises InputError when it is spelled wrongly, or is not there."""
+    kind, _, rest = spelled.partition(":")
+    if kind == "python":
+        from midwatch.adapters.targets import callables
+
+        return callables.load(rest)
+    if kind == "cmd":
+        from midwatch.adapters.targets import commands
+
+        return commands.load(rest, timeout_s)
+    if kind in ("http", "https") and rest.startswith("//"):
+        return _http(spelled, timeout_s, request, answer, headers)
+    raise InputError(f"{spelled!r} is no target", remedy=REMEDY)
+
+
+def _http(url: str, timeout_s: float, request: str, answer: str, headers: Sequence[str]) -> Asked:
+    try:
+        from midwatch.outbound import Outbound
+    except ModuleNotFoundError as error:
+        remedy = "pip install 'midwatch[server]'"
+        raise InputError(f"an http target needs {error.name}", remedy=remedy) from None
+    from midwatch.adapters.targets.http import HttpOptions, HttpTarget
+
+    options = HttpOptions(answer=answer)
+    if request:
+        try:
+            template = msgspec.json.decode(request, type=dict[str, Any])
+        except msgspec.MsgspecError as error:
+            remedy = 'write {"question": "{question}"}'
+            raise InputError(f"is no JSON: {error}", place="--request", remedy=remedy) from None
+        if "{question}" not in request:
+            remedy = 'write {"question": "{question}"}'
+            raise InputError("has no {question}", place="--request", remedy=remedy)
+        options = HttpOptions(template, answer)
+    named = pairs(headers, "--header")
+    for name, variable in named.items():
+        if not os.environ.get(variable):
+            raise InputError("is not set", place=f"${variable}", remedy=f"it is for {name}")
+    values = {name.lower(): os.environ[variable] for name, variable in named.items()}
+    return HttpTarget(url, options, Outbound([url], timeout_s=timeout_s), values)
+
+
+def chosen(cases: Sequence[Case], wanted: Sequence[str]) -> list[Case]:
+    """Keep the cases whose id has one of these texts, or that are of that slice.
+
+    Raises InputError when none is left: nothing passes on nothing.
+    """
+    kept = [
+        case
+        for case in cases
+        if not wanted or any(text in case.id or text in case.slices for text in wanted)
+    ]
+    if not kept:
+        says = f"matches none of {len(cases)} cases"
+        raise InputError(says, place="--filter", remedy="write a part of an id, or a slice")
+    return kept
+
+
+def make_opinion(url: str, model: str, timeout_s: float) -> Judged | None:
+    """Build the language model that judges; None when none is named."""
+    if not url:
+        return None
+    from midwatch.adapters.targets.judge import JudgeModel
+    from midwatch.outbound import Outbound
+
+    key = os.environ.get("MIDWATCH_JUDGE_KEY", "")
+    return JudgeModel(url, model, key, Outbound([url], timeout_s=timeout_s)).opinion
