@@ -131,7 +131,9 @@ class Runner:
     # --- the file ---
 
     def _key(self, job: Job) -> str:
-        return f"{self._digests[job.side]}/{hash_of(job.case)}/{job.epoch}/{VERSION}"
+        # The side stands in it: what one side did is never taken for the other's fresh run.
+        made_of = self._digests[job.side]
+        return f"{job.side}/{made_of}/{hash_of(job.case)}/{job.epoch}/{VERSION}"
 
     def _open(self, file: Path) -> None:
         try:

@@ -215,6 +215,11 @@ def _case(test: Raw, usual: Raw, prompt: str, name: str, file: Path) -> Case:
         **_mapping(usual.get("vars"), file, "vars"), **_mapping(test.get("vars"), file, "vars"),
     }  # fmt: skip
     missing: list[str] = []
+    # A variable may name others.
+    variables = {
+        name: _filled(value, variables, missing) if isinstance(value, str) else value
+        for name, value in variables.items()
+    }
     template = prompt or (f"{{{{{next(iter(variables))}}}}}" if variables else "")
     question = _filled(template, variables, missing)
     asserts = [*_list(usual.get("assert"), file), *_list(test.get("assert"), file)]

@@ -1,0 +1,353 @@
+"""`midwatch gate`, as a pipeline types it."""
+
+from __future__ import annotations
+
+import http.server
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import pytest
+from tests.acceptance.serving import MIDWATCH, until
+
+BOT = """
+import itertools, os, time
+FACTS = {"refund": "30 days", "ship": "3 days", "pay": "card"}
+COUNT = itertools.count()
+def good(question):
+    return FACTS.get(question, "?")
+def bad(question):
+    return "7 days" if question == "refund" else good(question)
+def noisy(question):
+    return good(question) if next(COUNT) % 3 else "eh"
+def broken(question):
+    raise RuntimeError("down")
+def half(question):
+    if question == "ship":
+        raise RuntimeError("down")
+    return good(question)
+def slow(question):
+    time.sleep(0.2)
+    return good(question)
+def hanging(question):
+    time.sleep(60)
+def talk(question, turns):
+    return {"text": " ".join([*turns, question]), "cost": 0.01, "tools": ["search"]}
+"""
+OWN = """
+suite: bot
+cases:
+  - {id: refund, question: refund, expect: 30 days}
+  - {id: ship, question: ship, checks: [{contains: 3 days}]}
+"""
+SUITES = {
+    "own.yaml": OWN,
+    "promptfooconfig.yaml": (
+        "prompts: ['{{q}}']\ntests:\n"
+        "  - {vars: {q: refund}, assert: [{type: equals, value: 30 days}]}\n"
+        "  - {vars: {q: ship}, assert: [{type: icontains, value: 3 DAYS}]}\n"
+    ),
+    "samples.jsonl": (
+        '{"input": [{"role": "user", "content": "refund"}], "ideal": "30 days"}\n'
+        '{"input": "ship", "ideal": ["3 days", "4 days"]}\n'
+    ),
+    "samples.json": (
+        '[{"input": "refund", "target": "30 days"}, {"input": "ship", "target": "3 days"}]'
+    ),
+    "dataset.yaml": (
+        "name: bot\ncases:\n"
+        "  - {inputs: refund, expected_output: 30 days, evaluators: [EqualsExpected]}\n"
+        "  - {inputs: ship, evaluators: [{Contains: 3 days}]}\n"
+    ),
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with a bot and a suite of each format."""
+    (tmp_path / "bot.py").write_text(BOT, "utf-8")
+    for name, text in SUITES.items():
+        (tmp_path / name).write_text(text, "utf-8")
+    return tmp_path
+
+
+def gate(folder: Path, *args: str, **env: str) -> subprocess.CompletedProcess[str]:
+    """Type it."""
+    return subprocess.run(
+        [MIDWATCH, "gate", *args],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=folder,
+        env={**os.environ, **env},
+        timeout=120,
+    )
+
+
+def judged(
+    folder: Path, candidate: str, *args: str, suite: str = "own.yaml", **env: str
+) -> subprocess.CompletedProcess[str]:
+    """Judge a candidate beside the good bot."""
+    both = ("--candidate", f"python:bot:{candidate}", "--baseline", "python:bot:good")
+    return gate(folder, "--suite", suite, *both, "--retries", "0", *args, **env)
+
+
+@pytest.mark.parametrize("suite", SUITES)
+@pytest.mark.parametrize(
+    ("candidate", "word", "code"),
+    [
+        ("good", "pass", 0),
+        ("bad", "regression", 1),
+        ("broken", "error", 2),
+        ("half", "inconclusive", 3),
+    ],
+)
+def test_each_format_gives_the_right_verdict(
+    folder: Path, suite: str, candidate: str, word: str, code: int
+) -> None:
+    """On a good, a bad, a broken and a half broken candidate; line and code agree."""
+    done = judged(folder, candidate, suite=suite)
+    assert done.returncode == code, done.stdout + done.stderr
+    assert done.stdout.splitlines()[-1] == f"GATE: {word} (exit {code})"
+    if candidate == "bad":
+        assert "fails 16 of 16, the baseline 0 of 16" in done.stdout
+        assert "got '7 days'" in done.stdout
+
+
+@pytest.mark.parametrize("suite", SUITES)
+def test_a_noisy_candidate_is_never_green(folder: Path, suite: str) -> None:
+    """Red or inconclusive, and it says how sure it is."""
+    done = judged(folder, "noisy", suite=suite)
+    assert done.returncode in (1, 3)
+    assert done.stdout.splitlines()[-1].startswith("GATE: ")
+
+
+def test_an_incidents_case_blocks_by_its_name(folder: Path) -> None:
+    """Taking the fix out of the candidate turns the gate red because of that case."""
+    text = OWN + "  - {id: inc-7-refund, question: refund, expect: 30 days, incident: INC-7}\n"
+    (folder / "own.yaml").write_text(text, "utf-8")
+    assert judged(folder, "good").returncode == 0
+    done = judged(folder, "bad")
+    assert done.returncode == 1
+    assert "case inc-7-refund of an incident fails 3 of 3" in done.stdout
+
+
+def test_inconclusive_may_only_warn(folder: Path) -> None:
+    """Exit 0, and the last line says inconclusive all the same."""
+    done = judged(folder, "half", "--inconclusive", "warn")
+    assert done.returncode == 0
+    assert done.stdout.splitlines()[-1] == "GATE: inconclusive (exit 0)"
+
+
+def test_reports_for_people_and_machines(folder: Path) -> None:
+    """JSON, JUnit and Markdown say the same; answers cannot break out of them."""
+    said = "</failure>|`*[x](y)\\n::error::pwned"
+    evil = f'def evil(q): return "{said}" if q == "refund" else good(q)\n'
+    (folder / "bot.py").write_text(BOT + evil, "utf-8")
+    summary = folder / "summary.md"
+    done = judged(
+        folder, "evil", "--json", "--junit", "junit.xml", "--markdown", "gate.md",
+        GITHUB_ACTIONS="true", GITHUB_STEP_SUMMARY=str(summary),
+    )  # fmt: skip
+    found = json.loads(done.stdout)
+    assert (found["verdict"], found["code"], done.returncode) == ("regression", 1, 1)
+    assert found["lines"][0]["case"] == "refund"
+    assert "30 days" in found["lines"][0]["why"]
+    tree = ET.parse(folder / "junit.xml").getroot()
+    failures = {one.get("name") for one in tree.iter("testcase") if one.find("failure") is not None}
+    assert failures == {"gate", "refund"}
+    markdown = (folder / "gate.md").read_text("utf-8")
+    assert markdown == summary.read_text("utf-8")
+    assert "&lt;/failure&gt;" in markdown
+    (row,) = (line for line in markdown.splitlines() if line.startswith("| `refund`"))
+    assert len(row.replace("\\|", "").split("|")) == 8
+    assert done.stderr.count("::error") == done.stderr.count("\n::error") + 1
+    assert not any(line.startswith("::error::pwned") for line in done.stderr.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        (("--suite", "own.yaml"), "--candidate: is needed"),
+        (("--candidate", "python:bot:good", "--baseline", "python:bot:good"), "--suite: is needed"),
+        (("--suite", "no.yaml"), "no.yaml: cannot be read"),
+        (("--suite", "own.yaml", "--filter", "nothing"), "matches none of 2 cases"),
+        (("--suite", "own.yaml", "--candidate", "bot"), "is no target"),
+        (("--suite", "own.yaml", "--candidate", "python:bot:nobody"), "cannot be loaded"),
+        (("--suite", "own.yaml", "--candidate", "cmd:"), "names no program"),
+        (("--suite", "own.yaml", "--candidate", "http://[::1]", "--request", "{}"), "{question}"),
+        (("--suite", "own.yaml", "--suite", "own.yaml"), "stands in two suites"),
+        (("--shift", "own.yaml"), "is no report"),
+    ],
+)
+def test_mistakes_end_with_two_and_one_line(folder: Path, args: tuple[str, ...], says: str) -> None:
+    """Nothing passes on a mistake."""
+    usual = {"--candidate": "python:bot:good", "--baseline": "python:bot:good"}
+    more = [w for k, v in usual.items() if k not in args for w in (k, v)]
+    if says.endswith("is needed") or args[0] == "--shift":
+        more = []
+    done = gate(folder, *args, *more)
+    assert done.returncode == 2, done.stdout
+    assert says in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_killed_run_goes_on_where_it_was(folder: Path) -> None:
+    """What stands in the file of results is not asked for again, a torn last line is."""
+    both = ("--candidate", "python:bot:slow", "--baseline", "python:bot:slow")
+    command = [
+        MIDWATCH, "gate", "--suite", "own.yaml", *both, "--results", "r.jsonl",
+        "--concurrency", "1",
+    ]  # fmt: skip
+    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE)
+    results = folder / "r.jsonl"
+    until(lambda: results.exists() and results.read_bytes().count(b"\n") >= 4)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    before = results.read_bytes()
+    results.write_bytes(before + b'{"key": "torn')
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0
+    lines = [json.loads(line) for line in results.read_text().splitlines()]
+    assert results.read_bytes().startswith(before)
+    assert len({one["key"] for one in lines}) == len(lines) == 12
+
+
+def test_history_screens_is_kept_and_expires(folder: Path) -> None:
+    """What the baseline did is added; a line that is none is told with its number."""
+    judged(folder, "good", "--history", "h.jsonl")
+    history = folder / "h.jsonl"
+    first = [json.loads(line) for line in history.read_text().splitlines()]
+    assert [(one["passed"], one["failed"]) for one in first] == [(3, 0), (3, 0)]
+    for _ in range(3):
+        judged(folder, "good", "--history", "h.jsonl")
+    found = json.loads(judged(folder, "good", "--history", "h.jsonl", "--json").stdout)
+    assert found["calls"] < 12 * 2
+    history.write_text("{}\n" + history.read_text())
+    done = judged(folder, "good", "--history", "h.jsonl")
+    assert done.returncode == 2
+    assert "h.jsonl:1" in done.stderr
+
+
+def test_a_quarantined_case_is_told_and_expires(folder: Path) -> None:
+    """With an owner and an end; after it the gate is red."""
+    held = "- {case: refund, owner: ada, until: '2999-01-01T00:00:00Z', why: flaky}\n"
+    (folder / "q.yaml").write_text(held, "utf-8")
+    done = judged(folder, "bad", "--quarantine", "q.yaml")
+    assert done.returncode == 0
+    assert "[quarantined] refund" in done.stdout
+    (folder / "q.yaml").write_text(held.replace("2999", "2020"), "utf-8")
+    done = judged(folder, "good", "--quarantine", "q.yaml")
+    assert done.returncode == 1
+    assert "the quarantine of case refund is over" in done.stdout
+
+
+FAILS = itertools.count()
+
+
+class Talker(http.server.BaseHTTPRequestHandler):
+    """A service behind HTTP, and a model that judges politeness."""
+
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+
+    def do_POST(self) -> None:
+        given = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        if self.path == "/v1/chat/completions":
+            asked = json.loads(given["messages"][1]["content"])
+            verdict = {"good": "please" in asked["answer"], "why": "it says please"}
+            text = f"Here: {json.dumps(verdict)}"
+            self._say(200, {"choices": [{"message": {"content": text}}]})
+        elif self.path == "/flaky" and next(FAILS) % 2 == 0:
+            self._say(500, {"error": "try again"})
+        else:
+            self._say(200, {"out": {"say": f"{given['ask']}, please"}, "conversation": "t1"})
+
+    def _say(self, status: int, document: Any) -> None:
+        body = json.dumps(document).encode()
+        self.send_response(status)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *args: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def talker() -> Iterator[str]:
+    """Its address."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Talker)
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_service_behind_http_and_a_model_that_judges(folder: Path, talker: str) -> None:
+    """A template for the request, a path for the answer; 5xx is tried again, a 4xx is an error."""
+    suite = (
+        "suite: x\ncases:\n  - {id: a, question: hi, checks: [{contains: 'hi, please'}]}\n"
+        "  - {id: b, question: yo, checks: [{judge: is polite}]}\n"
+    )
+    (folder / "http.yaml").write_text(suite, "utf-8")
+    words = (
+        "--suite", "http.yaml", "--request", '{"ask": "{question}"}', "--answer", "$.out.say",
+        "--judge-url", f"{talker}/v1",
+    )  # fmt: skip
+    both = ("--candidate", f"{talker}/flaky", "--baseline", f"{talker}/ask")
+    done = gate(folder, *words, *both)
+    assert done.returncode == 0, done.stdout + done.stderr
+    nobody = gate(folder, *words, "--candidate", "http://127.0.0.1:9/x", "--baseline", talker)
+    assert nobody.returncode == 2
+    assert "GATE: error (exit 2)" in nobody.stdout
+
+
+def test_a_command_and_a_function_with_turns(folder: Path) -> None:
+    """The question on standard input; turns before it; what else a target tells."""
+    (folder / "cmd.py").write_text("print(input().upper())", "utf-8")
+    suite = "suite: x\ncases:\n  - {id: a, question: hi, expect: HI}\n"
+    (folder / "cmd.yaml").write_text(suite, "utf-8")
+    command = f"cmd:{sys.executable} cmd.py"
+    done = gate(folder, "--suite", "cmd.yaml", "--candidate", command, "--baseline", command)
+    assert done.returncode == 0, done.stdout + done.stderr
+    suite = (
+        "suite: x\ncases:\n  - {id: a, question: two, turns: [one],"
+        " checks: [{equals: one two}, {tools: [search]}, {cost: 0.02}]}\n"
+    )
+    (folder / "talk.yaml").write_text(suite, "utf-8")
+    both = ("--candidate", "python:bot:talk", "--baseline", "python:bot:talk")
+    assert gate(folder, "--suite", "talk.yaml", *both).returncode == 0
+
+
+def test_what_hangs_is_given_up(folder: Path) -> None:
+    """An error in time, never a verdict."""
+    started = time.monotonic()
+    done = judged(folder, "hanging", "--timeout", "1")
+    assert done.returncode == 2
+    assert "took more than 1 s" in done.stdout
+    assert time.monotonic() - started < 60
+
+
+def test_a_shift_is_scored(folder: Path) -> None:
+    """A drill can gate CI as well."""
+    subprocess.run([MIDWATCH, "drill", "--report", "s.json"], cwd=folder, check=True,
+                   capture_output=True)  # fmt: skip
+    done = gate(folder, "--shift", "s.json")
+    assert done.returncode == 0, done.stderr
+    assert "7 of 7 checks passed" in done.stdout
+    subprocess.run([MIDWATCH, "drill", "--break", "fix", "--report", "b.json"], cwd=folder,
+                   check=False, capture_output=True)  # fmt: skip
+    done = gate(folder, "--shift", "b.json")
+    assert done.returncode == 1
+    assert "fix canaried & promoted to live" in done.stdout
+    assert done.stdout.splitlines()[-1] == "GATE: regression (exit 1)"

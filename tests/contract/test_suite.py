@@ -1,0 +1,255 @@
+"""Files of eval cases: each format read as its own tool would, and junk told with its place."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from midwatch.adapters.suites import files
+from midwatch.core.evals import Case, Check, Reply
+from midwatch.core.scorers import judge
+from midwatch.errors import BadFile
+
+OWN = """
+suite: support-agent
+cases:
+  - id: refund
+    question: How long can I return something?
+    expect: Yes
+  - id: said
+    question: And shoes?
+    turns: [How long can I return something?]
+    slices: [returns, shoes]
+    incident: INC-7
+    runs: 5
+    least: 4
+    checks:
+      - contains: 30 days
+      - regex: "14|7 days"
+        negate: true
+      - token-f1: You have 30 days.
+        threshold: 0.6
+"""
+PROMPTFOO = """
+prompts: ['Answer shortly: {{question}}']
+templates: {short: {type: latency, threshold: 1500}}
+defaultTest:
+  vars: {shop: Tideline}
+  assert: [{$ref: '#/templates/short'}]
+tests:
+  - description: refund
+    vars: {question: 'Refunds at {{shop}}?'}
+    assert:
+      - {type: icontains-any, value: [30 days, a month]}
+      - {type: not-contains, value: '{{shop}} Ltd'}
+  - vars: {question: hi}
+    assert: [{type: javascript, value: 'output.length < 9'}]
+  - file://more.csv
+"""
+CSV = """question,__expected1,__expected2,__description
+"when, then?",contains: soon,not-icontains: never,when
+what,plain text,,
+how,similar(0.8): x,,
+"""
+
+
+def put(folder: Path, name: str, text: str) -> Path:
+    """Write a file."""
+    file = folder / name
+    file.write_text(text, "utf-8")
+    return file
+
+
+def test_its_own_format(tmp_path: Path) -> None:
+    """YAML 1.2: Yes is a text; and what was read is written and read again the same."""
+    cases = files.read(put(tmp_path, "own.yaml", OWN))
+    refund, said = cases
+    assert (refund.expect, refund.wanted) == ("Yes", (Check("equals", "Yes"),))
+    assert said.turns == ("How long can I return something?",)
+    assert said.slices == ("returns", "shoes")
+    assert (said.incident, said.runs, said.least) == ("INC-7", 5, 4)
+    assert said.checks[1] == Check("regex", "14|7 days", negate=True)
+    again = put(tmp_path, "again.yaml", files.write(cases, "midwatch", "support-agent"))
+    assert files.read(again) == cases
+
+
+def test_promptfoo_yaml_with_refs_defaults_and_a_csv(tmp_path: Path) -> None:
+    """Variables are filled in; what is not judged here is named and never passes."""
+    put(tmp_path, "more.csv", CSV)
+    cases = files.read(put(tmp_path, "promptfooconfig.yaml", PROMPTFOO))
+    refund, script, when, plain, similar = cases
+    assert refund.question == "Answer shortly: Refunds at Tideline?"
+    assert [one.kind for one in refund.checks] == ["latency", "icontains-any", "contains"]
+    assert refund.checks[0].threshold == 1.5
+    assert refund.checks[2] == Check("contains", "Tideline Ltd", negate=True)
+    assert script.unsupported == ("assertion javascript",)
+    assert judge(script, "v1", Reply("ok")).status == "unsupported"
+    assert when.checks[1:] == (
+        Check("contains", "soon"), Check("icontains", "never", negate=True),
+    )  # fmt: skip
+    assert (when.id, when.question) == ("when", "Answer shortly: when, then?")
+    assert plain.checks[-1] == Check("equals", "plain text")
+    assert similar.unsupported == ("assertion similar",)
+
+
+def test_promptfoo_csv_and_lines(tmp_path: Path) -> None:
+    """Each by itself."""
+    cases = files.read(put(tmp_path, "tests.csv", CSV))
+    assert [one.question for one in cases] == ["when, then?", "what", "how"]
+    line = {"vars": {"q": "hi"}, "assert": [{"type": "equals", "value": "ho"}]}
+    (case,) = files.read(put(tmp_path, "tests.jsonl", json.dumps(line) + "\n"))
+    assert (case.question, case.checks) == ("hi", (Check("equals", "ho"),))
+
+
+def test_openai_samples_and_their_registry(tmp_path: Path) -> None:
+    """Messages become turns; the registry's class says how they match."""
+    chat = [
+        {"role": "system", "content": "Be short."},
+        {"role": "user", "content": "hi"},
+        {"role": "assistant", "content": "ho"},
+        {"role": "user", "content": "refunds?"},
+    ]
+    lines = [{"input": chat, "ideal": ["30 days", "a month"]}, {"input": "q", "ideal": "a"}]
+    body = "".join(json.dumps(one) + "\n" for one in lines)
+    first, second = files.read(put(tmp_path, "samples.jsonl", body))
+    assert (first.turns, first.question) == (("Be short.\n\nhi",), "refunds?")
+    assert first.checks == (Check("starts-with", ["30 days", "a month"]),)
+    assert second.checks == (Check("starts-with", "a"),)
+    includes = files.read(tmp_path / "samples.jsonl", match="Includes")
+    assert includes[0].checks[0].kind == "contains"
+    registry = (
+        "mine:\n  id: mine.v1\nmine.v1:\n  class: evals.elsuite.basic.fuzzy_match:FuzzyMatch\n"
+        "  args: {samples_jsonl: samples.jsonl}\n"
+    )
+    assert files.read(put(tmp_path, "mine.yaml", registry))[1].checks[0].kind == "fuzzy"
+    odd = registry.replace("FuzzyMatch", "ModelBasedClassify")
+    assert files.read(put(tmp_path, "odd.yaml", odd))[0].unsupported == (
+        "class ModelBasedClassify",
+    )
+
+
+def test_inspect_samples_in_three_shapes(tmp_path: Path) -> None:
+    """With a map of fields; choices are not judged here, and said so."""
+    samples = [
+        {"id": 7, "input": [{"role": "user", "content": "hi"}], "target": "ho"},
+        {"input": "pick", "target": "A", "choices": ["x", "y"]},
+    ]
+    one, two = files.read(put(tmp_path, "samples.json", json.dumps(samples)))
+    assert (one.id, one.question, one.checks) == ("7", "hi", (Check("icontains", "ho"),))
+    assert two.unsupported == ("choices",)
+    mapped = put(tmp_path, "odd.csv", "prompt,answer\nhi,ho\n")
+    (case,) = files.read(mapped, fields={"input": "prompt", "target": "answer"})
+    assert (case.question, case.checks[0].value) == ("hi", "ho")
+    assert files.read(put(tmp_path, "s.csv", "input,target,id\nhi,ho,x\n"))[0].id == "x"
+
+
+def test_pydantic_datasets(tmp_path: Path) -> None:
+    """Evaluators in their short and long forms, and those of the whole dataset."""
+    text = """
+name: bot
+cases:
+  - {name: a, inputs: hi, expected_output: ho, evaluators: [EqualsExpected]}
+  - {name: b, inputs: {q: 1}, evaluators: [{Contains: {value: x, case_sensitive: false}}]}
+  - {name: c, inputs: c, evaluators: [{IsInstance: str}]}
+evaluators: [{MaxDuration: 2.0}]
+"""
+    a, b, c = files.read(put(tmp_path, "data.yaml", text))
+    assert a.checks == (Check("latency", threshold=2.0), Check("equals", "ho"))
+    assert (b.question, b.checks[1]) == ('{"q":1}', Check("icontains", "x"))
+    assert c.unsupported == ("evaluator IsInstance",)
+    as_json = {"cases": [{"inputs": "q", "evaluators": [{"Equals": "a"}]}]}
+    assert files.read(put(tmp_path, "data.json", json.dumps(as_json)))[0].checks[0].value == "a"
+
+
+PLAIN = [
+    Case("a", "qa", checks=(Check("equals", "x"),)),
+    Case("b", "qb", checks=(Check("equals", "y"),)),
+]
+
+
+@pytest.mark.parametrize("kind", files.FORMATS)
+def test_what_is_written_is_read_again(tmp_path: Path, kind: str) -> None:
+    """In each format; what it has no word for is an error, not a smaller suite."""
+    name = "out.jsonl" if kind in ("openai", "inspect") else "out.yaml"
+    again = files.read(put(tmp_path, name, files.write(PLAIN, kind, "bot")), kind)
+    assert [one.question for one in again] == ["qa", "qb"]
+    assert [one.wanted[0].value for one in again] == ["x", "y"]
+    odd = [Case("c", "q", checks=(Check("number", 3.0), Check("tools", ["a"])))]
+    if kind != "midwatch":
+        with pytest.raises(BadFile, match="no word for"):
+            files.write(odd, kind, "bot")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "says"),
+    [
+        ("a.yaml", "suite: x\ncases:\n  - {id: a, question: q, expct: 1}\n", "a.yaml:3"),
+        ("a.yaml", "suite: x\ncases: []\n", "has no case"),
+        ("a.yaml", "a: [", "is no YAML"),
+        ("a.yaml", "just text", "no known format"),
+        ("a.yaml", "prompts: [x]\ntests: 7\n", "tests is no list"),
+        ("a.yaml", "tests: [{assert: [{$ref: '#/no'}]}]\n", "points to nothing"),
+        ("a.yaml", "a: {$ref: '#/a'}\ntests: [{$ref: '#/a'}]\n", "refers to itself"),
+        ("a.yaml", "tests: file://../../etc/passwd\n", "outside of its folder"),
+        ("a.jsonl", '{"input": "q", "ideal": "a"}\n{"input": 7, "ideal": "a"}\n', "a.jsonl:2"),
+        ("a.jsonl", "{nothing\n", "a.jsonl:1"),
+        ("a.jsonl", '{"question": "q", "expect": "a"}\n', "lacks id"),
+        ("a.csv", "a,b\n1,2\n", "no known format"),
+        ("a.json", '{"cases": [{"name": "x"}]}', "has no inputs"),
+    ],
+)
+def test_what_is_wrong_is_told_with_its_place(
+    tmp_path: Path, name: str, text: str, says: str
+) -> None:
+    """File, line where there is one, and what to do."""
+    with pytest.raises(BadFile) as told:
+        files.read(put(tmp_path, name, text))
+    assert says in str(told.value)
+    assert told.value.remedy
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-9, 9) | st.text("ab:{}%$#/\n", max_size=9),
+    lambda inner: st.lists(inner, max_size=3)
+    | st.dictionaries(
+        st.sampled_from(
+            ("cases", "tests", "prompts", "input", "target", "ideal", "assert", "vars", "type",
+             "value", "$ref", "evaluators", "inputs", "suite", "id", "question", "class", "args")
+        ),
+        inner,
+        max_size=4,
+    ),
+    max_leaves=12,
+)  # fmt: skip
+
+
+@settings(
+    max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    st.sampled_from(("f.yaml", "f.json", "f.jsonl", "f.csv")),
+    st.sampled_from(("", *files.FORMATS)),
+    st.one_of(VALUES.map(json.dumps), st.text(max_size=60), st.binary(max_size=40)),
+)
+def test_junk_is_an_error_and_never_a_crash(
+    tmp_path: Path, name: str, kind: str, body: Any
+) -> None:
+    """Whatever the bytes; what is read all the same has cases that can be judged."""
+    file = tmp_path / name
+    file.write_bytes(body if isinstance(body, bytes) else body.encode("utf-8", "surrogatepass"))
+    try:
+        cases = files.read(file, kind)
+    except BadFile as error:
+        if not error.place:
+            raise
+        return
+    assert cases
+    for case in cases:
+        assert judge(case, "v1", Reply("something else")).status in (
+            "passed", "failed", "error", "unsupported",
+        )  # fmt: skip

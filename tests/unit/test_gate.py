@@ -1,0 +1,226 @@
+"""The gate: neither red by noise nor green by luck, and nothing passes on nothing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+import pytest
+from benchmarks import gate as bench
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import fisher_exact
+
+from midwatch.core.exact import Sample, broad, fisher
+from midwatch.core.gate import Count, Gate, Member, Settings, Side, Verdict
+
+TRIALS = 1_000 if os.environ.get("MIDWATCH_SOAK") else 150
+ROOM = 0.0 if TRIALS >= 1_000 else 0.03  # for the chance of the small simulation
+Answers = Callable[[Side, str, int], str]
+
+
+def play(members: list[Member], answers: Answers, **more: object) -> Verdict:
+    """Run a gate whose runs come out as `answers` says: p, f or e."""
+    gate = Gate(members, **more)  # type: ignore[arg-type]
+    while gate.wants:
+        came: dict[tuple[Side, str], Count] = {}
+        for want in gate.wants:
+            said = "".join(answers(want.side, want.case, n) for n in range(want.times))
+            key = (want.side, want.case)
+            came[key] = Count(said.count("p"), said.count("f"), said.count("e"))
+        gate.take(came)
+    assert gate.verdict is not None
+    return gate.verdict
+
+
+def cases(count: int = 4, **more: object) -> list[Member]:
+    """So many plain cases."""
+    return [Member(f"c{n}", **more) for n in range(count)]  # type: ignore[arg-type]
+
+
+def failing(*names: str, side: str = "candidate") -> Answers:
+    """These cases always fail on one side."""
+    return lambda at, case, n: "f" if at == side and case in names else "p"
+
+
+@pytest.mark.parametrize(
+    ("scene", "word", "least", "most"),
+    [
+        ("no change", "red", 0.0, 0.01),
+        ("no change", "inconclusive", 0.0, 0.02),
+        ("no change, stale history", "red", 0.0, 0.02),
+        ("no change, history far better", "red", 0.0, 0.02),
+        ("no change, no history", "red", 0.0, 0.01),
+        ("no change, no history", "inconclusive", 0.0, 0.02),
+        ("one case broken", "red", 0.99, 1.0),
+        ("one case broken, no history", "red", 0.99, 1.0),
+        ("an eight-case slice to 0.5", "red", 1.0, 1.0),
+        ("broad -3 points", "red", 0.95, 1.0),
+        ("broad -3 points", "green", 0.0, 0.05),
+        ("broad -3 points, no history", "green", 0.0, 0.05),
+        ("broad -1 point", "red", 0.2, 1.0),
+        (".93 -> .30", "red", 0.75, 1.0),
+        (".93 -> .30, no history", "red", 0.5, 1.0),
+    ],
+)
+@pytest.mark.slow
+@pytest.mark.soak
+def test_the_table_of_simulated_suites(scene: str, word: str, least: float, most: float) -> None:
+    """200 cases; the same figures that python -m benchmarks.gate prints."""
+    found = getattr(shares(scene), word)
+    assert least - ROOM <= found <= most + ROOM
+
+
+SEEN: dict[str, bench.Shares] = {}
+
+
+def shares(scene: str) -> bench.Shares:
+    """Play a scene once for all tests."""
+    if scene not in SEEN:
+        SEEN[scene] = bench.shares(next(s for s in bench.SCENES if s.name == scene), TRIALS)
+    return SEEN[scene]
+
+
+@pytest.mark.slow
+def test_without_a_change_few_calls_are_spent() -> None:
+    """On average 500 beyond two epochs of the candidate, for 200 cases with history."""
+    assert shares("no change").extra <= 500 * (1 + ROOM)
+
+
+def test_deterministic_cases_that_pass_on_both_sides_are_green() -> None:
+    """Four are enough: without noise the drop is exact."""
+    verdict = play(cases(4), failing())
+    assert (verdict.verdict, verdict.drop, verdict.bound) == ("pass", 0.0, 0.0)
+    assert verdict.calls == 24
+
+
+def test_one_that_broke_is_red_by_its_name() -> None:
+    """After fresh runs of both sides."""
+    verdict = play(cases(4), failing("c2"))
+    assert verdict.verdict == "regression"
+    assert [one.name for one in verdict.blamed] == ["c2"]
+    assert "case c2 fails 16 of 16, the baseline 0 of 16" in verdict.reason.says
+
+
+def test_what_fails_on_both_sides_is_no_regression() -> None:
+    """It was so before."""
+    assert play(cases(4), lambda side, case, n: "f" if case == "c1" else "p").verdict == "pass"
+
+
+def test_an_incidents_case_is_never_averaged() -> None:
+    """One valid failure of 201 blocks; a noisy one by the k of m that it was admitted with."""
+    many = [*cases(200), Member("own", incident="INC-1")]
+    verdict = play(many, lambda side, case, n: "f" if case == "own" and n == 1 else "p")
+    assert (verdict.verdict, verdict.blamed[0].kind) == ("regression", "incident")
+    noisy = [*cases(4), Member("own", incident="INC-1", runs=5, least=4)]
+    once = play(noisy, lambda side, case, n: "f" if case == "own" and n == 0 else "p")
+    assert once.verdict == "pass"
+    twice = play(noisy, lambda side, case, n: "f" if case == "own" and n < 2 else "p")
+    assert twice.verdict == "regression"
+
+
+@pytest.mark.parametrize(
+    ("members", "answers", "word", "says"),
+    [
+        ([], failing(), "error", "there is no case"),
+        (cases(3), lambda side, case, n: "e" if side == "candidate" else "p", "error", "no case"),
+        (
+            cases(3), lambda side, case, n: "e" if side == "baseline" else "p", "inconclusive",
+            "there is no baseline",
+        ),
+        (
+            cases(3), lambda side, case, n: "e" if case == "c1" else "p", "inconclusive",
+            "1 of 3 cases could not be run: c1",
+        ),
+        (
+            [*cases(2), Member("own", incident="INC-1")],
+            lambda side, case, n: {"own": "f", "c1": "e"}.get(case, "p"), "regression", "own",
+        ),
+        (
+            [Member("own", incident="INC-1")], lambda side, case, n: "e", "error", "no case",
+        ),
+    ],
+)  # fmt: skip
+def test_nothing_passes_on_nothing(
+    members: list[Member], answers: Answers, word: str, says: str
+) -> None:
+    """No cases, all errors, no baseline, some errors; a valid failure goes before errors."""
+    verdict = play(members, answers)
+    assert verdict.verdict == word
+    assert says in verdict.reason.says
+
+
+def test_an_incident_without_its_case_is_not_green() -> None:
+    """It was closed, and nobody knows whether its bug is back."""
+    verdict = play(cases(4), failing(), unproven=("INC-7",))
+    assert verdict.verdict == "inconclusive"
+    assert "INC-7 closed without a proven case" in verdict.reason.says
+
+
+def test_quarantine_counts_for_nothing_until_it_is_over() -> None:
+    """Red or green; an expired one is red."""
+    held = [*cases(3), Member("flaky", quarantine="active")]
+    assert play(held, failing("flaky")).verdict == "pass"
+    over = [*cases(3), Member("flaky", quarantine="expired")]
+    verdict = play(over, failing())
+    assert verdict.verdict == "regression"
+    assert "the quarantine of case flaky is over" in verdict.reason.says
+
+
+def test_a_slice_that_drops_is_named() -> None:
+    """A ninth of all cases passes half as often; over everything that is little."""
+    members = [Member(f"c{n}", ("returns",) if n < 10 else ("other",)) for n in range(90)]
+
+    def answers(side: Side, case: str, n: int) -> str:
+        return "f" if side == "candidate" and int(case[1:]) < 10 and n % 2 else "p"
+
+    verdict = play(members, answers)
+    assert verdict.verdict == "regression"
+
+
+def test_the_budget_ends_it() -> None:
+    """What cannot be told apart by then is inconclusive."""
+    state = {"n": 0}
+
+    def coin(side: Side, case: str, n: int) -> str:
+        state["n"] += 1
+        return "pf"[hash((side, case, state["n"])) % 2] if side else "p"
+
+    verdict = play(cases(6), coin, settings=Settings(budget=60))
+    assert verdict.verdict in ("inconclusive", "regression")
+    assert verdict.calls <= 60 + 6 * 2 * 24
+
+
+@given(st.integers(1, 30), st.integers(1, 30), st.data())
+@settings(max_examples=100, deadline=None)
+def test_fishers_test_is_scipys(runs: int, base_runs: int, data: st.DataObject) -> None:
+    """One-sided, for any table; and a single case is weighed alike."""
+    failed = data.draw(st.integers(0, runs))
+    base = data.draw(st.integers(0, base_runs))
+    table = [[failed, runs - failed], [base, base_runs - base]]
+    expected = fisher_exact(table, alternative="greater").pvalue
+    one = Sample(failed, runs, base, base_runs)
+    assert fisher(one) == pytest.approx(expected, abs=1e-9)
+    if failed + base:
+        assert broad([one]) == pytest.approx(expected, abs=1e-9)
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=5))
+@settings(max_examples=60, deadline=None)
+def test_the_test_over_many_cases_is_exact(pairs: list[tuple[int, int]]) -> None:
+    """The convolution gives what counting every way gives."""
+    from itertools import product
+    from math import comb
+
+    samples = [Sample(a, 3, b, 3, weight=n + 1) for n, (a, b) in enumerate(pairs)]
+    seen = sum((n + 1) * a for n, (a, _) in enumerate(pairs))
+    total = hits = 0
+    for ways in product(*(range(4) for _ in pairs)):
+        chance = 1
+        for k, (a, b) in zip(ways, pairs, strict=True):
+            rest = a + b - k
+            chance *= comb(3, k) * comb(3, rest) if 0 <= rest <= 3 else 0
+        total += chance
+        if sum((n + 1) * k for n, k in enumerate(ways)) >= seen:
+            hits += chance
+    assert broad(samples) == pytest.approx(hits / total, abs=1e-9)
