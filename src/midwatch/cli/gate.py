@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
-from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +12,7 @@ import click
 import msgspec
 
 from midwatch.cli.output import print_json
+from midwatch.cli.progress import shown_progress
 from midwatch.cli.targets import (
     SPELLED,
     chosen,
@@ -180,7 +179,7 @@ def _gate(
     limits = Limits(concurrency, timeout, retries)
     runner = Runner(targets, digests, limits, results=results, opinion=opinion)
     try:
-        with _progress() as progress:
+        with shown_progress() as progress:
             verdict, examples = play(gate, by_id, runner, progress)
     finally:
         runner.close()
@@ -223,31 +222,6 @@ def _quarantined(file: Path | None) -> list[Quarantined]:
     if problems.found:
         raise problems.in_order()[0]
     return found
-
-
-def _quiet(done: int, total: int) -> None:
-    """Say nothing: nobody looks."""
-
-
-@contextmanager
-def _progress() -> Generator[Callable[[int, int], None]]:
-    """Show how far it is, and how long it takes, where somebody looks."""
-    if not sys.stderr.isatty():
-        yield _quiet
-        return
-    from rich.console import Console
-    from rich.progress import Progress, TimeRemainingColumn
-
-    with Progress(
-        *Progress.get_default_columns()[:-1], TimeRemainingColumn(),
-        console=Console(stderr=True), transient=True,
-    ) as shown:  # fmt: skip
-        task = shown.add_task("cases", total=None)
-
-        def tell(done: int, total: int) -> None:
-            shown.update(task, completed=done, total=total)
-
-        yield tell
 
 
 class _Check(msgspec.Struct):

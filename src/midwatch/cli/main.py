@@ -25,6 +25,7 @@ COMMANDS = {
     "correlate": ("midwatch.cli.correlate", "Put alerts from a file into incidents, with reasons."),
     "db": ("midwatch.cli.db", "Verify, migrate, prune and back up a journal."),
     "drill": ("midwatch.cli.drill", "Run an on-call shift in virtual time."),
+    "eval": ("midwatch.cli.eval", "Run, list, convert and compare eval cases."),
     "gate": ("midwatch.cli.gate", "Say in CI whether a candidate may be shipped."),
     "heartbeats": ("midwatch.cli.heartbeats", "Say which watched jobs are heard."),
     "incidents": ("midwatch.cli.incidents", "List, show, take, hand over and resolve incidents."),

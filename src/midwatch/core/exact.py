@@ -46,6 +46,16 @@ def fisher(one: Sample) -> float:
     return tail / ways
 
 
+def sign_test(better: int, worse: int) -> float:
+    """Give McNemar's exact, two-sided chance that cases change so unevenly.
+
+    >>> sign_test(0, 6), sign_test(3, 3)
+    (0.03125, 1.0)
+    """
+    total, few = better + worse, min(better, worse)
+    return min(1.0, 2 * sum(comb(total, k) for k in range(few + 1)) / 2**total)
+
+
 def weight(failed: int, runs: int) -> int:
     """Say how much a failure of a case tells: the less it usually fails, the more.
 

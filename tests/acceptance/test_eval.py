@@ -1,0 +1,109 @@
+"""`midwatch eval`, as it is typed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from tests.acceptance.serving import midwatch
+from tests.acceptance.test_gate import BOT, OWN, SUITES
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with a bot and a suite of each format."""
+    (tmp_path / "bot.py").write_text(BOT, "utf-8")
+    for name, text in SUITES.items():
+        (tmp_path / name).write_text(text, "utf-8")
+    return tmp_path
+
+
+def run(folder: Path, *args: str) -> tuple[int, str, str]:
+    """Type a command; gives code, output and errors."""
+    done = midwatch("eval", *args, cwd=folder)
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("target", "code", "says"),
+    [
+        ("good", 0, "2 of 2 cases passed on python:bot:good"),
+        ("bad", 1, "[failed] refund: expected to equal '30 days'"),
+        ("half", 3, "[error] ship: RuntimeError: down"),
+        ("broken", 2, "0 of 2 cases passed on python:bot:broken, 2 errors"),
+    ],
+)
+def test_a_run_says_what_passed(folder: Path, target: str, code: int, says: str) -> None:
+    """And what was expected and came."""
+    found = run(folder, "run", "own.yaml", "--target", f"python:bot:{target}", "--retries", "0")
+    assert found[0] == code
+    assert says in found[1]
+
+
+def test_two_runs_are_compared(folder: Path) -> None:
+    """Case by case, with the chance that it means nothing."""
+    for name in ("good", "bad"):
+        target = f"python:bot:{name}"
+        run(folder, "run", "own.yaml", "--target", target, "--results", f"{name}.jsonl",
+            "--epochs", "2")  # fmt: skip
+    code, out, _ = run(folder, "diff", "good.jsonl", "bad.jsonl")
+    assert (code, out.splitlines()) == (
+        1, ["worse   refund: 100% -> 0%", "1 worse, 0 better of 2 (chance 1)"],
+    )  # fmt: skip
+    assert run(folder, "diff", "bad.jsonl", "good.jsonl")[0] == 0
+    code, out, _ = run(folder, "run", "own.yaml", "--target", "python:bot:good", "--results",
+                       "good.jsonl", "--epochs", "2", "--json")  # fmt: skip
+    assert json.loads(out)["passed"] == 2
+
+
+@pytest.mark.parametrize("name", SUITES)
+def test_each_format_is_listed_shown_and_imported(folder: Path, name: str) -> None:
+    """And what was imported is the same suite."""
+    code, out, _ = run(folder, "list", name)
+    assert (code, out.splitlines()[-1]) == (0, "2 cases")
+    first = out.split()[0]
+    assert "30 days" in run(folder, "show", name, first)[1]
+    assert run(folder, "import", name, "--out", "imported.yaml")[0] == 0
+    assert run(folder, "run", "imported.yaml", "--target", "python:bot:good")[0] == 0
+    assert "is there already" in run(folder, "import", name, "--out", "imported.yaml")[2]
+
+
+def test_what_is_not_understood_is_never_left_out(folder: Path) -> None:
+    """It is listed, it is no pass, and it is not converted away."""
+    text = SUITES["promptfooconfig.yaml"].replace("type: icontains", "type: javascript")
+    (folder / "odd.yaml").write_text(text, "utf-8")
+    assert "NOT SUPPORTED: assertion javascript" in run(folder, "list", "odd.yaml")[1]
+    code, out, _ = run(folder, "run", "odd.yaml", "--target", "python:bot:good")
+    assert code == 3
+    assert "1 unsupported" in out
+    code, _, err = run(folder, "import", "odd.yaml")
+    assert code == 2
+    assert "is not understood: assertion javascript" in err
+
+
+def test_exports_are_read_again_or_refused(folder: Path) -> None:
+    """A check that another format has no word for names its case."""
+    for to in ("promptfoo", "pydantic", "midwatch"):
+        code, out, err = run(folder, "export", "own.yaml", "--to", to)
+        assert code == 0, err
+        (folder / f"{to}.yaml").write_text(out, "utf-8")
+        assert run(folder, "run", f"{to}.yaml", "--target", "python:bot:good")[0] == 0
+    (folder / "own.yaml").write_text(OWN.replace("contains: 3 days", "number: 3"), "utf-8")
+    code, _, err = run(folder, "export", "own.yaml", "--to", "inspect")
+    assert code == 2
+    assert "ship: has no word for" in err
+
+
+def test_mistakes_are_one_line(folder: Path) -> None:
+    """Exit 2."""
+    for args, says in (
+        (("show", "own.yaml", "nothing"), "no case is called 'nothing'"),
+        (("list", "bot.py"), "bot.py"),
+        (("diff", "own.yaml", "own.yaml"), "own.yaml:1: is no result"),
+        (("run", "own.yaml", "--target", "bot"), "is no target"),
+    ):
+        code, _, err = run(folder, *args)
+        assert code == 2
+        assert says in err
+        assert len(err.strip().splitlines()) == 1
