@@ -11,7 +11,7 @@ unknown is ignored. YAML is 1.2: `Yes` stays a string and a key stands once.
     schedules/*.yaml  who is on call, in turn; an escalation step may name the file
     slos/*.yaml     objectives, as OpenSLO v1 or Sloth prometheus/v1
     runbooks/*.md   front matter with the steps, then text for people
-    suites/*.jsonl  eval cases, one a line; the file is named after its service
+    suites/*        eval cases of any known format; the file is named after its service
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ from midwatch.adapters.pagers.webhook import WebhookOptions
 from midwatch.adapters.sources.generic import FIELDS, GenericOptions, steps
 from midwatch.adapters.specs.reader import Specs, read_specs
 from midwatch.adapters.specs.settings import Defaults, read_proof, read_tier
+from midwatch.adapters.suites import files as suite_files
 from midwatch.core import correlation, runbooks
 from midwatch.core.alerts import LEVELS, SERVICE_LABELS, Level, Naming
 from midwatch.core.decide import Rules
@@ -70,6 +71,7 @@ from midwatch.yaml_nodes import UNITS_S, Node, Problems, read_yaml
 _decode_case = msgspec.json.Decoder(Case).decode
 
 
+SUITE_ENDS = (".jsonl", ".yaml", ".yml", ".json", ".csv")
 # Addresses below /intake that are no sources of alerts or counts.
 INTAKES = ("changes", "tickets")
 
@@ -595,9 +597,24 @@ def _runbook(root: Node, slos: dict[str, Slo]) -> Runbook:
 
 def _suites(folder: Path, problems: Problems) -> dict[str, Suite]:
     found: dict[str, Suite] = {}
-    for file in sorted((folder / "suites").glob("*.jsonl")):
-        found[file.stem] = Suite(file.stem, file.stem, read_cases(file, problems))
+    for file in sorted((folder / "suites").glob("*")):
+        if file.suffix not in SUITE_ENDS:
+            continue
+        if file.stem in found:
+            name = f"{file.parent.name}/{file.name}"
+            problems.add(name, f"{file.stem} has two files", "keep one file a service")
+        read = read_cases if file.suffix == ".jsonl" else _read_suite
+        found[file.stem] = Suite(file.stem, file.stem, read(file, problems))
     return found
+
+
+def _read_suite(file: Path, problems: Problems) -> tuple[Case, ...]:
+    """Read a suite of any known format."""
+    try:
+        return tuple(suite_files.read(file))
+    except BadFile as error:
+        problems.add(f"{file.parent.name}/{error.place}", error.message, error.remedy)
+        return ()
 
 
 def read_cases(file: Path, problems: Problems) -> tuple[Case, ...]:

@@ -86,17 +86,6 @@ class Outcome(Struct, frozen=True, omit_defaults=True):
     seconds: float = 0.0
 
 
-def score(case: Case, release: str, answer: str) -> Outcome:
-    """Judge an answer: it is right when it equals the expected one.
-
-    >>> score(Case("refund", "refund window", "30 days"), "v2", "7 days").status
-    'failed'
-    """
-    if answer == case.expect:
-        return Outcome(case.id, release, "passed")
-    return Outcome(case.id, release, "failed", answer)
-
-
 def broken(case: Case, release: str, why: str) -> Outcome:
     """Record that a case could not be run."""
     return Outcome(case.id, release, "error", why)

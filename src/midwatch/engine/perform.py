@@ -15,9 +15,10 @@ from typing import TypeVar
 from msgspec import Struct
 
 from midwatch.core import effects
-from midwatch.core.evals import Case, Outcome, Suite, broken, score
+from midwatch.core.evals import Case, Outcome, Reply, Suite, broken
 from midwatch.core.incidents import Incident, is_waiting_for_ack
 from midwatch.core.inputs import Envelope, EvalsAnswered, PageAnswered, ReleaseAnswered
+from midwatch.core.scorers import judge
 from midwatch.core.shard import Shard
 from midwatch.errors import HarnessError, InputError, Throttled, told
 from midwatch.ports import Claim, Follower, Outbox, Pager, Router, Target
@@ -182,13 +183,10 @@ class Performer:
 
     def _run_case(self, case: Case, service: str, release: str) -> Outcome:
         try:
-            return score(
-                case,
-                release,
-                _there(self._target, "target").answer(service, release, case.question),
-            )
+            answer = _there(self._target, "target").answer(service, release, case.question)
         except Exception as error:  # an errored sample is an error, never a verdict
             return broken(case, release, told(error))
+        return judge(case, release, Reply(answer))
 
 
 def _told(page: effects.SendPage, shard: Shard) -> Iterator[Incident]:
