@@ -607,7 +607,27 @@ def test_a_case_is_admitted_only_when_it_tells_the_sides_apart(
 ) -> None:
     """Failed on the bad release and passed on the good one, every time."""
     rows = [("c", "v2", status) for status in bad] + [("c", "v1", status) for status in good]
-    assert regressions.admit(CASE, outcomes(*rows), bad="v2", good="v1")[0] is admitted
+    kept, reason = regressions.admit(CASE, outcomes(*rows), bad="v2", good="v1")
+    assert (kept is not None) is admitted
+    assert reason.says
+
+
+@pytest.mark.parametrize(
+    ("failed", "passed", "admitted"),
+    [(14, 15, True), (16, 12, True), (9, 9, False), (3, 16, False), (0, 16, False), (16, 0, False)],
+)
+def test_a_flaky_case_needs_more_runs_and_proof(failed: int, passed: int, admitted: bool) -> None:
+    """Fisher has to tell the sides apart; it is kept with how many runs have to pass."""
+    rows = [("c", "v2", "failed")] * failed + [("c", "v2", "passed")] * (16 - failed)
+    rows += [("c", "v1", "passed")] * passed + [("c", "v1", "failed")] * (16 - passed)
+    kept, _ = regressions.admit(CASE, outcomes(*rows), bad="v2", good="v1")
+    assert (kept is not None) is admitted
+    if kept is not None:
+        assert kept.runs == regressions.RUNS
+        assert 1 <= kept.least <= kept.runs
+        # The good side passes that more often than not, the bad one hardly ever.
+        assert 16 * kept.least <= kept.runs * passed + 16
+        assert 16 * kept.least > kept.runs * (16 - failed)
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,8 @@ from midwatch.cli.places import config_option, database_of, db_option
 from midwatch.core import inputs
 from midwatch.core.decide import Rules
 from midwatch.core.shard import Shard
-from midwatch.engine import explain, jobs, oncall, placement, queries, served
+from midwatch.engine import cases, explain, jobs, oncall, placement, queries, served
+from midwatch.engine.cases import ALL
 from midwatch.engine.handle import Handler
 from midwatch.engine.perform import Tested, test_page
 from midwatch.engine.placement import AlertPlace
@@ -103,6 +104,22 @@ class Incidents(Protocol):
 
     def move(self, service: str, purpose: str, given: dict[str, Any]) -> list[served.ServiceView]:
         """Begin to move traffic."""
+        ...
+
+    def cases(self) -> list[cases.CaseView]:
+        """List regression cases."""
+        ...
+
+    def case(self, name: str) -> cases.CaseStory:
+        """Tell one case."""
+        ...
+
+    def kept(self, service: str) -> cases.Kept:
+        """Give what guards a service, or all of them."""
+        ...
+
+    def change_case(self, name: str, what: str, given: dict[str, Any]) -> list[cases.CaseView]:
+        """Admit a case, or quarantine or retire the one of this name."""
         ...
 
     def tickets(self) -> list[queries.TicketView]:
@@ -245,6 +262,24 @@ class OverServer:
         """Begin to move traffic."""
         path = f"/api/v1/services/{quote(service, '')}/{purpose}"
         return self._ask("POST", path, list[served.ServiceView], given)
+
+    def cases(self) -> list[cases.CaseView]:
+        """List regression cases."""
+        return self._ask("GET", "/api/v1/cases", list[cases.CaseView])
+
+    def case(self, name: str) -> cases.CaseStory:
+        """Tell one case."""
+        return self._ask("GET", f"/api/v1/cases/{quote(name, '')}", cases.CaseStory)
+
+    def kept(self, service: str) -> cases.Kept:
+        """Give what guards a service, or all of them."""
+        path = f"/api/v1/services/{quote(service or ALL, '')}/cases"
+        return self._ask("GET", path, cases.Kept)
+
+    def change_case(self, name: str, what: str, given: dict[str, Any]) -> list[cases.CaseView]:
+        """Admit a case, or quarantine or retire the one of this name."""
+        path = f"/api/v1/cases/{quote(name, '')}/{what}" if name else "/api/v1/cases"
+        return self._ask("POST", path, list[cases.CaseView], given)
 
     def tickets(self) -> list[queries.TicketView]:
         """List reports."""
@@ -433,6 +468,37 @@ class OnFile:
             f"nobody serves this journal, so nobody would {purpose} {service}",
             remedy="start midwatch serve, and name it with --server",
         )
+
+    def cases(self) -> list[cases.CaseView]:
+        """List regression cases."""
+        return cases.cases(self._known()[1])
+
+    def case(self, name: str) -> cases.CaseStory:
+        """Tell one case. Raises InputError when there is none of that name."""
+        with _Open(self._folder, self._file) as (store, handler):
+            found = cases.story(handler.shard, queries.facts(store), name)
+        if found is None:
+            remedy = "midwatch cases list"
+            raise InputError(f"no case is called {name!r}", place="cases", remedy=remedy)
+        return found
+
+    def kept(self, service: str) -> cases.Kept:
+        """Give what guards a service, or all of them."""
+        return cases.kept(self._known()[1], service)
+
+    def change_case(self, name: str, what: str, given: dict[str, Any]) -> list[cases.CaseView]:
+        """Admit a case, or quarantine or retire the one of this name. Raises StateError."""
+        by = _user()
+        if what == "quarantine":
+            until = _now() + int(given["hours"] * 3_600_000)
+            command: inputs.Input = inputs.QuarantineCase(
+                name, given["owner"], until, given["why"], by
+            )
+        elif what == "retire":
+            command = inputs.RetireCase(name, given["why"], by)
+        else:
+            command = msgspec.convert({**given, "by": by}, inputs.OfferCase)
+        return cases.cases(self._give(command))
 
     def tickets(self) -> list[queries.TicketView]:
         """List reports."""

@@ -161,11 +161,13 @@ def _gate(
         if not value:
             raise InputError("is needed", place=name, remedy="midwatch gate --help")
     cases = chosen(_read(suites, kind, fields, match), wanted)
+    unproven = _unproven(suites)
     by_id = {case.id: case for case in cases}
     now = int(time.time() * 1_000)
-    told = members(cases, _quarantined(quarantine), now)
+    held = [*_held(suites, {case.id for case in cases}), *_quarantined(quarantine)]
+    told = members(cases, held, now)
     before = read_history(history, cases, now, history_days) if history else {}
-    gate = Gate(told, before, Settings(margin, budget))
+    gate = Gate(told, before, Settings(margin, budget), unproven)
     ask = (timeout, request, answer, headers)
     targets = {
         "candidate": make_target(candidate, *ask),
@@ -202,6 +204,30 @@ def _read(
                 raise BadFile(f"{case.id!r} stands in two suites", place=file.name, remedy=remedy)
             found[case.id] = case
     return list(found.values())
+
+
+def _unproven(suites: Sequence[Path]) -> list[str]:
+    from midwatch.adapters.suites import files
+
+    return [one for file in suites for one in files.unproven(file)]
+
+
+def _held(suites: Sequence[Path], kept: set[str]) -> list[Quarantined]:
+    """Read the quarantines that stand in the suites themselves."""
+    from midwatch.adapters.suites import files
+
+    found: list[Quarantined] = []
+    for file in suites:
+        for case, owner, until, why in files.quarantined(file):
+            try:
+                ends_at = parse_time(until)
+            except ValueError:
+                says = f"quarantine of {case}: {until!r} is no time"
+                remedy = "write 2026-12-31T00:00:00Z"
+                raise BadFile(says, place=file.name, remedy=remedy) from None
+            if case in kept:
+                found.append(Quarantined(case, owner, ends_at, why))
+    return found
 
 
 def _quarantined(file: Path | None) -> list[Quarantined]:

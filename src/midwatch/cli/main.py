@@ -20,6 +20,7 @@ from midwatch.errors import MidwatchError
 COMMANDS = {
     "agent": ("midwatch.cli.agent", "Run a support agent that can really regress."),
     "alerts": ("midwatch.cli.alerts", "List alerts that could not be taken, and why."),
+    "cases": ("midwatch.cli.cases", "Admit, list and retire regression cases of incidents."),
     "changes": ("midwatch.cli.changes", "Note and list what was changed: deploys, configs."),
     "check": ("midwatch.cli.check", "Check a config directory: every error, with file and line."),
     "correlate": ("midwatch.cli.correlate", "Put alerts from a file into incidents, with reasons."),

@@ -692,6 +692,20 @@ def _propose_fix(d: Decision, rules: Rules, given: inputs.ProposeFix) -> None:
     fixes.propose(d, _known(d, given.incident), given.release, given.by)
 
 
+def _offer_case(d: Decision, rules: Rules, given: inputs.OfferCase) -> None:
+    incident = _known(d, given.incident)
+    regressions.offer(d, incident, given)
+    postmortems.close(d, incident)
+
+
+def _quarantine(d: Decision, rules: Rules, given: inputs.QuarantineCase) -> None:
+    regressions.quarantine(d, given)
+
+
+def _retire(d: Decision, rules: Rules, given: inputs.RetireCase) -> None:
+    regressions.retire(d, given)
+
+
 def _waive(d: Decision, rules: Rules, given: inputs.GrantWaiver) -> None:
     incident = _known(d, given.incident)
     d.emit(events.WaiverGranted(incident.id, given.why, given.owner, given.ends_at))
@@ -746,5 +760,8 @@ _DISPATCH = cast(
         inputs.ApprovePlan: _approve,
         inputs.ProposeFix: _propose_fix,
         inputs.GrantWaiver: _waive,
+        inputs.OfferCase: _offer_case,
+        inputs.QuarantineCase: _quarantine,
+        inputs.RetireCase: _retire,
     },
 )

@@ -532,13 +532,17 @@ class RegressionCaseDrafted(IncidentEvent, frozen=True):
 
 
 class RegressionCaseAdmitted(IncidentEvent, frozen=True):
-    """The case failed on the bad release and passed on the last good one, every time."""
+    """The case told the bad release from the last good one; the evidence of both is here."""
 
     case: Case
     bad: str
     good: str
     evidence: tuple[Outcome, ...]
     reason: Reason
+    bad_digest: str = ""
+    good_digest: str = ""
+    duplicate_of: str = ""
+    by: str = ""
 
 
 class RegressionCaseRefused(IncidentEvent, frozen=True):
@@ -547,6 +551,41 @@ class RegressionCaseRefused(IncidentEvent, frozen=True):
     case: str
     evidence: tuple[Outcome, ...]
     reason: Reason
+
+
+class CaseEvent(Struct, frozen=True, tag=True, omit_defaults=True):
+    """A fact about one regression case that is kept."""
+
+    case: str
+
+    @property
+    def stream(self) -> str:
+        """Where the event is appended."""
+        return f"case/{self.case}"
+
+
+class CaseMinimised(CaseEvent, frozen=True):
+    """A smaller input still tells the two releases apart; the original is kept."""
+
+    question: str
+    turns: tuple[str, ...]
+    by: str
+
+
+class CaseQuarantined(CaseEvent, frozen=True):
+    """It flakes: it runs and is told, and counts for nothing until its time is over."""
+
+    owner: str
+    until: int
+    why: str
+    by: str
+
+
+class CaseRetired(CaseEvent, frozen=True):
+    """What it wants is no longer wanted."""
+
+    why: str
+    by: str
 
 
 class WaiverGranted(IncidentEvent, frozen=True):
@@ -809,6 +848,9 @@ Event = (
     | RegressionCaseDrafted
     | RegressionCaseAdmitted
     | RegressionCaseRefused
+    | CaseMinimised
+    | CaseQuarantined
+    | CaseRetired
     | WaiverGranted
     | FixProposed
     | FixRefused

@@ -487,7 +487,7 @@ def _case_drafted(i: Incident, event: e.RegressionCaseDrafted, at: int) -> None:
 
 
 def _case_admitted(i: Incident, event: e.RegressionCaseAdmitted, at: int) -> None:
-    i.case_state = "admitted"
+    i.case, i.case_state = event.case, "admitted"
 
 
 def _case_refused(i: Incident, event: e.RegressionCaseRefused, at: int) -> None:

@@ -14,7 +14,7 @@ from msgspec import Struct
 from midwatch.core.alerts import Alert
 from midwatch.core.canary import Sides
 from midwatch.core.changes import Change
-from midwatch.core.evals import Outcome
+from midwatch.core.evals import Case, Outcome
 from midwatch.core.sli import Bucket, SliReading
 
 MAX_SNOOZE_MIN = 30 * 24 * 60
@@ -234,6 +234,42 @@ class ProposeFix(Struct, frozen=True, tag=True):
     by: str
 
 
+class OfferCase(Struct, frozen=True, tag=True):
+    """A person offers a case of an incident with what came of it on both sides.
+
+    `outcomes` name the sides by `bad` and `good`; with `replaces` it is a smaller input of a case
+    that is kept.
+    """
+
+    incident: str
+    case: Case
+    bad: str
+    good: str
+    outcomes: tuple[Outcome, ...]
+    by: str
+    bad_digest: str = ""
+    good_digest: str = ""
+    replaces: bool = False
+
+
+class QuarantineCase(Struct, frozen=True, tag=True):
+    """A person takes a flaky case out of the count until a time."""
+
+    case: str
+    owner: str
+    until: int
+    why: str
+    by: str
+
+
+class RetireCase(Struct, frozen=True, tag=True):
+    """A person says that what a case wants is no longer wanted."""
+
+    case: str
+    why: str
+    by: str
+
+
 class GrantWaiver(Struct, frozen=True, tag=True):
     """A person lets an incident close without a regression case, until `ends_at`."""
 
@@ -369,6 +405,9 @@ Input = (
     | ResolveIncident
     | ApprovePlan
     | ProposeFix
+    | OfferCase
+    | QuarantineCase
+    | RetireCase
     | GrantWaiver
     | HeartbeatSeen
     | Started

@@ -1,25 +1,38 @@
 """Regression cases: drafted out of an answer that was observed wrong, admitted on both sides.
 
-Law: a case is admitted only when it failed on the bad release and passed on the last good one,
-every one of EPOCHS times. One that fails on both, passes on both or could not be run is refused,
-and the reason says which.
+Law: a case is admitted only when it told the bad release from the last good one: each of EPOCHS
+times or, where answers flake, in so many runs that chance is ruled out. One that fails on both,
+passes on both or could not be run is refused, and the reason says which. What is quarantined has an
+owner and an end; what is retired has a reason.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from math import ceil
 
-from midwatch.core import effects, events
+from msgspec import structs
+
+from midwatch.core import effects, events, inputs
 from midwatch.core.decision import Decision
 from midwatch.core.evals import Case, Outcome
+from midwatch.core.exact import Sample, fisher
 from midwatch.core.fixes import retry_evals
 from midwatch.core.incidents import Incident
 from midwatch.core.inputs import EvalsAnswered
 from midwatch.core.reasons import Reason, Term
+from midwatch.core.scorers import token_f1
+from midwatch.core.shard import KeptCase
+from midwatch.errors import StateError
 
 RULE_DRAFT = "regressions.draft/1"
-RULE_ADMIT = "regressions.admit/1"
-EPOCHS = 3
+RULE_ADMIT = "regressions.admit/2"
+EPOCHS, NOISY_EPOCHS = 3, 16
+MORE = "/more"
+PROOF = 0.01
+RUNS = 5  # of a noisy case, from then on
+ALIKE = 0.8
 
 
 def draft(d: Decision, incident: Incident) -> None:
@@ -40,55 +53,173 @@ def try_both_sides(d: Decision, incident: Incident) -> None:
     """Ask for the drafted case to be run on the bad and on the last good release."""
     if incident.case is None or incident.case_state != "drafted" or not incident.bad_release:
         return
+    _try(d, incident, incident.case, EPOCHS, "")
+
+
+def _try(d: Decision, incident: Incident, case: Case, epochs: int, suffix: str) -> None:
     d.plan(
         effects.RunEvals(
-            key=f"admission/{incident.id}/{incident.case.id}",
+            key=f"admission/{incident.id}/{case.id}{suffix}",
             incident=incident.id,
             service=incident.service_of_plan,
             purpose="admission",
             releases=(incident.bad_release, incident.good_release),
-            cases=(incident.case,),
-            epochs=EPOCHS,
+            cases=(case,),
+            epochs=epochs,
         )
     )
 
 
-def admit(case: Case, outcomes: tuple[Outcome, ...], *, bad: str, good: str) -> tuple[bool, Reason]:
-    """Say whether the case tells the bad release from the good one.
+def admit(
+    case: Case, outcomes: tuple[Outcome, ...], *, bad: str, good: str
+) -> tuple[Case | None, Reason]:
+    """Say whether the case tells the bad release from the good one; gives it as it is kept.
+
+    Always failed and always passed is clear. On a noisy target Fisher's exact test has to tell the
+    sides apart, and the case is kept with the number of runs that it has to pass.
 
     >>> case = Case("c", "q", "a")
-    >>> admit(case, (Outcome("c", "v2", "failed"),) * 3 + (Outcome("c", "v1", "passed"),) * 3,
-    ...       bad="v2", good="v1")[0]
+    >>> rows = (Outcome("c", "v2", "failed"),) * 3 + (Outcome("c", "v1", "passed"),) * 3
+    >>> admit(case, rows, bad="v2", good="v1")[0] == case
     True
     """
     on_bad = [o.status for o in outcomes if o.release == bad and o.case == case.id]
     on_good = [o.status for o in outcomes if o.release == good and o.case == case.id]
+    failed, passed = on_bad.count("failed"), on_good.count("passed")
+    sample = Sample(failed, len(on_bad), on_good.count("failed"), len(on_good))
     terms: dict[str, Term] = {
         "bad": bad,
         "good": good,
-        "failed_on_bad": on_bad.count("failed"),
-        "passed_on_good": on_good.count("passed"),
-        "epochs": EPOCHS,
+        "failed_on_bad": failed,
+        "passed_on_good": passed,
+        "epochs": min(len(on_bad), len(on_good)),
     }
-    if len(on_bad) < EPOCHS or len(on_good) < EPOCHS or "error" in on_bad + on_good:
-        return False, Reason(RULE_ADMIT, "could not be run often enough on both sides", terms)
-    if on_bad.count("failed") < len(on_bad):
-        return False, Reason(RULE_ADMIT, f"does not always fail on {bad}", terms)
-    if on_good.count("passed") < len(on_good):
-        return False, Reason(RULE_ADMIT, f"does not always pass on {good}", terms)
-    return True, Reason(RULE_ADMIT, f"fails on {bad}, passes on {good}", terms)
+
+    def refuse(says: str) -> tuple[Case | None, Reason]:
+        return None, Reason(RULE_ADMIT, says, terms)
+
+    if min(len(on_bad), len(on_good)) < EPOCHS or {"error", "unsupported"} & {*on_bad, *on_good}:
+        return refuse("could not be run often enough on both sides")
+    if failed == len(on_bad) and passed == len(on_good):
+        return case, Reason(RULE_ADMIT, f"fails on {bad}, passes on {good}", terms)
+    if not failed:
+        return refuse(f"passes on {bad}, too")
+    if not passed:
+        return refuse(f"fails on {good}, too")
+    if min(len(on_bad), len(on_good)) < NOISY_EPOCHS:
+        which = f"does not always fail on {bad}"
+        return refuse(which if failed < len(on_bad) else f"does not always pass on {good}")
+    terms["chance"] = chance = round(fisher(sample), 9)
+    if chance > PROOF:
+        return refuse(f"chance alone tells {bad} from {good} as well ({chance:.3g})")
+    least = _least(passed / len(on_good), 1 - failed / len(on_bad))
+    says = f"fails more on {bad} than on {good}, passes {least} of {RUNS} from now on"
+    kept = structs.replace(case, runs=RUNS, least=least)
+    return kept, Reason(RULE_ADMIT, f"{says} (chance {chance:.3g})", terms)
+
+
+def _least(good: float, bad: float) -> int:
+    """Choose how many of RUNS a release has to pass: half way between the two sides."""
+    return min(RUNS, max(1, ceil(RUNS * (good + bad) / 2)))
+
+
+def duplicate_of(kept: Mapping[str, KeptCase], case: Case, bad: str) -> str:
+    """Find a case that was admitted against the same release, wants the same, and asks alike."""
+    for name, one in kept.items():
+        if one.retired or one.duplicate_of or name == case.id or one.bad != bad:
+            continue
+        if one.case.wanted == case.wanted and token_f1(one.case.question, case.question) >= ALIKE:
+            return name
+    return ""
 
 
 def on_answer(d: Decision, incident: Incident, answer: EvalsAnswered) -> None:
-    """Admit or refuse what was run."""
+    """Admit or refuse what was run; what flaked is run more often first."""
     case = incident.case
     if case is None or incident.case_state != "drafted" or retry_evals(d, answer):
         return
     bad, good = incident.bad_release, incident.good_release
-    admitted, reason = admit(case, answer.outcomes, bad=bad, good=good)
+    kept, reason = admit(case, answer.outcomes, bad=bad, good=good)
     if answer.error:
-        admitted, reason = False, Reason(RULE_ADMIT, answer.error)
-    if admitted:
-        d.emit(events.RegressionCaseAdmitted(incident.id, case, bad, good, answer.outcomes, reason))
+        kept, reason = None, Reason(RULE_ADMIT, answer.error)
+    if kept is not None:
+        _keep(d, incident, kept, bad, good, answer.outcomes, reason)
+    elif _flakes(answer.outcomes) and not answer.key.endswith(MORE):
+        _try(d, incident, case, NOISY_EPOCHS, MORE)
     else:
         d.emit(events.RegressionCaseRefused(incident.id, case.id, answer.outcomes, reason))
+
+
+def _flakes(outcomes: tuple[Outcome, ...]) -> bool:
+    """Say whether a side did now this, now that."""
+    sides: dict[str, set[str]] = {}
+    for one in outcomes:
+        sides.setdefault(one.release, set()).add(one.status)
+    return any({"passed", "failed"} <= seen for seen in sides.values())
+
+
+def _keep(
+    d: Decision,
+    incident: Incident,
+    case: Case,
+    bad: str,
+    good: str,
+    outcomes: tuple[Outcome, ...],
+    reason: Reason,
+    digests: tuple[str, str] = ("", ""),
+    by: str = "",
+) -> None:
+    pointer = d.shard.pointers.get(incident.service_of_plan)
+    known = pointer.releases if pointer else {}
+    of = [
+        digest or (known[name].digest if name in known else "")
+        for name, digest in zip((bad, good), digests, strict=True)
+    ]
+    same = duplicate_of(d.shard.cases, case, bad)
+    d.emit(
+        events.RegressionCaseAdmitted(
+            incident.id, case, bad, good, outcomes, reason, of[0], of[1], same, by
+        )
+    )
+
+
+def offer(d: Decision, incident: Incident, given: inputs.OfferCase) -> None:
+    """Take a person's case with its evidence. Raises StateError when it proves nothing."""
+    case = structs.replace(given.case, incident=incident.id)
+    known = d.shard.cases.get(case.id)
+    if known is not None and known.incident != incident.id:
+        raise StateError(
+            f"{case.id} is a case of {known.incident}", remedy="give the new one another id"
+        )
+    kept, reason = admit(case, given.outcomes, bad=given.bad, good=given.good)
+    if kept is None:
+        raise StateError(f"{case.id} is refused: {reason.says}", remedy="look at its runs")
+    if given.replaces:
+        if known is None:
+            raise StateError(f"no case is called {case.id!r}", remedy="midwatch cases list")
+        d.emit(events.CaseMinimised(case.id, case.question, case.turns, given.by))
+        return
+    digests = (given.bad_digest, given.good_digest)
+    _keep(d, incident, kept, given.bad, given.good, given.outcomes, reason, digests, given.by)
+
+
+def quarantine(d: Decision, given: inputs.QuarantineCase) -> None:
+    """Take a flaky case out of the count. Raises StateError."""
+    _known(d, given.case)
+    if given.until <= d.now:
+        raise StateError("its end is over already", remedy="name a time to come")
+    d.emit(events.CaseQuarantined(given.case, given.owner, given.until, given.why, given.by))
+
+
+def retire(d: Decision, given: inputs.RetireCase) -> None:
+    """Take a case out for good. Raises StateError."""
+    _known(d, given.case)
+    d.emit(events.CaseRetired(given.case, given.why, given.by))
+
+
+def _known(d: Decision, name: str) -> None:
+    kept = d.shard.cases.get(name)
+    if kept is None:
+        raise StateError(f"no case is called {name!r}", remedy="midwatch cases list")
+    if kept.retired:
+        raise StateError(f"{name} is retired: {kept.retired}", remedy="nothing is to be done")

@@ -15,6 +15,7 @@ from midwatch.core import changes, incidents, releases
 from midwatch.core import events as e
 from midwatch.core.board import Board
 from midwatch.core.changes import Change
+from midwatch.core.evals import Case
 from midwatch.core.habits import Habits
 from midwatch.core.incidents import Firing, Incident
 from midwatch.core.releases import Pointer
@@ -24,7 +25,7 @@ from midwatch.core.storm import Storm
 from midwatch.errors import BugError
 
 # Raised when the shape of Shard changes, so that an older snapshot is folded anew, not compared.
-STATE_VERSION = 7
+STATE_VERSION = 8
 KEPT_TICKETS, KEPT_TEXT = 4_096, 400
 
 
@@ -39,6 +40,23 @@ class Ticket(Struct, frozen=True):
     text: str = ""
     affected: int = 1
     duplicate_of: str = ""
+
+
+class KeptCase(Struct):
+    """A regression case that was admitted: where it came from, and what became of it."""
+
+    case: Case
+    incident: str
+    bad: str
+    good: str
+    bad_digest: str = ""
+    good_digest: str = ""
+    duplicate_of: str = ""
+    original: str = ""  # the question before it was made smaller
+    owner: str = ""
+    quarantined_until: int = 0
+    held_for: str = ""  # why it is quarantined
+    retired: str = ""  # why
 
 
 class Burn(Struct, frozen=True):
@@ -79,6 +97,7 @@ class Shard(Struct):
     silences: dict[str, Silence] = field(default_factory=dict[str, Silence])  # that are not over
     muted: dict[str, dict[str, None]] = field(default_factory=dict[str, dict[str, None]])  # by what
     inhibitors: dict[str, dict[str, None]] = field(default_factory=dict[str, dict[str, None]])
+    cases: dict[str, KeptCase] = field(default_factory=dict[str, KeptCase])
     storm: Storm = field(default_factory=Storm)
     next_silence: int = 1
     next_override: int = 1
@@ -99,6 +118,8 @@ def evolve(shard: Shard, event: e.Event, at: int) -> None:
             shard.habits.count_incident()
         case e.IncidentEvent():
             _evolve_incident(shard, event, at)
+        case e.CaseEvent():
+            _evolve_case(shard, event)
         case e.ReleaseEvent():
             releases.evolve(_pointer(shard, event.service), event, at)
         case e.SloEvent():
@@ -107,16 +128,50 @@ def evolve(shard: Shard, event: e.Event, at: int) -> None:
             shard.jobs[event.job] = _JOB_STATES[type(event)]
         case e.ScheduleEvent():
             _evolve_schedule(shard, event, at)
+        case _:
+            _evolve_world(shard, event)
+
+
+def _evolve_world(
+    shard: Shard,
+    event: e.ChangeSeen
+    | e.SilenceAdded
+    | e.SilenceEnded
+    | e.StormBegan
+    | e.StormEnded
+    | e.RealPageSeen
+    | e.TicketTriaged,
+) -> None:
+    match event:
         case e.ChangeSeen():
             changes.keep(shard.changes, event.change)
         case e.SilenceAdded() | e.SilenceEnded():
             _evolve_silence(shard, event)
         case e.StormEvent():
             shard.storm.raging = isinstance(event, e.StormBegan)
-        case e.RealPageSeen():
-            pass  # kept for whoever compares; nothing is decided on it
         case e.TicketTriaged():
             _keep_ticket(shard, event)
+        case e.RealPageSeen():
+            pass  # kept for whoever compares; nothing is decided on it
+
+
+def _evolve_case(shard: Shard, event: e.CaseEvent) -> None:
+    kept = shard.cases.get(event.case)
+    if kept is None:
+        raise BugError(f"{type(event).__name__} for unknown case {event.case}")
+    match event:
+        case e.CaseMinimised():
+            kept.original = kept.original or "\n".join((*kept.case.turns, kept.case.question))
+            kept.case = msgspec.structs.replace(
+                kept.case, question=event.question, turns=event.turns
+            )
+        case e.CaseQuarantined():
+            kept.owner, kept.quarantined_until = event.owner, event.until
+            kept.held_for = event.why
+        case e.CaseRetired():
+            kept.retired = event.why
+        case _:
+            pass
 
 
 def _keep_ticket(shard: Shard, event: e.TicketTriaged) -> None:
@@ -149,6 +204,11 @@ def _evolve_incident(shard: Shard, event: e.IncidentEvent, at: int) -> None:
                 _forget_muting(shard, fingerprint, one, gone=isinstance(event, e.AlertsResolved))
     namespace, crowd = incident.namespace, incidents.is_crowd(incident)
     incidents.evolve(incident, event, at)
+    if isinstance(event, e.RegressionCaseAdmitted):
+        shard.cases[event.case.id] = KeptCase(
+            event.case, incident.id, event.bad, event.good, event.bad_digest, event.good_digest,
+            event.duplicate_of,
+        )  # fmt: skip
     if incident.namespace != namespace or (crowd and not incidents.is_crowd(incident)):
         shard.board.remove(incident)
         shard.board.add(incident)

@@ -23,8 +23,10 @@ from midwatch.adapters.sources.batches import decode
 from midwatch.bootstrap import Service
 from midwatch.core import inputs
 from midwatch.core.clock import SECOND
+from midwatch.core.evals import Case, Outcome
 from midwatch.core.shard import Shard
-from midwatch.engine import explain, jobs, oncall, perform, placement, queries, served
+from midwatch.engine import cases, explain, jobs, oncall, perform, placement, queries, served
+from midwatch.engine.cases import ALL
 from midwatch.errors import (
     BadJson,
     Busy,
@@ -163,6 +165,33 @@ class Move(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     operation: Annotated[str, Meta(max_length=200)] = ""
     epoch: Annotated[float, Meta(ge=0, le=MAX_NUMBER)] | None = None
     why: Annotated[str, Meta(max_length=MAX_WHY)] = ""
+
+
+class Offer(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A case of an incident, with what came of it on the bad and on the good side."""
+
+    incident: Annotated[str, Meta(pattern=VISIBLE, max_length=100)]
+    case: Case
+    bad: Annotated[str, Meta(pattern=VISIBLE, max_length=500)]
+    good: Annotated[str, Meta(pattern=VISIBLE, max_length=500)]
+    outcomes: Annotated[list[Outcome], Meta(max_length=1_000)]
+    bad_digest: Annotated[str, Meta(max_length=200)] = ""
+    good_digest: Annotated[str, Meta(max_length=200)] = ""
+    replaces: bool = False
+
+
+class Quarantine(Struct, frozen=True, forbid_unknown_fields=True):
+    """Take a flaky case out of the count, for hours."""
+
+    owner: Annotated[str, Meta(pattern=VISIBLE, max_length=200)]
+    hours: Annotated[float, Meta(gt=0, le=24 * 366)]
+    why: Annotated[str, Meta(pattern=VISIBLE, max_length=MAX_WHY)]
+
+
+class Retire(Struct, frozen=True, forbid_unknown_fields=True):
+    """Take a case out for good: what it wants is no longer wanted."""
+
+    why: Annotated[str, Meta(pattern=VISIBLE, max_length=MAX_WHY)]
 
 
 class Ticket(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -408,6 +437,48 @@ class Api:
         )  # fmt: skip
         await self._give(call, command, _id(call))
         return await self._look(served.services)
+
+    async def cases(self, call: Call) -> list[cases.CaseView]:
+        """List regression cases."""
+        return await self._look(cases.cases)
+
+    async def case(self, call: Call) -> cases.CaseStory:
+        """Tell one case."""
+        name = _id(call)
+        facts = queries.facts(self._audit)
+        found = await self._look(lambda shard: cases.story(shard, facts, name))
+        if found is None:
+            raise NotThere(f"no case is called {name!r}", remedy="midwatch cases list")
+        return found
+
+    async def kept(self, call: Call) -> cases.Kept:
+        """Give what guards a service; `all` is all of them."""
+        service = _id(call)
+        return await self._look(lambda shard: cases.kept(shard, "" if service == ALL else service))
+
+    async def offer(self, call: Call) -> list[cases.CaseView]:
+        """Admit a case with its evidence."""
+        given: Offer = call.given
+        command = inputs.OfferCase(
+            given.incident.strip(), given.case, given.bad, given.good, tuple(given.outcomes),
+            call.by.name, given.bad_digest, given.good_digest, given.replaces,
+        )  # fmt: skip
+        await self._give(call, command, given.incident)
+        return await self._look(cases.cases)
+
+    async def quarantine(self, call: Call) -> list[cases.CaseView]:
+        """Take a flaky case out of the count."""
+        given: Quarantine = call.given
+        until = self._service.clock() + int(given.hours * 3_600_000)
+        command = inputs.QuarantineCase(_id(call), given.owner, until, given.why, call.by.name)
+        await self._give(call, command, _id(call))
+        return await self._look(cases.cases)
+
+    async def retire(self, call: Call) -> list[cases.CaseView]:
+        """Take a case out for good."""
+        given: Retire = call.given
+        await self._give(call, inputs.RetireCase(_id(call), given.why, call.by.name), _id(call))
+        return await self._look(cases.cases)
 
     async def alert(self, call: Call) -> placement.AlertPlace:
         """Say where an alert is, and why."""
@@ -680,6 +751,30 @@ ROUTES = (
     Route(
         "POST", "/api/v1/services/{id}/abort", "Take a candidate off live traffic.",
         Api.abort, list[served.ServiceView], Move, once=True,
+    ),
+    Route(
+        "GET", "/api/v1/cases", "List regression cases.",
+        Api.cases, list[cases.CaseView],
+    ),
+    Route(
+        "POST", "/api/v1/cases", "Admit a case of an incident, with its evidence.",
+        Api.offer, list[cases.CaseView], Offer, once=True,
+    ),
+    Route(
+        "GET", "/api/v1/cases/{id}", "Tell one case: its evidence, and what became of it.",
+        Api.case, cases.CaseStory,
+    ),
+    Route(
+        "POST", "/api/v1/cases/{id}/quarantine", "Take a flaky case out of the count.",
+        Api.quarantine, list[cases.CaseView], Quarantine, once=True,
+    ),
+    Route(
+        "POST", "/api/v1/cases/{id}/retire", "Take a case out for good.",
+        Api.retire, list[cases.CaseView], Retire, once=True,
+    ),
+    Route(
+        "GET", "/api/v1/services/{id}/cases", "Give the cases that guard a service, or all.",
+        Api.kept, cases.Kept,
     ),
     Route(
         "GET", "/api/v1/heartbeats", "List watched jobs, those that are silent first.",

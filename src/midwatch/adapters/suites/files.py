@@ -64,7 +64,7 @@ def read(
         cases = _read(file, text, kind, fields, match or openai_evals.USUAL)
     except RecursionError:
         raise BadFile("is nested too deep", place=file.name, remedy=REMEDY) from None
-    if not cases:
+    if not cases and not unproven(file):
         raise BadFile("has no case", place=file.name, remedy=REMEDY)
     return _once(cases)
 
@@ -218,6 +218,36 @@ def write(cases: list[Case], kind: str, name: str) -> str:
             return _yaml(pydantic_evals.write(name, cases))
         case _:
             return _yaml(own.write(name, cases))
+
+
+def write_kept(
+    cases: list[Case], held: dict[str, dict[str, str]], unproven: list[str], name: str
+) -> str:
+    """Write the cases of incidents, their quarantines, and incidents that closed without one."""
+    document = own.write(name, cases)
+    for one in document["cases"]:
+        if one["id"] in held:
+            one["quarantine"] = held[one["id"]]
+    return _yaml({**document, "unproven": unproven} if unproven else document)
+
+
+def quarantined(file: Path) -> list[tuple[str, str, str, str]]:
+    """Read the quarantines of a suite of midwatch's own, as (case, owner, until, why)."""
+    root = _own_root(file)
+    return own.quarantined(root) if root is not None else []
+
+
+def _own_root(file: Path) -> Node | None:
+    if file.suffix.lower() not in (".yaml", ".yml"):
+        return None
+    root = read_yaml(file, Problems())
+    return root if own.looks_like(root.value) else None
+
+
+def unproven(file: Path) -> list[str]:
+    """Read which incidents a suite of midwatch's own names as closed without a proven case."""
+    root = _own_root(file)
+    return own.unproven(root) if root is not None else []
 
 
 def _jsonl(lines: list[dict[str, Any]]) -> str:

@@ -40,13 +40,31 @@ def looks_like(document: Any) -> bool:
 
 def read(root: Node) -> list[Case]:
     """Read the cases; what is wrong is noted."""
-    root.keys("suite", "cases", "target", required=("suite", "cases"))
+    root.keys("suite", "cases", "unproven", required=("suite", "cases"))
     return [_case(node) for node in root.child("cases").items()]
+
+
+def quarantined(root: Node) -> list[tuple[str, str, str, str]]:
+    """Read which cases are quarantined, as (case, owner, until, why)."""
+    found: list[tuple[str, str, str, str]] = []
+    for node in root.child("cases").items():
+        held = node.child("quarantine")
+        if held.value is not None:
+            held.keys("owner", "until", "why", required=("owner", "until", "why"))
+            owner, until, why = (held.child(key).text() for key in ("owner", "until", "why"))
+            found.append((node.child("id").text(), owner, until, why))
+    return found
+
+
+def unproven(root: Node) -> list[str]:
+    """Read the incidents that closed without a proven case."""
+    return [item.text() for item in root.child("unproven").items()]
 
 
 def _case(node: Node) -> Case:
     node.keys(
         "id", "question", "turns", "expect", "checks", "slices", "incident", "runs", "least",
+        "quarantine",
         required=("id", "question"),
     )  # fmt: skip
     if node.has("expect") is node.has("checks"):

@@ -1,0 +1,255 @@
+"""`midwatch cases`: regression cases of incidents, from their admission to their end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+from msgspec import structs
+
+from midwatch.adapters.suites import files
+from midwatch.cli.client import incidents_at, server_options
+from midwatch.cli.output import print_json
+from midwatch.cli.progress import shown_progress
+from midwatch.cli.targets import SPELLED, make_target, pairs, suite_options, target_options
+from midwatch.core.evals import Case, Outcome
+from midwatch.core.minimise import minimise
+from midwatch.core.regressions import EPOCHS, NOISY_EPOCHS, admit
+from midwatch.engine.evaluating import Job, Limits, Runner
+from midwatch.errors import InputError
+
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+_CASE = click.argument("case")
+
+
+@click.group("cases")
+def command() -> None:
+    """Admit, list, export, quarantine and retire regression cases.
+
+    With --server over the API of a running `midwatch serve`; else on the file, when nobody owns it.
+    """
+
+
+@command.command("list")
+@click.option("--all", "everything", is_flag=True, help="Retired and duplicate ones too.")
+@_JSON
+@server_options
+def list_command(everything: bool, as_json: bool, **where: Any) -> int:
+    """List the cases that guard your services."""
+    found = incidents_at(**where).cases()
+    wanted = [one for one in found if everything or one.state not in ("retired", "duplicate")]
+    if as_json:
+        print_json(wanted)
+        return 0
+    for one in wanted:
+        runs = f", {one.least} of {one.runs} runs" if one.runs > 1 else ""
+        state = f"{one.state}{' ' + one.why if one.why else ''}"
+        click.echo(f"{one.id:<36} {one.incident:<8} {one.bad} / {one.good}{runs}  {state}")
+    if not wanted:
+        click.echo("no regression case is kept")
+    return 0
+
+
+@command.command("show")
+@_CASE
+@_JSON
+@server_options
+def show_command(case: str, as_json: bool, **where: Any) -> int:
+    """Show one case: what it asks and wants, and what proves it."""
+    found = incidents_at(**where).case(case)
+    if as_json:
+        print_json(found)
+        return 0
+    one = found.case
+    click.echo(f"{one.id} of {one.incident}: {one.state}{' ' + one.why if one.why else ''}")
+    for turn in one.case.turns:
+        click.echo(f"  turn    {turn}")
+    click.echo(f"  asks    {one.case.question}")
+    if found.original:
+        click.echo(f"  was     {' / '.join(found.original.splitlines())}")
+    for check in one.case.wanted:
+        value = "" if check.value is None else f" {check.value!r}"
+        click.echo(f"  wants   {'not ' * check.negate}{check.kind}{value}")
+    for side, name, digest in (
+        ("bad", one.bad, one.bad_digest), ("good", one.good, one.good_digest),
+    ):  # fmt: skip
+        seen = [o.status for o in found.evidence if o.release == name]
+        counts = ", ".join(f"{seen.count(s)} {s}" for s in dict.fromkeys(seen))
+        click.echo(f"  {side:<7} {name} {digest}: {counts or 'no run'}")
+    return 0
+
+
+@command.command("blame")
+@_CASE
+@server_options
+def blame_command(case: str, **where: Any) -> int:
+    """Tell the way of one case: incident, releases, admission, fix."""
+    found = incidents_at(**where).case(case)
+    for line in found.moments:
+        click.echo(line)
+    fix = f"{found.fix} ({found.fix_state})" if found.fix else "none"
+    click.echo(f"{case}: {found.case.incident}, bad {found.case.bad}, good {found.case.good}")
+    click.echo(f"fix: {fix}")
+    return 0
+
+
+@command.command("quarantine")
+@_CASE
+@click.option("--owner", required=True, help="Who mends it.")
+@click.option("--hours", type=click.FloatRange(0, 24 * 366, min_open=True), required=True,
+              help="Until when it counts for nothing.")  # fmt: skip
+@click.option("--why", required=True, help="It stands in its history.")
+@server_options
+def quarantine_command(case: str, owner: str, hours: float, why: str, **where: Any) -> int:
+    """Take a flaky case out of the count for a time.
+
+    It still runs and is reported; when its time is over the gate is red.
+    """
+    given = {"owner": owner, "hours": hours, "why": why}
+    found = incidents_at(**where).change_case(case, "quarantine", given)
+    click.echo(next(f"{one.id}: {one.state} {one.why}" for one in found if one.id == case))
+    return 0
+
+
+@command.command("retire")
+@_CASE
+@click.option("--why", required=True, help="Which requirement is no longer one.")
+@server_options
+def retire_command(case: str, why: str, **where: Any) -> int:
+    """Take a case out for good: what it wants is no longer wanted."""
+    incidents_at(**where).change_case(case, "retire", {"why": why})
+    click.echo(f"{case} is retired")
+    return 0
+
+
+@command.command("export")
+@click.option("--service", default="", help="Of one service; else of all.")
+@click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Else printed.")
+@server_options
+def export_command(service: str, out: Path | None, **where: Any) -> int:
+    """Write the cases that are kept as a suite for `midwatch gate`.
+
+    It names incidents that closed without a proven case, too: with them no gate is green.
+    """
+    kept = incidents_at(**where).kept(service)
+    text = files.write_kept(kept.cases, kept.held, kept.unproven, service or "regressions")
+    if out is None:
+        click.echo(text, nl=False)
+        return 0
+    try:
+        out.write_text(text, "utf-8")
+    except OSError as error:
+        says = f"cannot be written: {error.strerror or error}"
+        raise InputError(says, place=str(out), remedy="name another file") from None
+    click.echo(f"{len(kept.cases)} cases written to {out}")
+    return 0
+
+
+@command.command("admit")
+@click.argument("file", type=click.Path(path_type=Path))
+@_CASE
+@click.option("--incident", required=True, metavar="INC", help="Whose case it is.")
+@click.option("--bad", required=True, metavar="TARGET", help=f"The bad release: {SPELLED}.")
+@click.option("--good", required=True, metavar="TARGET", help="The last good one.")
+@click.option("--bad-digest", default="", help="What the bad one is made of.")
+@click.option("--good-digest", default="", help="What the good one is made of.")
+@click.option("--minimise", "smaller", is_flag=True, help="Make its input smaller as well.")
+@_JSON
+@suite_options
+@target_options
+@server_options
+def admit_command(
+    file: Path, case: str, incident: str, bad: str, good: str, bad_digest: str, good_digest: str,
+    smaller: bool, as_json: bool, kind: str | None, fields: Sequence[str], match: str,
+    request: str, answer: str, headers: Sequence[str], concurrency: int, timeout: float,
+    retries: int, **where: Any,
+) -> int:  # fmt: skip
+    """Keep CASE of FILE when it tells the bad from the good side.
+
+    Three runs a side; where answers flake 16, and Fisher's exact test has to tell. Exit 1 when it
+    is refused.
+    """
+    found = [one for one in files.read(file, kind or "", pairs(fields, "--map"), match)
+             if one.id == case]  # fmt: skip
+    if not found:
+        remedy = f"midwatch eval list {file}"
+        raise InputError(f"no case is called {case!r}", place=file.name, remedy=remedy)
+    targets = {
+        side: make_target(spelled, timeout, request, answer, headers)
+        for side, spelled in (("bad", bad), ("good", good))
+    }
+    names = {"bad": bad, "good": good}
+    runner = Runner(targets, names, Limits(concurrency, timeout, retries))
+    one = structs.replace(found[0], incident=incident)
+    outcomes = _both(runner, one, EPOCHS)
+    kept, reason = admit(one, outcomes, bad="bad", good="good")
+    if kept is None and {"passed", "failed"} <= {o.status for o in outcomes if o.release == "bad"}:
+        outcomes = _both(runner, one, NOISY_EPOCHS)
+        kept, reason = admit(one, outcomes, bad="bad", good="good")
+    if kept is None:
+        click.echo(f"refused: {reason.says}")
+        return 1
+    at = incidents_at(**where)
+    offer = _offer(incident, one, outcomes, names, (bad_digest, good_digest))
+    listed = at.change_case("", "", offer)
+    if smaller and kept.runs == 1:
+        least, proof = _smallest(runner, one)
+        if least != one:
+            small = _offer(incident, least, proof, names, (bad_digest, good_digest))
+            listed = at.change_case("", "", {**small, "replaces": True})
+    view = next(v for v in listed if v.id == case)
+    if as_json:
+        print_json(view)
+    else:
+        more = f" ({view.why})" if view.why else ""
+        click.echo(f"{view.id}: {view.state}{more}, {reason.says}")
+        click.echo(f"  asks    {view.case.question}")
+    return 0
+
+
+def _both(runner: Runner, case: Case, epochs: int) -> tuple[Outcome, ...]:
+    jobs = [Job(side, case, n) for n in range(epochs) for side in ("bad", "good")]
+    with shown_progress() as progress:
+        found: list[Outcome] = []
+        for _, outcome in runner.run(jobs):
+            found.append(outcome)
+            progress(len(found), len(jobs))
+    return tuple(found)
+
+
+def _smallest(runner: Runner, case: Case) -> tuple[Case, tuple[Outcome, ...]]:
+    """Search for a smaller input that still fails on the bad side and passes on the good one."""
+    search = minimise(case)
+    proof: tuple[Outcome, ...] = ()
+    try:
+        proposed = next(search)
+        while True:
+            outcomes = _both(runner, proposed, EPOCHS)
+            holds = admit(proposed, outcomes, bad="bad", good="good")[0] is not None
+            if holds:
+                proof = outcomes
+            proposed = search.send(holds)
+    except StopIteration as stopped:
+        return stopped.value, proof
+
+
+def _offer(
+    incident: str,
+    case: Case,
+    outcomes: tuple[Outcome, ...],
+    names: dict[str, str],
+    digests: tuple[str, str],
+) -> dict[str, Any]:
+    told = [structs.replace(one, release=names[one.release]) for one in outcomes]
+    return {
+        "incident": incident,
+        "case": msgspec.to_builtins(case),
+        "bad": names["bad"],
+        "good": names["good"],
+        "outcomes": msgspec.to_builtins(told),
+        "bad_digest": digests[0],
+        "good_digest": digests[1],
+    }

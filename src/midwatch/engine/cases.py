@@ -1,0 +1,146 @@
+"""Regression cases that are kept: where they came from, what proves them, what became of them.
+
+Law: read only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from msgspec import Struct
+
+from midwatch.core import events as e
+from midwatch.core.clock import show_time
+from midwatch.core.evals import Case, Outcome
+from midwatch.core.shard import KeptCase, Shard
+from midwatch.engine.queries import Fact
+
+ALL = "all"
+
+
+class CaseView(Struct, frozen=True):
+    """One case; `state` is kept, quarantined, expired, retired or duplicate."""
+
+    id: str
+    state: str
+    question: str
+    incident: str
+    bad: str
+    good: str
+    bad_digest: str
+    good_digest: str
+    runs: int
+    least: int
+    why: str
+    case: Case
+
+
+class CaseStory(Struct, frozen=True):
+    """A case with its evidence, and the way from its incident to the fix."""
+
+    case: CaseView
+    original: str
+    evidence: list[Outcome]
+    fix: str
+    fix_state: str
+    moments: list[str]
+
+
+class Kept(Struct, frozen=True):
+    """All that a gate has to know: cases, which of them are held, incidents without one."""
+
+    cases: list[Case]
+    held: dict[str, dict[str, str]]  # case -> owner, until, why
+    unproven: list[str]
+
+
+def cases(shard: Shard) -> list[CaseView]:
+    """List the cases that were admitted, oldest first."""
+    return [_view(one, shard.at) for one in shard.cases.values()]
+
+
+def _view(one: KeptCase, now: int) -> CaseView:
+    state, why = "kept", ""
+    if one.retired:
+        state, why = "retired", one.retired
+    elif one.duplicate_of:
+        state, why = "duplicate", f"of {one.duplicate_of}"
+    elif one.quarantined_until:
+        state = "quarantined" if one.quarantined_until > now else "expired"
+        why = f"{one.owner}, until {show_time(one.quarantined_until)}"
+    return CaseView(
+        one.case.id, state, one.case.question, one.incident, one.bad, one.good, one.bad_digest,
+        one.good_digest, one.case.runs, one.case.least, why, one.case,
+    )  # fmt: skip
+
+
+def story(shard: Shard, facts: Iterable[Fact[e.Event]], name: str) -> CaseStory | None:
+    """Tell one case; None when there is none of that name."""
+    kept = shard.cases.get(name)
+    if kept is None:
+        return None
+    evidence: list[Outcome] = []
+    moments: list[str] = []
+    for fact in facts:
+        event = fact.event
+        says = _moment(event, kept.incident, name)
+        if says:
+            moments.append(f"{show_time(fact.at)}  {says}")
+        if isinstance(event, e.RegressionCaseAdmitted) and event.case.id == name:
+            evidence = list(event.evidence)
+    incident = shard.incidents[kept.incident]
+    return CaseStory(
+        _view(kept, shard.at), kept.original, evidence, incident.fix, incident.fix_state, moments
+    )
+
+
+def _moment(event: e.Event, incident: str, name: str) -> str:
+    if isinstance(event, e.CaseEvent):
+        why = getattr(event, "why", "")
+        return f"{type(event).__name__}{': ' + why if why else ''}" if event.case == name else ""
+    if not isinstance(event, e.IncidentEvent) or event.incident != incident:
+        return ""
+    match event:
+        case e.RollbackCompleted():
+            return f"{incident} rolled back {event.bad} -> {event.to}"
+        case e.RegressionCaseDrafted() | e.RegressionCaseAdmitted():
+            return f"{type(event).__name__}: {event.reason.says}"
+        case e.CanaryJudged():
+            return f"fix {event.release}: {event.verdict}, {event.reason.says}"
+        case e.FixPromoted():
+            return f"fix {event.release} is live"
+        case e.GateJudged():
+            return f"{event.release}: {event.verdict}, {event.reason.says}"
+        case _:
+            return ""
+
+
+def kept(shard: Shard, service: str) -> Kept:
+    """Give what guards a service: its cases, and its incidents that closed without a proven one."""
+    found = [
+        one.case
+        for one in shard.cases.values()
+        if not one.retired and not one.duplicate_of and _is_of(shard, one.incident, service)
+    ]
+    proven = {one.incident for one in shard.cases.values()}
+    unproven = [
+        one.id
+        for one in shard.incidents.values()
+        if one.state == "closed"
+        and one.hurt
+        and one.id not in proven
+        and not one.waiver
+        and service in ("", one.service_of_plan)
+    ]
+    held = {
+        one.case.id: {
+            "owner": one.owner, "until": show_time(one.quarantined_until), "why": one.held_for,
+        }
+        for one in shard.cases.values()
+        if one.quarantined_until
+    }  # fmt: skip
+    return Kept(found, {case.id: held[case.id] for case in found if case.id in held}, unproven)
+
+
+def _is_of(shard: Shard, incident: str, service: str) -> bool:
+    return service in ("", shard.incidents[incident].service_of_plan)
