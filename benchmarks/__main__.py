@@ -23,7 +23,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks import agent, canary, correlation, intake, kayenta, placing, proxy, slo
+from benchmarks import (
+    agent,
+    canary,
+    correlation,
+    evals,
+    gate,
+    intake,
+    kayenta,
+    placing,
+    proxy,
+    slo,
+)
 from midwatch.adapters.stores.sqlite import SqliteStore
 from midwatch.drill import scenarios
 from midwatch.drill.shift import Shift
@@ -257,6 +268,42 @@ def tried() -> dict[str, dict[str, Any]]:
     return found
 
 
+def judged() -> dict[str, dict[str, Any]]:
+    """Run cases, and play the gate over simulated suites."""
+    command, peer = "python -m benchmarks.evals", evals.pydantic_ms()
+    name = "pydantic-evals" if peer else "none (pydantic-evals is not installed)"
+    local = evals.runner_ms(evals.CallableTarget(evals.answer))
+    mine, bare = evals.http_ms()
+    start, few, many = evals.start_s(), evals.memory_mb(1_000), evals.memory_mb(100_000)
+    found = {
+        "case_local_ms": row(local, "ms", name, peer or 0.0, "<= 0.1", local <= 0.1, command),
+        "case_http_ms": row(
+            mine, "ms", "a bare call", bare, "<= 0.5 more", mine - bare <= 0.5, command
+        ),
+        "eval_start_s": row(start, "s", "none", 0.0, "<= 0.4", start <= 0.4, command),
+        "eval_memory_mb": row(few, "MB", "100,000 cases", many, "<= 60", few <= 60, command),
+    }
+    for scene, word, key, reach, ok in GATES:
+        one = gate.shares(next(s for s in gate.SCENES if s.name == scene), 300)
+        value = getattr(one, word)
+        beside = gate.others(next(s for s in gate.SCENES if s.name == scene), 300)["below baseline"]
+        found[f"gate_{key}"] = row(
+            value, "share" if word != "extra" else "calls", "red when below the baseline", beside,
+            reach, ok(value), "python -m benchmarks.gate",
+        )  # fmt: skip
+    return found
+
+
+GATES: tuple[tuple[str, str, str, str, Callable[[float], bool]], ...] = (
+    ("no change", "red", "red_no_change", "<= 0.01", lambda v: v <= 0.01),
+    ("no change", "extra", "extra_calls", "<= 500", lambda v: v <= 500),
+    ("no change, stale history", "red", "red_stale", "<= 0.02", lambda v: v <= 0.02),
+    ("one case broken", "red", "red_one_broken", ">= 0.99", lambda v: v >= 0.99),
+    ("broad -3 points", "red", "red_broad", ">= 0.95", lambda v: v >= 0.95),
+    ("broad -1 point", "red", "red_broad_1", ">= 0.2", lambda v: v >= 0.2),
+)
+
+
 def grouped(data: Path) -> dict[str, dict[str, Any]]:
     """Score grouping and causes on labelled storms, beside the trivial answers."""
     command = "python -m benchmarks.correlation DIR"
@@ -294,6 +341,7 @@ def measure(data: Path | None) -> dict[str, dict[str, Any]]:
     results |= answered()
     results |= moved()
     results |= tried()
+    results |= judged()
     if data is not None:
         results |= grouped(data)
     heads = journal_heads()
