@@ -95,11 +95,46 @@ def test_deterministic_cases_that_pass_on_both_sides_are_green() -> None:
 
 
 def test_one_that_broke_is_red_by_its_name() -> None:
-    """After fresh runs of both sides."""
+    """Without noise at once; with noise elsewhere after fresh runs of both sides."""
     verdict = play(cases(4), failing("c2"))
     assert verdict.verdict == "regression"
     assert [one.name for one in verdict.blamed] == ["c2"]
+    assert "case c2 fails 3 of 3, the baseline 0 of 3, each time" in verdict.reason.says
+
+    def flaky(side: Side, case: str, n: int) -> str:
+        return "f" if (side, case) == ("candidate", "c2") or (case == "c3" and n % 3 == 0) else "p"
+
+    verdict = play(cases(60), flaky)
+    assert verdict.verdict == "regression"
     assert "case c2 fails 16 of 16, the baseline 0 of 16" in verdict.reason.says
+
+
+@pytest.mark.parametrize(
+    ("count", "worse", "better", "word"),
+    [
+        (574, 2, 0, "pass"),
+        (3_000, 18, 12, "pass"),
+        (100, 1, 0, "pass"),
+        (99, 1, 0, "regression"),
+        (1_000, 9, 0, "regression"),
+        (1_000, 12, 12, "regression"),
+    ],
+)
+def test_what_turns_without_noise_is_counted(
+    count: int, worse: int, better: int, word: str
+) -> None:
+    """A harmless change turns few cases, this way and that; they are named all the same."""
+
+    def answers(side: Side, case: str, n: int) -> str:
+        number = int(case[1:])
+        if number < worse:
+            return "f" if side == "candidate" else "p"
+        return "f" if side == "baseline" and number < worse + better else "p"
+
+    verdict = play(cases(count), answers)
+    assert verdict.verdict == word
+    if word == "pass":
+        assert f"{worse} of {count} turned worse: c0" in verdict.reason.says
 
 
 def test_what_fails_on_both_sides_is_no_regression() -> None:
@@ -224,3 +259,57 @@ def test_the_test_over_many_cases_is_exact(pairs: list[tuple[int, int]]) -> None
         if sum((n + 1) * k for n, k in enumerate(ways)) >= seen:
             hits += chance
     assert broad(samples) == pytest.approx(hits / total, abs=1e-9)
+
+
+def intents(broken: str, noise: float, seed: int) -> Verdict:
+    """77 intents of five cases each; one of them is relabelled on the candidate."""
+    import random
+
+    draw = random.Random(seed)
+    members = [Member(f"i{n}/{k}", (f"i{n}",)) for n in range(77) for k in range(5)]
+
+    def answers(side: Side, case: str, n: int) -> str:
+        if side == "candidate" and broken and case.startswith(f"{broken}/"):
+            return "f"
+        return "f" if draw.random() < noise else "p"
+
+    return play(members, answers)
+
+
+@pytest.mark.slow
+def test_concentrated_damage_is_caught_and_a_harmless_change_passes() -> None:
+    """One intent of 77, with answers that flake in 2 of 100; no change is green."""
+    for seed in range(12):
+        verdict = intents("i7", 0.02, seed)
+        assert verdict.verdict == "regression"
+        assert all(one.name.startswith("i7") for one in verdict.blamed)
+        assert intents("", 0.02, seed).verdict == "pass"
+
+
+@pytest.mark.slow
+def test_the_support_agents_releases_are_told_apart() -> None:
+    """k-9 turns 2 of 574 and passes; no-titles is red, and says in which slices."""
+    from midwatch.agent.questions import bank
+    from midwatch.drill.agents import EvaluatedAgent, case_of
+
+    agent = EvaluatedAgent(lambda: 1_772_409_600_000)
+    questions = {one.id: one for one in bank()}
+    known = {name: case_of(one) for name, one in questions.items()}
+    members = [Member(name, one.slices) for name, one in questions.items()]
+    said: dict[tuple[str, str], str] = {}
+
+    def of(release: str) -> Answers:
+        names = {"candidate": release, "baseline": "v1-good"}
+
+        def answers(side: Side, case: str, n: int) -> str:
+            one, key = known[case], (names[side], case)
+            if key not in said:
+                said[key] = agent.answer(names[side], one.question)
+            return "p" if said[key] == one.expect else "f"
+
+        return answers
+
+    assert play(members, of("k-9")).verdict == "pass"
+    verdict = play(members, of("no-titles"))
+    assert verdict.verdict == "regression"
+    assert {one.kind for one in verdict.blamed} == {"broad", "slice", "case"}

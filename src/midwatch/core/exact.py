@@ -56,6 +56,16 @@ def sign_test(better: int, worse: int) -> float:
     return min(1.0, 2 * sum(comb(total, k) for k in range(few + 1)) / 2**total)
 
 
+def one_sided(better: int, worse: int) -> float:
+    """Give the chance that so many or more of those that turn, turn worse.
+
+    >>> one_sided(0, 2), one_sided(0, 0), one_sided(1, 3)
+    (0.25, 1.0, 0.3125)
+    """
+    total = better + worse
+    return sum(comb(total, k) for k in range(worse, total + 1)) / 2**total
+
+
 def weight(failed: int, runs: int) -> int:
     """Say how much a failure of a case tells: the less it usually fails, the more.
 

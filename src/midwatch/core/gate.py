@@ -8,6 +8,7 @@ failure and no pass, and nothing passes on nothing.
     screen   two epochs of the candidate beside history, or three of both sides
     suspect  a case that fails more than it used to: run again, then 16 fresh runs on both sides
     broad    an exact test over all cases, and over each slice: extended, then 6 fresh epochs
+    exact    no run differs from another: what turned is known by name, and counted
     green    more runs where there is most noise, until the bound is below the margin
 """
 
@@ -19,7 +20,7 @@ from typing import Literal
 
 from msgspec import Struct, structs
 
-from midwatch.core.exact import Sample, broad, fisher, weight
+from midwatch.core.exact import Sample, broad, fisher, one_sided, weight
 from midwatch.core.reasons import Reason, Term
 
 RULE = "gate/2"
@@ -34,9 +35,12 @@ NOISY = 0.2  # a case that fails so often needs two failures to be a suspect
 Z = 2.0  # a bound that is looked at a few times
 CALLS_A_CASE = 24
 LEAST_SLICE = 4
-MAX_ERRORS = 0.05
+# Without noise: so many runs show it, so large a part of the margin may turn worse by name, and
+# this is how sure it has to be that more turn worse than better.
+EXACT_RUNS, EXACT_PART, EXACT_PROOF = 3, 3, 0.01
 
 Side = Literal["candidate", "baseline"]
+SIDES: tuple[Side, Side] = ("candidate", "baseline")
 Word = Literal["pass", "regression", "inconclusive", "error"]
 
 
@@ -100,7 +104,8 @@ class Blame(Struct, frozen=True):
             return f"case {self.name} of an incident {counts}"
         what = "everything" if self.kind == "broad" else f"{self.kind} {self.name}"
         beside = f"the baseline {self.base_failed} of {self.base_runs}"
-        return f"{what} {counts}, {beside} (chance {self.chance:.2g})"
+        chance = f" (chance {self.chance:.2g})" if self.chance else ", each time"
+        return f"{what} {counts}, {beside}{chance}"
 
 
 class Verdict(Struct, frozen=True):
@@ -195,6 +200,10 @@ class Gate:
                 *(Want("candidate", name, 1) for name in self._plain),
                 *(Want("baseline", name, 2) for name in self._plain),
             ]
+        if self._seems_exact():
+            yield self._missing_runs()
+            if self._is_exact():
+                return self._broken() or self._judge_exact()
         yield from self._suspects()
         if self._blamed:
             return self._red()
@@ -202,6 +211,67 @@ class Gate:
         if self._blamed:
             return self._red()
         return (yield from self._prove())
+
+    # --- without noise ---
+
+    def _seems_exact(self) -> bool:
+        """Say whether no run differed from another so far, on either side."""
+        return bool(self._plain) and all(
+            0 in (one.failed, one.passed)
+            for name in self._plain
+            for one in (self._of("candidate", name), self._of("baseline", name))
+        )
+
+    def _is_exact(self) -> bool:
+        """Say whether every case came out the same in three runs or more of each side."""
+        return all(
+            _is_exact(self._of("candidate", name)) and _is_exact(self._of("baseline", name))
+            for name in self._plain
+        )
+
+    def _missing_runs(self) -> list[Want]:
+        """Ask for the runs that each side lacks of three."""
+        return [
+            Want(side, name, EXACT_RUNS - runs)
+            for side in SIDES
+            for name in self._plain
+            if (runs := self._of(side, name).runs) < EXACT_RUNS
+        ]
+
+    def _judge_exact(self) -> Verdict:
+        """Judge what turned: too many, too one-sided, or together in a slice.
+
+        Any change turns a few cases of many this way or that. Without noise they are known by name,
+        and nothing is to be tested by running them again.
+        """
+        turned = {name: self._turned(name) for name in self._plain}
+        worse = [name for name, by in turned.items() if by < 0]
+        drop, _ = self._bound()
+        many = len(worse) > self.settings.margin / EXACT_PART * len(self._plain)
+        groups = self._groups()
+        for name, cases in groups.items():
+            lost = sum(turned[case] < 0 for case in cases)
+            chance = one_sided(sum(turned[case] > 0 for case in cases), lost)
+            if chance <= (EXACT_PROOF / len(groups) if name else EXACT_PROOF):
+                total = _sum(map(self._beside_baseline, cases))
+                self._blamed.append(_blame("slice" if name else "broad", name, total, chance))
+        if many:
+            for name in worse:
+                one = self._beside_baseline(name)
+                self._blamed.append(_blame("case", name, one, 0.0))
+        if self._blamed:
+            return self._red(drop)
+        says = f"the mean pass rate drops by {drop:.4f} exactly: no run differed from another"
+        if worse:
+            says += f"; {len(worse)} of {len(self._plain)} turned worse: {', '.join(worse[:3])}"
+        return self._say("pass", says, drop, drop)
+
+    def _turned(self, name: str) -> int:
+        """Say how a case turned: 1 for better, -1 for worse."""
+        mine, base = self._of("candidate", name), self._of("baseline", name)
+        return (mine.passed > 0) - (base.passed > 0)
+
+    # --- with noise ---
 
     def _suspects(self) -> Generator[list[Want], Results, None]:
         flagged = yield from (self._by_history() if self._history else self._by_both())
@@ -309,8 +379,6 @@ class Gate:
             drop, bound = self._bound()
             if bound < self.settings.margin and not self._unresolved:
                 says = f"the mean pass rate drops by less than {self.settings.margin:g}"
-                if bound == drop:
-                    says += ", exactly: no run differed from another"
                 return self._say("pass", says, drop, bound)
             if self._unresolved:
                 names = ", ".join(self._unresolved)
@@ -380,7 +448,7 @@ class Gate:
         if not self._plain:
             return 0.0, 0.0
         drop = variance = 0.0
-        runs, exact = [0, 0], True
+        runs = [0, 0]
         for name in self._plain:
             mine, base = self._of("candidate", name), self._of("baseline", name)
             if not mine.runs or not base.runs:
@@ -388,10 +456,7 @@ class Gate:
             drop += mine.failed / mine.runs - base.failed / base.runs
             variance += _variance(mine) / mine.runs + _variance(base) / base.runs
             runs[0], runs[1] = runs[0] + mine.runs, runs[1] + base.runs
-            exact &= _is_exact(mine) and _is_exact(base)
         count = len(self._plain)
-        if exact:
-            return drop / count, drop / count
         # Few runs say little even when all were alike: one more failure on each side.
         slack = sum(1.0 / n**2 for n in runs)
         return drop / count, drop / count + Z * sqrt(variance / count**2 + slack)
@@ -434,8 +499,8 @@ class Gate:
     def _budget(self) -> int:
         return self.settings.budget or max(200, CALLS_A_CASE * len(self.members))
 
-    def _red(self) -> Verdict:
-        return self._say("regression", "; ".join(one.says for one in self._blamed[:3]))
+    def _red(self, drop: float | None = None) -> Verdict:
+        return self._say("regression", "; ".join(one.says for one in self._blamed[:3]), drop, drop)
 
     def _say(
         self, word: Word, says: str, drop: float | None = None, bound: float | None = None
@@ -476,7 +541,7 @@ def _variance(one: Count) -> float:
 
 
 def _is_exact(one: Count) -> bool:
-    return one.runs >= 3 and 0 in (one.failed, one.passed)
+    return one.runs >= EXACT_RUNS and 0 in (one.failed, one.passed)
 
 
 def _both(names: Sequence[str], times: int) -> list[Want]:
