@@ -142,6 +142,7 @@ def test_inspect_samples_in_three_shapes(tmp_path: Path) -> None:
     one, two = files.read(put(tmp_path, "samples.json", json.dumps(samples)))
     assert (one.id, one.question, one.checks) == ("7", "hi", (Check("icontains", "ho"),))
     assert two.unsupported == ("choices",)
+    assert judge(two, "v1", Reply("A")).status == "unsupported"
     mapped = put(tmp_path, "odd.csv", "prompt,answer\nhi,ho\n")
     (case,) = files.read(mapped, fields={"input": "prompt", "target": "answer"})
     assert (case.question, case.checks[0].value) == ("hi", "ho")

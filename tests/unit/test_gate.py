@@ -58,6 +58,8 @@ def failing(*names: str, side: str = "candidate") -> Answers:
         ("broad -3 points", "red", 0.95, 1.0),
         ("broad -3 points", "green", 0.0, 0.05),
         ("broad -3 points, no history", "green", 0.0, 0.05),
+        ("broad -3 points, history too", "red", 0.95, 1.0),
+        ("broad -3 points, history too", "green", 0.0, 0.05),
         ("broad -1 point", "red", 0.2, 1.0),
         (".93 -> .30", "red", 0.75, 1.0),
         (".93 -> .30, no history", "red", 0.5, 1.0),
@@ -259,6 +261,18 @@ def test_the_test_over_many_cases_is_exact(pairs: list[tuple[int, int]]) -> None
         if sum((n + 1) * k for n, k in enumerate(ways)) >= seen:
             hits += chance
     assert broad(samples) == pytest.approx(hits / total, abs=1e-9)
+
+
+def test_what_flakes_on_both_sides_alike_is_not_called_broken() -> None:
+    """Twenty coins, hundreds of suspects: fresh runs of both sides decide."""
+    import random
+
+    red = 0
+    for seed in range(60):
+        draw = random.Random(seed)
+        coins: Answers = lambda side, case, n: "pf"[draw.random() < 0.5]  # noqa: B023, E731
+        red += play(cases(20), coins).verdict == "regression"
+    assert red <= 4
 
 
 def intents(broken: str, noise: float, seed: int) -> Verdict:

@@ -27,10 +27,11 @@ RULE = "gate/2"
 MARGIN = 0.03
 HISTORY_RUNS = 10  # of a case; less is no history
 SCREEN, FLAG, CONFIRM = 0.05, 0.1, 0.008
-BROAD_SCREEN, BROAD_STILL, BROAD_CONFIRM = 0.2, 0.12, 0.015
-RERUNS, FRESH = (4, 4, 8), 16
+BROAD_SCREEN, BROAD_STILL, BROAD_CONFIRM = 0.155, 0.13, 0.018
+RERUNS, FRESH, CLEAR = (4, 4, 8), 16, 0.25  # a suspect that looks like before is one no more
 BROAD_MORE, BROAD_FRESH = 3, 6
-STALE = 0.05
+# Of a history: one more epoch of the baseline is run, it is dropped, it is dropped.
+DOUBT, STALE, FLATTERS = 0.3, 0.035, 0.001
 NOISY = 0.2  # a case that fails so often needs two failures to be a suspect
 Z = 2.0  # a bound that is looked at a few times
 CALLS_A_CASE = 24
@@ -194,7 +195,9 @@ class Gate:
         broken = self._broken()
         if broken or self._blamed:
             return broken or self._red()
-        if self._history and self._is_stale():
+        if self._history and self._hides() <= DOUBT:
+            yield [Want("baseline", name, 1) for name in self._plain]
+        if self._history and (self._hides() <= STALE or self._flatters() <= FLATTERS):
             self._history = {}
             yield [
                 *(Want("candidate", name, 1) for name in self._plain),
@@ -296,7 +299,7 @@ class Gate:
                 chance = fisher(self._beside_history(name))
                 if chance <= bar:
                     flagged.append(name)
-                elif chance <= 0.5 or times == RERUNS[0]:
+                elif chance <= CLEAR or times == RERUNS[0]:
                     still.append(name)
             open_ = still
             if not open_:
@@ -434,14 +437,27 @@ class Gate:
         mine, base = self._of("candidate", name), self._of("baseline", name)
         return weight(mine.failed + base.failed, mine.runs + base.runs)
 
-    def _is_stale(self) -> bool:
-        """Say whether the baseline of today is another one than history knows."""
-        worse, better = list[Sample](), list[Sample]()
-        for name in self._plain:
-            now, before = self._count("baseline", name), self._history[name]
-            worse.append(Sample(now.failed, now.runs, before.failed, before.runs))
-            better.append(Sample(before.failed, before.runs, now.failed, now.runs))
-        return min(broad(worse), broad(better)) <= STALE / 2
+    def _hides(self) -> float:
+        """Give the chance that history fails so much more than the baseline of today.
+
+        Such a history would hide a drop.
+        """
+        return broad(
+            Sample(before.failed, before.runs, now.failed, now.runs)
+            for name, before in self._history.items()
+            for now in (self._count("baseline", name),)
+        )
+
+    def _flatters(self) -> float:
+        """Give the chance that history fails so much less than the baseline of today.
+
+        Such a history raises suspects, which fresh runs of both sides clear: it only costs calls.
+        """
+        return broad(
+            Sample(now.failed, now.runs, before.failed, before.runs)
+            for name, before in self._history.items()
+            for now in (self._count("baseline", name),)
+        )
 
     def _bound(self) -> tuple[float, float]:
         """Give the mean drop and its upper bound; the same when there is no noise."""
