@@ -18,6 +18,10 @@ from xml.etree import ElementTree as ET
 
 import pytest
 from tests.acceptance.serving import MIDWATCH, until
+from tests.acceptance.test_agent import agent
+from tests.proxying import TOKEN, proxy
+
+from midwatch.agent.questions import bank
 
 BOT = """
 import itertools, os, time
@@ -351,3 +355,31 @@ def test_a_shift_is_scored(folder: Path) -> None:
     assert done.returncode == 1
     assert "fix canaried & promoted to live" in done.stdout
     assert done.stdout.splitlines()[-1] == "GATE: regression (exit 1)"
+
+
+def test_releases_behind_the_proxy_are_judged_whatever_users_get(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Real agents: the baseline is live, a broken one is named, and a token is needed for that."""
+    bad = next(one for one in bank() if one.id == "6bcfe78d")
+    cases = [
+        {"id": one.id, "question": one.turns[-1], "turns": one.turns[:-1],
+         "checks": [{"icontains-all": list(one.must)}]}
+        for one in (bad, *[q for q in bank() if q.must and q.id != bad.id][:3])
+    ]  # fmt: skip
+    (folder / "agent.yaml").write_text(json.dumps({"suite": "agent", "cases": cases}), "utf-8")
+    monkeypatch.setenv("MIDWATCH_PROXY_TOKEN", TOKEN)
+    with agent() as good_url, agent("--release", "no-titles") as bad_url:
+        ports = [int(url.rpartition(":")[2]) for url in (good_url, bad_url)]
+        both = (("v1-good", ports[0]), ("no-titles", ports[1]))
+        with proxy(folder, *both) as running:
+            where = {"MIDWATCH_PROXY_URL": f"{running.users}/ask"}
+            words = ("--suite", "agent.yaml", "--baseline", "release:v1-good", "--filter", bad.id)
+            done = gate(folder, *words, "--candidate", "release:no-titles", **where)
+            assert done.returncode == 1, done.stdout + done.stderr
+            assert f"case {bad.id} fails" in done.stdout
+            done = gate(folder, *words, "--candidate", "release:v1-good", **where)
+            assert done.returncode == 0, done.stdout + done.stderr
+            guess = {**where, "MIDWATCH_PROXY_TOKEN": "another-token-0123456789"}
+            assert gate(folder, *words, "--candidate", "release:v1-good", **guess).returncode == 2
+    assert "is not set" in gate(folder, *words, "--candidate", "release:v1-good").stderr

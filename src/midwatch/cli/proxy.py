@@ -101,7 +101,7 @@ def command(
         raise InputError(f"{health!r} is no path", place="--health", remedy="write /healthz")
     # Nobody who knows no token can find out which users get a candidate.
     salt = blake2b(token.encode(), digest_size=32).digest()
-    settings = SplitSettings(key, salt, health, slow, cut)
+    settings = SplitSettings(key, salt, health, slow, cut, token)
     known = dict(_upstream(one) for one in upstreams)
     users, commands = bind(*address_of(listen)), bind(*address_of(control))
     handler = logging.StreamHandler()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import click
@@ -14,7 +14,8 @@ from midwatch.core.scorers import Judged
 from midwatch.engine.evaluating import RETRIES, TIMEOUT_S, WORKERS, Asked
 from midwatch.errors import InputError
 
-SPELLED = "http://..., python:module:function or cmd:program args"
+SPELLED = "http://..., python:module:function, cmd:program args or release:NAME"
+PROXY_URL, PROXY_TOKEN = "MIDWATCH_PROXY_URL", "MIDWATCH_PROXY_TOKEN"
 REMEDY = f"write {SPELLED}"
 
 
@@ -101,10 +102,32 @@ def make_target(
         return commands.load(rest, timeout_s)
     if kind in ("http", "https") and rest.startswith("//"):
         return _http(spelled, timeout_s, request, answer, headers)
+    if kind == "release" and rest:
+        return _release(rest, timeout_s, request, answer, headers)
     raise InputError(f"{spelled!r} is no target", remedy=REMEDY)
 
 
-def _http(url: str, timeout_s: float, request: str, answer: str, headers: Sequence[str]) -> Asked:
+def _release(
+    name: str, timeout_s: float, request: str, answer: str, headers: Sequence[str]
+) -> Asked:
+    """Ask one release through `midwatch proxy`, whatever it serves to users."""
+    url = os.environ.get(PROXY_URL, "")
+    if not url or not os.environ.get(PROXY_TOKEN):
+        missing = PROXY_URL if not url else PROXY_TOKEN
+        remedy = "name where users come in, with its path, such as http://127.0.0.1:8650/ask"
+        raise InputError("is not set", place=f"${missing}", remedy=remedy)
+    pin = {"x-midwatch-pin": name, "x-midwatch-pin-token": os.environ[PROXY_TOKEN]}
+    return _http(url, timeout_s, request, answer, headers, pin)
+
+
+def _http(
+    url: str,
+    timeout_s: float,
+    request: str,
+    answer: str,
+    headers: Sequence[str],
+    more: Mapping[str, str] | None = None,
+) -> Asked:
     try:
         from midwatch.outbound import Outbound
     except ModuleNotFoundError as error:
@@ -128,6 +151,7 @@ def _http(url: str, timeout_s: float, request: str, answer: str, headers: Sequen
         if not os.environ.get(variable):
             raise InputError("is not set", place=f"${variable}", remedy=f"it is for {name}")
     values = {name.lower(): os.environ[variable] for name, variable in named.items()}
+    values.update(more or {})
     return HttpTarget(url, options, Outbound([url], timeout_s=timeout_s), values)
 
 

@@ -41,6 +41,8 @@ HOP_BY_HOP = frozenset(
 
 T = TypeVar("T")
 
+PIN, PIN_TOKEN = b"x-midwatch-pin", b"x-midwatch-pin-token"
+
 Headers = list[tuple[bytes, bytes]]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -59,7 +61,8 @@ class SplitSettings(Struct, frozen=True):
     """How the proxy carries requests.
 
     `key` is what a request is known by, `header:NAME` or `cookie:NAME`, else its address; `health`
-    the path that says how a release is, `cuts` whether what is open is cut by a move.
+    the path that says how a release is, `cuts` whether what is open is cut by a move. Who knows the
+    `token` may name the release that a request goes to: PIN is one, PIN_TOKEN the other header.
     """
 
     key: str = ""
@@ -67,6 +70,7 @@ class SplitSettings(Struct, frozen=True):
     health: str = ""
     slow_s: float = 1.0
     cuts: bool = False
+    token: str = ""
 
 
 class Counted(Struct):
@@ -244,11 +248,15 @@ class Split:
         if sum(map(len, self._open.values())) >= MAX_OPEN:
             await _say(send, 503, f"{MAX_OPEN} requests are open; come back", retry=b"1")
             return
+        pinned, headers = _pinned(headers)
+        if pinned is not None:
+            await self._carry_pinned(pinned, scope, headers, receive, send)
+            return
         traffic = self._pointer.traffic  # once: what begins now stays there
         key = _key(scope, headers, self._options.key) if traffic.candidate else b""
         release = traffic.of(key, self._options.salt)
-        tasks = self._open.setdefault(release, set())
-        task = asyncio.ensure_future(self._carry(scope, headers, receive, send, release))
+        tasks, counted = self._open.setdefault(release, set()), self._counted[release]
+        task = asyncio.ensure_future(self._carry(scope, headers, receive, send, release, counted))
         tasks.add(task)
         try:
             await task
@@ -260,12 +268,37 @@ class Split:
         finally:
             tasks.discard(task)
 
+    async def _carry_pinned(
+        self,
+        pinned: tuple[str, bytes],
+        scope: Scope,
+        headers: Headers,
+        receive: Receive,
+        send: Send,
+    ) -> None:
+        """Carry a request of somebody who names its release; it counts for nothing."""
+        import hmac
+
+        release, token = pinned
+        known = self._options.token.encode()
+        if not known or not hmac.compare_digest(token, known):
+            await _say(send, 401, "a token is needed to name a release")
+        elif release not in self._pointer.upstreams:
+            await _say(send, 404, f"no upstream is called {release!r}")
+        else:
+            await self._carry(scope, headers, receive, send, release, Counted())
+
     async def _carry(
-        self, scope: Scope, headers: Headers, receive: Receive, send: Send, release: str
+        self,
+        scope: Scope,
+        headers: Headers,
+        receive: Receive,
+        send: Send,
+        release: str,
+        counted: Counted,
     ) -> None:
         import httpx2
 
-        counted = self._counted[release]
         started = time.monotonic()
         begun = answered_well = False
         url = self._pointer.upstreams[release] + _target(scope)
@@ -308,6 +341,15 @@ def _count_none(counted: Counted) -> None:
     counted.requests += 1
     counted.errors += 1
     counted.slow += 1
+
+
+def _pinned(headers: Headers) -> tuple[tuple[str, bytes] | None, Headers]:
+    """Take out which release is named, and by what token; both are never passed on."""
+    said = dict(headers)
+    if PIN not in said:
+        return None, headers
+    kept = [one for one in headers if one[0] not in (PIN, PIN_TOKEN)]
+    return (said[PIN].decode("latin-1"), said.get(PIN_TOKEN, b"")), kept
 
 
 def _key(scope: Scope, headers: Headers, named: str) -> bytes:
