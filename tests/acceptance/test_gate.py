@@ -300,16 +300,22 @@ def talker() -> Iterator[str]:
 def test_a_service_behind_http_and_a_model_that_judges(folder: Path, talker: str) -> None:
     """A template for the request, a path for the answer; 5xx is tried again, a 4xx is an error."""
     suite = (
-        "suite: x\ncases:\n  - {id: a, question: hi, checks: [{contains: 'hi, please'}]}\n"
+        "suite: x\ntarget: {request: {ask: '{question}'}, answer: $.out.say}\n"
+        "cases:\n  - {id: a, question: hi, checks: [{contains: 'hi, please'}]}\n"
         "  - {id: b, question: yo, checks: [{judge: is polite}]}\n"
     )
     (folder / "http.yaml").write_text(suite, "utf-8")
     words = (
-        "--suite", "http.yaml", "--request", '{"ask": "{question}"}', "--answer", "$.out.say",
-        "--judge-url", f"{talker}/v1",
+        "--suite", "http.yaml", "--judge-url", f"{talker}/v1",
     )  # fmt: skip
     both = ("--candidate", f"{talker}/flaky", "--baseline", f"{talker}/ask")
     done = gate(folder, *words, *both)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (folder / "plain.yaml").write_text(
+        "suite: x\ncases:\n  - {id: a, question: hi, expect: 'hi, please'}\n", "utf-8"
+    )
+    by_hand = ("--request", '{"ask": "{question}"}', "--answer", "$.out.say")
+    done = gate(folder, "--suite", "plain.yaml", *by_hand, *both)
     assert done.returncode == 0, done.stdout + done.stderr
     nobody = gate(folder, *words, "--candidate", "http://127.0.0.1:9/x", "--baseline", talker)
     assert nobody.returncode == 2

@@ -14,7 +14,14 @@ from midwatch.adapters.suites import files
 from midwatch.cli.client import incidents_at, server_options
 from midwatch.cli.output import print_json
 from midwatch.cli.progress import shown_progress
-from midwatch.cli.targets import SPELLED, make_target, pairs, suite_options, target_options
+from midwatch.cli.targets import (
+    SPELLED,
+    asked_as,
+    make_target,
+    pairs,
+    suite_options,
+    target_options,
+)
 from midwatch.core.evals import Case, Outcome
 from midwatch.core.minimise import minimise
 from midwatch.core.regressions import EPOCHS, NOISY_EPOCHS, admit
@@ -177,6 +184,7 @@ def admit_command(
     if not found:
         remedy = f"midwatch eval list {file}"
         raise InputError(f"no case is called {case!r}", place=file.name, remedy=remedy)
+    request, answer = asked_as([file], request, answer)
     targets = {
         side: make_target(spelled, timeout, request, answer, headers)
         for side, spelled in (("bad", bad), ("good", good))

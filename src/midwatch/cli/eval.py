@@ -15,6 +15,7 @@ from midwatch.cli.output import print_json
 from midwatch.cli.progress import shown_progress
 from midwatch.cli.targets import (
     SPELLED,
+    asked_as,
     chosen,
     make_opinion,
     make_target,
@@ -91,6 +92,7 @@ def run_command(
     Example: midwatch eval run cases.yaml --target python:bot:answer
     """
     cases = chosen(files.read(file, kind or "", pairs(fields, "--map"), match), wanted)
+    request, answer = asked_as([file], request, answer)
     asked = make_target(target, timeout, request, answer, headers)
     opinion = make_opinion(judge_url, judge_model, timeout)
     runner = Runner(

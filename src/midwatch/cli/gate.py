@@ -15,6 +15,7 @@ from midwatch.cli.output import print_json
 from midwatch.cli.progress import shown_progress
 from midwatch.cli.targets import (
     SPELLED,
+    asked_as,
     chosen,
     make_opinion,
     make_target,
@@ -168,6 +169,7 @@ def _gate(
     told = members(cases, held, now)
     before = read_history(history, cases, now, history_days) if history else {}
     gate = Gate(told, before, Settings(margin, budget), unproven)
+    request, answer = asked_as(suites, request, answer)
     ask = (timeout, request, answer, headers)
     targets = {
         "candidate": make_target(candidate, *ask),

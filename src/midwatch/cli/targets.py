@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import click
@@ -153,6 +154,17 @@ def _http(
     values = {name.lower(): os.environ[variable] for name, variable in named.items()}
     values.update(more or {})
     return HttpTarget(url, options, Outbound([url], timeout_s=timeout_s), values)
+
+
+def asked_as(suites: Sequence[Path], request: str, answer: str) -> tuple[str, str]:
+    """Say how an http target is asked: by the options, else as the first suite that says it."""
+    from midwatch.adapters.suites import files
+
+    for file in suites:
+        template, place = files.target(file)
+        request = request or (msgspec.json.encode(template).decode() if template else "")
+        answer = answer or place
+    return request, answer
 
 
 def chosen(cases: Sequence[Case], wanted: Sequence[str]) -> list[Case]:

@@ -231,6 +231,12 @@ def write_kept(
     return _yaml({**document, "unproven": unproven} if unproven else document)
 
 
+def target(file: Path) -> tuple[dict[str, Any], str]:
+    """Read how a suite of midwatch's own wants an http target to be asked."""
+    root = _own_root(file)
+    return own.target(root) if root is not None else ({}, "")
+
+
 def quarantined(file: Path) -> list[tuple[str, str, str, str]]:
     """Read the quarantines of a suite of midwatch's own, as (case, owner, until, why)."""
     root = _own_root(file)

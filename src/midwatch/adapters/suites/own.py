@@ -3,6 +3,7 @@
 Law: a check stands under its kind. Whatever is unknown is an error with its line.
 
     suite: support-agent
+    target: {request: {ask: "{question}"}, answer: $.out.text}    # of an http target
     cases:
       - id: refund-window
         question: How long can I return something?
@@ -40,8 +41,16 @@ def looks_like(document: Any) -> bool:
 
 def read(root: Node) -> list[Case]:
     """Read the cases; what is wrong is noted."""
-    root.keys("suite", "cases", "unproven", required=("suite", "cases"))
+    root.keys("suite", "target", "cases", "unproven", required=("suite", "cases"))
+    if root.has("target"):
+        root.child("target").keys("request", "answer")
     return [_case(node) for node in root.child("cases").items()]
+
+
+def target(root: Node) -> tuple[dict[str, Any], str]:
+    """Read how an http target is asked: what it is sent, and where its answer stands."""
+    node = root.child("target")
+    return node.child("request").mapping or {}, node.child("answer").text(default="")
 
 
 def quarantined(root: Node) -> list[tuple[str, str, str, str]]:
