@@ -223,7 +223,17 @@ def test_a_killed_run_goes_on_where_it_was(folder: Path) -> None:
     assert done.returncode == 0
     lines = [json.loads(line) for line in results.read_text().splitlines()]
     assert results.read_bytes().startswith(before)
-    assert len({one["key"] for one in lines}) == len(lines) == 12
+    assert len({one["key"] for one in lines}) == len(lines) == 13
+    # It came to its end: the same target may be another program by now, so it is asked anew.
+    again = json.loads(
+        subprocess.run([*command, "--json"], cwd=folder, capture_output=True, check=False).stdout
+    )
+    assert again["verdict"] == "pass"
+    assert results.read_bytes().count(b"\n") == 26
+    digests = ("--candidate-digest", "c1", "--baseline-digest", "b1")
+    for _ in range(2):
+        subprocess.run([*command, *digests], cwd=folder, capture_output=True, check=True)
+    assert results.read_bytes().count(b"\n") == 26 + 13 + 1
 
 
 def test_history_screens_is_kept_and_expires(folder: Path) -> None:

@@ -25,7 +25,7 @@ from midwatch.cli.targets import (
 )
 from midwatch.core.evals import Case, Outcome
 from midwatch.core.exact import sign_test
-from midwatch.engine.evaluating import Job, Limits, Runner, Written
+from midwatch.engine.evaluating import END, Job, Limits, Runner, Written
 from midwatch.errors import BadFile, InputError
 
 SHOWN = 20
@@ -97,7 +97,7 @@ def run_command(
     opinion = make_opinion(judge_url, judge_model, timeout)
     runner = Runner(
         {target: asked}, {target: digest or target}, Limits(concurrency, timeout, retries),
-        results=results, opinion=opinion,
+        results=results, opinion=opinion, reuse=bool(digest),
     )  # fmt: skip
     counts: dict[str, Counter[str]] = {case.id: Counter() for case in cases}
     last: dict[str, Outcome] = {}
@@ -109,6 +109,7 @@ def run_command(
                 if outcome.status != "passed":
                     last[job.case.id] = outcome
                 progress(done, total)
+        runner.finish()
     finally:
         runner.close()
     found = _summed(target, counts, last)
@@ -327,6 +328,8 @@ def _shares(file: Path) -> dict[str, float]:
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             place, remedy = f"{file.name}:{number}", "midwatch eval run --results FILE"
             raise BadFile(f"is no result: {error}", place=place, remedy=remedy) from None
+        if one.key == END:
+            continue
         counts.setdefault(one.outcome.case, Counter())[one.outcome.status] += 1
     return {
         name: count["passed"] / (count["passed"] + count["failed"])

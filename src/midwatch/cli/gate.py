@@ -181,10 +181,12 @@ def _gate(
     }
     opinion = make_opinion(judge_url, judge_model, timeout)
     limits = Limits(concurrency, timeout, retries)
-    runner = Runner(targets, digests, limits, results=results, opinion=opinion)
+    reuse = bool(candidate_digest and baseline_digest)
+    runner = Runner(targets, digests, limits, results=results, opinion=opinion, reuse=reuse)
     try:
         with shown_progress() as progress:
             verdict, examples = play(gate, by_id, runner, progress)
+        runner.finish()
     finally:
         runner.close()
     if history is not None:

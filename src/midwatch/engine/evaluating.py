@@ -1,8 +1,9 @@
 """Running cases: many at once, in time, each result on disk before the next is waited for.
 
 Law: a case that raises, hangs or gives nothing is tried again, then an error, never a failure. A
-result that was written is not asked for again, so a killed run goes on where it was. What waits is
-bounded: a hundred thousand cases take no more memory than a hundred.
+killed run goes on where it was; what one that came to its end has written counts for the next only
+where both are known to be of the same digest. What waits is bounded: a hundred thousand cases take
+no more memory than a hundred.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ WORKERS, TIMEOUT_S, RETRIES = 8, 60.0, 2
 PAUSES_S = (0.1, 0.5, 2.0)
 LOOK_S = 0.25
 KEPT_TEXT = 4_000
+END = "end"  # the key of the line that ends a run
 
 
 class Asked(Protocol):
@@ -76,8 +78,11 @@ class Runner:
         *,
         results: Path | None = None,
         opinion: Judged | None = None,
+        reuse: bool = False,
     ) -> None:
         """`digests` say what each side is made of: a result is of that alone.
+
+        With `reuse` they are known to be true, so that results of finished runs count.
 
         Raises InputError or BadFile when `results` cannot be read.
         """
@@ -85,11 +90,17 @@ class Runner:
         self._digests = digests
         self._limits = limits
         self._opinion = opinion
+        self._reuse = reuse
         self._known: dict[str, Outcome] = {}
         self._file: IO[bytes] | None = None
         self.reused = 0
         if results is not None:
             self._open(results)
+
+    def finish(self) -> None:
+        """Write that the run came to its end: the next one asks anew."""
+        if self._file is not None:
+            self._file.write(_encode(Written(END, "", 0, Outcome("", "", "passed"))) + b"\n")
 
     def close(self) -> None:
         """Let the file go."""
@@ -157,7 +168,10 @@ class Runner:
             remedy = "name another file for --results"
             says = f"is no result: {error}"
             raise BadFile(says, place=f"{file.name}:{number}", remedy=remedy) from None
-        if one.outcome.status != "error":
+        if one.key == END:
+            if not self._reuse:
+                self._known.clear()
+        elif one.outcome.status != "error":
             self._known[one.key] = one.outcome
 
     def _write(self, job: Job, outcome: Outcome) -> None:
