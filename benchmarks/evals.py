@@ -136,14 +136,14 @@ def start_s() -> float:
 
 
 MEMORY = """
-import resource, sys
+import sys
 from benchmarks.evals import answer, _jobs
 from midwatch.adapters.targets.callables import CallableTarget
 from midwatch.engine.evaluating import Limits, Runner
 runner = Runner({"t": CallableTarget(answer)}, {"t": "t"}, Limits(workers=4))
 for _ in runner.run(_jobs(int(sys.argv[1]))):
     pass
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+print(int(open("/proc/self/status").read().split("VmHWM:")[1].split()[0]) / 1024)
 """
 
 
