@@ -32,12 +32,16 @@ class Proxy:
 
 @contextmanager
 def proxy(
-    folder: Path, *upstreams: tuple[str, int], cut: bool = False, more: Sequence[str] = ()
+    folder: Path,
+    *upstreams: tuple[str, int],
+    cut: bool = False,
+    more: Sequence[str] = (),
+    control: str = "0",
 ) -> Iterator[Proxy]:
     """Start one; the first upstream is served at first."""
     options = [f"--upstream={name}=http://127.0.0.1:{port}" for name, port in upstreams]
     command = [
-        MIDWATCH, "proxy", "--listen", "127.0.0.1:0", "--control", "127.0.0.1:0",
+        MIDWATCH, "proxy", "--listen", "127.0.0.1:0", "--control", f"127.0.0.1:{control}",
         "--state", str(folder / "proxy.json"), *options, *(["--cut"] if cut else []), *more,
     ]  # fmt: skip
     env = {**os.environ, "MIDWATCH_PROXY_TOKEN": TOKEN}

@@ -125,12 +125,12 @@ def _steps(node: Node, usual: tuple[int, ...]) -> tuple[int, ...]:
     if node.value is None:
         return usual
     steps = [item.integer(0, at_least=1) for item in node.items()]
-    rising = steps == sorted(set(steps)) and steps and steps[-1] <= 100
+    rising = steps == sorted(set(steps)) and steps and steps[0] < 100 and steps[-1] <= 100
     if not rising:
         node.error("does not rise from 1 to 100", "write per cents such as [1, 5, 25, 50]")
         return usual
     # At 100 there is nothing to compare with: that is the promotion.
-    return tuple(one for one in steps if one < 100) or usual
+    return tuple(one for one in steps if one < 100)
 
 
 def _share(node: Node, usual: float, most: float) -> float:

@@ -17,6 +17,10 @@ COUNT = [0]
 def often(question):
     COUNT[0] += 1
     return "30 days" if COUNT[0] % 5 else "eh"
+GOOD = [0]
+def mostly(question):
+    GOOD[0] += 1
+    return "eh" if GOOD[0] in (2, 9) else "30 days"
 def seldom(question):
     COUNT[0] += 1
     return "eh" if COUNT[0] % 5 else "30 days"
@@ -104,6 +108,16 @@ def test_what_flakes_is_admitted_by_proof_and_kept_with_its_runs(folder: Path) -
     assert code == 0, out + err
     found = json.loads(out)
     assert (found["runs"], found["least"]) == (5, 3)
+
+
+def test_a_good_side_that_flakes_gets_more_runs_as_well(folder: Path) -> None:
+    """The bad one fails always; two of sixteen failures of the good one are chance."""
+    code, out, err = run(
+        folder, "admit", "more.yaml", "fresh", "--incident", "INC-1", "--concurrency", "1",
+        "--bad", "python:bot:unfixed", "--good", "python:bot:mostly", "--json",
+    )  # fmt: skip
+    assert code == 0, out + err
+    assert json.loads(out)["runs"] == 5
 
 
 def test_what_behaves_and_asks_alike_is_a_duplicate(folder: Path) -> None:

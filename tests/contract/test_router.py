@@ -380,10 +380,24 @@ def test_the_proxy_checks_releases_and_counts_what_they_answer(tmp_path: Path) -
                 ask(running)
             assert metrics.counts(good, (10,), 1_010_000) == {10: Counts(3, 3)}
             assert metrics.counts(bad, (10,), 1_010_000) == {10: Counts(0, 1)}
+            running.process.kill()
+            running.process.wait(10)
+            slow = ["--health", "/healthz", "--slow", "0.000001"]
+            control = running.control.rpartition(":")[2]
+        with proxy(tmp_path, *both, more=slow, control=control) as running:
+            router.apply("shop", Traffic("v1", 2), "op")
+            for _ in range(5):
+                ask(running)
+            # More than before the kill, and it began anew: 5 came, not 2.
+            assert metrics.counts(good, (10,), 1_020_000) == {10: Counts(5, 5)}
+            late = _counted("v1", "slow")
+            metrics.counts(late, (10,), 1_020_000)
+            ask(running)
+            assert metrics.counts(late, (10,), 1_030_000) == {10: Counts(0, 1)}
             with pytest.raises(HarnessError, match="401"):
                 ProxyMetrics(options, "guess", outbound).counts(good, (10,), 1_030_000)
 
 
-def _counted(release: str) -> Slo:
-    asked = Indicator("counter", "users", bad=f"{release}/errors", total=f"{release}/requests")
-    return Slo(f"canary/shop/errors@{release}", "shop", "0.5", period_s=600, indicator=asked)
+def _counted(release: str, bad: str = "errors") -> Slo:
+    asked = Indicator("counter", "users", bad=f"{release}/{bad}", total=f"{release}/requests")
+    return Slo(f"canary/shop/{bad}@{release}", "shop", "0.5", period_s=600, indicator=asked)

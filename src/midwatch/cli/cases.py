@@ -24,7 +24,7 @@ from midwatch.cli.targets import (
 )
 from midwatch.core.evals import Case, Outcome
 from midwatch.core.minimise import minimise
-from midwatch.core.regressions import EPOCHS, NOISY_EPOCHS, admit
+from midwatch.core.regressions import EPOCHS, NOISY_EPOCHS, admit, flakes
 from midwatch.engine.evaluating import Job, Limits, Runner
 from midwatch.errors import InputError
 
@@ -194,7 +194,7 @@ def admit_command(
     one = structs.replace(found[0], incident=incident)
     outcomes = _both(runner, one, EPOCHS)
     kept, reason = admit(one, outcomes, bad="bad", good="good")
-    if kept is None and {"passed", "failed"} <= {o.status for o in outcomes if o.release == "bad"}:
+    if kept is None and flakes(outcomes):
         outcomes = _both(runner, one, NOISY_EPOCHS)
         kept, reason = admit(one, outcomes, bad="bad", good="good")
     if kept is None:

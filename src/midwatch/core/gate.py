@@ -179,6 +179,12 @@ class Gate:
                 self._wants = self._play.send({})
         except StopIteration as stopped:
             self._wants, self.verdict = [], stopped.value
+            return
+        budget = self.settings.budget
+        if budget and self.calls + sum(want.times for want in self._wants) > budget:
+            self._play.close()
+            says = f"the budget of {budget} calls is over: {self.calls} were made"
+            self._wants, self.verdict = [], self._say("inconclusive", says)
 
     # --- the play ---
 
@@ -460,7 +466,7 @@ class Gate:
         )
 
     def _bound(self) -> tuple[float, float]:
-        """Give the mean drop and its upper bound; the same when there is no noise."""
+        """Give the mean drop and its upper bound."""
         if not self._plain:
             return 0.0, 0.0
         drop = variance = 0.0

@@ -112,7 +112,10 @@ def move(d: Decision, given: inputs.MoveRelease) -> None:
     elif pointer.canary is not None:
         withdraw(d, pointer, f"overridden by {given.by}: {given.why}")
     traffic = Traffic(target, pointer.epoch)
-    begin(d, pointer, given.operation, traffic, given.purpose, by=given.by, why=why)
+    # To take a candidate off, what is live gets no check: it serves nearly everybody already.
+    takes_off = given.purpose == "rollback" and target == pointer.live
+    purpose = "abort" if takes_off else given.purpose
+    begin(d, pointer, given.operation, traffic, purpose, by=given.by, why=why)
 
 
 def _target(pointer: Pointer, given: inputs.MoveRelease) -> tuple[str, Reason]:

@@ -144,13 +144,13 @@ def on_answer(d: Decision, incident: Incident, answer: EvalsAnswered) -> None:
         kept, reason = None, Reason(RULE_ADMIT, answer.error)
     if kept is not None:
         _keep(d, incident, kept, bad, good, answer.outcomes, reason)
-    elif _flakes(answer.outcomes) and not answer.key.endswith(MORE):
+    elif flakes(answer.outcomes) and not answer.key.endswith(MORE):
         _try(d, incident, case, NOISY_EPOCHS, MORE)
     else:
         d.emit(events.RegressionCaseRefused(incident.id, case.id, answer.outcomes, reason))
 
 
-def _flakes(outcomes: tuple[Outcome, ...]) -> bool:
+def flakes(outcomes: tuple[Outcome, ...]) -> bool:
     """Say whether a side did now this, now that."""
     sides: dict[str, set[str]] = {}
     for one in outcomes:

@@ -6,6 +6,7 @@ whose source breaks is named as missed, never filled in.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from functools import partial
 
@@ -21,6 +22,8 @@ from midwatch.core.slo import Slo
 from midwatch.engine.question import Question
 from midwatch.errors import told
 from midwatch.ports import Metrics, Router
+
+log = logging.getLogger("midwatch.engine")
 
 CHECK_EVERY_S = 60
 MAX_BLOCKS = 60  # in one answer
@@ -77,8 +80,8 @@ class Trials:
                 service, seen.release, seen.epoch, seen.candidate, seen.weight, epoch
             )
             found.append(Envelope("", given))
-        except Exception:  # noqa: S110  not seen: nothing is decided, and the next look is near
-            pass
+        except Exception as error:  # not seen: nothing is decided, and the next look is near
+            log.warning("not seen", extra={"fields": {"says": f"{service}: {told(error)}"}})
         for name in releases:
             try:
                 health = router.check(service, name)

@@ -35,6 +35,7 @@ class ProxyOptions(Struct, frozen=True):
 
 class _Served(Struct):
     counted: dict[str, dict[str, int]]
+    began: int = 0
 
 
 class ProxyMetrics:
@@ -47,6 +48,7 @@ class ProxyMetrics:
         self._meters: dict[str, Meter] = {}
         self._counters: dict[str, dict[str, Counter]] = {}
         self._looked_at: dict[str, int] = {}
+        self._began: dict[str, int] = {}  # by objective: which start of the proxy was counted
 
     def counts(self, slo: Slo, windows_s: Sequence[int], now: int) -> dict[int, Counts]:
         """Look, and count the windows that end now. Raises HarnessError."""
@@ -66,11 +68,16 @@ class ProxyMetrics:
         indicator = slo.indicator
         if indicator is None:
             raise HarnessError(f"{slo.id} has no indicator")
-        counted = self._counted()
+        served = self._served()
+        counted = served.counted
         came: dict[str, int] = {}
         counters = self._counters.get(slo.id)
         first = counters is None
         counters = self._counters.setdefault(slo.id, {})
+        if self._began.get(slo.id) != served.began:
+            # It counts from nothing again, even where it has overtaken what it had before.
+            self._began[slo.id] = served.began
+            counters.clear()
         for part in ("good", "bad", "total"):
             release, _, count = getattr(indicator, part).rpartition("/")
             if release:
@@ -80,11 +87,11 @@ class ProxyMetrics:
             total = came.get("total", came.get("good", 0) + came.get("bad", 0))
             meter.add(now, came.get("good", total - came.get("bad", 0)), total)
 
-    def _counted(self) -> dict[str, dict[str, int]]:
+    def _served(self) -> _Served:
         answer = self._outbound.get(self._url, self._headers)
         if answer.status != 200:
             raise HarnessError(f"the proxy answered {answer.status}")
         try:
-            return msgspec.json.decode(answer.body, type=_Served).counted
+            return msgspec.json.decode(answer.body, type=_Served)
         except msgspec.MsgspecError as error:
             raise HarnessError(f"the proxy's answer: {error}") from None

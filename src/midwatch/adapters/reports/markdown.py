@@ -10,12 +10,6 @@ import re
 
 from midwatch.core.gate_report import CaseLine, Report
 
-MARKS = {
-    "pass": "PASS",
-    "regression": "REGRESSION",
-    "inconclusive": "INCONCLUSIVE",
-    "error": "ERROR",
-}
 SHOWN, ROWS = 160, 30
 HEAD = "| case | | candidate | baseline | expected | got |"
 HTML = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
