@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,9 +13,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.acceptance.serving import MIDWATCH, Serving, until
+from tests.acceptance.serving import MIDWATCH, Serving, midwatch, until
 from tests.acceptance.test_agent import SLO, agent
 from tests.proxying import TOKEN, Proxy, proxy
+from tests.servers import free_port, need, running
+
+from midwatch.adapters.metrics.prometheus import PrometheusMetrics, PrometheusOptions
+from midwatch.core.canary import NOTHING, Canary, CanaryPlan, Guard, Sides
+from midwatch.core.inputs import CanaryRead
+from midwatch.core.releases import Pointer
+from midwatch.core.shard import Shard
+from midwatch.core.sli import Indicator
+from midwatch.engine.trials import Trials
+from midwatch.outbound import Outbound
 
 JUDGE = "  judge: {type: pushed}"
 USERS = '  users: {{type: proxy, url: "{control}", token_env: MIDWATCH_PROXY_TOKEN}}'
@@ -96,7 +107,7 @@ def stage(folder: Path, monkeypatch: pytest.MonkeyPatch, *releases: str) -> Iter
     text = main.read_text("utf-8").replace("  app: {type: pushed}", JUDGE)
     main.write_text(text, "utf-8")
     token = serving.token("--source", "judge")
-    serving.port = _free_port()
+    serving.port = free_port()
     push = ["--push", f"http://127.0.0.1:{serving.port}/intake/judge"]
     with _agents(releases, push, token) as urls:
         ports = [(name, int(url.rpartition(":")[2])) for name, url in urls.items()]
@@ -127,14 +138,6 @@ def _agents(releases: tuple[str, ...], push: list[str], token: str) -> Iterator[
         options = [] if last == "v1-good" else ["--release", last]
         with agent(*options, *push, MIDWATCH_PUSH_TOKEN=token) as url:
             yield {**before, last: url}
-
-
-def _free_port() -> int:
-    import socket
-
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
 
 
 def test_a_secretly_broken_fix_is_rejected_and_a_harmless_one_promoted(
@@ -203,3 +206,56 @@ def test_what_serves_another_digest_gets_no_traffic(
         assert code == 1, err
         assert found.service()["live"] == "v1-good"
         assert "no upstream is called" in found.typed("history", "support-agent")
+
+
+@pytest.mark.slow
+def test_a_guard_out_of_a_real_prometheus_tells_releases_apart(tmp_path: Path) -> None:
+    """By the label that its question names; what both sides did is in the same blocks of time."""
+    port = free_port()
+    with agent() as good, agent("--release", "no-titles") as bad:
+        targets = [url.removeprefix("http://") for url in (good, bad)]
+        (tmp_path / "prometheus.yml").write_text(
+            "global: {scrape_interval: 1s}\nscrape_configs:\n"
+            f"  - {{job_name: agents, static_configs: [{{targets: {targets}}}]}}\n"
+        )
+        command = [
+            need("prometheus"), f"--config.file={tmp_path / 'prometheus.yml'}",
+            f"--storage.tsdb.path={tmp_path / 'data'}", f"--web.listen-address=127.0.0.1:{port}",
+        ]  # fmt: skip
+        url = f"http://127.0.0.1:{port}"
+        with running(command, f"{url}/-/ready", tmp_path / "log"):
+            asked = Indicator(
+                "counter", "prom",
+                good='sum(support_agent_judged_total{release="{{.release}}",result="good"})',
+                total='sum(support_agent_judged_total{release="{{.release}}"})',
+            )  # fmt: skip
+            plan = CanaryPlan((Guard("quality", 0.05, asked),), (50,), warm_up_s=1, lag_s=2)
+            state = Shard()
+            state.pointers["shop"] = pointer = Pointer("shop", live="v1-good")
+            pointer.canary = Canary(
+                "c", "no-titles", "d", "v1-good", "ada", plan, _now(), step=0, step_at=_now()
+            )
+            metrics = PrometheusMetrics(PrometheusOptions(url), Outbound([url]))
+            trials = Trials({"prom": metrics}, None)
+            seen: dict[int, Sides] = {}
+
+            def look() -> int:
+                """Ask users' questions on both, and read what is new."""
+                for one in (good, bad):
+                    midwatch("agent", "load", "--url", one, "--rate", "40", "--seconds", "1")
+                for envelope in trials.questions(state, _now())[0].ask():
+                    given = envelope.input
+                    assert isinstance(given, CanaryRead)
+                    assert given.missed == ()
+                    seen[given.at] = given.block["quality"]
+                return sum(one.total for one in seen.values())
+
+            until(lambda: look() > 150, 90)
+    total = NOTHING
+    for one in seen.values():
+        total = total.plus(one)
+    assert total.base_good / total.base_total > 0.85 > total.good / total.total
+
+
+def _now() -> int:
+    return int(time.time() * 1_000)

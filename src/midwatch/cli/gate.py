@@ -61,7 +61,7 @@ SHOWN = 20
     show_default=True,
     help="How far the mean pass rate may drop.",
 )
-@click.option("--budget", type=click.IntRange(0), default=0, help="Calls at most; else 24 a case.")
+@click.option("--budget", type=click.IntRange(0), default=0, help="Calls at most.")
 @click.option(
     "--history",
     type=click.Path(path_type=Path),
