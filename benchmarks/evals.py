@@ -27,6 +27,7 @@ from midwatch.adapters.targets.callables import CallableTarget
 from midwatch.adapters.targets.http import HttpOptions, HttpTarget
 from midwatch.core.evals import Case
 from midwatch.engine.evaluating import Asked, Job, Limits, Runner
+from midwatch.errors import HarnessError
 from midwatch.outbound import Outbound
 
 CASES, ROUNDS = 1_000, 5
@@ -82,7 +83,7 @@ def http_ms() -> tuple[float, float]:
             try:
                 outbound.post(url, b"{}", {})
                 break
-            except Exception:
+            except HarnessError:
                 if time.monotonic() > ends_at:
                     raise
                 time.sleep(0.05)
