@@ -16,6 +16,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 from msgspec import Struct, field
 
+from midwatch.adapters.actions.command import CommandActions
+from midwatch.adapters.actions.http import HttpActions
+from midwatch.adapters.actions.ways import Actions
 from midwatch.adapters.metrics.prometheus import PrometheusOptions
 from midwatch.adapters.metrics.proxy import ProxyOptions
 from midwatch.adapters.metrics.pushed import PushedMetrics
@@ -37,6 +40,7 @@ from midwatch.engine.perform import Performer
 from midwatch.engine.watch import Newest, Watcher
 from midwatch.errors import BugError, HarnessError, InputError
 from midwatch.ports import (
+    Actor,
     Health,
     Journal,
     Metrics,
@@ -78,6 +82,7 @@ class World(Struct):
     router: Router | None = None
     metrics: Mapping[str, Metrics] = field(default_factory=dict[str, Metrics])
     target: Target | None = None
+    actor: Actor | None = None
 
 
 class Engine(Struct):
@@ -103,7 +108,7 @@ def build_engine(
     """
     handler = Handler(store, rules, clock, counted)
     performer = Performer(
-        store, rules.suites, world.pagers, world.router, world.target, shadow=shadow
+        store, rules.suites, world.pagers, world.router, world.target, world.actor, shadow=shadow
     )
     watched = None if shadow else world.router
     return Engine(handler, performer, Watcher(store, world.metrics, rules, watched))
@@ -147,7 +152,7 @@ class Service(Struct):
 
 
 def measured(rules: Rules) -> Rules:
-    """Keep the objectives that say where their counts come from, and no runbook yet.
+    """Keep the objectives that say where their counts come from.
 
     Without its objective a service's alerts count like any others; with one that nobody measures
     they would wait for it for ever, and so would a canary that it guards.
@@ -158,7 +163,7 @@ def measured(rules: Rules) -> Rules:
         for service, plan in rules.canaries.items()
         if all(not guard.slo or guard.slo in slos for guard in plan.guards)
     }
-    return msgspec.structs.replace(rules, slos=slos, runbooks=(), canaries=canaries)
+    return msgspec.structs.replace(rules, slos=slos, canaries=canaries)
 
 
 def build_service(
@@ -176,7 +181,7 @@ def build_service(
     for one in pushed.values():
         one.take(store.pushed(wall()))
     router = build_router(config)
-    world = World(pagers, router, metrics)
+    world = World(pagers, router, metrics, actor=build_actor())
     engine = build_engine(store, rules, world, clock, shadow=shadow, counted=_to_all(pushed))
     clock.start_at(engine.handler.shard.at)
     beat = None if shadow else build_beat(config)
@@ -312,6 +317,16 @@ def build_router(config: Config) -> Router | None:
         router = make_router(options, os.environ, _outbound_to)
         by_service.update(dict.fromkeys(options.services or ("",), router))
     return _ByService(by_service) if by_service else None
+
+
+def build_actor() -> Actor:
+    """Build what does the steps of runbooks."""
+    return Actions(HttpActions(_outbound_for, os.environ), CommandActions(os.environ))
+
+
+def _outbound_for(url: str, timeout_s: float) -> Outbound:
+    """Build the way out to what a runbook names, with the time that its step has."""
+    return _outbound([url], timeout_s=timeout_s)
 
 
 def build_beat(config: Config) -> Beat | None:

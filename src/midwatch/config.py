@@ -5,7 +5,7 @@ unknown is ignored. YAML is 1.2: `Yes` stays a string and a key stands once.
 
     midwatch.yaml   service_labels, levels, sources, pagers, heartbeat, correlation, escalation,
                     tickets, metrics, slo_defaults, people, public_url, inhibit, maintenance,
-                    watched_jobs, routers, canaries
+                    watched_jobs, routers, canaries, actions, automation
     topology.yaml   services and caller -> callee edges
     topology.json   more edges, as a mesh or a tracing system wrote them down
     schedules/*.yaml  who is on call, in turn; an escalation step may name the file
@@ -40,16 +40,15 @@ from midwatch.adapters.sources.generic import FIELDS, GenericOptions, steps
 from midwatch.adapters.specs.reader import Specs, read_specs
 from midwatch.adapters.specs.settings import Defaults, read_proof, read_tier
 from midwatch.adapters.suites import files as suite_files
-from midwatch.core import correlation, runbooks
+from midwatch.core import correlation
 from midwatch.core.alerts import LEVELS, SERVICE_LABELS, Level, Naming
 from midwatch.core.decide import Rules
 from midwatch.core.evals import Case, Suite
 from midwatch.core.heartbeats import Watched
-from midwatch.core.runbooks import ACTIONS, Runbook
 from midwatch.core.schedules import Layer, Schedule
 from midwatch.core.severity import SEVERITIES, Severity
 from midwatch.core.silences import Inhibition, Maintenance, Matcher, Muting, read_matcher
-from midwatch.core.slo import Slo, Verify
+from midwatch.core.slo import Slo
 from midwatch.core.tickets import Category
 from midwatch.core.topology import Service, Topology
 from midwatch.errors import BadFile
@@ -66,6 +65,7 @@ from midwatch.registry import (
     RouterOptions,
 )
 from midwatch.releases_config import read_canaries, read_routers
+from midwatch.runbooks_config import read_books
 from midwatch.yaml_nodes import UNITS_S, Node, Problems, read_yaml
 
 _decode_case = msgspec.json.Decoder(Case).decode
@@ -134,7 +134,7 @@ def check(folder: Path) -> tuple[Config, list[BadFile]]:
     main.keys(
         "service_labels", "levels", "sources", "correlation", "escalation", "tickets", "pagers",
         "heartbeat", "metrics", "slo_defaults", "people", "public_url", "watched_jobs", "inhibit",
-        "maintenance", "routers", "canaries",
+        "maintenance", "routers", "canaries", "actions", "automation",
     )  # fmt: skip
     files = [*sorted((folder / "slos").glob("*.yaml")), *sorted((folder / "slos").glob("*.yml"))]
     specs = read_specs(files, problems, _defaults(main.child("slo_defaults")))
@@ -153,6 +153,7 @@ def check(folder: Path) -> tuple[Config, list[BadFile]]:
     known = pagers or {"terminal": TerminalOptions()}
     followers = [name for name, options in known.items() if isinstance(options, FOLLOWERS)]
     paging = read_paging(main, folder, known, followers, problems)
+    who = {*paging.policy.team.people, *paging.policy.team.schedules}
     rules = Rules(
         topology=topology,
         slos=slos,
@@ -160,7 +161,7 @@ def check(folder: Path) -> tuple[Config, list[BadFile]]:
         policies=paging.policies,
         routes=paging.routes,
         jobs=_jobs(main.child("watched_jobs"), topology, sources),
-        runbooks=_runbooks(folder, slos, problems),
+        books=read_books(main, folder, slos, topology, who, problems),
         categories=_categories(main.child("tickets"), topology),
         suites=suites,
         threshold=float(
@@ -532,67 +533,6 @@ def _slos(specs: Specs, topology: Topology, sources: Collection[str]) -> dict[st
                 hint = hint if sources else "add metrics to midwatch.yaml"
             one.name.error(says, hint)
     return found
-
-
-def _runbooks(folder: Path, slos: dict[str, Slo], problems: Problems) -> tuple[Runbook, ...]:
-    found: dict[str, Runbook] = {}
-    for file in sorted((folder / "runbooks").glob("*.md")):
-        name = f"{file.parent.name}/{file.name}"
-        try:
-            text = file.read_text("utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            problems.add(f"{name}:1", f"cannot be read: {error}", "write it in UTF-8")
-            continue
-        parts = re.match(r"---\n(.*?\n)---\n", text, re.DOTALL)
-        if parts is None:
-            remedy = "start the file with ---, the steps, ---"
-            problems.add(f"{name}:1", "has no front matter", remedy)
-            continue
-        before = len(problems.found)
-        book = _runbook(read_yaml(file, problems, parts[1], 1), slos)
-        if len(problems.found) > before:
-            continue
-        if book.id in found:
-            problems.add(f"{name}:1 id", f"names {book.id!r} a second time", "give it its own id")
-        found[book.id] = book
-    return tuple(found.values())
-
-
-def _runbook(root: Node, slos: dict[str, Slo]) -> Runbook:
-    root.keys("id", "version", "match", "steps", "verify", required=("id", "match", "steps"))
-    match = root.child("match")
-    match.keys("slo", required=("slo",))
-    slo = match.child("slo")
-    if isinstance(slo.value, str) and slo.value not in slos:
-        near = difflib.get_close_matches(slo.value, slos, 1)
-        slo.error(
-            f"names the unknown objective {slo.value!r}",
-            f"did you mean {near[0]}?" if near else "write service/name of a file in slos/",
-        )
-    steps: list[runbooks.Step] = []
-    for item in root.child("steps").items():
-        item.keys("id", "action", "risk", required=("id", "action"))
-        risk = item.child("risk").choice("read", "reversible", "destructive", default="destructive")
-        action = item.child("action").choice(*ACTIONS)
-        steps.append(runbooks.Step(item.child("id").text(), action, risk))
-    if len(steps) != 1 and root.has("steps"):
-        root.child("steps").error(f"has {len(steps)} steps", "write exactly one")
-    verify = root.child("verify")
-    if verify.value is not None:
-        verify.keys("window", "burn_below", "min_events", "deadline")
-    usual = Verify()
-    return Runbook(
-        root.child("id").text(),
-        root.child("version").integer(1, at_least=1),
-        slo.text(),
-        tuple(steps),
-        Verify(
-            verify.child("window").duration_s(usual.window_s),
-            verify.child("burn_below").number(usual.burn_below),
-            verify.child("min_events").integer(usual.min_events, at_least=1),
-            verify.child("deadline").duration_s(usual.deadline_s),
-        ),
-    )
 
 
 def _suites(folder: Path, problems: Problems) -> dict[str, Suite]:

@@ -135,6 +135,12 @@ class Outbound:
         """
         return self._call("POST", url, headers, body)
 
+    def request(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes = b""
+    ) -> Answer:
+        """Call by any method. Raises HarnessError or Refused, as the others do."""
+        return self._call(method, url, headers, body)
+
     def get(self, url: str, headers: Mapping[str, str] | None = None) -> Answer:
         """Fetch. Raises HarnessError when no whole answer came, Refused when it was not asked."""
         return self._call("GET", url, headers or {}, b"")

@@ -12,7 +12,7 @@ from typing import Protocol, runtime_checkable
 from msgspec import Struct, field
 
 from midwatch.core.alerts import Alert
-from midwatch.core.effects import Effect, SendPage, UpdatePage
+from midwatch.core.effects import Effect, RunAction, SendPage, UpdatePage
 from midwatch.core.inputs import Rejected, Timer
 from midwatch.core.sli import Bucket, Counts, FailedAnswer
 from midwatch.core.slo import Slo
@@ -293,6 +293,25 @@ class Router(Protocol):
 
         Who cannot look says that nothing is wrong. Raises HarnessError when asking fails.
         """
+        ...
+
+
+class Observed(Struct, frozen=True):
+    """What was seen of an action: whether it is done, in words too."""
+
+    done: bool
+    says: str
+
+
+class Actor(Protocol):
+    """Whoever does the steps of runbooks that midwatch does not do by itself."""
+
+    def apply(self, action: RunAction) -> str:
+        """Do it; gives what was said. Raises HarnessError."""
+        ...
+
+    def observe(self, action: RunAction) -> Observed:
+        """Say whether it is done. Raises HarnessError when nobody can tell."""
         ...
 
 

@@ -26,7 +26,10 @@ from midwatch.core.decision import Decision
 from midwatch.core.evals import Case, Outcome
 from midwatch.core.incidents import TRANSITIONS, Incident, evolve
 from midwatch.core.inputs import AlertsArrived, SliMeasured
+from midwatch.core.plans import Match, Runbook
+from midwatch.core.plans import Step as BookStep
 from midwatch.core.reasons import Reason
+from midwatch.core.runbooks import Books
 from midwatch.core.shard import Shard
 from midwatch.core.sli import Counts, FailedAnswer, SliReading
 from midwatch.core.slo import DAY_S, Slo, Verify
@@ -453,8 +456,8 @@ def test_a_mitigation_that_did_not_hold_opens_again_and_pages(burning: Bench) ->
 
 
 def release_rules() -> Rules:
-    book = decide.Runbook("book", 1, SHOP.id, (decide.runbooks.Step("r", "release.rollback"),))
-    return Rules(RULES.topology, {SHOP.id: SHOP}, POLICY, (book,))
+    book = Runbook("book", 1, Match(SHOP.id), (BookStep("r", "release.rollback"),))
+    return Rules(RULES.topology, {SHOP.id: SHOP}, POLICY, Books((book,)))
 
 
 @pytest.fixture

@@ -40,7 +40,7 @@ def command(folder: Path | None, named: Path, as_json: bool) -> int:
     rules = found.rules
     click.echo(
         f"ok: {len(rules.topology.services)} services, {len(rules.slos)} objectives,"
-        f" {len(rules.runbooks)} runbooks, {len(rules.suites)} suites,"
+        f" {len(rules.books.runbooks)} runbooks, {len(rules.suites)} suites,"
         f" {len(rules.policy.team.schedules)} schedules, {len(found.sources)} sources"
     )
     return 0

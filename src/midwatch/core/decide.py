@@ -45,7 +45,7 @@ from midwatch.core.evals import Suite
 from midwatch.core.heartbeats import Watched
 from midwatch.core.incidents import Firing, Incident, speaking
 from midwatch.core.reasons import Reason
-from midwatch.core.runbooks import Runbook
+from midwatch.core.runbooks import Books, Means
 from midwatch.core.severity import Severity, severity_of
 from midwatch.core.shard import Shard
 from midwatch.core.silences import Muting
@@ -67,7 +67,7 @@ class Rules(Struct, frozen=True):
     topology: Topology = field(default_factory=Topology)
     slos: dict[str, Slo] = field(default_factory=dict[str, Slo])
     policy: Policy = Policy("none", ())
-    runbooks: tuple[Runbook, ...] = ()
+    books: Books = Books()
     categories: tuple[Category, ...] = ()
     suites: dict[str, Suite] = field(default_factory=dict[str, Suite])
     threshold: float = correlation.THRESHOLD
@@ -95,10 +95,20 @@ class Rules(Struct, frozen=True):
         """Give by what alerts are placed."""
         return Places(self.topology, shard.habits, self.threshold, self.muting)
 
-    def verify_of(self, slo_id: str) -> Verify:
-        """Find what proves recovery: the runbook's own words, else the defaults."""
-        book = runbooks.match(self.runbooks, slo_id)
-        return book.verify if book else Verify()
+    def verify_of(self, incident: Incident) -> Verify:
+        """Find what proves recovery: the plan's own words, else those of a runbook for its SLO."""
+        if incident.plan is not None:
+            return incident.plan.verify
+        return next(iter(self.verifies(incident.slo)), Verify())
+
+    def verifies(self, slo_id: str) -> tuple[Verify, ...]:
+        """List what may have to be proven of an objective."""
+        fitting = (book for book in self.books.runbooks if book.match.slo in ("", slo_id))
+        return tuple(book.verify for book in fitting)
+
+    def means(self, incident: Incident) -> Means:
+        """Give by what a plan for an incident is decided."""
+        return Means(self.books, self.policy_of(incident), self.topology)
 
 
 def decide(shard: Shard, given: inputs.Input, now: int, rules: Rules) -> Decision:
@@ -150,6 +160,7 @@ def _attach(d: Decision, rules: Rules, alerts: Iterable[Alert]) -> None:
         _declare_by_alerts(d, rules, incident, speaking)
         _reopen_without_sli(d, rules, incident)
         _recover_without_sli(d, rules, incident)
+        runbooks.consider(d, rules.means(incident), incident)
     if touched:
         _inhibit(d, rules, touched.values())
         _lift(d, rules, muting.ended(d))
@@ -253,14 +264,14 @@ def _mitigated(
     reading: SliReading | None = None,
 ) -> None:
     objective = rules.slos.get(incident.slo)
-    after = reading.windows.get(rules.verify_of(incident.slo).window_s) if reading else None
+    after = reading.windows.get(rules.verify_of(incident).window_s) if reading else None
     d.emit(events.IncidentMitigated(incident.id, reason, incident.worst, after))
     escalation.silence(d, incident)
     d.cancel_timer(f"verify/{incident.id}")
     impact = reading.since.get(incident.id) if reading else None
     postmortems.write(d, incident, rules.topology, objective, impact)
     regressions.try_both_sides(d, incident)
-    if not incident.rollbacks and not incident.promoted_at:
+    if incident.cause_gone and not incident.promoted_at:
         key = f"settle/{incident.id}"
         d.set_timer(inputs.Timer(key, d.now + SETTLE_S * SECOND, "settle", incident.id))
 
@@ -393,33 +404,36 @@ def _burn(
         _reopen(d, rules, objective, incident, reading)
     escalation.declare(d, rules.policy_of(incident), incident, burning.tier.severity, why_burning)
     regressions.draft(d, incident)
-    runbooks.propose(d, rules.runbooks, incident, objective.id)
+    runbooks.consider(d, rules.means(incident), incident)
 
 
 def _reopen(
     d: Decision, rules: Rules, objective: Slo, incident: Incident, reading: SliReading
 ) -> None:
     """Open a mitigated incident again when users are hurt anew, not when old harm still counts."""
-    verify = rules.verify_of(objective.id)
+    verify = rules.verify_of(incident)
     verdict, reason = slo.judge_recovery(objective, verify, reading, since=incident.mitigated_at)
     if verdict == "burning":
         d.emit(events.IncidentReopened(incident.id, reason))
+        d.cancel_timer(f"settle/{incident.id}")
         escalation.page(d, rules.policy_of(incident), incident, reason)
+        runbooks.consider(d, rules.means(incident), incident)
 
 
 def _verify(
     d: Decision, rules: Rules, objective: Slo, incident: Incident, reading: SliReading
 ) -> None:
     """Ask the SLI, and nothing else, whether users are well."""
-    if incident.operation:
+    if incident.operation or incident.run == "running":
         return
-    acted_at = max(incident.rolled_back_at, incident.promoted_at)
+    acted_at = max(incident.acted_at, incident.promoted_at)
     if not acted_at and not incident.slo and (incident.firing or not incident.alert_count):
         return  # alerts that fire, or people who complain: an objective that is well proves nothing
     since = acted_at or incident.last_at
-    verify = rules.verify_of(objective.id)
+    verify = rules.verify_of(incident)
     verdict, reason = slo.judge_recovery(objective, verify, reading, since=since)
     if verdict != "recovered":
+        runbooks.look(d, incident, verdict, reason)
         return
     if incident.state in ("open", "acknowledged"):
         _mitigated(d, rules, incident, reason, reading)
@@ -487,15 +501,16 @@ def _incident_timer(d: Decision, rules: Rules, timer: inputs.Timer, incident: In
     if timer.purpose == "escalate":
         escalation.on_timer(d, rules.policy_of(incident), incident)
     elif timer.purpose == "verify":
-        verify = rules.verify_of(incident.slo)
-        runbooks.on_verify_timer(d, verify, rules.policy_of(incident), incident)
+        runbooks.on_verify_timer(d, rules.means(incident), incident)
+    elif timer.purpose == "step":
+        runbooks.on_step_timer(d, rules.means(incident), incident)
     elif timer.purpose == "snooze":
         escalation.on_snooze_end(d, rules.policy_of(incident), incident)
     elif timer.purpose == "digest":
         escalation.on_digest_timer(d, timer)
     elif timer.purpose == "forgotten":
         escalation.on_forgotten(d, rules.policy_of(incident), incident)
-    elif incident.state == "mitigated" and not incident.rollbacks and not incident.firing:
+    elif incident.state == "mitigated" and incident.cause_gone and not incident.firing:
         _resolve(d, rules, incident, Reason(RULE_NO_SLI, f"{incident.recovery}, and it held"))
 
 
@@ -554,11 +569,11 @@ def _release_answer(d: Decision, rules: Rules, given: inputs.ReleaseAnswered) ->
         _attach_if(d, rules, pointers.on_answer(d, given))
         if pointer is not None:
             _trial_over(d, rollouts.on_answer(d, pointer))
+            _step_over(d, rules, given)
         return
     incident = _known(d, given.incident)
     if given.key.startswith("rollback/"):
-        verify = rules.verify_of(incident.slo)
-        runbooks.on_rollback_answer(d, verify, rules.policy_of(incident), incident, given)
+        runbooks.on_rollback_answer(d, rules.means(incident), incident, given)
         return
     promoting = incident.operation == given.key
     needs_person = fixes.on_promote_answer(d, incident, given)
@@ -567,6 +582,18 @@ def _release_answer(d: Decision, rules: Rules, given: inputs.ReleaseAnswered) ->
         escalation.page_again(d, rules.policy_of(incident), incident, Reason(fixes.RULE, says))
     elif promoting and incident.fix_state == "promoted":
         rechecks.start(d, incident)
+
+
+def _step_over(d: Decision, rules: Rules, given: inputs.ReleaseAnswered) -> None:
+    """Tell the incident whose plan took a canary off."""
+    for incident in [d.shard.incidents[name] for name in d.shard.open]:
+        if incident.operation == given.key:
+            runbooks.on_traffic(d, rules.means(incident), incident, given)
+
+
+def _action_answer(d: Decision, rules: Rules, given: inputs.ActionAnswered) -> None:
+    incident = _known(d, given.incident)
+    runbooks.on_answer(d, rules.means(incident), incident, given)
 
 
 def _evals_answer(d: Decision, rules: Rules, given: inputs.EvalsAnswered) -> None:
@@ -662,10 +689,9 @@ def _resolve_by_person(d: Decision, rules: Rules, given: inputs.ResolveIncident)
     incident = _known(d, given.incident)
     if incident.state not in ("open", "acknowledged", "mitigated"):
         raise StateError(f"{incident.id} is {incident.state}", remedy="nothing is left to resolve")
-    if incident.operation:
-        raise StateError(
-            f"{incident.id} has {incident.operation} under way", remedy="wait for its end"
-        )
+    if incident.operation or incident.run == "running":
+        under_way = incident.operation or incident.runbook
+        raise StateError(f"{incident.id} has {under_way} under way", remedy="wait for its end")
     reason = Reason(RULE_PERSON, f"{given.by}: {given.why}", {"by": given.by})
     if incident.state != "mitigated":
         if _is_watched(d, rules, incident):
@@ -683,9 +709,17 @@ def _resolve_by_person(d: Decision, rules: Rules, given: inputs.ResolveIncident)
 
 def _approve(d: Decision, rules: Rules, given: inputs.ApprovePlan) -> None:
     incident = _known(d, given.incident)
-    runbooks.approve(
-        d, rules.runbooks, rules.policy_of(incident), incident, given.plan_hash, given.by
-    )
+    runbooks.approve(d, rules.means(incident), incident, given)
+
+
+def _choose_plan(d: Decision, rules: Rules, given: inputs.ProposePlan) -> None:
+    incident = _known(d, given.incident)
+    runbooks.choose(d, rules.means(incident), incident, given)
+
+
+def _refuse_plan(d: Decision, rules: Rules, given: inputs.RefusePlan) -> None:
+    incident = _known(d, given.incident)
+    runbooks.refuse(d, rules.means(incident), incident, given)
 
 
 def _propose_fix(d: Decision, rules: Rules, given: inputs.ProposeFix) -> None:
@@ -758,6 +792,9 @@ _DISPATCH = cast(
         inputs.Snooze: _snooze,
         inputs.ResolveIncident: _resolve_by_person,
         inputs.ApprovePlan: _approve,
+        inputs.ProposePlan: _choose_plan,
+        inputs.RefusePlan: _refuse_plan,
+        inputs.ActionAnswered: _action_answer,
         inputs.ProposeFix: _propose_fix,
         inputs.GrantWaiver: _waive,
         inputs.OfferCase: _offer_case,

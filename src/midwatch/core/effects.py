@@ -5,6 +5,7 @@ Law: each effect has one key for its whole life, and its class says how it crash
     SendPage     at-least-once   after a crash it is sent again under the same key, unless acked
     UpdatePage   at-least-once   after a crash it is sent again under the same key
     SetRelease   at-most-once    after a crash the router is observed first, then decided
+    RunAction    at-most-once    after a crash it is observed first, unless it only reads
     RunEvals     repeatable      it changes nothing, so it is simply run again
 
 Effects of one lane wait for each other when too many are under way; no lane waits for another.
@@ -16,6 +17,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from midwatch.core.actions import Deed
 from midwatch.core.evals import Case
 from midwatch.core.traffic import Traffic
 
@@ -99,6 +101,29 @@ class SetRelease(Struct, frozen=True, tag=True):
         return f"release/{self.service}"
 
 
+class RunAction(Struct, frozen=True, tag=True):
+    """Do one step of an approved plan, at most once; `observe` sees whether it is done.
+
+    One that `changes` nothing may be repeated. `timeout_s` is for a call, `within_s` is how long it
+    may take until it is seen.
+    """
+
+    key: str
+    incident: str
+    service: str
+    action: str
+    apply: Deed
+    observe: Deed | None = None
+    changes: bool = True
+    timeout_s: int = 60
+    within_s: int = 0
+
+    @property
+    def lane(self) -> str:
+        """What it may hold up when it hangs: actions on the same service."""
+        return f"action/{self.service}"
+
+
 class RunEvals(Struct, frozen=True, tag=True):
     """Run the extra `cases` on releases, and the suite of the service when `suite` is set."""
 
@@ -117,4 +142,4 @@ class RunEvals(Struct, frozen=True, tag=True):
         return f"evals/{self.service}"
 
 
-Effect = SendPage | UpdatePage | SetRelease | RunEvals
+Effect = SendPage | UpdatePage | SetRelease | RunAction | RunEvals

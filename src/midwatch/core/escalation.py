@@ -165,6 +165,16 @@ def page_again(d: Decision, policy: Policy, incident: Incident, reason: Reason) 
     page(d, policy, incident, reason)
 
 
+def page_one(d: Decision, policy: Policy, incident: Incident, name: str, reason: Reason) -> None:
+    """Page one person besides, or whoever is on call for a schedule; else the next step."""
+    person = policy.team.behind(name, d.now, d.shard.overrides)
+    pagers = policy.team.pagers(person) if person else ()
+    if person is None or not pagers:
+        page(d, policy, incident, reason)
+        return
+    _plan(d, policy.name, incident, person, pagers[0], incident.next_step - 1, reason)
+
+
 def on_timer(d: Decision, policy: Policy, incident: Incident) -> None:
     """Go one step on when nobody has acknowledged in time."""
     if not is_waiting_for_ack(incident):

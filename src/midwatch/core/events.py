@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from midwatch.core.alerts import Alert
 from midwatch.core.canary import CanaryPlan, Sides
 from midwatch.core.changes import Change
 from midwatch.core.evals import Case, Outcome
+from midwatch.core.plans import Plan
 from midwatch.core.reasons import Reason
 from midwatch.core.schedules import Override
 from midwatch.core.silences import Silence
@@ -443,20 +444,75 @@ class NoRunbook(IncidentEvent, frozen=True):
 
 
 class PlanProposed(IncidentEvent, frozen=True):
-    """A runbook matched; these are its steps with every value filled in."""
+    """A runbook matched, or a person chose it; these are its steps with every value filled in."""
 
     runbook: str
     version: int
     plan_hash: str
     steps: tuple[str, ...]
     reason: Reason
+    plan: Plan | None = None
+    by: str = ""
+    given: dict[str, str] = field(default_factory=dict[str, str])
 
 
 class PlanApproved(IncidentEvent, frozen=True):
-    """A person approved this plan and no other."""
+    """A person, or a policy, approved this plan and no other; it holds for a time."""
 
     plan_hash: str
     by: str
+    service: str = ""
+    reason: Reason | None = None
+
+
+class PlanRefused(IncidentEvent, frozen=True):
+    """A person does not want it; what fits next is looked for."""
+
+    plan_hash: str
+    by: str
+    reason: Reason
+
+
+class PlanStopped(IncidentEvent, frozen=True):
+    """The plan goes no further: the world is another one than when it was approved."""
+
+    plan_hash: str
+    reason: Reason
+
+
+class ActionStarted(IncidentEvent, frozen=True):
+    """The intent to do a step is on disk; it may or may not be done yet."""
+
+    operation: str
+    step: str
+    action: str
+    says: str
+
+
+class ActionDone(IncidentEvent, frozen=True):
+    """The step was seen to be done; `changed` when it changed something."""
+
+    operation: str
+    step: str
+    seen: str
+    changed: bool = False
+
+
+class ActionFailed(IncidentEvent, frozen=True):
+    """The step was not done, or nobody can tell; the plan `goes_on` after one that only reads."""
+
+    operation: str
+    step: str
+    state: str
+    seen: str
+    goes_on: bool = False
+
+
+class ActionWaits(IncidentEvent, frozen=True):
+    """A person has to say something before the step begins: a question, or a new approval."""
+
+    step: str
+    reason: Reason
 
 
 class RollbackStarted(IncidentEvent, frozen=True):
@@ -501,6 +557,13 @@ class IncidentMitigated(IncidentEvent, frozen=True):
     reason: Reason
     before: Counts | None = None
     after: Counts | None = None
+
+
+class RecoveryJudged(IncidentEvent, frozen=True):
+    """After a plan: whether users are seen well, each time that the answer is another one."""
+
+    verdict: str
+    reason: Reason
 
 
 class RecoveryMissed(IncidentEvent, frozen=True):
@@ -837,11 +900,18 @@ Event = (
     | NoRunbook
     | PlanProposed
     | PlanApproved
+    | PlanRefused
+    | PlanStopped
+    | ActionStarted
+    | ActionDone
+    | ActionFailed
+    | ActionWaits
     | RollbackStarted
     | RollbackRefused
     | RollbackCompleted
     | RollbackFailed
     | IncidentMitigated
+    | RecoveryJudged
     | RecoveryMissed
     | IncidentReopened
     | PostmortemDrafted

@@ -23,6 +23,7 @@ from midwatch.core import events as e
 from midwatch.core.alerts import RANK, Alert, Level
 from midwatch.core.evals import Case
 from midwatch.core.habits import MAX_TOGETHER
+from midwatch.core.plans import Plan, RunState
 from midwatch.core.severity import Severity
 from midwatch.core.sli import Counts, FailedAnswer
 from midwatch.core.templates import text_of
@@ -156,7 +157,18 @@ class Incident(Struct):
     # the mitigation
     runbook: str = ""
     plan_hash: str = ""
+    plan: Plan | None = None
+    run: RunState = "none"
+    step: int = 0  # of the plan, that is next or under way
+    tried: list[str] = field(default_factory=list[str])  # runbooks that were begun or refused
+    runs: int = 0
     approved_by: str = ""
+    approved_at: int = 0
+    acted_at: int = 0  # when a step last changed something
+    no_runbook: str = ""  # why nothing is proposed
+    given: dict[str, str] = field(default_factory=dict[str, str])  # values of a plan, by a person
+    chosen_by: str = ""  # who chose its runbook, when a person did
+    looks: str = ""  # how recovery stood last, after a plan
     operation: str = ""
     rollbacks: int = 0
     bad_release: str = ""
@@ -182,6 +194,13 @@ class Incident(Struct):
     def service_of_plan(self) -> str:
         """The service whose objective burns: the one that a plan acts on."""
         return self.slo.split("/")[0] if self.slo else self.service
+
+    @property
+    def cause_gone(self) -> bool:
+        """Whether nothing leaves the cause in place: no step changed anything, or it removed it."""
+        if self.rollbacks:
+            return False
+        return not self.acted_at or (self.plan is not None and self.plan.resolves)
 
     @property
     def hurt(self) -> bool:
@@ -444,11 +463,73 @@ def _exhausted(i: Incident, event: e.EscalationExhausted, at: int) -> None:
 
 
 def _proposed(i: Incident, event: e.PlanProposed, at: int) -> None:
-    i.runbook, i.plan_hash = event.runbook, event.plan_hash
+    i.runbook, i.plan_hash, i.plan = event.runbook, event.plan_hash, event.plan
+    i.run, i.step, i.no_runbook, i.looks = "proposed", 0, "", ""
+    i.given, i.chosen_by = event.given, event.by
+    i.approved_by, i.approved_at = "", 0
+
+
+def _no_runbook(i: Incident, event: e.NoRunbook, at: int) -> None:
+    i.no_runbook = event.reason.says
+    i.runbook, i.plan_hash, i.plan, i.run = "", "", None, "none"
 
 
 def _approved(i: Incident, event: e.PlanApproved, at: int) -> None:
-    i.approved_by = event.by
+    i.approved_by, i.approved_at = event.by, at
+    if i.run == "proposed":
+        i.runs += 1
+        i.tried.append(i.runbook)
+    i.run = "running"
+
+
+def _refused(i: Incident, event: e.PlanRefused, at: int) -> None:
+    if i.runbook not in i.tried:
+        i.tried.append(i.runbook)
+    i.run = "ended"
+
+
+def _stopped(i: Incident, event: e.PlanStopped, at: int) -> None:
+    i.operation, i.run = "", "ended"
+
+
+def _action_started(i: Incident, event: e.ActionStarted, at: int) -> None:
+    i.operation = event.operation
+
+
+def _action_done(i: Incident, event: e.ActionDone, at: int) -> None:
+    i.operation = ""
+    if event.changed:
+        i.acted_at = at
+    _next_step(i)
+
+
+def _action_failed(i: Incident, event: e.ActionFailed, at: int) -> None:
+    i.operation = ""
+    if event.goes_on:
+        _next_step(i)
+    else:
+        i.run = "ended"
+
+
+def _action_waits(i: Incident, event: e.ActionWaits, at: int) -> None:
+    i.run = "waiting"
+
+
+def _next_step(i: Incident) -> None:
+    i.step += 1
+    if i.plan is not None and i.step < len(i.plan.steps):
+        return
+    # What changed nothing has nothing to prove, and who is well needs no proof.
+    changed = i.plan is None or i.plan.changes
+    i.run = "verifying" if changed and i.state in ("open", "acknowledged") else "ended"
+
+
+def _looked(i: Incident, event: e.RecoveryJudged, at: int) -> None:
+    i.looks = event.verdict
+
+
+def _missed(i: Incident, event: e.RecoveryMissed, at: int) -> None:
+    i.run = "ended"
 
 
 def _rollback_started(i: Incident, event: e.RollbackStarted, at: int) -> None:
@@ -458,11 +539,12 @@ def _rollback_started(i: Incident, event: e.RollbackStarted, at: int) -> None:
 
 
 def _rollback_done(i: Incident, event: e.RollbackCompleted, at: int) -> None:
-    i.operation, i.rolled_back_at = "", at
+    i.operation, i.rolled_back_at, i.acted_at = "", at, at
+    _next_step(i)
 
 
-def _rollback_failed(i: Incident, event: e.RollbackFailed, at: int) -> None:
-    i.operation = ""
+def _rollback_failed(i: Incident, event: e.RollbackFailed | e.RollbackRefused, at: int) -> None:
+    i.operation, i.run = "", "ended"
 
 
 def _fix_over(i: Incident, event: e.PromotionFailed | e.FixWithdrawn, at: int) -> None:
@@ -471,11 +553,15 @@ def _fix_over(i: Incident, event: e.PromotionFailed | e.FixWithdrawn, at: int) -
 
 def _mitigated(i: Incident, event: e.IncidentMitigated, at: int) -> None:
     i.mitigated_at, i.recovery, i.awaits_ack = at, event.reason.says, False
+    if i.run == "proposed":
+        i.run = "none"
+    elif i.run == "verifying":
+        i.run = "ended"  # one that is under way goes on: a step may have to be taken back
 
 
 def _reopened(i: Incident, event: e.IncidentReopened, at: int) -> None:
     i.acknowledged_by, i.next_step, i.mitigated_at = "", 0, 0
-    i.exhausted = False
+    i.exhausted, i.run, i.no_runbook = False, "none", ""
 
 
 def _postmortem(i: Incident, event: e.PostmortemDrafted, at: int) -> None:
@@ -550,6 +636,16 @@ _APPLY = cast(
         e.EscalationExhausted: _exhausted,
         e.PlanProposed: _proposed,
         e.PlanApproved: _approved,
+        e.NoRunbook: _no_runbook,
+        e.PlanRefused: _refused,
+        e.PlanStopped: _stopped,
+        e.ActionStarted: _action_started,
+        e.ActionDone: _action_done,
+        e.ActionFailed: _action_failed,
+        e.ActionWaits: _action_waits,
+        e.RecoveryMissed: _missed,
+        e.RecoveryJudged: _looked,
+        e.RollbackRefused: _rollback_failed,
         e.RollbackStarted: _rollback_started,
         e.RollbackCompleted: _rollback_done,
         e.RollbackFailed: _rollback_failed,

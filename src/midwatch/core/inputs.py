@@ -27,7 +27,7 @@ class Timer(Struct, frozen=True):
     due_at: int
     purpose: Literal[
         "escalate", "verify", "settle", "snooze", "digest", "forgotten", "silent", "mute", "unmute",
-        "storm", "prove",
+        "storm", "prove", "step",
     ]  # fmt: skip
     incident: str
 
@@ -81,6 +81,20 @@ class ReleaseAnswered(Struct, frozen=True, tag=True):
 
     `applied`: the wanted release at the wanted epoch was seen. `not-applied`: provably another one
     is served. `unknown`: it could not be observed.
+    """
+
+    key: str
+    incident: str
+    attempt: int
+    state: Literal["applied", "not-applied", "unknown"]
+    seen: str
+
+
+class ActionAnswered(Struct, frozen=True, tag=True):
+    """A step of a plan was done and then observed.
+
+    `applied`: it was seen to be done, or it only reads and answered. `not-applied`: provably not.
+    `unknown`: it could not be observed.
     """
 
     key: str
@@ -218,12 +232,31 @@ class ResolveIncident(Struct, frozen=True, tag=True):
     why: str
 
 
+class ProposePlan(Struct, frozen=True, tag=True):
+    """A person chooses a runbook for an incident, and gives its values."""
+
+    incident: str
+    runbook: str
+    given: dict[str, str]
+    by: str
+
+
 class ApprovePlan(Struct, frozen=True, tag=True):
-    """A person approves exactly the plan with this hash."""
+    """A person with a role approves exactly the plan with this hash, or what it waits for."""
 
     incident: str
     plan_hash: str
     by: str
+    role: str = "responder"
+
+
+class RefusePlan(Struct, frozen=True, tag=True):
+    """A person does not want this plan, or says no to what it asks."""
+
+    incident: str
+    plan_hash: str
+    by: str
+    why: str
 
 
 class ProposeFix(Struct, frozen=True, tag=True):
@@ -391,6 +424,7 @@ Input = (
     | PageAnswered
     | ReleaseAnswered
     | EvalsAnswered
+    | ActionAnswered
     | RegisterRelease
     | MoveRelease
     | ReleaseSeen
@@ -403,7 +437,9 @@ Input = (
     | Acknowledge
     | Snooze
     | ResolveIncident
+    | ProposePlan
     | ApprovePlan
+    | RefusePlan
     | ProposeFix
     | OfferCase
     | QuarantineCase

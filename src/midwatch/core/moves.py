@@ -25,7 +25,7 @@ def merge(d: Decision, policy: Policy, old: Incident, into: Incident, by: str) -
     if old.slo:
         remedy = f"merge the other way: midwatch incidents merge {into.id} {old.id}"
         raise StateError(f"{old.id} has an objective that burns, {old.slo}", remedy=remedy)
-    if old.operation or old.rollbacks or old.fix:
+    if old.operation or old.rollbacks or old.fix or old.runs:
         raise StateError(f"{old.id} has a mitigation under way", remedy="merge the other way")
     reason = Reason(RULE, f"{by}: {old.id} is the same as {into.id}", {"by": by})
     fingerprints = tuple(old.firing)

@@ -1,148 +1,486 @@
-"""Runbooks: which one fits, the plan it makes, and carrying that plan out.
+"""Which runbook fits, the plan it makes, and carrying that plan out, step by step.
 
-Law: midwatch proposes and a person approves; an approval binds to the hash of the plan that was
-shown, so a world that moved on needs a new plan. One remediation at a time, one rollback an
-incident: whatever needs a second one pages a human. A rollback pre-empts a fix under way.
+Law: midwatch proposes and a person approves, unless a policy names it; an approval binds to the
+hash of the plan that was shown, expires, and a world that moved on needs a new one. One
+remediation at a time for each service, one rollback an incident. Each step is written before it is
+begun and counts when it was seen; what cannot be seen, or did not help, pages a human and the next
+runbook that fits is proposed. A rollback pre-empts a fix under way.
+
+    state      -> next       when
+    proposed   -> running    approved by a person or a policy
+    running    -> waiting    a step asks, or its approval has expired; approved, it runs on
+    running    -> verifying  all steps are done, and something was changed
+    verifying  -> ended      users are well, or are not known to be in time: then a human is paged
+    any        -> ended      refused, failed, or the world is another one
 """
 
 from __future__ import annotations
 
-from hashlib import blake2b
+from collections.abc import Mapping
+from typing import Any, cast
 
 import msgspec
 from msgspec import Struct, field
 
-from midwatch.core import escalation, events, pointers, releases
+from midwatch.core import (
+    actions,
+    automation,
+    causes,
+    effects,
+    escalation,
+    events,
+    fixes,
+    inputs,
+    pointers,
+    releases,
+    rollouts,
+)
+from midwatch.core.actions import Action, Deed, Request
+from midwatch.core.automation import Automation
 from midwatch.core.clock import SECOND, show_duration
 from midwatch.core.decision import Decision
-from midwatch.core.incidents import Incident
-from midwatch.core.inputs import ReleaseAnswered, Timer
-from midwatch.core.reasons import Reason
-from midwatch.core.releases import Pointer
-from midwatch.core.slo import Verify
+from midwatch.core.incidents import Incident, speaking
+from midwatch.core.inputs import ActionAnswered, ReleaseAnswered, Timer
+from midwatch.core.plans import (
+    ABORT,
+    ASK,
+    COMMAND,
+    PAGE,
+    REQUEST,
+    ROLLBACK,
+    WAIT,
+    Plan,
+    PlannedStep,
+    Runbook,
+    Step,
+    best_first,
+    sealed,
+)
+from midwatch.core.reasons import Reason, Term
+from midwatch.core.slo import RecoveryVerdict, Verify
 from midwatch.core.teams import Policy
+from midwatch.core.topology import Topology
 from midwatch.core.traffic import Traffic
-from midwatch.errors import StateError
+from midwatch.errors import InputError, MidwatchError, StateError
 
-RULE = "runbooks/1"
-ACTIONS = ("release.rollback",)
+RULE = "runbooks/2"
 MAX_ATTEMPTS = 3
 RETRY_S = 5
+BUSY = ("running", "waiting", "verifying")
+SHOWN = 300
 
 
-class Step(Struct, frozen=True):
-    """One action of a runbook, as it is written."""
+class Books(Struct, frozen=True):
+    """What people wrote: runbooks, the named actions they use, and what may run by itself."""
 
-    id: str
-    action: str
-    risk: str = "destructive"
-
-
-class Runbook(Struct, frozen=True):
-    """Ordered, versioned steps for one objective, and what proves that they helped."""
-
-    id: str
-    version: int
-    slo: str
-    steps: tuple[Step, ...]
-    verify: Verify = field(default_factory=Verify)
+    runbooks: tuple[Runbook, ...] = ()
+    actions: dict[str, Action] = field(default_factory=dict[str, Action])
+    automation: Automation = Automation()
 
 
-class Plan(Struct, frozen=True):
-    """A runbook with every value filled in, and the hash that an approval binds to."""
+class Means(Struct, frozen=True):
+    """What a run is decided with: the books, who is paged for the incident, who calls whom."""
 
-    runbook: str
-    version: int
-    steps: tuple[str, ...]
-    hash: str
-
-
-def match(runbooks: tuple[Runbook, ...], slo: str) -> Runbook | None:
-    """Find the runbook of an objective."""
-    return next((r for r in runbooks if r.slo == slo), None)
+    books: Books
+    policy: Policy
+    topology: Topology
 
 
-def make_plan(runbook: Runbook, pointer: Pointer) -> Plan:
-    """Fill a runbook in for what is live now.
+# --- making a plan ------------------------------------------------------------------------------
 
-    >>> book = Runbook("roll", 1, "shop/answers", (Step("back", "release.rollback"),))
-    >>> known = {"v1": releases.Release("v1", "digest", "good")}
-    >>> make_plan(book, Pointer("shop", "v2", "v1", epoch=3, releases=known)).steps
-    ('back: release.rollback shop v2 -> v1 at epoch 4',)
+
+def make_plan(
+    d: Decision, books: Books, book: Runbook, incident: Incident, given: Mapping[str, str]
+) -> Plan:
+    """Fill a runbook in for an incident, as the world is now.
+
+    Raises InputError when a value is missing or does not fit, StateError when a step cannot be
+    done now.
     """
-    target = releases.rollback_target(pointer)[0]
-    steps = tuple(
-        f"{s.id}: {s.action} {pointer.service} {pointer.live} -> {target}"
-        f" at epoch {pointer.epoch + 1}"
-        for s in runbook.steps
-    )
-    body = msgspec.json.encode((runbook.id, runbook.version, steps))
-    return Plan(runbook.id, runbook.version, steps, blake2b(body, digest_size=8).hexdigest())
+    unknown = sorted(set(given) - set(book.params))
+    if unknown:
+        known = ", ".join(book.params) or "none"
+        raise InputError(f"{book.id} has no value {unknown[0]!r}", remedy=f"known are {known}")
+    values = _values(d, book, incident, given)
+    steps = tuple(_planned(d, books, step, incident, values) for step in book.steps)
+    plan = Plan(book.id, book.version, steps, "", book.verify, book.resolves)
+    return sealed(plan, incident.id)
 
 
-def propose(d: Decision, runbooks: tuple[Runbook, ...], incident: Incident, slo: str) -> None:
-    """Propose the plan that fits a burning objective, or say that nothing fits."""
-    if incident.plan_hash or incident.rollbacks:
-        return
-    runbook = match(runbooks, slo)
-    pointer = d.shard.pointers.get(slo.split("/", maxsplit=1)[0])
-    if runbook is None or pointer is None:
-        says = "no runbook matches" if runbook is None else "no release is registered"
-        d.emit(events.NoRunbook(incident.id, Reason(RULE, f"{says} {slo}", {"slo": slo})))
-        return
-    target, reason = releases.rollback_target(pointer)
-    since = (d.now - pointer.rolled_back_at) // SECOND
-    if target and pointer.rolled_back_at and since < pointers.COOL_DOWN_S:
-        says = f"{pointer.service} was rolled back {show_duration(since)} ago: a person has to look"
-        target, reason = "", Reason(RULE, says, {"cool_down_s": pointers.COOL_DOWN_S})
-    if not target:
-        d.emit(events.NoRunbook(incident.id, reason))
-        return
-    plan = make_plan(runbook, pointer)
-    says = f"{runbook.id} v{runbook.version} matches {slo}: {reason.says}"
-    d.emit(
-        events.PlanProposed(
-            incident.id,
-            plan.runbook,
-            plan.version,
-            plan.hash,
-            plan.steps,
-            Reason(RULE, says, reason.terms),
-        )
-    )
+def _values(
+    d: Decision, book: Runbook, incident: Incident, given: Mapping[str, str]
+) -> dict[str, str]:
+    """Gather what may be put in; each was checked, and what does not fit is an error."""
+    service = incident.service_of_plan
+    pointer = d.shard.pointers.get(service)
+    own = {
+        "service": service,
+        "incident": incident.id,
+        "slo": incident.slo,
+        "severity": incident.severity or "",
+        "live": pointer.live if pointer else "",
+        "last_good": pointer.last_good if pointer else "",
+    }
+    values = {
+        name: actions.checked(name, value, actions.PLAIN) for name, value in own.items() if value
+    }
+    for name, param in book.params.items():
+        value = given.get(name) or _label(incident, param.label) or param.default
+        if value:
+            values[name] = actions.checked(name, value, param.pattern)
+    return values
 
 
-def approve(
-    d: Decision,
-    runbooks: tuple[Runbook, ...],
-    policy: Policy,
-    incident: Incident,
-    plan_hash: str,
-    by: str,
-) -> None:
-    """Carry out the approved plan; raises StateError when it is not the present one."""
+def _label(incident: Incident, name: str) -> str:
+    """Give the label's value when the alerts agree on it, else nothing."""
+    found = {one.labels[name] for one in speaking(incident) if name and name in one.labels}
+    return found.pop() if len(found) == 1 else ""
+
+
+def _planned(
+    d: Decision, books: Books, step: Step, incident: Incident, values: Mapping[str, Any]
+) -> PlannedStep:
+    given = cast("dict[str, Any]", actions.put(step.given, values))
+    apply, observe, within_s = step.deed, step.observe, 0
+    if step.action == ROLLBACK:
+        says, given = _rollback_says(d, incident)
+    elif step.action == ABORT:
+        says, given = _abort_says(d, incident)
+    elif step.action == PAGE:
+        says = f"page {given['to']}: {given['says']}"
+    elif step.action == WAIT:
+        says = f"wait {show_duration(given['for_s'])}"
+    elif step.action == ASK:
+        says = f"ask {given['says']!r}"
+    else:
+        if step.action not in (REQUEST, COMMAND):
+            action = books.actions.get(step.action)
+            if action is None:
+                raise InputError(f"no action is called {step.action!r}", remedy="add it to actions")
+            apply, observe, within_s = action.apply, action.observe, action.within_s
+        inside = {**values, **given}
+        apply = actions.filled(cast("Deed", apply), inside)
+        observe = actions.filled(observe, inside) if observe else None
+        says = f"{step.action} by {_told(apply)}"
+    role = step.role if step.risk != "read" else ""
+    return PlannedStep(
+        step.id, step.action, says, step.risk, role, step.ttl_s, step.timeout_s, given, apply,
+        observe, within_s,
+    )  # fmt: skip
+
+
+def _told(deed: Deed) -> str:
+    if isinstance(deed, Request) and deed.body:
+        return f"{deed.says} {msgspec.json.encode(deed.body).decode()}"
+    return deed.says
+
+
+def _rollback_says(d: Decision, incident: Incident) -> tuple[str, dict[str, Any]]:
+    """Say where a rollback would go. Raises StateError when it would go nowhere."""
+    service = incident.service_of_plan
+    pointer = d.shard.pointers.get(service)
     if incident.rollbacks:
         raise StateError(f"{incident.id} was rolled back already", remedy="a person has to look")
-    runbook = next((r for r in runbooks if r.id == incident.runbook), None)
-    pointer = d.shard.pointers.get(incident.service_of_plan)
-    if runbook is None or pointer is None or incident.state not in ("open", "acknowledged"):
-        raise StateError(
-            f"{incident.id} has no plan to approve", remedy="look at the incident first"
+    if pointer is None:
+        raise StateError(f"no release is registered for {service}", remedy="register what is live")
+    since = (d.now - pointer.rolled_back_at) // SECOND
+    if pointer.rolled_back_at and since < pointers.COOL_DOWN_S:
+        says = f"{service} was rolled back {show_duration(since)} ago: a person has to look"
+        raise StateError(says, remedy="midwatch release rollback")
+    target, reason = releases.rollback_target(pointer)
+    if not target:
+        raise StateError(reason.says, remedy="register a release that is good")
+    says = f"{ROLLBACK} {service} {pointer.live} -> {target} at epoch {pointer.epoch + 1}"
+    return says, {"service": service, "live": pointer.live, "target": target}
+
+
+def _abort_says(d: Decision, incident: Incident) -> tuple[str, dict[str, Any]]:
+    service = incident.service_of_plan
+    pointer = d.shard.pointers.get(service)
+    if pointer is None or pointer.canary is None:
+        raise StateError(f"no canary of {service} is under way", remedy="nothing is to be done")
+    candidate = pointer.canary.release
+    return f"{ABORT} {service}: {candidate} is taken off", {"candidate": candidate}
+
+
+# --- proposing ----------------------------------------------------------------------------------
+
+
+def consider(d: Decision, means: Means, incident: Incident) -> None:
+    """Propose the plan that fits best, or say that nothing fits; begin it when a policy says so."""
+    if incident.state not in ("open", "acknowledged") or incident.operation:
+        return
+    if incident.run in BUSY or not _is_urgent(incident, means.books):
+        return
+    if incident.run == "proposed" and incident.chosen_by:
+        return  # a person chose it
+    found, why_not = _best(d, means, incident)
+    if found is None:
+        if incident.run != "proposed" and why_not != incident.no_runbook:
+            d.emit(events.NoRunbook(incident.id, Reason(RULE, why_not, {"slo": incident.slo})))
+        return
+    book, plan = found
+    if incident.run == "proposed" and plan.hash == incident.plan_hash:
+        return
+    policy, leave = _leave(d, means, incident, plan)
+    about = incident.slo or incident.service
+    says = f"{book.id} v{book.version} matches {about}; {leave.says}"
+    terms: dict[str, Term] = {**leave.terms, "conditions": book.match.conditions}
+    _propose(d, incident, plan, {}, Reason(RULE, says, terms))
+    if policy:
+        _approved(d, incident, automation.by(policy), leave)
+        _advance(d, means, incident)
+
+
+def _is_urgent(incident: Incident, books: Books) -> bool:
+    """Say whether a human is wanted: who is not paged is left alone with plans too."""
+    return bool(incident.slo) or (incident.urgency == "page" and bool(books.runbooks))
+
+
+def _best(d: Decision, means: Means, incident: Incident) -> tuple[tuple[Runbook, Plan] | None, str]:
+    """Find the runbook that fits best and can be done; or say why there is none."""
+    about = incident.slo or incident.service or "it"
+    why_not = f"no runbook matches {about}"
+    cause = ""
+    if any(book.match.cause for book in means.books.runbooks):
+        likely = causes.rank(incident, means.topology, d.shard.habits, d.shard.changes)
+        cause = likely[0].service if likely else ""
+    labels: list[Mapping[str, str]] = [one.labels for one in speaking(incident)]
+    for book in best_first(means.books.runbooks):
+        if not book.match.fits(incident.slo, cause, labels):
+            continue
+        if book.id in incident.tried:
+            why_not = f"{book.id} was tried, and nothing else matches {about}"
+            continue
+        try:
+            return (book, make_plan(d, means.books, book, incident, {})), ""
+        except MidwatchError as error:
+            why_not = f"{book.id} matches {about}, and cannot be done: {error.message}"
+    return None, why_not
+
+
+def _leave(d: Decision, means: Means, incident: Incident, plan: Plan) -> tuple[str, Reason]:
+    """Ask whether the plan may begin by itself."""
+    service = incident.service_of_plan
+    other = _busy(d, incident)
+    if other is not None:
+        says = f"a person approves: {other.id} has a plan for {service} under way"
+        return "", Reason(automation.RULE, says)
+    return automation.may_run(
+        means.books.automation, d.shard.remediations, service, incident.severity or "sev1", plan,
+        d.now,
+    )  # fmt: skip
+
+
+def _busy(d: Decision, incident: Incident) -> Incident | None:
+    """Find another incident that has a plan for the same service under way."""
+    service = incident.service_of_plan
+    return next(
+        (
+            one
+            for one in (d.shard.incidents[name] for name in d.shard.open)
+            if one.id != incident.id and one.service_of_plan == service and one.run in BUSY
+        ),
+        None,
+    )
+
+
+def _propose(
+    d: Decision,
+    incident: Incident,
+    plan: Plan,
+    given: Mapping[str, str],
+    reason: Reason,
+    by: str = "",
+) -> None:
+    d.emit(
+        events.PlanProposed(
+            incident.id, plan.runbook, plan.version, plan.hash, plan.lines, reason, plan, by,
+            dict(given),
         )
-    if make_plan(runbook, pointer).hash != plan_hash:
+    )  # fmt: skip
+
+
+def choose(d: Decision, means: Means, incident: Incident, given: inputs.ProposePlan) -> None:
+    """Propose the runbook that a person names. Raises StateError or InputError."""
+    book = next((one for one in means.books.runbooks if one.id == given.runbook), None)
+    if book is None:
+        known = ", ".join(one.id for one in means.books.runbooks) or "none"
+        raise StateError(f"no runbook is called {given.runbook!r}", remedy=f"known are {known}")
+    _must_be_open(incident)
+    if incident.run in BUSY and incident.run != "verifying":
         raise StateError(
-            f"plan {plan_hash} of {incident.id} no longer describes what is live",
-            remedy="look at the new plan and approve that",
+            f"{incident.id} has {incident.runbook} under way", remedy="wait for its end"
         )
-    d.emit(events.PlanApproved(incident.id, plan_hash, by))
+    plan = make_plan(d, means.books, book, incident, given.given)
+    says = f"{given.by} chose {book.id} v{book.version}"
+    _propose(d, incident, plan, given.given, Reason(RULE, says, {"by": given.by}), given.by)
+
+
+def _must_be_open(incident: Incident) -> None:
+    if incident.state not in ("open", "acknowledged"):
+        raise StateError(
+            f"{incident.id} is {incident.state} and has no plan to approve",
+            remedy="look at the incident first",
+        )
+
+
+# --- approving ----------------------------------------------------------------------------------
+
+
+def approve(d: Decision, means: Means, incident: Incident, given: inputs.ApprovePlan) -> None:
+    """Carry out what was approved; raises StateError when it is not the present plan."""
+    if incident.run == "waiting" and incident.plan is not None:
+        if given.plan_hash != incident.plan_hash:
+            raise _other(incident, given.plan_hash)
+        _check_role(incident.plan, incident.step, given.role)
+        _approved(d, incident, given.by)
+        _advance(d, means, incident, answered=True)
+        return
+    _must_be_open(incident)
+    if incident.run != "proposed":
+        says = f"{incident.id} has no plan to approve"
+        if incident.run in BUSY:
+            says = f"{incident.runbook} of {incident.id} was approved already"
+        if incident.rollbacks:
+            says = f"{incident.id} was rolled back already"
+        raise StateError(says, remedy="a person has to look")
+    book = next((one for one in means.books.runbooks if one.id == incident.runbook), None)
+    if book is None:
+        raise StateError(f"no runbook is called {incident.runbook!r}", remedy="choose another one")
+    try:
+        plan = make_plan(d, means.books, book, incident, incident.given)
+    except InputError as error:
+        raise StateError(error.message, remedy=error.remedy) from None
+    if plan.hash != given.plan_hash:
+        raise _other(incident, given.plan_hash)
+    other = _busy(d, incident)
+    if other is not None:
+        says = f"{other.id} has a plan for {incident.service_of_plan} under way"
+        raise StateError(says, remedy="one at a time: wait for its end")
+    for number in range(len(plan.steps)):
+        _check_role(plan, number, given.role)
+    if plan.hash != incident.plan_hash:
+        reason = Reason(RULE, "the world moved on, and a person looked at the new plan")
+        _propose(d, incident, plan, incident.given, reason, incident.chosen_by)
+    _approved(d, incident, given.by)
+    _advance(d, means, incident)
+
+
+def _other(incident: Incident, plan_hash: str) -> StateError:
+    return StateError(
+        f"plan {plan_hash} of {incident.id} no longer describes what is live",
+        remedy="look at the new plan and approve that",
+    )
+
+
+def _check_role(plan: Plan, number: int, role: str) -> None:
+    wanted = plan.steps[number].role
+    if wanted and wanted != role:
+        raise StateError(
+            f"step {plan.steps[number].id} takes a {wanted} to approve, not a {role or 'nobody'}",
+            remedy=f"ask a {wanted}",
+        )
+
+
+def _approved(d: Decision, incident: Incident, by: str, why: Reason | None = None) -> None:
+    d.emit(events.PlanApproved(incident.id, incident.plan_hash, by, incident.service_of_plan, why))
+
+
+def refuse(d: Decision, means: Means, incident: Incident, given: inputs.RefusePlan) -> None:
+    """Drop a plan that waits for a person, and look for the next. Raises StateError."""
+    if incident.run not in ("proposed", "waiting") or given.plan_hash != incident.plan_hash:
+        raise StateError(
+            f"{incident.id} has no plan {given.plan_hash} that waits for a person",
+            remedy="look at the incident first",
+        )
+    reason = Reason(RULE, f"{given.by}: {given.why}", {"by": given.by})
+    d.emit(events.PlanRefused(incident.id, given.plan_hash, given.by, reason))
+    consider(d, means, incident)
+
+
+# --- carrying out -------------------------------------------------------------------------------
+
+
+def _advance(d: Decision, means: Means, incident: Incident, *, answered: bool = False) -> None:
+    """Begin steps until one has to be waited for; `answered` is a person's word on the first."""
+    while incident.run == "running" and incident.plan is not None and not incident.operation:
+        step = incident.plan.steps[incident.step]
+        if not answered and _waits(d, means, incident, step):
+            return
+        answered = False
+        operation = f"action/{incident.id}/{incident.runs}/{step.id}"
+        if step.action == ROLLBACK:
+            _roll_back(d, means, incident, step)
+        elif step.action == ABORT:
+            _abort(d, means, incident, step)
+        else:
+            d.emit(events.ActionStarted(incident.id, operation, step.id, step.action, step.says))
+            _begin(d, means, incident, step, operation)
+    if incident.run == "verifying":
+        deadline_s = incident.plan.verify.deadline_s if incident.plan else 0
+        due_at = d.now + deadline_s * SECOND
+        d.set_timer(Timer(f"verify/{incident.id}", due_at, "verify", incident.id))
+    elif incident.run == "ended":
+        consider(d, means, incident)
+
+
+def _waits(d: Decision, means: Means, incident: Incident, step: PlannedStep) -> bool:
+    """Stop before a step that a person has to say something about."""
+    if step.action == ASK:
+        says = str(step.given["says"])
+    elif step.role and d.now > incident.approved_at + step.ttl_s * SECOND:
+        since = show_duration((d.now - incident.approved_at) // SECOND)
+        says = f"the approval by {incident.approved_by} is {since} old: {step.line}"
+    else:
+        return False
+    reason = Reason(RULE, says, {"step": step.id, "plan": incident.plan_hash})
+    d.emit(events.ActionWaits(incident.id, step.id, reason))
+    escalation.page_again(d, means.policy, incident, reason)
+    return True
+
+
+def _begin(
+    d: Decision, means: Means, incident: Incident, step: PlannedStep, operation: str
+) -> None:
+    """Do what midwatch does by itself, or wish for it."""
+    if step.action == PAGE:
+        reason = Reason(RULE, str(step.given["says"]), {"step": step.id})
+        escalation.page_one(d, means.policy, incident, str(step.given["to"]), reason)
+        d.emit(events.ActionDone(incident.id, operation, step.id, "a page is on its way"))
+    elif step.action == ASK:
+        d.emit(events.ActionDone(incident.id, operation, step.id, f"yes, {incident.approved_by}"))
+    elif step.action == WAIT:
+        due_at = d.now + int(step.given["for_s"]) * SECOND
+        d.set_timer(Timer(f"step/{incident.id}", due_at, "step", incident.id))
+    else:
+        d.plan(
+            effects.RunAction(
+                operation, incident.id, incident.service_of_plan, step.action,
+                cast("Deed", step.apply), step.observe, step.changes, step.timeout_s,
+                step.within_s,
+            )
+        )  # fmt: skip
+
+
+def _stop(d: Decision, means: Means, incident: Incident, reason: Reason) -> None:
+    """Go no further, page a human, and look for what fits next."""
+    d.emit(events.PlanStopped(incident.id, incident.plan_hash, reason))
+    escalation.page_again(d, means.policy, incident, reason)
+    consider(d, means, incident)
+
+
+def _roll_back(d: Decision, means: Means, incident: Incident, step: PlannedStep) -> None:
+    pointer = d.shard.pointers[incident.service_of_plan]
+    target, reason = releases.rollback_target(pointer)
+    planned = (step.given["live"], step.given["target"])
+    if (pointer.live, target) != planned:
+        says = f"{pointer.service} serves {pointer.live} now, the plan was {step.says}"
+        _stop(d, means, incident, Reason(RULE, says))
+        return
     if incident.fix_state in ("proposed", "trial", "promoting"):
         says = "a rollback goes before a fix"
         d.emit(events.FixWithdrawn(incident.id, incident.fix, Reason(RULE, says)))
-    target, reason = releases.rollback_target(pointer)
-    if not target:
-        d.emit(events.RollbackRefused(incident.id, pointer.service, reason))
-        escalation.page_again(d, policy, incident, reason)
-        return
     operation, epoch = f"rollback/{incident.id}/{incident.rollbacks + 1}", pointer.epoch + 1
     d.emit(
         events.RollbackStarted(
@@ -154,8 +492,63 @@ def approve(
     pointers.begin(d, pointer, operation, traffic, "rollback", incident=incident.id)
 
 
+def _abort(d: Decision, means: Means, incident: Incident, step: PlannedStep) -> None:
+    pointer = d.shard.pointers[incident.service_of_plan]
+    trial = pointer.canary
+    if trial is None or trial.release != step.given["candidate"]:
+        says = f"no canary of {step.given['candidate']} is under way any more"
+        _stop(d, means, incident, Reason(RULE, says))
+        return
+    rollouts.abort(d, inputs.AbortCanary(pointer.service, incident.approved_by, incident.id))
+    d.emit(events.ActionStarted(incident.id, pointer.pending, step.id, step.action, step.says))
+    fixes.on_trial_end(d, trial)
+
+
+def on_traffic(d: Decision, means: Means, incident: Incident, answer: ReleaseAnswered) -> None:
+    """Take what was seen of a canary that a step took off."""
+    pointer = d.shard.pointers[incident.service_of_plan]
+    if pointer.pending == answer.key or incident.plan is None:
+        return  # it is tried again
+    step = incident.plan.steps[incident.step]
+    _settle(d, means, incident, step, answer.key, answer.state, answer.seen)
+
+
+def on_answer(d: Decision, means: Means, incident: Incident, answer: ActionAnswered) -> None:
+    """Take what was seen after a step: done, try again, or a person has to look."""
+    if incident.operation != answer.key or incident.plan is None:
+        return
+    step = incident.plan.steps[incident.step]
+    if answer.state == "not-applied" and answer.attempt < MAX_ATTEMPTS:
+        d.retry_effect(answer.key, d.now + RETRY_S * SECOND)
+        return
+    _settle(d, means, incident, step, answer.key, answer.state, answer.seen)
+
+
+def _settle(
+    d: Decision,
+    means: Means,
+    incident: Incident,
+    step: PlannedStep,
+    operation: str,
+    state: str,
+    seen: str,
+) -> None:
+    if state == "applied":
+        d.emit(events.ActionDone(incident.id, operation, step.id, seen, step.changes))
+        _advance(d, means, incident)
+        return
+    goes_on = not step.changes
+    d.emit(events.ActionFailed(incident.id, operation, step.id, state, seen, goes_on))
+    if goes_on:
+        _advance(d, means, incident)
+        return
+    reason = Reason(RULE, f"step {step.id} {state}: {seen}", {"step": step.id})
+    escalation.page_again(d, means.policy, incident, reason)
+    consider(d, means, incident)
+
+
 def on_rollback_answer(
-    d: Decision, verify: Verify, policy: Policy, incident: Incident, answer: ReleaseAnswered
+    d: Decision, means: Means, incident: Incident, answer: ReleaseAnswered
 ) -> None:
     """Take what was seen after the rollback: done, try again, or a person has to look."""
     if incident.operation != answer.key:
@@ -167,8 +560,7 @@ def on_rollback_answer(
         d.emit(
             events.RollbackCompleted(incident.id, pointer.service, answer.key, bad, to, answer.seen)
         )
-        due_at = d.now + verify.deadline_s * SECOND
-        d.set_timer(Timer(f"verify/{incident.id}", due_at, "verify", incident.id))
+        _advance(d, means, incident)
         return
     if answer.state == "not-applied" and answer.attempt < MAX_ATTEMPTS:
         d.retry_effect(answer.key, d.now + RETRY_S * SECOND)
@@ -177,15 +569,42 @@ def on_rollback_answer(
         d.emit(events.PointerAbandoned(pointer.service, answer.key, pointer.epoch))
     d.emit(events.RollbackFailed(incident.id, answer.key, answer.state, answer.seen))
     says = f"rollback {answer.state}: {answer.seen}"
-    escalation.page_again(d, policy, incident, Reason(RULE, says, {"attempts": answer.attempt}))
+    escalation.page_again(
+        d, means.policy, incident, Reason(RULE, says, {"attempts": answer.attempt})
+    )
+    consider(d, means, incident)
 
 
-def on_verify_timer(d: Decision, verify: Verify, policy: Policy, incident: Incident) -> None:
+def on_step_timer(d: Decision, means: Means, incident: Incident) -> None:
+    """Go on when a wait is over."""
+    plan = incident.plan
+    if incident.run != "running" or plan is None or not incident.operation:
+        return
+    step = plan.steps[incident.step]
+    if step.action == WAIT:
+        d.emit(events.ActionDone(incident.id, incident.operation, step.id, "it is over"))
+        _advance(d, means, incident)
+
+
+# --- proving ------------------------------------------------------------------------------------
+
+
+def look(d: Decision, incident: Incident, verdict: RecoveryVerdict, reason: Reason) -> None:
+    """Note how recovery stands after a plan, each time that the answer is another one."""
+    if incident.run == "verifying" and verdict != incident.looks:
+        d.emit(events.RecoveryJudged(incident.id, verdict, reason))
+
+
+def on_verify_timer(d: Decision, means: Means, incident: Incident) -> None:
     """Page when the time for recovery is over and users are not known to be well."""
     if incident.state not in ("open", "acknowledged"):
         return
+    verify = incident.plan.verify if incident.plan else Verify()
     waited = show_duration(verify.deadline_s)
-    says = f"not known to be well {waited} after the rollback"
-    reason = Reason(RULE, says, {"deadline_s": verify.deadline_s})
+    says = f"not known to be well {waited} after {incident.runbook}"
+    if incident.looks:
+        says += f": {incident.looks}"
+    reason = Reason(RULE, says, {"deadline_s": verify.deadline_s, "verdict": incident.looks})
     d.emit(events.RecoveryMissed(incident.id, reason))
-    escalation.page_again(d, policy, incident, reason)
+    escalation.page_again(d, means.policy, incident, reason)
+    consider(d, means, incident)

@@ -11,8 +11,9 @@ from typing import Literal
 import msgspec
 from msgspec import Struct, field
 
-from midwatch.core import changes, incidents, releases
+from midwatch.core import automation, changes, incidents, releases
 from midwatch.core import events as e
+from midwatch.core.automation import Remediation
 from midwatch.core.board import Board
 from midwatch.core.changes import Change
 from midwatch.core.evals import Case
@@ -25,7 +26,7 @@ from midwatch.core.storm import Storm
 from midwatch.errors import BugError
 
 # Raised when the shape of Shard changes, so that an older snapshot is folded anew, not compared.
-STATE_VERSION = 8
+STATE_VERSION = 9
 KEPT_TICKETS, KEPT_TEXT = 4_096, 400
 
 
@@ -98,6 +99,7 @@ class Shard(Struct):
     muted: dict[str, dict[str, None]] = field(default_factory=dict[str, dict[str, None]])  # by what
     inhibitors: dict[str, dict[str, None]] = field(default_factory=dict[str, dict[str, None]])
     cases: dict[str, KeptCase] = field(default_factory=dict[str, KeptCase])
+    remediations: list[Remediation] = field(default_factory=list[Remediation])  # newest last
     storm: Storm = field(default_factory=Storm)
     next_silence: int = 1
     next_override: int = 1
@@ -203,6 +205,10 @@ def _evolve_incident(shard: Shard, event: e.IncidentEvent, at: int) -> None:
             if one is not None:
                 _forget_muting(shard, fingerprint, one, gone=isinstance(event, e.AlertsResolved))
     namespace, crowd = incident.namespace, incidents.is_crowd(incident)
+    if isinstance(event, e.PlanApproved) and incident.run == "proposed":
+        service = event.service or incident.service_of_plan
+        begun = Remediation(service, at, incident.runbook, event.by)
+        automation.keep(shard.remediations, begun)
     incidents.evolve(incident, event, at)
     if isinstance(event, e.RegressionCaseAdmitted):
         shard.cases[event.case.id] = KeptCase(

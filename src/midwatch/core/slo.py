@@ -358,7 +358,8 @@ def judge_quiet(slo: Slo, reading: SliReading) -> Reason | None:
     return Reason(RULE_QUIET, says, {"slo": slo.id, "quiet_s": slo.quiet_s})
 
 
-def windows_needed(slo: Slo, verify: Verify) -> tuple[int, ...]:
+def windows_needed(slo: Slo, *verifies: Verify) -> tuple[int, ...]:
     """List the windows, in seconds, that a reading must hold for these judgements."""
     wanted = {w: None for t in slo.useful_tiers for w in (t.short_s, t.long_s)}
-    return tuple(sorted({**wanted, verify.window_s: None, slo.quiet_s: None}))
+    proofs = dict.fromkeys(one.window_s for one in (Verify(), *verifies))
+    return tuple(sorted({**wanted, **proofs, slo.quiet_s: None}))

@@ -206,6 +206,9 @@ def _settle(entry: Entry, given: inputs.Input, decision: Decision) -> None:
         case inputs.ReleaseAnswered() if given.key not in decision.retries:
             state = {"applied": "done", "not-applied": "failed"}.get(given.state, "unknown")
             entry.settled.append(Settled(given.key, state, given.seen))
+        case inputs.ActionAnswered() if given.key not in decision.retries:
+            state = {"applied": "done", "not-applied": "failed"}.get(given.state, "unknown")
+            entry.settled.append(Settled(given.key, state, given.seen))
         case inputs.EvalsAnswered() if given.key not in decision.retries:
             state = "failed" if given.error else "done"
             entry.settled.append(Settled(given.key, state, given.error))

@@ -1,9 +1,9 @@
 """Claim an effect, call one port, turn the answer into an input.
 
 Law: pages and actions crash in opposite ways. A page in doubt is sent again under its own key,
-unless it has been acknowledged meanwhile. An action in doubt is never repeated blindly: the router
-is observed first. Evals change nothing and are simply run again. In shadow no pager and no router
-is called, and the answer says so.
+unless it has been acknowledged meanwhile. An action in doubt is never repeated blindly: the router,
+or whatever a runbook's step is about, is observed first. Evals change nothing and are simply run
+again. In shadow no pager, no router and no action is called, and the answer says so.
 """
 
 from __future__ import annotations
@@ -17,11 +17,17 @@ from msgspec import Struct
 from midwatch.core import effects
 from midwatch.core.evals import Case, Outcome, Reply, Suite, broken
 from midwatch.core.incidents import Incident, is_waiting_for_ack
-from midwatch.core.inputs import Envelope, EvalsAnswered, PageAnswered, ReleaseAnswered
+from midwatch.core.inputs import (
+    ActionAnswered,
+    Envelope,
+    EvalsAnswered,
+    PageAnswered,
+    ReleaseAnswered,
+)
 from midwatch.core.scorers import judge
 from midwatch.core.shard import Shard
 from midwatch.errors import HarnessError, InputError, Throttled, told
-from midwatch.ports import Claim, Follower, Outbox, Pager, Router, Target
+from midwatch.ports import Actor, Claim, Follower, Outbox, Pager, Router, Target
 
 CLAIM_LIMIT = 16
 
@@ -38,6 +44,7 @@ class Performer:
         pagers: Mapping[str, Pager],
         router: Router | None,
         target: Target | None,
+        actor: Actor | None = None,
         *,
         shadow: bool = False,
     ) -> None:
@@ -46,6 +53,7 @@ class Performer:
         self._pagers = pagers
         self._router = router
         self._target = target
+        self._actor = actor
         self._shadow = shadow
 
     def claim(
@@ -63,6 +71,8 @@ class Performer:
                 return self._follow(update, claim.attempt)
             case effects.SetRelease() as wish:
                 return self._set_release(wish, claim.attempt)
+            case effects.RunAction() as action:
+                return self._run_action(action, claim.attempt)
             case effects.RunEvals() as run:
                 return self._run_evals(run, claim.attempt)
 
@@ -85,6 +95,10 @@ class Performer:
                 return partial(self._follow, update, claim.attempt)
             case effects.SetRelease() as wish:
                 return partial(self._observe, wish, claim.attempt, "after a crash")
+            case effects.RunAction() as action:
+                if not action.changes:
+                    return partial(self._run_action, action, claim.attempt)
+                return partial(self._look_at, action, claim.attempt, "after a crash")
             case effects.RunEvals() as run:
                 return partial(self._run_evals, run, claim.attempt)
 
@@ -162,6 +176,35 @@ class Performer:
         state = "applied" if applied else "not-applied"
         return _answer(ReleaseAnswered(wish.key, wish.incident, attempt, state, says))
 
+    def _run_action(self, action: effects.RunAction, attempt: int) -> Envelope:
+        """Do a step of an approved plan, and look whether it is done."""
+        key, incident = action.key, action.incident
+        if self._shadow:
+            says = "not done: shadow mode changes nothing"
+            return _answer(ActionAnswered(key, incident, attempt, "not-applied", says))
+        try:
+            said, failed = _there(self._actor, "action").apply(action), False
+        except Exception as error:  # what counts is what is observed next
+            said, failed = told(error), True
+        if action.observe is not None:
+            return self._look_at(action, attempt, said)
+        if not failed:
+            return _answer(ActionAnswered(key, incident, attempt, "applied", said))
+        # Without an eye on it nobody knows how far it came; who only reads may simply ask again.
+        state = "unknown" if action.changes else "not-applied"
+        return _answer(ActionAnswered(key, incident, attempt, state, said))
+
+    def _look_at(self, action: effects.RunAction, attempt: int, when: str) -> Envelope:
+        """Only what is seen counts."""
+        key, incident = action.key, action.incident
+        try:
+            seen = _there(self._actor, "action").observe(action)
+        except Exception as error:  # not seen is unknown, whatever the cause
+            says = f"{told(error)} ({when})"
+            return _answer(ActionAnswered(key, incident, attempt, "unknown", says))
+        state = "applied" if seen.done else "not-applied"
+        return _answer(ActionAnswered(key, incident, attempt, state, f"{seen.says} ({when})"))
+
     def _run_evals(self, run: effects.RunEvals, attempt: int) -> Envelope:
         cases = list(run.cases)
         if run.suite:
@@ -232,5 +275,7 @@ def _there(port: P | None, name: str) -> P:
     return port
 
 
-def _answer(given: PageAnswered | ReleaseAnswered | EvalsAnswered) -> Envelope:
+def _answer(
+    given: PageAnswered | ReleaseAnswered | ActionAnswered | EvalsAnswered,
+) -> Envelope:
     return Envelope(f"answer/{given.key}/{given.attempt}", given)

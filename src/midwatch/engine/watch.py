@@ -50,7 +50,7 @@ class Watcher:
         self._by_source: dict[str, list[_Watched]] = {}
         for slo in rules.slos.values():
             source = slo.indicator.source if slo.indicator else ""
-            watched = _Watched(slo, windows_needed(slo, rules.verify_of(slo.id)))
+            watched = _Watched(slo, windows_needed(slo, *rules.verifies(slo.id)))
             if source in metrics:
                 self._by_source.setdefault(source, []).append(watched)
 

@@ -16,21 +16,17 @@ say {weight} cannot share traffic: with it there are no canaries. While a candid
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
 from collections.abc import Mapping, Sequence
 
 import msgspec
 from msgspec import Struct
 
+from midwatch.adapters import processes
 from midwatch.core.traffic import Traffic
 from midwatch.errors import HarnessError
 from midwatch.ports import Health
 
 TIMEOUT_S = 60
-MAX_SHOWN = 300
-PASSED = ("PATH", "HOME", "LANG", "TMPDIR", "SSL_CERT_FILE")  # of the environment
 
 
 class CommandOptions(Struct, frozen=True, tag="command"):
@@ -52,7 +48,7 @@ class CommandRouter:
 
     def __init__(self, options: CommandOptions, environment: Mapping[str, str]) -> None:
         self._options = options
-        self._environment = {name: environment[name] for name in PASSED if name in environment}
+        self._environment = processes.clean(environment)
 
     def apply(self, service: str, traffic: Traffic, operation: str) -> None:
         """Serve a release. Raises HarnessError when the command fails, hangs or cannot share."""
@@ -91,30 +87,10 @@ class CommandRouter:
             raise HarnessError(f"observe said nothing known: {error}", remedy=remedy) from None
 
     def _run(self, arguments: Sequence[str]) -> str:
-        try:
-            process = subprocess.Popen(  # noqa: S603  a list from the config, without a shell
-                arguments,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                env=self._environment,
-                text=True,
-                errors="replace",
-                start_new_session=True,
-            )
-        except OSError as error:
-            raise HarnessError(f"{arguments[0]}: {error.strerror or error}") from None
-        try:
-            said, complained = process.communicate(timeout=self._options.timeout_s)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()
-            says = f"{arguments[0]} took more than {self._options.timeout_s} s"
-            raise HarnessError(says) from None
-        if process.returncode:
-            last = (complained or said).strip()[-MAX_SHOWN:]
-            raise HarnessError(f"{arguments[0]} ended with {process.returncode}: {last}")
-        return said
+        ended = processes.run(arguments, self._options.timeout_s, self._environment)
+        if ended.code:
+            raise HarnessError(f"{arguments[0]} ended with {ended.code}: {ended.last}")
+        return ended.said
 
 
 def filled(arguments: Sequence[str], values: Mapping[str, str]) -> list[str]:

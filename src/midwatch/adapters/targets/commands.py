@@ -6,16 +6,12 @@ started. An exit code other than 0 is no answer.
 
 from __future__ import annotations
 
-import os
 import shlex
-import signal
-import subprocess
 import time
 
+from midwatch.adapters import processes
 from midwatch.core.evals import Case, Reply
 from midwatch.errors import HarnessError, InputError
-
-SHOWN = 300
 
 
 class CommandTarget:
@@ -28,29 +24,11 @@ class CommandTarget:
     def ask(self, case: Case) -> Reply:
         """Run it. Raises HarnessError when it fails or hangs."""
         started = time.perf_counter()
-        try:
-            process = subprocess.Popen(  # noqa: S603  a list, without a shell
-                self._arguments,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-                errors="replace",
-                start_new_session=True,
-            )
-        except OSError as error:
-            raise HarnessError(f"{self._arguments[0]}: {error.strerror or error}") from None
         asked = "\n".join((*case.turns, case.question)) + "\n"
-        try:
-            said, complained = process.communicate(asked, timeout=self._timeout_s)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()
-            raise HarnessError(f"took more than {self._timeout_s:g} s") from None
-        if process.returncode:
-            last = (complained or said).strip()[-SHOWN:]
-            raise HarnessError(f"ended with {process.returncode}: {last}")
-        return Reply(said.strip(), time.perf_counter() - started)
+        ended = processes.run(self._arguments, self._timeout_s, given=asked)
+        if ended.code:
+            raise HarnessError(f"ended with {ended.code}: {ended.last}")
+        return Reply(ended.said.strip(), time.perf_counter() - started)
 
 
 def load(spelled: str, timeout_s: float) -> CommandTarget:

@@ -1,0 +1,1 @@
+"""What runbooks do in the world: one way of doing a file."""

@@ -1,0 +1,96 @@
+"""A runbook's HTTP request, through the one outgoing client.
+
+Law: only what the config names is called. The operation goes along as Idempotency-Key, so that the
+other side can do it once. To see whether it is done the answer is 2xx and each path that is
+expected has its value; another value says no, and any other answer that nobody can tell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, cast
+
+import msgspec
+
+from midwatch.core.actions import OK, Request
+from midwatch.errors import HarnessError, InputError
+from midwatch.ports import Observed
+
+if TYPE_CHECKING:
+    from midwatch.outbound import Answer, Outbound  # nobody who drills needs an HTTP client
+
+SHOWN = 200
+NOTHING = object()
+
+
+class HttpActions:
+    """Sends requests."""
+
+    def __init__(
+        self, outbound: Callable[[str, float], Outbound], secrets: Mapping[str, str]
+    ) -> None:
+        """`outbound` gives the way to an address that is listed, with its time in seconds."""
+        self._outbound = outbound
+        self._secrets = secrets
+
+    def apply(self, deed: Request, operation: str, timeout_s: float) -> str:
+        """Send it; gives the answer's status. Raises HarnessError when it is not 2xx."""
+        answer = self._call(deed, operation, timeout_s)
+        return f"answered {answer.status}"
+
+    def observe(self, deed: Request, operation: str, timeout_s: float) -> Observed:
+        """Say whether it is done. Raises HarnessError when nobody can tell."""
+        answer = self._call(deed, operation, timeout_s)
+        if not deed.expect:
+            return Observed(done=True, says=f"answered {answer.status}")
+        try:
+            body = msgspec.json.decode(answer.body)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise HarnessError(f"answered no JSON: {error}") from None
+        found = {path: value_at(body, path) for path in deed.expect}
+        says = ", ".join(f"{path} is {_shown(value)}" for path, value in found.items())
+        done = all(found[path] == value for path, value in deed.expect.items())
+        return Observed(done, says)
+
+    def _call(self, deed: Request, operation: str, timeout_s: float) -> Answer:
+        headers = {"idempotency-key": operation, "accept": "application/json"}
+        body = b""
+        if deed.body is not None:
+            headers["content-type"] = "application/json"
+            body = msgspec.json.encode(deed.body)
+        if deed.token_env:
+            token = self._secrets.get(deed.token_env)
+            if not token:
+                raise InputError("is not set", place=f"${deed.token_env}")
+            headers["authorization"] = f"Bearer {token}"
+        answer = self._outbound(deed.url, timeout_s).request(deed.method, deed.url, headers, body)
+        if answer.status not in OK:
+            said = answer.body[:SHOWN].decode("utf-8", "replace")
+            raise HarnessError(f"answered {answer.status}: {said}")
+        return answer
+
+
+def value_at(body: Any, path: str) -> Any:
+    """Give what stands at a path such as `cache.entries` or `parts.0.name`; NOTHING without it.
+
+    >>> value_at({"cache": {"entries": 0}}, "cache.entries")
+    0
+    >>> value_at({"parts": [{"name": "a"}]}, "parts.0.name")
+    'a'
+    """
+    found = body
+    for part in path.split("."):
+        if isinstance(found, dict):
+            found = cast("dict[str, Any]", found).get(part, NOTHING)
+        elif isinstance(found, list):
+            items = cast("list[Any]", found)
+            found = items[int(part)] if part.isdecimal() and int(part) < len(items) else NOTHING
+        else:
+            return NOTHING
+    return found
+
+
+def _shown(value: Any) -> str:
+    if value is NOTHING:
+        return "not there"
+    return msgspec.json.encode(value).decode()[:SHOWN]

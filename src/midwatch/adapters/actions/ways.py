@@ -1,0 +1,48 @@
+"""Each step by its own way: requests through the outgoing client, commands as processes.
+
+Law: what takes a while until it is seen is looked at again and again, and done only once.
+"""
+
+from __future__ import annotations
+
+import time
+
+from midwatch.adapters.actions.command import CommandActions
+from midwatch.adapters.actions.http import HttpActions
+from midwatch.core.actions import Command, Deed
+from midwatch.core.effects import RunAction
+from midwatch.errors import HarnessError
+from midwatch.ports import Observed
+
+POLL_S = 1.0
+
+
+class Actions:
+    """Does and observes steps."""
+
+    def __init__(self, requests: HttpActions, commands: CommandActions) -> None:
+        self._requests = requests
+        self._commands = commands
+
+    def apply(self, action: RunAction) -> str:
+        """Do it; gives what it said. Raises HarnessError."""
+        deed = action.apply
+        if isinstance(deed, Command):
+            return self._commands.apply(deed, action.key, action.timeout_s)
+        return self._requests.apply(deed, action.key, action.timeout_s)
+
+    def observe(self, action: RunAction) -> Observed:
+        """Say whether it is done, within its time. Raises HarnessError when nobody can tell."""
+        if action.observe is None:
+            raise HarnessError(f"nothing says how {action.action} is observed")
+        ends_at = time.monotonic() + action.within_s
+        while True:
+            seen = self._look(action.observe, action)
+            if seen.done or time.monotonic() + POLL_S > ends_at:
+                return seen
+            time.sleep(POLL_S)
+
+    def _look(self, deed: Deed, action: RunAction) -> Observed:
+        if isinstance(deed, Command):
+            return self._commands.observe(deed, action.key, action.timeout_s)
+        return self._requests.observe(deed, action.key, action.timeout_s)

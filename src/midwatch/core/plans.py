@@ -1,0 +1,173 @@
+"""Runbooks as they are written, and the plan that one makes of an incident.
+
+Law: a plan says exactly what would be done, with every value filled in, and what proves that it
+helped; its hash covers all of that and the incident. Nothing of it is looked up again later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from hashlib import blake2b
+from typing import Any, Literal
+
+import msgspec
+from msgspec import Struct, field
+
+from midwatch.core.actions import Action, Deed, Risk
+from midwatch.core.silences import Matcher, all_fit
+from midwatch.core.slo import Verify
+
+ROLLBACK, ABORT = "release.rollback", "release.abort_canary"
+PAGE, WAIT, ASK = "page.person", "wait", "ask"
+REQUEST, COMMAND = "http.request", "command.run"
+BUILT_IN = (ROLLBACK, ABORT, PAGE, WAIT, ASK, REQUEST, COMMAND)
+# What these do is known; the others say by themselves how much they may break.
+RISKS: dict[str, Risk] = {ABORT: "reversible", PAGE: "read", WAIT: "read", ASK: "read"}
+ROLE, TTL_S, TIMEOUT_S = "responder", 900, 60
+HASH_BYTES = 8
+
+RunState = Literal["none", "proposed", "running", "waiting", "verifying", "ended"]
+
+
+class Match(Struct, frozen=True):
+    """When a runbook fits: everything that is said has to hold."""
+
+    slo: str = ""
+    labels: tuple[Matcher, ...] = ()
+    cause: str = ""
+
+    @property
+    def conditions(self) -> int:
+        """How much is asked for; of two that fit, the one that asks for more knows more."""
+        return bool(self.slo) + len(self.labels) + bool(self.cause)
+
+    def fits(self, slo: str, cause: str, labels: list[Mapping[str, str]]) -> bool:
+        """Say whether it fits an objective, the likeliest cause, and the labels of one alert.
+
+        >>> Match("shop/answers", cause="cache").fits("shop/answers", "cache", [])
+        True
+        """
+        if self.slo and self.slo != slo:
+            return False
+        if self.cause and self.cause != cause:
+            return False
+        return not self.labels or any(all_fit(self.labels, one) for one in labels)
+
+
+class Param(Struct, frozen=True):
+    """A value from outside: the pattern it has to fit, and where it comes from.
+
+    `label` names a label of the alerts, `default` stands in; else a person gives it.
+    """
+
+    pattern: str
+    label: str = ""
+    default: str = ""
+
+
+class Step(Struct, frozen=True):
+    """One action of a runbook, as it is written.
+
+    `deed` and `observe` are those of an `http.request` or `command.run`; `given` are the values of
+    any other action.
+    """
+
+    id: str
+    action: str
+    given: dict[str, Any] = field(default_factory=dict[str, Any])
+    risk: Risk = "destructive"
+    role: str = ROLE
+    ttl_s: int = TTL_S
+    timeout_s: int = TIMEOUT_S
+    deed: Deed | None = None
+    observe: Deed | None = None
+
+
+class Runbook(Struct, frozen=True):
+    """Ordered, versioned steps, when they fit, and what proves that they helped.
+
+    With `resolves` they remove the cause too, so that the incident needs no fix.
+    """
+
+    id: str
+    version: int
+    match: Match
+    steps: tuple[Step, ...]
+    verify: Verify = field(default_factory=Verify)
+    params: dict[str, Param] = field(default_factory=dict[str, Param])
+    resolves: bool = False
+    title: str = ""
+    text: str = ""
+
+
+class PlannedStep(Struct, frozen=True, omit_defaults=True):
+    """One step with every value filled in; `says` is what people read, `role` who may approve.
+
+    Without `role` nobody has to. `given` are the values of what midwatch does by itself.
+    """
+
+    id: str
+    action: str
+    says: str
+    risk: Risk
+    role: str = ""
+    ttl_s: int = 0
+    timeout_s: int = TIMEOUT_S
+    given: dict[str, Any] = field(default_factory=dict[str, Any])
+    apply: Deed | None = None
+    observe: Deed | None = None
+    within_s: int = 0
+
+    @property
+    def changes(self) -> bool:
+        """Whether it changes anything."""
+        return self.risk != "read"
+
+    @property
+    def line(self) -> str:
+        """What would be done, in one line."""
+        return f"{self.id}: {self.says}"
+
+
+class Plan(Struct, frozen=True, omit_defaults=True):
+    """What would be done for one incident, and the hash that an approval binds to."""
+
+    runbook: str
+    version: int
+    steps: tuple[PlannedStep, ...]
+    hash: str = ""
+    verify: Verify = field(default_factory=Verify)
+    resolves: bool = False
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """What would be done, one line a step."""
+        return tuple(step.line for step in self.steps)
+
+    @property
+    def changes(self) -> bool:
+        """Whether anything would be changed."""
+        return any(step.changes for step in self.steps)
+
+
+def sealed(plan: Plan, incident: str) -> Plan:
+    """Put the hash on a plan for an incident.
+
+    >>> one = sealed(Plan("book", 1, ()), "INC-1")
+    >>> one.hash == sealed(one, "INC-1").hash, one.hash == sealed(one, "INC-2").hash
+    (True, False)
+    """
+    bare = msgspec.structs.replace(plan, hash="")
+    body = msgspec.json.encode((incident, bare), order="sorted")
+    digest = blake2b(body, digest_size=HASH_BYTES).hexdigest()
+    return msgspec.structs.replace(plan, hash=digest)
+
+
+def best_first(runbooks: tuple[Runbook, ...]) -> list[Runbook]:
+    """Order runbooks by how much they ask for; among equals the one that was written first."""
+    return sorted(runbooks, key=lambda one: -one.match.conditions)
+
+
+def actions_of(runbook: Runbook, known: Mapping[str, Action]) -> list[Action]:
+    """List the named actions that a runbook uses."""
+    return [known[step.action] for step in runbook.steps if step.action in known]
