@@ -219,7 +219,7 @@ def test_a_broken_law_is_told_with_its_replay(monkeypatch: pytest.MonkeyPatch) -
     told = "\n".join(failure.shown())
     assert "law: nothing promoted that fails its case" in told
     assert "drawn: {" in told
-    assert f"replay: midwatch drill fuzz --from {failure.seed} --seeds 1" in told
+    assert f"replay: midwatch drill fuzz --scenario shift --from {failure.seed} --seeds 1" in told
 
 
 def story_of(broken: Broken) -> tuple[Story, Shift]:
@@ -306,7 +306,7 @@ def test_a_wrong_value_deep_in_a_scenario_has_its_line(tmp_path: Path) -> None:
     [
         (["drill", "--break", "everything"], "nothing is called 'everything' to break"),
         (["drill", "run", "nothing"], "no scenario is called 'nothing'"),
-        (["drill", "run", "quiet", "--break", "fix"], "cannot be broken on purpose"),
+        (["drill", "run", "quiet", "--break", "fix"], "cannot be broken by fix"),
         (["drill", "run", "nowhere.yaml"], "nowhere.yaml: is not there"),
         (["drill", "--report", "nowhere/at/all.json"], "its folder is not there"),
         (["drill", "fuzz", "--seeds", "0"], "nothing to play"),

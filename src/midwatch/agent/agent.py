@@ -238,7 +238,8 @@ class Agent:
         if not found:
             return Reply(HANDS_OVER, "", "handed over", 0.0, read, 12)
         best = max(found, key=_worth)
-        if best.covers < self.release.abstain_below or best.chunk.article.topic in self._around.off:
+        off = {best.chunk.article.topic, best.chunk.article.id} & self._around.off
+        if best.covers < self.release.abstain_below or off:
             return Reply(HANDS_OVER, "", "handed over", 0.0, read, 12)
         passage = _cut(best.chunk.text, self.release.answer_chars)
         if self._model is not None:

@@ -127,6 +127,11 @@ class Index:
         self._db.execute("INSERT INTO built VALUES (?)", (self.digest,))
         self._load()
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether no part of it is lost."""
+        return len(self._chunks) == len(self._parts)
+
     def _is_built(self) -> bool:
         """Say whether the file holds this very index."""
         named = "SELECT count(*) FROM sqlite_master WHERE name = 'built'"

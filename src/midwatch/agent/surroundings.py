@@ -16,6 +16,7 @@ from midwatch.agent.orders import OrderBackend
 from midwatch.agent.releases import IndexConfig
 
 LOST = "warranty"
+PROVIDERS = ("first", "second")
 SEASON = 2025  # the year in which the holiday rule begins; right in each release until it is not
 
 
@@ -36,7 +37,7 @@ class Surroundings(Struct):
     provider: str = "first"
     providers_down: set[str] = field(default_factory=set[str])
     season: int = SEASON
-    off: set[str] = field(default_factory=set[str])  # topics that are handed over for now
+    off: set[str] = field(default_factory=set[str])  # topics and articles, handed over for now
 
     def index(self, config: IndexConfig) -> Index:
         """Give the index of a config, built when it is not there yet."""
@@ -67,8 +68,8 @@ class Surroundings(Struct):
 
     def fail_over(self) -> None:
         """Use the other provider."""
-        self.provider = "second" if self.provider == "first" else "first"
+        self.provider = PROVIDERS[1 - PROVIDERS.index(self.provider)]
 
     def disable(self, topics: Iterable[str]) -> None:
-        """Hand these topics over to people."""
+        """Hand these topics, or single articles, over to people."""
         self.off.update(topics)

@@ -96,15 +96,18 @@ def explain_command(scenario: str) -> int:
         click.echo(f"  {line}")
     if found.seven_checks:
         click.echo(f"to break on purpose: {', '.join(BREAKS)}")
+    elif found.config.rules.books.runbooks:
+        click.echo(f"to break on purpose: {faults.ALWAYS_ROLLBACK}")
     return 0
 
 
 @command.command("fuzz", short_help="Play shifts with faults, and check the laws.")
+@click.option("--scenario", default="shift", show_default=True, help="Which one to play.")
 @click.option("--seeds", default=100, show_default=True, help="How many shifts.")
 @click.option("--from", "first", default=0, show_default=True, help="The first seed.")
 @click.option("--jobs", default=os.cpu_count() or 1, show_default=True, help="How many processes.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-def fuzz_command(seeds: int, first: int, jobs: int, as_json: bool) -> int:
+def fuzz_command(scenario: str, seeds: int, first: int, jobs: int, as_json: bool) -> int:
     """Play shifts with faults drawn from the seed, and check the laws after each.
 
     A failure prints seed, faults, the broken law, the last events and the command that replays it.
@@ -116,7 +119,7 @@ def fuzz_command(seeds: int, first: int, jobs: int, as_json: bool) -> int:
     failures: list[fuzz.Failure] = []
     shows_progress = sys.stderr.isatty() and not as_json
     for done, (_, failure) in enumerate(
-        fuzz.run("shift", range(first, first + seeds), jobs), start=1
+        fuzz.run(scenario, range(first, first + seeds), jobs), start=1
     ):
         if failure is not None:
             failures.append(failure)

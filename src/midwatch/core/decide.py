@@ -510,7 +510,9 @@ def _incident_timer(d: Decision, rules: Rules, timer: inputs.Timer, incident: In
         escalation.on_digest_timer(d, timer)
     elif timer.purpose == "forgotten":
         escalation.on_forgotten(d, rules.policy_of(incident), incident)
-    elif incident.state == "mitigated" and incident.cause_gone and not incident.firing:
+    elif incident.state == "mitigated" and incident.cause_gone and incident.firing:
+        d.set_timer(structs.replace(timer, due_at=d.now + SETTLE_S * SECOND))
+    elif incident.state == "mitigated" and incident.cause_gone:
         _resolve(d, rules, incident, Reason(RULE_NO_SLI, f"{incident.recovery}, and it held"))
 
 

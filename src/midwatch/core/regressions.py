@@ -51,9 +51,24 @@ def draft(d: Decision, incident: Incident) -> None:
 
 def try_both_sides(d: Decision, incident: Incident) -> None:
     """Ask for the drafted case to be run on the bad and on the last good release."""
-    if incident.case is None or incident.case_state != "drafted" or not incident.bad_release:
+    case = incident.case
+    if case is None or incident.case_state != "drafted":
         return
-    _try(d, incident, incident.case, EPOCHS, "")
+    bad, good = _sides(d, incident)
+    if good in ("", bad):
+        says = f"{bad} was live and is the last good release: nothing to compare it with"
+        says = says if bad else "no release is registered, so there are no sides to compare"
+        d.emit(events.RegressionCaseRefused(incident.id, case.id, (), Reason(RULE_ADMIT, says)))
+        return
+    _try(d, incident, case, EPOCHS, "")
+
+
+def _sides(d: Decision, incident: Incident) -> tuple[str, str]:
+    """Name the release that users were hurt by and the last good one, empty when there is none."""
+    if incident.bad_release:
+        return incident.bad_release, incident.good_release
+    pointer = d.shard.pointers.get(incident.service_of_plan)
+    return (pointer.live, pointer.last_good) if pointer else ("", "")
 
 
 def _try(d: Decision, incident: Incident, case: Case, epochs: int, suffix: str) -> None:
@@ -63,7 +78,7 @@ def _try(d: Decision, incident: Incident, case: Case, epochs: int, suffix: str) 
             incident=incident.id,
             service=incident.service_of_plan,
             purpose="admission",
-            releases=(incident.bad_release, incident.good_release),
+            releases=_sides(d, incident),
             cases=(case,),
             epochs=epochs,
         )
@@ -138,7 +153,9 @@ def on_answer(d: Decision, incident: Incident, answer: EvalsAnswered) -> None:
     case = incident.case
     if case is None or incident.case_state != "drafted" or retry_evals(d, answer):
         return
-    bad, good = incident.bad_release, incident.good_release
+    # The sides that were asked for: what is live may be another release by now.
+    asked = tuple(dict.fromkeys(one.release for one in answer.outcomes))
+    bad, good = asked if len(asked) == 2 else _sides(d, incident)
     kept, reason = admit(case, answer.outcomes, bad=bad, good=good)
     if answer.error:
         kept, reason = None, Reason(RULE_ADMIT, answer.error)

@@ -6,8 +6,12 @@ asked when is a function of the time alone, so that a world made anew is the sam
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
+from msgspec import Struct
+
+from midwatch.agent import remedies
 from midwatch.agent.agent import Agent, deploy
 from midwatch.agent.grader import ask, judge
 from midwatch.agent.questions import Question, bank, frequent, part
@@ -17,6 +21,7 @@ from midwatch.core.clock import SECOND
 from midwatch.core.evals import Case
 from midwatch.core.sli import Counts, FailedAnswer
 from midwatch.core.traffic import Traffic
+from midwatch.errors import InputError
 
 ASKED = 12  # talks in a tick
 KEPT = 200  # bad answers that are remembered
@@ -41,12 +46,74 @@ def case_of(question: Question) -> Case:
     return Case(question.id, question_of(question), expect)
 
 
+class Trouble(Struct, frozen=True):
+    """Something around the agent that breaks at a moment, whatever is released."""
+
+    at: int
+    what: str
+
+
+# A back end that takes so long for each look-up, behind a queue of so much work: a hiccup that two
+# tries survive and eight do not.
+SLOW_S, QUEUE_S = 0.4, 60.0
+
+
+def _provider_down(around: Surroundings, at_s: float) -> None:
+    around.providers_down.add(around.provider)
+
+
+def _orders_slow(around: Surroundings, at_s: float) -> None:
+    around.orders.work_s = SLOW_S
+    around.orders.backlog_s, around.orders.at_s = QUEUE_S, at_s
+
+
+TROUBLES: dict[str, Callable[[Surroundings, float], None]] = {
+    "orders-slow": _orders_slow,
+    "provider-down": _provider_down,
+}
+
+
+def asked_by(popular: Mapping[str, int]) -> tuple[Question, ...]:
+    """List what users ask, each as often as it is asked in a round.
+
+    `popular` gives how often for a slice, for the article that answers, or for a question's words.
+    Raises InputError for one that fits nothing.
+
+    >>> len(asked_by({"topic=payment": 2})) - len(asked_by({}))
+    30
+    """
+    found: list[Question] = []
+    unused = set(popular)
+    for one in part("online"):
+        names = {*one.slices, one.source, question_of(one)} & set(popular)
+        unused -= names
+        found.extend([one] * max((popular[name] for name in names), default=1))
+    if unused:
+        raise InputError(f"nobody asks {unused.pop()!r}", remedy="midwatch agent questions")
+    while len(found) % STEP == 0:
+        found.append(found[0])  # prime to the step, so that each is reached
+    return tuple(found)
+
+
 class LiveAgent:
     """What users get: whichever release is served, in surroundings that outlive it."""
 
-    def __init__(self, releases: dict[str, str]) -> None:
-        """`releases` gives the agent's release for each name that the router may serve."""
+    def __init__(
+        self,
+        releases: dict[str, str],
+        asked: Sequence[Question],
+        troubles: Sequence[Trouble] = (),
+        remedied: Callable[[], Sequence[tuple[int, str, dict[str, Any]]]] = tuple,
+    ) -> None:
+        """`releases` gives the agent's release for each name that the router may serve.
+
+        `remedied` lists what was done about the surroundings so far: when, its name, its values.
+        """
         self._releases = releases
+        self._asked = asked
+        self._troubles = sorted(troubles, key=lambda one: one.at)
+        self._remedied = remedied
+        self._done = 0
         self._around = Surroundings()
         self._now_s = 0.0
         self._agents: dict[str, Agent] = {}
@@ -54,18 +121,23 @@ class LiveAgent:
         self._number = 0
         self._failed: list[tuple[int, FailedAnswer]] = []
 
-    def ask_some(self, served: Traffic, at: int) -> dict[str, Counts]:
-        """Let users ask ASKED questions at a moment; gives what each release made of its part."""
-        self._now_s = at / SECOND
+    def ask_some(self, served: Traffic, at: int, over_s: int) -> dict[str, Counts]:
+        """Let users ask ASKED questions, spread over the seconds that end at a moment.
+
+        Gives what each release made of its part.
+        """
+        self._now_s = at / SECOND - over_s
         names = {served.release, served.candidate} - {""}
         for release in sorted(names - self._served):
             found = find(self._releases[release])
             deploy(found, self._around, frequent(part("online")))
             self._agents[release] = Agent(found, self._around, lambda: self._now_s)
         self._served = names
-        asked = part("online")
+        self._happen(at)
+        asked = self._asked
         came = {name: Counts(0, 0) for name in names}
         for _ in range(ASKED):
+            self._now_s += over_s / ASKED
             question = asked[self._number * STEP % len(asked)]
             self._number += 1
             release = served.of(str(self._number).encode(), b"drill")
@@ -79,6 +151,17 @@ class LiveAgent:
                 self._failed.append((at, answer))
         del self._failed[:-KEPT]
         return came
+
+    def _happen(self, at: int) -> None:
+        """Let break, and let be remedied, what was due by then."""
+        while self._troubles and self._troubles[0].at <= at:
+            trouble = self._troubles.pop(0)
+            TROUBLES[trouble.what](self._around, trouble.at / SECOND)
+        remedied = self._remedied()
+        while self._done < len(remedied) and remedied[self._done][0] <= at:
+            _, name, given = remedied[self._done]
+            remedies.apply(self._around, name, given)
+            self._done += 1
 
     def failed_since(self, since: int, now: int) -> Iterable[FailedAnswer]:
         """Give bad answers of a window, the newest first, each question once."""
@@ -105,7 +188,7 @@ class EvaluatedAgent:
         agent = self._agents.get(release)
         if agent is None:
             found, around = find(release), Surroundings()
-            deploy(found, around, ())
+            deploy(found, around, frequent(part("online")))
             agent = Agent(found, around, lambda: self._clock() / SECOND)
             self._agents[release] = agent
         known = self._questions.get(question)

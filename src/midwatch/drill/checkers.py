@@ -128,6 +128,8 @@ def expected(story: Story, scenario: Scenario, log: Log) -> list[Check]:
             reasons = [f.event.reason.says for f in mitigated]
             passed = bool(reasons) and all(str(want) in says for says in reasons)
             checks.append((f"recovered with reason {want!r}", passed, "; ".join(reasons)))
+        elif name == "mitigation" and isinstance(want, tuple):
+            checks.append((f"mitigated by {' or '.join(want)}", *_mitigated_by(story, want)))
         elif name == "overlapping":
             checks.append(("the incidents overlap", *_overlap(shard)))
         else:
@@ -137,6 +139,29 @@ def expected(story: Story, scenario: Scenario, log: Log) -> list[Check]:
             says = "mitigated with the last delivery" if passed else "mitigated too early"
             checks.append(("not recovered before the last alert resolved", passed, says))
     return checks
+
+
+def _mitigated_by(story: Story, wanted: tuple[str, ...]) -> tuple[bool, str]:
+    """Each incident that was mitigated had one of these done before, and nothing else but them."""
+    done: dict[str, dict[str, int]] = {}
+    for started in story.all(e.ActionStarted):
+        event = started.event
+        for fact in story.all(e.ActionDone):
+            if fact.event.operation == event.operation and fact.event.changed:
+                done.setdefault(event.incident, {}).setdefault(event.action, fact.at)
+    for fact in story.all(e.RollbackCompleted):
+        done.setdefault(fact.event.incident, {}).setdefault("release.rollback", fact.at)
+    mitigated = story.all(e.IncidentMitigated)
+    says = "; ".join(
+        f"{f.event.incident} by {', '.join(done.get(f.event.incident, {})) or 'nothing'}"
+        for f in mitigated
+    )
+    passed = bool(mitigated) and all(
+        name in wanted and at <= fact.at
+        for fact in mitigated
+        for name, at in done.get(fact.event.incident, {"": 0}).items()
+    )
+    return passed, says or "nothing was mitigated"
 
 
 def _overlap(shard: Shard) -> tuple[bool, str]:
@@ -154,6 +179,7 @@ def broken_laws(story: Story, storm: Storm, scenario: Scenario, log: Log) -> lis
         _every_alert_once(story, storm),
         _no_page_lost(story, log),
         _nothing_twice(log),
+        _only_approved(story, log),
         _no_page_after_ack(story, log),
         _only_proven_fixes(story, scenario),
         _pointer_is_served(story, scenario, log),
@@ -196,10 +222,34 @@ def _no_page_lost(story: Story, log: Log) -> str:
 
 def _nothing_twice(log: Log) -> str:
     operations: dict[str, int] = {}
-    for move in log.moved():
+    for move in (*log.moved(), *log.remedied()):
         operations[move.operation] = operations.get(move.operation, 0) + 1
     twice = [name for name, times in operations.items() if times > 1]
     return f"nothing done twice: {', '.join(twice)}" if twice else ""
+
+
+def _only_approved(story: Story, log: Log) -> str:
+    """Whatever was done for an incident stands in a plan that was approved before, and no other."""
+    approved: dict[str, str] = {}
+    proposed: dict[str, e.PlanProposed] = {}
+    begun: set[str] = set()
+    for fact in story.facts:
+        event = fact.event
+        if isinstance(event, e.PlanProposed):
+            proposed[event.incident] = event
+            approved.pop(event.incident, None)
+        elif isinstance(event, e.PlanApproved):
+            approved[event.incident] = event.plan_hash
+        elif isinstance(event, e.ActionStarted | e.RollbackStarted):
+            plan = proposed.get(event.incident)
+            if plan is None or approved.get(event.incident) != plan.plan_hash:
+                return f"nothing without an approval: {event.operation}"
+            says = event.says if isinstance(event, e.ActionStarted) else f"-> {event.to} "
+            if not any(says in line for line in plan.steps):
+                return f"nothing but the plan: {event.operation} is not in it"
+            begun.add(event.operation)
+    unknown = [one.operation for one in log.remedied() if one.operation not in begun]
+    return f"nothing without an intent on disk: {unknown[0]}" if unknown else ""
 
 
 def _no_page_after_ack(story: Story, log: Log) -> str:

@@ -16,9 +16,9 @@ from typing import Self
 
 from midwatch.adapters.stores.sqlite import SqliteStore
 from midwatch.bootstrap import World
-from midwatch.core.effects import SendPage
+from midwatch.core.effects import RunAction, SendPage
 from midwatch.core.traffic import Traffic
-from midwatch.ports import Claim, Entry, Health, Pager, Router
+from midwatch.ports import Actor, Claim, Entry, Health, Observed, Pager, Router
 
 POINTS = ("before-commit", "after-commit", "after-claim", "after-call", "before-done")
 
@@ -94,6 +94,24 @@ class CrashingRouter:
         return self._router.check(service, release)
 
 
+class CrashingActor:
+    """Does steps of runbooks; the plug may be pulled once one is done."""
+
+    def __init__(self, actor: Actor, hit: Hit) -> None:
+        self._actor = actor
+        self._hit = hit
+
+    def apply(self, action: RunAction) -> str:
+        """Do it, then pass the point."""
+        said = self._actor.apply(action)
+        self._hit("after-call")
+        return said
+
+    def observe(self, action: RunAction) -> Observed:
+        """Look."""
+        return self._actor.observe(action)
+
+
 def crashing(world: World, hit: Hit) -> World:
     """Stand around the ports that change something."""
     return World(
@@ -101,4 +119,5 @@ def crashing(world: World, hit: Hit) -> World:
         CrashingRouter(world.router, hit) if world.router else None,
         world.metrics,
         world.target,
+        CrashingActor(world.actor, hit) if world.actor else None,
     )

@@ -13,6 +13,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from midwatch.core.effects import SendPage
+from midwatch.core.plans import ROLLBACK, Step
 from midwatch.drill.scenarios import ReleasePlan, Scenario, Ticket
 from midwatch.drill.world import TICK_S, Troubles
 from midwatch.errors import HarnessError, InputError
@@ -93,6 +94,18 @@ def _break_regression_case(scenario: Scenario) -> Broken:
     return Broken(scenario, FailuresLost())
 
 
+def _break_always_rollback(scenario: Scenario) -> Broken:
+    """Whatever burns is rolled back, as if that were the only mitigation there is."""
+    roll_back = Step("rollback", ROLLBACK)
+    books = scenario.config.rules.books
+    runbooks = tuple(
+        replace(book, steps=(roll_back,), params={}, resolves=False) for book in books.runbooks
+    )
+    rules = replace(scenario.config.rules, books=replace(books, runbooks=runbooks))
+    return Broken(replace(scenario, config=replace(scenario.config, rules=rules)), Troubles())
+
+
+ALWAYS_ROLLBACK = "always-rollback"
 BREAKS: dict[str, Callable[[Scenario], Broken]] = {
     "fix": _break_fix,
     "correlation": _break_correlation,
@@ -100,6 +113,7 @@ BREAKS: dict[str, Callable[[Scenario], Broken]] = {
     "page": _break_page,
     "rollback": _break_rollback,
     "regression-case": _break_regression_case,
+    ALWAYS_ROLLBACK: _break_always_rollback,
 }
 
 
@@ -114,9 +128,10 @@ def break_on_purpose(scenario: Scenario, names: str) -> Broken:
         if change is None:
             known = ", ".join(BREAKS)
             raise InputError(f"nothing is called {name!r} to break", remedy=f"use one of {known}")
-        if not scenario.seven_checks:
+        if not scenario.seven_checks and name != ALWAYS_ROLLBACK:
             raise InputError(
-                f"{scenario.name} cannot be broken on purpose", remedy="break the scenario shift"
+                f"{scenario.name} cannot be broken by {name}",
+                remedy=f"break the scenario shift, or use {ALWAYS_ROLLBACK}",
             )
         one = change(broken.scenario)
         quiet = type(one.troubles) is Troubles
@@ -190,6 +205,8 @@ class DrawnTroubles(Troubles):
 
 def apply_drawn(scenario: Scenario, drawn: Drawn) -> Scenario:
     """Change the scenario as drawn."""
+    if not any(r.wrong for s in scenario.services for r in s.releases):
+        return scenario  # its answers are the agent's own
     if drawn.bad_fix:
         scenario = _break_fix(scenario).scenario
     if drawn.bad_target:

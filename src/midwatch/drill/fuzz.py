@@ -34,6 +34,7 @@ LAST_EVENTS = 12
 class Failure(Struct, frozen=True):
     """A seed that broke laws."""
 
+    scenario: str
     seed: int
     drawn: Drawn
     broken: list[str]
@@ -48,7 +49,7 @@ class Failure(Struct, frozen=True):
             f"  drawn: {drawn}",
             "  last events:",
             *(f"    {line}" for line in self.events),
-            f"  replay: midwatch drill fuzz --from {self.seed} --seeds 1",
+            f"  replay: midwatch drill fuzz --scenario {self.scenario} --from {self.seed} --seeds 1",
         ]
 
 
@@ -102,7 +103,7 @@ def play(scenario: Scenario, seed: int) -> Failure | None:
     broken += [f"no input is lost: {letter.key}: {letter.reason}" for letter in store.letters()]
     last = queries.timeline(store)[-LAST_EVENTS:] if broken else []
     store.close()
-    return Failure(seed, drawn, broken, last) if broken else None
+    return Failure(scenario.name, seed, drawn, broken, last) if broken else None
 
 
 def run(scenario: str, seeds: range, jobs: int) -> Iterator[tuple[int, Failure | None]]:

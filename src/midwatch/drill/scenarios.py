@@ -14,11 +14,13 @@ from msgspec import Struct, field
 
 from midwatch import config
 from midwatch.agent import questions
+from midwatch.agent.questions import Question
 from midwatch.agent.releases import RELEASES
 from midwatch.core.alerts import LEVELS
 from midwatch.core.clock import SECOND, parse_time
 from midwatch.core.evals import Case
 from midwatch.drill import agents
+from midwatch.drill.agents import TROUBLES, Trouble
 from midwatch.errors import BadFile, InputError
 from midwatch.yaml_nodes import Node, Problems, read_yaml
 
@@ -31,7 +33,11 @@ EXPECTATIONS = (
     "recovery",
     "overlapping",
     "after_last_delivery",
+    "mitigation",
 )
+
+
+Expected = int | str | bool | tuple[str, ...]
 
 
 class Wrong(Struct, frozen=True):
@@ -67,6 +73,8 @@ class ServicePlan(Struct, frozen=True):
     bank: tuple[Case, ...]
     releases: tuple[ReleasePlan, ...]
     is_agent: bool = False
+    asked: tuple[Question, ...] = ()  # of the agent, by its users
+    troubles: tuple[Trouble, ...] = ()
 
 
 class Fault(Struct, frozen=True):
@@ -119,7 +127,7 @@ class Scenario(Struct, frozen=True):
     people: People = People()
     waivers: tuple[Waiver, ...] = ()
     seven_checks: bool = False
-    expect: dict[str, int | str | bool] = field(default_factory=dict[str, int | str | bool])
+    expect: dict[str, Expected] = field(default_factory=dict[str, Expected])
 
 
 def folder() -> Path:
@@ -243,7 +251,7 @@ class _Reader:
         return self.banks[name]
 
     def _service(self, name: str, node: Node, found: config.Config) -> ServicePlan:
-        node.keys("questions", "agent", "releases", required=("releases",))
+        node.keys("questions", "agent", "releases", "asks", "troubles", required=("releases",))
         is_agent = node.child("agent").value is True
         if is_agent == node.has("questions"):
             node.error("needs either questions or an agent", "write `agent: true`, or questions")
@@ -259,7 +267,22 @@ class _Reader:
         )
         if not any(r.live_at is not None for r in releases):
             node.child("releases").error("has none that is live", "give one of them `at: 0s`")
-        return ServicePlan(name, slo.id if slo else "", bank, releases, is_agent)
+        asked, troubles = self._around(node) if is_agent else ((), ())
+        return ServicePlan(name, slo.id if slo else "", bank, releases, is_agent, asked, troubles)
+
+    def _around(self, node: Node) -> tuple[tuple[Question, ...], tuple[Trouble, ...]]:
+        """Read what users of the agent ask more than usual, and what breaks around it."""
+        popular = {name: item.integer(1, at_least=1) for name, item in node.child("asks").entries()}
+        troubles: list[Trouble] = []
+        for item in node.child("troubles").items():
+            item.keys("at", "what", required=("at", "what"))
+            what = item.child("what").choice(*sorted(TROUBLES))
+            troubles.append(Trouble(self._at(item.child("at")), what))
+        try:
+            return agents.asked_by(popular), tuple(troubles)
+        except InputError as error:
+            node.child("asks").error(error.message, error.remedy)
+            return (), ()
 
     def _release(self, name: str, node: Node, *, is_agent: bool) -> ReleasePlan:
         node.keys("good", "at", "proposed", *(("agent",) if is_agent else ("wrong",)))
@@ -332,14 +355,16 @@ class _Reader:
             node.child("why").text(),
         )
 
-    def _expect(self, node: Node) -> dict[str, int | str | bool]:
+    def _expect(self, node: Node) -> dict[str, Expected]:
         if node.value is None:
             return {}
         node.keys(*EXPECTATIONS)
-        wanted: dict[str, int | str | bool] = {}
+        wanted: dict[str, Expected] = {}
         for name, item in node.entries():
             if name == "recovery":
                 wanted[name] = item.text()
+            elif name == "mitigation":
+                wanted[name] = tuple(one.text() for one in item.items())
             elif isinstance(item.value, bool) and name in ("overlapping", "after_last_delivery"):
                 wanted[name] = item.value
             else:

@@ -22,6 +22,7 @@ from midwatch.drill.storm import Delivery, Storm
 from midwatch.drill.world import (
     Log,
     Sent,
+    SimulatedActor,
     SimulatedMetrics,
     SimulatedPager,
     SimulatedRouter,
@@ -83,8 +84,9 @@ class Shift:
             World(
                 {"pager": SimulatedPager(self.log, self.clock, self.troubles)},
                 self.router,
-                {"": SimulatedMetrics(scenario, self.router, self.clock, self.troubles)},
+                {"": SimulatedMetrics(scenario, self.router, self.clock, self.troubles, self.log)},
                 SimulatedTarget(scenario, self.clock, self.troubles),
+                SimulatedActor(self.log, self.clock),
             )
         )
         self._source: Source = make_source(
@@ -269,10 +271,10 @@ class Shift:
 
     def _approve(self, incident_id: str, by: str) -> list[Envelope]:
         incident = self.engine.handler.shard.incidents[incident_id]
-        if not incident.plan_hash or incident.approved_by or not incident.acknowledged_by:
+        if incident.run not in ("proposed", "waiting") or not incident.acknowledged_by:
             return []
         given = inputs.ApprovePlan(incident_id, incident.plan_hash, by)
-        return [Envelope(f"approve/{incident_id}/{incident.plan_hash}", given)]
+        return [Envelope(f"approve/{incident_id}/{incident.plan_hash}/{incident.step}", given)]
 
     def _propose(self, when: int, incident_id: str, release: str, by: str, number: int) -> None:
         def send() -> list[Envelope]:

@@ -11,20 +11,23 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import msgspec
 from msgspec import Struct, field
 
+from midwatch.agent import remedies
+from midwatch.agent.surroundings import Surroundings
+from midwatch.core.actions import Request
 from midwatch.core.clock import SECOND
-from midwatch.core.effects import SendPage
+from midwatch.core.effects import RunAction, SendPage
 from midwatch.core.sli import Counts, FailedAnswer
 from midwatch.core.slo import Slo
 from midwatch.core.traffic import Traffic
 from midwatch.drill.agents import ASKED, EvaluatedAgent, LiveAgent
 from midwatch.drill.scenarios import ReleasePlan, Scenario, ServicePlan
-from midwatch.errors import HarnessError, StateError
-from midwatch.ports import Health
+from midwatch.errors import HarnessError, InputError, StateError
+from midwatch.ports import Health, Observed
 
 TICK_S = 20
 SALT = b"drill"
@@ -58,6 +61,16 @@ class Moved(Struct, frozen=True, tag=True):
         return Traffic(self.release, self.epoch, self.candidate, self.weight)
 
 
+class Remedied(Struct, frozen=True, tag=True):
+    """Something around a service was set right."""
+
+    at: int
+    service: str
+    action: str
+    given: dict[str, Any]
+    operation: str
+
+
 class Begun(Struct, frozen=True, tag=True):
     """Which shift this log is of; a journal of another one cannot be gone on with."""
 
@@ -70,11 +83,11 @@ class Log:
     """What was done to the world, in a file when the world has to outlive a process."""
 
     def __init__(self, file: Path | None = None) -> None:
-        self.entries: list[Begun | Sent | Moved] = []
+        self.entries: list[Begun | Sent | Moved | Remedied] = []
         self._file: IO[bytes] | None = None
         if file is not None:
             if file.exists():
-                decode = msgspec.json.Decoder(Begun | Sent | Moved).decode
+                decode = msgspec.json.Decoder(Begun | Sent | Moved | Remedied).decode
                 self.entries = [decode(line) for line in file.read_bytes().splitlines()]
             self._file = file.open("ab")
         self._moves: dict[str, list[Moved]] = {}
@@ -92,7 +105,7 @@ class Log:
                 remedy="give the same scenario, --seed and --break, or another --db",
             )
 
-    def add(self, entry: Begun | Sent | Moved) -> None:
+    def add(self, entry: Begun | Sent | Moved | Remedied) -> None:
         """Remember; it is with the OS before this returns, so a SIGKILL cannot undo it."""
         self.entries.append(entry)
         if isinstance(entry, Moved):
@@ -113,6 +126,10 @@ class Log:
     def moved(self) -> Iterator[Moved]:
         """Go through the moves of traffic."""
         return (entry for entry in self.entries if isinstance(entry, Moved))
+
+    def remedied(self) -> Iterator[Remedied]:
+        """Go through what was set right."""
+        return (entry for entry in self.entries if isinstance(entry, Remedied))
 
     def moves_of(self, service: str) -> list[Moved]:
         """List the moves of one service's traffic; asked at every tick, so kept by service."""
@@ -201,6 +218,34 @@ class SimulatedRouter:
         return seen
 
 
+class SimulatedActor:
+    """Sets right what is around the agent; what was done once is not done again."""
+
+    def __init__(self, log: Log, clock: Callable[[], int]) -> None:
+        self._log = log
+        self._clock = clock
+
+    def apply(self, action: RunAction) -> str:
+        """Do what the request asks of the agent. Raises HarnessError for what it does not know."""
+        deed = action.apply
+        if not isinstance(deed, Request):
+            raise HarnessError("only requests to the agent are done in a drill")
+        try:
+            remedies.apply(Surroundings(), action.action, deed.body or {})
+        except InputError as error:
+            raise HarnessError(error.message, remedy=error.remedy) from None
+        if not self.observe(action).done:
+            now = self._clock()
+            done = Remedied(now, action.service, action.action, deed.body or {}, action.key)
+            self._log.add(done)
+        return "answered 200"
+
+    def observe(self, action: RunAction) -> Observed:
+        """Say whether it was done."""
+        done = any(one.operation == action.key for one in self._log.remedied())
+        return Observed(done, f"{action.action} is {'done' if done else 'not done'}")
+
+
 class SimulatedTarget:
     """Asks one release one question."""
 
@@ -251,14 +296,22 @@ class _Row(Struct):
 class _Traffic:
     """Cumulative counts of one service, a row for each tick; every question once a tick."""
 
-    def __init__(self, plan: ServicePlan, starts_at: int, troubles: Troubles) -> None:
+    def __init__(self, plan: ServicePlan, starts_at: int, troubles: Troubles, log: Log) -> None:
         self.plan = plan
         self._starts_at = starts_at
         self._troubles = troubles
         self._releases = {r.name: r for r in plan.releases}
         self._rows = {name: _Row() for name in self._releases}
         self.wrong = {r.name: _wrong_cases(plan, r) for r in plan.releases}
-        self._live = LiveAgent({r.name: r.agent for r in plan.releases}) if plan.is_agent else None
+        self._live: LiveAgent | None = None
+        if plan.is_agent:
+            names = {r.name: r.agent for r in plan.releases}
+
+            def remedied() -> list[tuple[int, str, dict[str, Any]]]:
+                found = (one for one in log.remedied() if one.service == plan.name)
+                return [(one.at, one.action, one.given) for one in found]
+
+            self._live = LiveAgent(names, plan.asked, plan.troubles, remedied)
         self._asked = ASKED if plan.is_agent else len(plan.bank)
         self._next_end = starts_at + TICK_S * SECOND
         self.ends: list[int] = []
@@ -287,7 +340,7 @@ class _Traffic:
     def _ask(self, served: Traffic, at: int) -> dict[str, Counts]:
         """Let every question be asked once; gives what each release made of its part."""
         if self._live is not None:
-            return self._live.ask_some(served, at)
+            return self._live.ask_some(served, at, TICK_S)
         if not served.candidate:
             bad = len(self._wrong_now(served.release, at))
             return {served.release: Counts(self._asked - bad, self._asked)}
@@ -350,12 +403,13 @@ class SimulatedMetrics:
         router: SimulatedRouter,
         clock: Callable[[], int],
         troubles: Troubles,
+        log: Log,
     ) -> None:
         self._router = router
         self._clock = clock
         self._troubles = troubles
         self._traffic = {
-            s.slo: _Traffic(s, scenario.starts_at, troubles) for s in scenario.services
+            s.slo: _Traffic(s, scenario.starts_at, troubles, log) for s in scenario.services
         }
 
     def counts(self, slo: Slo, windows_s: Sequence[int], now: int) -> dict[int, Counts]:

@@ -320,6 +320,8 @@ def _says(event: Event) -> str:
             return f"{event.key}, try {event.attempt}: {event.error}"
         case e.ReleaseEvent():
             return _of_release(event)
+        case e.PlanApproved() | e.ActionStarted() | e.ActionDone() | e.ActionFailed():
+            return _of_plan(event)
         case _:
             return _because(getattr(event, "reason", None)).removeprefix("; ")
 
@@ -345,6 +347,18 @@ def _of_release(event: e.ReleaseEvent) -> str:
             return f"{event.release} {event.digest}"
         case _:
             return _of_canary(event)
+
+
+def _of_plan(event: e.PlanApproved | e.ActionStarted | e.ActionDone | e.ActionFailed) -> str:
+    match event:
+        case e.PlanApproved():
+            return f"{event.plan_hash} by {event.by}"
+        case e.ActionStarted():
+            return f"{event.step}: {event.says}"
+        case e.ActionDone():
+            return f"{event.step}: {event.seen}"
+        case e.ActionFailed():
+            return f"{event.step} {event.state}: {event.seen}"
 
 
 def _of_canary(event: e.ReleaseEvent) -> str:
