@@ -25,6 +25,7 @@ from midwatch.adapters.metrics.pushed import PushedMetrics
 from midwatch.adapters.pagers.terminal import TerminalOptions
 from midwatch.adapters.stores.sqlite import SqliteStore
 from midwatch.config import Config
+from midwatch.core.automation import Automation
 from midwatch.core.decide import Rules
 from midwatch.core.heartbeats import timer_key
 from midwatch.core.inputs import Envelope, Started
@@ -166,6 +167,14 @@ def measured(rules: Rules) -> Rules:
     return msgspec.structs.replace(rules, slos=slos, canaries=canaries)
 
 
+def acting(rules: Rules, config: Config, *, shadow: bool) -> Rules:
+    """Say what can be done at all: nothing by itself in shadow, no rollback without a router."""
+    books = msgspec.structs.replace(rules.books, moves=bool(config.routers))
+    if shadow:
+        books = msgspec.structs.replace(books, automation=Automation())
+    return msgspec.structs.replace(rules, books=books)
+
+
 def build_service(
     store: SqliteStore, config: Config, wall: Callable[[], int], *, shadow: bool = False
 ) -> Service:
@@ -174,7 +183,7 @@ def build_service(
     Raises InputError when a secret is missing.
     """
     pagers = build_pagers(config, store.name, wall)
-    rules = measured(config.rules)
+    rules = acting(measured(config.rules), config, shadow=shadow)
     clock = SteadyClock(wall, time.monotonic)
     metrics = build_metrics(config, rules)
     pushed = {name: one for name, one in metrics.items() if isinstance(one, PushedMetrics)}

@@ -50,6 +50,7 @@ from midwatch.core.severity import SEVERITIES
 from midwatch.core.silences import Matcher, read_matcher
 from midwatch.core.slo import Slo, Verify
 from midwatch.core.topology import Topology
+from midwatch.errors import BadFile
 from midwatch.paging_config import read_hours, read_zone
 from midwatch.yaml_nodes import UNITS_S, Node, Problems, read_yaml
 
@@ -411,3 +412,46 @@ def _at_most(node: Node) -> tuple[int, int]:
         node.error(f"is {node.shape}", "write it like 2/1d")
         return 1, DAY_S
     return int(found[1]), int(found[2]) * UNITS_S[found[3]]
+
+
+SECTIONS = ("Meaning", "Impact", "Diagnosis", "Mitigation")
+
+
+def lint(books: Books, slos: Collection[str]) -> list[BadFile]:
+    """Say what is weak in runbooks that can be read: what somebody would miss at night."""
+    found: list[BadFile] = []
+    seen: dict[str, str] = {}
+    for book in books.runbooks:
+
+        def weak(says: str, remedy: str, name: str = book.id) -> None:
+            found.append(BadFile(says, place=name, remedy=remedy))
+
+        lacking = [one for one in SECTIONS if not re.search(rf"(?m)^#+ +{one}\b", book.text)]
+        if lacking:
+            weak(f"says nothing of {', '.join(lacking)}", "add it as a heading")
+        used = {
+            place
+            for step in book.steps
+            for part in (step.given, step.deed, step.observe)
+            for place in places_of(part)
+        }
+        used |= {place for step in book.steps if step.action in books.actions
+                 for place in books.actions[step.action].places}  # fmt: skip
+        for name in sorted(set(book.params) - used):
+            weak(f"has the value {name} and uses it nowhere", "remove it")
+        for step in book.steps:
+            blind = step.action in (REQUEST, COMMAND) and step.observe is None
+            if blind and step.risk != "read":
+                weak(
+                    f"cannot see whether {step.id} is done: after a crash a person is paged",
+                    "add observe",
+                )
+        if book.verify.deadline_s <= book.verify.window_s:
+            weak("has a deadline within its window, so that it never recovers", "raise deadline")
+        if not book.match.slo and slos:
+            weak("names no slo, so that only silence of alerts can prove it", "add slo to match")
+        same = repr(book.match)
+        if same in seen:
+            weak(f"fits when {seen[same]} does, which goes first", "say more in match")
+        seen.setdefault(same, book.id)
+    return found

@@ -1,8 +1,8 @@
-"""The agent over HTTP: a plain form, `POST /ask`, `/healthz` and `/metrics`.
+"""The agent over HTTP: a plain form, `POST /ask`, `/healthz`, `/metrics` and `/remedies`.
 
 Law: whatever is sent gets an answer or a clear 4xx. A talk goes on only under the id that this
 server gave out, which nobody can guess; an unknown one is refused, never begun. What users wrote is
-escaped wherever it is shown.
+escaped wherever it is shown. Its surroundings are nobody's business who has not their token.
 """
 
 from __future__ import annotations
@@ -25,10 +25,13 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
+from midwatch.agent import remedies
 from midwatch.agent.agent import MAX_QUESTION, Agent, Reply
 from midwatch.agent.grader import judge
 from midwatch.agent.questions import Question
+from midwatch.agent.surroundings import Surroundings
 from midwatch.agent.telemetry import Telemetry, evaluation
+from midwatch.errors import InputError
 
 MAX_BODY = 64 * 1024
 JUDGED_AS = "answer-quality"
@@ -75,25 +78,61 @@ class Site:
         known: dict[tuple[str, ...], Question],
         share: float,
         tell: Tell,
+        around: Surroundings | None = None,
+        token: str = "",
     ) -> None:
-        """`known` are questions that can be judged, of which `share` are; `tell` hears of each."""
+        """`known` are questions that can be judged, of which `share` are; `tell` hears of each.
+
+        With `around` and a `token` its surroundings can be looked at and set right.
+        """
         self._agent = agent
         self._telemetry = telemetry
         self._known = known
         self._share = share
         self._tell = tell
         self._talks: dict[str, list[str]] = {}
+        self._around = around
+        self._token = token
 
     def app(self) -> Starlette:
         """Give the routes."""
-        return Starlette(
-            routes=[
-                Route("/", self.form),
-                Route("/ask", self.ask, methods=["POST"]),
-                Route("/healthz", self.health),
-                Route("/metrics", self.metrics),
-            ]
-        )
+        routes = [
+            Route("/", self.form),
+            Route("/ask", self.ask, methods=["POST"]),
+            Route("/healthz", self.health),
+            Route("/metrics", self.metrics),
+        ]
+        if self._around is not None and self._token:
+            routes.append(Route("/remedies", self.surroundings))
+            routes.append(Route("/remedies/{name}", self.remedy, methods=["POST"]))
+        return Starlette(routes=routes)
+
+    async def surroundings(self, request: Request) -> Response:
+        """Say how the surroundings stand."""
+        if refused := self._refuses(request):
+            return refused
+        return _json(200, remedies.state(self._around or Surroundings()))
+
+    async def remedy(self, request: Request) -> Response:
+        """Set something right around the agent."""
+        if refused := self._refuses(request):
+            return refused
+        around = self._around or Surroundings()
+        try:
+            body = await _body(request)
+            given = msgspec.json.decode(body or b"{}", type=dict[str, Any])
+            remedies.apply(around, request.path_params["name"], given)
+        except _Refused as refusal:
+            return _json(refusal.status, {"error": str(refusal)})
+        except (msgspec.MsgspecError, UnicodeDecodeError, InputError) as error:
+            return _json(400, {"error": str(error)})
+        return _json(200, remedies.state(around))
+
+    def _refuses(self, request: Request) -> Response | None:
+        shown = request.headers.get("authorization", "").removeprefix("Bearer ").encode()
+        if secrets.compare_digest(shown, self._token.encode()):
+            return None
+        return _json(401, {"error": "no valid token came along"})
 
     async def form(self, request: Request) -> Response:
         """Show a plain form."""

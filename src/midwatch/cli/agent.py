@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 NEEDED = ("prometheus_client", "sse_starlette", "starlette", "uvicorn", "uvloop")
 STOP_S = 5
+TROUBLES = ("provider-down",)
 
 _RELEASE = click.option(
     "--release",
@@ -208,6 +209,13 @@ def _nothing(count: int) -> None:
     help="A server of OpenAI's API that phrases answers. Key: $MIDWATCH_MODEL_KEY.",
 )
 @click.option("--model-name", default="default", show_default=True, help="Its model.")
+@click.option(
+    "--remedies",
+    "remediable",
+    is_flag=True,
+    help="Let its surroundings be set right at /remedies. Token: $AGENT_TOKEN.",
+)
+@click.option("--trouble", type=click.Choice(TROUBLES), help="Break something around it.")
 def serve_command(
     release_name: str,
     listen: str,
@@ -217,6 +225,8 @@ def serve_command(
     push: str | None,
     model: str | None,
     model_name: str,
+    remediable: bool,
+    trouble: str | None,
 ) -> int:
     """Serve a release: GET /, POST /ask, /healthz, /metrics.
 
@@ -237,7 +247,9 @@ def serve_command(
 
     pusher = _pusher(push) if push else None
     agent = _agent(release, around, _model(model, model_name) if model else None)
-    site = _site(agent, share, pusher)
+    if trouble == "provider-down":
+        around.providers_down.add(around.provider)
+    site = _site(agent, share, pusher, around, _remedies_token() if remediable else "")
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         try:
             return runner.run(_listen(site, bind(host, number), release))
@@ -249,6 +261,15 @@ def serve_command(
 def _agent(release: Release, around: Surroundings, model: ChatModel | None = None) -> Agent:
     deploy(release, around, frequent(part("online")))
     return Agent(release, around, time.time, model)
+
+
+def _remedies_token() -> str:
+    token = os.environ.get("AGENT_TOKEN", "")
+    if not token:
+        raise InputError(
+            "is not set", place="$AGENT_TOKEN", remedy="export one that nobody guesses"
+        )
+    return token
 
 
 def _pusher(url: str) -> Pusher:
@@ -269,7 +290,9 @@ def _model(url: str, name: str) -> ChatModel:
     return ChatModel(Outbound([url]), url, name, os.environ.get("MIDWATCH_MODEL_KEY", ""))
 
 
-def _site(agent: Agent, share: float, pusher: Pusher | None) -> Site:
+def _site(
+    agent: Agent, share: float, pusher: Pusher | None, around: Surroundings, token: str
+) -> Site:
     from midwatch.agent.site import Site
     from midwatch.agent.telemetry import Telemetry
 
@@ -277,7 +300,7 @@ def _site(agent: Agent, share: float, pusher: Pusher | None) -> Site:
     if pusher is not None:
         pusher.start()
     tell = pusher.add if pusher is not None else _untold
-    return Site(agent, Telemetry(agent.release), known, share, tell)
+    return Site(agent, Telemetry(agent.release), known, share, tell, around, token)
 
 
 def _untold(event: dict[str, Any]) -> None:

@@ -28,16 +28,17 @@ from midwatch import config
 from midwatch.adapters.sources import changes as change_bodies
 from midwatch.adapters.sources import tickets as ticket_bodies
 from midwatch.adapters.stores.sqlite import SqliteStore
-from midwatch.bootstrap import build_pagers, measured, read_objectives
+from midwatch.bootstrap import acting, build_pagers, measured, read_objectives
 from midwatch.cli.places import config_option, database_of, db_option
 from midwatch.core import inputs
 from midwatch.core.decide import Rules
 from midwatch.core.shard import Shard
-from midwatch.engine import cases, explain, jobs, oncall, placement, queries, served
+from midwatch.engine import cases, explain, jobs, oncall, placement, plans, queries, served
 from midwatch.engine.cases import ALL
 from midwatch.engine.handle import Handler
 from midwatch.engine.perform import Tested, test_page
 from midwatch.engine.placement import AlertPlace
+from midwatch.engine.plans import PlanView
 from midwatch.errors import HarnessError, InputError, StateError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -60,6 +61,10 @@ class Incidents(Protocol):
 
     def tell(self, incident: str, verb: str, given: dict[str, Any]) -> queries.Detail:
         """Acknowledge, snooze or resolve."""
+        ...
+
+    def plan(self, incident: str, given: dict[str, Any]) -> PlanView:
+        """Look at a plan, or propose it."""
         ...
 
     def rejected(self) -> list[queries.Rejected]:
@@ -215,6 +220,11 @@ class OverServer:
         """Acknowledge, snooze or resolve."""
         path = f"/api/v1/incidents/{quote(incident, '')}/{verb}"
         return self._ask("POST", path, queries.Detail, given)
+
+    def plan(self, incident: str, given: dict[str, Any]) -> PlanView:
+        """Look at a plan, or propose it."""
+        path = f"/api/v1/incidents/{quote(incident, '')}/plan"
+        return self._ask("POST", path, PlanView, given)
 
     def rejected(self) -> list[queries.Rejected]:
         """List what could not be taken."""
@@ -401,6 +411,18 @@ class OnFile:
         found = queries.detail(handler.shard, store, incident, topology)
         return _found(found, incident)
 
+    def plan(self, incident: str, given: dict[str, Any]) -> PlanView:
+        """Look at a plan; nobody would carry it out."""
+        if not given.get("dry_run"):
+            raise _nobody(f"carry out a plan for {incident}")
+        loaded = config.load(self._folder)
+        rules = acting(measured(loaded.rules), loaded, shadow=False)
+        with _Open(self._folder, self._file) as (store, handler):
+            self._detail(store, handler, incident)
+            one = handler.shard.incidents[incident]
+            values = given.get("given", {})
+            return plans.draft(rules, handler.shard, one, given["runbook"], values, _now())
+
     def rejected(self) -> list[queries.Rejected]:
         """List what could not be taken."""
         with _Open(self._folder, self._file) as (store, _):
@@ -464,10 +486,7 @@ class OnFile:
 
     def move(self, service: str, purpose: str, given: dict[str, Any]) -> list[served.ServiceView]:
         """Refuse: nobody would carry it out."""
-        raise StateError(
-            f"nobody serves this journal, so nobody would {purpose} {service}",
-            remedy="start midwatch serve, and name it with --server",
-        )
+        raise _nobody(f"{purpose} {service}")
 
     def cases(self) -> list[cases.CaseView]:
         """List regression cases."""
@@ -661,10 +680,21 @@ def _command(incident: str, verb: str, given: dict[str, Any]) -> inputs.Input:
             return inputs.SplitIncident(incident, services, alerts, by)
         case "undo":
             return inputs.UndoMove(incident, by)
+        case "approve":
+            raise _nobody(f"carry out a plan for {incident}")
+        case "refuse":
+            return inputs.RefusePlan(incident, given["hash"], by, given["why"])
         case "snooze":
             return inputs.Snooze(incident, by, _now() + int(given["minutes"] * 60_000))
         case _:
             return inputs.ResolveIncident(incident, by, given["why"])
+
+
+def _nobody(would: str) -> StateError:
+    return StateError(
+        f"nobody serves this journal, so nobody would {would}",
+        remedy="start midwatch serve, and name it with --server",
+    )
 
 
 def _found(detail: queries.Detail | None, incident: str) -> queries.Detail:

@@ -36,6 +36,7 @@ COMMANDS = {
     "proxy": ("midwatch.cli.proxy", "Serve one of several releases; one call moves the traffic."),
     "release": ("midwatch.cli.release", "Judge, list and move releases: back to safety, or on."),
     "route": ("midwatch.cli.route", "Say where an alert would go, and whom it would page."),
+    "runbook": ("midwatch.cli.runbook", "Look at runbooks; plan, approve and run them."),
     "serve": ("midwatch.cli.serve", "Take alerts and page people, in real time."),
     "shadow": ("midwatch.cli.shadow", "Compare a trial run with what really paged."),
     "silences": ("midwatch.cli.silences", "Page nobody for what matches, for a while."),

@@ -471,7 +471,8 @@ def _proposed(i: Incident, event: e.PlanProposed, at: int) -> None:
 
 def _no_runbook(i: Incident, event: e.NoRunbook, at: int) -> None:
     i.no_runbook = event.reason.says
-    i.runbook, i.plan_hash, i.plan, i.run = "", "", None, "none"
+    if i.run != "ended":  # what was done stays to be seen
+        i.runbook, i.plan_hash, i.plan, i.run = "", "", None, "none"
 
 
 def _approved(i: Incident, event: e.PlanApproved, at: int) -> None:

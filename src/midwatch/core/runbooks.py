@@ -76,6 +76,7 @@ class Books(Struct, frozen=True):
     runbooks: tuple[Runbook, ...] = ()
     actions: dict[str, Action] = field(default_factory=dict[str, Action])
     automation: Automation = Automation()
+    moves: bool = True  # whether anything moves traffic
 
 
 class Means(Struct, frozen=True):
@@ -143,7 +144,7 @@ def _planned(
     given = cast("dict[str, Any]", actions.put(step.given, values))
     apply, observe, within_s = step.deed, step.observe, 0
     if step.action == ROLLBACK:
-        says, given = _rollback_says(d, incident)
+        says, given = _rollback_says(d, books, incident)
     elif step.action == ABORT:
         says, given = _abort_says(d, incident)
     elif step.action == PAGE:
@@ -175,8 +176,10 @@ def _told(deed: Deed) -> str:
     return deed.says
 
 
-def _rollback_says(d: Decision, incident: Incident) -> tuple[str, dict[str, Any]]:
+def _rollback_says(d: Decision, books: Books, incident: Incident) -> tuple[str, dict[str, Any]]:
     """Say where a rollback would go. Raises StateError when it would go nowhere."""
+    if not books.moves:
+        raise StateError("nothing is configured that moves traffic", remedy="add routers")
     service = incident.service_of_plan
     pointer = d.shard.pointers.get(service)
     if incident.rollbacks:
@@ -214,7 +217,7 @@ def consider(d: Decision, means: Means, incident: Incident) -> None:
         return
     if incident.run == "proposed" and incident.chosen_by:
         return  # a person chose it
-    found, why_not = _best(d, means, incident)
+    found, why_not = best(d, means, incident)
     if found is None:
         if incident.run != "proposed" and why_not != incident.no_runbook:
             d.emit(events.NoRunbook(incident.id, Reason(RULE, why_not, {"slo": incident.slo})))
@@ -237,7 +240,7 @@ def _is_urgent(incident: Incident, books: Books) -> bool:
     return bool(incident.slo) or (incident.urgency == "page" and bool(books.runbooks))
 
 
-def _best(d: Decision, means: Means, incident: Incident) -> tuple[tuple[Runbook, Plan] | None, str]:
+def best(d: Decision, means: Means, incident: Incident) -> tuple[tuple[Runbook, Plan] | None, str]:
     """Find the runbook that fits best and can be done; or say why there is none."""
     about = incident.slo or incident.service or "it"
     why_not = f"no runbook matches {about}"
@@ -303,18 +306,25 @@ def _propose(
 
 def choose(d: Decision, means: Means, incident: Incident, given: inputs.ProposePlan) -> None:
     """Propose the runbook that a person names. Raises StateError or InputError."""
-    book = next((one for one in means.books.runbooks if one.id == given.runbook), None)
-    if book is None:
-        known = ", ".join(one.id for one in means.books.runbooks) or "none"
-        raise StateError(f"no runbook is called {given.runbook!r}", remedy=f"known are {known}")
     _must_be_open(incident)
     if incident.run in BUSY and incident.run != "verifying":
         raise StateError(
             f"{incident.id} has {incident.runbook} under way", remedy="wait for its end"
         )
-    plan = make_plan(d, means.books, book, incident, given.given)
-    says = f"{given.by} chose {book.id} v{book.version}"
+    plan = plan_of(d, means, incident, given.runbook, given.given)
+    says = f"{given.by} chose {plan.runbook} v{plan.version}"
     _propose(d, incident, plan, given.given, Reason(RULE, says, {"by": given.by}), given.by)
+
+
+def plan_of(
+    d: Decision, means: Means, incident: Incident, name: str, given: Mapping[str, str]
+) -> Plan:
+    """Make the plan of the runbook of this name. Raises StateError or InputError."""
+    book = next((one for one in means.books.runbooks if one.id == name), None)
+    if book is None:
+        known = ", ".join(one.id for one in means.books.runbooks) or "none"
+        raise StateError(f"no runbook is called {name!r}", remedy=f"known are {known}")
+    return make_plan(d, means.books, book, incident, given)
 
 
 def _must_be_open(incident: Incident) -> None:
@@ -345,13 +355,7 @@ def approve(d: Decision, means: Means, incident: Incident, given: inputs.Approve
         if incident.rollbacks:
             says = f"{incident.id} was rolled back already"
         raise StateError(says, remedy="a person has to look")
-    book = next((one for one in means.books.runbooks if one.id == incident.runbook), None)
-    if book is None:
-        raise StateError(f"no runbook is called {incident.runbook!r}", remedy="choose another one")
-    try:
-        plan = make_plan(d, means.books, book, incident, incident.given)
-    except InputError as error:
-        raise StateError(error.message, remedy=error.remedy) from None
+    plan = plan_of(d, means, incident, incident.runbook, incident.given)
     if plan.hash != given.plan_hash:
         raise _other(incident, given.plan_hash)
     other = _busy(d, incident)

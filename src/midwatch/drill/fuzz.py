@@ -49,8 +49,13 @@ class Failure(Struct, frozen=True):
             f"  drawn: {drawn}",
             "  last events:",
             *(f"    {line}" for line in self.events),
-            f"  replay: midwatch drill fuzz --scenario {self.scenario} --from {self.seed} --seeds 1",
+            f"  replay: {self.replay}",
         ]
+
+    @property
+    def replay(self) -> str:
+        """The command that plays it again."""
+        return f"midwatch drill fuzz --scenario {self.scenario} --from {self.seed} --seeds 1"
 
 
 class Plug:

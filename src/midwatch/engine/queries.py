@@ -24,6 +24,8 @@ from midwatch.core.shard import Shard
 from midwatch.core.sli import FailedAnswer
 from midwatch.core.topology import Topology
 from midwatch.core.traffic import Traffic
+from midwatch.engine import plans
+from midwatch.engine.plans import PlanView
 from midwatch.ports import Audit, Row
 
 NOWHERE = Topology()
@@ -104,6 +106,8 @@ class Detail(Struct, frozen=True):
     timeline: list[Moment]
     pruned: int = 0
     failures: list[FailedAnswer] = field(default_factory=list[FailedAnswer])
+    plan: PlanView | None = None
+    no_runbook: str = ""  # why no plan is proposed
 
 
 class Rejected(Struct, frozen=True):
@@ -236,8 +240,9 @@ def detail(
     likely = causes.rank(incident, topology, shard.habits, shard.changes)
     texts = [f"{one.count} x {text}" for text, one in incident.texts.items()]
     return Detail(
-        _summary(incident), firing, likely, texts, moments, pruned, list(incident.failures)
-    )
+        _summary(incident), firing, likely, texts, moments, pruned, list(incident.failures),
+        plans.view(incident), incident.no_runbook,
+    )  # fmt: skip
 
 
 def _urgent_first(incident: Incident) -> tuple[bool, str, int]:

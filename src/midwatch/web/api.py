@@ -25,7 +25,17 @@ from midwatch.core import inputs
 from midwatch.core.clock import SECOND
 from midwatch.core.evals import Case, Outcome
 from midwatch.core.shard import Shard
-from midwatch.engine import cases, explain, jobs, oncall, perform, placement, queries, served
+from midwatch.engine import (
+    cases,
+    explain,
+    jobs,
+    oncall,
+    perform,
+    placement,
+    plans,
+    queries,
+    served,
+)
 from midwatch.engine.cases import ALL
 from midwatch.errors import (
     BadJson,
@@ -116,6 +126,27 @@ class Split(Struct, frozen=True, forbid_unknown_fields=True):
 
 class Undo(Struct, frozen=True, forbid_unknown_fields=True):
     """Take back the last merge or split."""
+
+
+class Choose(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Propose a runbook, with its values; without a name the one that fits best is looked at."""
+
+    runbook: Annotated[str, Meta(max_length=100)] = ""
+    given: Annotated[dict[str, str], Meta(max_length=50)] = field(default_factory=dict[str, str])
+    dry_run: bool = False
+
+
+class Approve(Struct, frozen=True, forbid_unknown_fields=True):
+    """Carry out the plan with this hash, or go on with it."""
+
+    hash: Annotated[str, Meta(pattern=VISIBLE, max_length=100)]
+
+
+class Refuse(Struct, frozen=True, forbid_unknown_fields=True):
+    """Drop the plan with this hash."""
+
+    hash: Annotated[str, Meta(pattern=VISIBLE, max_length=100)]
+    why: Annotated[str, Meta(pattern=VISIBLE, max_length=MAX_WHY)]
 
 
 class Silence(Struct, frozen=True, forbid_unknown_fields=True):
@@ -322,6 +353,39 @@ class Api:
     async def undo(self, call: Call) -> queries.Detail:
         """Take back the last merge or split."""
         return await self._tell(call, inputs.UndoMove(_id(call), call.by.name))
+
+    async def plan(self, call: Call) -> plans.PlanView:
+        """Look at a plan, or propose it."""
+        given: Choose = call.given
+        detail = await self.incident(call)
+        if given.dry_run:
+            now = self._service.clock()
+            return await self._look(
+                lambda shard: plans.draft(
+                    self._rules, shard, shard.incidents[_id(call)], given.runbook, given.given, now
+                )
+            )
+        name = given.runbook or (detail.plan.runbook if detail.plan else "")
+        command = inputs.ProposePlan(_id(call), name, given.given, call.by.name)
+        found = (await self._tell(call, command)).plan
+        if found is None:
+            raise StateError("no plan is there any more", place=_id(call), remedy="look again")
+        return found
+
+    async def approve(self, call: Call) -> queries.Detail:
+        """Carry out a plan."""
+        given: Approve = call.given
+        if self._service.shadow:
+            raise StateError("shadow mode changes nothing", place=_id(call))
+        command = inputs.ApprovePlan(_id(call), given.hash, call.by.name, call.by.role)
+        return await self._tell(call, command)
+
+    async def refuse(self, call: Call) -> queries.Detail:
+        """Drop a plan."""
+        given: Refuse = call.given
+        return await self._tell(
+            call, inputs.RefusePlan(_id(call), given.hash, call.by.name, given.why.strip())
+        )
 
     async def silences(self, call: Call) -> list[queries.SilenceView]:
         """List silences."""
@@ -659,6 +723,18 @@ ROUTES = (
     Route(
         "POST", "/api/v1/incidents/{id}/undo", "Take back its last merge or split.",
         Api.undo, queries.Detail, Undo, once=True,
+    ),
+    Route(
+        "POST", "/api/v1/incidents/{id}/plan", "Look at a runbook's plan, or propose it.",
+        Api.plan, plans.PlanView, Choose, once=True,
+    ),
+    Route(
+        "POST", "/api/v1/incidents/{id}/approve", "Carry out the plan with this hash.",
+        Api.approve, queries.Detail, Approve, once=True,
+    ),
+    Route(
+        "POST", "/api/v1/incidents/{id}/refuse", "Drop the plan with this hash.",
+        Api.refuse, queries.Detail, Refuse, once=True,
     ),
     Route(
         "GET", "/api/v1/alerts/{id}/explain", "Say where an alert is, and why.",

@@ -56,6 +56,7 @@ def build_app(service: Service, audit: Audit, tokens: Tokens, changes: News) -> 
         Route("/login", page.login, methods=["POST"]),
         Route("/logout", page.logout, methods=["POST"]),
         Route("/incidents/{id}/ack", page.ack, methods=["POST"]),
+        Route("/incidents/{id}/approve", page.approve, methods=["POST"]),
         Route("/heartbeats/{job}", heartbeats.beat, methods=["POST", "GET"]),
         Route("/heartbeats/{job}/{token}", heartbeats.beat, methods=["POST", "GET"]),
         Route("/slack/{pager}", slack.press, methods=["POST"]),

@@ -127,8 +127,28 @@ class Page:
         if not _is_own(request):
             return self._foreign()
         name = request.path_params["id"]
+        return await self._do(name, inputs.Acknowledge(name, who.name))
+
+    async def approve(self, request: Request) -> Response:
+        """Carry out, or go on with, the plan that was shown, from a form."""
+        who = self._who(request)
+        if who is None:
+            return RedirectResponse("/login", 303)
+        body = await guards.body_of(request, MAX_FORM_BYTES)
+        if isinstance(body, Response):
+            return body
+        if not _is_own(request):
+            return self._foreign()
+        if self._shadow:
+            return self._render("busy.html", 409, says="shadow mode changes nothing")
+        name = request.path_params["id"]
+        plan_hash = parse_qs(body.decode("utf-8", "replace")).get("hash", [""])[0]
+        return await self._do(name, inputs.ApprovePlan(name, plan_hash, who.name, who.role))
+
+    async def _do(self, name: str, command: inputs.Input) -> Response:
+        """Give a person's command to the engine and go back to the incident."""
         try:
-            done = self._loop.submit([inputs.Envelope("", inputs.Acknowledge(name, who.name))])
+            done = self._loop.submit([inputs.Envelope("", command)])
             (handled,) = await asyncio.wrap_future(done)
         except (Busy, CommitFailed) as error:
             return self._render("busy.html", 503, says=str(error))

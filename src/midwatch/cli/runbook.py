@@ -1,0 +1,268 @@
+"""`midwatch runbook`: what is written, what it would do, and carrying it out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from midwatch import config
+from midwatch.cli.client import Incidents, incidents_at, server_options
+from midwatch.cli.output import print_json
+from midwatch.cli.places import config_option
+from midwatch.core.plans import Match, Runbook, Step
+from midwatch.engine.plans import PlanView, proves
+from midwatch.engine.queries import Detail
+from midwatch.errors import InputError
+from midwatch.runbooks_config import lint
+
+POLL_S = 0.5
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+_INCIDENT = click.argument("incident")
+_PARAMS = click.option(
+    "--param", "params", multiple=True, metavar="NAME=VALUE", help="A value; may stand again."
+)
+
+
+@click.group("runbook")
+def command() -> None:
+    """List, check, plan, approve and run runbooks.
+
+    midwatch proposes a plan and a person approves it by its hash, unless a policy lets it run.
+    """
+
+
+@command.command("list")
+@_JSON
+@config_option
+def list_command(folder: Path, as_json: bool) -> int:
+    """List the runbooks of the config, and when each fits."""
+    books = config.load(folder).rules.books
+    if as_json:
+        print_json(books.runbooks)
+        return 0
+    for one in books.runbooks:
+        click.echo(f"{one.id:<28} v{one.version:<3} {_match(one.match)}  ({_actions(one)})")
+    if not books.runbooks:
+        click.echo("no runbooks; write one into runbooks/")
+    return 0
+
+
+@command.command("show")
+@click.argument("runbook")
+@_JSON
+@config_option
+def show_command(runbook: str, folder: Path, as_json: bool) -> int:
+    """Show one runbook: its steps, what proves that it helped, and its text."""
+    books = config.load(folder).rules.books
+    found = next((one for one in books.runbooks if one.id == runbook), None)
+    if found is None:
+        known = ", ".join(one.id for one in books.runbooks) or "none"
+        raise InputError(f"no runbook is called {runbook!r}", remedy=f"known are {known}")
+    if as_json:
+        print_json(found)
+        return 0
+    click.echo(f"{found.id} v{found.version}: {found.title}")
+    click.echo(f"  fits    {_match(found.match)}")
+    for name, param in found.params.items():
+        click.echo(f"  value   {name}, fits {param.pattern}")
+    for step in found.steps:
+        click.echo(f"  step    {_step(step)}")
+    click.echo(f"  proves  {proves(found.verify, found.match.slo)}")
+    click.echo(f"\n{found.text}")
+    return 0
+
+
+@command.command("lint", short_help="Check runbooks beyond what the config has to say.")
+@_JSON
+@config_option
+def lint_command(folder: Path, as_json: bool) -> int:
+    """Check the runbooks of the config. Exit 1 when one of them is weak.
+
+    What is wrong, rather than weak, is an error of the config, as in `midwatch check`.
+    """
+    rules = config.load(folder).rules
+    found = lint(rules.books, rules.slos)
+    if as_json:
+        print_json([{"runbook": one.place, "says": one.message, "remedy": one.remedy}
+                    for one in found])  # fmt: skip
+    else:
+        for one in found:
+            click.echo(str(one))
+        count = len(rules.books.runbooks)
+        click.echo(f"{count} runbook{'' if count == 1 else 's'}, {len(found) or 'none'} weak")
+    return 1 if found else 0
+
+
+@command.command("plan")
+@_INCIDENT
+@click.option("--runbook", default="", help="Which one; else the one that fits best.")
+@_PARAMS
+@_JSON
+@server_options
+def plan_command(
+    incident: str, runbook: str, params: Sequence[str], as_json: bool, **where: Any
+) -> int:
+    """Say exactly what would be done for INCIDENT now. Nothing is proposed or changed."""
+    given = {"runbook": runbook, "given": _pairs(params), "dry_run": True}
+    found = incidents_at(**where).plan(incident, given)
+    if as_json:
+        print_json(found)
+        return 0
+    for line in shown(found):
+        click.echo(line)
+    return 0
+
+
+@command.command("approve")
+@_INCIDENT
+@click.argument("plan_hash", metavar="HASH")
+@click.option("--no-wait", is_flag=True, help="Do not follow it to its end.")
+@_JSON
+@server_options
+def approve_command(
+    incident: str, plan_hash: str, no_wait: bool, as_json: bool, **where: Any
+) -> int:
+    """Carry out the plan with this HASH, or go on with it.
+
+    Follows it until every step is done. Exit 1 when a step failed.
+    """
+    at = incidents_at(**where)
+    detail = at.tell(incident, "approve", {"hash": plan_hash})
+    return _follow(at, detail, as_json=as_json, waits=not no_wait)
+
+
+@command.command("refuse")
+@_INCIDENT
+@click.argument("plan_hash", metavar="HASH")
+@click.option("--why", required=True, help="It stands in the timeline.")
+@_JSON
+@server_options
+def refuse_command(incident: str, plan_hash: str, why: str, as_json: bool, **where: Any) -> int:
+    """Drop the plan with this HASH; the next runbook that fits is proposed."""
+    if not why.strip():
+        raise click.BadParameter("it is blank", param_hint="--why")
+    detail = incidents_at(**where).tell(incident, "refuse", {"hash": plan_hash, "why": why.strip()})
+    if as_json:
+        print_json(detail)
+        return 0
+    click.echo(f"{plan_hash} is dropped; " + _next(detail))
+    return 0
+
+
+@command.command("run", short_help="Plan a runbook for an incident, and carry it out.")
+@_INCIDENT
+@click.argument("runbook")
+@_PARAMS
+@click.option("--dry-run", is_flag=True, help="Only say what would be done.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--no-wait", is_flag=True, help="Do not follow it to its end.")
+@_JSON
+@server_options
+def run_command(
+    incident: str, runbook: str, params: Sequence[str], dry_run: bool, yes: bool, no_wait: bool,
+    as_json: bool, **where: Any,
+) -> int:  # fmt: skip
+    """Plan RUNBOOK for INCIDENT, show it, ask, and carry it out.
+
+    What is carried out is the plan that was shown: its hash is approved. Exit 1 when a step failed.
+    """
+    at, given = incidents_at(**where), {"runbook": runbook, "given": _pairs(params)}
+    found = at.plan(incident, {**given, "dry_run": True})
+    for line in shown(found):
+        click.echo(line, err=as_json)
+    if dry_run:
+        return 0
+    if not yes:
+        click.confirm("Carry it out?", abort=True, err=True)
+    at.plan(incident, given)
+    detail = at.tell(incident, "approve", {"hash": found.hash})
+    return _follow(at, detail, as_json=as_json, waits=not no_wait)
+
+
+def shown(plan: PlanView) -> Iterable[str]:
+    """Tell a plan."""
+    yield f"{plan.incident}: {plan.runbook} v{plan.version}, plan {plan.hash}, {plan.state}"
+    for number, step in enumerate(plan.steps, start=1):
+        state = "" if step.state == "open" else f"  [{step.state}]"
+        yield f"  {number}. {step.step}: {step.says}{state}"
+        yield f"     {step.risk}; {step.approval}"
+    yield f"  proves: {plan.proves}"
+    if plan.approved_by:
+        yield f"  approved by {plan.approved_by}"
+    if plan.recovery:
+        yield f"  recovery: {plan.recovery}"
+    if plan.automatic:
+        yield f"  {plan.automatic}"
+
+
+def _follow(at: Incidents, detail: Detail, *, as_json: bool, waits: bool) -> int:
+    """Follow a run until no step is under way, and tell each as it is over."""
+    told = 0
+    while True:
+        plan = detail.plan
+        steps = plan.steps if plan else []
+        done = [step for step in steps if step.state == "done"]
+        if not as_json:
+            for step in done[told:]:
+                click.echo(f"done: {step.step}")
+            told = len(done)
+        if not waits or plan is None or plan.state != "running":
+            break
+        time.sleep(POLL_S)
+        detail = at.show(detail.incident.id)
+    if as_json:
+        print_json(detail)
+    else:
+        click.echo(_next(detail))
+    failed = bool(waits and plan and plan.state == "ended" and len(done) < len(steps))
+    return 1 if failed else 0
+
+
+def _next(detail: Detail) -> str:
+    """Say what is waited for now."""
+    plan, name = detail.plan, detail.incident.id
+    if plan is None:
+        return detail.no_runbook or f"{name} is {detail.incident.state}"
+    match plan.state:
+        case "verifying":
+            return f"all steps are done; {name} is mitigated when {plan.proves}"
+        case "proposed":
+            return f"{plan.runbook} is proposed: midwatch runbook approve {name} {plan.hash}"
+        case "waiting":
+            says = next((s.says for s in plan.steps if s.state == "waiting"), "a question")
+            return f"waits for a person: {says}; midwatch runbook approve {name} {plan.hash}"
+        case "running":
+            return f"{plan.runbook} is under way: midwatch incidents show {name}"
+        case _:
+            says = detail.no_runbook or f"{name} is {detail.incident.state}"
+            return f"{plan.runbook} ended; {says}"
+
+
+def _match(match: Match) -> str:
+    parts = [match.slo, *(one.says for one in match.labels)]
+    if match.cause:
+        parts.append(f"cause {match.cause}")
+    return ", ".join(part for part in parts if part)
+
+
+def _actions(book: Runbook) -> str:
+    return ", ".join(dict.fromkeys(step.action for step in book.steps))
+
+
+def _step(step: Step) -> str:
+    given = ", ".join(f"{name}={value}" for name, value in step.given.items())
+    return f"{step.id}: {step.action}{' ' + given if given else ''} ({step.risk})"
+
+
+def _pairs(params: Sequence[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for text in params:
+        name, sign, value = text.partition("=")
+        if not sign or not name:
+            raise click.BadParameter(f"{text!r} is no NAME=VALUE", param_hint="--param")
+        found[name] = value
+    return found

@@ -1,0 +1,139 @@
+"""Plans as people see them: what would be done, how far it is, and what stands in the way.
+
+Law: read only. A plan that is looked at beforehand is made by the same function as one that is
+carried out, of the same state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from msgspec import Struct, field
+
+from midwatch.core import automation, runbooks
+from midwatch.core.clock import show_duration
+from midwatch.core.decide import Rules
+from midwatch.core.decision import Decision
+from midwatch.core.incidents import Incident
+from midwatch.core.plans import ASK, Plan, PlannedStep
+from midwatch.core.shard import Shard
+from midwatch.core.slo import Verify
+from midwatch.errors import StateError
+
+
+class StepView(Struct, frozen=True):
+    """One step: what it would do, how much it may break, who approves it, and how far it is.
+
+    `state` is next, under way, waiting, done or open.
+    """
+
+    step: str
+    action: str
+    says: str
+    risk: str
+    approval: str
+    state: str
+
+
+class PlanView(Struct, frozen=True):
+    """A plan for one incident; `state` is new for one that is only looked at.
+
+    `hash` is what an approval binds to, `proves` what has to be seen afterwards.
+    """
+
+    incident: str
+    runbook: str
+    version: int
+    hash: str
+    state: str
+    steps: list[StepView]
+    proves: str
+    automatic: str = ""
+    approved_by: str = ""
+    recovery: str = ""  # how it stood when it was last judged
+    given: dict[str, str] = field(default_factory=dict[str, str])
+
+    @property
+    def asks(self) -> bool:
+        """Whether a person is waited for."""
+        return self.state in ("proposed", "waiting")
+
+
+def view(incident: Incident) -> PlanView | None:
+    """Show the plan of an incident, None when it has none."""
+    plan = incident.plan
+    if plan is None or incident.run == "none":
+        return None
+    steps = [_step(step, _state(incident, number, step)) for number, step in enumerate(plan.steps)]
+    return PlanView(
+        incident.id, plan.runbook, plan.version, plan.hash, incident.run, steps,
+        proves(plan.verify, incident.slo), "", incident.approved_by, incident.looks,
+        dict(incident.given),
+    )  # fmt: skip
+
+
+def draft(
+    rules: Rules, shard: Shard, incident: Incident, book_id: str, given: Mapping[str, str], now: int
+) -> PlanView:
+    """Make the plan that a runbook would be now, without a name the one that fits best.
+
+    Raises StateError or InputError when it cannot be done.
+    """
+    d, means = Decision(shard, max(now, shard.at)), rules.means(incident)
+    name = book_id or incident.runbook
+    if name:
+        plan = runbooks.plan_of(d, means, incident, name, given or incident.given)
+    else:
+        found, why_not = runbooks.best(d, means, incident)
+        if found is None:
+            raise StateError(why_not, place=incident.id, remedy="choose one with --runbook")
+        plan = found[1]
+    return _new(rules, shard, incident, plan, given, d.now)
+
+
+def _new(
+    rules: Rules, shard: Shard, incident: Incident, plan: Plan, given: Mapping[str, str], now: int
+) -> PlanView:
+    steps = [_step(step, "open") for step in plan.steps]
+    _, leave = automation.may_run(
+        rules.books.automation, shard.remediations, incident.service_of_plan,
+        incident.severity or "sev1", plan, now,
+    )  # fmt: skip
+    return PlanView(
+        incident.id, plan.runbook, plan.version, plan.hash, "new", steps,
+        proves(plan.verify, incident.slo), leave.says, given=dict(given),
+    )  # fmt: skip
+
+
+def _step(step: PlannedStep, state: str) -> StepView:
+    approval = "nobody has to approve it"
+    if step.role:
+        approval = f"a {step.role} approves, for {show_duration(step.ttl_s)}"
+    elif step.action == ASK:
+        approval = "a person answers"
+    return StepView(step.id, step.action, step.says, step.risk, approval, state)
+
+
+def _state(incident: Incident, number: int, step: PlannedStep) -> str:
+    if number < incident.step:
+        return "done"
+    if number > incident.step or incident.run == "ended":
+        return "open"
+    if incident.run == "waiting":
+        return "waiting"
+    return "under way" if incident.run == "running" else "next"
+
+
+def proves(verify: Verify, slo: str) -> str:
+    """Say what has to be seen after a plan.
+
+    >>> proves(Verify(), "shop/answers")
+    'shop/answers burns below 1x for 5 min with at least 30 events, within 30 min'
+    """
+    within = show_duration(verify.deadline_s)
+    if not slo:
+        return f"every alert is resolved (no SLI), within {within}"
+    return (
+        f"{slo} burns below {verify.burn_below}x for {show_duration(verify.window_s)} with at least"
+        f" {verify.min_events} events, within {within}"
+    )
