@@ -552,6 +552,7 @@ def _merge(d: Decision, rules: Rules, given: inputs.MergeIncident) -> None:
 def _split(d: Decision, rules: Rules, given: inputs.SplitIncident) -> None:
     new, _ = moves.split(d, _known(d, given.incident), given)
     _declare_by_alerts(d, rules, new, speaking(new))
+    runbooks.consider(d, rules.means(new), new)
 
 
 def _undo(d: Decision, rules: Rules, given: inputs.UndoMove) -> None:
