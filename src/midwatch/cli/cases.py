@@ -142,7 +142,8 @@ def export_command(service: str, out: Path | None, **where: Any) -> int:
     It names incidents that closed without a proven case, too: with them no gate is green.
     """
     kept = incidents_at(**where).kept(service)
-    text = files.write_kept(kept.cases, kept.held, kept.unproven, service or "regressions")
+    waived = [{"incident": w.incident, "until": w.until, "why": w.why} for w in kept.waived]
+    text = files.write_kept(kept.cases, kept.held, kept.unproven, waived, service or "regressions")
     if out is None:
         click.echo(text, nl=False)
         return 0

@@ -32,13 +32,27 @@ from midwatch.bootstrap import acting, build_pagers, measured, read_objectives
 from midwatch.cli.places import config_option, database_of, db_option
 from midwatch.core import inputs
 from midwatch.core.decide import Rules
+from midwatch.core.judgements import Judgement
+from midwatch.core.postmortems import Postmortem
 from midwatch.core.shard import Shard
-from midwatch.engine import cases, explain, jobs, oncall, placement, plans, queries, served
+from midwatch.engine import (
+    cases,
+    explain,
+    jobs,
+    oncall,
+    placement,
+    plans,
+    queries,
+    reporting,
+    served,
+)
 from midwatch.engine.cases import ALL
 from midwatch.engine.handle import Handler
 from midwatch.engine.perform import Tested, test_page
 from midwatch.engine.placement import AlertPlace
 from midwatch.engine.plans import PlanView
+from midwatch.engine.reporting import Report
+from midwatch.engine.retelling import retell
 from midwatch.errors import HarnessError, InputError, StateError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -65,6 +79,22 @@ class Incidents(Protocol):
 
     def plan(self, incident: str, given: dict[str, Any]) -> PlanView:
         """Look at a plan, or propose it."""
+        ...
+
+    def postmortem(self, incident: str) -> Postmortem:
+        """Write the postmortem of an incident."""
+        ...
+
+    def draft(self, incident: str) -> Postmortem:
+        """Write its facts down now."""
+        ...
+
+    def judge(self, incident: str, judgement: Judgement) -> Postmortem:
+        """Keep what a person makes of it."""
+        ...
+
+    def report(self, start: int, end: int) -> Report:
+        """Tell a period."""
         ...
 
     def rejected(self) -> list[queries.Rejected]:
@@ -225,6 +255,23 @@ class OverServer:
         """Look at a plan, or propose it."""
         path = f"/api/v1/incidents/{quote(incident, '')}/plan"
         return self._ask("POST", path, PlanView, given)
+
+    def postmortem(self, incident: str) -> Postmortem:
+        """Write the postmortem of an incident."""
+        return self._ask("GET", f"/api/v1/incidents/{quote(incident, '')}/postmortem", Postmortem)
+
+    def draft(self, incident: str) -> Postmortem:
+        """Write its facts down now."""
+        return self._ask("POST", f"/api/v1/incidents/{quote(incident, '')}/draft", Postmortem, {})
+
+    def judge(self, incident: str, judgement: Judgement) -> Postmortem:
+        """Keep what a person makes of it."""
+        path = f"/api/v1/incidents/{quote(incident, '')}/postmortem"
+        return self._ask("POST", path, Postmortem, msgspec.to_builtins(judgement))
+
+    def report(self, start: int, end: int) -> Report:
+        """Tell a period."""
+        return self._ask("GET", f"/api/v1/report?start={start}&end={end}", Report)
 
     def rejected(self) -> list[queries.Rejected]:
         """List what could not be taken."""
@@ -422,6 +469,26 @@ class OnFile:
             one = handler.shard.incidents[incident]
             values = given.get("given", {})
             return plans.draft(rules, handler.shard, one, given["runbook"], values, _now())
+
+    def postmortem(self, incident: str) -> Postmortem:
+        """Write the postmortem of an incident. Raises StateError when there is none."""
+        with _Open(self._folder, self._file) as (store, handler):
+            return _told(retell(handler.shard, store, incident), incident)
+
+    def draft(self, incident: str) -> Postmortem:
+        """Write its facts down now."""
+        self._give(inputs.DraftPostmortem(incident, _user()))
+        return self.postmortem(incident)
+
+    def judge(self, incident: str, judgement: Judgement) -> Postmortem:
+        """Keep what a person makes of it."""
+        self._give(inputs.EditPostmortem(incident, judgement, _user()))
+        return self.postmortem(incident)
+
+    def report(self, start: int, end: int) -> Report:
+        """Tell a period."""
+        with _Open(self._folder, self._file) as (store, handler):
+            return reporting.report(handler.shard, store, start, end)
 
     def rejected(self) -> list[queries.Rejected]:
         """List what could not be taken."""
@@ -680,14 +747,33 @@ def _command(incident: str, verb: str, given: dict[str, Any]) -> inputs.Input:
             return inputs.SplitIncident(incident, services, alerts, by)
         case "undo":
             return inputs.UndoMove(incident, by)
+        case "snooze":
+            return inputs.Snooze(incident, by, _now() + int(given["minutes"] * 60_000))
+        case _:
+            return _ending(incident, verb, given, by)
+
+
+def _ending(incident: str, verb: str, given: dict[str, Any], by: str) -> inputs.Input:
+    """Give a command that is about an incident's mitigation or its end."""
+    match verb:
         case "approve":
             raise _nobody(f"carry out a plan for {incident}")
         case "refuse":
             return inputs.RefusePlan(incident, given["hash"], by, given["why"])
-        case "snooze":
-            return inputs.Snooze(incident, by, _now() + int(given["minutes"] * 60_000))
+        case "close":
+            return inputs.CloseIncident(incident, by)
+        case "waive":
+            return inputs.GrantWaiver(incident, given["why"], given["owner"], given["ends_at"])
         case _:
             return inputs.ResolveIncident(incident, by, given["why"])
+
+
+def _told(found: Postmortem | None, incident: str) -> Postmortem:
+    if found is None:
+        raise StateError(
+            f"no incident is called {incident!r}", remedy="look at midwatch incidents list"
+        )
+    return found
 
 
 def _nobody(would: str) -> StateError:

@@ -162,9 +162,9 @@ def _gate(
         if not value:
             raise InputError("is needed", place=name, remedy="midwatch gate --help")
     cases = chosen(_read(suites, kind, fields, match), wanted)
-    unproven = _unproven(suites)
-    by_id = {case.id: case for case in cases}
     now = int(time.time() * 1_000)
+    unproven = _unproven(suites, now)
+    by_id = {case.id: case for case in cases}
     held = [*_held(suites, {case.id for case in cases}), *_quarantined(quarantine)]
     told = members(cases, held, now)
     before = read_history(history, cases, now, history_days) if history else {}
@@ -210,10 +210,24 @@ def _read(
     return list(found.values())
 
 
-def _unproven(suites: Sequence[Path]) -> list[str]:
+def _unproven(suites: Sequence[Path], now: int) -> list[str]:
+    """List the incidents without a proven case: those whose waiver is over are among them."""
     from midwatch.adapters.suites import files
 
-    return [one for file in suites for one in files.unproven(file)]
+    found = [one for file in suites for one in files.unproven(file)]
+    for file in suites:
+        for incident, until, _ in files.waived(file):
+            if _moment(until, f"waiver of {incident}", file) <= now:
+                found.append(f"{incident} (its waiver is over)")
+    return found
+
+
+def _moment(text: str, what: str, file: Path) -> int:
+    try:
+        return parse_time(text)
+    except ValueError:
+        says = f"{what}: {text!r} is no time"
+        raise BadFile(says, place=file.name, remedy="write 2026-12-31T00:00:00Z") from None
 
 
 def _held(suites: Sequence[Path], kept: set[str]) -> list[Quarantined]:
@@ -223,12 +237,7 @@ def _held(suites: Sequence[Path], kept: set[str]) -> list[Quarantined]:
     found: list[Quarantined] = []
     for file in suites:
         for case, owner, until, why in files.quarantined(file):
-            try:
-                ends_at = parse_time(until)
-            except ValueError:
-                says = f"quarantine of {case}: {until!r} is no time"
-                remedy = "write 2026-12-31T00:00:00Z"
-                raise BadFile(says, place=file.name, remedy=remedy) from None
+            ends_at = _moment(until, f"quarantine of {case}", file)
             if case in kept:
                 found.append(Quarantined(case, owner, ends_at, why))
     return found

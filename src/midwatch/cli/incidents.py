@@ -9,7 +9,8 @@ import click
 
 from midwatch.cli.client import incidents_at, server_options
 from midwatch.cli.output import print_json
-from midwatch.cli.places import read_number
+from midwatch.cli.places import read_number, read_time
+from midwatch.cli.runbook import shown
 from midwatch.core.inputs import MAX_SNOOZE_MIN
 from midwatch.core.sli import FailedAnswer
 from midwatch.engine.placement import AlertPlace
@@ -28,7 +29,7 @@ def _said(_: click.Context, option: click.Parameter, given: str) -> str:
 
 @click.group("incidents")
 def command() -> None:
-    """List, show, take, hand over, put off, merge, split, explain and resolve incidents.
+    """List, show, take, hand over, put off, merge, split, explain, resolve and close incidents.
 
     With --server over the API of a running `midwatch serve`; else on the file, when nobody owns it.
     """
@@ -115,6 +116,36 @@ def snooze_command(incident: str, minutes: float, as_json: bool, **where: Any) -
 def resolve_command(incident: str, why: str, as_json: bool, **where: Any) -> int:
     """Say that an incident is over. Where an objective is measured, only its SLI can say so."""
     return _told(incidents_at(**where).tell(incident, "resolve", {"why": why}), as_json)
+
+
+@command.command("close")
+@_ID
+@_JSON
+@server_options
+def close_command(incident: str, as_json: bool, **where: Any) -> int:
+    """Close a resolved incident, or say what it lacks."""
+    return _told(incidents_at(**where).tell(incident, "close", {}), as_json)
+
+
+@command.command("waive", short_help="Let an incident close without a case, for a time.")
+@_ID
+@click.option("--why", required=True, callback=_said, help="Why no case can be made of it.")
+@click.option("--owner", required=True, help="Whose word that is.")
+@click.option(
+    "--until", required=True, callback=read_time, metavar="TIME",
+    help="When it ends: 2026-12-31T00:00:00Z.",
+)  # fmt: skip
+@_JSON
+@server_options
+def waive_command(
+    incident: str, why: str, owner: str, until: int, as_json: bool, **where: Any
+) -> int:
+    """Let an incident close without a regression case, for a time.
+
+    The gate accepts it until it ends, and is red from then on.
+    """
+    given = {"why": why, "owner": owner, "ends_at": until}
+    return _told(incidents_at(**where).tell(incident, "waive", given), as_json)
 
 
 @command.command("merge")
@@ -204,6 +235,15 @@ def _told(detail: Detail, as_json: bool) -> int:
         click.echo(f"  fires: {name}")
     for cause in detail.causes[:3]:
         click.echo(f"  cause: {cause.service}, {cause.why}")
+    if detail.again:
+        click.echo(f"  AGAIN: {detail.again}")
+    if detail.plan is not None:
+        for line in shown(detail.plan):
+            click.echo(f"  {line}")
+    elif detail.no_runbook:
+        click.echo(f"  no plan: {detail.no_runbook}")
+    for one in detail.lacks:
+        click.echo(f"  lacks: {one}")
     for failed in detail.failures:
         click.echo(f"  failed: {_failed(failed)}")
     if detail.pruned:

@@ -51,7 +51,7 @@ def list_command(folder: Path, as_json: bool) -> int:
     return 0
 
 
-@command.command("show")
+@command.command("show", short_help="Show one runbook and its text.")
 @click.argument("runbook")
 @_JSON
 @config_option
@@ -97,7 +97,7 @@ def lint_command(folder: Path, as_json: bool) -> int:
     return 1 if found else 0
 
 
-@command.command("plan")
+@command.command("plan", short_help="Say exactly what would be done.")
 @_INCIDENT
 @click.option("--runbook", default="", help="Which one; else the one that fits best.")
 @_PARAMS
@@ -117,7 +117,7 @@ def plan_command(
     return 0
 
 
-@command.command("approve")
+@command.command("approve", short_help="Carry out the plan with this hash.")
 @_INCIDENT
 @click.argument("plan_hash", metavar="HASH")
 @click.option("--no-wait", is_flag=True, help="Do not follow it to its end.")
@@ -135,7 +135,7 @@ def approve_command(
     return _follow(at, detail, as_json=as_json, waits=not no_wait)
 
 
-@command.command("refuse")
+@command.command("refuse", short_help="Drop the plan with this hash.")
 @_INCIDENT
 @click.argument("plan_hash", metavar="HASH")
 @click.option("--why", required=True, help="It stands in the timeline.")

@@ -3,7 +3,7 @@
 Law: this file only dispatches. Each function below is one kind of input, and reads as the order in
 which the nouns are asked; the rules themselves live with their nouns. Where a page is decided:
 `escalation.declare`. Where an alert finds its incident: `correlation.attach`. Where users count as
-well again: `slo.judge_recovery`. Where an incident may close: `postmortems.missing`.
+well again: `slo.judge_recovery`. Where an incident may close: `incidents.lacks`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from msgspec import Struct, field, structs
 
 from midwatch.core import (
     changes,
+    closure,
     correlation,
+    drafts,
     escalation,
     events,
     fixes,
@@ -26,8 +28,8 @@ from midwatch.core import (
     muting,
     overrides,
     pointers,
-    postmortems,
     rechecks,
+    recurrence,
     regressions,
     releases,
     rollouts,
@@ -160,6 +162,8 @@ def _attach(d: Decision, rules: Rules, alerts: Iterable[Alert]) -> None:
         _declare_by_alerts(d, rules, incident, speaking)
         _reopen_without_sli(d, rules, incident)
         _recover_without_sli(d, rules, incident)
+        if any(isinstance(x, events.SeverityDeclared) for x in d.events):
+            recurrence.find(d, incident)
         runbooks.consider(d, rules.means(incident), incident)
     if touched:
         _inhibit(d, rules, touched.values())
@@ -269,7 +273,7 @@ def _mitigated(
     escalation.silence(d, incident)
     d.cancel_timer(f"verify/{incident.id}")
     impact = reading.since.get(incident.id) if reading else None
-    postmortems.write(d, incident, rules.topology, objective, impact)
+    drafts.draft(d, incident, rules.topology, objective, impact)
     regressions.try_both_sides(d, incident)
     if incident.cause_gone and not incident.promoted_at:
         key = f"settle/{incident.id}"
@@ -314,6 +318,8 @@ def _sli(d: Decision, rules: Rules, given: inputs.SliMeasured) -> None:
         d.emit(events.BudgetCalm(objective.id, before.incident))
     for incident_id in list(d.shard.open):
         incident = d.shard.incidents[incident_id]
+        if incident.slo == objective.id:
+            drafts.sample(d, incident, objective, reading)
         if incident.slo == objective.id or (
             not incident.slo and objective.service in incident.services
         ):
@@ -404,6 +410,7 @@ def _burn(
         _reopen(d, rules, objective, incident, reading)
     escalation.declare(d, rules.policy_of(incident), incident, burning.tier.severity, why_burning)
     regressions.draft(d, incident)
+    recurrence.find(d, incident)
     runbooks.consider(d, rules.means(incident), incident)
 
 
@@ -446,7 +453,7 @@ def _resolve(d: Decision, rules: Rules, incident: Incident, reason: Reason) -> N
     escalation.tell(d, rules.policy.team, incident, "resolved", reason.says)
     if incident.promoted_at:
         d.emit(events.ReleaseProven(incident.service_of_plan, incident.fix))
-    postmortems.close(d, incident)
+    closure.close_if_done(d, incident)
 
 
 def _override(d: Decision, rules: Rules, given: inputs.AddOverride) -> None:
@@ -610,7 +617,7 @@ def _evals_answer(d: Decision, rules: Rules, given: inputs.EvalsAnswered) -> Non
         fixes.on_evals_answer(d, rules.canaries, kept, incident, given)
     else:
         rechecks.on_answer(d, incident, given)
-    postmortems.close(d, incident)
+    closure.close_if_done(d, incident)
 
 
 def _register(d: Decision, rules: Rules, given: inputs.RegisterRelease) -> None:
@@ -732,7 +739,7 @@ def _propose_fix(d: Decision, rules: Rules, given: inputs.ProposeFix) -> None:
 def _offer_case(d: Decision, rules: Rules, given: inputs.OfferCase) -> None:
     incident = _known(d, given.incident)
     regressions.offer(d, incident, given)
-    postmortems.close(d, incident)
+    closure.close_if_done(d, incident)
 
 
 def _quarantine(d: Decision, rules: Rules, given: inputs.QuarantineCase) -> None:
@@ -745,8 +752,21 @@ def _retire(d: Decision, rules: Rules, given: inputs.RetireCase) -> None:
 
 def _waive(d: Decision, rules: Rules, given: inputs.GrantWaiver) -> None:
     incident = _known(d, given.incident)
-    d.emit(events.WaiverGranted(incident.id, given.why, given.owner, given.ends_at))
-    postmortems.close(d, incident)
+    closure.waive(d, incident, given)
+
+
+def _close(d: Decision, rules: Rules, given: inputs.CloseIncident) -> None:
+    closure.close(d, _known(d, given.incident))
+
+
+def _draft(d: Decision, rules: Rules, given: inputs.DraftPostmortem) -> None:
+    incident = _known(d, given.incident)
+    drafts.draft_by_hand(d, incident, rules.topology, rules.slos.get(incident.slo))
+    closure.close_if_done(d, incident)
+
+
+def _edit(d: Decision, rules: Rules, given: inputs.EditPostmortem) -> None:
+    drafts.edit(d, _known(d, given.incident), given)
 
 
 def _known(d: Decision, incident_id: str) -> Incident:
@@ -800,6 +820,9 @@ _DISPATCH = cast(
         inputs.ActionAnswered: _action_answer,
         inputs.ProposeFix: _propose_fix,
         inputs.GrantWaiver: _waive,
+        inputs.CloseIncident: _close,
+        inputs.DraftPostmortem: _draft,
+        inputs.EditPostmortem: _edit,
         inputs.OfferCase: _offer_case,
         inputs.QuarantineCase: _quarantine,
         inputs.RetireCase: _retire,

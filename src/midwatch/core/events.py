@@ -14,6 +14,7 @@ from midwatch.core.alerts import Alert
 from midwatch.core.canary import CanaryPlan, Sides
 from midwatch.core.changes import Change
 from midwatch.core.evals import Case, Outcome
+from midwatch.core.judgements import Judgement
 from midwatch.core.plans import Plan
 from midwatch.core.reasons import Reason
 from midwatch.core.schedules import Override
@@ -587,6 +588,28 @@ class PostmortemDrafted(IncidentEvent, frozen=True):
     document: dict[str, Any]
 
 
+class PostmortemEdited(IncidentEvent, frozen=True):
+    """What a person makes of it; it stands whole, and replaces what stood before."""
+
+    judgement: Judgement
+    by: str
+
+
+class IncidentRecurred(IncidentEvent, frozen=True):
+    """It is an earlier incident again, and what that one left behind."""
+
+    of: str
+    reason: Reason
+
+
+class BurnSampled(IncidentEvent, frozen=True):
+    """How its objective burned at a moment, in the shortest window that pages."""
+
+    counts: Counts
+    burn: float
+    window_s: int
+
+
 class RegressionCaseDrafted(IncidentEvent, frozen=True):
     """An answer that was observed wrong became a case, not yet proven."""
 
@@ -915,6 +938,9 @@ Event = (
     | RecoveryMissed
     | IncidentReopened
     | PostmortemDrafted
+    | PostmortemEdited
+    | IncidentRecurred
+    | BurnSampled
     | RegressionCaseDrafted
     | RegressionCaseAdmitted
     | RegressionCaseRefused

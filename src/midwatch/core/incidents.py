@@ -23,6 +23,7 @@ from midwatch.core import events as e
 from midwatch.core.alerts import RANK, Alert, Level
 from midwatch.core.evals import Case
 from midwatch.core.habits import MAX_TOGETHER
+from midwatch.core.judgements import Judgement
 from midwatch.core.plans import Plan, RunState
 from midwatch.core.severity import Severity
 from midwatch.core.sli import Counts, FailedAnswer
@@ -45,6 +46,10 @@ TRANSITIONS: dict[tuple[State, type], State] = {
     ("acknowledged", e.IncidentMerged): "merged",
     ("mitigated", e.IncidentMerged): "merged",
     ("merged", e.MergeUndone): "open",
+}
+# What has to be there besides, for an event of the table above: law 7.
+GUARDS: dict[type, Callable[[Incident, int], list[str]]] = {
+    e.IncidentClosed: lambda incident, at: lacks(incident, at),  # noqa: PLW0108  defined below
 }
 # Events that are only possible in some states, beside those that the table above moves.
 _ONLY_WHILE_OPEN = (e.AlertsAttached, e.BurnAttached, e.TicketLinked)
@@ -181,6 +186,11 @@ class Incident(Struct):
     case: Case | None = None
     case_state: CaseState = "none"
     waiver: str = ""
+    waived_until: int = 0
+    judgement: Judgement | None = None
+    again: str = ""  # why it is an earlier one again
+    sampled_at: int = 0  # when its burn was last written down
+    samples: int = 0
     # the fix
     fix: str = ""
     baseline: str = ""
@@ -226,6 +236,25 @@ def type_of(service: str, name: str) -> str:
     return f"{service} {name}"
 
 
+def lacks(incident: Incident, at: int) -> list[str]:
+    """List what still stands between an incident and closed, besides its resolution.
+
+    >>> lacks(Incident("INC-1", "shop", "", "slow", 0, slo="shop/answers"), 0)
+    ['a postmortem', 'a proven regression case or a waiver']
+    """
+    if not incident.hurt:
+        return []
+    found: list[str] = []
+    if not incident.has_postmortem:
+        found.append("a postmortem")
+    if incident.case_state != "admitted" and incident.waived_until <= at:
+        was = " (its waiver is over)" if incident.waiver else ""
+        found.append(f"a proven regression case or a waiver{was}")
+    if incident.fix_state == "promoted" and incident.gate != "pass":
+        found.append("a gate that passes")
+    return found
+
+
 def is_waiting_for_ack(incident: Incident) -> bool:
     """Say whether it was paged and somebody still has to be found for it."""
     return incident.awaits_ack
@@ -261,6 +290,9 @@ def evolve(incident: Incident, event: e.IncidentEvent, at: int) -> None:
         if kind in _MOVING and kind not in _HARMLESS_ELSEWHERE:
             raise BugError(f"{kind.__name__} for {incident.id}, which is {incident.state}")
     else:
+        missing = GUARDS[kind](incident, at) if kind in GUARDS else []
+        if missing:
+            raise BugError(f"{kind.__name__} for {incident.id}, which lacks {missing[0]}")
         incident.state = target
     apply = _APPLY.get(kind)
     if apply is not None:
@@ -582,7 +614,19 @@ def _case_refused(i: Incident, event: e.RegressionCaseRefused, at: int) -> None:
 
 
 def _waived(i: Incident, event: e.WaiverGranted, at: int) -> None:
-    i.waiver = f"{event.why} ({event.owner})"
+    i.waiver, i.waived_until = f"{event.why} ({event.owner})", event.ends_at
+
+
+def _judged_by_person(i: Incident, event: e.PostmortemEdited, at: int) -> None:
+    i.judgement = event.judgement
+
+
+def _recurred(i: Incident, event: e.IncidentRecurred, at: int) -> None:
+    i.recurrence_of, i.again = event.of, event.reason.says
+
+
+def _sampled(i: Incident, event: e.BurnSampled, at: int) -> None:
+    i.sampled_at, i.samples = at, i.samples + 1
 
 
 def _fix_proposed(i: Incident, event: e.FixProposed, at: int) -> None:
@@ -659,6 +703,9 @@ _APPLY = cast(
         e.RegressionCaseAdmitted: _case_admitted,
         e.RegressionCaseRefused: _case_refused,
         e.WaiverGranted: _waived,
+        e.PostmortemEdited: _judged_by_person,
+        e.IncidentRecurred: _recurred,
+        e.BurnSampled: _sampled,
         e.FixProposed: _fix_proposed,
         e.FixEligible: _eligible,
         e.CanaryJudged: _judged,

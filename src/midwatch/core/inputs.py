@@ -15,6 +15,7 @@ from midwatch.core.alerts import Alert
 from midwatch.core.canary import Sides
 from midwatch.core.changes import Change
 from midwatch.core.evals import Case, Outcome
+from midwatch.core.judgements import Judgement
 from midwatch.core.sli import Bucket, SliReading
 
 MAX_SNOOZE_MIN = 30 * 24 * 60
@@ -312,6 +313,28 @@ class GrantWaiver(Struct, frozen=True, tag=True):
     ends_at: int
 
 
+class CloseIncident(Struct, frozen=True, tag=True):
+    """A person wants a resolved incident closed."""
+
+    incident: str
+    by: str
+
+
+class DraftPostmortem(Struct, frozen=True, tag=True):
+    """A person wants the facts of an incident written down now."""
+
+    incident: str
+    by: str
+
+
+class EditPostmortem(Struct, frozen=True, tag=True):
+    """A person says what they make of an incident; it replaces what stood there."""
+
+    incident: str
+    judgement: Judgement
+    by: str
+
+
 class SliCounted(Struct, frozen=True, tag=True):
     """Somebody pushed counts: what came on top, in buckets."""
 
@@ -445,6 +468,9 @@ Input = (
     | QuarantineCase
     | RetireCase
     | GrantWaiver
+    | CloseIncident
+    | DraftPostmortem
+    | EditPostmortem
     | HeartbeatSeen
     | Started
     | Unacknowledge

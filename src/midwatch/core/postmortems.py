@@ -1,122 +1,249 @@
-"""What an incident leaves behind: the document, and whether it may close.
+"""The document that an incident leaves: what happened, what it cost, and what was learned.
 
-Law: one that was paged or spent error budget closes with a postmortem and an admitted case, or
-with a waiver; others close with a recorded reason. The document holds facts out of the incident's
-own events, in numbers; judgement is a person's and is not made up here.
+Law: facts come out of the incident's own events, each sentence names the events that it says, and
+writing it again gives the same. Judgement is a person's and stands beside the facts. People appear
+as roles, never by name. What is not known is null, never a guess. The shape has a version.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from fractions import Fraction
-from typing import Any
+import re
+from collections.abc import Iterable
 
-from midwatch.core import causes, events
-from midwatch.core.causes import Cause
-from midwatch.core.clock import SECOND, show_time
-from midwatch.core.decision import Decision
-from midwatch.core.incidents import Incident
-from midwatch.core.reasons import Reason
-from midwatch.core.sli import Counts
-from midwatch.core.slo import Slo
-from midwatch.core.topology import Topology
+from msgspec import Struct, field
 
-RULE = "closure/1"
+from midwatch.core import judgements
+from midwatch.core.judgements import Judgement
+
+SCHEMA = "midwatch.postmortem/1"
 
 
-def budget_spent(slo: Slo, counts: Counts, duration_s: float) -> float:
-    """Give the share of a period's error budget that these events spent.
+class Sentence(Struct, frozen=True):
+    """Something that is said, and the events that say it, by their numbers in the journal."""
 
-    The period's traffic is taken to be as dense as the incident's.
+    says: str
+    events: list[int]
 
-    >>> slo = Slo("s/x", "s", "0.99", period_s=1000)
-    >>> budget_spent(slo, Counts(80, 100), 100)
-    2.0
+
+class Moment(Struct, frozen=True):
+    """A sentence at a time."""
+
+    at: str
+    says: str
+    events: list[int]
+
+
+class Times(Struct, frozen=True):
+    """When it was what, RFC 3339 in UTC; null for what did not happen."""
+
+    started: str
+    detected: str | None
+    acknowledged: str | None
+    mitigated: str | None
+    resolved: str | None
+    closed: str | None
+
+
+class Durations(Struct, frozen=True):
+    """How long it took, in seconds since it started."""
+
+    to_detect: float | None
+    to_acknowledge: float | None
+    to_mitigate: float | None
+    to_resolve: float | None
+
+
+class Impact(Struct, frozen=True):
+    """What it cost: `budget_spent` is a share of the whole period's error budget.
+
+    `query` is how the events were counted; `users` are those who reported it.
     """
-    if not counts.total:
-        return 0.0
-    burn = Fraction(counts.bad, counts.total) / slo.budget
-    return float(burn * Fraction(duration_s) / slo.period_s)
+
+    slo: str | None
+    objective: str | None
+    query: str | None
+    bad_events: int | None
+    valid_events: int | None
+    budget_spent: float | None
+    peak_burn: float | None
+    users: int | None
+    recovered: str | None
+    events: list[int]
 
 
-def document(
-    incident: Incident, likely: Sequence[Cause], slo: Slo | None, impact: Counts | None, now: int
-) -> dict[str, Any]:
-    """Write the facts down; times in UTC, durations in seconds, None for what did not happen."""
-    started = incident.first_at
-    detected = incident.burned_at or incident.opened_at
+class Cause(Struct, frozen=True):
+    """A service that may have caused it, and why."""
 
-    def since_start(at: int) -> float | None:
-        return (at - started) / SECOND if at else None
-
-    def shown(at: int) -> str | None:
-        return show_time(at) if at else None
-
-    spent = None
-    if slo is not None and impact is not None:
-        spent = round(budget_spent(slo, impact, (now - started) / SECOND), 6)
-    return {
-        "summary": incident.title,
-        "severity": incident.severity,
-        "started_at": shown(started),
-        "detected_at": shown(detected),
-        "acknowledged_at": shown(incident.acknowledged_at),
-        "mitigated_at": shown(incident.mitigated_at),
-        "to_detect_s": since_start(detected),
-        "to_acknowledge_s": since_start(incident.acknowledged_at),
-        "to_mitigate_s": since_start(incident.mitigated_at),
-        "slo": slo.id if slo else None,
-        "bad_events": impact.bad if impact else None,
-        "valid_events": impact.total if impact else None,
-        "budget_spent": spent,
-        "alerts": incident.alert_count,
-        "tickets": list(incident.tickets),
-        "causes": [cause.service for cause in likely],
-        "causes_why": [f"{cause.service}: {cause.why}" for cause in likely],
-        "change": incident.bad_release or None,
-        "rolled_back_to": incident.good_release or None,
-        "recovery": incident.recovery,
-        "recurrence_of": incident.recurrence_of or None,
-        "action_items": [],
-    }
+    service: str
+    why: str
 
 
-def write(
-    d: Decision, incident: Incident, topology: Topology, slo: Slo | None, impact: Counts | None
-) -> None:
-    """Draft the document of an incident that hurt, once."""
-    if incident.hurt and not incident.has_postmortem:
-        likely = causes.rank(incident, topology, d.shard.habits, d.shard.changes)
-        text = document(incident, likely, slo, impact, d.now)
-        d.emit(events.PostmortemDrafted(incident.id, text))
+class Alerts(Struct, frozen=True):
+    """How many alerts became this one incident, where, and what most likely caused it."""
+
+    count: int
+    services: list[str]
+    causes: list[Cause]
+    events: list[int]
 
 
-def missing(incident: Incident) -> list[str]:
-    """List what still stands between a resolved incident and closed.
+class ChangeBefore(Struct, frozen=True):
+    """The change that came before it, or that was rolled back."""
 
-    >>> missing(Incident("INC-1", "shop", "", "slow", 0, slo="shop/answers"))
-    ['a postmortem', 'a proven regression case or a waiver']
+    service: str
+    kind: str
+    before: str
+    after: str
+    at: str
+    events: list[int]
+
+
+class RunStep(Struct, frozen=True):
+    """A step that was taken: done, failed, or still under way."""
+
+    step: str
+    says: str
+    state: str
+    seen: str
+    at: str
+    events: list[int]
+
+
+class Run(Struct, frozen=True):
+    """A runbook that was carried out, who let it, and whether users were well afterwards."""
+
+    runbook: str
+    version: int
+    plan: str
+    approved_by: str
+    steps: list[RunStep]
+    verification: str
+    says: str
+    events: list[int]
+
+
+class CaseLeft(Struct, frozen=True):
+    """A regression case, and what both releases did with it."""
+
+    case: str
+    state: str
+    question: str
+    bad: str
+    good: str
+    failed_on_bad: int
+    runs_on_bad: int
+    passed_on_good: int
+    runs_on_good: int
+    says: str
+    events: list[int]
+
+
+class Fix(Struct, frozen=True):
+    """A release that should end it for good, and what its canary said."""
+
+    release: str
+    verdict: str
+    says: str
+    live_at: str | None
+    events: list[int]
+
+
+class Recurrence(Struct, frozen=True):
+    """The earlier incident that this one is again."""
+
+    of: str
+    says: str
+    events: list[int]
+
+
+class Waiver(Struct, frozen=True):
+    """Why it may close without a case, whose word that is, and until when it holds."""
+
+    why: str
+    owner: str
+    until: str
+    events: list[int]
+
+
+class Point(Struct, frozen=True):
+    """The burn rate at a moment, out of so many events of the window that ended then."""
+
+    at: str
+    good: int
+    total: int
+    burn: float
+    event: int
+
+
+class Marker(Struct, frozen=True):
+    """Something that stands over the curve."""
+
+    at: str
+    kind: str
+    says: str
+    event: int
+
+
+class Postmortem(Struct, frozen=True):
+    """The whole document; `schema` names its version."""
+
+    schema: str
+    incident: str
+    title: str
+    service: str
+    state: str
+    severity: str
+    summary: list[Sentence]
+    roles: list[str]
+    times: Times
+    durations_s: Durations
+    impact: Impact
+    alerts: Alerts
+    change: ChangeBefore | None
+    timeline: list[Moment]
+    runs: list[Run]
+    judgement: Judgement
+    cases: list[CaseLeft]
+    fix: Fix | None
+    waiver: Waiver | None
+    recurrence: Recurrence | None
+    curve: list[Point]
+    markers: list[Marker]
+    lacks: list[str] = field(default_factory=list[str])  # until it may close
+
+
+def problems(document: Postmortem, people: Iterable[str] = ()) -> list[str]:
+    """List what is wrong with a document, so that it must not be sent out. Empty is good.
+
+    `people` are names that must not stand in what was generated.
     """
-    if not incident.hurt:
-        return []
-    lacks: list[str] = []
-    if not incident.has_postmortem:
-        lacks.append("a postmortem")
-    if incident.case_state != "admitted" and not incident.waiver:
-        lacks.append("a proven regression case or a waiver")
-    if incident.fix_state == "promoted" and incident.gate != "pass":
-        lacks.append("a gate that passes")
-    return lacks
-
-
-def close(d: Decision, incident: Incident) -> None:
-    """Close a resolved incident when nothing is missing."""
-    if incident.state != "resolved" or missing(incident):
-        return
-    if not incident.hurt:
-        says = "nobody was paged and no budget was spent"
-    elif incident.case_state == "admitted" and incident.case:
-        says = f"postmortem and {incident.case.id}"
-    else:
-        says = f"waiver: {incident.waiver}"
-    d.emit(events.IncidentClosed(incident.id, Reason(RULE, says)))
+    found: list[str] = []
+    if document.schema != SCHEMA:
+        found.append(f"schema is {document.schema!r}, not {SCHEMA!r}")
+    if not document.summary:
+        found.append("has no summary")
+    if not document.timeline:
+        found.append("has no timeline")
+    cited = (
+        *document.summary, *document.timeline, *document.runs, *document.cases,
+        *(step for run in document.runs for step in run.steps),
+        *(one for one in (document.fix, document.waiver, document.recurrence, document.change)
+          if one is not None),
+    )  # fmt: skip
+    found += [f"says without an event: {one}" for one in cited if not one.events]
+    if document.times.detected is None:
+        found.append("does not say when it was detected")
+    if document.state in ("mitigated", "resolved", "closed") and document.times.mitigated is None:
+        found.append("does not say when it was mitigated")
+    if document.impact.slo is not None and document.impact.valid_events is None:
+        found.append("has an objective and no figures of the harm")
+    if document.impact.slo is not None and not document.curve:
+        found.append("has an objective and no curve")
+    for number, item in enumerate(document.judgement.action_items, start=1):
+        if not item.owner.strip() or judgements.DAY.fullmatch(item.due) is None:
+            found.append(f"action item {number} has no owner or no due date")
+    generated = "\n".join(one.says for one in (*document.summary, *document.timeline))
+    for name in people:
+        if re.search(rf"(?<![\w@.-]){re.escape(name)}(?![\w@-])", generated):
+            found.append(f"names {name!r}: people appear as roles")
+    return found

@@ -16,9 +16,11 @@ from midwatch import config
 from midwatch.agent import questions
 from midwatch.agent.questions import Question
 from midwatch.agent.releases import RELEASES
+from midwatch.core import judgements
 from midwatch.core.alerts import LEVELS
 from midwatch.core.clock import SECOND, parse_time
 from midwatch.core.evals import Case
+from midwatch.core.judgements import Judgement
 from midwatch.drill import agents
 from midwatch.drill.agents import TROUBLES, Trouble
 from midwatch.errors import BadFile, InputError
@@ -105,6 +107,13 @@ class Waiver(Struct, frozen=True):
     why: str
 
 
+class Learned(Struct, frozen=True):
+    """What people write about it, so long after the first ack; see `core.judgements`."""
+
+    after_s: int
+    judgement: Judgement
+
+
 class People(Struct, frozen=True):
     """How fast people are."""
 
@@ -126,6 +135,7 @@ class Scenario(Struct, frozen=True):
     deliveries: tuple[tuple[int, bytes], ...] = ()
     people: People = People()
     waivers: tuple[Waiver, ...] = ()
+    learned: Learned | None = None
     seven_checks: bool = False
     expect: dict[str, Expected] = field(default_factory=dict[str, Expected])
 
@@ -179,7 +189,7 @@ class _Reader:
         root = self.root
         root.keys(
             "name", "says", "config", "starts_at", "lasts", "checks", "services", "storm",
-            "tickets", "deliveries", "people", "waivers", "expect",
+            "tickets", "deliveries", "people", "waivers", "learned", "expect",
             required=("name", "says", "config"),
         )  # fmt: skip
         if self.problems.found:
@@ -205,6 +215,7 @@ class _Reader:
             deliveries=deliveries,
             people=self._people(root.child("people")),
             waivers=tuple(self._waiver(item) for item in root.child("waivers").items()),
+            learned=self._learned(root.child("learned")),
             seven_checks=root.child("checks").choice("seven", default="") == "seven",
             expect=self._expect(root.child("expect")),
         )
@@ -354,6 +365,18 @@ class _Reader:
             node.child("owner").text(),
             node.child("why").text(),
         )
+
+    def _learned(self, node: Node) -> Learned | None:
+        mapping = node.mapping
+        if mapping is None:
+            return None
+        written = {name: value for name, value in mapping.items() if name != "after"}
+        try:
+            judgement = judgements.checked(msgspec.convert(written, Judgement, str_keys=True))
+        except (msgspec.ValidationError, InputError) as error:
+            node.error(f"is nothing that people write: {error}", "see docs/postmortems.md")
+            return None
+        return Learned(node.child("after").duration_s(3_600), judgement)
 
     def _expect(self, node: Node) -> dict[str, Expected]:
         if node.value is None:

@@ -263,6 +263,11 @@ class Shift:
                 if release.proposed_s is not None and plan.name == incident.service_of_plan:
                     fix_at = acked_at + release.proposed_s * SECOND
                     self._propose(fix_at, page.incident, release.name, page.to, 1)
+        learned = self.scenario.learned
+        if learned is not None:
+            written = inputs.EditPostmortem(page.incident, learned.judgement, page.to)
+            when = acked_at + learned.after_s * SECOND
+            self._command(when, f"learned/{page.incident}", written)
         for waiver in self.scenario.waivers:
             ends_at = acked_at + waiver.for_s * SECOND
             given = inputs.GrantWaiver(page.incident, waiver.why, waiver.owner, ends_at)

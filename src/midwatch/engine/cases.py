@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from midwatch.core import events as e
 from midwatch.core.clock import show_time
@@ -46,12 +46,21 @@ class CaseStory(Struct, frozen=True):
     moments: list[str]
 
 
+class Waived(Struct, frozen=True):
+    """An incident that closed by a waiver: whose word that is, until when, and why."""
+
+    incident: str
+    until: str
+    why: str
+
+
 class Kept(Struct, frozen=True):
     """All that a gate has to know: cases, which of them are held, incidents without one."""
 
     cases: list[Case]
     held: dict[str, dict[str, str]]  # case -> owner, until, why
     unproven: list[str]
+    waived: list[Waived] = field(default_factory=list[Waived])
 
 
 def cases(shard: Shard) -> list[CaseView]:
@@ -123,14 +132,18 @@ def kept(shard: Shard, service: str) -> Kept:
         if not one.retired and not one.duplicate_of and _is_of(shard, one.incident, service)
     ]
     proven = {one.incident for one in shard.cases.values()}
-    unproven = [
-        one.id
+    closed = [
+        one
         for one in shard.incidents.values()
         if one.state == "closed"
         and one.hurt
         and one.id not in proven
-        and not one.waiver
         and service in ("", one.service_of_plan)
+    ]
+    unproven = [one.id for one in closed if not one.waiver]
+    # Until when a waiver holds is for whoever reads this to say: they may read it much later.
+    waived = [
+        Waived(one.id, show_time(one.waived_until), one.waiver) for one in closed if one.waiver
     ]
     held = {
         one.case.id: {
@@ -139,7 +152,8 @@ def kept(shard: Shard, service: str) -> Kept:
         for one in shard.cases.values()
         if one.quarantined_until
     }  # fmt: skip
-    return Kept(found, {case.id: held[case.id] for case in found if case.id in held}, unproven)
+    kept_held = {case.id: held[case.id] for case in found if case.id in held}
+    return Kept(found, kept_held, unproven, waived)
 
 
 def _is_of(shard: Shard, incident: str, service: str) -> bool:

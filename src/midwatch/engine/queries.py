@@ -18,7 +18,7 @@ from midwatch.core.alerts import Alert
 from midwatch.core.causes import Cause
 from midwatch.core.clock import show_time
 from midwatch.core.events import Event
-from midwatch.core.incidents import Incident
+from midwatch.core.incidents import Incident, lacks
 from midwatch.core.reasons import Reason
 from midwatch.core.shard import Shard
 from midwatch.core.sli import FailedAnswer
@@ -108,6 +108,8 @@ class Detail(Struct, frozen=True):
     failures: list[FailedAnswer] = field(default_factory=list[FailedAnswer])
     plan: PlanView | None = None
     no_runbook: str = ""  # why no plan is proposed
+    again: str = ""  # which earlier incident it is, and what that one left behind
+    lacks: list[str] = field(default_factory=list[str])  # until it may close, once resolved
 
 
 class Rejected(Struct, frozen=True):
@@ -241,7 +243,8 @@ def detail(
     texts = [f"{one.count} x {text}" for text, one in incident.texts.items()]
     return Detail(
         _summary(incident), firing, likely, texts, moments, pruned, list(incident.failures),
-        plans.view(incident), incident.no_runbook,
+        plans.view(incident), incident.no_runbook, incident.again,
+        lacks(incident, shard.at) if incident.state == "resolved" else [],
     )  # fmt: skip
 
 
@@ -281,8 +284,13 @@ def moment_of(row: Row) -> Moment:
     return Moment(row.seq, show_time(row.at), row.type, _says(event), reason)
 
 
+def event_of(row: Row) -> Event:
+    """Read a stored event."""
+    return _decode.decode(row.body)
+
+
 def _fact(row: Row) -> Fact[Event]:
-    return Fact(row.seq, row.at, _decode.decode(row.body))
+    return Fact(row.seq, row.at, event_of(row))
 
 
 class _Many(Struct):

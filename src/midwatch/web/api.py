@@ -24,6 +24,8 @@ from midwatch.bootstrap import Service
 from midwatch.core import inputs
 from midwatch.core.clock import SECOND
 from midwatch.core.evals import Case, Outcome
+from midwatch.core.judgements import Judgement
+from midwatch.core.postmortems import Postmortem
 from midwatch.core.shard import Shard
 from midwatch.engine import (
     cases,
@@ -34,9 +36,11 @@ from midwatch.engine import (
     placement,
     plans,
     queries,
+    reporting,
     served,
 )
 from midwatch.engine.cases import ALL
+from midwatch.engine.retelling import retell
 from midwatch.errors import (
     BadJson,
     Busy,
@@ -147,6 +151,22 @@ class Refuse(Struct, frozen=True, forbid_unknown_fields=True):
 
     hash: Annotated[str, Meta(pattern=VISIBLE, max_length=100)]
     why: Annotated[str, Meta(pattern=VISIBLE, max_length=MAX_WHY)]
+
+
+class Close(Struct, frozen=True, forbid_unknown_fields=True):
+    """Close a resolved incident."""
+
+
+class Waive(Struct, frozen=True, forbid_unknown_fields=True):
+    """Let it close without a case until `ends_at`, in milliseconds since 1970."""
+
+    why: Annotated[str, Meta(pattern=VISIBLE, max_length=MAX_WHY)]
+    owner: Annotated[str, Meta(pattern=VISIBLE, max_length=200)]
+    ends_at: Moment
+
+
+class DraftFacts(Struct, frozen=True, forbid_unknown_fields=True):
+    """Write the facts down now."""
 
 
 class Silence(Struct, frozen=True, forbid_unknown_fields=True):
@@ -386,6 +406,43 @@ class Api:
         return await self._tell(
             call, inputs.RefusePlan(_id(call), given.hash, call.by.name, given.why.strip())
         )
+
+    async def close(self, call: Call) -> queries.Detail:
+        """Close it, or say what it lacks."""
+        return await self._tell(call, inputs.CloseIncident(_id(call), call.by.name))
+
+    async def waive(self, call: Call) -> queries.Detail:
+        """Let it close without a case, for a time."""
+        given: Waive = call.given
+        command = inputs.GrantWaiver(
+            _id(call), given.why.strip(), given.owner.strip(), int(given.ends_at)
+        )
+        return await self._tell(call, command)
+
+    async def postmortem(self, call: Call) -> Postmortem:
+        """Write its postmortem."""
+        name = _id(call)
+        found = await self._look(lambda shard: retell(shard, self._audit, name))
+        if found is None:
+            raise NotThere(f"no incident is called {name!r}", remedy="look at the list")
+        return found
+
+    async def draft(self, call: Call) -> Postmortem:
+        """Write its facts down now."""
+        await self._tell(call, inputs.DraftPostmortem(_id(call), call.by.name))
+        return await self.postmortem(call)
+
+    async def judge(self, call: Call) -> Postmortem:
+        """Keep what a person makes of it."""
+        given: Judgement = call.given
+        await self._tell(call, inputs.EditPostmortem(_id(call), given, call.by.name))
+        return await self.postmortem(call)
+
+    async def report(self, call: Call) -> reporting.Report:
+        """Tell a period; without its times the last seven days."""
+        end = call.numbers["end"] or self._service.clock()
+        start = call.numbers["start"] or max(end - 7 * DAY_MS, 0)
+        return await self._look(lambda shard: reporting.report(shard, self._audit, start, end))
 
     async def silences(self, call: Call) -> list[queries.SilenceView]:
         """List silences."""
@@ -735,6 +792,30 @@ ROUTES = (
     Route(
         "POST", "/api/v1/incidents/{id}/refuse", "Drop the plan with this hash.",
         Api.refuse, queries.Detail, Refuse, once=True,
+    ),
+    Route(
+        "POST", "/api/v1/incidents/{id}/close", "Close it, or say what it lacks.",
+        Api.close, queries.Detail, Close, once=True,
+    ),
+    Route(
+        "POST", "/api/v1/incidents/{id}/waive", "Let it close without a case, for a time.",
+        Api.waive, queries.Detail, Waive, once=True,
+    ),
+    Route(
+        "GET", "/api/v1/incidents/{id}/postmortem", "Write its postmortem.",
+        Api.postmortem, Postmortem,
+    ),
+    Route(
+        "POST", "/api/v1/incidents/{id}/postmortem", "Say what you make of it; replaces it whole.",
+        Api.judge, Postmortem, Judgement, once=True,
+    ),
+    Route(
+        "POST", "/api/v1/incidents/{id}/draft", "Write its facts down now.",
+        Api.draft, Postmortem, DraftFacts, once=True,
+    ),
+    Route(
+        "GET", "/api/v1/report", "Tell a period, in milliseconds since 1970; else seven days.",
+        Api.report, reporting.Report, numbers=("start", "end"),
     ),
     Route(
         "GET", "/api/v1/alerts/{id}/explain", "Say where an alert is, and why.",

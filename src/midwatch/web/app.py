@@ -55,6 +55,7 @@ def build_app(service: Service, audit: Audit, tokens: Tokens, changes: News) -> 
         Route("/login", page.login_form),
         Route("/login", page.login, methods=["POST"]),
         Route("/logout", page.logout, methods=["POST"]),
+        Route("/incidents/{id}/postmortem", page.postmortem),
         Route("/incidents/{id}/ack", page.ack, methods=["POST"]),
         Route("/incidents/{id}/approve", page.approve, methods=["POST"]),
         Route("/heartbeats/{job}", heartbeats.beat, methods=["POST", "GET"]),

@@ -24,11 +24,13 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from midwatch import __version__
+from midwatch.adapters.reports import postmortem as postmortems
 from midwatch.bootstrap import Service
 from midwatch.core import inputs
 from midwatch.core.clock import SECOND, parse_time, show_time
 from midwatch.core.shard import Shard
 from midwatch.engine import queries
+from midwatch.engine.retelling import retell
 from midwatch.errors import Busy, CommitFailed
 from midwatch.ports import Audit, Token, Tokens
 from midwatch.web import guards
@@ -53,6 +55,14 @@ HEADERS = {
     # Not "no-referrer": with it a browser says `Origin: null` of our own forms.
     "Referrer-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
+}
+
+# A document carries its style inside, and runs nothing.
+DOCUMENT_HEADERS = {
+    **HEADERS,
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'"
+    ),
 }
 
 
@@ -128,6 +138,20 @@ class Page:
             return self._foreign()
         name = request.path_params["id"]
         return await self._do(name, inputs.Acknowledge(name, who.name))
+
+    async def postmortem(self, request: Request) -> Response:
+        """Show what is known of an incident, and what people make of it."""
+        if self._who(request) is None:
+            return RedirectResponse("/login", 303)
+        name = request.path_params["id"]
+        try:
+            look = self._loop.view(lambda shard: retell(shard, self._audit, name))
+            found = await asyncio.wrap_future(look)
+        except Busy as error:
+            return self._render("busy.html", 503, says=str(error))
+        if found is None:
+            return self._render("busy.html", 404, says=f"no incident is called {name!r}")
+        return HTMLResponse(postmortems.html(found, f"/#{quote(name)}"), 200, DOCUMENT_HEADERS)
 
     async def approve(self, request: Request) -> Response:
         """Carry out, or go on with, the plan that was shown, from a form."""

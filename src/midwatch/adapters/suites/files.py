@@ -64,7 +64,7 @@ def read(
         cases = _read(file, text, kind, fields, match or openai_evals.USUAL)
     except RecursionError:
         raise BadFile("is nested too deep", place=file.name, remedy=REMEDY) from None
-    if not cases and not unproven(file):
+    if not cases and not unproven(file) and not waived(file):
         raise BadFile("has no case", place=file.name, remedy=REMEDY)
     return _once(cases)
 
@@ -221,14 +221,22 @@ def write(cases: list[Case], kind: str, name: str) -> str:
 
 
 def write_kept(
-    cases: list[Case], held: dict[str, dict[str, str]], unproven: list[str], name: str
+    cases: list[Case],
+    held: dict[str, dict[str, str]],
+    unproven: list[str],
+    waived: list[dict[str, str]],
+    name: str,
 ) -> str:
-    """Write the cases of incidents, their quarantines, and incidents that closed without one."""
+    """Write the cases of incidents, their quarantines, and incidents that closed without one.
+
+    Each of `waived` says incident, until and why.
+    """
     document = own.write(name, cases)
     for one in document["cases"]:
         if one["id"] in held:
             one["quarantine"] = held[one["id"]]
-    return _yaml({**document, "unproven": unproven} if unproven else document)
+    parts = {"unproven": unproven, "waived": waived}
+    return _yaml({**document, **{name: part for name, part in parts.items() if part}})
 
 
 def target(file: Path) -> tuple[dict[str, Any], str]:
@@ -254,6 +262,12 @@ def unproven(file: Path) -> list[str]:
     """Read which incidents a suite of midwatch's own names as closed without a proven case."""
     root = _own_root(file)
     return own.unproven(root) if root is not None else []
+
+
+def waived(file: Path) -> list[tuple[str, str, str]]:
+    """Read which incidents closed by a waiver, as (incident, until, why)."""
+    root = _own_root(file)
+    return own.waived(root) if root is not None else []
 
 
 def _jsonl(lines: list[dict[str, Any]]) -> str:

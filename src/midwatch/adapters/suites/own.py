@@ -41,7 +41,7 @@ def looks_like(document: Any) -> bool:
 
 def read(root: Node) -> list[Case]:
     """Read the cases; what is wrong is noted."""
-    root.keys("suite", "target", "cases", "unproven", required=("suite", "cases"))
+    root.keys("suite", "target", "cases", "unproven", "waived", required=("suite", "cases"))
     if root.has("target"):
         root.child("target").keys("request", "answer")
     return [_case(node) for node in root.child("cases").items()]
@@ -68,6 +68,16 @@ def quarantined(root: Node) -> list[tuple[str, str, str, str]]:
 def unproven(root: Node) -> list[str]:
     """Read the incidents that closed without a proven case."""
     return [item.text() for item in root.child("unproven").items()]
+
+
+def waived(root: Node) -> list[tuple[str, str, str]]:
+    """Read the incidents that closed by a waiver, as (incident, until, why)."""
+    found: list[tuple[str, str, str]] = []
+    for node in root.child("waived").items():
+        node.keys("incident", "until", "why", required=("incident", "until", "why"))
+        incident, until, why = (node.child(key).text() for key in ("incident", "until", "why"))
+        found.append((incident, until, why))
+    return found
 
 
 def _case(node: Node) -> Case:

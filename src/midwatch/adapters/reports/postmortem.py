@@ -1,0 +1,111 @@
+"""A postmortem as Markdown and as a page of its own.
+
+Law: both are made of the same document, and say the same. What came from outside is text: it can
+open no link, close no table and run nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from importlib import resources
+from typing import Any, cast
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from midwatch.adapters.reports import curve
+from midwatch.core.clock import show_duration
+from midwatch.core.postmortems import Point, Postmortem
+
+TABLE_ROWS = 60
+ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"} | {one: f"&#{ord(one)};" for one in "\\`*[]|~"}
+_SPECIAL = re.compile(f"[{re.escape(''.join(ENTITIES))}]")
+
+
+def markdown(document: Postmortem, picture: str = "") -> str:
+    """Write it as Markdown; `picture` is the address of its curve, empty for none."""
+    return _render("postmortem.md.j2", document, picture=picture)
+
+
+def html(document: Postmortem, base: str = "") -> str:
+    """Write it as a whole page without a script, its curve inside; `base` leads back."""
+    style = resources.files("midwatch.adapters.reports") / "templates" / "postmortem.css"
+    return _render(
+        "postmortem.html.j2", document, svg=curve.draw(document), style=style.read_text("utf-8"),
+        base=base,
+    )  # fmt: skip
+
+
+def _render(template: str, document: Postmortem, **more: object) -> str:
+    environment = _environment(autoescape=template.endswith(".html.j2"))
+    return environment.get_template(template).render(p=document, rows=TABLE_ROWS, **more)
+
+
+@cache
+def _environment(*, autoescape: bool) -> Environment:
+    found = Environment(
+        loader=PackageLoader("midwatch.adapters.reports"),
+        autoescape=autoescape,  # noqa: S701  off for Markdown alone, which has `plain`
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    filters = cast("dict[str, Any]", found.filters)
+    for one in (changes, cited, clock, lasted, percent, plain):
+        filters[one.__name__] = one
+    return found
+
+
+def changes(points: list[Point]) -> list[Point]:
+    """Keep the points at which something changed, and the last.
+
+    >>> same = Point("2026-03-02T00:51:00.000Z", 9, 10, 1.0, 1)
+    >>> len(changes([same, same, same]))
+    2
+    """
+    kept = [
+        one
+        for number, one in enumerate(points)
+        if not number
+        or (one.good, one.total) != (points[number - 1].good, points[number - 1].total)
+    ]
+    return kept if not points or kept[-1] is points[-1] else [*kept, points[-1]]
+
+
+def plain(text: object) -> str:
+    """Write a text so that Markdown shows it as it is, in one line.
+
+    >>> print(plain("1 < 2, a_b [x](y)"))
+    1 &lt; 2, a_b &#91;x&#93;(y)
+    """
+    return _SPECIAL.sub(lambda found: ENTITIES[found[0]], " ".join(str(text).split()))
+
+
+def clock(at: str | None) -> str:
+    """Write a time for people.
+
+    >>> clock("2026-03-02T00:51:00.000Z"), clock(None)
+    ('2026-03-02 00:51:00 UTC', 'not yet')
+    """
+    return f"{at[:10]} {at[11:19]} UTC" if at else "not yet"
+
+
+def lasted(seconds: float | None) -> str:
+    """Write a duration for people."""
+    return "-" if seconds is None else show_duration(seconds)
+
+
+def cited(numbers: list[int]) -> str:
+    """Name events.
+
+    >>> cited([3, 7])
+    'events 3, 7'
+    """
+    listed = ", ".join(str(one) for one in numbers[:6]) + (", ..." if len(numbers) > 6 else "")
+    return f"event{'' if len(numbers) == 1 else 's'} {listed}"
+
+
+def percent(share: float | None) -> str:
+    """Write a share as per cent."""
+    return "unknown" if share is None else f"{100 * share:.2f} %"

@@ -1,0 +1,221 @@
+"""`midwatch postmortem`: what happened, told out of the journal, and what people make of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+from msgspec import structs
+
+from midwatch import config
+from midwatch.cli.client import incidents_at, server_options
+from midwatch.cli.output import print_json
+from midwatch.core.judgements import ActionItem, Judgement
+from midwatch.core.postmortems import Postmortem, problems
+from midwatch.errors import BadFile, InputError
+from midwatch.yaml_nodes import Problems, read_yaml
+
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+_INCIDENT = click.argument("incident")
+KINDS = {".md": "md", ".html": "html", ".htm": "html", ".json": "json"}
+
+
+@click.group("postmortem")
+def command() -> None:
+    """Draft, show, edit, export and check postmortems.
+
+    The facts come out of the journal each time; what you write stands beside them and stays.
+    """
+
+
+@command.command("draft")
+@_INCIDENT
+@server_options
+def draft_command(incident: str, **where: Any) -> int:
+    """Write the facts down now, where that did not happen by itself."""
+    found = incidents_at(**where).draft(incident)
+    click.echo(f"{incident} has a postmortem; midwatch postmortem show {incident}")
+    for one in found.lacks:
+        click.echo(f"  it still lacks {one}")
+    return 0
+
+
+@command.command("show")
+@_INCIDENT
+@_JSON
+@server_options
+def show_command(incident: str, as_json: bool, **where: Any) -> int:
+    """Show a postmortem as Markdown."""
+    from midwatch.adapters.reports import postmortem as pages
+
+    found = incidents_at(**where).postmortem(incident)
+    if as_json:
+        print_json(found)
+    else:
+        click.echo(pages.markdown(found), nl=False)
+    return 0
+
+
+@command.command("edit", short_help="Write what you make of it.")
+@_INCIDENT
+@click.option("--from", "file", type=click.Path(path_type=Path), metavar="FILE",
+              help="YAML or JSON that replaces all of it.")  # fmt: skip
+@click.option("--summary", help="What it was, in your words.")
+@click.option("--went-well", multiple=True, metavar="TEXT", help="One more; may stand again.")
+@click.option("--went-wrong", multiple=True, metavar="TEXT", help="One more; may stand again.")
+@click.option("--lucky", multiple=True, metavar="TEXT", help="One more; may stand again.")
+@click.option("--factor", "factors", multiple=True, metavar="TEXT", help="What contributed.")
+@click.option("--item", metavar="TEXT", help="Something to do; with --owner and --due.")
+@click.option("--owner", help="Who does it.")
+@click.option("--due", metavar="DAY", help="Until when: 2026-12-31.")
+@click.option("--done", "done", type=click.IntRange(1), help="Action item N is done.")
+@click.option("--drop", "dropped", type=click.IntRange(1), help="Action item N is dropped.")
+@_JSON
+@server_options
+def edit_command(
+    incident: str, file: Path | None, summary: str | None, went_well: Sequence[str],
+    went_wrong: Sequence[str], lucky: Sequence[str], factors: Sequence[str], item: str | None,
+    owner: str | None, due: str | None, done: int | None, dropped: int | None, as_json: bool,
+    **where: Any,
+) -> int:  # fmt: skip
+    """Write what you make of it: what no event can know.
+
+    An action item has an owner and a due date, or it is refused. What is written with options is
+    added; --from replaces all of it.
+    """
+    at = incidents_at(**where)
+    written = _read(file) if file is not None else at.postmortem(incident).judgement
+    if (item is None) is not (owner is None and due is None) or (owner is None) is not (
+        due is None
+    ):
+        raise click.UsageError("an action item has all three: --item, --owner and --due")
+    items = [*written.action_items]
+    if item is not None:
+        items.append(ActionItem(item, owner or "", due or ""))
+    for number, state in ((done, "done"), (dropped, "dropped")):
+        if number is not None:
+            if number > len(items):
+                raise InputError(f"there is no action item {number}", place=incident)
+            items[number - 1] = structs.replace(items[number - 1], state=state)
+    changed = structs.replace(
+        written,
+        summary=written.summary if summary is None else summary,
+        went_well=(*written.went_well, *went_well),
+        went_wrong=(*written.went_wrong, *went_wrong),
+        lucky=(*written.lucky, *lucky),
+        contributing_factors=(*written.contributing_factors, *factors),
+        action_items=tuple(items),
+    )
+    found = at.judge(incident, changed)
+    if as_json:
+        print_json(found)
+        return 0
+    left = found.judgement.unwritten
+    click.echo(f"{incident}: written; " + (f"still open: {', '.join(left)}" if left else "whole"))
+    return 0
+
+
+@command.command("export", short_help="Write it as Markdown, HTML or JSON.")
+@_INCIDENT
+@click.option("--out", type=click.Path(path_type=Path), required=True, metavar="FILE",
+              help="Its ending says how: .md, .html or .json.")  # fmt: skip
+@server_options
+def export_command(incident: str, out: Path, **where: Any) -> int:
+    """Write a postmortem into a file: .md, .html or .json.
+
+    Markdown has its curve beside it as SVG; HTML has it inside and needs no other file.
+    """
+    from midwatch.adapters.reports import curve
+    from midwatch.adapters.reports import postmortem as pages
+
+    kind = KINDS.get(out.suffix.lower())
+    if kind is None:
+        remedy = f"end it with one of {', '.join(KINDS)}"
+        raise InputError("has an ending that says nothing", place=str(out), remedy=remedy)
+    found = incidents_at(**where).postmortem(incident)
+    written = [out]
+    if kind == "json":
+        text = msgspec.json.format(msgspec.json.encode(found), indent=2).decode() + "\n"
+    elif kind == "html":
+        text = pages.html(found)
+    else:
+        picture = curve.draw(found)
+        beside = out.with_suffix(".svg")
+        text = pages.markdown(found, beside.name if picture else "")
+        if picture:
+            _write(beside, picture)
+            written.append(beside)
+    _write(out, text)
+    click.echo(f"wrote {' and '.join(str(one) for one in written)}")
+    return 0
+
+
+@command.command("check", short_help="Say whether a postmortem may be sent out.")
+@click.argument("incident", metavar="INCIDENT|FILE")
+@click.option("--whole", is_flag=True, help="What nobody has written yet is wrong too.")
+@_JSON
+@server_options
+def check_command(incident: str, whole: bool, as_json: bool, **where: Any) -> int:
+    """Check a postmortem, of an incident or in a file of `export`. Exit 1 when it is not good.
+
+    Each sentence names its events, the figures are there, action items have an owner and a due
+    date, and nobody's name stands in what was generated.
+    """
+    file = Path(incident)
+    found = _decode(file) if file.suffix == ".json" else incidents_at(**where).postmortem(incident)
+    people = _people(where["folder"])
+    wrong = problems(found, people)
+    left = [f"nobody has written {one} yet" for one in found.judgement.unwritten]
+    wrong += left if whole else []
+    if as_json:
+        print_json({"incident": found.incident, "wrong": wrong, "unwritten": left})
+    else:
+        for one in wrong:
+            click.echo(one)
+        for one in left if not whole else []:
+            click.echo(f"note: {one}")
+        click.echo(f"{found.incident}: {'good' if not wrong else f'{len(wrong)} wrong'}")
+    return 1 if wrong else 0
+
+
+def _people(folder: Path) -> list[str]:
+    """Name whom the config knows; without one nobody."""
+    if not (folder / "midwatch.yaml").is_file():
+        return []
+    return sorted(config.load(folder).rules.policy.team.people)
+
+
+def _decode(file: Path) -> Postmortem:
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=Postmortem)
+    except OSError as error:
+        raise BadFile(error.strerror or "cannot be read", place=str(file)) from None
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        remedy = "see docs/schemas/postmortem-1.json"
+        raise BadFile(f"is no postmortem: {error}", place=file.name, remedy=remedy) from None
+
+
+def _read(file: Path) -> Judgement:
+    """Read what somebody wrote into a file."""
+    if not file.is_file():
+        raise BadFile("is not there", place=str(file), remedy="write it first")
+    noted = Problems()
+    root = read_yaml(file, noted)
+    if noted.found:
+        raise noted.found[0]
+    try:
+        return msgspec.convert(root.value or {}, Judgement, str_keys=True)
+    except msgspec.ValidationError as error:
+        remedy = "see docs/postmortems.md"
+        raise BadFile(str(error), place=file.name, remedy=remedy) from None
+
+
+def _write(file: Path, text: str) -> None:
+    try:
+        file.write_text(text, "utf-8")
+    except OSError as error:
+        says = f"cannot be written: {error.strerror or error}"
+        raise InputError(says, place=str(file), remedy="name another file") from None

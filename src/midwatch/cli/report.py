@@ -1,0 +1,84 @@
+"""`midwatch report`: a week or a month on call."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from typing import Any
+
+import click
+
+from midwatch.cli.client import incidents_at, server_options
+from midwatch.cli.output import print_json
+from midwatch.cli.places import read_time
+from midwatch.core.clock import show_duration
+from midwatch.engine.reporting import Report, Spread
+from midwatch.errors import InputError
+
+DAY_MS = 86_400_000
+BARS = " .:-=+*#%@"
+
+
+@click.command("report")
+@click.option("--week", "days", flag_value=7, type=int, default=True, help="Seven days (default).")
+@click.option("--month", "days", flag_value=30, type=int, help="Thirty days.")
+@click.option("--until", callback=read_time, metavar="TIME", help="Its end; else now.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@server_options
+def command(days: int, until: int | None, as_json: bool, **where: Any) -> int:
+    """Tell a week or a month on call: what hurt, who was woken, what is left to do."""
+    end = time.time_ns() // 1_000_000 if until is None else until
+    if end < 0:
+        raise InputError("is before all time", place="--until", remedy="write a later one")
+    found = incidents_at(**where).report(max(end - days * DAY_MS, 0), end)
+    if as_json:
+        print_json(found)
+        return 0
+    for line in _told(found):
+        click.echo(line)
+    return 0
+
+
+def _told(one: Report) -> Iterable[str]:
+    yield f"{one.start[:10]} to {one.end[:10]}: {len(one.incidents)} incidents, {one.pages} pages"
+    for line in one.incidents:
+        spent = "" if line.budget_spent is None else f", {100 * line.budget_spent:.2f} % of budget"
+        again = f", {line.recurrence_of} AGAIN" if line.recurrence_of else ""
+        yield (
+            f"  {line.id:<8} {line.severity or '-':<5} {line.state:<12} {line.title}"
+            f"  ({line.alerts} alerts, {line.pages} pages{spent}{again})"
+        )
+    yield f"to detect       {_spread(one.to_detect)}"
+    yield f"to acknowledge  {_spread(one.to_acknowledge)}"
+    yield f"to mitigate     {_spread(one.to_mitigate)}"
+    most = max(one.pages_by_hour, default=0)
+    if most:
+        bars = "".join(BARS[-(-n * (len(BARS) - 1) // most)] for n in one.pages_by_hour)
+        yield f"pages by hour   |{bars}| 00 to 23 UTC, at most {most}"
+        persons = ", ".join(f"{name} {count}" for name, count in one.pages_by_person.items())
+        yield f"pages by person {persons}"
+    for slo, spent in one.budget_spent.items():
+        yield f"budget          {slo}: {100 * spent:.2f} % spent by incidents"
+    for noise in one.noisy:
+        yield (
+            f"noisy           {noise.alert}: {noise.count} times, {noise.silent} of"
+            f" {noise.incidents} incidents paged nobody"
+        )
+    for item in one.open_items:
+        late = " OVERDUE" if item.overdue else ""
+        yield f"to do           {item.incident}: {item.what} ({item.owner}, {item.due}{late})"
+    for case in one.cases_added:
+        yield f"case added      {case}"
+    for says in one.recurrences:
+        yield f"RECURRED        {says}"
+    for says in one.waivers:
+        yield f"waived          {says}"
+
+
+def _spread(one: Spread) -> str:
+    if one.median_s is None or one.p90_s is None or one.worst_s is None:
+        return "nothing"
+    return (
+        f"{show_duration(one.median_s)} median, {show_duration(one.p90_s)} at the 90th percentile,"
+        f" {show_duration(one.worst_s)} worst, of {one.count}"
+    )

@@ -1,0 +1,62 @@
+"""Whether an incident may close, and what a person says instead of a proof.
+
+Law: one that was paged or spent error budget closes with a postmortem and an admitted case, or with
+a waiver that has a reason, an owner and an end; others close with a recorded reason. What is
+missing is always said. What an incident has to have before it closes stands in
+`incidents.GUARDS`, and no event gets past it.
+"""
+
+from __future__ import annotations
+
+from midwatch.core import events, inputs
+from midwatch.core.clock import SECOND, show_duration, show_time
+from midwatch.core.decision import Decision
+from midwatch.core.incidents import Incident, lacks
+from midwatch.core.reasons import Reason
+from midwatch.errors import StateError
+
+RULE = "closure/2"
+MAX_WAIVER_S = 366 * 86_400
+
+
+def close_if_done(d: Decision, incident: Incident) -> None:
+    """Close a resolved incident when nothing is missing."""
+    if incident.state != "resolved" or lacks(incident, d.now):
+        return
+    if not incident.hurt:
+        says = "nobody was paged and no budget was spent"
+    elif incident.case_state == "admitted" and incident.case:
+        says = f"postmortem and {incident.case.id}"
+    else:
+        says = f"waiver: {incident.waiver}, until {show_time(incident.waived_until)}"
+    d.emit(events.IncidentClosed(incident.id, Reason(RULE, says)))
+
+
+def close(d: Decision, incident: Incident) -> None:
+    """Close an incident for a person. Raises StateError with what is missing."""
+    if incident.state == "closed":
+        raise StateError(f"{incident.id} is closed", remedy="nothing is left to do")
+    missing = lacks(incident, d.now)
+    if incident.state != "resolved":
+        missing = [f"its resolution (it is {incident.state})", *missing]
+    if missing:
+        raise StateError(
+            f"{incident.id} lacks {', '.join(missing)}",
+            remedy="see midwatch postmortem, cases admit, and incidents waive",
+        )
+    close_if_done(d, incident)
+
+
+def waive(d: Decision, incident: Incident, given: inputs.GrantWaiver) -> None:
+    """Let an incident close without a case, for a time. Raises StateError."""
+    if not given.why.strip() or not given.owner.strip():
+        raise StateError("a waiver has a reason and an owner", remedy="say both")
+    if incident.state in ("closed", "merged"):
+        raise StateError(f"{incident.id} is {incident.state}", remedy="nothing is left to waive")
+    if given.ends_at <= d.now:
+        raise StateError("its end is over already", remedy="name a time to come")
+    if given.ends_at - d.now > MAX_WAIVER_S * SECOND:
+        most = show_duration(MAX_WAIVER_S)
+        raise StateError(f"a waiver ends within {most}", remedy="look at it again then")
+    d.emit(events.WaiverGranted(incident.id, given.why, given.owner, given.ends_at))
+    close_if_done(d, incident)

@@ -1,0 +1,50 @@
+"""The postmortem of an incident, written anew each time out of the journal.
+
+Law: read only. What is told are the events that are about the incident, its objective's burn, and
+the changes of its services; nothing is remembered beside them.
+"""
+
+from __future__ import annotations
+
+from midwatch.core import events as e
+from midwatch.core.clock import SECOND
+from midwatch.core.incidents import Incident, lacks
+from midwatch.core.postmortem_writer import CHANGE_S, Fact, write
+from midwatch.core.postmortems import Postmortem
+from midwatch.core.shard import Shard
+from midwatch.engine import queries
+from midwatch.ports import Audit
+
+
+def retell(shard: Shard, audit: Audit, name: str) -> Postmortem | None:
+    """Write the postmortem of an incident; None when there is none of this name."""
+    incident = shard.incidents.get(name)
+    if incident is None:
+        return None
+    missing = [] if incident.state == "closed" else lacks(incident, shard.at)
+    return write(incident, _facts(audit, incident), missing)
+
+
+def _facts(audit: Audit, incident: Incident) -> list[Fact]:
+    """Gather what is about an incident, in the order of the journal."""
+    streams = [f"incident/{incident.id}"]
+    if incident.slo:
+        streams.append(f"slo/{incident.slo}")
+    streams += [f"change/{service}" for service in incident.services if service]
+    found = [fact for stream in streams for fact in _of(audit, stream)]
+    return sorted((one for one in found if _is_about(one, incident)), key=lambda one: one.seq)
+
+
+def _of(audit: Audit, stream: str) -> list[Fact]:
+    return [Fact(row.seq, row.at, queries.event_of(row)) for row, _ in audit.rows(stream)]
+
+
+def _is_about(fact: Fact, incident: Incident) -> bool:
+    event = fact.event
+    if isinstance(event, e.IncidentEvent):
+        return True
+    if isinstance(event, e.ChangeSeen):
+        since = incident.first_at - CHANGE_S * SECOND
+        until = incident.mitigated_at or fact.at
+        return since <= event.change.at <= until
+    return getattr(event, "incident", "") == incident.id
