@@ -45,7 +45,8 @@ def sample(d: Decision, incident: Incident, slo: Slo, reading: SliReading) -> No
     every_s = SAMPLE_S if incident.samples < MANY else LATER_S
     if over or incident.samples >= MAX_SAMPLES:
         return
-    if d.now < incident.sampled_at + every_s * SECOND or not slo.useful_tiers:
+    too_soon = incident.samples and d.now < incident.sampled_at + every_s * SECOND
+    if too_soon or not slo.useful_tiers:
         return
     window_s = slo.useful_tiers[0].short_s
     counts = reading.windows.get(window_s)
