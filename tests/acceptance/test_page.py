@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -17,7 +18,7 @@ from playwright.sync_api import (
     expect,
     sync_playwright,
 )
-from tests.acceptance.serving import Serving, alert
+from tests.acceptance.serving import Serving, alert, until
 from tests.servers import free_port, need
 
 pytestmark = pytest.mark.slow
@@ -39,6 +40,23 @@ TOPOLOGY = """services:
   - {name: cart, tier: 2}
   - {name: docs, tier: 3}
 edges: []
+"""
+# One that does something small, and says it at length.
+RUNBOOK = """---
+id: free-the-disk
+match: {labels: [alertname=Planned]}
+steps:
+  - id: look-first
+    action: command.run
+    with: {command: [echo, the-name-of-a-volume-that-nobody-could-ever-shorten-without-a-loss]}
+    risk: read
+  - id: free
+    action: command.run
+    with: {command: ["true"]}
+    observe: {command: ["true"]}
+    risk: reversible
+---
+# The disk is full
 """
 LONG = "CheckoutLatencyP99AboveObjectiveForLongerThanTenMinutesInTheAvailabilityZoneB"
 HOSTILE = '<script>window.ran=1</script><img src=x onerror="window.ran=1">\'"><svg onload=alert(1)>'
@@ -128,6 +146,7 @@ def prepared(folder: Path) -> Serving:
     """A config with three services, not started."""
     serving = Serving(folder)
     (serving.folder / "midwatch" / "topology.yaml").write_text(TOPOLOGY, "utf-8")
+    (serving.folder / "midwatch" / "runbooks" / "disk.md").write_text(RUNBOOK, "utf-8")
     return serving
 
 
@@ -181,6 +200,7 @@ def crowd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
             ("Press", "cart", "warning"),
             ("Plain", "cart", "warning"),
             ("Keys", "cart", "warning"),
+            ("Planned", "shop", "critical"),
         ]
     ):
         serving.deliver(alert(name, service, severity=severity, namespace=f"n{number}"))
@@ -295,10 +315,10 @@ def test_incidents_stand_worst_first_and_those_that_harm_nobody_last(
     """sev1 on top; what is resolved comes after all that is not, however bad it was."""
     page = visit(crowd, crowd.person)
     shown = page.locator(".severity").all_inner_texts()
-    assert shown == ["sev1", "sev2", "sev2", *["sev3"] * 4, "sev4", "sev4", "sev1"]
+    assert shown == ["sev1", "sev1", "sev2", "sev2", *["sev3"] * 4, "sev4", "sev4", "sev1"]
     well = page.get_by_role("region", name="Users are well again")
     expect(well.get_by_role("heading", level=3)).to_have_text(["sev1 Over on shop"])
-    expect(page).to_have_title("(9) midwatch")
+    expect(page).to_have_title("(10) midwatch")
 
 
 def test_a_card_says_what_where_how_much_since_when_and_who(crowd: Serving, visit: Visit) -> None:
@@ -390,6 +410,65 @@ def test_the_button_acknowledges(crowd: Serving, visit: Visit, script: bool, tit
     assert known(crowd, title)["state"] == "acknowledged"
 
 
+@pytest.mark.parametrize("script", [True, False])
+def test_a_plan_is_shown_and_approved(quiet: Serving, visit: Visit, script: bool) -> None:
+    """Its steps, what they break and what proves them; one press, and it is carried out."""
+    space = f"planned-{script}"
+    quiet.deliver(alert("Planned", namespace=space))
+    name = f"INC-{max(int(one['id'][4:]) for one in quiet.incidents())}"
+    page = visit(quiet, quiet.person, script=script)
+    plan = page.get_by_role("region", name=f"Plan for {name}")
+    expect(plan).to_contain_text("Proposed: runbook free-the-disk v1")
+    expect(plan).to_contain_text("free command.run by true reversible")
+    expect(plan).to_contain_text("Proven when every alert is resolved (no SLI), within 30 min")
+    page.get_by_role("button", name=f"Approve the plan for {name}").click()
+    expect(page).to_have_url(f"{quiet.url}/#{name}")
+    until(lambda: state_of(quiet, name) == "verifying")
+    page.goto(quiet.url)
+    expect(page.get_by_role("region", name=f"Plan for {name}")).to_contain_text(
+        "Done, to be proven: runbook free-the-disk v1, approved by ada"
+    )
+    quiet.deliver(alert("Planned", status="resolved", namespace=space))
+
+
+def state_of(serving: Serving, name: str) -> str:
+    """How far its plan is."""
+    found = serving.ask("GET", f"/api/v1/incidents/{name}", token=serving.person).document
+    return found["plan"]["state"]
+
+
+def test_an_old_plan_on_an_old_page_is_refused(quiet: Serving, visit: Visit) -> None:
+    """The hash that was shown is the one that is approved, and no other."""
+    quiet.deliver(alert("Planned", namespace="old"))
+    page = visit(quiet, quiet.person)
+    form = page.locator("form[action$='/approve'] input[name=hash]").first
+    form.evaluate("it => { it.value = '0000' }")
+    page.get_by_role("button", name="Approve the plan").first.click()
+    expect(page.get_by_role("alert")).to_contain_text("no longer describes what is live")
+    quiet.deliver(alert("Planned", status="resolved", namespace="old"))
+
+
+def test_a_postmortem_is_a_page_of_its_own(quiet: Serving, visit: Visit) -> None:
+    """Whole, without a script, readable on a phone; a stranger does not see it."""
+    quiet.deliver(alert("Down", namespace="told"), alert(HOSTILE, namespace="told"))
+    page = visit(quiet, quiet.person)
+    is_live(page)
+    open_all(page)
+    page.get_by_role("link", name="Postmortem of").first.click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("INC-")
+    expect(page.get_by_role("heading", name="Timeline")).to_be_visible()
+    page.set_viewport_size(NARROW)
+    assert page.evaluate("[document.documentElement.scrollWidth, innerWidth]") == [320, 320]
+    assert page.evaluate("window.ran") is None
+    found: list[tuple[str, float]] = page.evaluate(CONTRASTS)
+    assert [(text, ratio) for text, ratio in found if ratio < 4.5] == []
+    page.get_by_role("link", name="Back").click()
+    expect(page).to_have_url(re.compile(rf"{quiet.url}/#INC-"))
+    page.context.clear_cookies()
+    page.goto(f"{quiet.url}/incidents/INC-1/postmortem")
+    expect(page.get_by_label("Your token")).to_be_visible()
+
+
 def test_an_answer_that_is_refused_is_told(crowd: Serving, visit: Visit) -> None:
     """Whoever answers must not believe that it was taken."""
     page = visit(crowd, crowd.person)
@@ -412,7 +491,8 @@ def test_a_new_alert_appears_by_itself(quiet: Serving, visit: Visit) -> None:
     page.evaluate("window.before = true")
     quiet.deliver(alert("Arrived", namespace="arrived"))
     expect(page.get_by_role("article", name="Arrived on shop")).to_be_visible()
-    expect(page).to_have_title(f"({len(quiet.incidents())}) midwatch")
+    harmed = sum(one["state"] != "mitigated" for one in quiet.incidents())
+    expect(page).to_have_title(f"({harmed}) midwatch")
     said = page.get_by_role("status").filter(has_text="New: ")
     expect(said).to_have_text("New: sev1 Arrived on shop")
     assert page.evaluate("window.before")

@@ -327,6 +327,16 @@ def test_another_trouble_of_the_same_service_is_no_recurrence(shift: Told) -> No
     assert (second.again, second.recurrence_of) == ("", "INC-1")
 
 
+def test_one_common_alert_of_many_is_no_recurrence(shift: Told) -> None:
+    """Most of them have to be the same."""
+    names = ("Slow", "DiskFull", "CertOld", "QueueLong")
+    shift.alerts(alert("shop", "MemoryHigh"), alert("shop", "CpuHigh"), now=410_000)
+    over(shift, waived=True)
+    worst = [structs.replace(alert("shop", name), severity="sev1") for name in names]
+    shift.alerts(*worst, now=40_000_000)
+    assert shift.state.incidents["INC-2"].again == ""
+
+
 def test_alerts_that_end_write_no_figures() -> None:
     """What nothing measured is null."""
     found = told(PURGES)

@@ -402,8 +402,9 @@ def _roles(facts: Iterable[Fact]) -> dict[str, str]:
     names: dict[str, None] = {}
     for fact in facts:
         event = fact.event
-        for part in ("to", "by"):
-            name = getattr(event, part, "")
+        told = getattr(event, "reason", None)
+        spoke = str(told.terms.get("by", "")) if told is not None else ""
+        for name in (getattr(event, "to", ""), getattr(event, "by", ""), spoke):
             is_release = isinstance(event, e.RollbackStarted | e.RollbackCompleted)
             moved = isinstance(event, e.AlertsMoved)
             if name and not is_release and not moved and not name.startswith("policy "):
