@@ -5,12 +5,17 @@ Law: an output in the README was printed by the command above it; a flag in a pa
 
 import json
 import re
+import shutil
 from pathlib import Path
 
+import msgspec
 import pytest
 from click.testing import CliRunner
+from ruamel.yaml import YAML
 
 from midwatch.cli.main import cli
+from midwatch.config import check
+from midwatch.core import judgements
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -39,6 +44,35 @@ def test_the_page_of_benchmarks_shows_what_was_measured() -> None:
         row = next(line for line in page.splitlines() if f"| {ours}" in line and theirs in line)
         assert f"| {figure['ratio']:.2f} |" in row, name
     assert f"{results['shifts_per_minute_and_core']['value']:,.0f} shifts" in page
+
+
+def test_the_runbook_and_the_config_of_the_page_are_understood(tmp_path: Path) -> None:
+    """What docs/runbooks.md shows is a runbook, actions and policies, as they stand there."""
+    page = (ROOT / "docs" / "runbooks.md").read_text("utf-8")
+    fences = re.findall(r"^```(markdown|yaml)\n(.*?)^```", page, re.M | re.S)
+    (book,) = (text for kind, text in fences if kind == "markdown")
+    folder = tmp_path / "config"
+    shutil.copytree(ROOT / "scenarios" / "tideline-agent", folder)
+    for file in (folder / "runbooks").glob("*.md"):
+        if "release.rollback" not in file.read_text("utf-8"):
+            file.unlink()
+    (folder / "runbooks" / "shown.md").write_text(book, "utf-8")
+    main = folder / "midwatch.yaml"
+    kept = main.read_text("utf-8").partition("\n# What runbooks may do")[0]
+    main.write_text("\n".join([kept, *(t for kind, t in fences if kind == "yaml")]), "utf-8")
+    config, errors = check(folder)
+    assert [str(error) for error in errors] == []
+    assert "stale-answer-cache" in [one.id for one in config.rules.books.runbooks]
+    assert config.rules.books.automation.policies[0].times == 2
+
+
+def test_what_people_write_is_understood_as_the_page_shows_it() -> None:
+    """The YAML in docs/postmortems.md is a whole judgement."""
+    page = (ROOT / "docs" / "postmortems.md").read_text("utf-8")
+    (text,) = re.findall(r"^```yaml\n(.*?)^```", page, re.M | re.S)
+    written = YAML(typ="safe").load(text)
+    judgement = judgements.checked(msgspec.convert(written, judgements.Judgement))
+    assert judgement.unwritten == []
 
 
 def help_of(words: list[str]) -> str:

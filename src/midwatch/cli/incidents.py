@@ -266,7 +266,9 @@ def _line(one: Summary) -> str:
     until = f" until {one.snoozed_until}" if one.snoozed_until else ""
     taken = "  EVERYBODY WAS PAGED, NOBODY ANSWERED" if one.exhausted else taken
     severity = one.severity or "-"
+    asks = one.plan in ("proposed", "waiting") and one.state in ("open", "acknowledged")
+    plan = "  A PLAN WAITS FOR YOU" if asks else ""
     return (
         f"{one.id:<8} {severity:<5} {one.state:<13} {one.title}"
-        f"  ({one.firing} of {one.alerts} alerts fire){taken}{until}"
+        f"  ({one.firing} of {one.alerts} alerts fire){taken}{until}{plan}"
     )

@@ -9,7 +9,7 @@ well again: `slo.judge_recovery`. Where an incident may close: `incidents.lacks`
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, cast
 
 from msgspec import Struct, field, structs
@@ -162,13 +162,41 @@ def _attach(d: Decision, rules: Rules, alerts: Iterable[Alert]) -> None:
         _declare_by_alerts(d, rules, incident, speaking)
         _reopen_without_sli(d, rules, incident)
         _recover_without_sli(d, rules, incident)
-        if any(isinstance(x, events.SeverityDeclared) for x in d.events):
-            recurrence.find(d, incident)
-        runbooks.consider(d, rules.means(incident), incident)
     if touched:
+        _think_ahead(d, rules, touched)
         _inhibit(d, rules, touched.values())
         _lift(d, rules, muting.ended(d))
         storms.judge(d)
+
+
+def _think_ahead(
+    d: Decision, rules: Rules, touched: Mapping[str, Sequence[events.Attachment]]
+) -> None:
+    """Look for an earlier incident and for a runbook, where new alerts may change the answer.
+
+    Not at each alert: an incident of thousands would be looked through for each of them.
+    """
+    declared = {x.incident for x in d.events if isinstance(x, events.SeverityDeclared)}
+    for name, attached in touched.items():
+        incident = d.shard.incidents[name]
+        if name in declared:
+            recurrence.find(d, incident)
+        alerts = [item.alert for item in attached]
+        if rules.books.runbooks and (
+            name in declared
+            or any(runbooks.is_named(rules.books, alert.labels) for alert in alerts)
+            or _widens(incident, alerts)
+        ):
+            runbooks.consider(d, rules.means(incident), incident)
+
+
+def _widens(incident: Incident, alerts: Sequence[Alert]) -> bool:
+    """Say whether a service is in trouble by these alerts alone: the causes are other ones then."""
+    counts = Counter(alert.service for alert in alerts)
+    return any(
+        service in incident.troubles and incident.troubles[service].alerts <= count
+        for service, count in counts.items()
+    )
 
 
 def _inhibit(d: Decision, rules: Rules, attached: Iterable[Sequence[events.Attachment]]) -> None:
@@ -208,7 +236,12 @@ def _declare_by_alerts(
         judged = [_severity(d, rules, alert) for alert in kinds.values()]
         severity, says = min(judged, key=lambda one: one[0])
         reason = Reason(escalation.RULE, says, {"alerts": len(incident.firing)})
-        escalation.declare(d, rules.policy_of(incident), incident, severity, reason)
+
+        def ahead() -> None:
+            if rules.books.runbooks:
+                runbooks.consider(d, rules.means(incident), incident)
+
+        escalation.declare(d, rules.policy_of(incident), incident, severity, reason, ahead)
 
 
 def _severity(d: Decision, rules: Rules, alert: Alert | Firing) -> tuple[Severity, str]:
@@ -408,10 +441,15 @@ def _burn(
     )
     if incident.state == "mitigated":
         _reopen(d, rules, objective, incident, reading)
-    escalation.declare(d, rules.policy_of(incident), incident, burning.tier.severity, why_burning)
     regressions.draft(d, incident)
     recurrence.find(d, incident)
-    runbooks.consider(d, rules.means(incident), incident)
+
+    def ahead() -> None:
+        runbooks.consider(d, rules.means(incident), incident)
+
+    policy = rules.policy_of(incident)
+    escalation.declare(d, policy, incident, burning.tier.severity, why_burning, ahead)
+    ahead()  # also when it was as bad before
 
 
 def _reopen(

@@ -8,6 +8,7 @@ reach the same person as one digest; a sev1 is never held back by it, nor is the
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from hashlib import blake2b
 
 from midwatch.core import effects, events, inputs
@@ -28,13 +29,22 @@ REASSIGNED_STEP = -1  # a page that no step asked for: the policy begins after i
 
 
 def declare(
-    d: Decision, policy: Policy, incident: Incident, severity: Severity, reason: Reason
+    d: Decision,
+    policy: Policy,
+    incident: Incident,
+    severity: Severity,
+    reason: Reason,
+    ahead: Callable[[], None] = lambda: None,
 ) -> None:
-    """Raise the severity of an incident and page when it now demands a human."""
+    """Raise the severity of an incident and page when it now demands a human.
+
+    `ahead` is called in between: what it finds out goes along with the page.
+    """
     if incident.severity and incident.severity <= severity:
         return
     urgency = policy.team.urgency[severity]
     d.emit(events.SeverityDeclared(incident.id, severity, urgency, reason))
+    ahead()
     if urgency != "page" or incident.state != "open":
         return
     if not incident.awaits_ack:
@@ -132,12 +142,22 @@ def _plan(
             to=person,
             severity=incident.severity or "sev1",
             title=incident.title,
-            summary=reason.says,
+            summary=reason.says + _next_step(incident),
             service=incident.service,
             via=via,
             also=tuple(f"{one.id} {one.severity or 'sev1'}: {one.title}" for one in others),
         )
     )
+
+
+def _next_step(incident: Incident) -> str:
+    """Say what whoever is paged may do next, where a plan is there."""
+    if incident.run == "proposed":
+        how = f"midwatch runbook approve {incident.id} {incident.plan_hash}"
+        return f"; next step: runbook {incident.runbook}, {how}"
+    if incident.run == "running":
+        return f"; runbook {incident.runbook} is under way, by {incident.approved_by}"
+    return ""
 
 
 def on_digest_timer(d: Decision, timer: inputs.Timer) -> None:

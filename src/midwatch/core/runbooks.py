@@ -57,6 +57,7 @@ from midwatch.core.plans import (
     sealed,
 )
 from midwatch.core.reasons import Reason, Term
+from midwatch.core.silences import all_fit
 from midwatch.core.slo import RecoveryVerdict, Verify
 from midwatch.core.teams import Policy
 from midwatch.core.topology import Topology
@@ -233,6 +234,11 @@ def consider(d: Decision, means: Means, incident: Incident) -> None:
     if policy:
         _approved(d, incident, automation.by(policy), leave)
         _advance(d, means, incident)
+
+
+def is_named(books: Books, labels: Mapping[str, str]) -> bool:
+    """Say whether a runbook asks for an alert with these labels."""
+    return any(all_fit(book.match.labels, labels) for book in books.runbooks)
 
 
 def _is_urgent(incident: Incident, books: Books) -> bool:

@@ -89,6 +89,7 @@ class Summary(Struct, frozen=True):
     slo: str
     recurrence_of: str
     exhausted: bool = False  # everybody was paged and nobody has it
+    plan: str = "none"  # how far its plan is: proposed, running, waiting, verifying, ended
 
 
 class Detail(Struct, frozen=True):
@@ -272,6 +273,7 @@ def _summary(i: Incident) -> Summary:
         slo=i.slo,
         recurrence_of=i.recurrence_of,
         exhausted=i.exhausted,
+        plan=i.run,
     )
 
 
