@@ -33,6 +33,7 @@ from benchmarks import (
     kayenta,
     placing,
     proxy,
+    runbooks,
     slo,
 )
 from midwatch.adapters.stores.sqlite import SqliteStore
@@ -268,6 +269,29 @@ def tried() -> dict[str, dict[str, Any]]:
     return found
 
 
+def remedied() -> dict[str, dict[str, Any]]:
+    """Play the seven troubles, carry steps out, and write a postmortem."""
+    command = "python -m benchmarks.runbooks"
+    cured, told = runbooks.cured(), runbooks.written()
+    mine, asked, run = runbooks.decided(), runbooks.by_request(), runbooks.by_command()
+    return {
+        "troubles_cured": row(
+            cured.by_runbooks, "of 7", "always rolling back", cured.by_rollback, ">= 7",
+            cured.by_runbooks >= cured.kinds, command,
+        ),
+        "approval_on_disk_ms": row(
+            mine.ours_ms, "ms", "an ack", mine.bare_ms, "none", ok=True, command=command
+        ),
+        "request_step_ms": row(
+            asked.ours_ms, "ms", "two bare requests", asked.bare_ms, "none", ok=True, command=command
+        ),
+        "command_step_ms": row(
+            run.ours_ms, "ms", "two bare commands", run.bare_ms, "none", ok=True, command=command
+        ),
+        "postmortem_ms": row(told[0], "ms", "its page", told[1], "none", ok=True, command=command),
+    }  # fmt: skip
+
+
 def judged() -> dict[str, dict[str, Any]]:
     """Run cases, and play the gate over simulated suites."""
     command, peer = "python -m benchmarks.evals", evals.pydantic_ms()
@@ -342,6 +366,7 @@ def measure(data: Path | None) -> dict[str, dict[str, Any]]:
     results |= moved()
     results |= tried()
     results |= judged()
+    results |= remedied()
     if data is not None:
         results |= grouped(data)
     heads = journal_heads()

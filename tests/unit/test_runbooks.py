@@ -123,7 +123,8 @@ def test_alerts_alone_are_matched_by_their_labels() -> None:
 
 def test_the_page_says_the_next_step() -> None:
     """Whoever is woken reads what fits, and by which hash it is approved."""
-    (page,) = (x for x in burn(found := bench(PURGES)).effects if isinstance(x, effects.SendPage))
+    found = bench(PURGES)
+    (page,) = (x for x in burn(found).effects if isinstance(x, effects.SendPage))
     wanted = f"next step: runbook purge, midwatch runbook approve INC-1 {found.only.plan_hash}"
     assert page.summary.endswith(wanted)
     (page,) = (x for x in burn(bench()).effects if isinstance(x, effects.SendPage))

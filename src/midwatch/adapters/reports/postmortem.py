@@ -60,8 +60,8 @@ def _environment(*, autoescape: bool) -> Environment:
 def changes(points: list[Point]) -> list[Point]:
     """Keep the points at which something changed, and the last.
 
-    >>> same = Point("2026-03-02T00:51:00.000Z", 9, 10, 1.0, 1)
-    >>> len(changes([same, same, same]))
+    >>> times = ("2026-03-02T00:51:00.000Z", "2026-03-02T00:52:00.000Z", "2026-03-02T00:53:00.000Z")
+    >>> len(changes([Point(at, 9, 10, 1.0, 1) for at in times]))
     2
     """
     kept = [
