@@ -273,23 +273,21 @@ def remedied() -> dict[str, dict[str, Any]]:
     """Play the seven troubles, carry steps out, and write a postmortem."""
     command = "python -m benchmarks.runbooks"
     cured, told = runbooks.cured(), runbooks.written()
-    mine, asked, run = runbooks.decided(), runbooks.by_request(), runbooks.by_command()
-    return {
+    costs = {
+        "approval_on_disk_ms": ("an ack", runbooks.decided()),
+        "request_step_ms": ("two bare requests", runbooks.by_request()),
+        "command_step_ms": ("two bare commands", runbooks.by_command()),
+        "postmortem_ms": ("its page", runbooks.Cost(told[0], told[1])),
+    }
+    found = {
         "troubles_cured": row(
             cured.by_runbooks, "of 7", "always rolling back", cured.by_rollback, ">= 7",
             cured.by_runbooks >= cured.kinds, command,
-        ),
-        "approval_on_disk_ms": row(
-            mine.ours_ms, "ms", "an ack", mine.bare_ms, "none", ok=True, command=command
-        ),
-        "request_step_ms": row(
-            asked.ours_ms, "ms", "two bare requests", asked.bare_ms, "none", ok=True, command=command
-        ),
-        "command_step_ms": row(
-            run.ours_ms, "ms", "two bare commands", run.bare_ms, "none", ok=True, command=command
-        ),
-        "postmortem_ms": row(told[0], "ms", "its page", told[1], "none", ok=True, command=command),
+        )
     }  # fmt: skip
+    for name, (peer, cost) in costs.items():
+        found[name] = row(cost.ours_ms, "ms", peer, cost.bare_ms, "none", ok=True, command=command)
+    return found
 
 
 def judged() -> dict[str, dict[str, Any]]:
