@@ -25,10 +25,12 @@ from midwatch.adapters.metrics.pushed import PushedMetrics
 from midwatch.adapters.pagers.terminal import TerminalOptions
 from midwatch.adapters.stores.sqlite import SqliteStore
 from midwatch.config import Config
+from midwatch.core.actions import Request
 from midwatch.core.automation import Automation
 from midwatch.core.decide import Rules
 from midwatch.core.heartbeats import timer_key
 from midwatch.core.inputs import Envelope, Started
+from midwatch.core.runbooks import Books
 from midwatch.core.shard import Shard
 from midwatch.core.sli import Bucket
 from midwatch.core.slo import Slo
@@ -190,6 +192,8 @@ def build_service(
     for one in pushed.values():
         one.take(store.pushed(wall()))
     router = build_router(config)
+    if not shadow:
+        check_secrets(rules.books, os.environ)
     world = World(pagers, router, metrics, actor=build_actor())
     engine = build_engine(store, rules, world, clock, shadow=shadow, counted=_to_all(pushed))
     clock.start_at(engine.handler.shard.at)
@@ -326,6 +330,22 @@ def build_router(config: Config) -> Router | None:
         router = make_router(options, os.environ, _outbound_to)
         by_service.update(dict.fromkeys(options.services or ("",), router))
     return _ByService(by_service) if by_service else None
+
+
+def check_secrets(books: Books, environment: Mapping[str, str]) -> None:
+    """Find out now, and not at night, that a secret of a runbook is missing. Raises InputError."""
+    deeds = [deed for one in books.actions.values() for deed in (one.apply, one.observe)]
+    deeds += [
+        deed
+        for book in books.runbooks
+        for step in book.steps
+        for deed in (step.deed, step.observe)
+        if deed is not None
+    ]
+    for deed in deeds:
+        name = deed.token_env if isinstance(deed, Request) else ""
+        if name and not environment.get(name):
+            raise InputError("is not set", place=f"${name}", remedy="export it before the start")
 
 
 def build_actor() -> Actor:

@@ -7,6 +7,7 @@ keeps no decision: what an answer means is decided in the core.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from typing import Protocol, runtime_checkable
 
 from msgspec import Struct, field
@@ -168,6 +169,10 @@ class Audit(Protocol):
 
     def rows(self, stream: str = "") -> Iterator[tuple[Row, bytes]]:
         """Give every event kept, of one stream when it is named, with its stored link, in order."""
+        ...
+
+    def beside(self) -> AbstractContextManager[Audit]:
+        """Read what is committed, from any thread, without holding anybody up."""
         ...
 
     def letters(self) -> list[DeadLetter]:

@@ -44,7 +44,7 @@ from midwatch.core.plans import (
     Runbook,
     Step,
 )
-from midwatch.core.runbooks import Books
+from midwatch.core.runbooks import Books, places_needed
 from midwatch.core.schedules import Layer, Schedule
 from midwatch.core.severity import SEVERITIES
 from midwatch.core.silences import Matcher, read_matcher
@@ -199,7 +199,7 @@ class _Reader:
             root.child("version").integer(1, at_least=1),
             self._match(root.child("match")),
             steps,
-            self._verify(root.child("verify")),
+            self._verify(root.child("verify"), root.child("match").child("slo").text(default="")),
             params,
             resolves.value is True,
             heading[1].strip() if heading else "",
@@ -312,6 +312,8 @@ class _Reader:
             if place not in values:
                 inside.error(f"needs the unknown value {{{place}}}", f"add {place} to params")
         action = self._actions.get(name)
+        for key in sorted(set(given) - action.places) if action else ():
+            inside.child(key).error(f"is nothing that {name} needs", "remove it")
         for place in sorted(action.places if action else ()):
             if place not in given and place not in values:
                 inside.error(f"does not give {place}, which {name} needs", f"write {place}: ...")
@@ -326,13 +328,13 @@ class _Reader:
         if steps and all(step.action in (WAIT, ASK, PAGE) for step in steps):
             node.error("do nothing but wait, ask and page", "add what is to be done")
 
-    def _verify(self, node: Node) -> Verify:
+    def _verify(self, node: Node, slo: str) -> Verify:
         usual = Verify()
         if node.value is None:
             return usual
         node.keys("slo", "window", "burn_below", "min_events", "deadline", "else")
-        if node.has("slo"):
-            node.child("slo").known("objective", self._slos, "slos/ as service/name")
+        if node.has("slo") and node.child("slo").text() != slo:
+            node.child("slo").error("is another one than match.slo", f"write {slo or 'none'}")
         node.child("else").choice("escalate", default="escalate")
         return Verify(
             node.child("window").duration_s(usual.window_s),
@@ -387,7 +389,8 @@ def _policy(name: str, node: Node, topology: Topology, books: Mapping[str, Runbo
     usual = Policy(name, (), ())
     hours = tuple(read_hours(item) for item in node.child("hours").items())
     layer = Layer("window", (name,), "2026-01-05T00:00", hours=hours)
-    schedule = Schedule(name, read_zone(node.child("time_zone")), (layer,)) if hours else None
+    zone = read_zone(node.child("time_zone"))
+    schedule = Schedule(name, zone, (layer,)) if hours else None
     risks = tuple(cast("Risk", one.choice(*RISK_WORDS)) for one in node.child("risks").items())
     risks = cast("tuple[Risk, ...]", ("read", *risks)) if risks else ()
     times, per_s = _at_most(node.child("at_most"))
@@ -429,15 +432,7 @@ def lint(books: Books, slos: Collection[str]) -> list[BadFile]:
         lacking = [one for one in SECTIONS if not re.search(rf"(?m)^#+ +{one}\b", book.text)]
         if lacking:
             weak(f"says nothing of {', '.join(lacking)}", "add it as a heading")
-        used = {
-            place
-            for step in book.steps
-            for part in (step.given, step.deed, step.observe)
-            for place in places_of(part)
-        }
-        used |= {place for step in book.steps if step.action in books.actions
-                 for place in books.actions[step.action].places}  # fmt: skip
-        for name in sorted(set(book.params) - used):
+        for name in sorted(set(book.params) - places_needed(books, book)):
             weak(f"has the value {name} and uses it nowhere", "remove it")
         for step in book.steps:
             blind = step.action in (REQUEST, COMMAND) and step.observe is None

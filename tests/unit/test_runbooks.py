@@ -16,13 +16,16 @@ from midwatch.core import events as e
 from midwatch.core.actions import Action, Command, Request, checked, filled
 from midwatch.core.automation import Automation
 from midwatch.core.automation import Policy as Leave
+from midwatch.core.canary import CanaryPlan, Guard
 from midwatch.core.decide import Decision, Rules
 from midwatch.core.plans import Match, Param, Runbook, Step
 from midwatch.core.runbooks import Books
 from midwatch.core.schedules import Hours, Layer, Schedule
 from midwatch.core.shard import Shard
 from midwatch.core.silences import read_matcher
+from midwatch.core.sli import Indicator
 from midwatch.core.slo import Verify
+from midwatch.core.teams import Person, Team
 from midwatch.engine.plans import view
 from midwatch.errors import BugError, InputError, StateError
 
@@ -318,6 +321,69 @@ def test_a_step_that_only_reads_holds_nothing_up() -> None:
     decision = answer(found, "not-applied", 3)
     assert "ActionFailed" in kinds(decision)
     assert any(isinstance(x, effects.RunAction) and x.changes for x in decision.effects)
+
+
+def test_an_abort_takes_the_candidate_off_and_is_observed() -> None:
+    """Begun as a move of the traffic, done when that was seen."""
+    book = structs.replace(PURGES, steps=(Step("off", "release.abort_canary", {}, "reversible"),))
+    found = bench(book)
+    plan = CanaryPlan((Guard("quality", 0.05, Indicator("counter"), SHOP.id),), (10,))
+    found.rules = structs.replace(found.rules, canaries={"shop": plan})
+    burn(found)
+    assert "no canary of shop is under way" in found.only.no_runbook
+    found.give(inputs.RegisterRelease("shop", "v3", "c"), 1_100)
+    found.give(inputs.StartCanary("shop", "v3", "canary/1", "ada"), 1_200)
+    found.give(inputs.ReleaseAnswered("canary/1/10", "", 1, "applied", "v2, 10 % v3"), 1_300)
+    found.give(inputs.ProposePlan("INC-1", "purge", {}, "ada"), 1_400)
+    assert found.only.plan.lines == ("off: release.abort_canary shop: v3 is taken off",)
+    decision = approve(found)
+    (wish,) = (x for x in decision.effects if isinstance(x, effects.SetRelease))
+    assert (wish.purpose, wish.candidate) == ("abort", "")
+    assert found.only.run == "running"
+    decision = found.give(inputs.ReleaseAnswered(wish.key, "", 1, "applied", "v2"), 3_000)
+    assert "ActionDone" in kinds(decision)
+    assert found.only.run == "verifying"
+
+
+def test_a_step_may_page_somebody_besides() -> None:
+    """Whoever it names; the plan goes on at once."""
+    page = Step("tell", "page.person", {"to": "ben", "says": "the cache is purged"}, "read")
+    found = bench(structs.replace(PURGES, steps=(page, *PURGES.steps)))
+    everybody = Team(people={name: Person(name, ("sms",)) for name in ("ada", "ben")})
+    found.rules = structs.replace(found.rules, policy=structs.replace(POLICY, team=everybody))
+    burn(found)
+    decision = approve(found)
+    (sent,) = (x for x in decision.effects if isinstance(x, effects.SendPage))
+    assert (sent.to, sent.summary.partition(";")[0]) == ("ben", "the cache is purged")
+    assert any(isinstance(x, effects.RunAction) for x in decision.effects)
+
+
+def test_an_old_proof_ends_no_new_plan() -> None:
+    """The deadline of a plan that was followed by another one is nobody's any more."""
+    found = bench(PURGES, ROLLS)
+    burn(found)
+    approve(found)
+    answer(found, "applied")
+    found.give(inputs.ProposePlan("INC-1", "roll", {}, "ada"), 4_000)
+    approve(found, 5_000)
+    assert found.only.run == "running"
+    assert due(found, "verify", 1_803_000).events == []
+    assert found.only.run == "running"
+
+
+def test_a_name_that_nothing_needs_is_no_reason_against_a_plan() -> None:
+    """A service with a strange name may have its cache purged; into a command it does not go."""
+    book = structs.replace(PURGES, match=Match("", (read_matcher("alertname=CacheOld"),)))
+    named = structs.replace(
+        book, steps=(Step("purge", "cache.purge", {"topic": "{service}"}, "reversible"),)
+    )
+    for one, fits in ((book, True), (named, False)):
+        found = Bench(
+            Rules(RULES.topology, {}, POLICY, Books((one,), {PURGE.name: PURGE})), Shard()
+        )
+        odd = structs.replace(alert("a service; rm -rf", "CacheOld"), severity="sev1")
+        found.alerts(odd)
+        assert (found.only.plan is not None) is fits
 
 
 def test_a_plan_of_the_past_stops() -> None:

@@ -52,7 +52,7 @@ from midwatch.engine.perform import Tested, test_page
 from midwatch.engine.placement import AlertPlace
 from midwatch.engine.plans import PlanView
 from midwatch.engine.reporting import Report
-from midwatch.engine.retelling import retell
+from midwatch.engine.retelling import retell, subject
 from midwatch.errors import HarnessError, InputError, StateError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -473,7 +473,12 @@ class OnFile:
     def postmortem(self, incident: str) -> Postmortem:
         """Write the postmortem of an incident. Raises StateError when there is none."""
         with _Open(self._folder, self._file) as (store, handler):
-            return _told(retell(handler.shard, store, incident), incident)
+            found = subject(handler.shard, incident)
+            if found is None:
+                raise StateError(
+                    f"no incident is called {incident!r}", remedy="look at midwatch incidents list"
+                )
+            return retell(*found, store)
 
     def draft(self, incident: str) -> Postmortem:
         """Write its facts down now."""
@@ -488,7 +493,8 @@ class OnFile:
     def report(self, start: int, end: int) -> Report:
         """Tell a period."""
         with _Open(self._folder, self._file) as (store, handler):
-            return reporting.report(handler.shard, store, start, end)
+            gathered = reporting.gather(store, start, end)
+            return reporting.report(handler.shard, gathered, start, end)
 
     def rejected(self) -> list[queries.Rejected]:
         """List what could not be taken."""
@@ -766,14 +772,6 @@ def _ending(incident: str, verb: str, given: dict[str, Any], by: str) -> inputs.
             return inputs.GrantWaiver(incident, given["why"], given["owner"], given["ends_at"])
         case _:
             return inputs.ResolveIncident(incident, by, given["why"])
-
-
-def _told(found: Postmortem | None, incident: str) -> Postmortem:
-    if found is None:
-        raise StateError(
-            f"no incident is called {incident!r}", remedy="look at midwatch incidents list"
-        )
-    return found
 
 
 def _nobody(would: str) -> StateError:

@@ -62,7 +62,7 @@ from midwatch.core.slo import RecoveryVerdict, Verify
 from midwatch.core.teams import Policy
 from midwatch.core.topology import Topology
 from midwatch.core.traffic import Traffic
-from midwatch.errors import InputError, MidwatchError, StateError
+from midwatch.errors import InputError, StateError
 
 RULE = "runbooks/2"
 MAX_ATTEMPTS = 3
@@ -103,16 +103,17 @@ def make_plan(
     if unknown:
         known = ", ".join(book.params) or "none"
         raise InputError(f"{book.id} has no value {unknown[0]!r}", remedy=f"known are {known}")
-    values = _values(d, book, incident, given)
+    values = _values(d, books, book, incident, given)
     steps = tuple(_planned(d, books, step, incident, values) for step in book.steps)
     plan = Plan(book.id, book.version, steps, "", book.verify, book.resolves)
     return sealed(plan, incident.id)
 
 
 def _values(
-    d: Decision, book: Runbook, incident: Incident, given: Mapping[str, str]
+    d: Decision, books: Books, book: Runbook, incident: Incident, given: Mapping[str, str]
 ) -> dict[str, str]:
-    """Gather what may be put in; each was checked, and what does not fit is an error."""
+    """Gather what is put in; each was checked, and what does not fit is an error."""
+    needed = places_needed(books, book)
     service = incident.service_of_plan
     pointer = d.shard.pointers.get(service)
     own = {
@@ -124,13 +125,26 @@ def _values(
         "last_good": pointer.last_good if pointer else "",
     }
     values = {
-        name: actions.checked(name, value, actions.PLAIN) for name, value in own.items() if value
+        name: actions.checked(name, value, actions.PLAIN)
+        for name, value in own.items()
+        if value and name in needed
     }
     for name, param in book.params.items():
         value = given.get(name) or _label(incident, param.label) or param.default
-        if value:
+        if value and (name in needed or name in given):
             values[name] = actions.checked(name, value, param.pattern)
     return values
+
+
+def places_needed(books: Books, book: Runbook) -> set[str]:
+    """Name the values that a runbook puts in somewhere."""
+    found: set[str] = set()
+    for step in book.steps:
+        for part in (step.given, step.deed, step.observe):
+            found |= actions.places_of(part)
+        if step.action in books.actions:
+            found |= books.actions[step.action].places
+    return found
 
 
 def _label(incident: Incident, name: str) -> str:
@@ -263,7 +277,7 @@ def best(d: Decision, means: Means, incident: Incident) -> tuple[tuple[Runbook, 
             continue
         try:
             return (book, make_plan(d, means.books, book, incident, {})), ""
-        except MidwatchError as error:
+        except (InputError, StateError) as error:
             why_not = f"{book.id} matches {about}, and cannot be done: {error.message}"
     return None, why_not
 
@@ -607,7 +621,7 @@ def look(d: Decision, incident: Incident, verdict: RecoveryVerdict, reason: Reas
 
 def on_verify_timer(d: Decision, means: Means, incident: Incident) -> None:
     """Page when the time for recovery is over and users are not known to be well."""
-    if incident.state not in ("open", "acknowledged"):
+    if incident.state not in ("open", "acknowledged") or incident.run != "verifying":
         return
     verify = incident.plan.verify if incident.plan else Verify()
     waited = show_duration(verify.deadline_s)

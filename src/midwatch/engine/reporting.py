@@ -92,12 +92,19 @@ class Report(Struct, frozen=True):
     waivers: list[str]
 
 
-def report(shard: Shard, audit: Audit, start: int, end: int) -> Report:
-    """Tell a period; times in milliseconds."""
-    gathered = _Gathered()
+def gather(audit: Audit, start: int, end: int) -> Gathered:
+    """Add up the events of [start, end), in milliseconds. It may take its time."""
+    gathered = Gathered()
     for row, _ in audit.rows():
         if start <= row.at < end:
             gathered.take(row.at, queries.event_of(row))
+        elif row.type == e.PagePlanned.__name__ and row.at < start:
+            gathered.remember(queries.event_of(row))
+    return gathered
+
+
+def report(shard: Shard, gathered: Gathered, start: int, end: int) -> Report:
+    """Tell a period, of what was gathered of it."""
     lines = [
         _line(one, gathered)
         for one in shard.incidents.values()
@@ -119,7 +126,7 @@ def report(shard: Shard, audit: Audit, start: int, end: int) -> Report:
     )  # fmt: skip
 
 
-class _Gathered:
+class Gathered:
     """What the events of a period add up to."""
 
     def __init__(self) -> None:
@@ -133,11 +140,16 @@ class _Gathered:
         self._alerts: Counter[str] = Counter()
         self._where: dict[str, set[str]] = {}
 
+    def remember(self, event: e.Event) -> None:
+        """Keep whom a page is for; it may be sent in the period."""
+        if isinstance(event, e.PagePlanned):
+            self._sent[event.key] = event.to
+
     def take(self, at: int, event: e.Event) -> None:
         """Count an event in."""
         match event:
             case e.PagePlanned():
-                self._sent[event.key] = event.to
+                self.remember(event)
             case e.PageSent():
                 self.hours[at // HOUR_MS % 24] += 1
                 self.persons[self._sent.get(event.key, "somebody")] += 1
@@ -169,7 +181,7 @@ class _Gathered:
         return sorted(noisy, key=lambda one: (-one.silent, -one.count, one.alert))[:NOISY]
 
 
-def _line(one: Incident, gathered: _Gathered) -> IncidentLine:
+def _line(one: Incident, gathered: Gathered) -> IncidentLine:
     def since(at: int) -> float | None:
         return (at - one.first_at) / SECOND if at else None
 

@@ -6,6 +6,8 @@ the changes of its services; nothing is remembered beside them.
 
 from __future__ import annotations
 
+from msgspec import structs
+
 from midwatch.core import events as e
 from midwatch.core.clock import SECOND
 from midwatch.core.incidents import Incident, lacks
@@ -16,12 +18,17 @@ from midwatch.engine import queries
 from midwatch.ports import Audit
 
 
-def retell(shard: Shard, audit: Audit, name: str) -> Postmortem | None:
-    """Write the postmortem of an incident; None when there is none of this name."""
+def subject(shard: Shard, name: str) -> tuple[Incident, int] | None:
+    """Take an incident as it is now, to be told elsewhere, and the shard's time."""
     incident = shard.incidents.get(name)
     if incident is None:
         return None
-    missing = [] if incident.state == "closed" else lacks(incident, shard.at)
+    return structs.replace(incident, services=dict(incident.services)), shard.at
+
+
+def retell(incident: Incident, at: int, audit: Audit) -> Postmortem:
+    """Write the postmortem of an incident as it stood `at` a time (milliseconds)."""
+    missing = [] if incident.state == "closed" else lacks(incident, at)
     return write(incident, _facts(audit, incident), missing)
 
 

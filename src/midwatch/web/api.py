@@ -40,7 +40,7 @@ from midwatch.engine import (
     served,
 )
 from midwatch.engine.cases import ALL
-from midwatch.engine.retelling import retell
+from midwatch.engine.retelling import retell, subject
 from midwatch.errors import (
     BadJson,
     Busy,
@@ -422,10 +422,10 @@ class Api:
     async def postmortem(self, call: Call) -> Postmortem:
         """Write its postmortem."""
         name = _id(call)
-        found = await self._look(lambda shard: retell(shard, self._audit, name))
+        found = await self._look(lambda shard: subject(shard, name))
         if found is None:
             raise NotThere(f"no incident is called {name!r}", remedy="look at the list")
-        return found
+        return await self._read(lambda audit: retell(*found, audit))
 
     async def draft(self, call: Call) -> Postmortem:
         """Write its facts down now."""
@@ -442,7 +442,8 @@ class Api:
         """Tell a period; without its times the last seven days."""
         end = call.numbers["end"] or self._service.clock()
         start = call.numbers["start"] or max(end - 7 * DAY_MS, 0)
-        return await self._look(lambda shard: reporting.report(shard, self._audit, start, end))
+        gathered = await self._read(lambda audit: reporting.gather(audit, start, end))
+        return await self._look(lambda shard: reporting.report(shard, gathered, start, end))
 
     async def silences(self, call: Call) -> list[queries.SilenceView]:
         """List silences."""
@@ -566,7 +567,7 @@ class Api:
     async def case(self, call: Call) -> cases.CaseStory:
         """Tell one case."""
         name = _id(call)
-        facts = queries.facts(self._audit)
+        facts = await self._read(queries.facts)
         found = await self._look(lambda shard: cases.story(shard, facts, name))
         if found is None:
             raise NotThere(f"no case is called {name!r}", remedy="midwatch cases list")
@@ -691,6 +692,15 @@ class Api:
     async def _command(self, call: Call, command: inputs.Input) -> list[oncall.OverrideView]:
         await self._give(call, command, call.request.path_params["schedule"])
         return await self._look(oncall.overrides)
+
+    async def _read(self, read: Callable[[Audit], T]) -> T:
+        """Read the journal on a thread of its own: neither alerts nor pages wait for it."""
+
+        def work() -> T:
+            with self._audit.beside() as audit:
+                return read(audit)
+
+        return await asyncio.to_thread(work)
 
     async def _look(self, look: Callable[[Shard], T]) -> T:
         return await asyncio.wrap_future(self._loop.view(look))

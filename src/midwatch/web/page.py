@@ -30,7 +30,7 @@ from midwatch.core import inputs
 from midwatch.core.clock import SECOND, parse_time, show_time
 from midwatch.core.shard import Shard
 from midwatch.engine import queries
-from midwatch.engine.retelling import retell
+from midwatch.engine.retelling import retell, subject
 from midwatch.errors import Busy, CommitFailed
 from midwatch.ports import Audit, Token, Tokens
 from midwatch.web import guards
@@ -145,13 +145,18 @@ class Page:
             return RedirectResponse("/login", 303)
         name = request.path_params["id"]
         try:
-            look = self._loop.view(lambda shard: retell(shard, self._audit, name))
-            found = await asyncio.wrap_future(look)
+            found = await asyncio.wrap_future(self._loop.view(lambda shard: subject(shard, name)))
         except Busy as error:
             return self._render("busy.html", 503, says=str(error))
         if found is None:
             return self._render("busy.html", 404, says=f"no incident is called {name!r}")
-        return HTMLResponse(postmortems.html(found, f"/#{quote(name)}"), 200, DOCUMENT_HEADERS)
+        incident, at = found
+
+        def written() -> str:
+            with self._audit.beside() as audit:
+                return postmortems.html(retell(incident, at, audit), f"/#{quote(name)}")
+
+        return HTMLResponse(await asyncio.to_thread(written), 200, DOCUMENT_HEADERS)
 
     async def approve(self, request: Request) -> Response:
         """Carry out, or go on with, the plan that was shown, from a form."""

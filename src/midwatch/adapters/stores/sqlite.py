@@ -147,6 +147,18 @@ class SqliteStore:
                 f"cannot be read: {error}", place=path.name, remedy="restore it from a backup"
             ) from error
 
+    @contextmanager
+    def beside(self) -> Generator[Self]:
+        """Read what is committed beside the owner, from any thread, however long it takes."""
+        if self._path is None:
+            yield self
+            return
+        reader = self.read_only(self._path)
+        try:
+            yield reader
+        finally:
+            reader.close()
+
     @staticmethod
     def migrate(path: Path) -> tuple[int, int]:
         """Bring a file to the newest schema; gives the versions before and after."""

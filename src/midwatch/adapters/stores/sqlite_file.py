@@ -13,6 +13,7 @@ from collections import Counter
 from functools import cache
 from importlib import resources
 from pathlib import Path
+from threading import Lock
 from typing import IO
 
 from midwatch.errors import BadDatabase, Owned
@@ -33,16 +34,19 @@ def migrations() -> list[tuple[int, str]]:
 # it closes any descriptor of it, so such a file must never be opened past SQLite: another process
 # would take itself for the last user, and delete the log under the owner's feet.
 _open_here: Counter[Path] = Counter()
+_counting = Lock()
 
 
 def note_open(path: Path) -> None:
     """Remember that SQLite has a file open in this process."""
-    _open_here[path.absolute()] += 1
+    with _counting:  # readers come and go on threads of their own
+        _open_here[path.absolute()] += 1
 
 
 def note_closed(path: Path) -> None:
     """Forget one opening."""
-    _open_here[path.absolute()] -= 1
+    with _counting:
+        _open_here[path.absolute()] -= 1
 
 
 def inspect_header(path: Path) -> int:

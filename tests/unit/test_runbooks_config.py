@@ -1,0 +1,184 @@
+"""What is wrong in runbooks, actions and policies, each with its file, its line and a remedy."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from midwatch import config
+from midwatch.cli import main
+from midwatch.runbooks_config import lint
+
+TEMPLATE = Path(main.__file__).parent / "template"
+BOOK = """---
+id: purge
+match: {slo: shop/availability}
+params:
+  topic: {pattern: "[a-z]{1,9}"}
+steps:
+  - id: purge
+    action: cache.purge
+    with: {topic: "{topic}"}
+    risk: reversible
+verify: {slo: shop/availability, window: 5m}
+---
+# Purge the cache
+
+## Meaning
+## Impact
+## Diagnosis
+## Mitigation
+"""
+GIVEN = BOOK[BOOK.index("  topic: {p") : BOOK.index("    risk")]
+NOT_GIVEN = """  x: {pattern: a}
+steps:
+  - id: purge
+    action: cache.purge
+"""
+ROLLS_TWICE = """steps:
+  - {id: a, action: release.rollback}
+  - {id: b, action: release.rollback}
+"""
+ROLLS = """---
+id: r
+match: {slo: shop/availability}
+steps: [{id: a, action: release.rollback}]
+---
+"""
+ACTIONS = """
+actions:
+  cache.purge:
+    apply: {http: {url: "http://cache/purge", method: POST, body: {topic: "{topic}"}}}
+    observe: {http: {url: "http://cache/state", expect: {cached: 0}}}
+"""
+
+
+def written(folder: Path, book: str = BOOK, more: str = ACTIONS) -> Path:
+    """A config with this runbook, and with this at the end of midwatch.yaml."""
+    shutil.copytree(TEMPLATE, folder / "midwatch")
+    (folder / "midwatch" / "runbooks" / "rollback.md").unlink()
+    (folder / "midwatch" / "runbooks" / "book.md").write_text(book, "utf-8")
+    with (folder / "midwatch" / "midwatch.yaml").open("a") as main:
+        main.write(more)
+    return folder / "midwatch"
+
+
+def wrong(folder: Path) -> list[str]:
+    """The errors, a line each."""
+    return [str(one) for one in config.check(folder)[1]]
+
+
+def test_a_runbook_is_read_whole(tmp_path: Path) -> None:
+    """With its action, its values, its proof and its text."""
+    books = config.load(written(tmp_path)).rules.books
+    (book,) = (one for one in books.runbooks if one.id == "purge")
+    assert book.steps[0].given == {"topic": "{topic}"}
+    assert book.title == "Purge the cache"
+    assert books.actions["cache.purge"].places == {"topic"}
+    assert lint(books, ["shop/availability"]) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("id: purge\nmatch", "id: Purge it\nmatch", "book.md:2 id: is 'Purge it'; use a-z"),
+        ("{slo: shop/availability}\npar", "{}\npar", "book.md:3 match: says nothing"),
+        ("{slo: shop/availability}\npar", "{slo: shop/avail}\npar", "the unknown objective"),
+        ("{slo: shop/availability}\npar", "{cause: shopp}\npar", "the unknown service 'shopp'"),
+        ("{slo: shop/availability}\npar", "{labels: ['x']}\npar", "'x' is no matcher"),
+        ("{slo: shop/availability}\npar", "{labels: ['x=']}\npar", "an alert without labels"),
+        ('"[a-z]{1,9}"', '"[a-z"', "params.topic.pattern: is no pattern"),
+        ('pattern: "[a-z]{1,9}"', 'pattern: "[a-z]", default: UP', "does not fit [a-z]"),
+        ("  topic: {p", "  service: {p", "params.service: is midwatch's own"),
+        ("cache.purge\n", "rm -rf\n", "steps[0].action: is 'rm -rf'; write one of"),
+        ("risk: reversible", "risk: none", "is 'none'; write one of read, reversible, destructive"),
+        ('topic: "{topic}"', 'topic: "{subject}"', "needs the unknown value {subject}"),
+        ('with: {topic: "{topic}"}', "with: {to: x}", "is nothing that cache.purge needs"),
+        ("params:\n  topic", "params:\n  other", "needs the unknown value {topic}"),
+        (GIVEN, NOT_GIVEN, "does not give topic, which cache.purge needs"),
+        ("window: 5m", "windov: 5m", "windov"),
+        ("verify: {slo: shop/availability", "verify: {slo: shop/x", "is another one than match"),
+        ("risk: reversible", "risk: reversible\n    approval: {role: king}", "is 'king'"),
+        ("risk: reversible", "risk: reversible\n    observe: {command: [x]}", "is not cache.purge"),
+        ("steps:\n", "resolves: maybe\nsteps:\n", "resolves: is 'maybe'; write true or false"),
+        ("steps:\n", "resolves: true\nsteps:\n  - {id: back, action: release.rollback}\n",
+         "is true of a rollback"),
+        ("steps:\n", "steps:\n  - {id: purge, action: wait, with: {for: 1m}}\n", "'purge' again"),
+        ("steps:\n", ROLLS_TWICE, "roll back twice"),
+        ("steps:\n", "steps:\n  - {id: a, action: release.rollback, risk: read}\n",
+         "makes little of a rollback"),
+        ("steps:\n", "steps:\n  - {id: a, action: release.rollback, with: {service: db}}\n",
+         "is not {service}; act on the incident's own"),
+        ("steps:\n", "steps:\n  - {id: a, action: command.run, with: {command: ['{topic}']}}\n",
+         "lets a value choose the program"),
+        ("steps:\n", "steps:\n  - {id: a, action: http.request, with: {url: 'ftp://x'}}\n",
+         "is no http or https address"),
+        ("---\nid", "--\nid", "book.md:1: has no front matter"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_said_with_its_line(old: str, new: str, says: str, tmp_path: Path) -> None:
+    """Before anything burns."""
+    assert old in BOOK
+    found = wrong(written(tmp_path, BOOK.replace(old, new, 1)))
+    assert any(says in one for one in found), found
+    assert all(one.startswith("runbooks/book.md:") for one in found)
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        ("\nactions: {purge: {apply: {command: [x]}, observe: {command: [x]}}}\n", "no name of an"),
+        ("\nactions: {wait.x: {apply: {command: [x]}}}\n", "actions.wait.x: lacks observe"),
+        ("\nactions: {command.run: {apply: {command: [x]}, observe: {command: [x]}}}\n",
+         "is built in"),
+        ("\nactions: {a.b: {apply: {command: []}, observe: {command: [x]}}}\n", "is no command"),
+        ("\nactions: {a.b: {apply: {}, observe: {command: [x]}}}\n", "needs either http"),
+        ("\nactions: {a.b: {apply: {http: {url: 'http://x', body: 3}}, observe: {command: [x]}}}\n",
+         "is 3; write a mapping"),
+    ],
+)  # fmt: skip
+def test_an_action_says_how_it_is_done_and_seen(more: str, says: str, tmp_path: Path) -> None:
+    """Both, by a request or a command."""
+    found = wrong(written(tmp_path, ROLLS, more))
+    assert any(says in one for one in found), found
+
+
+@pytest.mark.parametrize(
+    ("policy", "says"),
+    [
+        ("{severities: [sev1]}", "lacks services"),
+        ("{services: [shopp], severities: [sev1]}", "the unknown service 'shopp'"),
+        ("{services: [shop], severities: [sev9]}", "is 'sev9'"),
+        ("{services: [shop], severities: [sev1], risks: [all]}", "is 'all'"),
+        ("{services: [shop], severities: [sev1], runbooks: [none]}", "the unknown runbook 'none'"),
+        (
+            "{services: [shop], severities: [sev1], at_most: often}",
+            "is 'often'; write it like 2/1d",
+        ),
+        ("{services: [shop], severities: [sev1], time_zone: Mars/X}", "unknown time zone"),
+    ],
+)
+def test_a_policy_names_what_it_lets_run(policy: str, says: str, tmp_path: Path) -> None:
+    """And nothing that is not there."""
+    more = f"{ACTIONS}\nautomation: {{policies: {{nights: {policy}}}}}\n"
+    found = wrong(written(tmp_path, more=more))
+    assert any(says in one for one in found), found
+
+
+def test_what_is_weak_is_said_too(tmp_path: Path) -> None:
+    """By lint: no eye on a step, a value for nothing, a deadline that is over before it begins."""
+    weak = BOOK.replace(
+        "steps:\n", "steps:\n  - {id: run, action: command.run, with: {command: [x]}}\n"
+    ).replace("  topic: {p", "  more: {pattern: x}\n  topic: {p").replace(
+        "window: 5m", "window: 5m, deadline: 5m"
+    ).replace("## Impact\n", "")  # fmt: skip
+    books = config.load(written(tmp_path, weak)).rules.books
+    says = [one.message for one in lint(books, ["shop/availability"])]
+    assert says == [
+        "says nothing of Impact",
+        "has the value more and uses it nowhere",
+        "cannot see whether run is done: after a crash a person is paged",
+        "has a deadline within its window, so that it never recovers",
+    ]
