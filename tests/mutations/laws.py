@@ -1,0 +1,155 @@
+"""Each law broken on purpose, in one place, and the tests that have to go red for it.
+
+Law: a mutation is one piece of text for another in one file, as it may happen by a slip. What
+survives is a law that nobody guards.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """What is broken, where and how, and which tests are asked."""
+
+    name: str
+    law: int
+    file: str
+    old: str
+    new: str
+    tests: tuple[str, ...]
+    lint: bool = False  # the layers' checks have to fail, instead of a test
+
+
+DRILL, UNIT = "tests/acceptance/test_drill.py", "tests/unit"
+MUTATIONS = (
+    Mutation(
+        "the core reads a clock", 1, "src/midwatch/core/clock.py",
+        "from datetime import UTC, datetime, timedelta\n",
+        "import time\nfrom datetime import UTC, datetime, timedelta\n", (), lint=True,
+    ),
+    Mutation(
+        "the same input counts twice", 2, "src/midwatch/engine/handle.py",
+        "if key and (key in in_group or self._journal.seen(key)):", "if False:",
+        (f"{UNIT}/test_loop.py", "tests/acceptance/test_serve.py", DRILL),
+    ),
+    Mutation(
+        "a commit is answered before it is on disk", 2, "src/midwatch/adapters/stores/sqlite.py",
+        "PRAGMA synchronous = FULL", "PRAGMA synchronous = OFF",
+        ("tests/acceptance/test_serve.py", "tests/contract/test_store.py"),
+    ),
+    Mutation(
+        "a fence that is over still commits", 2, "src/midwatch/adapters/stores/sqlite.py",
+        "if fence != self._fence:", "if False:", ("tests/contract/test_store.py",),
+    ),
+    Mutation(
+        "memory is kept when a commit failed", 2, "src/midwatch/engine/handle.py",
+        "        except BaseException:\n            self.reload()\n            raise",
+        "        except BaseException:\n            raise",
+        (DRILL, f"{UNIT}/test_loop.py", "tests/contract/test_store.py"),
+    ),
+    Mutation(
+        "an ack stops nothing", 3, "src/midwatch/core/escalation.py",
+        "    if not is_waiting_for_ack(incident):\n        return\n    if incident.exhausted:",
+        "    if incident.exhausted:",
+        (f"{UNIT}/test_core.py", f"{UNIT}/test_escalation.py", DRILL),
+    ),
+    Mutation(
+        "a page in doubt is forgotten", 3, "src/midwatch/engine/perform.py",
+        "if any(is_waiting_for_ack(one) for one in _told(page, shard)):", "if False:",
+        (f"{UNIT}/test_perform.py", "tests/acceptance/test_crashes.py"),
+    ),
+    Mutation(
+        "a rollback in doubt is done again blindly", 3, "src/midwatch/engine/perform.py",
+        'return partial(self._observe, wish, claim.attempt, "after a crash")',
+        "return partial(self._set_release, wish, claim.attempt)",
+        (f"{UNIT}/test_perform.py", "tests/acceptance/test_crashes.py"),
+    ),
+    Mutation(
+        "a step in doubt is done again blindly", 3, "src/midwatch/engine/perform.py",
+        'return partial(self._look_at, action, claim.attempt, "after a crash")',
+        "return partial(self._run_action, action, claim.attempt)",
+        ("tests/acceptance/test_runbook.py", "tests/acceptance/test_runbook_crashes.py"),
+    ),
+    Mutation(
+        "a timer is lost with the process", 3, "src/midwatch/adapters/stores/sqlite.py",
+        '                    "INSERT OR REPLACE INTO timer VALUES (?, ?, ?, ?, ?)",',
+        '                    "INSERT OR REPLACE INTO temp.timer VALUES (?, ?, ?, ?, ?)",',
+        ("tests/contract/test_store.py", "tests/acceptance/test_crashes.py"),
+    ),
+    Mutation(
+        "too few events are a recovery", 4, "src/midwatch/core/slo.py",
+        "if counts is None or counts.total < max(verify.min_events, 1):",
+        "if counts is None or not counts.total:",
+        (f"{UNIT}/test_core.py", f"{UNIT}/test_slo.py", f"{UNIT}/test_runbooks.py"),
+    ),
+    Mutation(
+        "a canary promotes on no data", 4, "src/midwatch/core/canary.py",
+        "    return one is not None and bool(one.cleared_at)", "    return True",
+        (f"{UNIT}/test_canary.py",),
+    ),
+    Mutation(
+        "the gate is green when nothing could be run", 4, "src/midwatch/core/gate.py",
+        "        if len(lost) == len(counted):", "        if False:", (f"{UNIT}/test_gate.py",),
+    ),
+    Mutation(
+        "the gate is always green", 4, "src/midwatch/core/gate.py",
+        "        if self._blamed:\n            return None\n        base =",
+        "        self._blamed.clear()\n        base =",
+        (f"{UNIT}/test_gate.py", "tests/acceptance/test_gate.py"),
+    ),
+    Mutation(
+        "a reason is not stored", 5, "src/midwatch/engine/queries.py",
+        '    reason = getattr(event, "reason", None)\n    return Moment(', "    return Moment(",
+        (f"{UNIT}/test_core.py", "tests/acceptance/test_api.py"),
+    ),
+    Mutation(
+        "a rollback goes to a bad release", 6, "src/midwatch/core/releases.py",
+        'if target.standing == "bad":', "if False:", (f"{UNIT}/test_pointers.py", DRILL),
+    ),
+    Mutation(
+        "silence of alerts is recovery", 6, "src/midwatch/core/decide.py",
+        "if incident.firing or not incident.alert_count or _is_watched(d, rules, incident):",
+        "if incident.firing or not incident.alert_count:",
+        (f"{UNIT}/test_core.py", f"{UNIT}/test_runbooks.py"),
+    ),
+    Mutation(
+        "an incident closes without a lesson", 7, "src/midwatch/core/incidents.py",
+        "    if not incident.hurt:\n        return []\n    found", "    return []\n    found",
+        (f"{UNIT}/test_core.py", f"{UNIT}/test_postmortems.py"),
+    ),
+    Mutation(
+        "a case that proves nothing is admitted", 7, "src/midwatch/core/regressions.py",
+        "    if not failed:\n        return refuse", "    if False:\n        return refuse",
+        (f"{UNIT}/test_core.py",),
+    ),
+    Mutation(
+        "a muted alert is not recorded", 8, "src/midwatch/core/correlation.py",
+        "        found.pending.items.append(",
+        "        muted or found.pending.items.append(",
+        (f"{UNIT}/test_correlation.py", "tests/acceptance/test_grouping.py"),
+    ),
+    Mutation(
+        "the chain does not cover what is stored", 8, "src/midwatch/adapters/stores/sqlite.py",
+        "head = chain.link(head, *columns)", "head = chain.link(head, row.seq)",
+        ("tests/contract/test_store.py", "tests/acceptance/test_db.py"),
+    ),
+    Mutation(
+        "any hash approves a plan", 9, "src/midwatch/core/runbooks.py",
+        "    if plan.hash != given.plan_hash:", "    if False:", (f"{UNIT}/test_runbooks.py",),
+    ),
+    Mutation(
+        "a plan runs without a policy", 9, "src/midwatch/core/automation.py",
+        '    if not fitting:\n        says = f"no policy',
+        '    if not fitting:\n        return "none", Reason(RULE, "anybody may", terms)\n'
+        '        says = f"no policy',
+        (f"{UNIT}/test_runbooks.py",),
+    ),
+    Mutation(
+        "shadow mode pages", 9, "src/midwatch/engine/perform.py",
+        "        if self._shadow:\n            answer = PageAnswered(page.key",
+        "        if False:\n            answer = PageAnswered(page.key",
+        (f"{UNIT}/test_perform.py", "tests/acceptance/test_shadow.py"),
+    ),
+)  # fmt: skip
