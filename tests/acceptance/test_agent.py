@@ -300,3 +300,33 @@ def test_a_drill_of_the_agent_regresses_for_real_reasons(name: str) -> None:
     done = midwatch("drill", "run", name)
     assert done.returncode == 0, done.stdout
     assert done.stdout.rstrip().endswith("the whole shift behaved correctly")
+
+
+def test_remedies_need_their_token() -> None:
+    """They are set right with it, and are not even there when nobody asked for them."""
+    with agent("--release", "stale-cache", "--remedies", AGENT_TOKEN="planted") as url:
+        for token, status in (("", 401), ("wrong", 401), ("planted", 200)):
+            assert remedy(url, "", token=token)[0] == status
+            assert remedy(url, "/cache.purge", b"{}", token)[0] == status
+        assert json.loads(remedy(url, "", token="planted")[1])["cached"] == 0
+        for name, body in (("no.such", b"{}"), ("traffic.failover", b'{"to": "third"}'),
+                           ("config.set", b"[]"), ("load.shed", b"{")):  # fmt: skip
+            status, said = remedy(url, f"/{name}", body, "planted")
+            assert status == 400
+            assert json.loads(said)["error"]
+    with agent() as url:
+        assert remedy(url, "", token="planted")[0] == 404
+    done = midwatch("agent", "serve", "--remedies", AGENT_TOKEN="")
+    assert (done.returncode, "$AGENT_TOKEN: is not set" in done.stderr) == (2, True)
+
+
+def remedy(url: str, path: str, body: bytes | None = None, token: str = "") -> tuple[int, bytes]:
+    """Look at the agent's surroundings, or set something right."""
+    request = urllib.request.Request(f"{url}/remedies{path}", body)
+    request.add_header("Authorization", f"Bearer {token}")
+    try:
+        with urllib.request.urlopen(request, timeout=20) as answer:
+            return answer.status, answer.read()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read()

@@ -191,6 +191,16 @@ def test_only_2xx_is_done(cache: Cache, status: int) -> None:
         assert SECRET not in str(caught.value)
 
 
+def test_a_server_that_sends_a_token_back_leaks_none(cache: Cache) -> None:
+    """In an error, which is written down."""
+    cache.status, cache.body = 500, b"denied: Bearer " + SECRET.encode() + b", try again"
+    with pytest.raises(
+        HarnessError, match=r"answered 500: denied: Bearer \(a secret\), try"
+    ) as caught:
+        doing().apply(purge(cache))
+    assert SECRET not in str(caught.value)
+
+
 @pytest.mark.parametrize("body", [b"not json", b"", b"[]", b'{"state": 3}', b'{"state": {}}'])
 def test_an_answer_that_says_something_else_is_not_done(cache: Cache, body: bytes) -> None:
     """No JSON is nobody knows; JSON without the value is no."""

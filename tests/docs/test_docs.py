@@ -92,3 +92,13 @@ def test_each_flag_of_a_page_is_in_the_help(page: Path) -> None:
         assert told, f"{page.name}: no command `midwatch {named.strip()}`"
         for flag in flags:
             assert flag in told, f"{page.name}: `midwatch {named.strip()}` has no {flag}"
+
+
+def test_each_test_that_a_page_names_is_there() -> None:
+    """SECURITY.md answers each threat by a test, and the test exists."""
+    page = (ROOT / "SECURITY.md").read_text("utf-8")
+    named = re.findall(r"`(tests/[a-z_/]+\.py)(?:::(test_[a-z_0-9]+))?`", page)
+    assert len(named) > 15
+    for file, name in named:
+        text = (ROOT / file).read_text("utf-8")
+        assert not name or f"def {name}(" in text, f"{file} has no {name}"

@@ -21,6 +21,7 @@ from midwatch.agent.index import Index
 from midwatch.agent.questions import Part, frequent, part
 from midwatch.agent.releases import BASELINE, RELEASES, Release, find
 from midwatch.agent.surroundings import Surroundings
+from midwatch.cli.extras import GroupWithExtras
 from midwatch.cli.listening import address_of, bind, need_extra
 from midwatch.cli.output import print_json
 from midwatch.engine.logs import JsonLines, PlainLines
@@ -46,7 +47,11 @@ _RELEASE = click.option(
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 
 
-@click.group("agent")
+class _Agent(GroupWithExtras):
+    extras = {"serve": "server"}  # noqa: RUF012  nobody changes it
+
+
+@click.group("agent", cls=_Agent)
 def command() -> None:
     """Run a support agent that can really regress.
 

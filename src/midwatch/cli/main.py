@@ -14,6 +14,7 @@ from importlib import import_module
 import click
 
 from midwatch import __version__
+from midwatch.cli.extras import write_commands
 from midwatch.errors import MidwatchError
 
 # name -> (module, one line for --help)
@@ -47,6 +48,9 @@ COMMANDS = {
     "token": ("midwatch.cli.token", "Make, list and revoke tokens for senders and people."),
 }
 
+# Commands that need more than the base install.
+EXTRAS = {"proxy": "server", "serve": "server"}
+
 
 class LazyGroup(click.Group):
     """Imports a command only when it is called."""
@@ -63,8 +67,8 @@ class LazyGroup(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands without importing them."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, says) for name, (_, says) in sorted(COMMANDS.items())])
+        commands = {name: says for name, (_, says) in COMMANDS.items()}
+        write_commands(formatter, commands, EXTRAS)
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
