@@ -88,7 +88,7 @@ bench: $(DEV)
 lock:
 	@$(PYTHON) -m venv $(VENV)-lock && $(VENV)-lock/bin/python -m pip install --quiet uv
 	@for name in base dev; do \
-	  extra="--group build"; [ $$name = base ] || extra="--group build --group dev --all-extras"; \
+	  extra="--group build"; [ $$name = base ] || extra="--group build --group dev --group docs --all-extras"; \
 	  $(VENV)-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	    --no-emit-index-url --no-header --no-annotate $$extra pyproject.toml -o requirements/$$name.lock; \
 	done

@@ -3,6 +3,7 @@
 Law: an output in the README was printed by the command above it; a flag in a page is in `--help`.
 """
 
+import collections
 import json
 import re
 import shutil
@@ -13,6 +14,7 @@ import pytest
 from click.testing import CliRunner
 from ruamel.yaml import YAML
 
+from midwatch import yaml_nodes
 from midwatch.cli.main import cli
 from midwatch.config import check
 from midwatch.core import judgements
@@ -64,6 +66,36 @@ def test_the_runbook_and_the_config_of_the_page_are_understood(tmp_path: Path) -
     assert [str(error) for error in errors] == []
     assert "stale-answer-cache" in [one.id for one in config.rules.books.runbooks]
     assert config.rules.books.automation.policies[0].times == 2
+
+
+def test_the_page_of_the_config_has_every_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The config in docs/config.md is without an error, and no key that is read is missing there."""
+    page = (ROOT / "docs" / "config.md").read_text("utf-8")
+    for name, text in re.findall(r'^```\w+ title="([^"]+)"\n(.*?)^```', page, re.M | re.S):
+        file = tmp_path / "config" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with file.open("a", encoding="utf-8") as written:
+            written.write(text)
+    asked: list[tuple[frozenset[str], str]] = []  # which keys may stand together, and where
+    alike, near = collections.defaultdict(set), collections.defaultdict(set)
+    usual = yaml_nodes.Node.keys
+
+    def keys(node: yaml_nodes.Node, *allowed: str, required: tuple[str, ...] = ()) -> None:
+        part = re.split(r"[.\[]", node.path)[0]
+        if not node.file.startswith("slos/"):  # those are OpenSLO's and Sloth's own
+            asked.append((frozenset(allowed), part))
+            alike[frozenset(allowed)] |= set(node.mapping or ())
+            near[part] |= set(node.mapping or ())
+        usual(node, *allowed, required=required)
+
+    monkeypatch.setattr(yaml_nodes.Node, "keys", keys)
+    config, errors = check(tmp_path / "config")
+    assert [str(error) for error in errors] == []
+    assert config.rules.books.runbooks
+    assert len(alike) > 40
+    assert {part: lack for one, part in asked if (lack := one - alike[one] - near[part])} == {}
 
 
 def test_what_people_write_is_understood_as_the_page_shows_it() -> None:
