@@ -131,6 +131,19 @@ def test_nothing_goes_back_to_a_bad_release(bench: Bench) -> None:
         bench.move("promote", "op-2", "v2")
 
 
+def test_a_rollback_passes_over_what_is_bad(bench: Bench) -> None:
+    """When the last good release turned out bad, the one before it is next; else there is none."""
+    pointer = bench.pointer
+    bench.register("v0", good=True)
+    pointer.last_good, pointer.older_good = "v1", ["v0"]
+    assert releases.rollback_target(pointer)[0] == "v1"
+    pointer.releases["v1"].standing = "bad"
+    assert releases.rollback_target(pointer)[0] == "v0"
+    pointer.releases["v0"].standing = "bad"
+    target, reason = releases.rollback_target(pointer)
+    assert (target, reason.says) == ("", "v1 is known bad")
+
+
 def test_not_applied_is_tried_again_then_a_person_is_paged(bench: Bench) -> None:
     """Unknown pages at once; the pointer stays where it was."""
     bench.move("rollback", "op-1")
