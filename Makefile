@@ -7,6 +7,8 @@
 #   make soak        long tortures at full size
 #   make bench       every figure beside its peer -> benchmarks/results.json
 #                    (DATA=DIR adds how well labelled storms below DIR are grouped)
+#   make docs        the site, into site/, every link checked
+#   make dist        sdist and wheel into dist/, the same bytes each time
 #   make lock        resolve the dependencies anew into requirements/*.lock
 
 SHELL := /bin/bash
@@ -83,6 +85,14 @@ check: $(DEV)
 .PHONY: bench
 bench: $(DEV)
 	@$(BIN)/python -m benchmarks $(DATA)
+
+.PHONY: docs
+docs: $(DEV)
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --site-dir site
+
+.PHONY: dist
+dist: $(DEV)
+	@rm -rf dist && $(BIN)/hatchling build -d dist
 
 .PHONY: lock
 lock:

@@ -64,7 +64,7 @@ def alerts(started: str) -> list[dict[str, object]]:
 def batches(made: list[dict[str, object]], wrap: Callable[[list[object]], object]) -> list[bytes]:
     """Cut the alerts into bodies."""
     return [
-        json.dumps(wrap(list(made[at : at + BATCH]))).encode() for at in range(0, DISTINCT, BATCH)
+        json.dumps(wrap(list(made[at : at + BATCH]))).encode() for at in range(0, len(made), BATCH)
     ]
 
 

@@ -1,3 +1,3 @@
 """midwatch closes the on-call loop for AI services."""
 
-__version__ = "0.1.0.dev0"
+__version__ = "0.1.0"
