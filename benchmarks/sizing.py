@@ -91,5 +91,6 @@ if __name__ == "__main__":
         )
         print(
             f"  ready again in {found.restart_s:.1f} s with {found.restart_memory_mb:.0f} MB;"
-            f" verify {found.verify_s:.1f} s, backup {found.backup_s:.1f} s, prune {found.prune_s:.1f} s"
+            f" verify {found.verify_s:.1f} s, backup {found.backup_s:.1f} s,"
+            f" prune {found.prune_s:.1f} s"
         )

@@ -34,14 +34,14 @@ PUBLIC = (
 
 HTTP = """# HTTP API
 
-`midwatch serve` gives the whole document out at `/api/v1/openapi.json`, without a token. A token goes
-into `Authorization: Bearer`. An error is `application/problem+json`.
+`midwatch serve` gives the whole document out at `/api/v1/openapi.json`, without a token. A token
+goes into `Authorization: Bearer`. An error is `application/problem+json`.
 """
 FACTS = """# Events, effects, inputs
 
-An input is what happened outside; a decision appends events, which are facts, and plans effects, which
-are wishes. `midwatch incidents show` tells the events of an incident, `midwatch drill --trace` all of a
-shift. A type's name is its tag in the journal.
+An input is what happened outside; a decision appends events, which are facts, and plans effects,
+which are wishes. `midwatch incidents show` tells the events of an incident, and `midwatch drill
+--trace` all of a shift. A type's name is its tag in the journal.
 """
 STATES = """# States of an incident
 
@@ -49,8 +49,8 @@ Out of `TRANSITIONS` in `core/incidents.py`: an event that stands in no row neve
 """
 PYTHON = """# Python
 
-These names stay within a major version ([what that means](../versions.md)); the rest of the package is
-midwatch's own and may change in any release. But for `config`, they are pure: no I/O, no clock.
+These names stay within a major version ([what that means](../versions.md)); the rest of the
+package is midwatch's own and may change in any release. But for `config`, they are pure: no I/O, no clock.
 """
 
 
@@ -208,8 +208,8 @@ def drawn(table: dict[tuple[Any, type], Any]) -> str:
     for name in names:
         parts.append(
             f'<rect x="{at[name] - 62}" y="{middle - 20}" width="124" height="40" rx="8" '
-            f'fill="none" stroke="currentColor"/><text x="{at[name]}" y="{middle + 6}" text-anchor="middle" '
-            f'fill="currentColor" font-size="17">{escape(name)}</text>'
+            f'fill="none" stroke="currentColor"/><text x="{at[name]}" y="{middle + 6}" '
+            f'text-anchor="middle" fill="currentColor" font-size="17">{escape(name)}</text>'
         )
     return "".join([*parts, "</svg>"])
 

@@ -1,7 +1,7 @@
 """What MkDocs needs besides the pages: those made out of the program, and those outside of docs/.
 
-Law: a page stands once. What lies elsewhere in the project has its own address in the site, and a link
-to a file that is no page is shown as the file's name.
+Law: a page stands once. What lies elsewhere in the project has its own address in the site, and
+a link to a file that is no page is shown as the file's name.
 """
 
 from __future__ import annotations
