@@ -11,6 +11,7 @@ import importlib
 import inspect
 from collections.abc import Callable, Iterator
 from html import escape
+from types import ModuleType
 from typing import Any
 
 import click
@@ -50,7 +51,8 @@ Out of `TRANSITIONS` in `core/incidents.py`: an event that stands in no row neve
 PYTHON = """# Python
 
 These names stay within a major version ([what that means](../versions.md)); the rest of the
-package is midwatch's own and may change in any release. But for `config`, they are pure: no I/O, no clock.
+package is midwatch's own and may change in any release. But for `config`, they are pure: no I/O, no
+clock.
 """
 
 
@@ -145,7 +147,7 @@ def facts() -> str:
     return "\n".join(parts)
 
 
-def _structs(module: Any) -> list[type[msgspec.Struct]]:
+def _structs(module: ModuleType) -> list[type[msgspec.Struct]]:
     """Give the types of a module that are kept or handed over, not those that others build on."""
     names = [one for one in vars(module).values() if inspect.isclass(one)]
     found = [one for one in names if issubclass(one, msgspec.Struct) and one.__doc__]

@@ -113,6 +113,22 @@ def test_the_summary_reads_like_a_sentence() -> None:
     assert total == 40
 
 
+def test_several_documents_may_stand_one_behind_the_other() -> None:
+    """As `cat` gives several files: webhooks over many lines, arrays, single alerts."""
+    one = {"labels": {"alertname": "Slow"}, "startsAt": "2026-01-01T00:00:00Z"}
+    parts = (
+        json.dumps({"version": "4", "alerts": [one, one]}, indent=2), json.dumps([one]),
+        json.dumps(one, indent=1), json.dumps({**one, "labels": {"alerts": "3"}}),
+    )  # fmt: skip
+    for between in ("", "\n", "\n\n "):
+        done = midwatch("correlate", stdin=between.join(parts).encode())
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.count(b"\n") == 5
+    done = midwatch("correlate", stdin="\n".join([parts[0], "oops"]).encode())
+    assert done.returncode == 2
+    assert f"<stdin>:{parts[0].count(chr(10)) + 2}: is no alert" in done.stderr.decode()
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [

@@ -39,9 +39,9 @@ def command(summary: bool, topology: Path | None, changes: Path | None, folder: 
     """Read alerts from standard input and say which incident each belongs to.
 
     Understood are Alertmanager's webhook, its /api/v2/alerts answer, a JSON array of such alerts,
-    and one alert a line. Prints one JSON line for each alert, in the order of the input:
-    {"incident": ID, "causes": [service, ...], "why": {...}}. Without a call graph, alerts are
-    grouped by service, time and text, and each reason says so.
+    one alert a line, and several of these one behind the other. Prints one JSON line for each
+    alert, in the order of the input: {"incident": ID, "causes": [service, ...], "why": {...}}.
+    Without a call graph, alerts are grouped by service, time and text, and each reason says so.
 
     Example: midwatch correlate --topology calls.json --summary < alerts.jsonl
     """

@@ -24,6 +24,7 @@ COMMANDS = {
     "cases": ("midwatch.cli.cases", "Admit, list and retire regression cases of incidents."),
     "changes": ("midwatch.cli.changes", "Note and list what was changed: deploys, configs."),
     "check": ("midwatch.cli.check", "Check a config directory: every error, with file and line."),
+    "completion": ("midwatch.cli.completion", "Print what completes commands in a shell."),
     "correlate": ("midwatch.cli.correlate", "Put alerts from a file into incidents, with reasons."),
     "db": ("midwatch.cli.db", "Verify, migrate, prune and back up a journal."),
     "drill": ("midwatch.cli.drill", "Run an on-call shift in virtual time."),

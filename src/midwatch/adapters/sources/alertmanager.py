@@ -10,8 +10,12 @@ Source: Alertmanager 0.25, webhook version 4 and GET /api/v2/alerts.
 
 from __future__ import annotations
 
+import json
+import re
+from collections.abc import Iterator
+
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from midwatch.adapters.sources import batches
 from midwatch.core.alerts import NAMING, Alert, Identity, Naming, Status, identify, refs_in
@@ -61,7 +65,13 @@ class _Loose(Struct):
     alerts: list[msgspec.Raw]
 
 
+class _Kind(Struct):
+    alerts: msgspec.Raw | UnsetType = UNSET
+
+
+_BLANK = re.compile(r"\s*")
 _webhook = msgspec.json.Decoder(_Webhook)
+_kind = msgspec.json.Decoder(_Kind)
 _loose = msgspec.json.Decoder(_Loose)
 _list = msgspec.json.Decoder(list[_Alert])
 _one = msgspec.json.Decoder(_Alert)
@@ -99,19 +109,39 @@ class AlertmanagerSource:
         return self._alert(batches.decode(_one, body, REMEDY), "$")
 
     def parse_file(self, body: bytes, name: str) -> list[Alert]:
-        """Read a file of alerts: a webhook, a JSON array, or one JSON object a line."""
+        r"""Read a file of alerts: JSON documents, each a webhook, an array or one alert.
+
+        A line is a document, or documents stand one behind the other, as several files do.
+
+        >>> one = b'{"labels": {"alertname": "Slow"}, "startsAt": "2026-01-01T00:00:00Z"}'
+        >>> len(AlertmanagerSource().parse_file(one + b"\n[" + one + b"]", "f"))
+        2
+        """
         text = body.strip()
         if not text:
             raise BadFile("has no alerts in it", place=name, remedy=REMEDY)
+        if _is_json(text):
+            return self._document(text, name, f"{name}:1")
+        found: list[Alert] = []
+        lines = body.splitlines()
+        first = next(line for line in lines if line.strip())
+        parts = enumerate(lines, start=1) if _is_json(first) else _documents(body, name)
+        for number, part in parts:
+            if part.strip():
+                found += self._document(part, f"{name}:{number}", f"{name}:{number}")
+        return found
+
+    def _document(self, text: bytes, place: str, alone: str) -> list[Alert]:
+        """Read one document that stands at `place`; as a single alert, it stands at `alone`."""
         try:
-            if text.startswith(b"["):
+            if text.lstrip().startswith(b"["):
                 raws = _list.decode(text)
-                return [self._alert(raw, f"{name}: $[{n}]") for n, raw in enumerate(raws)]
-            if b'"alerts"' in text and _is_one_object(text):
-                return list(self._webhook_file(text, name))
-        except msgspec.MsgspecError as error:
-            raise BadFile(str(error), place=name, remedy=REMEDY) from None
-        return self._lines(body, name)
+                return [self._alert(raw, f"{place}: $[{n}]") for n, raw in enumerate(raws)]
+            if b'"alerts"' in text and _kind.decode(text).alerts is not UNSET:
+                return list(self._webhook_file(text, place))
+            return [self._alert(_one.decode(text), alone)]
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            raise BadFile(f"is no alert: {error}", place=alone, remedy=REMEDY) from None
 
     def _webhook_file(self, text: bytes, name: str) -> tuple[Alert, ...]:
         try:
@@ -122,19 +152,6 @@ class AlertmanagerSource:
         for part in parsed.rejected:
             raise BadFile(part.why, place=f"{name}: {part.place}", remedy=REMEDY)
         return parsed.alerts
-
-    def _lines(self, body: bytes, name: str) -> list[Alert]:
-        alerts: list[Alert] = []
-        for number, line in enumerate(body.splitlines(), start=1):
-            if not line.strip():
-                continue
-            place = f"{name}:{number}"
-            try:
-                raw = _one.decode(line)
-            except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-                raise BadFile(f"is no alert: {error}", place=place, remedy=REMEDY) from None
-            alerts.append(self._alert(raw, place))
-        return alerts
 
     def _alert(self, raw: _Alert, place: str) -> Alert:
         try:
@@ -184,8 +201,24 @@ def _known(version: str) -> None:
         raise BadFile(says, place="$.version", remedy=REMEDY)
 
 
-def _is_one_object(text: bytes) -> bool:
+def _is_json(text: bytes) -> bool:
     try:
-        return isinstance(msgspec.json.decode(text), dict)
-    except msgspec.MsgspecError:
-        return b"\n" not in text
+        msgspec.json.decode(text, type=msgspec.Raw)
+    except (msgspec.MsgspecError, RecursionError):
+        return False
+    return True
+
+
+def _documents(body: bytes, name: str) -> Iterator[tuple[int, bytes]]:
+    """Cut documents that stand one behind the other; gives the line that each begins in."""
+    text, at = body.decode("utf-8", "replace"), 0
+    reader = json.JSONDecoder()
+    while (blank := _BLANK.match(text, at)) and (at := blank.end()) < len(text):
+        line = text.count("\n", 0, at) + 1
+        try:
+            _, end = reader.raw_decode(text, at)
+        except (ValueError, RecursionError) as error:
+            says, place = f"is no alert: {error}", f"{name}:{line}"
+            raise BadFile(says, place=place, remedy=REMEDY) from None
+        yield line, text[at:end].encode()
+        at = end
