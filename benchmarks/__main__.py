@@ -34,6 +34,7 @@ from benchmarks import (
     placing,
     proxy,
     runbooks,
+    sizing,
     slo,
 )
 from midwatch.adapters.stores.sqlite import SqliteStore
@@ -290,6 +291,20 @@ def remedied() -> dict[str, dict[str, Any]]:
     return found
 
 
+def sized() -> dict[str, dict[str, Any]]:
+    """Fill two journals through the real server; each figure beside that of the smaller one."""
+    command = "python -m benchmarks.sizing"
+    less, more = (sizing.measure(count) for count in sizing.SIZES)
+    peer = f"{less.alerts:,} alerts"
+    units = {"file_mb": "MB", "memory_mb": "MB", "restart_s": "s", "verify_s": "s", "backup_s": "s"}
+    return {
+        f"sizing_{name}": row(
+            getattr(more, name), unit, peer, getattr(less, name), "none", ok=True, command=command
+        )
+        for name, unit in units.items()
+    }
+
+
 def judged() -> dict[str, dict[str, Any]]:
     """Run cases, and play the gate over simulated suites."""
     command, peer = "python -m benchmarks.evals", evals.pydantic_ms()
@@ -365,6 +380,7 @@ def measure(data: Path | None) -> dict[str, dict[str, Any]]:
     results |= tried()
     results |= judged()
     results |= remedied()
+    results |= sized()
     if data is not None:
         results |= grouped(data)
     heads = journal_heads()

@@ -48,6 +48,19 @@ def test_the_page_of_benchmarks_shows_what_was_measured() -> None:
     assert f"{results['shifts_per_minute_and_core']['value']:,.0f} shifts" in page
 
 
+def test_the_figures_of_the_readme_were_measured() -> None:
+    """Each with its peer, as the newest `make bench` wrote it down."""
+    page = (ROOT / "README.md").read_text("utf-8")
+    results = json.loads((ROOT / "benchmarks" / "results.json").read_text("utf-8"))
+    shown = {
+        "intake_new": "{:,.0f}", "false_pages_60_an_hour": "{:.4g}", "troubles_cured": "{:.0f}",
+    }  # fmt: skip
+    for name, form in shown.items():
+        mine, theirs = results[name]["value"], form.format(results[name]["peer_value"])
+        said = form.format(mine if mine > 1 else round(mine, 2))
+        assert re.search(rf"\| {re.escape(said)} \| {re.escape(theirs)}, ", page), name
+
+
 def test_the_runbook_and_the_config_of_the_page_are_understood(tmp_path: Path) -> None:
     """What docs/runbooks.md shows is a runbook, actions and policies, as they stand there."""
     page = (ROOT / "docs" / "runbooks.md").read_text("utf-8")
