@@ -12,7 +12,7 @@ import inspect
 from collections.abc import Callable, Iterator
 from html import escape
 from types import ModuleType
-from typing import Any
+from typing import Any, get_args
 
 import click
 import msgspec
@@ -188,7 +188,8 @@ TIP = (
 
 def drawn(table: dict[tuple[Any, type], Any]) -> str:
     """Draw a table of transitions as SVG: states in a row, arcs above go on and below go back."""
-    names = list(dict.fromkeys([*(state for state, _ in table), *table.values()]))
+    known = {*(state for state, _ in table), *table.values()}
+    names = [name for name in get_args(incidents.State) if name in known]
     at = {name: 90 + 180 * number for number, name in enumerate(names)}
     arcs: dict[tuple[str, str], None] = dict.fromkeys(
         (state, after) for (state, _), after in table.items()
@@ -211,7 +212,7 @@ def drawn(table: dict[tuple[Any, type], Any]) -> str:
         parts.append(
             f'<rect x="{at[name] - 62}" y="{middle - 20}" width="124" height="40" rx="8" '
             f'fill="none" stroke="currentColor"/><text x="{at[name]}" y="{middle + 6}" '
-            f'text-anchor="middle" fill="currentColor" font-size="17">{escape(name)}</text>'
+            f'text-anchor="middle" fill="currentColor" font-size="16">{escape(name)}</text>'
         )
     return "".join([*parts, "</svg>"])
 
