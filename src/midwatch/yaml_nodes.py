@@ -233,7 +233,10 @@ def _load(file: Path, problems: Problems, text: str | None, line: int) -> list[A
 
     try:
         reader: Any = YAML(typ="rt")  # ruamel.yaml has no types for what it loads
-        return list(reader.load_all(file.read_text("utf-8") if text is None else text))
+        return [
+            _plain(one, set())
+            for one in reader.load_all(file.read_text("utf-8") if text is None else text)
+        ]
     except MarkedYAMLError as error:
         known = cast("Any", error)
         mark = known.problem_mark or known.context_mark
@@ -244,6 +247,26 @@ def _load(file: Path, problems: Problems, text: str | None, line: int) -> list[A
         says = " ".join(str(error).split())
         problems.add(f"{_name(file)}:1", f"cannot be read: {says}", "write it as YAML in UTF-8")
     return None
+
+
+def _plain(value: Any, seen: set[int]) -> Any:
+    """Give numbers and texts as Python's own; the reader's kinds remember how they were written."""
+    if isinstance(value, (dict, list)):
+        inside = cast("dict[Any, Any] | list[Any]", value)
+        if id(inside) not in seen:  # an alias may lead back to what it stands in
+            seen.add(id(inside))
+            pairs = inside.items() if isinstance(inside, dict) else enumerate(inside)
+            for key, one in list(pairs):
+                kept = _plain(one, seen)
+                if kept is not one:
+                    inside[key] = kept
+        return inside
+    if type(value).__name__ == "ScalarBoolean":  # an anchored one, which is an int to Python
+        return bool(value)
+    for kind in (float, int, str):
+        if isinstance(value, kind) and not isinstance(value, bool):
+            return kind(value)
+    return value
 
 
 def _root(value: Any, file: Path, line: int, problems: Problems) -> Node:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -73,8 +74,19 @@ def test_a_dead_mans_alert_that_stops_coming_is_told(serving: Serving) -> None:
     assert state(serving, "prometheus") == "beating"
     assert not [one for one in open_incidents(serving) if "Watchdog" in one[0]]
     until(lambda: ("HeartbeatSilent on unknown service", "sev2") in open_incidents(serving))
-    serving.deliver(alert("Watchdog", status="firing", again="1"))
+    serving.deliver(alert("Watchdog"))
     assert state(serving, "prometheus") == "beating"
+
+
+def test_the_same_bytes_again_are_another_beat(serving: Serving) -> None:
+    """Alertmanager repeats a Watchdog to the byte; each repeat puts silence off."""
+    write(serving, "1d", "3s")
+    serving.start()
+    for _ in range(8):
+        serving.deliver(alert("Watchdog"))
+        time.sleep(0.6)  # the server's own clock has to go on
+    assert state(serving, "prometheus") == "beating"
+    assert open_incidents(serving) == []
 
 
 def test_only_a_jobs_own_token_beats(serving: Serving) -> None:

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -254,3 +255,18 @@ def test_junk_is_an_error_and_never_a_crash(
         assert judge(case, "v1", Reply("something else")).status in (
             "passed", "failed", "error", "unsupported",
         )  # fmt: skip
+
+
+def test_numbers_of_yaml_are_plain_numbers(tmp_path: Path) -> None:
+    """As they stand, and behind an anchor: what is read can be written down again."""
+    file = tmp_path / "s.yaml"
+    file.write_text(
+        "suite: s\ncases:\n  - {id: a, question: q, checks: [{number: &n 4.90}, {number: *n}]}\n"
+        "  - {id: b, question: q, checks: [{is-json: &t true}, {contains: 0x10}]}\n",
+        "utf-8",
+    )
+    cases = files.read(file)
+    kinds = [type(check.value) for case in cases for check in case.checks]
+    assert kinds[:2] == [float, float]
+    assert kinds[2:] == [bool, int]
+    assert msgspec.json.decode(msgspec.json.encode(cases), type=list[Case]) == cases
