@@ -71,7 +71,7 @@ def test_the_runbook_and_the_config_of_the_page_are_understood(tmp_path: Path) -
 def test_the_page_of_the_config_has_every_key(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The config in docs/config.md is without an error, and no key that is read is missing there."""
+    """The config in docs/config.md is without an error, and no key that is read is missing."""
     page = (ROOT / "docs" / "config.md").read_text("utf-8")
     for name, text in re.findall(r'^```\w+ title="([^"]+)"\n(.*?)^```', page, re.M | re.S):
         file = tmp_path / "config" / name
