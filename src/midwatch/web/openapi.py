@@ -17,7 +17,7 @@ from midwatch.web.intake import Taken
 from midwatch.web.problems import TITLES, Problem
 
 if TYPE_CHECKING:
-    from midwatch.web.api import Route
+    from midwatch.web.routes import Route
 
 REF = "#/components/schemas/{name}"
 JSON = "application/json"
