@@ -25,7 +25,7 @@ from midwatch.config import read_edges
 from midwatch.core.alerts import Alert, identify
 from midwatch.core.changes import Change
 from midwatch.core.clock import SECOND
-from midwatch.core.decide import Rules
+from midwatch.core.rules import Rules
 from midwatch.core.topology import Topology
 from midwatch.engine.placing import place_all
 

@@ -42,9 +42,9 @@ from midwatch.adapters.specs.settings import Defaults, read_proof, read_tier
 from midwatch.adapters.suites import files as suite_files
 from midwatch.core import correlation
 from midwatch.core.alerts import LEVELS, SERVICE_LABELS, Level, Naming
-from midwatch.core.decide import Rules
 from midwatch.core.evals import Case, Suite
 from midwatch.core.heartbeats import Watched
+from midwatch.core.rules import Rules
 from midwatch.core.schedules import Layer, Schedule
 from midwatch.core.severity import SEVERITIES, Severity
 from midwatch.core.silences import Inhibition, Maintenance, Matcher, Muting, read_matcher

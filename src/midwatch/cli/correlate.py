@@ -16,8 +16,8 @@ from midwatch.config import load, read_edges
 from midwatch.core.alerts import NAMING, Alert
 from midwatch.core.changes import Change
 from midwatch.core.clock import show_time
-from midwatch.core.decide import Rules
 from midwatch.core.incidents import Incident
+from midwatch.core.rules import Rules
 from midwatch.core.topology import Topology
 from midwatch.engine.placing import Placed, Storm, place_all
 from midwatch.errors import BadFile, InputError
