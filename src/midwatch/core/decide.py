@@ -23,6 +23,7 @@ from midwatch.core import (
     events,
     fixes,
     heartbeats,
+    impact,
     inputs,
     moves,
     muting,
@@ -42,10 +43,9 @@ from midwatch.core.alerts import Alert, identify
 from midwatch.core.canary import Canary
 from midwatch.core.clock import SECOND
 from midwatch.core.decision import Decision
-from midwatch.core.incidents import Firing, Incident, speaking
+from midwatch.core.incidents import Incident, speaking
 from midwatch.core.reasons import Reason
 from midwatch.core.rules import Rules
-from midwatch.core.severity import Severity, severity_of
 from midwatch.core.shard import Shard
 from midwatch.core.sli import SliReading
 from midwatch.core.slo import Slo
@@ -102,7 +102,7 @@ def _attach(d: Decision, rules: Rules, alerts: Iterable[Alert]) -> None:
     for name, attached in touched.items():
         incident = d.shard.incidents[name]
         speaking = [item.alert for item in attached if not item.muted]
-        _declare_by_alerts(d, rules, incident, speaking)
+        impact.declare(d, rules, incident, speaking)
         _reopen_without_sli(d, rules, incident)
         _recover_without_sli(d, rules, incident)
     if touched:
@@ -154,67 +154,13 @@ def _lift(d: Decision, rules: Rules, keys: Iterable[str]) -> None:
     """Judge alerts that are muted no longer, as if they had just come."""
     for name, firing in muting.lift(d, rules.muting, keys).items():
         incident = d.shard.incidents[name]
-        _declare_by_alerts(d, rules, incident, firing)
-        _page_if_silent(d, rules, incident, f"{len(firing)} alerts are muted no longer")
-
-
-def _page_if_silent(d: Decision, rules: Rules, incident: Incident, says: str) -> None:
-    """Page for an incident that demands a human and that nobody is looked for."""
-    if incident.urgency == "page" and incident.state == "open" and not incident.awaits_ack:
-        reason = Reason(muting.RULE, says)
-        escalation.page(d, rules.policy_of(incident), incident, reason)
-
-
-def _declare_by_alerts(
-    d: Decision, rules: Rules, incident: Incident, attached: Sequence[Alert | Firing]
-) -> None:
-    """Take the worst of the new alerts; those of a service with an objective wait for it.
-
-    What fired before was judged when it came, and a severity only ever rises.
-    """
-    kinds: dict[tuple[str, str, str], Alert | Firing] = {}
-    for alert in attached:
-        kinds.setdefault((alert.service, alert.level, alert.severity), alert)
-    if kinds:
-        judged = [_severity(d, rules, alert) for alert in kinds.values()]
-        severity, says = min(judged, key=lambda one: one[0])
-        reason = Reason(escalation.RULE, says, {"alerts": len(incident.firing)})
-
-        def ahead() -> None:
-            if rules.books.runbooks:
-                runbooks.consider(d, rules.means(incident), incident)
-
-        escalation.declare(d, rules.policy_of(incident), incident, severity, reason, ahead)
-
-
-def _severity(d: Decision, rules: Rules, alert: Alert | Firing) -> tuple[Severity, str]:
-    """Say how bad an alert is, and why."""
-    if alert.severity:
-        says = alert.summary if isinstance(alert, Alert) else alert.name
-        return cast("Severity", alert.severity), says
-    if _measured(d, rules, alert.service):
-        return "sev4", f"{alert.name} on {alert.service}, whose objective decides"
-    tier = rules.topology.tier(alert.service)
-    where = alert.service or "an unknown service"
-    silent = "its SLO is silent" if rules.slo_of(alert.service) else "no SLO"
-    says = f"{alert.level} {alert.name} on {where} (tier {tier}, {silent})"
-    return severity_of(alert.level, tier, rules.policy.team.table), says
-
-
-def _measured(d: Decision, rules: Rules, service: str) -> bool:
-    """Say whether an objective of a service is heard: one that is not says nothing of its users."""
-    objective = rules.slo_of(service)
-    return objective is not None and objective.id in d.shard.heard
-
-
-def _is_watched(d: Decision, rules: Rules, incident: Incident) -> bool:
-    """Say whether an objective watches it, so that only the SLI knows how users are."""
-    return bool(incident.slo) or any(_measured(d, rules, one) for one in incident.services)
+        impact.declare(d, rules, incident, firing)
+        impact.page_if_silent(d, rules, incident, f"{len(firing)} alerts are muted no longer")
 
 
 def _reopen_without_sli(d: Decision, rules: Rules, incident: Incident) -> None:
     """Without an objective, an alert that fires again says that the mitigation did not hold."""
-    if incident.state != "mitigated" or _is_watched(d, rules, incident):
+    if incident.state != "mitigated" or impact.is_watched(d, rules, incident):
         return
     names = ", ".join(dict.fromkeys(one.name for one in speaking(incident)))
     if not names:
@@ -228,7 +174,7 @@ def _reopen_without_sli(d: Decision, rules: Rules, incident: Incident) -> None:
 
 def _recover_without_sli(d: Decision, rules: Rules, incident: Incident) -> None:
     """Without an objective, every alert explicitly resolved is the only sign of recovery."""
-    if incident.firing or not incident.alert_count or _is_watched(d, rules, incident):
+    if incident.firing or not incident.alert_count or impact.is_watched(d, rules, incident):
         return
     if incident.state not in ("open", "acknowledged"):
         return
@@ -316,25 +262,9 @@ def _hear(d: Decision, rules: Rules, objective: Slo, reading: SliReading) -> Non
     why = slo.judge_quiet(objective, reading)
     if why is not None and not raised:
         d.emit(events.SliWentSilent(objective.id, why))
-        _declare_by_alerts_alone(d, rules, objective.service)
+        impact.declare_alone(d, rules, objective.service)
         alert = identity.alert("firing", d.now, summary=why.says)
         _attach(d, rules, [structs.replace(alert, severity=slo.NO_DATA_SEVERITY)])
-
-
-def _declare_by_alerts_alone(d: Decision, rules: Rules, service: str) -> None:
-    """Judge again what waited for an objective that says nothing any more."""
-    for name in list(d.shard.open):
-        incident = d.shard.incidents[name]
-        waiting = [one for one in speaking(incident) if one.service == service]
-        if waiting:
-            tier = rules.topology.tier(service)
-            worst = min(
-                waiting, key=lambda one: severity_of(one.level, tier, rules.policy.team.table)
-            )
-            severity = severity_of(worst.level, tier, rules.policy.team.table)
-            says = f"{worst.level} {worst.name} on {service} (tier {tier}, its SLO is silent)"
-            reason = Reason(escalation.RULE, says, {"alerts": len(incident.firing)})
-            escalation.declare(d, rules.policy_of(incident), incident, severity, reason)
 
 
 def _hold(d: Decision, objective: Slo, held: slo.Burning | None) -> None:
@@ -539,14 +469,14 @@ def _merge(d: Decision, rules: Rules, given: inputs.MergeIncident) -> None:
 
 def _split(d: Decision, rules: Rules, given: inputs.SplitIncident) -> None:
     new, _ = moves.split(d, _known(d, given.incident), given)
-    _declare_by_alerts(d, rules, new, speaking(new))
+    impact.declare(d, rules, new, speaking(new))
     runbooks.consider(d, rules.means(new), new)
 
 
 def _undo(d: Decision, rules: Rules, given: inputs.UndoMove) -> None:
     back, reason = moves.undo(d, _known(d, given.incident), given.by)
-    _declare_by_alerts(d, rules, back, speaking(back))
-    _page_if_silent(d, rules, back, reason.says)
+    impact.declare(d, rules, back, speaking(back))
+    impact.page_if_silent(d, rules, back, reason.says)
 
 
 def _page_answer(d: Decision, rules: Rules, given: inputs.PageAnswered) -> None:
@@ -685,7 +615,7 @@ def _resolve_by_person(d: Decision, rules: Rules, given: inputs.ResolveIncident)
         raise StateError(f"{incident.id} has {under_way} under way", remedy="wait for its end")
     reason = Reason(RULE_PERSON, f"{given.by}: {given.why}", {"by": given.by})
     if incident.state != "mitigated":
-        if _is_watched(d, rules, incident):
+        if impact.is_watched(d, rules, incident):
             raise StateError(
                 f"users of {incident.id} are not seen well yet by its SLI",
                 remedy="mitigate it first; the SLI says when they are",
