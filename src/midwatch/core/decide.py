@@ -30,6 +30,7 @@ from midwatch.core import (
     overrides,
     pointers,
     rechecks,
+    recovery,
     recurrence,
     regressions,
     releases,
@@ -41,7 +42,6 @@ from midwatch.core import (
 )
 from midwatch.core.alerts import Alert, identify
 from midwatch.core.canary import Canary
-from midwatch.core.clock import SECOND
 from midwatch.core.decision import Decision
 from midwatch.core.incidents import Incident, speaking
 from midwatch.core.reasons import Reason
@@ -50,10 +50,6 @@ from midwatch.core.shard import Shard
 from midwatch.core.sli import SliReading
 from midwatch.core.slo import Slo
 from midwatch.errors import StateError
-
-RULE_NO_SLI = "recovery.no-sli/1"
-RULE_PERSON = "recovery.person/1"
-SETTLE_S = 600
 
 
 def decide(shard: Shard, given: inputs.Input, now: int, rules: Rules) -> Decision:
@@ -103,8 +99,8 @@ def _attach(d: Decision, rules: Rules, alerts: Iterable[Alert]) -> None:
         incident = d.shard.incidents[name]
         speaking = [item.alert for item in attached if not item.muted]
         impact.declare(d, rules, incident, speaking)
-        _reopen_without_sli(d, rules, incident)
-        _recover_without_sli(d, rules, incident)
+        recovery.reopen_without_sli(d, rules, incident)
+        recovery.recover_without_sli(d, rules, incident)
     if touched:
         _think_ahead(d, rules, touched)
         _inhibit(d, rules, touched.values())
@@ -158,50 +154,6 @@ def _lift(d: Decision, rules: Rules, keys: Iterable[str]) -> None:
         impact.page_if_silent(d, rules, incident, f"{len(firing)} alerts are muted no longer")
 
 
-def _reopen_without_sli(d: Decision, rules: Rules, incident: Incident) -> None:
-    """Without an objective, an alert that fires again says that the mitigation did not hold."""
-    if incident.state != "mitigated" or impact.is_watched(d, rules, incident):
-        return
-    names = ", ".join(dict.fromkeys(one.name for one in speaking(incident)))
-    if not names:
-        return
-    reason = Reason(RULE_NO_SLI, f"no SLI: {names} fires again", {"firing": len(incident.firing)})
-    d.emit(events.IncidentReopened(incident.id, reason))
-    d.cancel_timer(f"settle/{incident.id}")
-    if incident.urgency == "page":
-        escalation.page(d, rules.policy_of(incident), incident, reason)
-
-
-def _recover_without_sli(d: Decision, rules: Rules, incident: Incident) -> None:
-    """Without an objective, every alert explicitly resolved is the only sign of recovery."""
-    if incident.firing or not incident.alert_count or impact.is_watched(d, rules, incident):
-        return
-    if incident.state not in ("open", "acknowledged"):
-        return
-    says = f"no SLI: all {incident.alert_count} alerts resolved"
-    _mitigated(d, rules, incident, Reason(RULE_NO_SLI, says, {"alerts": incident.alert_count}))
-
-
-def _mitigated(
-    d: Decision,
-    rules: Rules,
-    incident: Incident,
-    reason: Reason,
-    reading: SliReading | None = None,
-) -> None:
-    objective = rules.slos.get(incident.slo)
-    after = reading.windows.get(rules.verify_of(incident).window_s) if reading else None
-    d.emit(events.IncidentMitigated(incident.id, reason, incident.worst, after))
-    escalation.silence(d, incident)
-    d.cancel_timer(f"verify/{incident.id}")
-    impact = reading.since.get(incident.id) if reading else None
-    drafts.draft(d, incident, rules.topology, objective, impact)
-    regressions.try_both_sides(d, incident)
-    if incident.cause_gone and not incident.promoted_at:
-        key = f"settle/{incident.id}"
-        d.set_timer(inputs.Timer(key, d.now + SETTLE_S * SECOND, "settle", incident.id))
-
-
 def _changes(d: Decision, rules: Rules, given: inputs.ChangesArrived) -> None:
     """Note what was changed, each once."""
     for change in given.changes:
@@ -235,7 +187,7 @@ def _sli(d: Decision, rules: Rules, given: inputs.SliMeasured) -> None:
         if before is None or objective.rank(burning.tier.name) < objective.rank(before.tier):
             _burn(d, rules, objective, burning, reading, joined)
         elif joined is not None and joined.state == "mitigated":
-            _reopen(d, rules, objective, joined, reading)
+            recovery.reopen(d, rules, objective, joined, reading)
     elif before is not None and slo.has_data(objective, reading):
         d.emit(events.BudgetCalm(objective.id, before.incident))
     for incident_id in list(d.shard.open):
@@ -245,7 +197,7 @@ def _sli(d: Decision, rules: Rules, given: inputs.SliMeasured) -> None:
         if incident.slo == objective.id or (
             not incident.slo and objective.service in incident.services
         ):
-            _verify(d, rules, objective, incident, reading)
+            recovery.judge(d, rules, objective, incident, reading)
 
 
 def _hear(d: Decision, rules: Rules, objective: Slo, reading: SliReading) -> None:
@@ -313,7 +265,7 @@ def _burn(
         )
     )
     if incident.state == "mitigated":
-        _reopen(d, rules, objective, incident, reading)
+        recovery.reopen(d, rules, objective, incident, reading)
     regressions.draft(d, incident)
     recurrence.find(d, incident)
 
@@ -323,48 +275,6 @@ def _burn(
     policy = rules.policy_of(incident)
     escalation.declare(d, policy, incident, burning.tier.severity, why_burning, ahead)
     ahead()  # also when it was as bad before
-
-
-def _reopen(
-    d: Decision, rules: Rules, objective: Slo, incident: Incident, reading: SliReading
-) -> None:
-    """Open a mitigated incident again when users are hurt anew, not when old harm still counts."""
-    verify = rules.verify_of(incident)
-    verdict, reason = slo.judge_recovery(objective, verify, reading, since=incident.mitigated_at)
-    if verdict == "burning":
-        d.emit(events.IncidentReopened(incident.id, reason))
-        d.cancel_timer(f"settle/{incident.id}")
-        escalation.page(d, rules.policy_of(incident), incident, reason)
-        runbooks.consider(d, rules.means(incident), incident)
-
-
-def _verify(
-    d: Decision, rules: Rules, objective: Slo, incident: Incident, reading: SliReading
-) -> None:
-    """Ask the SLI, and nothing else, whether users are well."""
-    if incident.operation or incident.run == "running":
-        return
-    acted_at = max(incident.acted_at, incident.promoted_at)
-    if not acted_at and not incident.slo and (incident.firing or not incident.alert_count):
-        return  # alerts that fire, or people who complain: an objective that is well proves nothing
-    since = acted_at or incident.last_at
-    verify = rules.verify_of(incident)
-    verdict, reason = slo.judge_recovery(objective, verify, reading, since=since)
-    if verdict != "recovered":
-        runbooks.look(d, incident, verdict, reason)
-        return
-    if incident.state in ("open", "acknowledged"):
-        _mitigated(d, rules, incident, reason, reading)
-    elif incident.state == "mitigated" and incident.promoted_at and incident.gate == "pass":
-        _resolve(d, rules, incident, Reason(reason.rule, f"{incident.fix} is live, {reason.says}"))
-
-
-def _resolve(d: Decision, rules: Rules, incident: Incident, reason: Reason) -> None:
-    d.emit(events.IncidentResolved(incident.id, reason))
-    escalation.tell(d, rules.policy.team, incident, "resolved", reason.says)
-    if incident.promoted_at:
-        d.emit(events.ReleaseProven(incident.service_of_plan, incident.fix))
-    closure.close_if_done(d, incident)
 
 
 def _override(d: Decision, rules: Rules, given: inputs.AddOverride) -> None:
@@ -428,10 +338,8 @@ def _incident_timer(d: Decision, rules: Rules, timer: inputs.Timer, incident: In
         escalation.on_digest_timer(d, timer)
     elif timer.purpose == "forgotten":
         escalation.on_forgotten(d, rules.policy_of(incident), incident)
-    elif incident.state == "mitigated" and incident.cause_gone and incident.firing:
-        d.set_timer(structs.replace(timer, due_at=d.now + SETTLE_S * SECOND))
-    elif incident.state == "mitigated" and incident.cause_gone:
-        _resolve(d, rules, incident, Reason(RULE_NO_SLI, f"{incident.recovery}, and it held"))
+    else:
+        recovery.on_settle_timer(d, rules, incident, timer)
 
 
 def _mute_or_lift(d: Decision, rules: Rules, timer: str) -> None:
@@ -605,27 +513,8 @@ def _snooze(d: Decision, rules: Rules, given: inputs.Snooze) -> None:
     escalation.snooze(d, rules.policy.team, _known(d, given.incident), given.by, given.until)
 
 
-def _resolve_by_person(d: Decision, rules: Rules, given: inputs.ResolveIncident) -> None:
-    """Take a person's word, except for what an objective measures: there only the SLI knows."""
-    incident = _known(d, given.incident)
-    if incident.state not in ("open", "acknowledged", "mitigated"):
-        raise StateError(f"{incident.id} is {incident.state}", remedy="nothing is left to resolve")
-    if incident.operation or incident.run == "running":
-        under_way = incident.operation or incident.runbook
-        raise StateError(f"{incident.id} has {under_way} under way", remedy="wait for its end")
-    reason = Reason(RULE_PERSON, f"{given.by}: {given.why}", {"by": given.by})
-    if incident.state != "mitigated":
-        if impact.is_watched(d, rules, incident):
-            raise StateError(
-                f"users of {incident.id} are not seen well yet by its SLI",
-                remedy="mitigate it first; the SLI says when they are",
-            )
-        if incident.firing:
-            d.emit(events.AlertsResolved(incident.id, tuple(incident.firing)))
-        says = f"no SLI: {reason.says}"
-        _mitigated(d, rules, incident, Reason(RULE_PERSON, says, reason.terms))
-    d.cancel_timer(f"settle/{incident.id}")
-    _resolve(d, rules, incident, reason)
+def _resolve(d: Decision, rules: Rules, given: inputs.ResolveIncident) -> None:
+    recovery.resolve_by_person(d, rules, _known(d, given.incident), given)
 
 
 def _approve(d: Decision, rules: Rules, given: inputs.ApprovePlan) -> None:
@@ -724,7 +613,7 @@ _DISPATCH = cast(
         inputs.CanaryRead: _canary_read,
         inputs.Acknowledge: _acknowledge,
         inputs.Snooze: _snooze,
-        inputs.ResolveIncident: _resolve_by_person,
+        inputs.ResolveIncident: _resolve,
         inputs.ApprovePlan: _approve,
         inputs.ProposePlan: _choose_plan,
         inputs.RefusePlan: _refuse_plan,
