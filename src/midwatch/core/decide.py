@@ -3,7 +3,7 @@
 Law: this file only dispatches. Each function below is one kind of input, and reads as the order in
 which the nouns are asked; the rules themselves live with their nouns. Where a page is decided:
 `escalation.declare`. Where an alert finds its incident: `correlation.attach`. Where users count as
-well again: `slo.judge_recovery`. Where an incident may close: `incidents.lacks`.
+well again: `slo.judge_recovery`, `recovery.judge`. Where an incident may close: `incidents.lacks`.
 """
 
 from __future__ import annotations
@@ -12,9 +12,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, cast
 
-from msgspec import structs
-
 from midwatch.core import (
+    burns,
     changes,
     closure,
     correlation,
@@ -36,19 +35,16 @@ from midwatch.core import (
     releases,
     rollouts,
     runbooks,
-    slo,
     storms,
     tickets,
 )
-from midwatch.core.alerts import Alert, identify
+from midwatch.core.alerts import Alert
 from midwatch.core.canary import Canary
 from midwatch.core.decision import Decision
 from midwatch.core.incidents import Incident, speaking
 from midwatch.core.reasons import Reason
 from midwatch.core.rules import Rules
 from midwatch.core.shard import Shard
-from midwatch.core.sli import SliReading
-from midwatch.core.slo import Slo
 from midwatch.errors import StateError
 
 
@@ -177,19 +173,8 @@ def _sli(d: Decision, rules: Rules, given: inputs.SliMeasured) -> None:
     objective = rules.slos.get(reading.slo)
     if objective is None:
         raise StateError(f"no objective is called {reading.slo!r}", remedy="run midwatch check")
-    _hear(d, rules, objective, reading)
-    judged = slo.judge_burn(objective, reading.windows)
-    _hold(d, objective, judged.held)
-    burning = judged.burning
-    before = d.shard.burning.get(objective.id)
-    if burning is not None:
-        joined = _burning_incident(d, objective)
-        if before is None or objective.rank(burning.tier.name) < objective.rank(before.tier):
-            _burn(d, rules, objective, burning, reading, joined)
-        elif joined is not None and joined.state == "mitigated":
-            recovery.reopen(d, rules, objective, joined, reading)
-    elif before is not None and slo.has_data(objective, reading):
-        d.emit(events.BudgetCalm(objective.id, before.incident))
+    _attach_if(d, rules, burns.hear(d, rules, objective, reading))
+    burns.judge(d, rules, objective, reading)
     for incident_id in list(d.shard.open):
         incident = d.shard.incidents[incident_id]
         if incident.slo == objective.id:
@@ -198,83 +183,6 @@ def _sli(d: Decision, rules: Rules, given: inputs.SliMeasured) -> None:
             not incident.slo and objective.service in incident.services
         ):
             recovery.judge(d, rules, objective, incident, reading)
-
-
-def _hear(d: Decision, rules: Rules, objective: Slo, reading: SliReading) -> None:
-    """Note the first event; raise an alert after long silence, and end it with the next event."""
-    labels = {"alertname": slo.NO_DATA, "service": objective.service, "slo": objective.id}
-    identity = identify(labels)
-    raised = identity.fingerprint in d.shard.firing
-    if slo.has_events(objective, reading):
-        if objective.id not in d.shard.heard:
-            d.emit(events.SliHeard(objective.id))
-        if raised:
-            _attach(d, rules, [identity.alert("resolved", d.now, d.now)])
-        return
-    why = slo.judge_quiet(objective, reading)
-    if why is not None and not raised:
-        d.emit(events.SliWentSilent(objective.id, why))
-        impact.declare_alone(d, rules, objective.service)
-        alert = identity.alert("firing", d.now, summary=why.says)
-        _attach(d, rules, [structs.replace(alert, severity=slo.NO_DATA_SEVERITY)])
-
-
-def _hold(d: Decision, objective: Slo, held: slo.Burning | None) -> None:
-    """Keep in mind what is held back for want of proof, so that people can see it."""
-    before = d.shard.held.get(objective.id)
-    if held is None:
-        if before is not None:
-            d.emit(events.HoldEnded(objective.id))
-    elif before != held.tier.name:
-        why = slo.reason(objective, held, held=True)
-        d.emit(events.BurnHeldBack(objective.id, objective.service, held.tier.name, held.long, why))
-
-
-def _burning_incident(d: Decision, objective: Slo) -> Incident | None:
-    """Find the open incident that this objective has joined already."""
-    incidents = (d.shard.incidents[i] for i in d.shard.open)
-    return next((i for i in incidents if i.slo == objective.id), None)
-
-
-def _burn(
-    d: Decision,
-    rules: Rules,
-    objective: Slo,
-    burning: slo.Burning,
-    reading: SliReading,
-    joined: Incident | None,
-) -> None:
-    incident, why_burning = joined, slo.reason(objective, burning)
-    if incident is None:
-        title = f"{objective.id}: {why_burning.says}"
-        places = rules.places(d.shard)
-        incident, why = correlation.place_burn(d, places, objective.service, title)
-        d.emit(
-            events.BurnAttached(incident.id, objective.id, objective.service, burning.short, why)
-        )
-    d.emit(
-        events.BudgetBurning(
-            objective.id,
-            objective.service,
-            incident.id,
-            burning.tier.name,
-            float(slo.burn_rate(burning.short, objective.budget) or 0),
-            burning.short,
-            reading.failures,
-            why_burning,
-        )
-    )
-    if incident.state == "mitigated":
-        recovery.reopen(d, rules, objective, incident, reading)
-    regressions.draft(d, incident)
-    recurrence.find(d, incident)
-
-    def ahead() -> None:
-        runbooks.consider(d, rules.means(incident), incident)
-
-    policy = rules.policy_of(incident)
-    escalation.declare(d, policy, incident, burning.tier.severity, why_burning, ahead)
-    ahead()  # also when it was as bad before
 
 
 def _override(d: Decision, rules: Rules, given: inputs.AddOverride) -> None:
