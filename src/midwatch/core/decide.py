@@ -14,6 +14,7 @@ from typing import Any, cast
 
 from midwatch.core import (
     burns,
+    causes,
     changes,
     closure,
     correlation,
@@ -32,7 +33,6 @@ from midwatch.core import (
     recovery,
     recurrence,
     regressions,
-    releases,
     rollouts,
     runbooks,
     storms,
@@ -120,18 +120,9 @@ def _think_ahead(
         if rules.books.runbooks and (
             name in declared
             or any(runbooks.is_named(rules.books, alert.labels) for alert in alerts)
-            or _widens(incident, alerts)
+            or causes.widens(incident, alerts)
         ):
             runbooks.consider(d, rules.means(incident), incident)
-
-
-def _widens(incident: Incident, alerts: Sequence[Alert]) -> bool:
-    """Say whether a service is in trouble by these alerts alone: the causes are other ones then."""
-    counts = Counter(alert.service for alert in alerts)
-    return any(
-        service in incident.troubles and incident.troubles[service].alerts <= count
-        for service, count in counts.items()
-    )
 
 
 def _inhibit(d: Decision, rules: Rules, attached: Iterable[Sequence[events.Attachment]]) -> None:
@@ -348,24 +339,7 @@ def _evals_answer(d: Decision, rules: Rules, given: inputs.EvalsAnswered) -> Non
 
 
 def _register(d: Decision, rules: Rules, given: inputs.RegisterRelease) -> None:
-    for name in (given.service, given.release):
-        if not releases.is_name(name):
-            raise StateError(
-                f"{name!r} is no name", remedy="use letters, digits and . _ - + @, 100 at the most"
-            )
-    pointer = d.shard.pointers.get(given.service)
-    known = pointer.releases.get(given.release) if pointer else None
-    if known is not None and known.digest != given.digest:
-        raise StateError(
-            f"{given.release} of {given.service} is {known.digest}, not {given.digest}",
-            remedy="a release never changes; give the new one a new name",
-        )
-    if known is None:
-        d.emit(
-            events.ReleaseRegistered(
-                given.service, given.release, given.digest, given.good, given.live
-            )
-        )
+    pointers.register(d, given)
 
 
 def _move(d: Decision, rules: Rules, given: inputs.MoveRelease) -> None:
