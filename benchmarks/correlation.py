@@ -21,7 +21,7 @@ from msgspec import Struct, field
 
 from midwatch.adapters.sources import changes as change_files
 from midwatch.adapters.sources.alertmanager import AlertmanagerSource
-from midwatch.config import read_edges
+from midwatch.config.topology import read_edges
 from midwatch.core.alerts import Alert, identify
 from midwatch.core.changes import Change
 from midwatch.core.clock import SECOND

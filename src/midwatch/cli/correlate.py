@@ -12,7 +12,8 @@ from msgspec import structs
 
 from midwatch.adapters.sources import changes as change_files
 from midwatch.adapters.sources.alertmanager import AlertmanagerSource
-from midwatch.config import load, read_edges
+from midwatch.config import load
+from midwatch.config.topology import read_edges
 from midwatch.core.alerts import NAMING, Alert
 from midwatch.core.changes import Change
 from midwatch.core.clock import show_time

@@ -15,6 +15,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, cast
 
+from midwatch.config.paging import read_hours, read_zone
 from midwatch.core.actions import (
     MAX_VALUE,
     NAME,
@@ -51,7 +52,6 @@ from midwatch.core.silences import Matcher, read_matcher
 from midwatch.core.slo import Slo, Verify
 from midwatch.core.topology import Topology
 from midwatch.errors import BadFile
-from midwatch.paging_config import read_hours, read_zone
 from midwatch.yaml_nodes import UNITS_S, Node, Problems, read_yaml
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
