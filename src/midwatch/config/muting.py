@@ -23,8 +23,8 @@ def _inhibition(name: str, node: Node) -> Inhibition:
     node.keys("source", "target", "equal", required=("source", "target"))
     return Inhibition(
         name,
-        _matchers(node.child("source")),
-        _matchers(node.child("target")),
+        _named(node.child("source")),
+        _named(node.child("target")),
         tuple(item.text() for item in node.child("equal").items()),
     )
 
@@ -36,17 +36,22 @@ def _maintenance(name: str, node: Node) -> Maintenance:
     layer = Layer("window", (name,), "2026-01-05T00:00", hours=hours)
     if not hours:
         node.child("hours").error("names no hours", "write [{from: '02:00', to: '03:00'}]")
-    return Maintenance(name, _matchers(node.child("matchers")), Schedule(name, zone, (layer,)))
+    return Maintenance(name, _named(node.child("matchers")), Schedule(name, zone, (layer,)))
 
 
-def _matchers(node: Node) -> tuple[Matcher, ...]:
-    items = list(node.items())
+def read_matchers(node: Node) -> tuple[Matcher, ...]:
+    """Read what labels must be, such as [service=shop]."""
     found: list[Matcher] = []
-    for item in items:
+    for item in node.items():
         try:
             found.append(read_matcher(item.text()))
         except ValueError as error:
             item.error(str(error), "see docs/correlation.md")
+    return tuple(found)
+
+
+def _named(node: Node) -> tuple[Matcher, ...]:
+    found = read_matchers(node)
     if node.value == []:
         node.error("names no label", "write matchers such as [service=shop]")
-    return tuple(found)
+    return found
