@@ -83,7 +83,6 @@ def document(routes: Sequence[Route]) -> bytes:
 
 
 INTAKE = "/intake/{source}"
-TAKES = "Take alerts or counts from a sender; `changes` and `tickets` are there without config."
 _EXAMPLES = {"id": "INC-1", "source": "alertmanager", "schedule": "primary"}
 _IDEMPOTENCY = {
     "name": "Idempotency-Key",
