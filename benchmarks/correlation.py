@@ -21,11 +21,11 @@ from msgspec import Struct, field
 
 from midwatch.adapters.sources import changes as change_files
 from midwatch.adapters.sources.alertmanager import AlertmanagerSource
-from midwatch.config import read_edges
+from midwatch.config.topology import read_edges
 from midwatch.core.alerts import Alert, identify
 from midwatch.core.changes import Change
 from midwatch.core.clock import SECOND
-from midwatch.core.decide import Rules
+from midwatch.core.rules import Rules
 from midwatch.core.topology import Topology
 from midwatch.engine.placing import place_all
 

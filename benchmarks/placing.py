@@ -18,8 +18,9 @@ from collections.abc import Sequence
 
 from midwatch.core.alerts import Alert, identify
 from midwatch.core.clock import SECOND
-from midwatch.core.decide import Rules, decide
+from midwatch.core.decide import decide
 from midwatch.core.inputs import AlertsArrived
+from midwatch.core.rules import Rules
 from midwatch.core.shard import Shard
 from midwatch.core.topology import Topology
 

@@ -32,7 +32,7 @@ from tests.servers import free_port
 
 from midwatch.adapters.stores.sqlite import SqliteStore
 from midwatch.core import inputs
-from midwatch.core.decide import Rules
+from midwatch.core.rules import Rules
 from midwatch.engine.handle import Handler
 
 ASKED = 2_000

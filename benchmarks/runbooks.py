@@ -28,9 +28,9 @@ from midwatch.adapters.reports import postmortem
 from midwatch.adapters.stores.sqlite import SqliteStore
 from midwatch.core import inputs
 from midwatch.core.actions import Action, Command, Request
-from midwatch.core.decide import Rules
 from midwatch.core.effects import RunAction
 from midwatch.core.plans import Match, Runbook, Step
+from midwatch.core.rules import Rules
 from midwatch.core.runbooks import Books
 from midwatch.core.sli import Counts, SliReading
 from midwatch.core.slo import Slo, Verify, windows_needed

@@ -27,9 +27,9 @@ from midwatch.adapters.stores.sqlite import SqliteStore
 from midwatch.config import Config
 from midwatch.core.actions import Request
 from midwatch.core.automation import Automation
-from midwatch.core.decide import Rules
 from midwatch.core.heartbeats import timer_key
 from midwatch.core.inputs import Envelope, Started
+from midwatch.core.rules import Rules
 from midwatch.core.runbooks import Books
 from midwatch.core.shard import Shard
 from midwatch.core.sli import Bucket

@@ -16,8 +16,8 @@ from midwatch.adapters.stores.sqlite import SqliteStore, seal
 from midwatch.adapters.stores.sqlite_file import migrations
 from midwatch.core import inputs, shard
 from midwatch.core.alerts import Status, identify
-from midwatch.core.decide import Rules
 from midwatch.core.inputs import Envelope
+from midwatch.core.rules import Rules
 from midwatch.core.teams import Policy, Step
 from midwatch.engine import queries
 from midwatch.engine.handle import Handler

@@ -24,7 +24,7 @@ from tests.servers import need
 from midwatch.adapters.stores.sqlite import SqliteStore
 from midwatch.bootstrap import World, build_engine, build_loop
 from midwatch.core import events as e
-from midwatch.core.decide import Rules
+from midwatch.core.rules import Rules
 from midwatch.engine import queries
 from midwatch.engine.loop import Loop
 from midwatch.web.health import STALLED_S, Health

@@ -24,8 +24,9 @@ from tests.servers import need
 
 from midwatch.adapters.metrics.prometheus_rules import rules
 from midwatch.core.sli import Indicator, Sample
-from midwatch.core.slo import DAY_S, TIERS, Slo, Tier
-from midwatch.engine.explain import weigh_at
+from midwatch.core.sli_window import SliWindow, Tally
+from midwatch.core.slo import DAY_S, TIERS, Slo, Tier, weigh
+from midwatch.engine.explain import windows_of
 
 pytestmark = pytest.mark.slow
 
@@ -107,9 +108,13 @@ def draw(number: int, bed: Bed, rng: random.Random) -> Scenario:
 
 def judged(scenario: Scenario, warm_s: int) -> Iterator[tuple[int, dict[str, bool]]]:
     """Say at each step past the longest window which tiers fire, by midwatch."""
-    for at, tiers in weigh_at(scenario.slo, scenario.samples):
-        if at >= warm_s * 1_000:
-            yield at // 1_000, {one.tier.name: one.standing == "fires" for one in tiers}
+    ring, tally = SliWindow(scenario.slo.period_s), Tally()
+    windows_s = windows_of(scenario.slo)
+    for sample in scenario.samples:
+        ring.add(sample.at, *tally.more(sample))
+        if sample.at >= warm_s * 1_000:
+            tiers = weigh(scenario.slo, ring.counts(windows_s, sample.at))
+            yield sample.at // 1_000, {one.tier.name: one.standing == "fires" for one in tiers}
 
 
 @pytest.mark.parametrize("name", BEDS)

@@ -20,9 +20,9 @@ from midwatch.bootstrap import World, build_engine
 from midwatch.core import inputs
 from midwatch.core.alerts import identify
 from midwatch.core.clock import SECOND
-from midwatch.core.decide import Rules
 from midwatch.core.escalation import MAX_ATTEMPTS
 from midwatch.core.inputs import Envelope
+from midwatch.core.rules import Rules
 from midwatch.core.teams import Policy, Step, Team
 from midwatch.drill.shift import VirtualClock
 from midwatch.outbound import Outbound

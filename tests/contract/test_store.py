@@ -11,8 +11,8 @@ import pytest
 from midwatch.adapters.stores.sqlite import SqliteStore
 from midwatch.core import decide, inputs
 from midwatch.core.alerts import identify
-from midwatch.core.decide import Rules
 from midwatch.core.inputs import Envelope
+from midwatch.core.rules import Rules
 from midwatch.core.teams import Policy, Step, Team
 from midwatch.engine import handle
 from midwatch.engine.handle import Handler

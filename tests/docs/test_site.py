@@ -16,7 +16,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 from midwatch.core import effects, events
-from midwatch.web.api import ROUTES
+from midwatch.web.routes import ROUTES
 
 ROOT = Path(__file__).parents[2]
 

@@ -109,8 +109,8 @@ MUTATIONS = (
         'if target.standing == "bad":', "if False:", (f"{UNIT}/test_pointers.py",),
     ),
     Mutation(
-        "silence of alerts is recovery", 6, "src/midwatch/core/decide.py",
-        "if incident.firing or not incident.alert_count or _is_watched(d, rules, incident):",
+        "silence of alerts is recovery", 6, "src/midwatch/core/recovery.py",
+        "if incident.firing or not incident.alert_count or impact.is_watched(d, rules, incident):",
         "if incident.firing or not incident.alert_count:",
         (f"{UNIT}/test_core.py", f"{UNIT}/test_runbooks.py"),
     ),

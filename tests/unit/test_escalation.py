@@ -20,8 +20,8 @@ from hypothesis.stateful import (
 from midwatch.adapters.stores.sqlite import SqliteStore
 from midwatch.core import effects, inputs
 from midwatch.core.alerts import identify
-from midwatch.core.decide import Rules
 from midwatch.core.inputs import Envelope
+from midwatch.core.rules import Rules
 from midwatch.core.schedules import DAY_MIN, Layer, Schedule
 from midwatch.core.teams import Person, Policy, Route, Step, Team
 from midwatch.core.topology import Service, Topology

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from midwatch.core import inputs
-from midwatch.core.decide import Rules, decide
+from midwatch.core.decide import decide
 from midwatch.core.decision import Decision
 from midwatch.core.heartbeats import Watched
+from midwatch.core.rules import Rules
 from midwatch.core.shard import Shard
 
 JOB = Watched("backup", 60, 30, "db")

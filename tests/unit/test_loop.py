@@ -12,9 +12,9 @@ from midwatch.adapters.stores.sqlite import SqliteStore
 from midwatch.bootstrap import World, build_engine, build_loop
 from midwatch.core import inputs
 from midwatch.core.alerts import identify
-from midwatch.core.decide import Rules
 from midwatch.core.effects import SendPage
 from midwatch.core.inputs import Envelope
+from midwatch.core.rules import Rules
 from midwatch.core.teams import Policy, Step, Team
 from midwatch.engine.loop import Beat, Loop
 from midwatch.errors import Busy, CommitFailed

@@ -7,9 +7,9 @@ import pytest
 from midwatch.adapters.stores.sqlite import SqliteStore
 from midwatch.core import inputs
 from midwatch.core.alerts import identify
-from midwatch.core.decide import Rules
 from midwatch.core.effects import SendPage, SetRelease
 from midwatch.core.inputs import Envelope, ReleaseAnswered
+from midwatch.core.rules import Rules
 from midwatch.core.shard import Shard
 from midwatch.core.teams import Policy, Step
 from midwatch.core.traffic import Traffic

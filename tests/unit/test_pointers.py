@@ -7,9 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from midwatch.core import effects, inputs, releases, shard
-from midwatch.core.decide import Rules, decide
+from midwatch.core.decide import decide
 from midwatch.core.decision import Decision
 from midwatch.core.releases import Pointer
+from midwatch.core.rules import Rules
 from midwatch.core.shard import Burn, Shard
 from midwatch.errors import StateError
 

@@ -17,8 +17,9 @@ from midwatch.core.actions import Action, Command, Request, checked, filled
 from midwatch.core.automation import Automation
 from midwatch.core.automation import Policy as Leave
 from midwatch.core.canary import CanaryPlan, Guard
-from midwatch.core.decide import Decision, Rules
+from midwatch.core.decision import Decision
 from midwatch.core.plans import Match, Param, Runbook, Step
+from midwatch.core.rules import Rules
 from midwatch.core.runbooks import Books
 from midwatch.core.schedules import Hours, Layer, Schedule
 from midwatch.core.shard import Shard

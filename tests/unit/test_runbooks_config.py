@@ -9,7 +9,7 @@ import pytest
 
 from midwatch import config
 from midwatch.cli import main
-from midwatch.runbooks_config import lint
+from midwatch.config.runbooks import lint
 
 TEMPLATE = Path(main.__file__).parent / "template"
 BOOK = """---

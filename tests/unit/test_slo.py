@@ -13,8 +13,8 @@ from scipy.stats import binom
 
 from midwatch.core import binomial, decide, inputs, slo
 from midwatch.core.alerts import identify
-from midwatch.core.decide import Rules
 from midwatch.core.decision import Decision
+from midwatch.core.rules import Rules
 from midwatch.core.shard import Shard
 from midwatch.core.sli import Counts, SliReading
 from midwatch.core.sli_window import EDGE_S, LATE_S, Counter, SliWindow

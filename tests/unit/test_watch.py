@@ -10,8 +10,8 @@ import pytest
 
 from midwatch.adapters.stores.sqlite import SqliteStore
 from midwatch.bootstrap import World, build_engine, build_loop
-from midwatch.core.decide import Rules
 from midwatch.core.effects import SendPage
+from midwatch.core.rules import Rules
 from midwatch.core.shard import Shard
 from midwatch.core.sli import Counts, FailedAnswer, Indicator
 from midwatch.core.slo import Slo

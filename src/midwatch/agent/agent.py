@@ -76,7 +76,6 @@ class Talk(Struct):
     country: str = ""
     business: bool = False
     order: str = ""
-    asks_for_order: bool = False
 
 
 class Model(Protocol):

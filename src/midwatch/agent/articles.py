@@ -17,7 +17,6 @@ from msgspec import Struct, structs
 from midwatch.errors import BadFile
 
 HANDBOOK = Path(__file__).parent / "handbook"
-COUNTRIES = ("AT", "CH", "DE", "UK")
 _HEAD = re.compile(r"## ([a-z0-9-]+): (.+)")
 _FACT = re.compile(
     r"since (\d{4}-\d\d-\d\d)|replaces ([a-z0-9-]+)|only in (\w\w)|(season)"

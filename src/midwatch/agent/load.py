@@ -22,7 +22,6 @@ from midwatch.errors import InputError
 
 WORKERS = 16
 TIMEOUT_S = 30.0
-MAX_RATE, MAX_S = 5_000.0, 86_400.0
 
 
 class Result(Struct, frozen=True):

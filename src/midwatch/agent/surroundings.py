@@ -66,10 +66,6 @@ class Surroundings(Struct):
         """Forget what was made before anybody asked."""
         self.cache.clear()
 
-    def fail_over(self) -> None:
-        """Use the other provider."""
-        self.provider = PROVIDERS[1 - PROVIDERS.index(self.provider)]
-
     def disable(self, topics: Iterable[str]) -> None:
         """Hand these topics, or single articles, over to people."""
         self.off.update(topics)

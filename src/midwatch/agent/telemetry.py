@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from midwatch.agent.agent import Reply
 from midwatch.agent.releases import Release
 
-SEMCONV = "1.43.0"  # of OpenTelemetry's semantic conventions; GenAI is in development there
+# OpenTelemetry's semantic conventions 1.43.0; GenAI is in development there.
 OPERATION_DURATION = "gen_ai.client.operation.duration"
 TOKEN_USAGE = "gen_ai.client.token.usage"  # noqa: S105  the name of a metric
 FIRST_CHUNK = "gen_ai.client.operation.time_to_first_chunk"

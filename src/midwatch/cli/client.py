@@ -31,9 +31,9 @@ from midwatch.adapters.stores.sqlite import SqliteStore
 from midwatch.bootstrap import acting, build_pagers, measured, read_objectives
 from midwatch.cli.places import config_option, database_of, db_option
 from midwatch.core import inputs
-from midwatch.core.decide import Rules
 from midwatch.core.judgements import Judgement
 from midwatch.core.postmortems import Postmortem
+from midwatch.core.rules import Rules
 from midwatch.core.shard import Shard
 from midwatch.engine import (
     cases,

@@ -12,12 +12,13 @@ from msgspec import structs
 
 from midwatch.adapters.sources import changes as change_files
 from midwatch.adapters.sources.alertmanager import AlertmanagerSource
-from midwatch.config import load, read_edges
+from midwatch.config import load
+from midwatch.config.topology import read_edges
 from midwatch.core.alerts import NAMING, Alert
 from midwatch.core.changes import Change
 from midwatch.core.clock import show_time
-from midwatch.core.decide import Rules
 from midwatch.core.incidents import Incident
+from midwatch.core.rules import Rules
 from midwatch.core.topology import Topology
 from midwatch.engine.placing import Placed, Storm, place_all
 from midwatch.errors import BadFile, InputError

@@ -13,11 +13,11 @@ from midwatch import config
 from midwatch.cli.client import Incidents, incidents_at, server_options
 from midwatch.cli.output import print_json
 from midwatch.cli.places import config_option
+from midwatch.config.runbooks import lint
 from midwatch.core.plans import Match, Runbook, Step
 from midwatch.engine.plans import PlanView, proves
 from midwatch.engine.queries import Detail
 from midwatch.errors import InputError
-from midwatch.runbooks_config import lint
 
 POLL_S = 0.5
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")

@@ -14,13 +14,14 @@ nothing to go by the answer is empty: unknown.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from math import sqrt
 
 from msgspec import Struct
 
 from midwatch.core import changes as changes_
-from midwatch.core.alerts import RANK
+from midwatch.core.alerts import RANK, Alert
 from midwatch.core.changes import Change
 from midwatch.core.clock import SECOND
 from midwatch.core.habits import Habits
@@ -195,3 +196,12 @@ def _weight(service: str, trouble: Trouble | None, habits: Habits) -> float:
 def _some(names: Sequence[str]) -> str:
     more = f" and {len(names) - 2} more" if len(names) > 2 else ""
     return ", ".join(names[:2]) + more
+
+
+def widens(incident: Incident, alerts: Sequence[Alert]) -> bool:
+    """Say whether a service is in trouble by these alerts alone: the causes are other ones then."""
+    counts = Counter(alert.service for alert in alerts)
+    return any(
+        service in incident.troubles and incident.troubles[service].alerts <= count
+        for service, count in counts.items()
+    )

@@ -3,7 +3,7 @@
 Law: this file only dispatches. Each function below is one kind of input, and reads as the order in
 which the nouns are asked; the rules themselves live with their nouns. Where a page is decided:
 `escalation.declare`. Where an alert finds its incident: `correlation.attach`. Where users count as
-well again: `slo.judge_recovery`. Where an incident may close: `incidents.lacks`.
+well again: `slo.judge_recovery`, `recovery.judge`. Where an incident may close: `incidents.lacks`.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, cast
 
-from msgspec import Struct, field, structs
-
 from midwatch.core import (
+    burns,
+    causes,
     changes,
     closure,
     correlation,
@@ -23,94 +23,29 @@ from midwatch.core import (
     events,
     fixes,
     heartbeats,
+    impact,
     inputs,
     moves,
     muting,
     overrides,
     pointers,
     rechecks,
+    recovery,
     recurrence,
     regressions,
-    releases,
     rollouts,
     runbooks,
-    slo,
     storms,
     tickets,
 )
-from midwatch.core.alerts import Alert, identify
-from midwatch.core.canary import Canary, CanaryPlan
-from midwatch.core.clock import SECOND
-from midwatch.core.correlation import Places
+from midwatch.core.alerts import Alert
+from midwatch.core.canary import Canary
 from midwatch.core.decision import Decision
-from midwatch.core.evals import Suite
-from midwatch.core.heartbeats import Watched
-from midwatch.core.incidents import Firing, Incident, speaking
+from midwatch.core.incidents import Incident, speaking
 from midwatch.core.reasons import Reason
-from midwatch.core.runbooks import Books, Means
-from midwatch.core.severity import Severity, severity_of
+from midwatch.core.rules import Rules
 from midwatch.core.shard import Shard
-from midwatch.core.silences import Muting
-from midwatch.core.sli import SliReading
-from midwatch.core.slo import Slo, Verify
-from midwatch.core.teams import Policy, Route
-from midwatch.core.tickets import Category
-from midwatch.core.topology import Topology
 from midwatch.errors import StateError
-
-RULE_NO_SLI = "recovery.no-sli/1"
-RULE_PERSON = "recovery.person/1"
-SETTLE_S = 600
-
-
-class Rules(Struct, frozen=True):
-    """What people configured: the part of the world that does not change while a shard runs."""
-
-    topology: Topology = field(default_factory=Topology)
-    slos: dict[str, Slo] = field(default_factory=dict[str, Slo])
-    policy: Policy = Policy("none", ())
-    books: Books = Books()
-    categories: tuple[Category, ...] = ()
-    suites: dict[str, Suite] = field(default_factory=dict[str, Suite])
-    threshold: float = correlation.THRESHOLD
-    policies: dict[str, Policy] = field(default_factory=dict[str, Policy])
-    routes: tuple[Route, ...] = ()
-    jobs: dict[str, Watched] = field(default_factory=dict[str, Watched])
-    muting: Muting = Muting()
-    canaries: dict[str, CanaryPlan] = field(default_factory=dict[str, CanaryPlan])
-
-    def slo_of(self, service: str) -> Slo | None:
-        """Find the objective of a service."""
-        return next((s for s in self.slos.values() if s.service == service), None)
-
-    def policy_of(self, incident: Incident) -> Policy:
-        """Find who is paged for an incident: as long as it pages, the policy stays the same."""
-        known = self.policies.get(incident.policy) if incident.awaits_ack else None
-        if known is not None:
-            return known
-        severity = incident.severity or "sev1"
-        fitting = (r for r in self.routes if r.fits(incident.services, severity))
-        route = next(fitting, None)
-        return self.policies.get(route.policy, self.policy) if route else self.policy
-
-    def places(self, shard: Shard) -> Places:
-        """Give by what alerts are placed."""
-        return Places(self.topology, shard.habits, self.threshold, self.muting)
-
-    def verify_of(self, incident: Incident) -> Verify:
-        """Find what proves recovery: the plan's own words, else those of a runbook for its SLO."""
-        if incident.plan is not None:
-            return incident.plan.verify
-        return next(iter(self.verifies(incident.slo)), Verify())
-
-    def verifies(self, slo_id: str) -> tuple[Verify, ...]:
-        """List what may have to be proven of an objective."""
-        fitting = (book for book in self.books.runbooks if book.match.slo in ("", slo_id))
-        return tuple(book.verify for book in fitting)
-
-    def means(self, incident: Incident) -> Means:
-        """Give by what a plan for an incident is decided."""
-        return Means(self.books, self.policy_of(incident), self.topology)
 
 
 def decide(shard: Shard, given: inputs.Input, now: int, rules: Rules) -> Decision:
@@ -159,9 +94,9 @@ def _attach(d: Decision, rules: Rules, alerts: Iterable[Alert]) -> None:
     for name, attached in touched.items():
         incident = d.shard.incidents[name]
         speaking = [item.alert for item in attached if not item.muted]
-        _declare_by_alerts(d, rules, incident, speaking)
-        _reopen_without_sli(d, rules, incident)
-        _recover_without_sli(d, rules, incident)
+        impact.declare(d, rules, incident, speaking)
+        recovery.reopen_without_sli(d, rules, incident)
+        recovery.recover_without_sli(d, rules, incident)
     if touched:
         _think_ahead(d, rules, touched)
         _inhibit(d, rules, touched.values())
@@ -185,18 +120,9 @@ def _think_ahead(
         if rules.books.runbooks and (
             name in declared
             or any(runbooks.is_named(rules.books, alert.labels) for alert in alerts)
-            or _widens(incident, alerts)
+            or causes.widens(incident, alerts)
         ):
             runbooks.consider(d, rules.means(incident), incident)
-
-
-def _widens(incident: Incident, alerts: Sequence[Alert]) -> bool:
-    """Say whether a service is in trouble by these alerts alone: the causes are other ones then."""
-    counts = Counter(alert.service for alert in alerts)
-    return any(
-        service in incident.troubles and incident.troubles[service].alerts <= count
-        for service, count in counts.items()
-    )
 
 
 def _inhibit(d: Decision, rules: Rules, attached: Iterable[Sequence[events.Attachment]]) -> None:
@@ -211,106 +137,8 @@ def _lift(d: Decision, rules: Rules, keys: Iterable[str]) -> None:
     """Judge alerts that are muted no longer, as if they had just come."""
     for name, firing in muting.lift(d, rules.muting, keys).items():
         incident = d.shard.incidents[name]
-        _declare_by_alerts(d, rules, incident, firing)
-        _page_if_silent(d, rules, incident, f"{len(firing)} alerts are muted no longer")
-
-
-def _page_if_silent(d: Decision, rules: Rules, incident: Incident, says: str) -> None:
-    """Page for an incident that demands a human and that nobody is looked for."""
-    if incident.urgency == "page" and incident.state == "open" and not incident.awaits_ack:
-        reason = Reason(muting.RULE, says)
-        escalation.page(d, rules.policy_of(incident), incident, reason)
-
-
-def _declare_by_alerts(
-    d: Decision, rules: Rules, incident: Incident, attached: Sequence[Alert | Firing]
-) -> None:
-    """Take the worst of the new alerts; those of a service with an objective wait for it.
-
-    What fired before was judged when it came, and a severity only ever rises.
-    """
-    kinds: dict[tuple[str, str, str], Alert | Firing] = {}
-    for alert in attached:
-        kinds.setdefault((alert.service, alert.level, alert.severity), alert)
-    if kinds:
-        judged = [_severity(d, rules, alert) for alert in kinds.values()]
-        severity, says = min(judged, key=lambda one: one[0])
-        reason = Reason(escalation.RULE, says, {"alerts": len(incident.firing)})
-
-        def ahead() -> None:
-            if rules.books.runbooks:
-                runbooks.consider(d, rules.means(incident), incident)
-
-        escalation.declare(d, rules.policy_of(incident), incident, severity, reason, ahead)
-
-
-def _severity(d: Decision, rules: Rules, alert: Alert | Firing) -> tuple[Severity, str]:
-    """Say how bad an alert is, and why."""
-    if alert.severity:
-        says = alert.summary if isinstance(alert, Alert) else alert.name
-        return cast("Severity", alert.severity), says
-    if _measured(d, rules, alert.service):
-        return "sev4", f"{alert.name} on {alert.service}, whose objective decides"
-    tier = rules.topology.tier(alert.service)
-    where = alert.service or "an unknown service"
-    silent = "its SLO is silent" if rules.slo_of(alert.service) else "no SLO"
-    says = f"{alert.level} {alert.name} on {where} (tier {tier}, {silent})"
-    return severity_of(alert.level, tier, rules.policy.team.table), says
-
-
-def _measured(d: Decision, rules: Rules, service: str) -> bool:
-    """Say whether an objective of a service is heard: one that is not says nothing of its users."""
-    objective = rules.slo_of(service)
-    return objective is not None and objective.id in d.shard.heard
-
-
-def _is_watched(d: Decision, rules: Rules, incident: Incident) -> bool:
-    """Say whether an objective watches it, so that only the SLI knows how users are."""
-    return bool(incident.slo) or any(_measured(d, rules, one) for one in incident.services)
-
-
-def _reopen_without_sli(d: Decision, rules: Rules, incident: Incident) -> None:
-    """Without an objective, an alert that fires again says that the mitigation did not hold."""
-    if incident.state != "mitigated" or _is_watched(d, rules, incident):
-        return
-    names = ", ".join(dict.fromkeys(one.name for one in speaking(incident)))
-    if not names:
-        return
-    reason = Reason(RULE_NO_SLI, f"no SLI: {names} fires again", {"firing": len(incident.firing)})
-    d.emit(events.IncidentReopened(incident.id, reason))
-    d.cancel_timer(f"settle/{incident.id}")
-    if incident.urgency == "page":
-        escalation.page(d, rules.policy_of(incident), incident, reason)
-
-
-def _recover_without_sli(d: Decision, rules: Rules, incident: Incident) -> None:
-    """Without an objective, every alert explicitly resolved is the only sign of recovery."""
-    if incident.firing or not incident.alert_count or _is_watched(d, rules, incident):
-        return
-    if incident.state not in ("open", "acknowledged"):
-        return
-    says = f"no SLI: all {incident.alert_count} alerts resolved"
-    _mitigated(d, rules, incident, Reason(RULE_NO_SLI, says, {"alerts": incident.alert_count}))
-
-
-def _mitigated(
-    d: Decision,
-    rules: Rules,
-    incident: Incident,
-    reason: Reason,
-    reading: SliReading | None = None,
-) -> None:
-    objective = rules.slos.get(incident.slo)
-    after = reading.windows.get(rules.verify_of(incident).window_s) if reading else None
-    d.emit(events.IncidentMitigated(incident.id, reason, incident.worst, after))
-    escalation.silence(d, incident)
-    d.cancel_timer(f"verify/{incident.id}")
-    impact = reading.since.get(incident.id) if reading else None
-    drafts.draft(d, incident, rules.topology, objective, impact)
-    regressions.try_both_sides(d, incident)
-    if incident.cause_gone and not incident.promoted_at:
-        key = f"settle/{incident.id}"
-        d.set_timer(inputs.Timer(key, d.now + SETTLE_S * SECOND, "settle", incident.id))
+        impact.declare(d, rules, incident, firing)
+        impact.page_if_silent(d, rules, incident, f"{len(firing)} alerts are muted no longer")
 
 
 def _changes(d: Decision, rules: Rules, given: inputs.ChangesArrived) -> None:
@@ -336,19 +164,8 @@ def _sli(d: Decision, rules: Rules, given: inputs.SliMeasured) -> None:
     objective = rules.slos.get(reading.slo)
     if objective is None:
         raise StateError(f"no objective is called {reading.slo!r}", remedy="run midwatch check")
-    _hear(d, rules, objective, reading)
-    judged = slo.judge_burn(objective, reading.windows)
-    _hold(d, objective, judged.held)
-    burning = judged.burning
-    before = d.shard.burning.get(objective.id)
-    if burning is not None:
-        joined = _burning_incident(d, objective)
-        if before is None or objective.rank(burning.tier.name) < objective.rank(before.tier):
-            _burn(d, rules, objective, burning, reading, joined)
-        elif joined is not None and joined.state == "mitigated":
-            _reopen(d, rules, objective, joined, reading)
-    elif before is not None and slo.has_data(objective, reading):
-        d.emit(events.BudgetCalm(objective.id, before.incident))
+    _attach_if(d, rules, burns.hear(d, rules, objective, reading))
+    burns.judge(d, rules, objective, reading)
     for incident_id in list(d.shard.open):
         incident = d.shard.incidents[incident_id]
         if incident.slo == objective.id:
@@ -356,142 +173,7 @@ def _sli(d: Decision, rules: Rules, given: inputs.SliMeasured) -> None:
         if incident.slo == objective.id or (
             not incident.slo and objective.service in incident.services
         ):
-            _verify(d, rules, objective, incident, reading)
-
-
-def _hear(d: Decision, rules: Rules, objective: Slo, reading: SliReading) -> None:
-    """Note the first event; raise an alert after long silence, and end it with the next event."""
-    labels = {"alertname": slo.NO_DATA, "service": objective.service, "slo": objective.id}
-    identity = identify(labels)
-    raised = identity.fingerprint in d.shard.firing
-    if slo.has_events(objective, reading):
-        if objective.id not in d.shard.heard:
-            d.emit(events.SliHeard(objective.id))
-        if raised:
-            _attach(d, rules, [identity.alert("resolved", d.now, d.now)])
-        return
-    why = slo.judge_quiet(objective, reading)
-    if why is not None and not raised:
-        d.emit(events.SliWentSilent(objective.id, why))
-        _declare_by_alerts_alone(d, rules, objective.service)
-        alert = identity.alert("firing", d.now, summary=why.says)
-        _attach(d, rules, [structs.replace(alert, severity=slo.NO_DATA_SEVERITY)])
-
-
-def _declare_by_alerts_alone(d: Decision, rules: Rules, service: str) -> None:
-    """Judge again what waited for an objective that says nothing any more."""
-    for name in list(d.shard.open):
-        incident = d.shard.incidents[name]
-        waiting = [one for one in speaking(incident) if one.service == service]
-        if waiting:
-            tier = rules.topology.tier(service)
-            worst = min(
-                waiting, key=lambda one: severity_of(one.level, tier, rules.policy.team.table)
-            )
-            severity = severity_of(worst.level, tier, rules.policy.team.table)
-            says = f"{worst.level} {worst.name} on {service} (tier {tier}, its SLO is silent)"
-            reason = Reason(escalation.RULE, says, {"alerts": len(incident.firing)})
-            escalation.declare(d, rules.policy_of(incident), incident, severity, reason)
-
-
-def _hold(d: Decision, objective: Slo, held: slo.Burning | None) -> None:
-    """Keep in mind what is held back for want of proof, so that people can see it."""
-    before = d.shard.held.get(objective.id)
-    if held is None:
-        if before is not None:
-            d.emit(events.HoldEnded(objective.id))
-    elif before != held.tier.name:
-        why = slo.reason(objective, held, held=True)
-        d.emit(events.BurnHeldBack(objective.id, objective.service, held.tier.name, held.long, why))
-
-
-def _burning_incident(d: Decision, objective: Slo) -> Incident | None:
-    """Find the open incident that this objective has joined already."""
-    incidents = (d.shard.incidents[i] for i in d.shard.open)
-    return next((i for i in incidents if i.slo == objective.id), None)
-
-
-def _burn(
-    d: Decision,
-    rules: Rules,
-    objective: Slo,
-    burning: slo.Burning,
-    reading: SliReading,
-    joined: Incident | None,
-) -> None:
-    incident, why_burning = joined, slo.reason(objective, burning)
-    if incident is None:
-        title = f"{objective.id}: {why_burning.says}"
-        places = rules.places(d.shard)
-        incident, why = correlation.place_burn(d, places, objective.service, title)
-        d.emit(
-            events.BurnAttached(incident.id, objective.id, objective.service, burning.short, why)
-        )
-    d.emit(
-        events.BudgetBurning(
-            objective.id,
-            objective.service,
-            incident.id,
-            burning.tier.name,
-            float(slo.burn_rate(burning.short, objective.budget) or 0),
-            burning.short,
-            reading.failures,
-            why_burning,
-        )
-    )
-    if incident.state == "mitigated":
-        _reopen(d, rules, objective, incident, reading)
-    regressions.draft(d, incident)
-    recurrence.find(d, incident)
-
-    def ahead() -> None:
-        runbooks.consider(d, rules.means(incident), incident)
-
-    policy = rules.policy_of(incident)
-    escalation.declare(d, policy, incident, burning.tier.severity, why_burning, ahead)
-    ahead()  # also when it was as bad before
-
-
-def _reopen(
-    d: Decision, rules: Rules, objective: Slo, incident: Incident, reading: SliReading
-) -> None:
-    """Open a mitigated incident again when users are hurt anew, not when old harm still counts."""
-    verify = rules.verify_of(incident)
-    verdict, reason = slo.judge_recovery(objective, verify, reading, since=incident.mitigated_at)
-    if verdict == "burning":
-        d.emit(events.IncidentReopened(incident.id, reason))
-        d.cancel_timer(f"settle/{incident.id}")
-        escalation.page(d, rules.policy_of(incident), incident, reason)
-        runbooks.consider(d, rules.means(incident), incident)
-
-
-def _verify(
-    d: Decision, rules: Rules, objective: Slo, incident: Incident, reading: SliReading
-) -> None:
-    """Ask the SLI, and nothing else, whether users are well."""
-    if incident.operation or incident.run == "running":
-        return
-    acted_at = max(incident.acted_at, incident.promoted_at)
-    if not acted_at and not incident.slo and (incident.firing or not incident.alert_count):
-        return  # alerts that fire, or people who complain: an objective that is well proves nothing
-    since = acted_at or incident.last_at
-    verify = rules.verify_of(incident)
-    verdict, reason = slo.judge_recovery(objective, verify, reading, since=since)
-    if verdict != "recovered":
-        runbooks.look(d, incident, verdict, reason)
-        return
-    if incident.state in ("open", "acknowledged"):
-        _mitigated(d, rules, incident, reason, reading)
-    elif incident.state == "mitigated" and incident.promoted_at and incident.gate == "pass":
-        _resolve(d, rules, incident, Reason(reason.rule, f"{incident.fix} is live, {reason.says}"))
-
-
-def _resolve(d: Decision, rules: Rules, incident: Incident, reason: Reason) -> None:
-    d.emit(events.IncidentResolved(incident.id, reason))
-    escalation.tell(d, rules.policy.team, incident, "resolved", reason.says)
-    if incident.promoted_at:
-        d.emit(events.ReleaseProven(incident.service_of_plan, incident.fix))
-    closure.close_if_done(d, incident)
+            recovery.judge(d, rules, objective, incident, reading)
 
 
 def _override(d: Decision, rules: Rules, given: inputs.AddOverride) -> None:
@@ -555,10 +237,8 @@ def _incident_timer(d: Decision, rules: Rules, timer: inputs.Timer, incident: In
         escalation.on_digest_timer(d, timer)
     elif timer.purpose == "forgotten":
         escalation.on_forgotten(d, rules.policy_of(incident), incident)
-    elif incident.state == "mitigated" and incident.cause_gone and incident.firing:
-        d.set_timer(structs.replace(timer, due_at=d.now + SETTLE_S * SECOND))
-    elif incident.state == "mitigated" and incident.cause_gone:
-        _resolve(d, rules, incident, Reason(RULE_NO_SLI, f"{incident.recovery}, and it held"))
+    else:
+        recovery.on_settle_timer(d, rules, incident, timer)
 
 
 def _mute_or_lift(d: Decision, rules: Rules, timer: str) -> None:
@@ -596,14 +276,14 @@ def _merge(d: Decision, rules: Rules, given: inputs.MergeIncident) -> None:
 
 def _split(d: Decision, rules: Rules, given: inputs.SplitIncident) -> None:
     new, _ = moves.split(d, _known(d, given.incident), given)
-    _declare_by_alerts(d, rules, new, speaking(new))
+    impact.declare(d, rules, new, speaking(new))
     runbooks.consider(d, rules.means(new), new)
 
 
 def _undo(d: Decision, rules: Rules, given: inputs.UndoMove) -> None:
     back, reason = moves.undo(d, _known(d, given.incident), given.by)
-    _declare_by_alerts(d, rules, back, speaking(back))
-    _page_if_silent(d, rules, back, reason.says)
+    impact.declare(d, rules, back, speaking(back))
+    impact.page_if_silent(d, rules, back, reason.says)
 
 
 def _page_answer(d: Decision, rules: Rules, given: inputs.PageAnswered) -> None:
@@ -659,24 +339,7 @@ def _evals_answer(d: Decision, rules: Rules, given: inputs.EvalsAnswered) -> Non
 
 
 def _register(d: Decision, rules: Rules, given: inputs.RegisterRelease) -> None:
-    for name in (given.service, given.release):
-        if not releases.is_name(name):
-            raise StateError(
-                f"{name!r} is no name", remedy="use letters, digits and . _ - + @, 100 at the most"
-            )
-    pointer = d.shard.pointers.get(given.service)
-    known = pointer.releases.get(given.release) if pointer else None
-    if known is not None and known.digest != given.digest:
-        raise StateError(
-            f"{given.release} of {given.service} is {known.digest}, not {given.digest}",
-            remedy="a release never changes; give the new one a new name",
-        )
-    if known is None:
-        d.emit(
-            events.ReleaseRegistered(
-                given.service, given.release, given.digest, given.good, given.live
-            )
-        )
+    pointers.register(d, given)
 
 
 def _move(d: Decision, rules: Rules, given: inputs.MoveRelease) -> None:
@@ -732,27 +395,8 @@ def _snooze(d: Decision, rules: Rules, given: inputs.Snooze) -> None:
     escalation.snooze(d, rules.policy.team, _known(d, given.incident), given.by, given.until)
 
 
-def _resolve_by_person(d: Decision, rules: Rules, given: inputs.ResolveIncident) -> None:
-    """Take a person's word, except for what an objective measures: there only the SLI knows."""
-    incident = _known(d, given.incident)
-    if incident.state not in ("open", "acknowledged", "mitigated"):
-        raise StateError(f"{incident.id} is {incident.state}", remedy="nothing is left to resolve")
-    if incident.operation or incident.run == "running":
-        under_way = incident.operation or incident.runbook
-        raise StateError(f"{incident.id} has {under_way} under way", remedy="wait for its end")
-    reason = Reason(RULE_PERSON, f"{given.by}: {given.why}", {"by": given.by})
-    if incident.state != "mitigated":
-        if _is_watched(d, rules, incident):
-            raise StateError(
-                f"users of {incident.id} are not seen well yet by its SLI",
-                remedy="mitigate it first; the SLI says when they are",
-            )
-        if incident.firing:
-            d.emit(events.AlertsResolved(incident.id, tuple(incident.firing)))
-        says = f"no SLI: {reason.says}"
-        _mitigated(d, rules, incident, Reason(RULE_PERSON, says, reason.terms))
-    d.cancel_timer(f"settle/{incident.id}")
-    _resolve(d, rules, incident, reason)
+def _resolve(d: Decision, rules: Rules, given: inputs.ResolveIncident) -> None:
+    recovery.resolve_by_person(d, rules, _known(d, given.incident), given)
 
 
 def _approve(d: Decision, rules: Rules, given: inputs.ApprovePlan) -> None:
@@ -851,7 +495,7 @@ _DISPATCH = cast(
         inputs.CanaryRead: _canary_read,
         inputs.Acknowledge: _acknowledge,
         inputs.Snooze: _snooze,
-        inputs.ResolveIncident: _resolve_by_person,
+        inputs.ResolveIncident: _resolve,
         inputs.ApprovePlan: _approve,
         inputs.ProposePlan: _choose_plan,
         inputs.RefusePlan: _refuse_plan,

@@ -2,6 +2,7 @@
 
 Law: an event is never altered and never decided again. Together, in order, the events are the
 audit trail, the timeline and the state. Each belongs to one stream, named by what it is about.
+They stand in one file, so that all that can ever have happened is read in one go.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from midwatch.core.reasons import Reason
 from midwatch.core.schedules import Override
 from midwatch.core.silences import Silence
 from midwatch.core.sli import Counts, FailedAnswer
+
+# --- streams -------------------------------------------------------------------------------------
 
 
 class IncidentEvent(Struct, frozen=True, tag=True, omit_defaults=True):
@@ -42,6 +45,17 @@ class ReleaseEvent(Struct, frozen=True, tag=True, omit_defaults=True):
     def stream(self) -> str:
         """Where the event is appended."""
         return f"release/{self.service}"
+
+
+class CaseEvent(Struct, frozen=True, tag=True, omit_defaults=True):
+    """A fact about one regression case that is kept."""
+
+    case: str
+
+    @property
+    def stream(self) -> str:
+        """Where the event is appended."""
+        return f"case/{self.case}"
 
 
 class SloEvent(Struct, frozen=True, tag=True, omit_defaults=True):
@@ -75,18 +89,6 @@ class JobEvent(Struct, frozen=True, tag=True, omit_defaults=True):
     def stream(self) -> str:
         """Where the event is appended."""
         return f"job/{self.job}"
-
-
-class JobWatched(JobEvent, frozen=True):
-    """It is waited for, and was never heard yet."""
-
-
-class JobHeard(JobEvent, frozen=True):
-    """It said that it lives, for the first time or after silence."""
-
-
-class JobWentSilent(JobEvent, frozen=True):
-    """It was not heard for its time."""
 
 
 class TicketEvent(Struct, frozen=True, tag=True, omit_defaults=True):
@@ -131,18 +133,6 @@ class StormEvent(Struct, frozen=True, tag=True, omit_defaults=True):
         return "storm"
 
 
-class StormBegan(StormEvent, frozen=True):
-    """The rate of new alerts left its own past far behind."""
-
-    reason: Reason
-
-
-class StormEnded(StormEvent, frozen=True):
-    """It came back."""
-
-    reason: Reason
-
-
 class SourceEvent(Struct, frozen=True, tag=True, omit_defaults=True):
     """A fact about what a source told that is no alert."""
 
@@ -154,7 +144,7 @@ class SourceEvent(Struct, frozen=True, tag=True, omit_defaults=True):
         return f"source/{self.source}"
 
 
-# --- storm and ticket ---------------------------------------------------------------------------
+# --- alerts and their incident -------------------------------------------------------------------
 
 
 class IncidentOpened(IncidentEvent, frozen=True):
@@ -203,6 +193,14 @@ class AlertsMoved(IncidentEvent, frozen=True):
     kind: Literal["", "merge", "split", "undo"] = ""  # what a person did, else a rule
 
 
+class AlertsMuted(IncidentEvent, frozen=True):
+    """Alerts that fire are muted by `key` from now on; by nothing any more when it is empty."""
+
+    fingerprints: tuple[str, ...]
+    key: str
+    reason: Reason
+
+
 class IncidentMerged(IncidentEvent, frozen=True):
     """It was the same as another one, `into`, which has its alerts and tickets now."""
 
@@ -218,35 +216,14 @@ class MergeUndone(IncidentEvent, frozen=True):
     reason: Reason
 
 
-class AlertsMuted(IncidentEvent, frozen=True):
-    """Alerts that fire are muted by `key` from now on; by nothing any more when it is empty."""
+class IncidentRecurred(IncidentEvent, frozen=True):
+    """It is an earlier incident again, and what that one left behind."""
 
-    fingerprints: tuple[str, ...]
-    key: str
+    of: str
     reason: Reason
 
 
-class SilenceAdded(SilenceEvent, frozen=True):
-    """Somebody wants quiet."""
-
-
-class SilenceEnded(SilenceEvent, frozen=True):
-    """It is over; `by` whoever ended it before its time."""
-
-    by: str
-
-
-class ChangeSeen(ChangeEvent, frozen=True):
-    """A pipeline or a person told that something was changed."""
-
-
-class RealPageSeen(SourceEvent, frozen=True):
-    """Another system paged somebody: one delivery of it, whatever number of alerts it names."""
-
-    at: int
-    services: tuple[str, ...]
-    key: str
-    title: str
+# --- tickets -------------------------------------------------------------------------------------
 
 
 class TicketTriaged(TicketEvent, frozen=True):
@@ -271,7 +248,60 @@ class TicketLinked(IncidentEvent, frozen=True):
     service: str = ""
 
 
-# --- burn and page ------------------------------------------------------------------------------
+# --- silences, storms, changes, pages of others --------------------------------------------------
+
+
+class SilenceAdded(SilenceEvent, frozen=True):
+    """Somebody wants quiet."""
+
+
+class SilenceEnded(SilenceEvent, frozen=True):
+    """It is over; `by` whoever ended it before its time."""
+
+    by: str
+
+
+class StormBegan(StormEvent, frozen=True):
+    """The rate of new alerts left its own past far behind."""
+
+    reason: Reason
+
+
+class StormEnded(StormEvent, frozen=True):
+    """It came back."""
+
+    reason: Reason
+
+
+class ChangeSeen(ChangeEvent, frozen=True):
+    """A pipeline or a person told that something was changed."""
+
+
+class RealPageSeen(SourceEvent, frozen=True):
+    """Another system paged somebody: one delivery of it, whatever number of alerts it names."""
+
+    at: int
+    services: tuple[str, ...]
+    key: str
+    title: str
+
+
+# --- jobs ----------------------------------------------------------------------------------------
+
+
+class JobWatched(JobEvent, frozen=True):
+    """It is waited for, and was never heard yet."""
+
+
+class JobHeard(JobEvent, frozen=True):
+    """It said that it lives, for the first time or after silence."""
+
+
+class JobWentSilent(JobEvent, frozen=True):
+    """It was not heard for its time."""
+
+
+# --- objectives ----------------------------------------------------------------------------------
 
 
 class SliHeard(SloEvent, frozen=True):
@@ -282,20 +312,6 @@ class SliWentSilent(SloEvent, frozen=True):
     """Nothing was heard for its time: until it is, alerts alone can say how users are."""
 
     reason: Reason
-
-
-class OverrideAdded(ScheduleEvent, frozen=True):
-    """Somebody stands in for a while."""
-
-    override: Override
-    reason: Reason
-
-
-class OverrideRemoved(ScheduleEvent, frozen=True):
-    """An override holds no longer."""
-
-    override: str
-    by: str
 
 
 class BudgetBurning(SloEvent, frozen=True):
@@ -336,6 +352,34 @@ class BurnAttached(IncidentEvent, frozen=True):
     service: str
     counts: Counts
     reason: Reason
+
+
+class BurnSampled(IncidentEvent, frozen=True):
+    """How its objective burned at a moment, in the shortest window that pages."""
+
+    counts: Counts
+    burn: float
+    window_s: int
+
+
+# --- who is on call ------------------------------------------------------------------------------
+
+
+class OverrideAdded(ScheduleEvent, frozen=True):
+    """Somebody stands in for a while."""
+
+    override: Override
+    reason: Reason
+
+
+class OverrideRemoved(ScheduleEvent, frozen=True):
+    """An override holds no longer."""
+
+    override: str
+    by: str
+
+
+# --- severity and pages --------------------------------------------------------------------------
 
 
 class SeverityDeclared(IncidentEvent, frozen=True):
@@ -435,7 +479,7 @@ class EscalationExhausted(IncidentEvent, frozen=True):
     reason: Reason
 
 
-# --- mitigation ---------------------------------------------------------------------------------
+# --- plans and their steps -----------------------------------------------------------------------
 
 
 class NoRunbook(IncidentEvent, frozen=True):
@@ -552,6 +596,9 @@ class RollbackFailed(IncidentEvent, frozen=True):
     seen: str
 
 
+# --- recovery and end ----------------------------------------------------------------------------
+
+
 class IncidentMitigated(IncidentEvent, frozen=True):
     """Users are well again; the cause may remain."""
 
@@ -579,7 +626,19 @@ class IncidentReopened(IncidentEvent, frozen=True):
     reason: Reason
 
 
-# --- learning -----------------------------------------------------------------------------------
+class IncidentResolved(IncidentEvent, frozen=True):
+    """Harm and cause are gone."""
+
+    reason: Reason
+
+
+class IncidentClosed(IncidentEvent, frozen=True):
+    """What the incident had to teach is kept, or there was nothing."""
+
+    reason: Reason
+
+
+# --- postmortems ---------------------------------------------------------------------------------
 
 
 class PostmortemDrafted(IncidentEvent, frozen=True):
@@ -595,19 +654,7 @@ class PostmortemEdited(IncidentEvent, frozen=True):
     by: str
 
 
-class IncidentRecurred(IncidentEvent, frozen=True):
-    """It is an earlier incident again, and what that one left behind."""
-
-    of: str
-    reason: Reason
-
-
-class BurnSampled(IncidentEvent, frozen=True):
-    """How its objective burned at a moment, in the shortest window that pages."""
-
-    counts: Counts
-    burn: float
-    window_s: int
+# --- regression cases ----------------------------------------------------------------------------
 
 
 class RegressionCaseDrafted(IncidentEvent, frozen=True):
@@ -637,17 +684,6 @@ class RegressionCaseRefused(IncidentEvent, frozen=True):
     case: str
     evidence: tuple[Outcome, ...]
     reason: Reason
-
-
-class CaseEvent(Struct, frozen=True, tag=True, omit_defaults=True):
-    """A fact about one regression case that is kept."""
-
-    case: str
-
-    @property
-    def stream(self) -> str:
-        """Where the event is appended."""
-        return f"case/{self.case}"
 
 
 class CaseMinimised(CaseEvent, frozen=True):
@@ -682,7 +718,7 @@ class WaiverGranted(IncidentEvent, frozen=True):
     ends_at: int
 
 
-# --- the fix ------------------------------------------------------------------------------------
+# --- the fix -------------------------------------------------------------------------------------
 
 
 class FixProposed(IncidentEvent, frozen=True):
@@ -761,19 +797,7 @@ class GateJudged(IncidentEvent, frozen=True):
     reason: Reason
 
 
-class IncidentResolved(IncidentEvent, frozen=True):
-    """Harm and cause are gone."""
-
-    reason: Reason
-
-
-class IncidentClosed(IncidentEvent, frozen=True):
-    """What the incident had to teach is kept, or there was nothing."""
-
-    reason: Reason
-
-
-# --- releases -----------------------------------------------------------------------------------
+# --- releases ------------------------------------------------------------------------------------
 
 
 class ReleaseRegistered(ReleaseEvent, frozen=True):
@@ -888,26 +912,28 @@ Event = (
     | AlertsMuted
     | IncidentMerged
     | MergeUndone
+    | IncidentRecurred
+    | TicketTriaged
+    | TicketLinked
     | SilenceAdded
     | SilenceEnded
     | StormBegan
     | StormEnded
     | ChangeSeen
     | RealPageSeen
-    | TicketTriaged
-    | TicketLinked
-    | BudgetBurning
-    | BudgetCalm
     | JobWatched
     | JobHeard
     | JobWentSilent
-    | OverrideAdded
-    | OverrideRemoved
     | SliHeard
     | SliWentSilent
+    | BudgetBurning
+    | BudgetCalm
     | BurnHeldBack
     | HoldEnded
     | BurnAttached
+    | BurnSampled
+    | OverrideAdded
+    | OverrideRemoved
     | SeverityDeclared
     | PagePlanned
     | PageHeld
@@ -937,10 +963,10 @@ Event = (
     | RecoveryJudged
     | RecoveryMissed
     | IncidentReopened
+    | IncidentResolved
+    | IncidentClosed
     | PostmortemDrafted
     | PostmortemEdited
-    | IncidentRecurred
-    | BurnSampled
     | RegressionCaseDrafted
     | RegressionCaseAdmitted
     | RegressionCaseRefused
@@ -950,15 +976,13 @@ Event = (
     | WaiverGranted
     | FixProposed
     | FixRefused
-    | FixWithdrawn
     | FixEligible
+    | FixWithdrawn
     | CanaryJudged
     | PromotionStarted
     | FixPromoted
     | PromotionFailed
     | GateJudged
-    | IncidentResolved
-    | IncidentClosed
     | ReleaseRegistered
     | PointerIntended
     | PointerMoved

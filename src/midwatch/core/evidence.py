@@ -179,12 +179,3 @@ def _nearest(mine: float, theirs: float, total: int, base_total: int, margin: fl
             return following
         share = following
     return share
-
-
-def block_of(share: float) -> int:
-    """Give the baseline's requests in a block, for the candidate's share of traffic.
-
-    >>> block_of(0.1), block_of(0.5), block_of(0.01)
-    (9, 1, 99)
-    """
-    return max(1, round((1.0 - share) / share))

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct, field
 
-from midwatch.core.actions import Action, Deed, Risk
+from midwatch.core.actions import Deed, Risk
 from midwatch.core.silences import Matcher, all_fit
 from midwatch.core.slo import Verify
 
@@ -166,8 +166,3 @@ def sealed(plan: Plan, incident: str) -> Plan:
 def best_first(runbooks: tuple[Runbook, ...]) -> list[Runbook]:
     """Order runbooks by how much they ask for; among equals the one that was written first."""
     return sorted(runbooks, key=lambda one: -one.match.conditions)
-
-
-def actions_of(runbook: Runbook, known: Mapping[str, Action]) -> list[Action]:
-    """List the named actions that a runbook uses."""
-    return [known[step.action] for step in runbook.steps if step.action in known]

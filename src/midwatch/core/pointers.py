@@ -41,6 +41,28 @@ def known(d: Decision, service: str) -> Pointer:
     return pointer
 
 
+def register(d: Decision, given: inputs.RegisterRelease) -> None:
+    """Make a release known, once; it never changes. Raises StateError."""
+    for name in (given.service, given.release):
+        if not releases.is_name(name):
+            raise StateError(
+                f"{name!r} is no name", remedy="use letters, digits and . _ - + @, 100 at the most"
+            )
+    pointer = d.shard.pointers.get(given.service)
+    had = pointer.releases.get(given.release) if pointer else None
+    if had is not None and had.digest != given.digest:
+        raise StateError(
+            f"{given.release} of {given.service} is {had.digest}, not {given.digest}",
+            remedy="a release never changes; give the new one a new name",
+        )
+    if had is None:
+        d.emit(
+            events.ReleaseRegistered(
+                given.service, given.release, given.digest, given.good, given.live
+            )
+        )
+
+
 def check_epoch(pointer: Pointer, epoch: int | None) -> None:
     """Refuse whoever decided on an older state. Raises StateError."""
     if epoch is not None and epoch != pointer.epoch:

@@ -80,11 +80,6 @@ class SliWindow:
         self._total = 0
         self.late = 0  # events that came too late to be counted
 
-    @property
-    def newest_at(self) -> int:
-        """The end of the newest bucket that holds anything, in milliseconds; 0 for none."""
-        return self._newest * _EDGE_MS
-
     def add(self, at: int, good: int, total: int) -> bool:
         """Count events of a moment (milliseconds); False when they came too late.
 

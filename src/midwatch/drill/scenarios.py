@@ -16,6 +16,7 @@ from midwatch import config
 from midwatch.agent import questions
 from midwatch.agent.questions import Question
 from midwatch.agent.releases import RELEASES
+from midwatch.config.suites import read_cases
 from midwatch.core import judgements
 from midwatch.core.alerts import LEVELS
 from midwatch.core.clock import SECOND, parse_time
@@ -258,7 +259,7 @@ class _Reader:
             if not file.is_file():
                 node.error(f"names {name}, which is not there", "name a file of the config")
                 return ()
-            self.banks[name] = config.read_cases(file, self.problems)
+            self.banks[name] = read_cases(file, self.problems)
         return self.banks[name]
 
     def _service(self, name: str, node: Node, found: config.Config) -> ServicePlan:

@@ -6,7 +6,7 @@ decided here a second time. It is judged at each sample and at the end.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from fractions import Fraction
 
 from msgspec import Struct
@@ -78,17 +78,6 @@ def replay(objective: Slo, samples: Iterable[Sample], until: int | None = None) 
     windows = ring.counts(log.windows_s, at)
     log.judge(windows, at)
     return explain(objective, windows, at, log, notes)
-
-
-def weigh_at(
-    objective: Slo, samples: Iterable[Sample]
-) -> Iterator[tuple[int, tuple[Weighed, ...]]]:
-    """Say how each tier stands at each sample of recorded counts."""
-    ring, tally = SliWindow(objective.period_s), Tally()
-    windows_s = windows_of(objective)
-    for sample in samples:
-        ring.add(sample.at, *tally.more(sample))
-        yield sample.at, slo.weigh(objective, ring.counts(windows_s, sample.at))
 
 
 def explain(

@@ -14,10 +14,11 @@ import msgspec
 from msgspec import Struct
 
 from midwatch.core import inputs, shard
-from midwatch.core.decide import Rules, decide
+from midwatch.core.decide import decide
 from midwatch.core.decision import Decision
 from midwatch.core.events import Event
 from midwatch.core.inputs import Envelope
+from midwatch.core.rules import Rules
 from midwatch.core.shard import Shard
 from midwatch.core.sli import Bucket
 from midwatch.errors import told

@@ -8,8 +8,8 @@ from __future__ import annotations
 from msgspec import Struct
 
 from midwatch.core.clock import show_time
-from midwatch.core.decide import Rules
 from midwatch.core.heartbeats import timer_key
+from midwatch.core.rules import Rules
 from midwatch.core.shard import Shard
 from midwatch.ports import Timers
 

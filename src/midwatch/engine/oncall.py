@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from midwatch.core import events as e
 from midwatch.core.clock import show_duration, show_time
-from midwatch.core.decide import Rules
+from midwatch.core.rules import Rules
 from midwatch.core.schedules import Override, Schedule
 from midwatch.core.shard import Shard
 from midwatch.core.teams import Policy, Team

@@ -13,9 +13,10 @@ from midwatch.core import events as e
 from midwatch.core import shard as shards
 from midwatch.core.alerts import Alert
 from midwatch.core.clock import show_time
-from midwatch.core.decide import Rules, decide
+from midwatch.core.decide import decide
 from midwatch.core.inputs import AlertsArrived
 from midwatch.core.reasons import Reason
+from midwatch.core.rules import Rules
 from midwatch.core.shard import Shard
 from midwatch.ports import Audit
 

@@ -14,10 +14,11 @@ from midwatch.core import causes
 from midwatch.core.alerts import Alert
 from midwatch.core.causes import Cause
 from midwatch.core.changes import Change
-from midwatch.core.decide import Rules, decide
+from midwatch.core.decide import decide
 from midwatch.core.events import AlertsAttached, AlertsMoved, AlertsMuted
 from midwatch.core.inputs import AlertsArrived, ChangesArrived, Input
 from midwatch.core.reasons import Reason
+from midwatch.core.rules import Rules
 from midwatch.core.shard import Shard
 
 RULE = "placing/1"

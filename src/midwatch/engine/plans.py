@@ -12,10 +12,10 @@ from msgspec import Struct, field
 
 from midwatch.core import automation, runbooks
 from midwatch.core.clock import show_duration
-from midwatch.core.decide import Rules
 from midwatch.core.decision import Decision
 from midwatch.core.incidents import Incident
 from midwatch.core.plans import ASK, Plan, PlannedStep
+from midwatch.core.rules import Rules
 from midwatch.core.shard import Shard
 from midwatch.core.slo import Verify
 from midwatch.errors import StateError

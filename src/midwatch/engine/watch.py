@@ -12,8 +12,8 @@ from functools import partial
 from msgspec import Struct, field
 
 from midwatch.core.clock import SECOND
-from midwatch.core.decide import Rules
 from midwatch.core.inputs import Envelope, SliMeasured, Timer, TimerCameDue
+from midwatch.core.rules import Rules
 from midwatch.core.shard import Shard
 from midwatch.core.sli import Counts, FailedAnswer, SliReading
 from midwatch.core.slo import Slo, windows_needed

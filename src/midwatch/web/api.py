@@ -1,29 +1,23 @@
-"""What people and programs may ask and say: one table of routes.
+"""What people and programs ask and say, answered: one method for each row of the table of routes.
 
-Law: the table makes the handlers, the guards and the OpenAPI document; nothing is said twice. A
-command is answered after its commit.
+Law: a command is answered after its commit, with what is true then.
 """
 
 from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable
-from hashlib import blake2b
-from typing import Annotated, Any, Literal, TypeVar
+from collections.abc import Callable
+from typing import Any, Literal, TypeVar
 
-import msgspec
-from msgspec import Meta, Struct, field
+from msgspec import Struct
 from starlette.requests import Request
-from starlette.responses import Response
 
 from midwatch.adapters.sources import changes as change_bodies
 from midwatch.adapters.sources import tickets as ticket_bodies
-from midwatch.adapters.sources.batches import decode
 from midwatch.bootstrap import Service
 from midwatch.core import inputs
 from midwatch.core.clock import SECOND
-from midwatch.core.evals import Case, Outcome
 from midwatch.core.judgements import Judgement
 from midwatch.core.postmortems import Postmortem
 from midwatch.core.shard import Shard
@@ -41,225 +35,14 @@ from midwatch.engine import (
 )
 from midwatch.engine.cases import ALL
 from midwatch.engine.retelling import retell, subject
-from midwatch.errors import (
-    BadJson,
-    Busy,
-    CommitFailed,
-    HarnessError,
-    InputError,
-    MidwatchError,
-    StateError,
-)
-from midwatch.ports import Audit, Token, Tokens
-from midwatch.web import guards
-from midwatch.web.problems import problem_of
+from midwatch.errors import InputError, StateError
+from midwatch.ports import Audit, Token
+from midwatch.web import bodies
 
 T = TypeVar("T")
 
-MAX_BYTES = 64 * 1024
 DAY_MS = 86_400_000
 MAX_DAYS = 400
-MAX_NUMBER = 10**14  # a moment of the year 5138
-Moment = Annotated[float, Meta(ge=0, le=MAX_NUMBER)]  # a whole number may be written 1.0
-MAX_WHY = 10_000  # characters
-MAX_AFFECTED = 10_000_000
-REMEDY = "see /api/v1/openapi.json"
-# One visible character; spelled out, as \s is another set in each dialect of patterns.
-VISIBLE = r"[^\x00-\x20\x7f-\xa0\u1680\u2000-\u200f\u2028-\u202f\u205f\u3000\ufeff]"
-
-
-class Ack(Struct, frozen=True, forbid_unknown_fields=True):
-    """Take an incident."""
-
-
-class Snooze(Struct, frozen=True, forbid_unknown_fields=True):
-    """Take an incident for so many minutes, at most 30 days."""
-
-    minutes: Annotated[float, Meta(gt=0, le=inputs.MAX_SNOOZE_MIN)]
-
-
-class Unack(Struct, frozen=True, forbid_unknown_fields=True):
-    """Give an incident back."""
-
-
-class Reassign(Struct, frozen=True, forbid_unknown_fields=True):
-    """Hand an incident to a person, or to whoever is on call for a schedule."""
-
-    to: Annotated[str, Meta(pattern=VISIBLE, max_length=200)]
-
-
-class Override(Struct, frozen=True, forbid_unknown_fields=True):
-    """Put a person on call; times in milliseconds since 1970."""
-
-    person: Annotated[str, Meta(pattern=VISIBLE, max_length=200)]
-    starts_at: Moment
-    ends_at: Moment
-
-
-class RemoveOverride(Struct, frozen=True, forbid_unknown_fields=True):
-    """Take an override back."""
-
-    override: str
-
-
-class Swap(Struct, frozen=True, forbid_unknown_fields=True):
-    """Let the people of two shifts take each other's; a moment in each, in milliseconds."""
-
-    one_at: Moment
-    other_at: Moment
-
-
-class Resolve(Struct, frozen=True, forbid_unknown_fields=True):
-    """Say that it is over, and why."""
-
-    why: Annotated[str, Meta(pattern=VISIBLE, max_length=MAX_WHY)]
-
-
-class Merge(Struct, frozen=True, forbid_unknown_fields=True):
-    """Say that an incident is the same as another one, which goes on."""
-
-    into: Annotated[str, Meta(pattern=VISIBLE, max_length=200)]
-
-
-class Split(Struct, frozen=True, forbid_unknown_fields=True):
-    """Make an incident of its own out of the alerts of these services, or of these fingerprints."""
-
-    services: Annotated[list[str], Meta(max_length=1_000)] = []
-    alerts: Annotated[list[str], Meta(max_length=10_000)] = []
-
-
-class Undo(Struct, frozen=True, forbid_unknown_fields=True):
-    """Take back the last merge or split."""
-
-
-class Choose(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Propose a runbook, with its values; without a name the one that fits best is looked at."""
-
-    runbook: Annotated[str, Meta(max_length=100)] = ""
-    given: Annotated[dict[str, str], Meta(max_length=50)] = field(default_factory=dict[str, str])
-    dry_run: bool = False
-
-
-class Approve(Struct, frozen=True, forbid_unknown_fields=True):
-    """Carry out the plan with this hash, or go on with it."""
-
-    hash: Annotated[str, Meta(pattern=VISIBLE, max_length=100)]
-
-
-class Refuse(Struct, frozen=True, forbid_unknown_fields=True):
-    """Drop the plan with this hash."""
-
-    hash: Annotated[str, Meta(pattern=VISIBLE, max_length=100)]
-    why: Annotated[str, Meta(pattern=VISIBLE, max_length=MAX_WHY)]
-
-
-class Close(Struct, frozen=True, forbid_unknown_fields=True):
-    """Close a resolved incident."""
-
-
-class Waive(Struct, frozen=True, forbid_unknown_fields=True):
-    """Let it close without a case until `ends_at`, in milliseconds since 1970."""
-
-    why: Annotated[str, Meta(pattern=VISIBLE, max_length=MAX_WHY)]
-    owner: Annotated[str, Meta(pattern=VISIBLE, max_length=200)]
-    ends_at: Moment
-
-
-class DraftFacts(Struct, frozen=True, forbid_unknown_fields=True):
-    """Write the facts down now."""
-
-
-class Silence(Struct, frozen=True, forbid_unknown_fields=True):
-    """Page nobody for what matches, such as service=shop; times in milliseconds since 1970."""
-
-    matchers: Annotated[
-        list[Annotated[str, Meta(max_length=1_000)]], Meta(min_length=1, max_length=20)
-    ]
-    ends_at: Moment
-    why: Annotated[str, Meta(pattern=VISIBLE, max_length=MAX_WHY)]
-    starts_at: Moment = 0
-
-
-class EndSilence(Struct, frozen=True, forbid_unknown_fields=True):
-    """End it before its time."""
-
-
-class Change(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What was changed; `at` in milliseconds since 1970, or it is now."""
-
-    service: Annotated[str, Meta(pattern=VISIBLE, max_length=200)]
-    kind: Annotated[str, Meta(pattern=VISIBLE, max_length=100)] = "deploy"
-    id: Annotated[str, Meta(max_length=200)] = ""
-    at: Moment = 0
-    by: Annotated[str, Meta(max_length=200)] = ""
-    from_release: Annotated[str, Meta(max_length=200)] = field(default="", name="from")
-    to_release: Annotated[str, Meta(max_length=200)] = field(default="", name="to")
-
-
-class Register(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Make a release known: an immutable digest of code, prompt, model, index and config."""
-
-    service: Annotated[str, Meta(pattern=VISIBLE, max_length=100)]
-    release: Annotated[str, Meta(pattern=VISIBLE, max_length=100)]
-    digest: Annotated[str, Meta(pattern=VISIBLE, max_length=200)]
-    good: bool = False
-    live: bool = False
-
-
-class Move(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Move traffic: back, or with `release` on to another one or to a part for it.
-
-    `epoch` is the one that was seen; the same `operation` again is done once.
-    """
-
-    release: Annotated[str, Meta(max_length=100)] = ""
-    operation: Annotated[str, Meta(max_length=200)] = ""
-    epoch: Annotated[float, Meta(ge=0, le=MAX_NUMBER)] | None = None
-    why: Annotated[str, Meta(max_length=MAX_WHY)] = ""
-
-
-class Offer(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """A case of an incident, with what came of it on the bad and on the good side."""
-
-    incident: Annotated[str, Meta(pattern=VISIBLE, max_length=100)]
-    case: Case
-    bad: Annotated[str, Meta(pattern=VISIBLE, max_length=500)]
-    good: Annotated[str, Meta(pattern=VISIBLE, max_length=500)]
-    outcomes: Annotated[list[Outcome], Meta(max_length=1_000)]
-    bad_digest: Annotated[str, Meta(max_length=200)] = ""
-    good_digest: Annotated[str, Meta(max_length=200)] = ""
-    replaces: bool = False
-
-
-class Quarantine(Struct, frozen=True, forbid_unknown_fields=True):
-    """Take a flaky case out of the count, for hours."""
-
-    owner: Annotated[str, Meta(pattern=VISIBLE, max_length=200)]
-    hours: Annotated[float, Meta(gt=0, le=24 * 366)]
-    why: Annotated[str, Meta(pattern=VISIBLE, max_length=MAX_WHY)]
-
-
-class Retire(Struct, frozen=True, forbid_unknown_fields=True):
-    """Take a case out for good: what it wants is no longer wanted."""
-
-    why: Annotated[str, Meta(pattern=VISIBLE, max_length=MAX_WHY)]
-
-
-class Ticket(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What is wrong, in somebody's words."""
-
-    text: Annotated[str, Meta(pattern=VISIBLE, max_length=MAX_WHY)]
-    id: Annotated[str, Meta(max_length=100)] = ""
-    by: Annotated[str, Meta(max_length=200)] = ""
-    service: Annotated[str, Meta(max_length=200)] = ""
-    category: Annotated[str, Meta(max_length=200)] = ""
-    affected: Annotated[float, Meta(ge=1, le=MAX_AFFECTED)] = 1  # 2.0 is a whole number
-
-
-class PageTest(Struct, frozen=True, forbid_unknown_fields=True):
-    """Send a test page by the pager called `via`, or by each."""
-
-    via: str = ""
 
 
 class Call(Struct):
@@ -273,71 +56,19 @@ class Call(Struct):
     key: str  # of the input that follows, empty when it may be done again
 
 
-Handle = Callable[["Api", Call], Awaitable[Any]]
-
-
-class Route(Struct, frozen=True):
-    """One row of the table.
-
-    `flags` are query parameters that are true or false, `numbers` are whole ones, `also` further
-    status codes; with `once` a request with an idempotency key is done once.
-    """
-
-    method: str
-    path: str
-    says: str
-    handle: Handle
-    gives: Any
-    takes: type[Struct] | None = None
-    flags: tuple[str, ...] = ()
-    numbers: tuple[str, ...] = ()
-    also: tuple[int, ...] = ()
-    once: bool = False
-
-
 class NotThere(InputError):
     """What is asked for does not exist."""
-
-
-# The first class that fits says how an error is answered.
-STATUS: dict[type[MidwatchError], int] = {
-    BadJson: 400,
-    NotThere: 404,
-    InputError: 422,
-    StateError: 409,
-    HarnessError: 503,
-}
 
 
 class Api:
     """Answers the routes, over one running service."""
 
-    def __init__(self, service: Service, audit: Audit, tokens: Tokens) -> None:
+    def __init__(self, service: Service, audit: Audit) -> None:
         self._service = service
         self._loop = service.loop
         self._rules = service.rules
         self._timers = service.timers
         self._audit = audit
-        self._tokens = tokens
-
-    def endpoint(self, route: Route) -> Callable[[Request], Awaitable[Response]]:
-        """Make the handler of a row: guard, decode, do, encode."""
-
-        async def answer(request: Request) -> Response:
-            token = guards.person(request, self._tokens)
-            if isinstance(token, Response):
-                return token
-            try:
-                call = await _call(route, request, token)
-                if isinstance(call, Response):
-                    return call
-                found = await route.handle(self, call)
-            except (InputError, StateError, Busy, CommitFailed) as error:
-                status = next(code for kind, code in STATUS.items() if isinstance(error, kind))
-                return problem_of(status, error)
-            return Response(msgspec.json.encode(found), media_type="application/json")
-
-        return answer
 
     async def incidents(self, call: Call) -> list[queries.Summary]:
         """List incidents."""
@@ -359,13 +90,13 @@ class Api:
 
     async def merge(self, call: Call) -> queries.Detail:
         """Say that it is the same as another incident."""
-        given: Merge = call.given
+        given: bodies.Merge = call.given
         await self._tell(call, inputs.MergeIncident(_id(call), given.into.strip(), call.by.name))
         return await self.incident(call)
 
     async def split(self, call: Call) -> queries.Detail:
         """Make an incident of its own out of some of its alerts."""
-        given: Split = call.given
+        given: bodies.Split = call.given
         services, alerts = tuple(given.services), tuple(given.alerts)
         command = inputs.SplitIncident(_id(call), services, alerts, call.by.name)
         return await self._tell(call, command)
@@ -376,7 +107,7 @@ class Api:
 
     async def plan(self, call: Call) -> plans.PlanView:
         """Look at a plan, or propose it."""
-        given: Choose = call.given
+        given: bodies.Choose = call.given
         detail = await self.incident(call)
         if given.dry_run:
             now = self._service.clock()
@@ -394,7 +125,7 @@ class Api:
 
     async def approve(self, call: Call) -> queries.Detail:
         """Carry out a plan."""
-        given: Approve = call.given
+        given: bodies.Approve = call.given
         if self._service.shadow:
             raise StateError("shadow mode changes nothing", place=_id(call))
         command = inputs.ApprovePlan(_id(call), given.hash, call.by.name, call.by.role)
@@ -402,7 +133,7 @@ class Api:
 
     async def refuse(self, call: Call) -> queries.Detail:
         """Drop a plan."""
-        given: Refuse = call.given
+        given: bodies.Refuse = call.given
         return await self._tell(
             call, inputs.RefusePlan(_id(call), given.hash, call.by.name, given.why.strip())
         )
@@ -413,7 +144,7 @@ class Api:
 
     async def waive(self, call: Call) -> queries.Detail:
         """Let it close without a case, for a time."""
-        given: Waive = call.given
+        given: bodies.Waive = call.given
         command = inputs.GrantWaiver(
             _id(call), given.why.strip(), given.owner.strip(), int(given.ends_at)
         )
@@ -451,7 +182,7 @@ class Api:
 
     async def silence(self, call: Call) -> list[queries.SilenceView]:
         """Ask for quiet."""
-        given: Silence = call.given
+        given: bodies.Silence = call.given
         start = int(given.starts_at) or self._service.clock()
         matchers = tuple(given.matchers)
         command = inputs.AddSilence(
@@ -471,7 +202,7 @@ class Api:
 
     async def change(self, call: Call) -> list[queries.ChangeView]:
         """Note a change."""
-        given: Change = call.given
+        given: bodies.Change = call.given
         change = change_bodies.change_of(
             given.service.strip(), given.kind.strip(), given.id,
             int(given.at) or self._service.clock(), given.by or call.by.name,
@@ -486,7 +217,7 @@ class Api:
 
     async def ticket(self, call: Call) -> list[queries.TicketView]:
         """File a report."""
-        given: Ticket = call.given
+        given: bodies.Ticket = call.given
         name = given.id or ticket_bodies.new_id(given.by, given.text, self._service.clock())
         filed = inputs.FileTicket(
             name, given.text, given.by or call.by.name, given.service, given.category,
@@ -501,7 +232,7 @@ class Api:
 
     async def register(self, call: Call) -> list[served.ServiceView]:
         """Make a release known."""
-        given: Register = call.given
+        given: bodies.Register = call.given
         command = inputs.RegisterRelease(
             given.service.strip(), given.release.strip(), given.digest.strip(), given.good,
             given.live,
@@ -523,7 +254,7 @@ class Api:
 
     async def canary(self, call: Call) -> list[served.ServiceView]:
         """Give a candidate a small part of live traffic."""
-        given: Move = call.given
+        given: bodies.Move = call.given
         self._need_router(call)
         command = inputs.StartCanary(
             _id(call), given.release, given.operation or f"canary/by-hand/{secrets.token_hex(6)}",
@@ -534,7 +265,7 @@ class Api:
 
     async def abort(self, call: Call) -> list[served.ServiceView]:
         """Take a candidate off live traffic."""
-        given: Move = call.given
+        given: bodies.Move = call.given
         self._need_router(call)
         await self._give(call, inputs.AbortCanary(_id(call), call.by.name, given.why.strip()), "")
         return await self._look(served.services)
@@ -550,7 +281,7 @@ class Api:
     async def _move(
         self, call: Call, purpose: Literal["rollback", "promote"]
     ) -> list[served.ServiceView]:
-        given: Move = call.given
+        given: bodies.Move = call.given
         self._need_router(call)
         number = secrets.token_hex(6)
         command = inputs.MoveRelease(
@@ -580,7 +311,7 @@ class Api:
 
     async def offer(self, call: Call) -> list[cases.CaseView]:
         """Admit a case with its evidence."""
-        given: Offer = call.given
+        given: bodies.Offer = call.given
         command = inputs.OfferCase(
             given.incident.strip(), given.case, given.bad, given.good, tuple(given.outcomes),
             call.by.name, given.bad_digest, given.good_digest, given.replaces,
@@ -590,7 +321,7 @@ class Api:
 
     async def quarantine(self, call: Call) -> list[cases.CaseView]:
         """Take a flaky case out of the count."""
-        given: Quarantine = call.given
+        given: bodies.Quarantine = call.given
         until = self._service.clock() + int(given.hours * 3_600_000)
         command = inputs.QuarantineCase(_id(call), given.owner, until, given.why, call.by.name)
         await self._give(call, command, _id(call))
@@ -598,7 +329,7 @@ class Api:
 
     async def retire(self, call: Call) -> list[cases.CaseView]:
         """Take a case out for good."""
-        given: Retire = call.given
+        given: bodies.Retire = call.given
         await self._give(call, inputs.RetireCase(_id(call), given.why, call.by.name), _id(call))
         return await self._look(cases.cases)
 
@@ -616,13 +347,13 @@ class Api:
 
     async def snooze(self, call: Call) -> queries.Detail:
         """Take an incident for a while."""
-        given: Snooze = call.given
+        given: bodies.Snooze = call.given
         until = self._service.clock() + int(given.minutes * 60 * SECOND)
         return await self._tell(call, inputs.Snooze(_id(call), call.by.name, until))
 
     async def resolve(self, call: Call) -> queries.Detail:
         """Say that it is over."""
-        given: Resolve = call.given
+        given: bodies.Resolve = call.given
         command = inputs.ResolveIncident(_id(call), call.by.name, given.why.strip())
         return await self._tell(call, command)
 
@@ -638,7 +369,7 @@ class Api:
 
     async def reassign(self, call: Call) -> queries.Detail:
         """Hand an incident to somebody else."""
-        given: Reassign = call.given
+        given: bodies.Reassign = call.given
         return await self._tell(call, inputs.Reassign(_id(call), given.to.strip(), call.by.name))
 
     async def oncall(self, call: Call) -> list[oncall.OnCall]:
@@ -670,7 +401,7 @@ class Api:
 
     async def override(self, call: Call) -> list[oncall.OverrideView]:
         """Let somebody stand in."""
-        given: Override = call.given
+        given: bodies.Override = call.given
         start, end = int(given.starts_at), int(given.ends_at)
         name = call.request.path_params["schedule"]
         command = inputs.AddOverride(name, given.person.strip(), start, end, call.by.name)
@@ -678,13 +409,13 @@ class Api:
 
     async def remove_override(self, call: Call) -> list[oncall.OverrideView]:
         """Take an override back."""
-        given: RemoveOverride = call.given
+        given: bodies.RemoveOverride = call.given
         name = call.request.path_params["schedule"]
         return await self._command(call, inputs.RemoveOverride(name, given.override, call.by.name))
 
     async def swap(self, call: Call) -> list[oncall.OverrideView]:
         """Let two people take each other's shift."""
-        given: Swap = call.given
+        given: bodies.Swap = call.given
         name = call.request.path_params["schedule"]
         command = inputs.SwapShifts(name, int(given.one_at), int(given.other_at), call.by.name)
         return await self._command(call, command)
@@ -722,7 +453,7 @@ class Api:
 
     async def test_page(self, call: Call) -> list[perform.Tested]:
         """Send a test page and say how it went."""
-        given: PageTest = call.given
+        given: bodies.PageTest = call.given
         if self._service.shadow:
             raise StateError("nothing is sent in shadow mode", remedy="serve without --shadow")
         pagers = self._service.pagers
@@ -754,251 +485,5 @@ class Api:
         return next((one.reason for one in letters if one.key == key), "")
 
 
-ROUTES = (
-    Route(
-        "GET", "/api/v1/incidents", "List incidents, worst first; all=true: also what is over.",
-        Api.incidents, list[queries.Summary], flags=("all",),
-    ),
-    Route("GET", "/api/v1/incidents/{id}", "Tell one incident.", Api.incident, queries.Detail),
-    Route(
-        "POST", "/api/v1/incidents/{id}/ack", "Take it.", Api.ack, queries.Detail, Ack, once=True
-    ),
-    Route(
-        "POST", "/api/v1/incidents/{id}/snooze", "Take it for a while.",
-        Api.snooze, queries.Detail, Snooze, once=True,
-    ),
-    Route(
-        "POST", "/api/v1/incidents/{id}/resolve", "Say that it is over.",
-        Api.resolve, queries.Detail, Resolve, once=True,
-    ),
-    Route(
-        "POST", "/api/v1/incidents/{id}/unack", "Give it back: people are paged anew.",
-        Api.unack, queries.Detail, Unack, once=True,
-    ),
-    Route(
-        "POST", "/api/v1/incidents/{id}/reassign", "Hand it to somebody else, who is paged.",
-        Api.reassign, queries.Detail, Reassign, once=True,
-    ),
-    Route(
-        "POST", "/api/v1/incidents/{id}/merge", "Say that it is the same as another one.",
-        Api.merge, queries.Detail, Merge, once=True,
-    ),
-    Route(
-        "POST", "/api/v1/incidents/{id}/split", "Make another incident out of some of its alerts.",
-        Api.split, queries.Detail, Split, once=True,
-    ),
-    Route(
-        "POST", "/api/v1/incidents/{id}/undo", "Take back its last merge or split.",
-        Api.undo, queries.Detail, Undo, once=True,
-    ),
-    Route(
-        "POST", "/api/v1/incidents/{id}/plan", "Look at a runbook's plan, or propose it.",
-        Api.plan, plans.PlanView, Choose, once=True,
-    ),
-    Route(
-        "POST", "/api/v1/incidents/{id}/approve", "Carry out the plan with this hash.",
-        Api.approve, queries.Detail, Approve, once=True,
-    ),
-    Route(
-        "POST", "/api/v1/incidents/{id}/refuse", "Drop the plan with this hash.",
-        Api.refuse, queries.Detail, Refuse, once=True,
-    ),
-    Route(
-        "POST", "/api/v1/incidents/{id}/close", "Close it, or say what it lacks.",
-        Api.close, queries.Detail, Close, once=True,
-    ),
-    Route(
-        "POST", "/api/v1/incidents/{id}/waive", "Let it close without a case, for a time.",
-        Api.waive, queries.Detail, Waive, once=True,
-    ),
-    Route(
-        "GET", "/api/v1/incidents/{id}/postmortem", "Write its postmortem.",
-        Api.postmortem, Postmortem,
-    ),
-    Route(
-        "POST", "/api/v1/incidents/{id}/postmortem", "Say what you make of it; replaces it whole.",
-        Api.judge, Postmortem, Judgement, once=True,
-    ),
-    Route(
-        "POST", "/api/v1/incidents/{id}/draft", "Write its facts down now.",
-        Api.draft, Postmortem, DraftFacts, once=True,
-    ),
-    Route(
-        "GET", "/api/v1/report", "Tell a period, in milliseconds since 1970; else seven days.",
-        Api.report, reporting.Report, numbers=("start", "end"),
-    ),
-    Route(
-        "GET", "/api/v1/alerts/{id}/explain", "Say where an alert is, and why.",
-        Api.alert, placement.AlertPlace,
-    ),
-    Route(
-        "GET", "/api/v1/silences", "List silences that are not over.",
-        Api.silences, list[queries.SilenceView],
-    ),
-    Route(
-        "POST", "/api/v1/silences", "Page nobody for what matches, for a while.",
-        Api.silence, list[queries.SilenceView], Silence, once=True,
-    ),
-    Route(
-        "POST", "/api/v1/silences/{id}/end", "End a silence.",
-        Api.end_silence, list[queries.SilenceView], EndSilence, once=True,
-    ),
-    Route(
-        "GET", "/api/v1/changes", "List what was changed, the newest first.",
-        Api.changes, list[queries.ChangeView],
-    ),
-    Route(
-        "POST", "/api/v1/changes", "Note what was changed.",
-        Api.change, list[queries.ChangeView], Change, once=True,
-    ),
-    Route(
-        "GET", "/api/v1/tickets", "List reports as they were triaged, the newest first.",
-        Api.tickets, list[queries.TicketView],
-    ),
-    Route(
-        "POST", "/api/v1/tickets", "File a report.",
-        Api.ticket, list[queries.TicketView], Ticket, once=True,
-    ),
-    Route(
-        "GET", "/api/v1/oncall", "Say who is on call, at a moment in milliseconds or now.",
-        Api.oncall, list[oncall.OnCall], numbers=("at",),
-    ),
-    Route(
-        "GET", "/api/v1/oncall/shifts", "List the shifts of so many days, at most 400.",
-        Api.shifts, list[oncall.ShiftView], numbers=("start", "days"),
-    ),
-    Route(
-        "GET", "/api/v1/oncall/gaps", "Say when a page would reach nobody.",
-        Api.gaps, list[oncall.Gap], numbers=("start", "days"),
-    ),
-    Route(
-        "GET", "/api/v1/oncall/handoff", "Gather what the next person has to know.",
-        Api.handoff, oncall.Handoff, numbers=("hours",),
-    ),
-    Route(
-        "GET", "/api/v1/oncall/overrides", "List who stands in for a while.",
-        Api.overrides, list[oncall.OverrideView],
-    ),
-    Route(
-        "POST", "/api/v1/oncall/{schedule}/override", "Put a person on call for a while.",
-        Api.override, list[oncall.OverrideView], Override, once=True,
-    ),
-    Route(
-        "POST", "/api/v1/oncall/{schedule}/remove-override", "Take an override back.",
-        Api.remove_override, list[oncall.OverrideView], RemoveOverride, once=True,
-    ),
-    Route(
-        "POST", "/api/v1/oncall/{schedule}/swap", "Let two people take each other's shift.",
-        Api.swap, list[oncall.OverrideView], Swap, once=True,
-    ),
-    Route(
-        "GET", "/api/v1/services", "List what services run, and their releases.",
-        Api.services, list[served.ServiceView],
-    ),
-    Route(
-        "POST", "/api/v1/services", "Make a release known.",
-        Api.register, list[served.ServiceView], Register, once=True,
-    ),
-    Route(
-        "GET", "/api/v1/services/{id}/history", "Tell what happened to a service's releases.",
-        Api.history, list[queries.Moment],
-    ),
-    Route(
-        "POST", "/api/v1/services/{id}/rollback", "Move traffic back to the last good release.",
-        Api.rollback, list[served.ServiceView], Move, once=True,
-    ),
-    Route(
-        "POST", "/api/v1/services/{id}/promote", "Move traffic on to another release.",
-        Api.promote, list[served.ServiceView], Move, once=True,
-    ),
-    Route(
-        "POST", "/api/v1/services/{id}/canary", "Give a candidate a part of live traffic.",
-        Api.canary, list[served.ServiceView], Move, once=True,
-    ),
-    Route(
-        "POST", "/api/v1/services/{id}/abort", "Take a candidate off live traffic.",
-        Api.abort, list[served.ServiceView], Move, once=True,
-    ),
-    Route(
-        "GET", "/api/v1/cases", "List regression cases.",
-        Api.cases, list[cases.CaseView],
-    ),
-    Route(
-        "POST", "/api/v1/cases", "Admit a case of an incident, with its evidence.",
-        Api.offer, list[cases.CaseView], Offer, once=True,
-    ),
-    Route(
-        "GET", "/api/v1/cases/{id}", "Tell one case: its evidence, and what became of it.",
-        Api.case, cases.CaseStory,
-    ),
-    Route(
-        "POST", "/api/v1/cases/{id}/quarantine", "Take a flaky case out of the count.",
-        Api.quarantine, list[cases.CaseView], Quarantine, once=True,
-    ),
-    Route(
-        "POST", "/api/v1/cases/{id}/retire", "Take a case out for good.",
-        Api.retire, list[cases.CaseView], Retire, once=True,
-    ),
-    Route(
-        "GET", "/api/v1/services/{id}/cases", "Give the cases that guard a service, or all.",
-        Api.kept, cases.Kept,
-    ),
-    Route(
-        "GET", "/api/v1/heartbeats", "List watched jobs, those that are silent first.",
-        Api.jobs, list[jobs.JobView],
-    ),
-    Route(
-        "GET", "/api/v1/slos", "Say how each objective stands: windows, tiers, budget.",
-        Api.slos, list[explain.StandingView],
-    ),
-    Route(
-        "GET", "/api/v1/alerts/rejected", "List what could not be taken, and why.",
-        Api.rejected, list[queries.Rejected],
-    ),
-    Route(
-        "POST", "/api/v1/pages/test", "Send a test page by one pager, or by each.",
-        Api.test_page, list[perform.Tested], PageTest, also=(404,),
-    ),
-)  # fmt: skip
-
-
 def _id(call: Call) -> str:
     return call.request.path_params["id"]
-
-
-async def _call(route: Route, request: Request, token: Token) -> Call | Response:
-    """Read a request past its guards, or refuse it. Raises InputError."""
-    flags = {name: _flag(request, name) for name in route.flags}
-    numbers = {name: _number(request, name) for name in route.numbers}
-    if route.takes is None:
-        return Call(request, token, None, flags, numbers, "")
-    wanted = guards.idempotency_key(request) if route.once else ""
-    if isinstance(wanted, Response):
-        return wanted
-    body = await guards.body_of(request, MAX_BYTES)
-    if isinstance(body, Response):
-        return body
-    given = decode(msgspec.json.Decoder(route.takes), body or b"{}", REMEDY)
-    return Call(request, token, given, flags, numbers, _key(token, request, wanted, body))
-
-
-def _key(token: Token, request: Request, wanted: str, body: bytes) -> str:
-    """Name a request: another one under the same idempotency key is another request."""
-    if not wanted:
-        return ""
-    hashed = blake2b(request.url.path.encode() + b"\0" + body, digest_size=8).hexdigest()
-    return f"api/{token.id}/{wanted}/{hashed}"
-
-
-def _number(request: Request, name: str) -> int:
-    text = request.query_params.get(name, "0")
-    if not (text.isascii() and text.isdigit() and len(text) <= 15 and int(text) <= MAX_NUMBER):
-        raise InputError(f"is {text!r}", place=f"?{name}", remedy="write a whole number")
-    return int(text)
-
-
-def _flag(request: Request, name: str) -> bool:
-    text = request.query_params.get(name, "false")
-    if text not in ("true", "false"):
-        raise InputError(f"is {text!r}", place=f"?{name}", remedy="write true or false")
-    return text == "true"

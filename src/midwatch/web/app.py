@@ -18,7 +18,7 @@ from starlette.staticfiles import StaticFiles
 
 from midwatch.bootstrap import Service
 from midwatch.ports import Audit, Tokens
-from midwatch.web.api import ROUTES, Api
+from midwatch.web.api import Api
 from midwatch.web.health import Health
 from midwatch.web.heartbeats import Heartbeats
 from midwatch.web.intake import Intake
@@ -26,6 +26,7 @@ from midwatch.web.news import News
 from midwatch.web.openapi import document
 from midwatch.web.page import HERE, Page
 from midwatch.web.problems import problem
+from midwatch.web.routes import ROUTES, endpoint
 from midwatch.web.slack import SlackButtons
 
 log = logging.getLogger("midwatch.web")
@@ -34,7 +35,7 @@ log = logging.getLogger("midwatch.web")
 def build_app(service: Service, audit: Audit, tokens: Tokens, changes: News) -> Starlette:
     """Wire the application over a service; its loop may start later."""
     intake = Intake(service, tokens)
-    api, health = Api(service, audit, tokens), Health(service.loop)
+    api, health = Api(service, audit), Health(service.loop)
     page = Page(service, audit, tokens, changes)
     slack, heartbeats = SlackButtons(service), Heartbeats(service, tokens)
     described = document(ROUTES)
@@ -45,7 +46,7 @@ def build_app(service: Service, audit: Audit, tokens: Tokens, changes: News) -> 
     routes = [
         Route("/intake/{source}", intake.take, methods=["POST"]),
         Route("/intake/{source}/{token}", intake.take, methods=["POST"]),
-        *_api_routes(api),
+        *_api_routes(api, tokens),
         Route("/api/v1/openapi.json", openapi),
         Route("/healthz", health.alive),
         Route("/readyz", health.ready),
@@ -70,11 +71,11 @@ def build_app(service: Service, audit: Audit, tokens: Tokens, changes: News) -> 
     return app
 
 
-def _api_routes(api: Api) -> Iterable[Route]:
+def _api_routes(api: Api, tokens: Tokens) -> Iterable[Route]:
     """Make one route of each address, whatever its methods: a wrong one is told which there are."""
     by_path: dict[str, dict[str, Callable[[Request], Awaitable[Response]]]] = {}
     for row in ROUTES:
-        by_path.setdefault(row.path, {})[row.method] = api.endpoint(row)
+        by_path.setdefault(row.path, {})[row.method] = endpoint(row, api, tokens)
 
     def answer(
         ways: dict[str, Callable[[Request], Awaitable[Response]]],

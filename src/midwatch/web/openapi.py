@@ -17,7 +17,7 @@ from midwatch.web.intake import Taken
 from midwatch.web.problems import TITLES, Problem
 
 if TYPE_CHECKING:
-    from midwatch.web.api import Route
+    from midwatch.web.routes import Route
 
 REF = "#/components/schemas/{name}"
 JSON = "application/json"
@@ -83,7 +83,6 @@ def document(routes: Sequence[Route]) -> bytes:
 
 
 INTAKE = "/intake/{source}"
-TAKES = "Take alerts or counts from a sender; `changes` and `tickets` are there without config."
 _EXAMPLES = {"id": "INC-1", "source": "alertmanager", "schedule": "primary"}
 _IDEMPOTENCY = {
     "name": "Idempotency-Key",

@@ -15,7 +15,7 @@ from midwatch.core.postmortems import Marker, Postmortem
 
 WIDTH, HEIGHT = 760, 320
 LEFT, RIGHT, TOP, BOTTOM = 56, 16, 92, 40
-TEXT, LINE_H = 12, 15
+LINE_H = 15
 MOST_TICKS = 6
 STEPS_S = (60, 300, 600, 900, 1_800, 3_600, 7_200, 14_400, 43_200, 86_400)
 

@@ -15,6 +15,8 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, cast
 
+from midwatch.config.muting import read_matchers
+from midwatch.config.paging import read_hours, read_zone
 from midwatch.core.actions import (
     MAX_VALUE,
     NAME,
@@ -47,11 +49,10 @@ from midwatch.core.plans import (
 from midwatch.core.runbooks import Books, places_needed
 from midwatch.core.schedules import Layer, Schedule
 from midwatch.core.severity import SEVERITIES
-from midwatch.core.silences import Matcher, read_matcher
+from midwatch.core.silences import Matcher
 from midwatch.core.slo import Slo, Verify
 from midwatch.core.topology import Topology
 from midwatch.errors import BadFile
-from midwatch.paging_config import read_hours, read_zone
 from midwatch.yaml_nodes import UNITS_S, Node, Problems, read_yaml
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
@@ -222,7 +223,7 @@ class _Reader:
             node.child("cause").known("service", self._topology.services, "topology.yaml")
         return Match(
             node.child("slo").text(default=""),
-            _matchers(node.child("labels")),
+            _labels(node.child("labels")),
             node.child("cause").text(default=""),
         )
 
@@ -350,16 +351,11 @@ def _only(node: Node, *names: str) -> None:
         node.keys(*names)
 
 
-def _matchers(node: Node) -> tuple[Matcher, ...]:
-    found: list[Matcher] = []
-    for item in node.items():
-        try:
-            found.append(read_matcher(item.text()))
-        except ValueError as error:
-            item.error(str(error), "see docs/correlation.md")
-    if node.value is not None and found and all(one.fits({}) for one in found):
+def _labels(node: Node) -> tuple[Matcher, ...]:
+    found = read_matchers(node)
+    if found and all(one.fits({}) for one in found):
         node.error("fit an alert without labels", "name a label and its value")
-    return tuple(found)
+    return found
 
 
 def _automation(node: Node, topology: Topology, books: Mapping[str, Runbook]) -> Automation:

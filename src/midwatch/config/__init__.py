@@ -1,0 +1,170 @@
+"""A config directory, read into one frozen value.
+
+Law: every error is collected and names file, line, key and remedy; nothing is guessed and nothing
+unknown is ignored. YAML is 1.2: `Yes` stays a string and a key stands once.
+
+    midwatch.yaml   service_labels, levels, sources, pagers, heartbeat, correlation, escalation,
+                    tickets, metrics, slo_defaults, people, public_url, inhibit, maintenance,
+                    watched_jobs, routers, canaries, actions, automation
+    topology.yaml   services and caller -> callee edges
+    topology.json   more edges, as a mesh or a tracing system wrote them down
+    schedules/*.yaml  who is on call, in turn; an escalation step may name the file
+    slos/*.yaml     objectives, as OpenSLO v1 or Sloth prometheus/v1
+    runbooks/*.md   front matter with the steps, then text for people
+    suites/*        eval cases of any known format; the file is named after its service
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from msgspec import Struct, field
+
+from midwatch.adapters.metrics.prometheus import PrometheusOptions
+from midwatch.adapters.pagers.terminal import TerminalOptions
+from midwatch.adapters.specs.reader import read_specs
+from midwatch.config.jobs import read_jobs
+from midwatch.config.metrics import read_metrics
+from midwatch.config.muting import read_muting
+from midwatch.config.pagers import check_addresses, read_pagers
+from midwatch.config.paging import read_paging
+from midwatch.config.releases import read_canaries, read_routers
+from midwatch.config.runbooks import read_books
+from midwatch.config.slos import check_slos, read_defaults
+from midwatch.config.sources import SourceConfig, read_naming, read_sources
+from midwatch.config.suites import read_suites
+from midwatch.config.topology import read_topology
+from midwatch.core import correlation
+from midwatch.core.alerts import Naming
+from midwatch.core.rules import Rules
+from midwatch.core.tickets import Category
+from midwatch.core.topology import Topology
+from midwatch.errors import BadFile
+from midwatch.ports import Rate
+from midwatch.registry import FOLLOWERS, Contact, MetricsOptions, PagerOptions, RouterOptions
+from midwatch.yaml_nodes import Node, Problems, read_yaml
+
+# Addresses below /intake that are no sources of alerts or counts.
+INTAKES = ("changes", "tickets")
+
+
+class HeartbeatConfig(Struct, frozen=True):
+    """Whom midwatch tells that it lives: a URL, fetched every so many seconds."""
+
+    url: str
+    every_s: int = 60
+
+
+class Config(Struct, frozen=True):
+    """What people configured."""
+
+    rules: Rules
+    sources: dict[str, SourceConfig] = field(default_factory=dict[str, SourceConfig])
+    naming: Naming = Naming()
+    pagers: dict[str, PagerOptions] = field(default_factory=dict[str, PagerOptions])
+    heartbeat: HeartbeatConfig | None = None
+    metrics: dict[str, MetricsOptions] = field(default_factory=dict[str, MetricsOptions])
+    contacts: dict[str, Contact] = field(default_factory=dict[str, Contact])
+    rates: dict[str, Rate] = field(default_factory=dict[str, Rate])
+    public_url: str = ""
+    routers: dict[str, RouterOptions] = field(default_factory=dict[str, RouterOptions])
+
+
+def load(folder: Path) -> Config:
+    """Read a config directory. Raises BadFile with the first error; `check` gives them all."""
+    config, problems = check(folder)
+    if not problems:
+        return config
+    first, *more = problems
+    if more:
+        says = f"{first.remedy}; midwatch check tells {len(more)} more"
+        raise BadFile(first.message, place=first.place, remedy=says)
+    raise first
+
+
+def check(folder: Path) -> tuple[Config, list[BadFile]]:
+    """Read a config directory and give every error in it, in the order of files and lines."""
+    problems = Problems()
+    if not (folder / "midwatch.yaml").is_file():
+        remedy = "name a directory with --config, or set MIDWATCH_CONFIG"
+        problems.add(f"{folder.name}/midwatch.yaml", "is not there", remedy)
+        return Config(Rules()), problems.found
+    main = read_yaml(folder / "midwatch.yaml", problems)
+    topology = read_topology(folder, problems)
+    suites = read_suites(folder, problems)
+    main.keys(
+        "service_labels", "levels", "sources", "correlation", "escalation", "tickets", "pagers",
+        "heartbeat", "metrics", "slo_defaults", "people", "public_url", "watched_jobs", "inhibit",
+        "maintenance", "routers", "canaries", "actions", "automation",
+    )  # fmt: skip
+    files = [*sorted((folder / "slos").glob("*.yaml")), *sorted((folder / "slos").glob("*.yml"))]
+    specs = read_specs(files, problems, read_defaults(main.child("slo_defaults")))
+    metrics = read_metrics(main.child("metrics"))
+    for name, source in specs.sources.items():
+        metrics.setdefault(name, PrometheusOptions(source.url))
+    slos = check_slos(specs, topology, metrics)
+    if main.has("correlation"):
+        main.child("correlation").keys("threshold")
+    sources = read_sources(main.child("sources"))
+    for name, node in (*main.child("sources").entries(), *main.child("metrics").entries()):
+        if name in INTAKES:
+            node.error(f"is called {name!r}", "that address takes something else; rename it")
+    pagers, rates = read_pagers(main.child("pagers"))
+    known = pagers or {"terminal": TerminalOptions()}
+    followers = [name for name, options in known.items() if isinstance(options, FOLLOWERS)]
+    paging = read_paging(main, folder, known, followers, problems)
+    who = {*paging.policy.team.people, *paging.policy.team.schedules}
+    rules = Rules(
+        topology=topology,
+        slos=slos,
+        policy=paging.policy,
+        policies=paging.policies,
+        routes=paging.routes,
+        jobs=read_jobs(main.child("watched_jobs"), topology, sources),
+        books=read_books(main, folder, slos, topology, who, problems),
+        categories=_categories(main.child("tickets"), topology),
+        suites=suites,
+        threshold=float(
+            main.child("correlation").child("threshold").number(str(correlation.THRESHOLD))
+        ),
+        muting=read_muting(main),
+        canaries=read_canaries(main, topology, slos, metrics),
+    )
+    beat = _heartbeat(main.child("heartbeat")) if main.has("heartbeat") else None
+    for name in sorted(set(metrics) & set(sources)):
+        main.child("metrics").child(name).error(
+            "is called like a source of alerts", "give it another name: both are addresses"
+        )
+    check_addresses(main, pagers, paging)
+    config = Config(
+        rules,
+        sources,
+        read_naming(main),
+        pagers,
+        beat,
+        metrics,
+        paging.contacts,
+        rates,
+        main.child("public_url").url() if main.has("public_url") else "",
+        read_routers(main, topology),
+    )
+    return config, problems.in_order()
+
+
+def _heartbeat(node: Node) -> HeartbeatConfig:
+    node.keys("url", "every", required=("url",))
+    return HeartbeatConfig(node.child("url").url(), node.child("every").duration_s(60))
+
+
+def _categories(node: Node, topology: Topology) -> tuple[Category, ...]:
+    if node.value is None:
+        return ()
+    node.keys("categories")
+    found: list[Category] = []
+    for name, item in node.child("categories").entries():
+        item.keys("words", "service", "route", required=("words", "service", "route"))
+        words = tuple(w.text() for w in item.child("words").items())
+        service = item.child("service")
+        service.known("service", topology.services, "topology.yaml")
+        found.append(Category(name, words, service.text(), item.child("route").text()))
+    return tuple(found)

@@ -1,0 +1,119 @@
+"""What a reading of an objective says: it is heard, it burns, it is held back, it is calm.
+
+Law: a burn joins the incident that the objective has, else the one where an alert of its service
+would go; each worse tier is said once. No data is an alert of its own and no burn.
+"""
+
+from __future__ import annotations
+
+from msgspec import structs
+
+from midwatch.core import (
+    correlation,
+    escalation,
+    events,
+    impact,
+    recovery,
+    recurrence,
+    regressions,
+    runbooks,
+    slo,
+)
+from midwatch.core.alerts import Alert, identify
+from midwatch.core.decision import Decision
+from midwatch.core.incidents import Incident
+from midwatch.core.rules import Rules
+from midwatch.core.sli import SliReading
+from midwatch.core.slo import Slo
+
+
+def hear(d: Decision, rules: Rules, objective: Slo, reading: SliReading) -> Alert | None:
+    """Note the first event; give an alert after long silence, and its end with the next event."""
+    labels = {"alertname": slo.NO_DATA, "service": objective.service, "slo": objective.id}
+    identity = identify(labels)
+    raised = identity.fingerprint in d.shard.firing
+    if slo.has_events(objective, reading):
+        if objective.id not in d.shard.heard:
+            d.emit(events.SliHeard(objective.id))
+        return identity.alert("resolved", d.now, d.now) if raised else None
+    why = slo.judge_quiet(objective, reading)
+    if why is None or raised:
+        return None
+    d.emit(events.SliWentSilent(objective.id, why))
+    impact.declare_alone(d, rules, objective.service)
+    alert = identity.alert("firing", d.now, summary=why.says)
+    return structs.replace(alert, severity=slo.NO_DATA_SEVERITY)
+
+
+def judge(d: Decision, rules: Rules, objective: Slo, reading: SliReading) -> None:
+    """Say when a tier begins to burn, or the last one ends."""
+    judged = slo.judge_burn(objective, reading.windows)
+    _hold(d, objective, judged.held)
+    burning = judged.burning
+    before = d.shard.burning.get(objective.id)
+    if burning is not None:
+        joined = _burning_incident(d, objective)
+        if before is None or objective.rank(burning.tier.name) < objective.rank(before.tier):
+            _burn(d, rules, objective, burning, reading, joined)
+        elif joined is not None and joined.state == "mitigated":
+            recovery.reopen(d, rules, objective, joined, reading)
+    elif before is not None and slo.has_data(objective, reading):
+        d.emit(events.BudgetCalm(objective.id, before.incident))
+
+
+def _hold(d: Decision, objective: Slo, held: slo.Burning | None) -> None:
+    """Keep in mind what is held back for want of proof, so that people can see it."""
+    before = d.shard.held.get(objective.id)
+    if held is None:
+        if before is not None:
+            d.emit(events.HoldEnded(objective.id))
+    elif before != held.tier.name:
+        why = slo.reason(objective, held, held=True)
+        d.emit(events.BurnHeldBack(objective.id, objective.service, held.tier.name, held.long, why))
+
+
+def _burning_incident(d: Decision, objective: Slo) -> Incident | None:
+    """Find the open incident that this objective has joined already."""
+    incidents = (d.shard.incidents[i] for i in d.shard.open)
+    return next((i for i in incidents if i.slo == objective.id), None)
+
+
+def _burn(
+    d: Decision,
+    rules: Rules,
+    objective: Slo,
+    burning: slo.Burning,
+    reading: SliReading,
+    joined: Incident | None,
+) -> None:
+    incident, why_burning = joined, slo.reason(objective, burning)
+    if incident is None:
+        title = f"{objective.id}: {why_burning.says}"
+        places = rules.places(d.shard)
+        incident, why = correlation.place_burn(d, places, objective.service, title)
+        d.emit(
+            events.BurnAttached(incident.id, objective.id, objective.service, burning.short, why)
+        )
+    d.emit(
+        events.BudgetBurning(
+            objective.id,
+            objective.service,
+            incident.id,
+            burning.tier.name,
+            float(slo.burn_rate(burning.short, objective.budget) or 0),
+            burning.short,
+            reading.failures,
+            why_burning,
+        )
+    )
+    if incident.state == "mitigated":
+        recovery.reopen(d, rules, objective, incident, reading)
+    regressions.draft(d, incident)
+    recurrence.find(d, incident)
+
+    def ahead() -> None:
+        runbooks.consider(d, rules.means(incident), incident)
+
+    policy = rules.policy_of(incident)
+    escalation.declare(d, policy, incident, burning.tier.severity, why_burning, ahead)
+    ahead()  # also when it was as bad before

@@ -1,0 +1,154 @@
+"""When users are well again, and when harm and cause are gone.
+
+Law: where an objective is heard, its SLI and nothing else says that users are well. Without one,
+every alert explicitly resolved is the only sign; that nothing comes is none. A person may say it,
+except against an SLI.
+"""
+
+from __future__ import annotations
+
+from msgspec import structs
+
+from midwatch.core import (
+    closure,
+    drafts,
+    escalation,
+    events,
+    impact,
+    inputs,
+    regressions,
+    runbooks,
+    slo,
+)
+from midwatch.core.clock import SECOND
+from midwatch.core.decision import Decision
+from midwatch.core.incidents import Incident, speaking
+from midwatch.core.reasons import Reason
+from midwatch.core.rules import Rules
+from midwatch.core.sli import SliReading
+from midwatch.core.slo import Slo
+from midwatch.errors import StateError
+
+RULE_NO_SLI = "recovery.no-sli/1"
+RULE_PERSON = "recovery.person/1"
+SETTLE_S = 600
+
+
+def judge(
+    d: Decision, rules: Rules, objective: Slo, incident: Incident, reading: SliReading
+) -> None:
+    """Ask the SLI, and nothing else, whether users are well."""
+    if incident.operation or incident.run == "running":
+        return
+    acted_at = max(incident.acted_at, incident.promoted_at)
+    if not acted_at and not incident.slo and (incident.firing or not incident.alert_count):
+        return  # alerts that fire, or people who complain: an objective that is well proves nothing
+    since = acted_at or incident.last_at
+    verify = rules.verify_of(incident)
+    verdict, reason = slo.judge_recovery(objective, verify, reading, since=since)
+    if verdict != "recovered":
+        runbooks.look(d, incident, verdict, reason)
+        return
+    if incident.state in ("open", "acknowledged"):
+        _mitigated(d, rules, incident, reason, reading)
+    elif incident.state == "mitigated" and incident.promoted_at and incident.gate == "pass":
+        _resolve(d, rules, incident, Reason(reason.rule, f"{incident.fix} is live, {reason.says}"))
+
+
+def recover_without_sli(d: Decision, rules: Rules, incident: Incident) -> None:
+    """Without an objective, every alert explicitly resolved is the only sign of recovery."""
+    if incident.firing or not incident.alert_count or impact.is_watched(d, rules, incident):
+        return
+    if incident.state not in ("open", "acknowledged"):
+        return
+    says = f"no SLI: all {incident.alert_count} alerts resolved"
+    _mitigated(d, rules, incident, Reason(RULE_NO_SLI, says, {"alerts": incident.alert_count}))
+
+
+def _mitigated(
+    d: Decision,
+    rules: Rules,
+    incident: Incident,
+    reason: Reason,
+    reading: SliReading | None = None,
+) -> None:
+    objective = rules.slos.get(incident.slo)
+    after = reading.windows.get(rules.verify_of(incident).window_s) if reading else None
+    d.emit(events.IncidentMitigated(incident.id, reason, incident.worst, after))
+    escalation.silence(d, incident)
+    d.cancel_timer(f"verify/{incident.id}")
+    harm = reading.since.get(incident.id) if reading else None
+    drafts.draft(d, incident, rules.topology, objective, harm)
+    regressions.try_both_sides(d, incident)
+    if incident.cause_gone and not incident.promoted_at:
+        key = f"settle/{incident.id}"
+        d.set_timer(inputs.Timer(key, d.now + SETTLE_S * SECOND, "settle", incident.id))
+
+
+def reopen(
+    d: Decision, rules: Rules, objective: Slo, incident: Incident, reading: SliReading
+) -> None:
+    """Open a mitigated incident again when users are hurt anew, not when old harm still counts."""
+    verify = rules.verify_of(incident)
+    verdict, reason = slo.judge_recovery(objective, verify, reading, since=incident.mitigated_at)
+    if verdict == "burning":
+        d.emit(events.IncidentReopened(incident.id, reason))
+        d.cancel_timer(f"settle/{incident.id}")
+        escalation.page(d, rules.policy_of(incident), incident, reason)
+        runbooks.consider(d, rules.means(incident), incident)
+
+
+def reopen_without_sli(d: Decision, rules: Rules, incident: Incident) -> None:
+    """Without an objective, an alert that fires again says that the mitigation did not hold."""
+    if incident.state != "mitigated" or impact.is_watched(d, rules, incident):
+        return
+    names = ", ".join(dict.fromkeys(one.name for one in speaking(incident)))
+    if not names:
+        return
+    reason = Reason(RULE_NO_SLI, f"no SLI: {names} fires again", {"firing": len(incident.firing)})
+    d.emit(events.IncidentReopened(incident.id, reason))
+    d.cancel_timer(f"settle/{incident.id}")
+    if incident.urgency == "page":
+        escalation.page(d, rules.policy_of(incident), incident, reason)
+
+
+def _resolve(d: Decision, rules: Rules, incident: Incident, reason: Reason) -> None:
+    d.emit(events.IncidentResolved(incident.id, reason))
+    escalation.tell(d, rules.policy.team, incident, "resolved", reason.says)
+    if incident.promoted_at:
+        d.emit(events.ReleaseProven(incident.service_of_plan, incident.fix))
+    closure.close_if_done(d, incident)
+
+
+def resolve_by_person(
+    d: Decision, rules: Rules, incident: Incident, given: inputs.ResolveIncident
+) -> None:
+    """Take a person's word, except for what an objective measures: there only the SLI knows."""
+    if incident.state not in ("open", "acknowledged", "mitigated"):
+        raise StateError(f"{incident.id} is {incident.state}", remedy="nothing is left to resolve")
+    if incident.operation or incident.run == "running":
+        under_way = incident.operation or incident.runbook
+        raise StateError(f"{incident.id} has {under_way} under way", remedy="wait for its end")
+    reason = Reason(RULE_PERSON, f"{given.by}: {given.why}", {"by": given.by})
+    if incident.state != "mitigated":
+        if impact.is_watched(d, rules, incident):
+            raise StateError(
+                f"users of {incident.id} are not seen well yet by its SLI",
+                remedy="mitigate it first; the SLI says when they are",
+            )
+        if incident.firing:
+            d.emit(events.AlertsResolved(incident.id, tuple(incident.firing)))
+        says = f"no SLI: {reason.says}"
+        _mitigated(d, rules, incident, Reason(RULE_PERSON, says, reason.terms))
+    d.cancel_timer(f"settle/{incident.id}")
+    _resolve(d, rules, incident, reason)
+
+
+def on_settle_timer(d: Decision, rules: Rules, incident: Incident, timer: inputs.Timer) -> None:
+    """Resolve what held for its time; alerts that still fire are waited for."""
+    if incident.state != "mitigated" or not incident.cause_gone:
+        return
+    if incident.firing:
+        d.set_timer(structs.replace(timer, due_at=d.now + SETTLE_S * SECOND))
+    else:
+        _resolve(d, rules, incident, Reason(RULE_NO_SLI, f"{incident.recovery}, and it held"))

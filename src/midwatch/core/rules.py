@@ -1,0 +1,71 @@
+"""What people configured: the part of the world that does not change while a shard runs.
+
+Law: rules say what is wanted and decide nothing; each noun is handed the part that it needs.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct, field
+
+from midwatch.core.canary import CanaryPlan
+from midwatch.core.correlation import THRESHOLD, Places
+from midwatch.core.evals import Suite
+from midwatch.core.heartbeats import Watched
+from midwatch.core.incidents import Incident
+from midwatch.core.runbooks import Books, Means
+from midwatch.core.shard import Shard
+from midwatch.core.silences import Muting
+from midwatch.core.slo import Slo, Verify
+from midwatch.core.teams import Policy, Route
+from midwatch.core.tickets import Category
+from midwatch.core.topology import Topology
+
+
+class Rules(Struct, frozen=True):
+    """Everything that config says about incidents and releases."""
+
+    topology: Topology = field(default_factory=Topology)
+    slos: dict[str, Slo] = field(default_factory=dict[str, Slo])
+    policy: Policy = Policy("none", ())
+    books: Books = Books()
+    categories: tuple[Category, ...] = ()
+    suites: dict[str, Suite] = field(default_factory=dict[str, Suite])
+    threshold: float = THRESHOLD
+    policies: dict[str, Policy] = field(default_factory=dict[str, Policy])
+    routes: tuple[Route, ...] = ()
+    jobs: dict[str, Watched] = field(default_factory=dict[str, Watched])
+    muting: Muting = Muting()
+    canaries: dict[str, CanaryPlan] = field(default_factory=dict[str, CanaryPlan])
+
+    def slo_of(self, service: str) -> Slo | None:
+        """Find the objective of a service."""
+        return next((s for s in self.slos.values() if s.service == service), None)
+
+    def policy_of(self, incident: Incident) -> Policy:
+        """Find who is paged for an incident: as long as it pages, the policy stays the same."""
+        known = self.policies.get(incident.policy) if incident.awaits_ack else None
+        if known is not None:
+            return known
+        severity = incident.severity or "sev1"
+        fitting = (r for r in self.routes if r.fits(incident.services, severity))
+        route = next(fitting, None)
+        return self.policies.get(route.policy, self.policy) if route else self.policy
+
+    def places(self, shard: Shard) -> Places:
+        """Give by what alerts are placed."""
+        return Places(self.topology, shard.habits, self.threshold, self.muting)
+
+    def verify_of(self, incident: Incident) -> Verify:
+        """Find what proves recovery: the plan's own words, else those of a runbook for its SLO."""
+        if incident.plan is not None:
+            return incident.plan.verify
+        return next(iter(self.verifies(incident.slo)), Verify())
+
+    def verifies(self, slo_id: str) -> tuple[Verify, ...]:
+        """List what may have to be proven of an objective."""
+        fitting = (book for book in self.books.runbooks if book.match.slo in ("", slo_id))
+        return tuple(book.verify for book in fitting)
+
+    def means(self, incident: Incident) -> Means:
+        """Give by what a plan for an incident is decided."""
+        return Means(self.books, self.policy_of(incident), self.topology)
