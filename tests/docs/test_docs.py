@@ -71,7 +71,7 @@ def test_the_runbook_and_the_config_of_the_page_are_understood(tmp_path: Path) -
 def test_the_page_of_the_config_has_every_key(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The config in docs/config.md is without an error, and no key that is read is missing there."""
+    """The config in docs/config.md is without an error; no key that is read is missing there."""
     page = (ROOT / "docs" / "config.md").read_text("utf-8")
     for name, text in re.findall(r'^```\w+ title="([^"]+)"\n(.*?)^```', page, re.M | re.S):
         file = tmp_path / "config" / name
@@ -105,6 +105,13 @@ def test_what_people_write_is_understood_as_the_page_shows_it() -> None:
     written = YAML(typ="safe").load(text)
     judgement = judgements.checked(msgspec.convert(written, judgements.Judgement))
     assert judgement.unwritten == []
+
+
+def test_the_published_schemas_are_what_the_command_prints() -> None:
+    """docs/schemas/cli-1.json is the output of `midwatch schema`, to the letter."""
+    ran = CliRunner().invoke(cli, ["schema"])
+    assert not ran.exit_code
+    assert ran.output == (ROOT / "docs" / "schemas" / "cli-1.json").read_text("utf-8")
 
 
 def help_of(words: list[str]) -> str:

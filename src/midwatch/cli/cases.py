@@ -12,7 +12,7 @@ from msgspec import structs
 
 from midwatch.adapters.suites import files
 from midwatch.cli.client import incidents_at, server_options
-from midwatch.cli.output import print_json
+from midwatch.cli.output import json_option, print_json
 from midwatch.cli.progress import shown_progress
 from midwatch.cli.targets import (
     SPELLED,
@@ -25,10 +25,10 @@ from midwatch.cli.targets import (
 from midwatch.core.evals import Case, Outcome
 from midwatch.core.minimise import minimise
 from midwatch.core.regressions import EPOCHS, NOISY_EPOCHS, admit, flakes
+from midwatch.engine.cases import CaseStory, CaseView
 from midwatch.engine.evaluating import Job, Limits, Runner
 from midwatch.errors import InputError
 
-_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 _CASE = click.argument("case")
 
 
@@ -42,7 +42,7 @@ def command() -> None:
 
 @command.command("list")
 @click.option("--all", "everything", is_flag=True, help="Retired and duplicate ones too.")
-@_JSON
+@json_option(list[CaseView])
 @server_options
 def list_command(everything: bool, as_json: bool, **where: Any) -> int:
     """List the cases that guard your services."""
@@ -62,7 +62,7 @@ def list_command(everything: bool, as_json: bool, **where: Any) -> int:
 
 @command.command("show")
 @_CASE
-@_JSON
+@json_option(CaseStory)
 @server_options
 def show_command(case: str, as_json: bool, **where: Any) -> int:
     """Show one case: what it asks and wants, and what proves it."""
@@ -165,7 +165,7 @@ def export_command(service: str, out: Path | None, **where: Any) -> int:
 @click.option("--bad-digest", default="", help="What the bad one is made of.")
 @click.option("--good-digest", default="", help="What the good one is made of.")
 @click.option("--minimise", "smaller", is_flag=True, help="Make its input smaller as well.")
-@_JSON
+@json_option(CaseView)
 @suite_options
 @target_options
 @server_options

@@ -5,9 +5,25 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
+from msgspec import Struct
 
 from midwatch import config
-from midwatch.cli.output import print_json
+from midwatch.cli.output import json_option, print_json
+
+
+class ConfigError(Struct, frozen=True):
+    """Something wrong in a config: where, what, and what to do."""
+
+    place: str
+    message: str
+    remedy: str
+
+
+class Checked(Struct, frozen=True):
+    """Whether a config is right, and everything that is wrong with it."""
+
+    ok: bool
+    errors: list[ConfigError]
 
 
 @click.command("check")
@@ -21,7 +37,7 @@ from midwatch.cli.output import print_json
     type=click.Path(path_type=Path),
     help="The config directory, when FOLDER is not given.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@json_option(Checked)
 def command(folder: Path | None, named: Path, as_json: bool) -> int:
     """Check a config directory.
 
@@ -29,8 +45,8 @@ def command(folder: Path | None, named: Path, as_json: bool) -> int:
     """
     found, errors = config.check(folder or named)
     if as_json:
-        listed = [{"place": e.place, "message": e.message, "remedy": e.remedy} for e in errors]
-        print_json({"ok": not errors, "errors": listed})
+        listed = [ConfigError(e.place, e.message, e.remedy) for e in errors]
+        print_json(Checked(not errors, listed))
         return 2 if errors else 0
     for error in errors:
         click.echo(f"error: {error}", err=True)

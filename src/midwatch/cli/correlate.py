@@ -8,22 +8,32 @@ from pathlib import Path
 
 import click
 import msgspec
-from msgspec import structs
+from msgspec import Struct, structs
 
 from midwatch.adapters.sources import changes as change_files
 from midwatch.adapters.sources.alertmanager import AlertmanagerSource
+from midwatch.cli.output import json_lines
 from midwatch.config import load, read_edges
 from midwatch.core.alerts import NAMING, Alert
 from midwatch.core.changes import Change
 from midwatch.core.clock import show_time
 from midwatch.core.decide import Rules
 from midwatch.core.incidents import Incident
+from midwatch.core.reasons import Reason
 from midwatch.core.topology import Topology
 from midwatch.engine.placing import Placed, Storm, place_all
 from midwatch.errors import BadFile, InputError
 
 STDIN = "<stdin>"
 _FILE = click.Path(path_type=Path)
+
+
+class Correlated(Struct, frozen=True):
+    """Where one alert belongs; no incident when it resolved and was never seen firing."""
+
+    incident: str
+    causes: list[str]
+    why: Reason
 
 
 @click.command("correlate")
@@ -35,6 +45,7 @@ _FILE = click.Path(path_type=Path)
     help='What was changed, one a line: {"at": TIME, "service": NAME, "kind": "deploy", "id": ID}.',
 )
 @click.option("--config", "folder", type=_FILE, help="A config directory: services, rules, labels.")
+@json_lines(Correlated)
 def command(summary: bool, topology: Path | None, changes: Path | None, folder: Path | None) -> int:
     """Read alerts from standard input and say which incident each belongs to.
 
@@ -75,7 +86,7 @@ def _changes(file: Path | None) -> list[Change]:
 def _lines(storm: Storm) -> Iterable[str]:
     named = {name: [one.service for one in found] for name, found in storm.causes.items()}
     for one in storm.placed:
-        row = {"incident": one.incident, "causes": named.get(one.incident, []), "why": one.why}
+        row = Correlated(one.incident, named.get(one.incident, []), one.why)
         yield msgspec.json.encode(row).decode()
 
 

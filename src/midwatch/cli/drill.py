@@ -10,18 +10,35 @@ from typing import Any
 
 import click
 import msgspec
+from msgspec import Struct, field
 
 from midwatch.adapters.stores.sqlite import SqliteStore
-from midwatch.cli.output import print_json
-from midwatch.drill import checkers, faults, reports, scenarios
+from midwatch.cli.output import json_option, print_json
+from midwatch.drill import checkers, faults, fuzz, reports, scenarios
 from midwatch.drill.faults import BREAKS, Broken
-from midwatch.drill.reports import Story
+from midwatch.drill.fuzz import Failure
+from midwatch.drill.reports import ShiftReport, Story
 from midwatch.drill.shift import Shift
 from midwatch.drill.world import Begun, Log, Troubles
 from midwatch.engine import queries
 from midwatch.errors import InputError
 
 BREAK = f"Break one, or several with commas: {', '.join(BREAKS)}."
+
+
+class Listed(Struct, frozen=True):
+    """A scenario by its name, and what it is about."""
+
+    name: str
+    says: str
+
+
+class Fuzzed(Struct, frozen=True):
+    """How many shifts were played, from which seed on, and which of them broke a law."""
+
+    seeds: int
+    first: int = field(name="from")
+    failures: list[Failure]
 
 
 def _options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -34,7 +51,7 @@ def _options(function: Callable[..., Any]) -> Callable[..., Any]:
             type=click.Path(path_type=Path),
             help="Write events, decisions with reasons, and checks as JSON.",
         ),
-        click.option("--json", "as_json", is_flag=True, help="Print the report instead."),
+        json_option(ShiftReport),
         click.option("--trace", is_flag=True, help="Print every event with its reason."),
         click.option(
             "--db",
@@ -69,12 +86,12 @@ def run_command(scenario: str, **options: Any) -> int:
 
 
 @command.command("list")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@json_option(list[Listed])
 def list_command(as_json: bool) -> int:
     """List the scenarios that come with midwatch."""
     found = [scenarios.load(scenarios.find(name)) for name in scenarios.names()]
     if as_json:
-        print_json([{"name": s.name, "says": s.says} for s in found])
+        print_json([Listed(s.name, s.says) for s in found])
         return 0
     for scenario in found:
         click.echo(f"{scenario.name:<24} {scenario.says}")
@@ -106,17 +123,15 @@ def explain_command(scenario: str) -> int:
 @click.option("--seeds", default=100, show_default=True, help="How many shifts.")
 @click.option("--from", "first", default=0, show_default=True, help="The first seed.")
 @click.option("--jobs", default=os.cpu_count() or 1, show_default=True, help="How many processes.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@json_option(Fuzzed)
 def fuzz_command(scenario: str, seeds: int, first: int, jobs: int, as_json: bool) -> int:
     """Play shifts with faults drawn from the seed, and check the laws after each.
 
     A failure prints seed, faults, the broken law, the last events and the command that replays it.
     """
-    from midwatch.drill import fuzz
-
     if seeds < 1 or jobs < 1:
         raise InputError("nothing to play", remedy="--seeds and --jobs must be at least 1")
-    failures: list[fuzz.Failure] = []
+    failures: list[Failure] = []
     shows_progress = sys.stderr.isatty() and not as_json
     for done, (_, failure) in enumerate(
         fuzz.run(scenario, range(first, first + seeds), jobs), start=1
@@ -130,8 +145,7 @@ def fuzz_command(scenario: str, seeds: int, first: int, jobs: int, as_json: bool
     if shows_progress:
         click.echo("", err=True)
     if as_json:
-        document = {"seeds": seeds, "from": first, "failures": failures}
-        print_json(document)
+        print_json(Fuzzed(seeds, first, failures))
     else:
         click.echo(f"{seeds} shifts, {len(failures)} broke a law")
     return 1 if failures else 0

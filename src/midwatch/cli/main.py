@@ -40,6 +40,7 @@ COMMANDS = {
     "report": ("midwatch.cli.report", "Tell a week or a month on call."),
     "route": ("midwatch.cli.route", "Say where an alert would go, and whom it would page."),
     "runbook": ("midwatch.cli.runbook", "Look at runbooks; plan, approve and run them."),
+    "schema": ("midwatch.cli.schemas", "Print the JSON schema of what a command prints."),
     "serve": ("midwatch.cli.serve", "Take alerts and page people, in real time."),
     "shadow": ("midwatch.cli.shadow", "Compare a trial run with what really paged."),
     "silences": ("midwatch.cli.silences", "Page nobody for what matches, for a while."),

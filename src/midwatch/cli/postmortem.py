@@ -8,19 +8,26 @@ from typing import Any
 
 import click
 import msgspec
-from msgspec import structs
+from msgspec import Struct, structs
 
 from midwatch import config
 from midwatch.cli.client import incidents_at, server_options
-from midwatch.cli.output import print_json
+from midwatch.cli.output import json_option, print_json
 from midwatch.core.judgements import ActionItem, Judgement
 from midwatch.core.postmortems import Postmortem, problems
 from midwatch.errors import BadFile, InputError
 from midwatch.yaml_nodes import Problems, read_yaml
 
-_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 _INCIDENT = click.argument("incident")
 KINDS = {".md": "md", ".html": "html", ".htm": "html", ".json": "json"}
+
+
+class Proofread(Struct, frozen=True):
+    """What is wrong with a postmortem, and what nobody has written yet."""
+
+    incident: str
+    wrong: list[str]
+    unwritten: list[str]
 
 
 @click.group("postmortem")
@@ -45,7 +52,7 @@ def draft_command(incident: str, **where: Any) -> int:
 
 @command.command("show")
 @_INCIDENT
-@_JSON
+@json_option(Postmortem)
 @server_options
 def show_command(incident: str, as_json: bool, **where: Any) -> int:
     """Show a postmortem as Markdown."""
@@ -73,7 +80,7 @@ def show_command(incident: str, as_json: bool, **where: Any) -> int:
 @click.option("--due", metavar="DAY", help="Until when: 2026-12-31.")
 @click.option("--done", "done", type=click.IntRange(1), help="Action item N is done.")
 @click.option("--drop", "dropped", type=click.IntRange(1), help="Action item N is dropped.")
-@_JSON
+@json_option(Postmortem)
 @server_options
 def edit_command(
     incident: str, file: Path | None, summary: str | None, went_well: Sequence[str],
@@ -156,7 +163,7 @@ def export_command(incident: str, out: Path, **where: Any) -> int:
 @command.command("check", short_help="Say whether a postmortem may be sent out.")
 @click.argument("incident", metavar="INCIDENT|FILE")
 @click.option("--whole", is_flag=True, help="What nobody has written yet is wrong too.")
-@_JSON
+@json_option(Proofread)
 @server_options
 def check_command(incident: str, whole: bool, as_json: bool, **where: Any) -> int:
     """Check a postmortem, of an incident or in a file of `export`. Exit 1 when it is not good.
@@ -171,7 +178,7 @@ def check_command(incident: str, whole: bool, as_json: bool, **where: Any) -> in
     left = [f"nobody has written {one} yet" for one in found.judgement.unwritten]
     wrong += left if whole else []
     if as_json:
-        print_json({"incident": found.incident, "wrong": wrong, "unwritten": left})
+        print_json(Proofread(found.incident, wrong, left))
     else:
         for one in wrong:
             click.echo(one)

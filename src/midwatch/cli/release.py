@@ -15,9 +15,11 @@ import msgspec
 from msgspec import Meta, Struct
 
 from midwatch.cli.client import incidents_at, server_options
-from midwatch.cli.output import print_json
-from midwatch.core.verdicts import ALPHA, MARGIN, Pair, Verdict, judge
-from midwatch.engine.served import ServiceView
+from midwatch.cli.output import json_option, print_json
+from midwatch.core.reasons import Term
+from midwatch.core.verdicts import ALPHA, MARGIN, Pair, Verdict, Word, judge
+from midwatch.engine.queries import Moment
+from midwatch.engine.served import ReleaseView, ServiceView
 from midwatch.errors import BadFile, InputError
 
 BAR = 30
@@ -32,7 +34,16 @@ class _Line(Struct):
     regression: bool = False
 
 
-_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+class Judged(Struct, frozen=True):
+    """A verdict over evidence, and the line where it was reached; null when none was."""
+
+    verdict: Word
+    reason: str
+    line: int | None
+    rule: str
+    terms: dict[str, Term]
+
+
 _decode = msgspec.json.Decoder(_Line).decode
 
 
@@ -50,7 +61,7 @@ def command() -> None:
 @click.option("--digest", required=True, help="What it is made of; it never changes.")
 @click.option("--good", is_flag=True, help="It is known good: where a rollback may go.")
 @click.option("--live", is_flag=True, help="It is what users get now.")
-@_JSON
+@json_option(list[ServiceView])
 @server_options
 def register_command(
     service: str, release: str, digest: str, good: bool, live: bool, as_json: bool, **where: Any
@@ -67,7 +78,7 @@ def register_command(
 
 @command.command("list")
 @click.argument("service", required=False, default="")
-@_JSON
+@json_option(list[ServiceView])
 @server_options
 def list_command(service: str, as_json: bool, **where: Any) -> int:
     """List releases, of one service or of all."""
@@ -77,7 +88,7 @@ def list_command(service: str, as_json: bool, **where: Any) -> int:
 @command.command("show")
 @click.argument("service")
 @click.argument("release")
-@_JSON
+@json_option(ReleaseView)
 @server_options
 def show_command(service: str, release: str, as_json: bool, **where: Any) -> int:
     """Show one release of SERVICE, and what is wrong with it."""
@@ -111,7 +122,7 @@ def live_command(service: str, **where: Any) -> int:
 
 @command.command("history")
 @click.argument("service")
-@_JSON
+@json_option(list[Moment])
 @server_options
 def history_command(service: str, as_json: bool, **where: Any) -> int:
     """Tell what happened to the releases of SERVICE."""
@@ -139,7 +150,7 @@ def _moving(function: Callable[..., int]) -> Callable[..., int]:
                 show_default=True,
                 help="Seconds until it has to be seen.",
             ),
-            _JSON,
+            json_option(ServiceView),
         )
     ):
         function = option(function)
@@ -184,7 +195,7 @@ def canary_command() -> None:
 @click.option("--confirm", default="", metavar="SERVICE", help="Do not ask.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
 @click.option("--wait", type=click.FloatRange(0), default=0.0, help="Seconds for its verdict.")
-@_JSON
+@json_option(ServiceView)
 @server_options
 def start_command(
     service: str,
@@ -236,7 +247,7 @@ def start_command(
 
 @canary_command.command("status")
 @click.argument("service")
-@_JSON
+@json_option(ServiceView)
 @server_options
 def status_command(service: str, as_json: bool, **where: Any) -> int:
     """Draw the evidence of a canary against its thresholds.
@@ -258,7 +269,7 @@ def status_command(service: str, as_json: bool, **where: Any) -> int:
 @click.option("--why", default="", help="It stands in the history.")
 @click.option("--confirm", default="", metavar="SERVICE", help="Do not ask.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
-@_JSON
+@json_option(ServiceView)
 @server_options
 def abort_command(
     service: str, why: str, confirm: str, dry_run: bool, as_json: bool, **where: Any
@@ -424,7 +435,7 @@ def _shown(found: Sequence[ServiceView], service: str, as_json: bool) -> int:
     show_default=True,
     help="How often chance may decide wrongly.",
 )
-@_JSON
+@json_option(Judged)
 def judge_command(file: Path, margin: float, alpha: float, as_json: bool) -> int:
     """Judge a candidate over the same cases on both sides.
 
@@ -444,14 +455,9 @@ def judge_command(file: Path, margin: float, alpha: float, as_json: bool) -> int
     return CODES[verdict.verdict]
 
 
-def _document(verdict: Verdict) -> dict[str, object]:
-    return {
-        "verdict": verdict.verdict,
-        "reason": verdict.reason.says,
-        "line": verdict.line,
-        "rule": verdict.reason.rule,
-        "terms": verdict.reason.terms,
-    }
+def _document(verdict: Verdict) -> Judged:
+    why = verdict.reason
+    return Judged(verdict.verdict, why.says, verdict.line, why.rule, why.terms)
 
 
 def _read(file: Path) -> list[Pair]:

@@ -11,7 +11,7 @@ import click
 from midwatch.adapters.sources.alertmanager import AlertmanagerSource
 from midwatch.adapters.stores.sqlite import SqliteStore
 from midwatch.bootstrap import measured
-from midwatch.cli.output import print_json
+from midwatch.cli.output import json_option, print_json
 from midwatch.cli.places import config_option, database_of, db_option
 from midwatch.config import load
 from midwatch.core.shard import Shard
@@ -26,7 +26,7 @@ def command() -> None:
 
 @command.command("test")
 @click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON array.")
+@json_option(list[Routed])
 @config_option
 @db_option
 def test_command(file: Path, as_json: bool, folder: Path, database: Path | None) -> int:

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from midwatch.adapters.stores.sqlite import SqliteStore
-from midwatch.cli.output import print_json
+from midwatch.cli.output import json_option, print_json
 from midwatch.cli.places import config_option, database_of, shadow_db_option
 from midwatch.core.clock import parse_time, show_duration
 from midwatch.engine import queries, shadow
@@ -57,7 +57,7 @@ def command() -> None:
     "--since", metavar="TIME", help="Judge pages from this time on; else from the first event on."
 )
 @click.option("--until", metavar="TIME", help="Judge pages up to this time; else up to now.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@json_option(shadow.Report)
 @config_option
 @shadow_db_option
 def report_command(

@@ -11,11 +11,9 @@ from msgspec import structs
 
 from midwatch.adapters.sources import tickets as ticket_files
 from midwatch.cli.client import incidents_at, server_options
-from midwatch.cli.output import print_json
+from midwatch.cli.output import json_option, print_json
 from midwatch.engine.queries import TicketView
 from midwatch.errors import InputError
-
-_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON array.")
 
 
 @click.group("tickets")
@@ -38,7 +36,7 @@ def command() -> None:
 @click.option(
     "--affected", type=click.IntRange(1, 10_000_000), default=1, show_default=True, help="People."
 )
-@_JSON
+@json_option(list[TicketView])
 @server_options
 def file_command(
     text: tuple[str, ...],
@@ -63,7 +61,7 @@ def file_command(
 
 @command.command("import")
 @click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
-@_JSON
+@json_option(list[TicketView])
 @server_options
 def import_command(file: Path, as_json: bool, **where: Any) -> int:
     """File every report of a file, one JSON object a line.
@@ -90,7 +88,7 @@ def import_command(file: Path, as_json: bool, **where: Any) -> int:
 @click.option(
     "--limit", type=click.IntRange(1, 10_000), default=20, show_default=True, help="How many."
 )
-@_JSON
+@json_option(list[TicketView])
 @server_options
 def list_command(limit: int, as_json: bool, **where: Any) -> int:
     """List reports, the newest first."""

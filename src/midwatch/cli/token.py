@@ -11,7 +11,7 @@ import click
 from midwatch import config
 from midwatch.adapters.metrics.pushed import PushedOptions
 from midwatch.adapters.stores.tokens import SqliteTokens, new_id
-from midwatch.cli.output import print_json
+from midwatch.cli.output import json_option, print_json
 from midwatch.cli.places import config_option, database_of, db_option, shadow_option
 from midwatch.core.clock import show_time
 from midwatch.errors import InputError
@@ -57,7 +57,7 @@ def create_command(
 
 
 @command.command("list")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON array.")
+@json_option(list[Token])
 @config_option
 @db_option
 @shadow_option

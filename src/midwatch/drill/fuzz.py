@@ -7,7 +7,6 @@ the last events and the command that plays it again.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from random import Random
 
@@ -118,6 +117,8 @@ def run(scenario: str, seeds: range, jobs: int) -> Iterator[tuple[int, Failure |
         for seed in seeds:
             yield seed, play(loaded, seed)
         return
+    from concurrent.futures import ProcessPoolExecutor
+
     with ProcessPoolExecutor(jobs, initializer=_load, initargs=(scenario,)) as pool:
         yield from zip(seeds, pool.map(_play_loaded, seeds, chunksize=8), strict=True)
 
