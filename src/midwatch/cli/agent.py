@@ -26,6 +26,7 @@ from midwatch.agent.surroundings import Surroundings
 from midwatch.cli.extras import GroupWithExtras
 from midwatch.cli.listening import address_of, bind, need_extra
 from midwatch.cli.output import json_lines, json_option, print_json
+from midwatch.cli.progress import shown_progress
 from midwatch.engine.logs import JsonLines, PlainLines
 from midwatch.errors import InputError
 
@@ -153,7 +154,12 @@ def questions_command(name: Part) -> int:
 
 @command.command("build-index")
 @_RELEASE
-@click.option("--out", type=click.Path(path_type=Path), help="Keep it in this file, for serve.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Keep it in this file, for serve.",
+)
 @json_option(Built)
 def build_command(release_name: str, out: Path | None, as_json: bool) -> int:
     """Build a release's index and print its digest."""
@@ -198,9 +204,8 @@ def load_command(url: str, rate: float, seconds: float, seed: int, as_json: bool
     from midwatch.agent import load
 
     talks = load.plan(part("online"), rate, seconds, seed)
-    shown = sys.stderr.isatty() and not as_json
-    with click.progressbar(length=len(talks), file=sys.stderr, label="asking") as bar:
-        result = load.run(url, talks, rate, bar.update if shown else _nothing)
+    with shown_progress("talks") as progress:
+        result = load.run(url, talks, rate, progress)
     if as_json:
         print_json(result)
         return 0
@@ -209,10 +214,6 @@ def load_command(url: str, rate: float, seconds: float, seed: int, as_json: bool
         click.echo(f"  {outcome}: {count}")
     click.echo(f"  half within {result.p50_ms:g} ms, 99 % within {result.p99_ms:g} ms")
     return 0
-
-
-def _nothing(count: int) -> None:
-    del count
 
 
 @command.command("serve")

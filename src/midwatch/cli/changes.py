@@ -8,7 +8,7 @@ import click
 
 from midwatch.cli.client import incidents_at, server_options
 from midwatch.cli.output import json_option, print_json
-from midwatch.cli.places import read_time
+from midwatch.cli.places import limit_option, read_time
 from midwatch.engine.queries import ChangeView
 
 
@@ -55,9 +55,7 @@ def add_command(
 
 
 @command.command("list")
-@click.option(
-    "--limit", type=click.IntRange(1, 10_000), default=20, show_default=True, help="How many."
-)
+@limit_option
 @json_option(list[ChangeView])
 @server_options
 def list_command(limit: int, as_json: bool, **where: Any) -> int:

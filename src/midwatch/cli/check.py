@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from midwatch import config
 from midwatch.cli.output import json_option, print_json
+from midwatch.cli.places import config_option
 
 
 class ConfigError(Struct, frozen=True):
@@ -27,23 +28,16 @@ class Checked(Struct, frozen=True):
 
 
 @click.command("check")
-@click.argument("folder", required=False, type=click.Path(path_type=Path))
-@click.option(
-    "--config",
-    "named",
-    envvar="MIDWATCH_CONFIG",
-    default="midwatch",
-    show_default=True,
-    type=click.Path(path_type=Path),
-    help="The config directory, when FOLDER is not given.",
-)
+@click.argument("given", required=False, metavar="[FOLDER]", type=click.Path(path_type=Path))
+@config_option
 @json_option(Checked)
-def command(folder: Path | None, named: Path, as_json: bool) -> int:
+def command(given: Path | None, folder: Path, as_json: bool) -> int:
     """Check a config directory.
 
-    Every error in one go, each with file, line and remedy. Exit 0 when there is none, else 2.
+    It is FOLDER, else --config. Every error in one go, each with file, line and remedy. Exit 0 when
+    there is none, else 2.
     """
-    found, errors = config.check(folder or named)
+    found, errors = config.check(given or folder)
     if as_json:
         listed = [ConfigError(e.place, e.message, e.remedy) for e in errors]
         print_json(Checked(not errors, listed))

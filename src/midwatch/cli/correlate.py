@@ -13,6 +13,7 @@ from msgspec import Struct, structs
 from midwatch.adapters.sources import changes as change_files
 from midwatch.adapters.sources.alertmanager import AlertmanagerSource
 from midwatch.cli.output import json_lines
+from midwatch.cli.places import own_config_option, read_file
 from midwatch.config import load, read_edges
 from midwatch.core.alerts import NAMING, Alert
 from midwatch.core.changes import Change
@@ -22,7 +23,7 @@ from midwatch.core.incidents import Incident
 from midwatch.core.reasons import Reason
 from midwatch.core.topology import Topology
 from midwatch.engine.placing import Placed, Storm, place_all
-from midwatch.errors import BadFile, InputError
+from midwatch.errors import InputError
 
 STDIN = "<stdin>"
 _FILE = click.Path(path_type=Path)
@@ -44,7 +45,7 @@ class Correlated(Struct, frozen=True):
     type=_FILE,
     help='What was changed, one a line: {"at": TIME, "service": NAME, "kind": "deploy", "id": ID}.',
 )
-@click.option("--config", "folder", type=_FILE, help="A config directory: services, rules, labels.")
+@own_config_option
 @json_lines(Correlated)
 def command(summary: bool, topology: Path | None, changes: Path | None, folder: Path | None) -> int:
     """Read alerts from standard input and say which incident each belongs to.
@@ -76,11 +77,7 @@ def command(summary: bool, topology: Path | None, changes: Path | None, folder: 
 def _changes(file: Path | None) -> list[Change]:
     if file is None:
         return []
-    try:
-        return change_files.parse_file(file.read_bytes(), str(file))
-    except OSError as error:
-        says = error.strerror or "cannot be read"
-        raise BadFile(says, place=str(file), remedy="name a file of changes") from None
+    return change_files.parse_file(read_file(file, "name a file of changes"), str(file))
 
 
 def _lines(storm: Storm) -> Iterable[str]:

@@ -9,8 +9,9 @@ import click
 from msgspec import Struct
 
 from midwatch.adapters.stores.sqlite import SqliteStore
-from midwatch.adapters.stores.sqlite_file import inspect_header
+from midwatch.adapters.stores.sqlite_file import inspect_header, migrations
 from midwatch.cli.output import json_option, print_json
+from midwatch.cli.places import dry_run_option
 from midwatch.core.clock import SECOND
 from midwatch.engine.prune import find_cut
 from midwatch.engine.verify import verify
@@ -67,14 +68,18 @@ def verify_command(file: Path, as_json: bool) -> int:
 
 @command.command("migrate")
 @_FILE
-def migrate_command(file: Path) -> int:
+@dry_run_option
+def migrate_command(file: Path, dry_run: bool) -> int:
     """Bring a journal to the newest schema. Its owner must be stopped; make a backup first."""
-    before, after = SqliteStore.migrate(file)
+    if dry_run:
+        before, after = inspect_header(file), migrations()[-1][0]
+    else:
+        before, after = SqliteStore.migrate(file)
     click.echo(f"schema {before} -> {after}" if before != after else f"schema {after}, up to date")
     return 0
 
 
-@command.command("prune")
+@command.command("prune", short_help="Put a snapshot in the place of old events.")
 @_FILE
 @click.option(
     "--keep",
@@ -85,7 +90,7 @@ def migrate_command(file: Path) -> int:
     metavar="DAYS",
     help="Keep the events of so many days.",
 )
-@click.option("--dry-run", is_flag=True, help="Only say what would go.")
+@dry_run_option
 @json_option(Pruned)
 def prune_command(file: Path, keep_days: int, dry_run: bool, as_json: bool) -> int:
     """Shorten a journal: a snapshot takes the place of old events.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from msgspec import Struct, field
 
 from midwatch.adapters.stores.sqlite import SqliteStore
 from midwatch.cli.output import json_option, print_json
+from midwatch.cli.progress import shown_progress
 from midwatch.drill import checkers, faults, fuzz, reports, scenarios
 from midwatch.drill.faults import BREAKS, Broken
 from midwatch.drill.fuzz import Failure
@@ -31,6 +31,16 @@ class Listed(Struct, frozen=True):
 
     name: str
     says: str
+
+
+class Explained(Struct, frozen=True):
+    """What happens in a scenario, in order, what is expected of it, and what can be broken."""
+
+    name: str
+    says: str
+    happens: list[str]
+    expected: list[str]
+    breaks: list[str]
 
 
 class Fuzzed(Struct, frozen=True):
@@ -55,8 +65,9 @@ def _options(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--trace", is_flag=True, help="Print every event with its reason."),
         click.option(
             "--db",
+            "database",
             type=click.Path(path_type=Path),
-            help="Keep the journal in this file; one that exists is gone on with.",
+            help="The database to keep the journal in; one that exists is gone on with.",
         ),
     ):
         function = option(function)
@@ -100,28 +111,34 @@ def list_command(as_json: bool) -> int:
 
 @command.command("explain", short_help="Say what happens in a scenario, and what should.")
 @click.argument("scenario")
-def explain_command(scenario: str) -> int:
+@json_option(Explained)
+def explain_command(scenario: str, as_json: bool) -> int:
     """Say what happens in SCENARIO, in order, and what is expected of it."""
     found = scenarios.load(scenarios.find(scenario))
-    click.echo(f"{found.name}: {found.says}")
-    for line in _happenings(found):
-        click.echo(f"  {line}")
     wanted = [name for name, _ in checkers.SEVEN] if found.seven_checks else []
     wanted += [f"{name}: {want}" for name, want in found.expect.items()]
-    click.echo("expected:")
-    for line in wanted:
+    breaks = [*BREAKS] if found.seven_checks else []
+    if not breaks and found.config.rules.books.runbooks:
+        breaks = [faults.ALWAYS_ROLLBACK]
+    told = Explained(found.name, found.says, _happenings(found), wanted, breaks)
+    if as_json:
+        print_json(told)
+        return 0
+    click.echo(f"{told.name}: {told.says}")
+    for line in told.happens:
         click.echo(f"  {line}")
-    if found.seven_checks:
-        click.echo(f"to break on purpose: {', '.join(BREAKS)}")
-    elif found.config.rules.books.runbooks:
-        click.echo(f"to break on purpose: {faults.ALWAYS_ROLLBACK}")
+    click.echo("expected:")
+    for line in told.expected:
+        click.echo(f"  {line}")
+    if told.breaks:
+        click.echo(f"to break on purpose: {', '.join(told.breaks)}")
     return 0
 
 
 @command.command("fuzz", short_help="Play shifts with faults, and check the laws.")
 @click.option("--scenario", default="shift", show_default=True, help="Which one to play.")
 @click.option("--seeds", default=100, show_default=True, help="How many shifts.")
-@click.option("--from", "first", default=0, show_default=True, help="The first seed.")
+@click.option("--first", default=0, show_default=True, help="The first seed.")
 @click.option("--jobs", default=os.cpu_count() or 1, show_default=True, help="How many processes.")
 @json_option(Fuzzed)
 def fuzz_command(scenario: str, seeds: int, first: int, jobs: int, as_json: bool) -> int:
@@ -132,18 +149,14 @@ def fuzz_command(scenario: str, seeds: int, first: int, jobs: int, as_json: bool
     if seeds < 1 or jobs < 1:
         raise InputError("nothing to play", remedy="--seeds and --jobs must be at least 1")
     failures: list[Failure] = []
-    shows_progress = sys.stderr.isatty() and not as_json
-    for done, (_, failure) in enumerate(
-        fuzz.run(scenario, range(first, first + seeds), jobs), start=1
-    ):
-        if failure is not None:
-            failures.append(failure)
-            if not as_json:
-                click.echo("\n".join(failure.shown()))
-        if shows_progress:
-            click.echo(f"\r{done}/{seeds} shifts, {len(failures)} failed ", nl=False, err=True)
-    if shows_progress:
-        click.echo("", err=True)
+    played = fuzz.run(scenario, range(first, first + seeds), jobs)
+    with shown_progress("shifts") as progress:
+        for done, (_, failure) in enumerate(played, start=1):
+            if failure is not None:
+                failures.append(failure)
+                if not as_json:
+                    click.echo("\n".join(failure.shown()))
+            progress(done, seeds)
     if as_json:
         print_json(Fuzzed(seeds, first, failures))
     else:
@@ -159,14 +172,14 @@ def _run(
     report: Path | None,
     as_json: bool,
     trace: bool,
-    db: Path | None,
+    database: Path | None,
 ) -> int:
     scenario = scenarios.load(scenarios.find(name))
     broken = faults.break_on_purpose(scenario, broke) if broke else Broken(scenario, Troubles())
     if report is not None and not report.absolute().parent.is_dir():
         raise InputError("its folder is not there", place=str(report), remedy="make it first")
-    store = SqliteStore.own(db) if db else SqliteStore.memory()
-    log = Log(db.with_name(f"{db.name}.world") if db else None)
+    store = SqliteStore.own(database) if database else SqliteStore.memory()
+    log = Log(database.with_name(f"{database.name}.world") if database else None)
     try:
         log.begin(Begun(scenario.name, seed, broke))
         shift = Shift(broken.scenario, store, seed=seed, log=log, troubles=broken.troubles)

@@ -201,12 +201,17 @@ def list_command(
 @command.command("show")
 @_FILE
 @click.argument("case")
+@json_option(Case)
 @suite_options
-def show_command(file: Path, case: str, kind: str | None, fields: Sequence[str], match: str) -> int:
+def show_command(
+    file: Path, case: str, as_json: bool, kind: str | None, fields: Sequence[str], match: str
+) -> int:
     """Show one case of FILE as midwatch would write it."""
     for one in files.read(file, kind or "", pairs(fields, "--map"), match):
         if one.id == case:
-            if one.unsupported:
+            if as_json:
+                print_json(one)
+            elif one.unsupported:
                 click.echo(f"# not supported: {', '.join(one.unsupported)}")
                 click.echo(f"# asks: {one.question}")
             else:

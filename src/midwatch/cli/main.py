@@ -2,7 +2,8 @@
 
 Law: `--help` imports no server, database or HTTP library: each group is imported when it is used.
 Exit codes, everywhere: 0 good, 1 what was judged is bad, 2 usage, config or harness error, 3
-inconclusive. An error is one line: place, what is wrong, what to do; no traceback.
+inconclusive, 130 stopped by Ctrl-C. An error is one line, `error: `, with place, what is wrong and
+what to do, whoever found it; no traceback.
 """
 
 from __future__ import annotations
@@ -49,6 +50,8 @@ COMMANDS = {
     "token": ("midwatch.cli.token", "Make, list and revoke tokens for senders and people."),
 }
 
+STOPPED = 130  # 128 and the number of SIGINT, as shells have it
+
 # Commands that need more than the base install.
 EXTRAS = {"proxy": "server", "serve": "server"}
 
@@ -77,7 +80,8 @@ class LazyGroup(click.Group):
 def cli() -> None:
     """Close the on-call loop: alerts, page, rollback, postmortem, regression case, canary, gate.
 
-    Exit codes: 0 good, 1 what was judged is bad, 2 usage, config or harness error, 3 inconclusive.
+    Exit codes: 0 good, 1 what was judged is bad, 2 usage, config or harness error, 3 inconclusive,
+    130 stopped by Ctrl-C.
     """
 
 
@@ -88,13 +92,15 @@ def main() -> None:
         if reconfigure is not None:
             reconfigure(errors="backslashreplace")
     try:
-        code = cli.main(standalone_mode=False)
+        code = cli.main(prog_name="midwatch", standalone_mode=False)
         sys.stdout.flush()
-    except click.exceptions.Abort:
-        _fail("stopped")
-    except click.ClickException as error:
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        _fail("stopped", STOPPED)
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         sys.exit(2)
+    except click.ClickException as error:
+        _fail(usage(error))
     except BrokenPipeError:
         # Whoever read us has seen enough; nothing may be written at exit either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -110,6 +116,21 @@ def main() -> None:
         sys.exit(code if isinstance(code, int) else 0)
 
 
-def _fail(says: str) -> None:
+def usage(error: click.ClickException) -> str:
+    """Tell in one line what is wrong with what was typed, and where the right way stands.
+
+    >>> typed = click.Context(cli, info_name="midwatch")
+    >>> usage(click.UsageError("No such option '--nope'.", typed))
+    "no such option '--nope'; midwatch --help says more"
+    """
+    says = " ".join(error.format_message().split()).rstrip(".")
+    says = says[:1].lower() + says[1:].replace(". Did you mean", "; did you mean")
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    if context is None:
+        return says
+    return f"{says}{'' if says.endswith('?') else ';'} {context.command_path} --help says more"
+
+
+def _fail(says: str, code: int = 2) -> None:
     click.echo(f"error: {says}", err=True)
-    sys.exit(2)
+    sys.exit(code)

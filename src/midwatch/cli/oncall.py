@@ -127,15 +127,15 @@ def override_group() -> None:
 @override_group.command("add")
 @click.argument("schedule")
 @click.argument("person")
-@click.option("--from", "start", callback=read_time, metavar="TIME", help="Without it, from now.")
+@click.option("--at", callback=read_time, metavar="TIME", help="From when; without it, now.")
 @click.option("--until", callback=read_time, metavar="TIME", required=True, help="Until when.")
 @json_option(list[OverrideView])
 @server_options
 def add_command(
-    schedule: str, person: str, start: int | None, until: int, as_json: bool, **where: Any
+    schedule: str, person: str, at: int | None, until: int, as_json: bool, **where: Any
 ) -> int:
     """Put a person on call, whoever's turn it is."""
-    given = {"person": person, "starts_at": start or _now(), "ends_at": until}
+    given = {"person": person, "starts_at": at or _now(), "ends_at": until}
     return _overrides(incidents_at(**where).override(schedule, given), as_json)
 
 

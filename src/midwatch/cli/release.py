@@ -14,8 +14,10 @@ import click
 import msgspec
 from msgspec import Meta, Struct
 
+from midwatch.cli.asking import ask
 from midwatch.cli.client import incidents_at, server_options
 from midwatch.cli.output import json_option, print_json
+from midwatch.cli.places import dry_run_option, read_file
 from midwatch.core.reasons import Term
 from midwatch.core.verdicts import ALPHA, MARGIN, Pair, Verdict, Word, judge
 from midwatch.engine.queries import Moment
@@ -59,7 +61,7 @@ def command() -> None:
 @click.argument("service")
 @click.argument("release")
 @click.option("--digest", required=True, help="What it is made of; it never changes.")
-@click.option("--good", is_flag=True, help="It is known good: where a rollback may go.")
+@click.option("--known-good", "good", is_flag=True, help="A rollback may go there.")
 @click.option("--live", is_flag=True, help="It is what users get now.")
 @json_option(list[ServiceView])
 @server_options
@@ -113,10 +115,15 @@ def show_command(service: str, release: str, as_json: bool, **where: Any) -> int
 
 @command.command("live")
 @click.argument("service")
+@json_option(ServiceView)
 @server_options
-def live_command(service: str, **where: Any) -> int:
+def live_command(service: str, as_json: bool, **where: Any) -> int:
     """Print the release that users of SERVICE get."""
-    click.echo(_one(incidents_at(**where).services(), service).live)
+    found = _one(incidents_at(**where).services(), service)
+    if as_json:
+        print_json(found)
+    else:
+        click.echo(found.live)
     return 0
 
 
@@ -142,7 +149,7 @@ def _moving(function: Callable[..., int]) -> Callable[..., int]:
             click.option("--epoch", type=click.IntRange(0), help="Only if nobody moved it since."),
             click.option("--operation", default="", help="Your id; the same again is done once."),
             click.option("--confirm", default="", metavar="SERVICE", help="Do not ask."),
-            click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing."),
+            dry_run_option,
             click.option(
                 "--wait",
                 type=click.FloatRange(0, 3_600),
@@ -193,7 +200,7 @@ def canary_command() -> None:
 @click.option("--epoch", type=click.IntRange(0), help="Only if nobody moved it since.")
 @click.option("--operation", default="", help="Your id; the same again is done once.")
 @click.option("--confirm", default="", metavar="SERVICE", help="Do not ask.")
-@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+@dry_run_option
 @click.option("--wait", type=click.FloatRange(0), default=0.0, help="Seconds for its verdict.")
 @json_option(ServiceView)
 @server_options
@@ -218,8 +225,7 @@ def start_command(
     before = _one(at.services(), service)
     plan = f"canary {service}: a part for {release}, beside {before.live}"
     if dry_run:
-        click.echo(plan)
-        return 0
+        return _only_said(plan, before, as_json)
     _ask(plan, service, confirm)
     number = operation or f"canary/by-hand/{secrets.token_hex(6)}"
     given: dict[str, Any] = {"operation": number, "why": why, "release": release}
@@ -268,7 +274,7 @@ def status_command(service: str, as_json: bool, **where: Any) -> int:
 @click.argument("service")
 @click.option("--why", default="", help="It stands in the history.")
 @click.option("--confirm", default="", metavar="SERVICE", help="Do not ask.")
-@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+@dry_run_option
 @json_option(ServiceView)
 @server_options
 def abort_command(
@@ -284,8 +290,7 @@ def abort_command(
         raise InputError(f"no canary of {service} is under way", remedy="nothing is to be done")
     plan = f"abort {service}: {before.canary.release} off, all to {before.live}"
     if dry_run:
-        click.echo(plan)
-        return 0
+        return _only_said(plan, before, as_json)
     _ask(plan, service, confirm)
     after = _one(at.move(service, "abort", {"why": why}), service)
     if as_json:
@@ -339,12 +344,20 @@ def _bar(name: str, wealth: float, threshold: float, *, done: bool = False) -> N
     click.echo(f"    {name:<8} [{bar}] {wealth:.4g} of {threshold:g}{reached}")
 
 
+def _only_said(plan: str, now: ServiceView, as_json: bool) -> int:
+    """End a dry run: the plan, and as a document what is served now."""
+    click.echo(plan, err=as_json)
+    if as_json:
+        print_json(now)
+    return 0
+
+
 def _ask(plan: str, service: str, confirm: str) -> None:
     """Go on only with a person's word for this service."""
     if confirm and confirm != service:
         raise InputError(f"{confirm!r} is not {service!r}", place="--confirm", remedy=service)
-    if not confirm and not click.confirm(f"{plan}?", err=True):
-        raise click.Abort
+    if not confirm:
+        ask(f"{plan}?", f"say it with --confirm {service}")
 
 
 def _move(
@@ -368,8 +381,7 @@ def _move(
         target = before.live if before.canary else "nowhere: no release is recorded as good"
     plan = f"{purpose} {service}: {before.live} -> {target} at epoch {before.epoch + 1}"
     if dry_run:
-        click.echo(plan)
-        return 0
+        return _only_said(plan, before, as_json)
     _ask(plan, service, confirm)
     number = operation or f"{purpose}/by-hand/{secrets.token_hex(6)}"
     given: dict[str, Any] = {"operation": number, "why": why, "release": release}
@@ -462,11 +474,8 @@ def _document(verdict: Verdict) -> Judged:
 
 def _read(file: Path) -> list[Pair]:
     name = "<stdin>" if str(file) == "-" else str(file)
-    try:
-        body = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
-    except OSError as error:
-        says = error.strerror or "cannot be read"
-        raise InputError(says, place=name, remedy="name a file of evidence") from None
+    remedy = "name a file of evidence"
+    body = sys.stdin.buffer.read() if str(file) == "-" else read_file(file, remedy)
     pairs: list[Pair] = []
     for number, line in enumerate(body.splitlines(), start=1):
         if not line.strip():

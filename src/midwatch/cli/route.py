@@ -12,7 +12,7 @@ from midwatch.adapters.sources.alertmanager import AlertmanagerSource
 from midwatch.adapters.stores.sqlite import SqliteStore
 from midwatch.bootstrap import measured
 from midwatch.cli.output import json_option, print_json
-from midwatch.cli.places import config_option, database_of, db_option
+from midwatch.cli.places import config_option, database_of, db_option, read_file
 from midwatch.config import load
 from midwatch.core.shard import Shard
 from midwatch.engine.handle import Handler
@@ -25,7 +25,7 @@ def command() -> None:
 
 
 @command.command("test")
-@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.argument("file", type=click.Path(path_type=Path))
 @json_option(list[Routed])
 @config_option
 @db_option
@@ -37,7 +37,8 @@ def test_command(file: Path, as_json: bool, folder: Path, database: Path | None)
     """
     config = load(folder)
     rules = measured(config.rules)
-    alerts = AlertmanagerSource(config.naming).parse_file(file.read_bytes(), str(file))
+    body = read_file(file, "name a file of alerts")
+    alerts = AlertmanagerSource(config.naming).parse_file(body, str(file))
     journal = database_of(folder, database)
     shard = Shard()
     if journal.exists():

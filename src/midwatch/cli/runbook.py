@@ -11,9 +11,10 @@ import click
 from msgspec import Struct
 
 from midwatch import config
+from midwatch.cli.asking import ask
 from midwatch.cli.client import Incidents, incidents_at, server_options
 from midwatch.cli.output import json_option, print_json
-from midwatch.cli.places import config_option
+from midwatch.cli.places import config_option, dry_run_option
 from midwatch.core.plans import Match, Runbook, Step
 from midwatch.engine.plans import PlanView, proves
 from midwatch.engine.queries import Detail
@@ -164,7 +165,7 @@ def refuse_command(incident: str, plan_hash: str, why: str, as_json: bool, **whe
 @_INCIDENT
 @click.argument("runbook")
 @_PARAMS
-@click.option("--dry-run", is_flag=True, help="Only say what would be done.")
+@dry_run_option
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--no-wait", is_flag=True, help="Do not follow it to its end.")
 @json_option(Detail)
@@ -182,9 +183,11 @@ def run_command(
     for line in shown(found):
         click.echo(line, err=as_json)
     if dry_run:
+        if as_json:
+            print_json(at.show(incident))
         return 0
     if not yes:
-        click.confirm("Carry it out?", abort=True, err=True)
+        ask("Carry it out?", "say it with --yes")
     at.plan(incident, given)
     detail = at.tell(incident, "approve", {"hash": found.hash})
     return _follow(at, detail, as_json=as_json, waits=not no_wait)

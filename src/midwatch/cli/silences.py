@@ -23,7 +23,7 @@ def command() -> None:
     """
 
 
-@command.command("add")
+@command.command("add", short_help="Silence what fits all matchers.")
 @click.argument("matchers", nargs=-1, required=True)
 @click.option(
     "--minutes",
@@ -57,7 +57,7 @@ def add_command(
     return _shown(incidents_at(**where).silence(given), as_json)
 
 
-@command.command("list")
+@command.command("list", short_help="List silences that are not over.")
 @json_option(list[SilenceView])
 @server_options
 def list_command(as_json: bool, **where: Any) -> int:
@@ -65,7 +65,7 @@ def list_command(as_json: bool, **where: Any) -> int:
     return _shown(incidents_at(**where).silences(), as_json)
 
 
-@command.command("end")
+@command.command("end", short_help="End a silence.")
 @click.argument("silence")
 @json_option(list[SilenceView])
 @server_options

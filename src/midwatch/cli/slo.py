@@ -16,7 +16,7 @@ from midwatch.adapters.specs.reader import Specs, read_specs
 from midwatch.bootstrap import build_prometheus
 from midwatch.cli.client import incidents_at, server_options
 from midwatch.cli.output import json_option, print_json
-from midwatch.cli.places import read_time
+from midwatch.cli.places import read_file, read_time
 from midwatch.core.clock import show_duration
 from midwatch.core.slo import Slo
 from midwatch.engine.explain import (
@@ -34,7 +34,7 @@ from midwatch.engine.explain import (
 from midwatch.errors import InputError
 from midwatch.yaml_nodes import Problems
 
-_SPEC = click.argument("spec", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+_SPEC = click.argument("spec", type=click.Path(path_type=Path))
 _SLO = click.option("--slo", "name", metavar="NAME", help="Which objective, if there are several.")
 
 
@@ -59,7 +59,7 @@ def command() -> None:
 @click.option(
     "--counts",
     "file",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=click.Path(path_type=Path),
     help='Recorded counts: lines {"at": TIME, "good": N, "total": N}, cumulative.',
 )
 @click.option(
@@ -89,8 +89,8 @@ def explain_command(
     if proof is not None:
         objective = structs.replace(objective, proof=_proof(proof))
     if file is not None:
-        with file.open("rb") as lines:
-            found = view(replay(objective, samples(lines, file.name), at))
+        lines = read_file(file, "name a file of counts").splitlines()
+        found = view(replay(objective, samples(lines, file.name), at))
     else:
         found = view(_ask(objective, url or _url_of(objective, specs), at))
     if as_json:
@@ -186,6 +186,7 @@ def _url_of(objective: Slo, specs: Specs) -> str:
 
 def _read(spec: Path) -> Specs:
     """Read a file's objectives. Raises BadFile with the first error."""
+    read_file(spec, "name an OpenSLO or a Sloth file")
     problems = Problems()
     found = read_specs([spec], problems)
     if problems.found:
