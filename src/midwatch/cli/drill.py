@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -149,8 +150,8 @@ def fuzz_command(scenario: str, seeds: int, first: int, jobs: int, as_json: bool
     if seeds < 1 or jobs < 1:
         raise InputError("nothing to play", remedy="--seeds and --jobs must be at least 1")
     failures: list[Failure] = []
-    played = fuzz.run(scenario, range(first, first + seeds), jobs)
-    with shown_progress("shifts") as progress:
+    run = fuzz.run(scenario, range(first, first + seeds), jobs)
+    with closing(run) as played, shown_progress("shifts") as progress:
         for done, (_, failure) in enumerate(played, start=1):
             if failure is not None:
                 failures.append(failure)

@@ -9,6 +9,7 @@ what to do, whoever found it; no traceback.
 from __future__ import annotations
 
 import os
+import re
 import sys
 from importlib import import_module
 
@@ -124,7 +125,8 @@ def usage(error: click.ClickException) -> str:
     "no such option '--nope'; midwatch --help says more"
     """
     says = " ".join(error.format_message().split()).rstrip(".")
-    says = says[:1].lower() + says[1:].replace(". Did you mean", "; did you mean")
+    says = re.sub(r"\. \(?Did you mean (.*\?)\)?$", r"; did you mean \1", says)
+    says = says[:1].lower() + says[1:]
     context = error.ctx if isinstance(error, click.UsageError) else None
     if context is None:
         return says
