@@ -19,8 +19,8 @@ import msgspec
 
 from midwatch.cli.main import cli
 from midwatch.core import effects, events, incidents, inputs
-from midwatch.web.routes import ROUTES
 from midwatch.web.openapi import document
+from midwatch.web.routes import ROUTES
 
 # What stays the same within a major version; everything else in the package may change.
 PUBLIC = (

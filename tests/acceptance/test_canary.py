@@ -121,7 +121,7 @@ def stage(folder: Path, monkeypatch: pytest.MonkeyPatch, *releases: str) -> Iter
                 for number, (name, url) in enumerate(urls.items()):
                     with urllib.request.urlopen(f"{url}/healthz", timeout=10) as answer:
                         digest = json.load(answer)["digest"]
-                    marks = ["--good", "--live"] if number == 0 else []
+                    marks = ["--known-good", "--live"] if number == 0 else []
                     found.typed("register", "support-agent", name, "--digest", digest, *marks)
                 yield found
             finally:

@@ -219,7 +219,7 @@ def test_a_broken_law_is_told_with_its_replay(monkeypatch: pytest.MonkeyPatch) -
     told = "\n".join(failure.shown())
     assert "law: nothing promoted that fails its case" in told
     assert "drawn: {" in told
-    assert f"replay: midwatch drill fuzz --scenario shift --from {failure.seed} --seeds 1" in told
+    assert f"replay: midwatch drill fuzz --scenario shift --first {failure.seed} --seeds 1" in told
 
 
 def story_of(broken: Broken) -> tuple[Story, Shift]:
@@ -311,7 +311,7 @@ def test_a_wrong_value_deep_in_a_scenario_has_its_line(tmp_path: Path) -> None:
         (["drill", "--report", "nowhere/at/all.json"], "its folder is not there"),
         (["drill", "fuzz", "--seeds", "0"], "nothing to play"),
         (["drill", "--seed", "x"], "not a valid integer"),
-        (["fly"], "No such command"),
+        (["fly"], "no such command"),
     ],
 )
 def test_wrong_usage_is_exit_2(args: list[str], says: str) -> None:

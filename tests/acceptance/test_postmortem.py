@@ -152,13 +152,13 @@ def test_what_people_write_stays_and_is_added_to(tmp_path: Path) -> None:
         "went_well: [fast]\naction_items:\n"
         "  - {what: Do it, owner: ben, due: '2026-04-01', state: done}\n"
     )
-    code, out, err = on(db, "postmortem", "edit", "INC-1", "--from", str(file), "--json")
+    code, out, err = on(db, "postmortem", "edit", "INC-1", "--file", str(file), "--json")
     assert code == 0, err
     judgement = json.loads(out)["judgement"]
     assert judgement["went_well"] == ["fast"]
     assert "lucky" not in judgement
     file.write_text("went_wel: [typo]\n")
-    code, _, err = on(db, "postmortem", "edit", "INC-1", "--from", str(file))
+    code, _, err = on(db, "postmortem", "edit", "INC-1", "--file", str(file))
     assert code == 2
     assert "notes.yaml: Object contains unknown field `went_wel`" in err
     code, out, _ = on(db, "postmortem", "check", "INC-1", "--whole")

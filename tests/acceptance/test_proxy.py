@@ -258,7 +258,7 @@ def _rolled_back(serving: Serving, running: Proxy) -> None:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    typed("register", "shop", "v1", "--digest", "d1", "--good")
+    typed("register", "shop", "v1", "--digest", "d1", "--known-good")
     typed("register", "shop", "v2", "--digest", "d2", "--live")
     seen: list[tuple[float, str]] = []
     over = threading.Event()

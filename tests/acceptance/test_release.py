@@ -42,7 +42,7 @@ def serving(tmp_path: Path) -> Iterator[Serving]:
     )
     main.write_text(main.read_text("utf-8") + router, "utf-8")
     serving.start()
-    typed(serving, "register", "shop", "v1", "--digest", "d1", "--good")
+    typed(serving, "register", "shop", "v1", "--digest", "d1", "--known-good")
     typed(serving, "register", "shop", "v2", "--digest", "d2", "--live")
     yield serving
     serving.stop()
@@ -139,7 +139,7 @@ def test_under_load_no_request_after_the_rollback_gets_the_bad_release(
         main.write_text(main.read_text("utf-8") + text, "utf-8")
         serving.start()
         try:
-            typed(serving, "register", "shop", "v1", "--digest", "d1", "--good")
+            typed(serving, "register", "shop", "v1", "--digest", "d1", "--known-good")
             typed(serving, "register", "shop", "v2", "--digest", "d2", "--live")
             with asking(address) as seen:
                 until(lambda: len(seen) > 500)
@@ -194,7 +194,10 @@ def test_without_a_server_or_a_router_nothing_is_begun(tmp_path: Path) -> None:
     """Nobody would carry it out."""
     serving = Serving(tmp_path)
     assert (
-        serving.type("release", "register", "shop", "v1", "--digest", "d", "--good").returncode == 0
+        serving.type(
+            "release", "register", "shop", "v1", "--digest", "d", "--known-good"
+        ).returncode
+        == 0
     )
     assert (
         serving.type("release", "register", "shop", "v2", "--digest", "e", "--live").returncode == 0

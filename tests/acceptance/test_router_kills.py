@@ -61,7 +61,7 @@ def world(
         routers = json.dumps({"edge": options})
         main.write_text(main.read_text("utf-8") + f"routers: {routers}\n", "utf-8")
         serving.start()
-        typed(serving, "register", "shop", "v1", "--digest", "d1", "--good")
+        typed(serving, "register", "shop", "v1", "--digest", "d1", "--known-good")
         typed(serving, "register", "shop", "v2", "--digest", "d2", "--live")
         serving.stop()
         yield serving, served

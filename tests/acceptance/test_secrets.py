@@ -134,7 +134,7 @@ def test_no_secret_stands_in_anything_that_is_written(
         plan = detail(serving)["plan"]["hash"]
         assert say("runbook", "approve", "INC-1", plan)[0] == 1
         until(lambda: "ActionFailed" in kinds(serving))
-        say("release", "register", "shop", "v1", "--digest", "a", "--good", "--live")
+        say("release", "register", "shop", "v1", "--digest", "a", "--known-good", "--live")
         say("release", "register", "shop", "v2", "--digest", "b", "--live")
         say("release", "rollback", "shop", "--confirm", "shop", "--wait", "3")
         for args in (

@@ -120,6 +120,13 @@ def test_what_people_write_is_understood_as_the_page_shows_it() -> None:
     assert judgement.unwritten == []
 
 
+def test_the_published_schemas_are_what_the_command_prints() -> None:
+    """docs/schemas/cli-1.json is the output of `midwatch schema`, to the letter."""
+    ran = CliRunner().invoke(cli, ["schema"])
+    assert not ran.exit_code
+    assert ran.output == (ROOT / "docs" / "schemas" / "cli-1.json").read_text("utf-8")
+
+
 def help_of(words: list[str]) -> str:
     ran = CliRunner().invoke(cli, [*words, "--help"])
     return "" if ran.exit_code else ran.output

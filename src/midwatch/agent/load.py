@@ -41,7 +41,7 @@ def plan(questions: Sequence[Question], rate: float, seconds: float, seed: int) 
 
 
 def run(
-    url: str, talks: Sequence[Question], rate: float, progress: Callable[[int], None]
+    url: str, talks: Sequence[Question], rate: float, progress: Callable[[int, int], None]
 ) -> Result:
     """Ask at a rate. Raises InputError when nobody answers there at all."""
     parts = urlsplit(url)
@@ -68,7 +68,7 @@ def run(
             with lock:
                 outcomes[outcome] += 1
                 took.extend(times)
-            progress(1)
+                progress(outcomes.total(), len(talks))
         connection.close()
 
     threads = [threading.Thread(target=work, daemon=True) for _ in range(WORKERS)]

@@ -15,15 +15,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
+from msgspec import Struct
 
 from midwatch.agent.agent import Agent, deploy
 from midwatch.agent.index import Index
+from midwatch.agent.load import Result
 from midwatch.agent.questions import Part, frequent, part
 from midwatch.agent.releases import BASELINE, RELEASES, Release, find
 from midwatch.agent.surroundings import Surroundings
 from midwatch.cli.extras import GroupWithExtras
 from midwatch.cli.listening import address_of, bind, need_extra
-from midwatch.cli.output import print_json
+from midwatch.cli.output import json_lines, json_option, print_json
+from midwatch.cli.progress import shown_progress
 from midwatch.engine.logs import JsonLines, PlainLines
 from midwatch.errors import InputError
 
@@ -44,7 +47,6 @@ _RELEASE = click.option(
     metavar="NAME",
     help="A release by name or digest.",
 )
-_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 
 
 class _Agent(GroupWithExtras):
@@ -60,25 +62,60 @@ def command() -> None:
     """
 
 
+class AgentRelease(Struct, frozen=True):
+    """A release of the agent, and what makes it differ."""
+
+    release: str
+    digest: str
+    says: str
+
+
+class Answered(Struct, frozen=True):
+    """A turn of a talk: what was asked, what was said, and where that stands."""
+
+    question: str
+    answer: str
+    source: str
+    outcome: str
+
+
+class Asked(Struct, frozen=True):
+    """A question of the bank, and the facts that a right answer has."""
+
+    id: str
+    turns: tuple[str, ...]
+    must: tuple[str, ...]
+    must_not: tuple[str, ...]
+    source: str
+    slices: tuple[str, ...]
+
+
+class Built(Struct, frozen=True):
+    """An index that was built, and how long that took."""
+
+    release: str
+    digest: str
+    chunks: int
+    seconds: float
+
+
 @command.command("releases")
-@_JSON
+@json_option(list[AgentRelease])
 def releases_command(as_json: bool) -> int:
     """List the releases and their digests."""
-    rows = [
-        {"release": one.name, "digest": one.digest, "says": one.says} for one in RELEASES.values()
-    ]
+    rows = [AgentRelease(one.name, one.digest, one.says) for one in RELEASES.values()]
     if as_json:
         print_json(rows)
         return 0
     for row in rows:
-        click.echo(f"{row['release']:<14} {row['digest']}  {row['says']}")
+        click.echo(f"{row.release:<14} {row.digest}  {row.says}")
     return 0
 
 
 @command.command("ask")
 @click.argument("turns", nargs=-1, required=True, metavar="QUESTION...")
 @_RELEASE
-@_JSON
+@json_option(list[Answered])
 def ask_command(turns: tuple[str, ...], release_name: str, as_json: bool) -> int:
     """Ask a question; several are the turns of one talk.
 
@@ -87,10 +124,7 @@ def ask_command(turns: tuple[str, ...], release_name: str, as_json: bool) -> int
     agent = _agent(find(release_name), Surroundings())
     replies = [(turn, agent.ask(turn, "talk")) for turn in turns]
     if as_json:
-        print_json(
-            [{"question": turn, "answer": r.text, "source": r.source, "outcome": r.outcome}
-             for turn, r in replies]
-        )  # fmt: skip
+        print_json([Answered(turn, r.text, r.source, r.outcome) for turn, r in replies])
         return 0
     for turn, reply in replies:
         if len(replies) > 1:
@@ -109,21 +143,24 @@ def ask_command(turns: tuple[str, ...], release_name: str, as_json: bool) -> int
     show_default=True,
     help="The gate's suite, or the online sample.",
 )
+@json_lines(Asked)
 def questions_command(name: Part) -> int:
     """Print questions and their facts, one JSON object a line."""
     for one in part(name):
-        row = {
-            "id": one.id, "turns": one.turns, "must": one.must, "must_not": one.must_not,
-            "source": one.source, "slices": one.slices,
-        }  # fmt: skip
+        row = Asked(one.id, one.turns, one.must, one.must_not, one.source, one.slices)
         click.echo(msgspec.json.encode(row))
     return 0
 
 
 @command.command("build-index")
 @_RELEASE
-@click.option("--out", type=click.Path(path_type=Path), help="Keep it in this file, for serve.")
-@_JSON
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Keep it in this file, for serve.",
+)
+@json_option(Built)
 def build_command(release_name: str, out: Path | None, as_json: bool) -> int:
     """Build a release's index and print its digest."""
     release = find(release_name)
@@ -135,12 +172,12 @@ def build_command(release_name: str, out: Path | None, as_json: bool) -> int:
     except OSError as error:
         raise InputError(str(error), place=str(out), remedy="name another file") from None
     spent = time.perf_counter() - start
-    row = {"release": release.name, "digest": index.digest, "chunks": len(index)}
+    built = Built(release.name, index.digest, len(index), round(spent, 3))
     index.close()
     if as_json:
-        print_json({**row, "seconds": round(spent, 3)})
+        print_json(built)
     else:
-        click.echo(f"{row['chunks']} chunks, digest {row['digest']}, in {spent:.2f} s")
+        click.echo(f"{built.chunks} chunks, digest {built.digest}, in {spent:.2f} s")
     return 0
 
 
@@ -161,15 +198,14 @@ def build_command(release_name: str, out: Path | None, as_json: bool) -> int:
     help="For how long.",
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Moves what is asked.")
-@_JSON
+@json_option(Result)
 def load_command(url: str, rate: float, seconds: float, seed: int, as_json: bool) -> int:
     """Ask the questions of the online sample, at a rate."""
     from midwatch.agent import load
 
     talks = load.plan(part("online"), rate, seconds, seed)
-    shown = sys.stderr.isatty() and not as_json
-    with click.progressbar(length=len(talks), file=sys.stderr, label="asking") as bar:
-        result = load.run(url, talks, rate, bar.update if shown else _nothing)
+    with shown_progress("talks") as progress:
+        result = load.run(url, talks, rate, progress)
     if as_json:
         print_json(result)
         return 0
@@ -178,10 +214,6 @@ def load_command(url: str, rate: float, seconds: float, seed: int, as_json: bool
         click.echo(f"  {outcome}: {count}")
     click.echo(f"  half within {result.p50_ms:g} ms, 99 % within {result.p99_ms:g} ms")
     return 0
-
-
-def _nothing(count: int) -> None:
-    del count
 
 
 @command.command("serve")

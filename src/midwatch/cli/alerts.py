@@ -7,7 +7,8 @@ from typing import Any
 import click
 
 from midwatch.cli.client import incidents_at, server_options
-from midwatch.cli.output import print_json
+from midwatch.cli.output import json_option, print_json
+from midwatch.engine.queries import Rejected
 
 
 @click.group("alerts")
@@ -16,7 +17,7 @@ def command() -> None:
 
 
 @command.command("rejected")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON array.")
+@json_option(list[Rejected])
 @server_options
 def rejected_command(as_json: bool, **where: Any) -> int:
     """List what could not be taken, as it came, and why. Nothing that was answered 202 is lost."""

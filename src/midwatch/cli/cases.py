@@ -12,7 +12,7 @@ from msgspec import structs
 
 from midwatch.adapters.suites import files
 from midwatch.cli.client import incidents_at, server_options
-from midwatch.cli.output import print_json
+from midwatch.cli.output import json_option, print_json
 from midwatch.cli.progress import shown_progress
 from midwatch.cli.targets import (
     SPELLED,
@@ -25,10 +25,10 @@ from midwatch.cli.targets import (
 from midwatch.core.evals import Case, Outcome
 from midwatch.core.minimise import minimise
 from midwatch.core.regressions import EPOCHS, NOISY_EPOCHS, admit, flakes
+from midwatch.engine.cases import CaseStory, CaseView
 from midwatch.engine.evaluating import Job, Limits, Runner
 from midwatch.errors import InputError
 
-_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 _CASE = click.argument("case")
 
 
@@ -42,7 +42,7 @@ def command() -> None:
 
 @command.command("list")
 @click.option("--all", "everything", is_flag=True, help="Retired and duplicate ones too.")
-@_JSON
+@json_option(list[CaseView])
 @server_options
 def list_command(everything: bool, as_json: bool, **where: Any) -> int:
     """List the cases that guard your services."""
@@ -62,7 +62,7 @@ def list_command(everything: bool, as_json: bool, **where: Any) -> int:
 
 @command.command("show")
 @_CASE
-@_JSON
+@json_option(CaseStory)
 @server_options
 def show_command(case: str, as_json: bool, **where: Any) -> int:
     """Show one case: what it asks and wants, and what proves it."""
@@ -89,12 +89,16 @@ def show_command(case: str, as_json: bool, **where: Any) -> int:
     return 0
 
 
-@command.command("blame")
+@command.command("blame", short_help="Tell the way of one case, up to its fix.")
 @_CASE
+@json_option(CaseStory)
 @server_options
-def blame_command(case: str, **where: Any) -> int:
+def blame_command(case: str, as_json: bool, **where: Any) -> int:
     """Tell the way of one case: incident, releases, admission, fix."""
     found = incidents_at(**where).case(case)
+    if as_json:
+        print_json(found)
+        return 0
     for line in found.moments:
         click.echo(line)
     fix = f"{found.fix} ({found.fix_state})" if found.fix else "none"
@@ -109,30 +113,45 @@ def blame_command(case: str, **where: Any) -> int:
 @click.option("--hours", type=click.FloatRange(0, 24 * 366, min_open=True), required=True,
               help="Until when it counts for nothing.")  # fmt: skip
 @click.option("--why", required=True, help="It stands in its history.")
+@json_option(CaseView)
 @server_options
-def quarantine_command(case: str, owner: str, hours: float, why: str, **where: Any) -> int:
+def quarantine_command(
+    case: str, owner: str, hours: float, why: str, as_json: bool, **where: Any
+) -> int:
     """Take a flaky case out of the count for a time.
 
     It still runs and is reported; when its time is over the gate is red.
     """
     given = {"owner": owner, "hours": hours, "why": why}
     found = incidents_at(**where).change_case(case, "quarantine", given)
-    click.echo(next(f"{one.id}: {one.state} {one.why}" for one in found if one.id == case))
+    one = _named(found, case)
+    if as_json:
+        print_json(one)
+    else:
+        click.echo(f"{one.id}: {one.state} {one.why}")
     return 0
 
 
-@command.command("retire")
+@command.command("retire", short_help="Take a case out for good.")
 @_CASE
 @click.option("--why", required=True, help="Which requirement is no longer one.")
+@json_option(CaseView)
 @server_options
-def retire_command(case: str, why: str, **where: Any) -> int:
+def retire_command(case: str, why: str, as_json: bool, **where: Any) -> int:
     """Take a case out for good: what it wants is no longer wanted."""
-    incidents_at(**where).change_case(case, "retire", {"why": why})
-    click.echo(f"{case} is retired")
+    found = incidents_at(**where).change_case(case, "retire", {"why": why})
+    if as_json:
+        print_json(_named(found, case))
+    else:
+        click.echo(f"{case} is retired")
     return 0
 
 
-@command.command("export")
+def _named(found: Sequence[CaseView], case: str) -> CaseView:
+    return next(one for one in found if one.id == case)
+
+
+@command.command("export", short_help="Write the kept cases as a suite for the gate.")
 @click.option("--service", default="", help="Of one service; else of all.")
 @click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Else printed.")
 @server_options
@@ -165,7 +184,7 @@ def export_command(service: str, out: Path | None, **where: Any) -> int:
 @click.option("--bad-digest", default="", help="What the bad one is made of.")
 @click.option("--good-digest", default="", help="What the good one is made of.")
 @click.option("--minimise", "smaller", is_flag=True, help="Make its input smaller as well.")
-@_JSON
+@json_option(CaseView)
 @suite_options
 @target_options
 @server_options
@@ -199,7 +218,7 @@ def admit_command(
         outcomes = _both(runner, one, NOISY_EPOCHS)
         kept, reason = admit(one, outcomes, bad="bad", good="good")
     if kept is None:
-        click.echo(f"refused: {reason.says}")
+        click.echo(f"refused: {reason.says}", err=as_json)
         return 1
     at = incidents_at(**where)
     offer = _offer(incident, one, outcomes, names, (bad_digest, good_digest))
@@ -209,7 +228,7 @@ def admit_command(
         if least != one:
             small = _offer(incident, least, proof, names, (bad_digest, good_digest))
             listed = at.change_case("", "", {**small, "replaces": True})
-    view = next(v for v in listed if v.id == case)
+    view = _named(listed, case)
     if as_json:
         print_json(view)
     else:

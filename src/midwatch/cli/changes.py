@@ -7,11 +7,9 @@ from typing import Any
 import click
 
 from midwatch.cli.client import incidents_at, server_options
-from midwatch.cli.output import print_json
-from midwatch.cli.places import read_time
+from midwatch.cli.output import json_option, print_json
+from midwatch.cli.places import limit_option, read_time
 from midwatch.engine.queries import ChangeView
-
-_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON array.")
 
 
 @click.group("changes")
@@ -31,7 +29,7 @@ def command() -> None:
 @click.option("--by", default="", help="The pipeline or person.")
 @click.option("--from", "before", default="", metavar="RELEASE", help="What was live.")
 @click.option("--to", "after", default="", metavar="RELEASE", help="What is live since.")
-@_JSON
+@json_option(list[ChangeView])
 @server_options
 def add_command(
     service: str,
@@ -57,10 +55,8 @@ def add_command(
 
 
 @command.command("list")
-@click.option(
-    "--limit", type=click.IntRange(1, 10_000), default=20, show_default=True, help="How many."
-)
-@_JSON
+@limit_option
+@json_option(list[ChangeView])
 @server_options
 def list_command(limit: int, as_json: bool, **where: Any) -> int:
     """List changes, the newest first."""

@@ -5,32 +5,42 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
+from msgspec import Struct
 
 from midwatch import config
-from midwatch.cli.output import print_json
+from midwatch.cli.output import json_option, print_json
+from midwatch.cli.places import config_option
+
+
+class ConfigError(Struct, frozen=True):
+    """Something wrong in a config: where, what, and what to do."""
+
+    place: str
+    message: str
+    remedy: str
+
+
+class Checked(Struct, frozen=True):
+    """Whether a config is right, and everything that is wrong with it."""
+
+    ok: bool
+    errors: list[ConfigError]
 
 
 @click.command("check")
-@click.argument("folder", required=False, type=click.Path(path_type=Path))
-@click.option(
-    "--config",
-    "named",
-    envvar="MIDWATCH_CONFIG",
-    default="midwatch",
-    show_default=True,
-    type=click.Path(path_type=Path),
-    help="The config directory, when FOLDER is not given.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-def command(folder: Path | None, named: Path, as_json: bool) -> int:
+@click.argument("given", required=False, metavar="[FOLDER]", type=click.Path(path_type=Path))
+@config_option
+@json_option(Checked)
+def command(given: Path | None, folder: Path, as_json: bool) -> int:
     """Check a config directory.
 
-    Every error in one go, each with file, line and remedy. Exit 0 when there is none, else 2.
+    It is FOLDER, else --config. Every error in one go, each with file, line and remedy. Exit 0 when
+    there is none, else 2.
     """
-    found, errors = config.check(folder or named)
+    found, errors = config.check(given or folder)
     if as_json:
-        listed = [{"place": e.place, "message": e.message, "remedy": e.remedy} for e in errors]
-        print_json({"ok": not errors, "errors": listed})
+        listed = [ConfigError(e.place, e.message, e.remedy) for e in errors]
+        print_json(Checked(not errors, listed))
         return 2 if errors else 0
     for error in errors:
         click.echo(f"error: {error}", err=True)

@@ -8,23 +8,34 @@ from pathlib import Path
 
 import click
 import msgspec
-from msgspec import structs
+from msgspec import Struct, structs
 
 from midwatch.adapters.sources import changes as change_files
 from midwatch.adapters.sources.alertmanager import AlertmanagerSource
+from midwatch.cli.output import json_lines
+from midwatch.cli.places import own_config_option, read_file
 from midwatch.config import load
 from midwatch.config.topology import read_edges
 from midwatch.core.alerts import NAMING, Alert
 from midwatch.core.changes import Change
 from midwatch.core.clock import show_time
 from midwatch.core.incidents import Incident
+from midwatch.core.reasons import Reason
 from midwatch.core.rules import Rules
 from midwatch.core.topology import Topology
 from midwatch.engine.placing import Placed, Storm, place_all
-from midwatch.errors import BadFile, InputError
+from midwatch.errors import InputError
 
 STDIN = "<stdin>"
 _FILE = click.Path(path_type=Path)
+
+
+class Correlated(Struct, frozen=True):
+    """Where one alert belongs; no incident when it resolved and was never seen firing."""
+
+    incident: str
+    causes: list[str]
+    why: Reason
 
 
 @click.command("correlate")
@@ -35,7 +46,8 @@ _FILE = click.Path(path_type=Path)
     type=_FILE,
     help='What was changed, one a line: {"at": TIME, "service": NAME, "kind": "deploy", "id": ID}.',
 )
-@click.option("--config", "folder", type=_FILE, help="A config directory: services, rules, labels.")
+@own_config_option
+@json_lines(Correlated)
 def command(summary: bool, topology: Path | None, changes: Path | None, folder: Path | None) -> int:
     """Read alerts from standard input and say which incident each belongs to.
 
@@ -66,17 +78,13 @@ def command(summary: bool, topology: Path | None, changes: Path | None, folder: 
 def _changes(file: Path | None) -> list[Change]:
     if file is None:
         return []
-    try:
-        return change_files.parse_file(file.read_bytes(), str(file))
-    except OSError as error:
-        says = error.strerror or "cannot be read"
-        raise BadFile(says, place=str(file), remedy="name a file of changes") from None
+    return change_files.parse_file(read_file(file, "name a file of changes"), str(file))
 
 
 def _lines(storm: Storm) -> Iterable[str]:
     named = {name: [one.service for one in found] for name, found in storm.causes.items()}
     for one in storm.placed:
-        row = {"incident": one.incident, "causes": named.get(one.incident, []), "why": one.why}
+        row = Correlated(one.incident, named.get(one.incident, []), one.why)
         yield msgspec.json.encode(row).decode()
 
 

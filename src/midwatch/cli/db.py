@@ -6,10 +6,12 @@ import time
 from pathlib import Path
 
 import click
+from msgspec import Struct
 
 from midwatch.adapters.stores.sqlite import SqliteStore
-from midwatch.adapters.stores.sqlite_file import inspect_header
-from midwatch.cli.output import print_json
+from midwatch.adapters.stores.sqlite_file import inspect_header, migrations
+from midwatch.cli.output import json_option, print_json
+from midwatch.cli.places import dry_run_option
 from midwatch.core.clock import SECOND
 from midwatch.engine.prune import find_cut
 from midwatch.engine.verify import verify
@@ -18,7 +20,22 @@ from midwatch.errors import InputError
 DAY = 86_400 * SECOND
 
 _FILE = click.argument("file", type=click.Path(path_type=Path))
-_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+
+
+class Verified(Struct, frozen=True):
+    """Whether a journal is intact, and everything that is not."""
+
+    ok: bool
+    events: int
+    findings: list[str]
+
+
+class Pruned(Struct, frozen=True):
+    """What went, or would go, and how long the file is now."""
+
+    events: int
+    dry_run: bool
+    bytes: int
 
 
 @click.group("db")
@@ -28,7 +45,7 @@ def command() -> None:
 
 @command.command("verify", short_help="Check the hash chain and the folded state.")
 @_FILE
-@_JSON
+@json_option(Verified)
 def verify_command(file: Path, as_json: bool) -> int:
     """Check the hash chain, and that folding the events gives the stored state.
 
@@ -41,8 +58,7 @@ def verify_command(file: Path, as_json: bool) -> int:
     finally:
         store.close()
     if as_json:
-        document = {"ok": not found, "events": count, "findings": found}
-        print_json(document)
+        print_json(Verified(not found, count, found))
         return 1 if found else 0
     for line in found:
         click.echo(f"  {line}")
@@ -52,14 +68,18 @@ def verify_command(file: Path, as_json: bool) -> int:
 
 @command.command("migrate")
 @_FILE
-def migrate_command(file: Path) -> int:
+@dry_run_option
+def migrate_command(file: Path, dry_run: bool) -> int:
     """Bring a journal to the newest schema. Its owner must be stopped; make a backup first."""
-    before, after = SqliteStore.migrate(file)
+    if dry_run:
+        before, after = inspect_header(file), migrations()[-1][0]
+    else:
+        before, after = SqliteStore.migrate(file)
     click.echo(f"schema {before} -> {after}" if before != after else f"schema {after}, up to date")
     return 0
 
 
-@command.command("prune")
+@command.command("prune", short_help="Put a snapshot in the place of old events.")
 @_FILE
 @click.option(
     "--keep",
@@ -70,8 +90,8 @@ def migrate_command(file: Path) -> int:
     metavar="DAYS",
     help="Keep the events of so many days.",
 )
-@click.option("--dry-run", is_flag=True, help="Only say what would go.")
-@_JSON
+@dry_run_option
+@json_option(Pruned)
 def prune_command(file: Path, keep_days: int, dry_run: bool, as_json: bool) -> int:
     """Shorten a journal: a snapshot takes the place of old events.
 
@@ -91,8 +111,7 @@ def prune_command(file: Path, keep_days: int, dry_run: bool, as_json: bool) -> i
         store.close()
     events = cut.events if cut else 0
     if as_json:
-        document = {"events": events, "dry_run": dry_run, "bytes": file.stat().st_size}
-        print_json(document)
+        print_json(Pruned(events, dry_run, file.stat().st_size))
         return 0
     verb = "would go" if dry_run else "are gone"
     click.echo(f"{events} events older than {keep_days} days {verb}; {file.stat().st_size} bytes")

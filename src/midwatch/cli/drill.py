@@ -3,25 +3,53 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import click
 import msgspec
+from msgspec import Struct, field
 
 from midwatch.adapters.stores.sqlite import SqliteStore
-from midwatch.cli.output import print_json
-from midwatch.drill import checkers, faults, reports, scenarios
+from midwatch.cli.output import json_option, print_json
+from midwatch.cli.progress import shown_progress
+from midwatch.drill import checkers, faults, fuzz, reports, scenarios
 from midwatch.drill.faults import BREAKS, Broken
-from midwatch.drill.reports import Story
+from midwatch.drill.fuzz import Failure
+from midwatch.drill.reports import ShiftReport, Story
 from midwatch.drill.shift import Shift
 from midwatch.drill.world import Begun, Log, Troubles
 from midwatch.engine import queries
 from midwatch.errors import InputError
 
 BREAK = f"Break one, or several with commas: {', '.join(BREAKS)}."
+
+
+class Listed(Struct, frozen=True):
+    """A scenario by its name, and what it is about."""
+
+    name: str
+    says: str
+
+
+class Explained(Struct, frozen=True):
+    """What happens in a scenario, in order, what is expected of it, and what can be broken."""
+
+    name: str
+    says: str
+    happens: list[str]
+    expected: list[str]
+    breaks: list[str]
+
+
+class Fuzzed(Struct, frozen=True):
+    """How many shifts were played, from which seed on, and which of them broke a law."""
+
+    seeds: int
+    first: int = field(name="from")
+    failures: list[Failure]
 
 
 def _options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -34,12 +62,13 @@ def _options(function: Callable[..., Any]) -> Callable[..., Any]:
             type=click.Path(path_type=Path),
             help="Write events, decisions with reasons, and checks as JSON.",
         ),
-        click.option("--json", "as_json", is_flag=True, help="Print the report instead."),
+        json_option(ShiftReport),
         click.option("--trace", is_flag=True, help="Print every event with its reason."),
         click.option(
             "--db",
+            "database",
             type=click.Path(path_type=Path),
-            help="Keep the journal in this file; one that exists is gone on with.",
+            help="The database to keep the journal in; one that exists is gone on with.",
         ),
     ):
         function = option(function)
@@ -69,12 +98,12 @@ def run_command(scenario: str, **options: Any) -> int:
 
 
 @command.command("list")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@json_option(list[Listed])
 def list_command(as_json: bool) -> int:
     """List the scenarios that come with midwatch."""
     found = [scenarios.load(scenarios.find(name)) for name in scenarios.names()]
     if as_json:
-        print_json([{"name": s.name, "says": s.says} for s in found])
+        print_json([Listed(s.name, s.says) for s in found])
         return 0
     for scenario in found:
         click.echo(f"{scenario.name:<24} {scenario.says}")
@@ -83,55 +112,54 @@ def list_command(as_json: bool) -> int:
 
 @command.command("explain", short_help="Say what happens in a scenario, and what should.")
 @click.argument("scenario")
-def explain_command(scenario: str) -> int:
+@json_option(Explained)
+def explain_command(scenario: str, as_json: bool) -> int:
     """Say what happens in SCENARIO, in order, and what is expected of it."""
     found = scenarios.load(scenarios.find(scenario))
-    click.echo(f"{found.name}: {found.says}")
-    for line in _happenings(found):
-        click.echo(f"  {line}")
     wanted = [name for name, _ in checkers.SEVEN] if found.seven_checks else []
     wanted += [f"{name}: {want}" for name, want in found.expect.items()]
-    click.echo("expected:")
-    for line in wanted:
+    breaks = [*BREAKS] if found.seven_checks else []
+    if not breaks and found.config.rules.books.runbooks:
+        breaks = [faults.ALWAYS_ROLLBACK]
+    told = Explained(found.name, found.says, _happenings(found), wanted, breaks)
+    if as_json:
+        print_json(told)
+        return 0
+    click.echo(f"{told.name}: {told.says}")
+    for line in told.happens:
         click.echo(f"  {line}")
-    if found.seven_checks:
-        click.echo(f"to break on purpose: {', '.join(BREAKS)}")
-    elif found.config.rules.books.runbooks:
-        click.echo(f"to break on purpose: {faults.ALWAYS_ROLLBACK}")
+    click.echo("expected:")
+    for line in told.expected:
+        click.echo(f"  {line}")
+    if told.breaks:
+        click.echo(f"to break on purpose: {', '.join(told.breaks)}")
     return 0
 
 
 @command.command("fuzz", short_help="Play shifts with faults, and check the laws.")
 @click.option("--scenario", default="shift", show_default=True, help="Which one to play.")
 @click.option("--seeds", default=100, show_default=True, help="How many shifts.")
-@click.option("--from", "first", default=0, show_default=True, help="The first seed.")
+@click.option("--first", default=0, show_default=True, help="The first seed.")
 @click.option("--jobs", default=os.cpu_count() or 1, show_default=True, help="How many processes.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@json_option(Fuzzed)
 def fuzz_command(scenario: str, seeds: int, first: int, jobs: int, as_json: bool) -> int:
     """Play shifts with faults drawn from the seed, and check the laws after each.
 
     A failure prints seed, faults, the broken law, the last events and the command that replays it.
     """
-    from midwatch.drill import fuzz
-
     if seeds < 1 or jobs < 1:
         raise InputError("nothing to play", remedy="--seeds and --jobs must be at least 1")
-    failures: list[fuzz.Failure] = []
-    shows_progress = sys.stderr.isatty() and not as_json
-    for done, (_, failure) in enumerate(
-        fuzz.run(scenario, range(first, first + seeds), jobs), start=1
-    ):
-        if failure is not None:
-            failures.append(failure)
-            if not as_json:
-                click.echo("\n".join(failure.shown()))
-        if shows_progress:
-            click.echo(f"\r{done}/{seeds} shifts, {len(failures)} failed ", nl=False, err=True)
-    if shows_progress:
-        click.echo("", err=True)
+    failures: list[Failure] = []
+    run = fuzz.run(scenario, range(first, first + seeds), jobs)
+    with closing(run) as played, shown_progress("shifts") as progress:
+        for done, (_, failure) in enumerate(played, start=1):
+            if failure is not None:
+                failures.append(failure)
+                if not as_json:
+                    click.echo("\n".join(failure.shown()))
+            progress(done, seeds)
     if as_json:
-        document = {"seeds": seeds, "from": first, "failures": failures}
-        print_json(document)
+        print_json(Fuzzed(seeds, first, failures))
     else:
         click.echo(f"{seeds} shifts, {len(failures)} broke a law")
     return 1 if failures else 0
@@ -145,14 +173,14 @@ def _run(
     report: Path | None,
     as_json: bool,
     trace: bool,
-    db: Path | None,
+    database: Path | None,
 ) -> int:
     scenario = scenarios.load(scenarios.find(name))
     broken = faults.break_on_purpose(scenario, broke) if broke else Broken(scenario, Troubles())
     if report is not None and not report.absolute().parent.is_dir():
         raise InputError("its folder is not there", place=str(report), remedy="make it first")
-    store = SqliteStore.own(db) if db else SqliteStore.memory()
-    log = Log(db.with_name(f"{db.name}.world") if db else None)
+    store = SqliteStore.own(database) if database else SqliteStore.memory()
+    log = Log(database.with_name(f"{database.name}.world") if database else None)
     try:
         log.begin(Begun(scenario.name, seed, broke))
         shift = Shift(broken.scenario, store, seed=seed, log=log, troubles=broken.troubles)

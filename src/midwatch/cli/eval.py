@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from midwatch.adapters.suites import files
-from midwatch.cli.output import print_json
+from midwatch.cli.output import json_option, print_json
 from midwatch.cli.progress import shown_progress
 from midwatch.cli.targets import (
     SPELLED,
@@ -30,7 +30,6 @@ from midwatch.errors import BadFile, InputError
 
 SHOWN = 20
 _FILE = click.argument("file", type=click.Path(path_type=Path))
-_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 _FILTER = click.option(
     "--filter", "wanted", multiple=True, metavar="TEXT", help="In an id, or a slice."
 )
@@ -76,7 +75,7 @@ class RunResult(Struct, frozen=True):
 @click.option("--digest", default="", help="What the target is made of; its results are reused.")
 @click.option("--judge-url", default="", help="A model for checks of kind judge: https://HOST/v1.")
 @click.option("--judge-model", default="default", show_default=True, help="Its name.")
-@_JSON
+@json_option(RunResult)
 @suite_options
 @target_options
 def run_command(
@@ -178,7 +177,7 @@ def _short(text: str) -> str:
 @command.command("list")
 @_FILE
 @_FILTER
-@_JSON
+@json_option(list[Case])
 @suite_options
 def list_command(
     file: Path, wanted: Sequence[str], as_json: bool, kind: str | None, fields: Sequence[str],
@@ -202,12 +201,17 @@ def list_command(
 @command.command("show")
 @_FILE
 @click.argument("case")
+@json_option(Case)
 @suite_options
-def show_command(file: Path, case: str, kind: str | None, fields: Sequence[str], match: str) -> int:
+def show_command(
+    file: Path, case: str, as_json: bool, kind: str | None, fields: Sequence[str], match: str
+) -> int:
     """Show one case of FILE as midwatch would write it."""
     for one in files.read(file, kind or "", pairs(fields, "--map"), match):
         if one.id == case:
-            if one.unsupported:
+            if as_json:
+                print_json(one)
+            elif one.unsupported:
                 click.echo(f"# not supported: {', '.join(one.unsupported)}")
                 click.echo(f"# asks: {one.question}")
             else:
@@ -283,7 +287,7 @@ class Difference(Struct, frozen=True):
 @command.command("diff")
 @click.argument("before", type=click.Path(path_type=Path))
 @click.argument("after", type=click.Path(path_type=Path))
-@_JSON
+@json_option(Difference)
 def diff_command(before: Path, after: Path, as_json: bool) -> int:
     """Compare two files of --results, case by case.
 

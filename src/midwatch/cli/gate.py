@@ -11,7 +11,7 @@ from typing import Any
 import click
 import msgspec
 
-from midwatch.cli.output import print_json
+from midwatch.cli.output import json_option, print_json
 from midwatch.cli.progress import shown_progress
 from midwatch.cli.targets import (
     SPELLED,
@@ -108,7 +108,7 @@ SHOWN = 20
     metavar="FILE",
     help="Score a drill's --report in place of cases.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@json_option(Report)
 @suite_options
 @target_options
 def command(as_json: bool, shift: Path | None, **given: Any) -> int:

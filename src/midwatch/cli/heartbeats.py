@@ -7,7 +7,8 @@ from typing import Any
 import click
 
 from midwatch.cli.client import incidents_at, server_options
-from midwatch.cli.output import print_json
+from midwatch.cli.output import json_option, print_json
+from midwatch.engine.jobs import JobView
 
 
 @click.group("heartbeats")
@@ -19,7 +20,7 @@ def command() -> None:
 
 
 @command.command("list")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@json_option(list[JobView])
 @server_options
 def list_command(as_json: bool, **where: Any) -> int:
     """List watched jobs, those that are silent first."""

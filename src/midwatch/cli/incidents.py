@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from midwatch.cli.client import incidents_at, server_options
-from midwatch.cli.output import print_json
+from midwatch.cli.output import json_option, print_json
 from midwatch.cli.places import read_number, read_time
 from midwatch.cli.runbook import shown
 from midwatch.core.inputs import MAX_SNOOZE_MIN
@@ -16,7 +16,6 @@ from midwatch.core.sli import FailedAnswer
 from midwatch.engine.placement import AlertPlace
 from midwatch.engine.queries import Detail, Summary
 
-_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 _ID = click.argument("incident")
 
 
@@ -37,7 +36,7 @@ def command() -> None:
 
 @command.command("list")
 @click.option("--all", "everything", is_flag=True, help="Those that are over too.")
-@_JSON
+@json_option(list[Summary])
 @server_options
 def list_command(everything: bool, as_json: bool, **where: Any) -> int:
     """List incidents, worst first."""
@@ -54,7 +53,7 @@ def list_command(everything: bool, as_json: bool, **where: Any) -> int:
 
 @command.command("show")
 @_ID
-@_JSON
+@json_option(Detail)
 @server_options
 def show_command(incident: str, as_json: bool, **where: Any) -> int:
     """Tell one incident: what happened, when, and why."""
@@ -63,7 +62,7 @@ def show_command(incident: str, as_json: bool, **where: Any) -> int:
 
 @command.command("ack")
 @_ID
-@_JSON
+@json_option(Detail)
 @server_options
 def ack_command(incident: str, as_json: bool, **where: Any) -> int:
     """Take an incident: all paging of it stops."""
@@ -72,7 +71,7 @@ def ack_command(incident: str, as_json: bool, **where: Any) -> int:
 
 @command.command("unack")
 @_ID
-@_JSON
+@json_option(Detail)
 @server_options
 def unack_command(incident: str, as_json: bool, **where: Any) -> int:
     """Give an incident back: people are paged anew."""
@@ -82,7 +81,7 @@ def unack_command(incident: str, as_json: bool, **where: Any) -> int:
 @command.command("reassign")
 @_ID
 @click.option("--to", required=True, metavar="NAME", help="A person, or a schedule.")
-@_JSON
+@json_option(Detail)
 @server_options
 def reassign_command(incident: str, to: str, as_json: bool, **where: Any) -> int:
     """Hand an incident to somebody else, who is paged."""
@@ -99,7 +98,7 @@ def reassign_command(incident: str, to: str, as_json: bool, **where: Any) -> int
     show_default=True,
     help="For how long, at most 30 days.",
 )
-@_JSON
+@json_option(Detail)
 @server_options
 def snooze_command(incident: str, minutes: float, as_json: bool, **where: Any) -> int:
     """Take an incident for a while; if it is not over then, people are paged anew."""
@@ -111,7 +110,7 @@ def snooze_command(incident: str, minutes: float, as_json: bool, **where: Any) -
 @click.option(
     "--why", required=True, callback=_said, help="What ended it; it stands in the timeline."
 )
-@_JSON
+@json_option(Detail)
 @server_options
 def resolve_command(incident: str, why: str, as_json: bool, **where: Any) -> int:
     """Say that an incident is over. Where an objective is measured, only its SLI can say so."""
@@ -120,7 +119,7 @@ def resolve_command(incident: str, why: str, as_json: bool, **where: Any) -> int
 
 @command.command("close")
 @_ID
-@_JSON
+@json_option(Detail)
 @server_options
 def close_command(incident: str, as_json: bool, **where: Any) -> int:
     """Close a resolved incident, or say what it lacks."""
@@ -135,7 +134,7 @@ def close_command(incident: str, as_json: bool, **where: Any) -> int:
     "--until", required=True, callback=read_time, metavar="TIME",
     help="When it ends: 2026-12-31T00:00:00Z.",
 )  # fmt: skip
-@_JSON
+@json_option(Detail)
 @server_options
 def waive_command(
     incident: str, why: str, owner: str, until: int, as_json: bool, **where: Any
@@ -151,7 +150,7 @@ def waive_command(
 @command.command("merge")
 @_ID
 @click.argument("into")
-@_JSON
+@json_option(Detail)
 @server_options
 def merge_command(incident: str, into: str, as_json: bool, **where: Any) -> int:
     """Say that an incident is the same as another.
@@ -165,7 +164,7 @@ def merge_command(incident: str, into: str, as_json: bool, **where: Any) -> int:
 @_ID
 @click.option("--service", "services", multiple=True, help="Its alerts; may stand again.")
 @click.option("--alert", "alerts", multiple=True, metavar="FINGERPRINT", help="This alert.")
-@_JSON
+@json_option(Detail)
 @server_options
 def split_command(
     incident: str, services: tuple[str, ...], alerts: tuple[str, ...], as_json: bool, **where: Any
@@ -179,7 +178,7 @@ def split_command(
 
 @command.command("undo")
 @_ID
-@_JSON
+@json_option(Detail)
 @server_options
 def undo_command(incident: str, as_json: bool, **where: Any) -> int:
     """Take back the last merge or split of an incident."""
@@ -188,7 +187,7 @@ def undo_command(incident: str, as_json: bool, **where: Any) -> int:
 
 @command.command("explain")
 @click.argument("alert")
-@_JSON
+@json_option(AlertPlace)
 @server_options
 def explain_command(alert: str, as_json: bool, **where: Any) -> int:
     """Say why an alert is in its incident.

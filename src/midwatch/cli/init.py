@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from midwatch import config
+from midwatch.cli.places import dry_run_option
 from midwatch.errors import BugError, InputError
 
 TEMPLATE = (
@@ -21,7 +22,7 @@ TEMPLATE = (
 
 @click.command("init")
 @click.argument("folder", default="midwatch", type=click.Path(path_type=Path))
-@click.option("--dry-run", is_flag=True, help="Only say what would be written.")
+@dry_run_option
 def command(folder: Path, dry_run: bool) -> int:
     """Write a config directory into FOLDER (default: midwatch).
 

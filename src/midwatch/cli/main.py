@@ -2,12 +2,14 @@
 
 Law: `--help` imports no server, database or HTTP library: each group is imported when it is used.
 Exit codes, everywhere: 0 good, 1 what was judged is bad, 2 usage, config or harness error, 3
-inconclusive. An error is one line: place, what is wrong, what to do; no traceback.
+inconclusive, 130 stopped by Ctrl-C. An error is one line, `error: `, with place, what is wrong and
+what to do, whoever found it; no traceback.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import sys
 from importlib import import_module
 
@@ -41,6 +43,7 @@ COMMANDS = {
     "report": ("midwatch.cli.report", "Tell a week or a month on call."),
     "route": ("midwatch.cli.route", "Say where an alert would go, and whom it would page."),
     "runbook": ("midwatch.cli.runbook", "Look at runbooks; plan, approve and run them."),
+    "schema": ("midwatch.cli.schemas", "Print the JSON schema of what a command prints."),
     "serve": ("midwatch.cli.serve", "Take alerts and page people, in real time."),
     "shadow": ("midwatch.cli.shadow", "Compare a trial run with what really paged."),
     "silences": ("midwatch.cli.silences", "Page nobody for what matches, for a while."),
@@ -48,6 +51,8 @@ COMMANDS = {
     "tickets": ("midwatch.cli.tickets", "File reports of people, and see where they belong."),
     "token": ("midwatch.cli.token", "Make, list and revoke tokens for senders and people."),
 }
+
+STOPPED = 130  # 128 and the number of SIGINT, as shells have it
 
 # Commands that need more than the base install.
 EXTRAS = {"proxy": "server", "serve": "server"}
@@ -77,7 +82,8 @@ class LazyGroup(click.Group):
 def cli() -> None:
     """Close the on-call loop: alerts, page, rollback, postmortem, regression case, canary, gate.
 
-    Exit codes: 0 good, 1 what was judged is bad, 2 usage, config or harness error, 3 inconclusive.
+    Exit codes: 0 good, 1 what was judged is bad, 2 usage, config or harness error, 3 inconclusive,
+    130 stopped by Ctrl-C.
     """
 
 
@@ -88,13 +94,15 @@ def main() -> None:
         if reconfigure is not None:
             reconfigure(errors="backslashreplace")
     try:
-        code = cli.main(standalone_mode=False)
+        code = cli.main(prog_name="midwatch", standalone_mode=False)
         sys.stdout.flush()
-    except click.exceptions.Abort:
-        _fail("stopped")
-    except click.ClickException as error:
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        _fail("stopped", STOPPED)
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         sys.exit(2)
+    except click.ClickException as error:
+        _fail(usage(error))
     except BrokenPipeError:
         # Whoever read us has seen enough; nothing may be written at exit either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -110,6 +118,22 @@ def main() -> None:
         sys.exit(code if isinstance(code, int) else 0)
 
 
-def _fail(says: str) -> None:
+def usage(error: click.ClickException) -> str:
+    """Tell in one line what is wrong with what was typed, and where the right way stands.
+
+    >>> typed = click.Context(cli, info_name="midwatch")
+    >>> usage(click.UsageError("No such option '--nope'.", typed))
+    "no such option '--nope'; midwatch --help says more"
+    """
+    says = " ".join(error.format_message().split()).rstrip(".")
+    says = re.sub(r"\. \(?Did you mean (.*\?)\)?$", r"; did you mean \1", says)
+    says = says[:1].lower() + says[1:]
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    if context is None:
+        return says
+    return f"{says}{'' if says.endswith('?') else ';'} {context.command_path} --help says more"
+
+
+def _fail(says: str, code: int = 2) -> None:
     click.echo(f"error: {says}", err=True)
-    sys.exit(2)
+    sys.exit(code)

@@ -9,13 +9,12 @@ from typing import Any
 import click
 
 from midwatch.cli.client import incidents_at, server_options
-from midwatch.cli.output import print_json
+from midwatch.cli.output import json_option, print_json
 from midwatch.cli.places import read_time
-from midwatch.engine.oncall import Handoff, OverrideView, ShiftView
+from midwatch.engine.oncall import Gap, Handoff, OnCall, OverrideView, ShiftView
 from midwatch.errors import InputError
 
 DAY_MS = 86_400_000
-_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 _SCHEDULE = click.argument("schedule", required=False, default="")
 _AT = click.option("--at", callback=read_time, metavar="TIME", help="When; without it, now.")
 
@@ -32,7 +31,7 @@ def command() -> None:
 @command.command("who")
 @_SCHEDULE
 @_AT
-@_JSON
+@json_option(list[OnCall])
 @server_options
 def who_command(schedule: str, at: int | None, as_json: bool, **where: Any) -> int:
     """Say who is on call, and until when."""
@@ -58,7 +57,7 @@ def who_command(schedule: str, at: int | None, as_json: bool, **where: Any) -> i
 @click.option(
     "--ical", type=click.Path(path_type=Path, dir_okay=False), help="Write an iCalendar file."
 )
-@_JSON
+@json_option(list[ShiftView])
 @server_options
 def schedule_command(
     schedule: str, days: int, at: int | None, ical: Path | None, as_json: bool, **where: Any
@@ -84,7 +83,7 @@ def schedule_command(
     "--days", type=click.IntRange(1, 400), default=14, show_default=True, help="How many."
 )
 @_AT
-@_JSON
+@json_option(list[Gap])
 @server_options
 def gaps_command(days: int, at: int | None, as_json: bool, **where: Any) -> int:
     """Say when a page would reach nobody, and what then happens.
@@ -107,7 +106,7 @@ def gaps_command(days: int, at: int | None, as_json: bool, **where: Any) -> int:
 @click.option(
     "--hours", type=click.IntRange(1, 24 * 60), default=24, show_default=True, help="Since."
 )
-@_JSON
+@json_option(Handoff)
 @server_options
 def handoff_command(hours: int, as_json: bool, **where: Any) -> int:
     """Tell the next person what is open, what is put off, what changed and what is noisy."""
@@ -128,22 +127,22 @@ def override_group() -> None:
 @override_group.command("add")
 @click.argument("schedule")
 @click.argument("person")
-@click.option("--from", "start", callback=read_time, metavar="TIME", help="Without it, from now.")
+@click.option("--at", callback=read_time, metavar="TIME", help="From when; without it, now.")
 @click.option("--until", callback=read_time, metavar="TIME", required=True, help="Until when.")
-@_JSON
+@json_option(list[OverrideView])
 @server_options
 def add_command(
-    schedule: str, person: str, start: int | None, until: int, as_json: bool, **where: Any
+    schedule: str, person: str, at: int | None, until: int, as_json: bool, **where: Any
 ) -> int:
     """Put a person on call, whoever's turn it is."""
-    given = {"person": person, "starts_at": start or _now(), "ends_at": until}
+    given = {"person": person, "starts_at": at or _now(), "ends_at": until}
     return _overrides(incidents_at(**where).override(schedule, given), as_json)
 
 
 @override_group.command("remove")
 @click.argument("schedule")
 @click.argument("override")
-@_JSON
+@json_option(list[OverrideView])
 @server_options
 def remove_command(schedule: str, override: str, as_json: bool, **where: Any) -> int:
     """Take an override back."""
@@ -151,7 +150,7 @@ def remove_command(schedule: str, override: str, as_json: bool, **where: Any) ->
 
 
 @override_group.command("list")
-@_JSON
+@json_option(list[OverrideView])
 @server_options
 def list_command(as_json: bool, **where: Any) -> int:
     """List overrides, those of the last month too."""
@@ -162,7 +161,7 @@ def list_command(as_json: bool, **where: Any) -> int:
 @click.argument("schedule")
 @click.option("--one", callback=read_time, required=True, metavar="TIME", help="In one shift.")
 @click.option("--other", callback=read_time, required=True, metavar="TIME", help="In another.")
-@_JSON
+@json_option(list[OverrideView])
 @server_options
 def swap_command(schedule: str, one: int, other: int, as_json: bool, **where: Any) -> int:
     """Let the people of two shifts take each other's."""

@@ -1,9 +1,41 @@
-"""How commands print documents."""
+"""How commands print documents.
+
+Law: `--json` is one flag everywhere, and a command that has it says which type its document has, so
+that its schema can be published.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any, TypeVar
+
 import click
 import msgspec
+
+F = TypeVar("F", bound=Callable[..., Any])
+GIVES = "midwatch_gives"
+EACH_LINE = "midwatch_each_line"
+
+
+def json_option(gives: Any) -> Callable[[F], F]:
+    """Add `--json` to a command whose document is of this type."""
+
+    def add(function: F) -> F:
+        setattr(function, GIVES, gives)
+        says = "Print one JSON document."
+        return click.option("--json", "as_json", is_flag=True, help=says)(function)
+
+    return add
+
+
+def json_lines(gives: Any) -> Callable[[F], F]:
+    """Say that a command prints one JSON document a line anyway, each of this type."""
+
+    def add(function: F) -> F:
+        setattr(function, EACH_LINE, gives)
+        return function
+
+    return add
 
 
 def print_json(document: object) -> None:

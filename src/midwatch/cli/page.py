@@ -7,7 +7,8 @@ from typing import Any
 import click
 
 from midwatch.cli.client import incidents_at, server_options
-from midwatch.cli.output import print_json
+from midwatch.cli.output import json_option, print_json
+from midwatch.engine.perform import Tested
 
 
 @click.group("page")
@@ -17,7 +18,7 @@ def command() -> None:
 
 @command.command("test")
 @click.option("--via", default="", help="The pager to try; without it, each one.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@json_option(list[Tested])
 @server_options
 def test_command(via: str, as_json: bool, **where: Any) -> int:
     """Send a page that is about nothing, and say how it went.

@@ -1,4 +1,7 @@
-"""What many commands take: the config, the database, a moment; the same in every one."""
+"""What many commands take: the config, the database, a moment, a file; the same in every one.
+
+Law: an option that means the same is defined here once, and a file that is not there is one error.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +13,12 @@ from typing import Any, TypeVar
 import click
 
 from midwatch.core.clock import SECOND, parse_time
+from midwatch.errors import BadFile
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 DATABASE = "midwatch.db"
+CONFIG_SAYS = "The config directory; also $MIDWATCH_CONFIG."
 SHADOW_DATABASE = "shadow.db"
 
 
@@ -47,8 +52,41 @@ def config_option(function: F) -> F:
         default="midwatch",
         show_default=True,
         type=click.Path(path_type=Path),
-        help="The config directory; also $MIDWATCH_CONFIG.",
+        help=CONFIG_SAYS,
     )(function)
+
+
+def read_file(file: Path, remedy: str) -> bytes:
+    """Read a file that was named. Raises BadFile."""
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        says = f"cannot be read: {error.strerror or error}"
+        raise BadFile(says, place=str(file), remedy=remedy) from None
+
+
+def own_config_option(function: F) -> F:
+    """Add `--config` to a command that goes without one, too."""
+    return click.option(
+        "--config",
+        "folder",
+        envvar="MIDWATCH_CONFIG",
+        type=click.Path(path_type=Path),
+        help=CONFIG_SAYS,
+    )(function)
+
+
+def limit_option(function: F) -> F:
+    """Add `--limit`."""
+    return click.option(
+        "--limit", type=click.IntRange(1, 10_000), default=20, show_default=True, help="How many."
+    )(function)
+
+
+def dry_run_option(function: F) -> F:
+    """Add `--dry-run`."""
+    says = "Say what would be done, and do nothing."
+    return click.option("--dry-run", is_flag=True, help=says)(function)
 
 
 def db_option(function: F) -> F:

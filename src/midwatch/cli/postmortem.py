@@ -8,19 +8,27 @@ from typing import Any
 
 import click
 import msgspec
-from msgspec import structs
+from msgspec import Struct, structs
 
 from midwatch import config
 from midwatch.cli.client import incidents_at, server_options
-from midwatch.cli.output import print_json
+from midwatch.cli.output import json_option, print_json
+from midwatch.cli.places import read_file
 from midwatch.core.judgements import ActionItem, Judgement
 from midwatch.core.postmortems import Postmortem, problems
 from midwatch.errors import BadFile, InputError
 from midwatch.yaml_nodes import Problems, read_yaml
 
-_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 _INCIDENT = click.argument("incident")
 KINDS = {".md": "md", ".html": "html", ".htm": "html", ".json": "json"}
+
+
+class Proofread(Struct, frozen=True):
+    """What is wrong with a postmortem, and what nobody has written yet."""
+
+    incident: str
+    wrong: list[str]
+    unwritten: list[str]
 
 
 @click.group("postmortem")
@@ -31,12 +39,16 @@ def command() -> None:
     """
 
 
-@command.command("draft")
+@command.command("draft", short_help="Write the facts down now.")
 @_INCIDENT
+@json_option(Postmortem)
 @server_options
-def draft_command(incident: str, **where: Any) -> int:
+def draft_command(incident: str, as_json: bool, **where: Any) -> int:
     """Write the facts down now, where that did not happen by itself."""
     found = incidents_at(**where).draft(incident)
+    if as_json:
+        print_json(found)
+        return 0
     click.echo(f"{incident} has a postmortem; midwatch postmortem show {incident}")
     for one in found.lacks:
         click.echo(f"  it still lacks {one}")
@@ -45,7 +57,7 @@ def draft_command(incident: str, **where: Any) -> int:
 
 @command.command("show")
 @_INCIDENT
-@_JSON
+@json_option(Postmortem)
 @server_options
 def show_command(incident: str, as_json: bool, **where: Any) -> int:
     """Show a postmortem as Markdown."""
@@ -61,9 +73,9 @@ def show_command(incident: str, as_json: bool, **where: Any) -> int:
 
 @command.command("edit", short_help="Write what you make of it.")
 @_INCIDENT
-@click.option("--from", "file", type=click.Path(path_type=Path), metavar="FILE",
+@click.option("--file", type=click.Path(path_type=Path), metavar="FILE",
               help="YAML or JSON that replaces all of it.")  # fmt: skip
-@click.option("--summary", help="What it was, in your words.")
+@click.option("--what", "summary", metavar="TEXT", help="What it was, in your words.")
 @click.option("--went-well", multiple=True, metavar="TEXT", help="One more; may stand again.")
 @click.option("--went-wrong", multiple=True, metavar="TEXT", help="One more; may stand again.")
 @click.option("--lucky", multiple=True, metavar="TEXT", help="One more; may stand again.")
@@ -73,7 +85,7 @@ def show_command(incident: str, as_json: bool, **where: Any) -> int:
 @click.option("--due", metavar="DAY", help="Until when: 2026-12-31.")
 @click.option("--done", "done", type=click.IntRange(1), help="Action item N is done.")
 @click.option("--drop", "dropped", type=click.IntRange(1), help="Action item N is dropped.")
-@_JSON
+@json_option(Postmortem)
 @server_options
 def edit_command(
     incident: str, file: Path | None, summary: str | None, went_well: Sequence[str],
@@ -84,7 +96,7 @@ def edit_command(
     """Write what you make of it: what no event can know.
 
     An action item has an owner and a due date, or it is refused. What is written with options is
-    added; --from replaces all of it.
+    added; --file replaces all of it.
     """
     at = incidents_at(**where)
     written = _read(file) if file is not None else at.postmortem(incident).judgement
@@ -156,7 +168,7 @@ def export_command(incident: str, out: Path, **where: Any) -> int:
 @command.command("check", short_help="Say whether a postmortem may be sent out.")
 @click.argument("incident", metavar="INCIDENT|FILE")
 @click.option("--whole", is_flag=True, help="What nobody has written yet is wrong too.")
-@_JSON
+@json_option(Proofread)
 @server_options
 def check_command(incident: str, whole: bool, as_json: bool, **where: Any) -> int:
     """Check a postmortem, of an incident or in a file of `export`. Exit 1 when it is not good.
@@ -171,7 +183,7 @@ def check_command(incident: str, whole: bool, as_json: bool, **where: Any) -> in
     left = [f"nobody has written {one} yet" for one in found.judgement.unwritten]
     wrong += left if whole else []
     if as_json:
-        print_json({"incident": found.incident, "wrong": wrong, "unwritten": left})
+        print_json(Proofread(found.incident, wrong, left))
     else:
         for one in wrong:
             click.echo(one)
@@ -190,9 +202,8 @@ def _people(folder: Path) -> list[str]:
 
 def _decode(file: Path) -> Postmortem:
     try:
-        return msgspec.json.decode(file.read_bytes(), type=Postmortem)
-    except OSError as error:
-        raise BadFile(error.strerror or "cannot be read", place=str(file)) from None
+        body = read_file(file, "midwatch postmortem export writes one")
+        return msgspec.json.decode(body, type=Postmortem)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         remedy = "see docs/schemas/postmortem-1.json"
         raise BadFile(f"is no postmortem: {error}", place=file.name, remedy=remedy) from None

@@ -14,10 +14,14 @@ import click
 import msgspec
 from msgspec import Meta, Struct
 
+from midwatch.cli.asking import ask
 from midwatch.cli.client import incidents_at, server_options
-from midwatch.cli.output import print_json
-from midwatch.core.verdicts import ALPHA, MARGIN, Pair, Verdict, judge
-from midwatch.engine.served import ServiceView
+from midwatch.cli.output import json_option, print_json
+from midwatch.cli.places import dry_run_option, read_file
+from midwatch.core.reasons import Term
+from midwatch.core.verdicts import ALPHA, MARGIN, Pair, Verdict, Word, judge
+from midwatch.engine.queries import Moment
+from midwatch.engine.served import ReleaseView, ServiceView
 from midwatch.errors import BadFile, InputError
 
 BAR = 30
@@ -32,7 +36,16 @@ class _Line(Struct):
     regression: bool = False
 
 
-_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+class Judged(Struct, frozen=True):
+    """A verdict over evidence, and the line where it was reached; null when none was."""
+
+    verdict: Word
+    reason: str
+    line: int | None
+    rule: str
+    terms: dict[str, Term]
+
+
 _decode = msgspec.json.Decoder(_Line).decode
 
 
@@ -48,9 +61,9 @@ def command() -> None:
 @click.argument("service")
 @click.argument("release")
 @click.option("--digest", required=True, help="What it is made of; it never changes.")
-@click.option("--good", is_flag=True, help="It is known good: where a rollback may go.")
+@click.option("--known-good", "good", is_flag=True, help="A rollback may go there.")
 @click.option("--live", is_flag=True, help="It is what users get now.")
-@_JSON
+@json_option(list[ServiceView])
 @server_options
 def register_command(
     service: str, release: str, digest: str, good: bool, live: bool, as_json: bool, **where: Any
@@ -67,7 +80,7 @@ def register_command(
 
 @command.command("list")
 @click.argument("service", required=False, default="")
-@_JSON
+@json_option(list[ServiceView])
 @server_options
 def list_command(service: str, as_json: bool, **where: Any) -> int:
     """List releases, of one service or of all."""
@@ -77,7 +90,7 @@ def list_command(service: str, as_json: bool, **where: Any) -> int:
 @command.command("show")
 @click.argument("service")
 @click.argument("release")
-@_JSON
+@json_option(ReleaseView)
 @server_options
 def show_command(service: str, release: str, as_json: bool, **where: Any) -> int:
     """Show one release of SERVICE, and what is wrong with it."""
@@ -102,16 +115,21 @@ def show_command(service: str, release: str, as_json: bool, **where: Any) -> int
 
 @command.command("live")
 @click.argument("service")
+@json_option(ServiceView)
 @server_options
-def live_command(service: str, **where: Any) -> int:
+def live_command(service: str, as_json: bool, **where: Any) -> int:
     """Print the release that users of SERVICE get."""
-    click.echo(_one(incidents_at(**where).services(), service).live)
+    found = _one(incidents_at(**where).services(), service)
+    if as_json:
+        print_json(found)
+    else:
+        click.echo(found.live)
     return 0
 
 
 @command.command("history")
 @click.argument("service")
-@_JSON
+@json_option(list[Moment])
 @server_options
 def history_command(service: str, as_json: bool, **where: Any) -> int:
     """Tell what happened to the releases of SERVICE."""
@@ -131,7 +149,7 @@ def _moving(function: Callable[..., int]) -> Callable[..., int]:
             click.option("--epoch", type=click.IntRange(0), help="Only if nobody moved it since."),
             click.option("--operation", default="", help="Your id; the same again is done once."),
             click.option("--confirm", default="", metavar="SERVICE", help="Do not ask."),
-            click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing."),
+            dry_run_option,
             click.option(
                 "--wait",
                 type=click.FloatRange(0, 3_600),
@@ -139,7 +157,7 @@ def _moving(function: Callable[..., int]) -> Callable[..., int]:
                 show_default=True,
                 help="Seconds until it has to be seen.",
             ),
-            _JSON,
+            json_option(ServiceView),
         )
     ):
         function = option(function)
@@ -182,9 +200,9 @@ def canary_command() -> None:
 @click.option("--epoch", type=click.IntRange(0), help="Only if nobody moved it since.")
 @click.option("--operation", default="", help="Your id; the same again is done once.")
 @click.option("--confirm", default="", metavar="SERVICE", help="Do not ask.")
-@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+@dry_run_option
 @click.option("--wait", type=click.FloatRange(0), default=0.0, help="Seconds for its verdict.")
-@_JSON
+@json_option(ServiceView)
 @server_options
 def start_command(
     service: str,
@@ -207,8 +225,7 @@ def start_command(
     before = _one(at.services(), service)
     plan = f"canary {service}: a part for {release}, beside {before.live}"
     if dry_run:
-        click.echo(plan)
-        return 0
+        return _only_said(plan, before, as_json)
     _ask(plan, service, confirm)
     number = operation or f"canary/by-hand/{secrets.token_hex(6)}"
     given: dict[str, Any] = {"operation": number, "why": why, "release": release}
@@ -236,7 +253,7 @@ def start_command(
 
 @canary_command.command("status")
 @click.argument("service")
-@_JSON
+@json_option(ServiceView)
 @server_options
 def status_command(service: str, as_json: bool, **where: Any) -> int:
     """Draw the evidence of a canary against its thresholds.
@@ -257,8 +274,8 @@ def status_command(service: str, as_json: bool, **where: Any) -> int:
 @click.argument("service")
 @click.option("--why", default="", help="It stands in the history.")
 @click.option("--confirm", default="", metavar="SERVICE", help="Do not ask.")
-@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
-@_JSON
+@dry_run_option
+@json_option(ServiceView)
 @server_options
 def abort_command(
     service: str, why: str, confirm: str, dry_run: bool, as_json: bool, **where: Any
@@ -273,8 +290,7 @@ def abort_command(
         raise InputError(f"no canary of {service} is under way", remedy="nothing is to be done")
     plan = f"abort {service}: {before.canary.release} off, all to {before.live}"
     if dry_run:
-        click.echo(plan)
-        return 0
+        return _only_said(plan, before, as_json)
     _ask(plan, service, confirm)
     after = _one(at.move(service, "abort", {"why": why}), service)
     if as_json:
@@ -328,12 +344,20 @@ def _bar(name: str, wealth: float, threshold: float, *, done: bool = False) -> N
     click.echo(f"    {name:<8} [{bar}] {wealth:.4g} of {threshold:g}{reached}")
 
 
+def _only_said(plan: str, now: ServiceView, as_json: bool) -> int:
+    """End a dry run: the plan, and as a document what is served now."""
+    click.echo(plan, err=as_json)
+    if as_json:
+        print_json(now)
+    return 0
+
+
 def _ask(plan: str, service: str, confirm: str) -> None:
     """Go on only with a person's word for this service."""
     if confirm and confirm != service:
         raise InputError(f"{confirm!r} is not {service!r}", place="--confirm", remedy=service)
-    if not confirm and not click.confirm(f"{plan}?", err=True):
-        raise click.Abort
+    if not confirm:
+        ask(f"{plan}?", f"say it with --confirm {service}")
 
 
 def _move(
@@ -357,8 +381,7 @@ def _move(
         target = before.live if before.canary else "nowhere: no release is recorded as good"
     plan = f"{purpose} {service}: {before.live} -> {target} at epoch {before.epoch + 1}"
     if dry_run:
-        click.echo(plan)
-        return 0
+        return _only_said(plan, before, as_json)
     _ask(plan, service, confirm)
     number = operation or f"{purpose}/by-hand/{secrets.token_hex(6)}"
     given: dict[str, Any] = {"operation": number, "why": why, "release": release}
@@ -424,7 +447,7 @@ def _shown(found: Sequence[ServiceView], service: str, as_json: bool) -> int:
     show_default=True,
     help="How often chance may decide wrongly.",
 )
-@_JSON
+@json_option(Judged)
 def judge_command(file: Path, margin: float, alpha: float, as_json: bool) -> int:
     """Judge a candidate over the same cases on both sides.
 
@@ -444,23 +467,15 @@ def judge_command(file: Path, margin: float, alpha: float, as_json: bool) -> int
     return CODES[verdict.verdict]
 
 
-def _document(verdict: Verdict) -> dict[str, object]:
-    return {
-        "verdict": verdict.verdict,
-        "reason": verdict.reason.says,
-        "line": verdict.line,
-        "rule": verdict.reason.rule,
-        "terms": verdict.reason.terms,
-    }
+def _document(verdict: Verdict) -> Judged:
+    why = verdict.reason
+    return Judged(verdict.verdict, why.says, verdict.line, why.rule, why.terms)
 
 
 def _read(file: Path) -> list[Pair]:
     name = "<stdin>" if str(file) == "-" else str(file)
-    try:
-        body = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
-    except OSError as error:
-        says = error.strerror or "cannot be read"
-        raise InputError(says, place=name, remedy="name a file of evidence") from None
+    remedy = "name a file of evidence"
+    body = sys.stdin.buffer.read() if str(file) == "-" else read_file(file, remedy)
     pairs: list[Pair] = []
     for number, line in enumerate(body.splitlines(), start=1):
         if not line.strip():

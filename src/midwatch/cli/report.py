@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from midwatch.cli.client import incidents_at, server_options
-from midwatch.cli.output import print_json
+from midwatch.cli.output import json_option, print_json
 from midwatch.cli.places import read_time
 from midwatch.core.clock import show_duration
 from midwatch.engine.reporting import Report, Spread
@@ -23,7 +23,7 @@ BARS = " .:-=+*#%@"
 @click.option("--week", "days", flag_value=7, type=int, default=True, help="Seven days (default).")
 @click.option("--month", "days", flag_value=30, type=int, help="Thirty days.")
 @click.option("--until", callback=read_time, metavar="TIME", help="Its end; else now.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@json_option(Report)
 @server_options
 def command(days: int, until: int | None, as_json: bool, **where: Any) -> int:
     """Tell a week or a month on call: what hurt, who was woken, what is left to do."""

@@ -11,8 +11,8 @@ import click
 from midwatch.adapters.sources.alertmanager import AlertmanagerSource
 from midwatch.adapters.stores.sqlite import SqliteStore
 from midwatch.bootstrap import measured
-from midwatch.cli.output import print_json
-from midwatch.cli.places import config_option, database_of, db_option
+from midwatch.cli.output import json_option, print_json
+from midwatch.cli.places import config_option, database_of, db_option, read_file
 from midwatch.config import load
 from midwatch.core.shard import Shard
 from midwatch.engine.handle import Handler
@@ -25,8 +25,8 @@ def command() -> None:
 
 
 @command.command("test")
-@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON array.")
+@click.argument("file", type=click.Path(path_type=Path))
+@json_option(list[Routed])
 @config_option
 @db_option
 def test_command(file: Path, as_json: bool, folder: Path, database: Path | None) -> int:
@@ -37,7 +37,8 @@ def test_command(file: Path, as_json: bool, folder: Path, database: Path | None)
     """
     config = load(folder)
     rules = measured(config.rules)
-    alerts = AlertmanagerSource(config.naming).parse_file(file.read_bytes(), str(file))
+    body = read_file(file, "name a file of alerts")
+    alerts = AlertmanagerSource(config.naming).parse_file(body, str(file))
     journal = database_of(folder, database)
     shard = Shard()
     if journal.exists():

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import click
+from msgspec import Struct
 
 from midwatch import config
+from midwatch.cli.asking import ask
 from midwatch.cli.client import Incidents, incidents_at, server_options
-from midwatch.cli.output import print_json
-from midwatch.cli.places import config_option
+from midwatch.cli.output import json_option, print_json
+from midwatch.cli.places import config_option, dry_run_option
 from midwatch.config.runbooks import lint
 from midwatch.core.plans import Match, Runbook, Step
 from midwatch.engine.plans import PlanView, proves
@@ -20,11 +22,18 @@ from midwatch.engine.queries import Detail
 from midwatch.errors import InputError
 
 POLL_S = 0.5
-_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 _INCIDENT = click.argument("incident")
 _PARAMS = click.option(
     "--param", "params", multiple=True, metavar="NAME=VALUE", help="A value; may stand again."
 )
+
+
+class Weakness(Struct, frozen=True):
+    """What is weak in a runbook, and what to do."""
+
+    runbook: str
+    says: str
+    remedy: str
 
 
 @click.group("runbook")
@@ -36,7 +45,7 @@ def command() -> None:
 
 
 @command.command("list")
-@_JSON
+@json_option(list[Runbook])
 @config_option
 def list_command(folder: Path, as_json: bool) -> int:
     """List the runbooks of the config, and when each fits."""
@@ -53,7 +62,7 @@ def list_command(folder: Path, as_json: bool) -> int:
 
 @command.command("show", short_help="Show one runbook and its text.")
 @click.argument("runbook")
-@_JSON
+@json_option(Runbook)
 @config_option
 def show_command(runbook: str, folder: Path, as_json: bool) -> int:
     """Show one runbook: its steps, what proves that it helped, and its text."""
@@ -77,7 +86,7 @@ def show_command(runbook: str, folder: Path, as_json: bool) -> int:
 
 
 @command.command("lint", short_help="Check runbooks beyond what the config has to say.")
-@_JSON
+@json_option(list[Weakness])
 @config_option
 def lint_command(folder: Path, as_json: bool) -> int:
     """Check the runbooks of the config. Exit 1 when one of them is weak.
@@ -87,8 +96,7 @@ def lint_command(folder: Path, as_json: bool) -> int:
     rules = config.load(folder).rules
     found = lint(rules.books, rules.slos)
     if as_json:
-        print_json([{"runbook": one.place, "says": one.message, "remedy": one.remedy}
-                    for one in found])  # fmt: skip
+        print_json([Weakness(one.place, one.message, one.remedy) for one in found])
     else:
         for one in found:
             click.echo(str(one))
@@ -101,7 +109,7 @@ def lint_command(folder: Path, as_json: bool) -> int:
 @_INCIDENT
 @click.option("--runbook", default="", help="Which one; else the one that fits best.")
 @_PARAMS
-@_JSON
+@json_option(PlanView)
 @server_options
 def plan_command(
     incident: str, runbook: str, params: Sequence[str], as_json: bool, **where: Any
@@ -121,7 +129,7 @@ def plan_command(
 @_INCIDENT
 @click.argument("plan_hash", metavar="HASH")
 @click.option("--no-wait", is_flag=True, help="Do not follow it to its end.")
-@_JSON
+@json_option(Detail)
 @server_options
 def approve_command(
     incident: str, plan_hash: str, no_wait: bool, as_json: bool, **where: Any
@@ -139,7 +147,7 @@ def approve_command(
 @_INCIDENT
 @click.argument("plan_hash", metavar="HASH")
 @click.option("--why", required=True, help="It stands in the timeline.")
-@_JSON
+@json_option(Detail)
 @server_options
 def refuse_command(incident: str, plan_hash: str, why: str, as_json: bool, **where: Any) -> int:
     """Drop the plan with this HASH; the next runbook that fits is proposed."""
@@ -157,10 +165,10 @@ def refuse_command(incident: str, plan_hash: str, why: str, as_json: bool, **whe
 @_INCIDENT
 @click.argument("runbook")
 @_PARAMS
-@click.option("--dry-run", is_flag=True, help="Only say what would be done.")
+@dry_run_option
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--no-wait", is_flag=True, help="Do not follow it to its end.")
-@_JSON
+@json_option(Detail)
 @server_options
 def run_command(
     incident: str, runbook: str, params: Sequence[str], dry_run: bool, yes: bool, no_wait: bool,
@@ -175,9 +183,11 @@ def run_command(
     for line in shown(found):
         click.echo(line, err=as_json)
     if dry_run:
+        if as_json:
+            print_json(at.show(incident))
         return 0
     if not yes:
-        click.confirm("Carry it out?", abort=True, err=True)
+        ask("Carry it out?", "say it with --yes")
     at.plan(incident, given)
     detail = at.tell(incident, "approve", {"hash": found.hash})
     return _follow(at, detail, as_json=as_json, waits=not no_wait)

@@ -12,8 +12,8 @@ import msgspec
 from msgspec import Struct
 
 from midwatch.adapters.stores.sqlite import SqliteStore
-from midwatch.cli.output import print_json
-from midwatch.cli.places import config_option, database_of, shadow_db_option
+from midwatch.cli.output import json_option, print_json
+from midwatch.cli.places import config_option, database_of, read_time, shadow_db_option
 from midwatch.core.clock import parse_time, show_duration
 from midwatch.engine import queries, shadow
 from midwatch.errors import BadFile, InputError
@@ -36,7 +36,7 @@ def command() -> None:
     """Try midwatch beside what you have, without risk: `midwatch serve --shadow`."""
 
 
-@command.command("report")
+@command.command("report", short_help="Compare a trial run with what really paged.")
 @click.option(
     "--pages",
     "files",
@@ -54,17 +54,25 @@ def command() -> None:
     help="How much later than the real page midwatch may page.",
 )
 @click.option(
-    "--since", metavar="TIME", help="Judge pages from this time on; else from the first event on."
+    "--since",
+    callback=read_time,
+    metavar="TIME",
+    help="Judge pages from then on; else from the first event on.",
 )
-@click.option("--until", metavar="TIME", help="Judge pages up to this time; else up to now.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@click.option(
+    "--until",
+    callback=read_time,
+    metavar="TIME",
+    help="Judge pages up to then; else up to now.",
+)
+@json_option(shadow.Report)
 @config_option
 @shadow_db_option
 def report_command(
     files: tuple[Path, ...],
     within_s: int,
-    since: str | None,
-    until: str | None,
+    since: int | None,
+    until: int | None,
     as_json: bool,
     folder: Path,
     database: Path | None,
@@ -93,8 +101,8 @@ def report_command(
     report = shadow.compare(
         shadow.recorded(facts),
         pages,
-        since=_moment(since, "--since", first),
-        until=_moment(until, "--until", now),
+        since=first if since is None else since,
+        until=now if until is None else until,
         within_s=within_s,
     )
     if as_json:
@@ -123,16 +131,6 @@ def read_pages(file: Path) -> Iterator[shadow.RealPage]:
             place = f"{file}:{number}"
             raise BadFile(f"is no page: {error}", place=place, remedy=REMEDY) from None
         yield shadow.RealPage(at, (one.service,), one.key, file.name)
-
-
-def _moment(text: str | None, option: str, default: int) -> int:
-    if text is None:
-        return default
-    try:
-        return parse_time(text)
-    except ValueError as error:
-        remedy = "write it like 2026-01-31T09:00:00Z"
-        raise InputError(str(error), place=option, remedy=remedy) from None
 
 
 def _lines(report: shadow.Report) -> Iterator[str]:

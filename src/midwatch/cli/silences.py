@@ -8,11 +8,10 @@ from typing import Any
 import click
 
 from midwatch.cli.client import incidents_at, server_options
-from midwatch.cli.output import print_json
+from midwatch.cli.output import json_option, print_json
 from midwatch.cli.places import read_number, read_time
 from midwatch.engine.queries import SilenceView
 
-_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON array.")
 MAX_MIN = 366 * 24 * 60
 
 
@@ -24,7 +23,7 @@ def command() -> None:
     """
 
 
-@command.command("add")
+@command.command("add", short_help="Silence what fits all matchers.")
 @click.argument("matchers", nargs=-1, required=True)
 @click.option(
     "--minutes",
@@ -36,7 +35,7 @@ def command() -> None:
 )
 @click.option("--at", callback=read_time, metavar="TIME", help="From when; without it, now.")
 @click.option("--why", required=True, help="It stands beside what it mutes.")
-@_JSON
+@json_option(list[SilenceView])
 @server_options
 def add_command(
     matchers: tuple[str, ...],
@@ -58,17 +57,17 @@ def add_command(
     return _shown(incidents_at(**where).silence(given), as_json)
 
 
-@command.command("list")
-@_JSON
+@command.command("list", short_help="List silences that are not over.")
+@json_option(list[SilenceView])
 @server_options
 def list_command(as_json: bool, **where: Any) -> int:
     """List silences that are not over, and how many alerts each mutes now."""
     return _shown(incidents_at(**where).silences(), as_json)
 
 
-@command.command("end")
+@command.command("end", short_help="End a silence.")
 @click.argument("silence")
-@_JSON
+@json_option(list[SilenceView])
 @server_options
 def end_command(silence: str, as_json: bool, **where: Any) -> int:
     """End a silence: what still fires is judged as if it had just come."""

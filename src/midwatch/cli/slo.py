@@ -8,18 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import click
-from msgspec import structs
+from msgspec import Struct, structs
 
 from midwatch.adapters.metrics.file import samples
 from midwatch.adapters.metrics.prometheus_rules import rules
 from midwatch.adapters.specs.reader import Specs, read_specs
 from midwatch.bootstrap import build_prometheus
 from midwatch.cli.client import incidents_at, server_options
-from midwatch.cli.output import print_json
-from midwatch.cli.places import read_time
+from midwatch.cli.output import json_option, print_json
+from midwatch.cli.places import read_file, read_time
 from midwatch.core.clock import show_duration
 from midwatch.core.slo import Slo
 from midwatch.engine.explain import (
+    BudgetView,
     Explained,
     ObjectiveView,
     StandingView,
@@ -33,9 +34,15 @@ from midwatch.engine.explain import (
 from midwatch.errors import InputError
 from midwatch.yaml_nodes import Problems
 
-_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-_SPEC = click.argument("spec", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+_SPEC = click.argument("spec", type=click.Path(path_type=Path))
 _SLO = click.option("--slo", "name", metavar="NAME", help="Which objective, if there are several.")
+
+
+class Budget(Struct, frozen=True):
+    """What is left of one objective's error budget."""
+
+    slo: str
+    budget: BudgetView
 
 
 @click.group("slo")
@@ -52,7 +59,7 @@ def command() -> None:
 @click.option(
     "--counts",
     "file",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=click.Path(path_type=Path),
     help='Recorded counts: lines {"at": TIME, "good": N, "total": N}, cumulative.',
 )
 @click.option(
@@ -60,7 +67,7 @@ def command() -> None:
 )
 @click.option("--prometheus", "url", metavar="URL", help="Without counts: where to ask now.")
 @click.option("--proof", metavar="P", help="Instead of the file's: a probability, or off.")
-@_JSON
+@json_option(ObjectiveView)
 def explain_command(
     spec: Path,
     name: str | None,
@@ -82,8 +89,8 @@ def explain_command(
     if proof is not None:
         objective = structs.replace(objective, proof=_proof(proof))
     if file is not None:
-        with file.open("rb") as lines:
-            found = view(replay(objective, samples(lines, file.name), at))
+        lines = read_file(file, "name a file of counts").splitlines()
+        found = view(replay(objective, samples(lines, file.name), at))
     else:
         found = view(_ask(objective, url or _url_of(objective, specs), at))
     if as_json:
@@ -109,7 +116,7 @@ def rules_command(spec: Path, name: str | None) -> int:
 
 
 @command.command("status", short_help="Say how the configured objectives stand.")
-@_JSON
+@json_option(list[StandingView])
 @server_options
 def status_command(as_json: bool, **where: Any) -> int:
     """Say how the configured objectives stand: those that burn first.
@@ -128,14 +135,14 @@ def status_command(as_json: bool, **where: Any) -> int:
 
 
 @command.command("budget", short_help="Say what is left of each error budget.")
-@_JSON
+@json_option(list[Budget])
 @server_options
 def budget_command(as_json: bool, **where: Any) -> int:
     """Say what is left of each objective's error budget, the least first."""
     found = [one.objective for one in incidents_at(**where).slos()]
     found.sort(key=lambda one: (one.budget.left is None, one.budget.left or 0, one.slo))
     if as_json:
-        print_json([{"slo": one.slo, "budget": one.budget} for one in found])
+        print_json([Budget(one.slo, one.budget) for one in found])
         return 0
     for one in found:
         period = show_duration(one.budget.period_s)
@@ -179,6 +186,7 @@ def _url_of(objective: Slo, specs: Specs) -> str:
 
 def _read(spec: Path) -> Specs:
     """Read a file's objectives. Raises BadFile with the first error."""
+    read_file(spec, "name an OpenSLO or a Sloth file")
     problems = Problems()
     found = read_specs([spec], problems)
     if problems.found:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +10,11 @@ from msgspec import structs
 
 from midwatch.adapters.sources import tickets as ticket_files
 from midwatch.cli.client import incidents_at, server_options
-from midwatch.cli.output import print_json
+from midwatch.cli.output import json_option, print_json
+from midwatch.cli.places import limit_option, read_file
+from midwatch.cli.progress import shown_progress
 from midwatch.engine.queries import TicketView
 from midwatch.errors import InputError
-
-_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON array.")
 
 
 @click.group("tickets")
@@ -38,7 +37,7 @@ def command() -> None:
 @click.option(
     "--affected", type=click.IntRange(1, 10_000_000), default=1, show_default=True, help="People."
 )
-@_JSON
+@json_option(list[TicketView])
 @server_options
 def file_command(
     text: tuple[str, ...],
@@ -62,8 +61,8 @@ def file_command(
 
 
 @command.command("import")
-@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
-@_JSON
+@click.argument("file", type=click.Path(path_type=Path))
+@json_option(list[TicketView])
 @server_options
 def import_command(file: Path, as_json: bool, **where: Any) -> int:
     """File every report of a file, one JSON object a line.
@@ -71,26 +70,23 @@ def import_command(file: Path, as_json: bool, **where: Any) -> int:
     {"text": "no answers", "id": "ZD-1", "service": "shop", "affected": 3}; only text is required.
     What has the same id, or stands on the same line again, is not read twice.
     """
-    filed = ticket_files.parse_file(file.read_bytes(), str(file))
+    filed = ticket_files.parse_file(read_file(file, "name a file of reports"), str(file))
     if not filed:
         raise InputError("has no reports in it", place=str(file), remedy=ticket_files.REMEDY)
     at = incidents_at(**where)
     found: list[TicketView] = []
-    with click.progressbar(
-        filed, label="filing", file=sys.stderr, hidden=not sys.stderr.isatty()
-    ) as all_of_them:
-        for one in all_of_them:
+    with shown_progress("reports") as progress:
+        for done, one in enumerate(filed, start=1):
             given = structs.asdict(one)
             given["id"] = given.pop("ticket")
             found.extend(at.ticket(given))
+            progress(done, len(filed))
     return _shown(found, as_json)
 
 
 @command.command("list")
-@click.option(
-    "--limit", type=click.IntRange(1, 10_000), default=20, show_default=True, help="How many."
-)
-@_JSON
+@limit_option
+@json_option(list[TicketView])
 @server_options
 def list_command(limit: int, as_json: bool, **where: Any) -> int:
     """List reports, the newest first."""

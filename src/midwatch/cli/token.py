@@ -11,11 +11,13 @@ import click
 from midwatch import config
 from midwatch.adapters.metrics.pushed import PushedOptions
 from midwatch.adapters.stores.tokens import SqliteTokens, new_id
-from midwatch.cli.output import print_json
-from midwatch.cli.places import config_option, database_of, db_option, shadow_option
+from midwatch.cli.output import json_option, print_json
+from midwatch.cli.places import config_option, database_of, db_option, dry_run_option, shadow_option
 from midwatch.core.clock import show_time
-from midwatch.errors import InputError
+from midwatch.errors import InputError, StateError
 from midwatch.ports import Token
+
+LIST = "look at midwatch token list"
 
 
 @click.group("token")
@@ -57,13 +59,13 @@ def create_command(
 
 
 @command.command("list")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON array.")
+@json_option(list[Token])
 @config_option
 @db_option
 @shadow_option
 def list_command(as_json: bool, folder: Path, database: Path | None, shadow: bool) -> int:
     """List the tokens, never their secrets."""
-    tokens = SqliteTokens.open(database_of(folder, database, shadow=shadow))
+    tokens = _there(database_of(folder, database, shadow=shadow))
     try:
         found = tokens.all()
     finally:
@@ -80,18 +82,35 @@ def list_command(as_json: bool, folder: Path, database: Path | None, shadow: boo
 
 @command.command("revoke")
 @click.argument("token_id")
+@dry_run_option
 @config_option
 @db_option
 @shadow_option
-def revoke_command(token_id: str, folder: Path, database: Path | None, shadow: bool) -> int:
+def revoke_command(
+    token_id: str, dry_run: bool, folder: Path, database: Path | None, shadow: bool
+) -> int:
     """End a token at once. TOKEN_ID is what `token list` shows first."""
-    tokens = SqliteTokens.open(database_of(folder, database, shadow=shadow))
+    tokens = _there(database_of(folder, database, shadow=shadow))
     try:
-        token = tokens.revoke(token_id, _now())
+        if dry_run:
+            live = (one for one in tokens.all() if one.id == token_id and not one.revoked_at)
+            token = next(live, None)
+        else:
+            token = tokens.revoke(token_id, _now())
     finally:
         tokens.close()
-    click.echo(f"{token.id} is revoked")
+    if token is None:
+        raise StateError(f"no live token is called {token_id!r}", remedy=LIST)
+    click.echo(f"{token.id} {'would be' if dry_run else 'is'} revoked")
     return 0
+
+
+def _there(file: Path) -> SqliteTokens:
+    """Open a database that is there: only a new token may make one."""
+    if not file.exists():
+        remedy = "name it with --db, or make a token first"
+        raise InputError("is not there", place=str(file), remedy=remedy)
+    return SqliteTokens.open(file)
 
 
 def _must_exist(source: str, folder: Path) -> None:

@@ -6,8 +6,8 @@ the last events and the command that plays it again.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+import signal
+from collections.abc import Generator
 from functools import partial
 from random import Random
 
@@ -55,7 +55,7 @@ class Failure(Struct, frozen=True):
     @property
     def replay(self) -> str:
         """The command that plays it again."""
-        return f"midwatch drill fuzz --scenario {self.scenario} --from {self.seed} --seeds 1"
+        return f"midwatch drill fuzz --scenario {self.scenario} --first {self.seed} --seeds 1"
 
 
 class Plug:
@@ -111,15 +111,26 @@ def play(scenario: Scenario, seed: int) -> Failure | None:
     return Failure(scenario.name, seed, drawn, broken, last) if broken else None
 
 
-def run(scenario: str, seeds: range, jobs: int) -> Iterator[tuple[int, Failure | None]]:
+def run(scenario: str, seeds: range, jobs: int) -> Generator[tuple[int, Failure | None]]:
     """Play seeds, in order, on one or more processes."""
     loaded = scenarios.load(scenarios.find(scenario))
     if jobs == 1:
         for seed in seeds:
             yield seed, play(loaded, seed)
         return
-    with ProcessPoolExecutor(jobs, initializer=_load, initargs=(scenario,)) as pool:
-        yield from zip(seeds, pool.map(_play_loaded, seeds, chunksize=8), strict=True)
+    from concurrent.futures import ProcessPoolExecutor
+
+    pool = ProcessPoolExecutor(jobs, initializer=_load, initargs=(scenario,))
+    try:
+        # Ctrl-C is for the process that was started: those that it starts are born deaf to it.
+        heard = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            played = pool.map(_play_loaded, seeds, chunksize=8)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, heard)
+        yield from zip(seeds, played, strict=True)
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 _loaded: dict[str, Scenario] = {}

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, TypeVar, cast
 
 import msgspec
+from msgspec import Struct
 
 from midwatch.core import events as e
 from midwatch.core.clock import show_time
@@ -18,6 +19,45 @@ from midwatch.engine.queries import Fact
 from midwatch.ports import Audit
 
 E = TypeVar("E")
+
+
+class Scored(Struct, frozen=True):
+    """A check of a shift."""
+
+    name: str
+    passed: bool
+    why: str
+
+
+class Decided(Struct, frozen=True):
+    """A decision, and why it was taken."""
+
+    seq: int
+    event: str
+    reason: dict[str, Any]
+
+
+class Recorded(Struct, frozen=True):
+    """An event as it stands in the journal."""
+
+    seq: int
+    at: str
+    stream: str
+    cause: str
+    event: dict[str, Any]
+
+
+class ShiftReport(Struct, frozen=True):
+    """The whole shift: its checks, its decisions with their reasons, its events."""
+
+    scenario: str
+    seed: int
+    broken: str | None
+    passed: bool
+    checks: list[Scored]
+    journal_head: str
+    decisions: list[Decided]
+    events: list[Recorded]
 
 
 class Story:
@@ -197,25 +237,22 @@ def _trace(story: Story, alert_count: int) -> list[str]:
 
 def document(
     story: Story, scenario: str, seed: int, checks: list[tuple[str, bool, str]], broke: str
-) -> dict[str, Any]:
-    """Write the whole shift as JSON values: events, decisions with their reasons, checks."""
-    listed: list[dict[str, Any]] = []
-    decisions: list[dict[str, Any]] = []
+) -> ShiftReport:
+    """Write the whole shift down: events, decisions with their reasons, checks."""
+    listed: list[Recorded] = []
+    decisions: list[Decided] = []
     for row, _ in story.rows:
         body = msgspec.json.decode(row.body)
-        listed.append(
-            {"seq": row.seq, "at": show_time(row.at), "stream": row.stream, "cause": row.cause}
-            | {"event": body}
-        )
+        listed.append(Recorded(row.seq, show_time(row.at), row.stream, row.cause, body))
         if "reason" in body:
-            decisions.append({"seq": row.seq, "event": row.type, "reason": body["reason"]})
-    return {
-        "scenario": scenario,
-        "seed": seed,
-        "broken": broke or None,
-        "passed": all(passed for _, passed, _ in checks),
-        "checks": [{"name": name, "passed": passed, "why": why} for name, passed, why in checks],
-        "journal_head": story.head,
-        "decisions": decisions,
-        "events": listed,
-    }
+            decisions.append(Decided(row.seq, row.type, body["reason"]))
+    return ShiftReport(
+        scenario=scenario,
+        seed=seed,
+        broken=broke or None,
+        passed=all(passed for _, passed, _ in checks),
+        checks=[Scored(*one) for one in checks],
+        journal_head=story.head,
+        decisions=decisions,
+        events=listed,
+    )
