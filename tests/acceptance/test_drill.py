@@ -219,7 +219,7 @@ def test_a_broken_law_is_told_with_its_replay(monkeypatch: pytest.MonkeyPatch) -
     told = "\n".join(failure.shown())
     assert "law: nothing promoted that fails its case" in told
     assert "drawn: {" in told
-    assert f"replay: midwatch drill fuzz --scenario shift --first {failure.seed} --seeds 1" in told
+    assert f"replay: midwatch drill fuzz --scenario shift --from {failure.seed} --seeds 1" in told
 
 
 def story_of(broken: Broken) -> tuple[Story, Shift]:

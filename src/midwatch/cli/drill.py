@@ -139,7 +139,7 @@ def explain_command(scenario: str, as_json: bool) -> int:
 @command.command("fuzz", short_help="Play shifts with faults, and check the laws.")
 @click.option("--scenario", default="shift", show_default=True, help="Which one to play.")
 @click.option("--seeds", default=100, show_default=True, help="How many shifts.")
-@click.option("--first", default=0, show_default=True, help="The first seed.")
+@click.option("--from", "first", default=0, show_default=True, help="The first seed.")
 @click.option("--jobs", default=os.cpu_count() or 1, show_default=True, help="How many processes.")
 @json_option(Fuzzed)
 def fuzz_command(scenario: str, seeds: int, first: int, jobs: int, as_json: bool) -> int:

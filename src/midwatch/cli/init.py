@@ -48,4 +48,5 @@ def command(folder: Path, dry_run: bool) -> int:
     click.echo(f"next: midwatch token create --source alertmanager{shown}")
     click.echo(f"      midwatch token create --role responder --name ada{shown}")
     click.echo(f"      midwatch serve{shown}    and open its address in a browser")
+    click.echo("with --shadow behind each, it decides and records everything and sends nothing")
     return 0

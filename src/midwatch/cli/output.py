@@ -1,4 +1,4 @@
-"""How commands print documents.
+"""How commands print documents and counts.
 
 Law: `--json` is one flag everywhere, and a command that has it says which type its document has, so
 that its schema can be published.
@@ -36,6 +36,15 @@ def json_lines(gives: Any) -> Callable[[F], F]:
         return function
 
     return add
+
+
+def counted(number: int, noun: str) -> str:
+    """Say how many of something there are.
+
+    >>> counted(1, "alert"), counted(0, "incident")
+    ('1 alert', '0 incidents')
+    """
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def print_json(document: object) -> None:

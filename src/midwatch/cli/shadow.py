@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from midwatch.adapters.stores.sqlite import SqliteStore
-from midwatch.cli.output import json_option, print_json
+from midwatch.cli.output import counted, json_option, print_json
 from midwatch.cli.places import config_option, database_of, read_time, shadow_db_option
 from midwatch.core.clock import parse_time, show_duration
 from midwatch.engine import queries, shadow
@@ -136,10 +136,14 @@ def read_pages(file: Path) -> Iterator[shadow.RealPage]:
 def _lines(report: shadow.Report) -> Iterator[str]:
     yield f"from {report.since} to {report.until}"
     if not report.real_pages:
-        yield "  no real page to compare with: name them with --pages, or feed a source as: pages"
+        yield (
+            "  no real page falls into this time: --since and --until change it"
+            if report.not_judged
+            else "  no real page to compare with: give --pages, or feed a source as: pages"
+        )
     yield (
-        f"  {report.real_pages} real pages ({report.keys} keys);"
-        f" midwatch: {report.alerts} alerts, {report.incidents} incidents,"
+        f"  {counted(report.real_pages, 'real page')} ({counted(report.keys, 'key')});"
+        f" midwatch: {counted(report.alerts, 'alert')}, {counted(report.incidents, 'incident')},"
         f" {report.would_page} would have paged"
     )
     within = show_duration(report.within_s)

@@ -55,7 +55,7 @@ class Failure(Struct, frozen=True):
     @property
     def replay(self) -> str:
         """The command that plays it again."""
-        return f"midwatch drill fuzz --scenario {self.scenario} --first {self.seed} --seeds 1"
+        return f"midwatch drill fuzz --scenario {self.scenario} --from {self.seed} --seeds 1"
 
 
 class Plug:
