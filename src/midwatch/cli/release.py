@@ -399,7 +399,9 @@ def _move(
     elif after.pending == number:
         click.echo(f"{service}: not seen yet after {wait:g} s; {number} goes on")
     else:
-        click.echo(f"{service} serves {after.live}: {number} came to nothing")
+        ends = (one.says for one in at.history(service) if one.event == "PointerAbandoned")
+        why = ["see midwatch release history", *ends][-1]
+        click.echo(f"{service} serves {after.live}: {number} came to nothing; {why}")
     return 0 if after.done == number else 1
 
 
