@@ -259,6 +259,10 @@ def test_the_audit_says_what_it_is_to_say() -> None:
     for name in (".github/workflows/audit.yml", ".gitlab-ci.yml"):
         assert YAML(typ="safe").load(audits[name])
         assert "pip-audit -r requirements.txt --require-hashes --strict" in audits[name]
+    for example in sorted((ROOT / "examples" / "ci").glob("*.yml")):
+        jobs = YAML(typ="safe").load(example)
+        audit = jobs.get("jobs", jobs)["audit"]
+        assert "pip-audit -r requirements.txt --require-hashes --strict" in str(audit), example.name
 
 
 def test_the_address_of_the_button_is_the_one_that_is_served() -> None:
