@@ -5,18 +5,15 @@ are in `--help`; a file that a page shows is understood by the program that read
 """
 
 import functools
-import os
 import re
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 from ruamel.yaml import YAML
+from tests.docs.pages import Done, commands, fences, run
 from tests.servers import need
 
 from midwatch.adapters.routers.haproxy import weighted
@@ -28,11 +25,9 @@ DOCS = ROOT / "docs"
 PAGES = sorted((DOCS / "howto").glob("*.md"))
 NAMES = [page.stem for page in PAGES]
 EVERY = [*PAGES, DOCS / "comparison.md"]
-FENCE = re.compile(r'^```(\w*)(?: title="([^"]+)")?\n(.*?)^```', re.M | re.S)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 # What `midwatch init` writes, and a page adds to, stands in a folder of its own.
 CONFIG = re.compile(r"(midwatch|topology)\.yaml|(schedules|slos|runbooks)/")
-ENDS = re.compile(r"\s+# .*?\bends with (\d)")
 # These need a running server, a third party, or somebody who holds the socket.
 ELSEWHERE = re.compile(
     r"midwatch (serve|incidents|page|proxy|heartbeats|runbook|release (?!register|list))"
@@ -42,28 +37,7 @@ ELSEWHERE = re.compile(
 TOOLS = {"amtool": "prometheus-alertmanager", "promtool": "promtool", "haproxy": "haproxy"}
 
 
-@dataclass(frozen=True)
-class Done:
-    """A command that was run: what it printed, and how it ended."""
-
-    command: str
-    output: str
-    code: int
-    wanted: int
-
-
 Play = Callable[[str], tuple[Path, list[Done]]]
-
-
-def fences(page: Path) -> list[tuple[str, str, str]]:
-    """Give language, title and text of each fence."""
-    return FENCE.findall(page.read_text("utf-8"))
-
-
-def commands(page: Path) -> list[str]:
-    """Give the command lines of a page, with what goes on in the next line joined."""
-    bare = (text for kind, title, text in fences(page) if not kind and not title)
-    return [line for text in bare for line in text.replace("\\\n", " ").splitlines() if line]
 
 
 def put(folder: Path, name: str, text: str) -> None:
@@ -75,19 +49,6 @@ def put(folder: Path, name: str, text: str) -> None:
         blocks = re.split(r"^(?=[a-z_]+:)", file.read_text("utf-8"), flags=re.M)
         text += "".join(one for one in blocks if one.partition(":")[0] not in shown)
     file.write_text(text, "utf-8")
-
-
-def run(folder: Path, command: str) -> Done:
-    """Run a line of a page as a shell does, with midwatch and python of this environment."""
-    ends = ENDS.search(command)
-    env = {name: text for name, text in os.environ.items() if not name.startswith("MIDWATCH_")}
-    env["PATH"] = f"{Path(sys.executable).parent}:{env['PATH']}"
-    ran = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", command],
-        cwd=folder, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, text=True, timeout=60, check=False,
-    )  # fmt: skip
-    return Done(command, ran.stdout, ran.returncode, int(ends[1]) if ends else 0)
 
 
 def played(page: Path, folder: Path) -> list[Done]:

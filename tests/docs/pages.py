@@ -1,0 +1,51 @@
+"""What stands in a page: its files, its commands, and a shell to type them into.
+
+Law: a line is run as the page has it, with the programs of this environment first on the path.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+FENCE = re.compile(r'^```(\w*)(?: title="([^"]+)")?\n(.*?)^```', re.M | re.S)
+ENDS = re.compile(r"\s+# .*?\bends with (\d)")
+
+
+@dataclass(frozen=True)
+class Done:
+    """A command that was run: what it printed, and how it ended."""
+
+    command: str
+    output: str
+    code: int
+    wanted: int
+
+
+def fences(page: Path) -> list[tuple[str, str, str]]:
+    """Give language, title and text of each fence."""
+    return FENCE.findall(page.read_text("utf-8"))
+
+
+def commands(page: Path) -> list[str]:
+    """Give the command lines of a page, with what goes on in the next line joined."""
+    bare = (text for kind, title, text in fences(page) if not kind and not title)
+    return [line for text in bare for line in text.replace("\\\n", " ").splitlines() if line]
+
+
+def run(folder: Path, command: str, **own: str) -> Done:
+    """Run a line of a page as a shell does, with midwatch and python of this environment."""
+    ends = ENDS.search(command)
+    env = {name: text for name, text in os.environ.items() if not name.startswith("MIDWATCH_")}
+    env |= own
+    env["PATH"] = f"{Path(sys.executable).parent}:{env['PATH']}"
+    ran = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", command],
+        cwd=folder, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    return Done(command, ran.stdout, ran.returncode, int(ends[1]) if ends else 0)

@@ -1,0 +1,186 @@
+"""What the pages in depth show is typed here: each line that needs no server of somebody else.
+
+Law: a page's lines are typed in its order, into a folder that has what the page speaks of; each
+ends with 0, or as the table below says. Lines that need a server are typed beside a real one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tests.acceptance.serving import Serving, alert
+from tests.docs.pages import commands, run
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+# What stays running, and what is asked of somebody else: each has its own test elsewhere.
+ELSEWHERE = re.compile(
+    r"^midwatch (serve|proxy|agent (serve|load)|release (canary|abort|promote))|back shop --conf"
+    r"|http://|https://|^curl|^export|^midwatch (runbook (approve|refuse)|incidents waive|cases)"
+)
+BOT = """
+import sys
+def answer(question):
+    return "30 days" if "refund" in question else "yes"
+if __name__ == "__main__":
+    print(answer(sys.stdin.read()))
+"""
+CASES = """
+suite: bot
+cases:
+  - {id: refund, question: How long for a refund?, checks: [{equals: 30 days}]}
+  - {id: open, question: Are you open?, checks: [{equals: "yes"}]}
+"""
+PROMPTFOO = """
+prompts: ["{{question}}"]
+tests:
+  - description: refund
+    vars: {question: How long for a refund?}
+    assert: [{type: contains, value: 30 days}]
+"""
+
+
+def nothing(_: Path) -> dict[str, str]:
+    return {}
+
+
+def bots(folder: Path) -> dict[str, str]:
+    """A bot as a function and as a program, its cases, and the results of another run."""
+    (folder / "bot.py").write_text(BOT, "utf-8")
+    (folder / "cases.yaml").write_text(CASES, "utf-8")
+    (folder / "promptfooconfig.yaml").write_text(PROMPTFOO, "utf-8")
+    program = folder / "old-bot"
+    program.write_text("#!/bin/sh\nexec python bot.py\n", "utf-8")
+    program.chmod(0o755)
+    done = run(
+        folder, "midwatch eval run cases.yaml --target python:bot:answer --results after.jsonl"
+    )
+    assert done.code == 0, done.output
+    return {"PATH": f"{folder}:{os.environ['PATH']}"}
+
+
+def objectives(folder: Path) -> dict[str, str]:
+    """The examples, and counts of an hour."""
+    (folder / "examples").symlink_to(ROOT / "examples")
+    rows = [{"at": f"2026-03-02T00:{m:02}:00Z", "good": 99, "total": 100} for m in range(60)]
+    (folder / "counts.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows), "utf-8")
+    for line in ("midwatch init", "midwatch token create --source app"):
+        assert run(folder, line).code == 0
+    return {}
+
+
+def shift(folder: Path) -> dict[str, str]:
+    """The journal of a shift with the real agent."""
+    done = run(folder, "midwatch drill run stale-cache --db journal.db")
+    assert done.code == 0, done.output
+    config = ROOT / "scenarios" / "tideline-agent"
+    return {"MIDWATCH_CONFIG": str(config), "MIDWATCH_DB": str(folder / "journal.db")}
+
+
+def shown(folder: Path) -> dict[str, str]:
+    """The same, with the runbook, the actions and the policies of docs/runbooks.md."""
+    page = (DOCS / "runbooks.md").read_text("utf-8")
+    parts = re.findall(r"^```(markdown|yaml)\n(.*?)^```", page, re.M | re.S)
+    config = folder / "config"
+    shutil.copytree(ROOT / "scenarios" / "tideline-agent", config)
+    for file in (config / "runbooks").glob("*.md"):
+        if "release.rollback" not in file.read_text("utf-8"):
+            file.unlink()
+    main = config / "midwatch.yaml"
+    kept = main.read_text("utf-8").partition("\n# What runbooks may do")[0]
+    main.write_text("\n".join([kept, *(t for kind, t in parts if kind == "yaml")]), "utf-8")
+    (config / "runbooks" / "shown.md").write_text(parts[0][1], "utf-8")
+    return {**shift(folder), "MIDWATCH_CONFIG": str(config)}
+
+
+def releases(folder: Path) -> dict[str, str]:
+    """A config and a journal, and evidence of a canary."""
+    for line in ("midwatch init", "midwatch token create --source alertmanager"):
+        assert run(folder, line).code == 0
+    rows = [{"case": f"c{n}", "candidate": 1, "baseline": n % 2} for n in range(100)]
+    (folder / "evidence.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows), "utf-8")
+    return {}
+
+
+STAGES: dict[str, Callable[[Path], dict[str, str]]] = {
+    "agent": nothing, "drill": nothing, "gate": bots, "postmortems": shift, "releases": releases,
+    "runbooks": shown, "slo": objectives,
+}  # fmt: skip
+# What ends otherwise, and why.
+ENDS = {
+    "midwatch postmortem check INC-1 --whole": 1,  # not all questions were answered
+}
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_the_lines_of_a_page_do_what_it_says(name: str, tmp_path: Path) -> None:
+    """Typed as they stand, in their order."""
+    own = STAGES[name](tmp_path)
+    typed = 0
+    for line in commands(DOCS / f"{name}.md"):
+        if ELSEWHERE.search(line):
+            continue
+        command = re.split(r"\s{3,}(?=[a-z])", line)[0]  # what follows says what it is for
+        done = run(tmp_path, command, **own)
+        assert done.code == ENDS.get(command, 0), f"{command}\n{done.output}"
+        typed += 1
+    assert typed
+
+
+def test_the_lines_about_serving_are_typed_beside_a_server(tmp_path: Path) -> None:
+    """docs/serve.md and docs/operations.md: an alert comes, a person takes it, the file is kept."""
+    serving = Serving(tmp_path)
+    serving.start()
+    try:
+        serving.deliver(alert("Down"))
+        own = {"MIDWATCH_SERVER": serving.url, "MIDWATCH_TOKEN": serving.person}
+        lines = [
+            one for one in commands(DOCS / "serve.md") if re.search(r"incidents |db b|db v", one)
+        ]
+        assert len(lines) == 7
+        for line in lines:
+            done = run(tmp_path, line, **({} if " db " in line else own))
+            assert done.code == 0, f"{line}\n{done.output}"
+    finally:
+        serving.stop()
+    (prune,) = (one for one in commands(DOCS / "serve.md") if "db prune" in one)
+    assert run(tmp_path, prune).code == 0
+
+
+def test_the_lines_about_correlation_are_typed_beside_a_server(tmp_path: Path) -> None:
+    """docs/correlation.md: alerts, a change, silences, tickets, a merge, a split, and an undo."""
+    serving = Serving(tmp_path)
+    topology = tmp_path / "midwatch" / "topology.yaml"
+    names = "shop", "cart", "db", "mail", "search"
+    services = "".join(f"  - {{name: {name}, tier: 1}}\n" for name in names)
+    topology.write_text(f"services:\n{services}edges:\n  - [cart, db]\n", "utf-8")
+    (tmp_path / "calls.json").write_text('{"edges": [["cart", "db"]]}', "utf-8")
+    (tmp_path / "changes.jsonl").write_text(
+        '{"at": "2026-03-02T00:00:00Z", "service": "db", "kind": "deploy", "id": "d-1"}\n', "utf-8"
+    )
+    for name in ("alert.json", "alerts.jsonl"):
+        (tmp_path / name).write_text(json.dumps(alert("Slow", "cart")) + "\n", "utf-8")
+    (tmp_path / "reports.jsonl").write_text(
+        '{"at": "2026-03-02T00:00:00Z", "text": "it is slow"}\n', "utf-8"
+    )
+    serving.start()
+    try:
+        for name, service, space in (
+            ("HighErrorRate", "shop", "a"), ("Slow", "cart", "b"), ("Slow", "db", "b"),
+            ("Full", "mail", "c"), ("Old", "search", "d"),
+        ):  # fmt: skip
+            serving.deliver(alert(name, service, namespace=space))
+        own = {"MIDWATCH_SERVER": serving.url, "MIDWATCH_TOKEN": serving.person}
+        for line in commands(DOCS / "correlation.md"):
+            if line.startswith("curl"):
+                continue
+            done = run(tmp_path, line, **own)
+            assert done.code == 0, f"{line}\n{done.output}"
+    finally:
+        serving.stop()
