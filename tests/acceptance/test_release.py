@@ -22,7 +22,9 @@ now = json.loads(file.read_text())
 if verb == "apply":
     if int(rest[1]) < now["epoch"] or pathlib.Path("stuck").exists():
         sys.exit("refused")
-    file.write_text(json.dumps({"release": rest[0], "epoch": int(rest[1])}))
+    whole = file.with_suffix(".new")  # the test may be reading
+    whole.write_text(json.dumps({"release": rest[0], "epoch": int(rest[1])}))
+    whole.replace(file)
 print(json.dumps(json.loads(file.read_text())))
 """
 
