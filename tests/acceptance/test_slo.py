@@ -150,6 +150,17 @@ def test_a_file_of_several_asks_which(tmp_path: Path) -> None:
     assert named.stdout.startswith("support-agent/other")
 
 
+def test_a_fresh_config_can_be_asked_how_it_stands(tmp_path: Path) -> None:
+    """Without a server and without a journal, which is not made by asking either."""
+    assert midwatch("init", cwd=tmp_path).returncode == 0
+    for verb in ("status", "budget"):
+        done = midwatch("slo", verb, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert "shop/availability" in done.stdout
+    assert not list((tmp_path / "midwatch").glob("*.db*"))
+    assert midwatch("incidents", "ack", "INC-1", cwd=tmp_path).returncode == 2
+
+
 def test_rules_are_what_promtool_accepts(tmp_path: Path) -> None:
     """Of both formats."""
     import subprocess

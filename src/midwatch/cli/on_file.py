@@ -231,7 +231,7 @@ class OnFile:
 
     def slos(self) -> list[explain.StandingView]:
         """Say how objectives stand: their sources are asked now."""
-        with _Open(self._folder, self._file) as (store, handler):
+        with _Open(self._folder, self._file, may_lack=True) as (store, handler):
             loaded = config.load(self._folder)
             newest = read_objectives(store, handler.shard, loaded, _now())
             return explain.standings(handler.shard, newest)
@@ -310,14 +310,15 @@ class OnFile:
 
 
 class _Open:
-    """Owns a file for the length of one command."""
+    """Owns a file for the length of one command; one that `may_lack` is an empty journal."""
 
-    def __init__(self, folder: Path, file: Path) -> None:
-        if not file.exists():
+    def __init__(self, folder: Path, file: Path, *, may_lack: bool = False) -> None:
+        there = file.exists()
+        if not there and not may_lack:
             remedy = "name it with --db, or a server with --server"
             raise InputError("is not there", place=str(file), remedy=remedy)
         self._rules = measured(config.load(folder).rules)
-        self._store = SqliteStore.own(file)
+        self._store = SqliteStore.own(file) if there else SqliteStore.memory()
 
     def __enter__(self) -> tuple[SqliteStore, Handler]:
         return self._store, Handler(self._store, self._rules, _now)
