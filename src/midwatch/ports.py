@@ -167,6 +167,10 @@ class Timers(Protocol):
 class Audit(Protocol):
     """The stored bytes, for whoever verifies them."""
 
+    def head(self) -> tuple[int, bytes]:
+        """Give the newest event's number and link, as they are kept beside the events."""
+        ...
+
     def rows(self, stream: str = "") -> Iterator[tuple[Row, bytes]]:
         """Give every event kept, of one stream when it is named, with its stored link, in order."""
         ...

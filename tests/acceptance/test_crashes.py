@@ -45,7 +45,7 @@ def outcome(folder: Path) -> dict[str, object]:
     story = Story(store, state)
     storm = Storm(scenario, 0)
     result = {
-        "findings": verify(store, store.head())[1],
+        "findings": verify(store)[1],
         "dead": [(one.key, one.reason) for one in store.letters()],
         "laws": checkers.broken_laws(story, storm, scenario, log),
         "checks": checkers.seven(story, storm),

@@ -437,13 +437,14 @@ def test_each_document_fits_its_published_schema(shift: Shift, name: str) -> Non
 # --- colours ---
 
 
-def on_a_terminal(args: Sequence[str], cwd: Path, **env: str) -> bytes:
-    """All that a command writes to a terminal."""
+def on_a_terminal(args: Sequence[str], cwd: Path, given: Path | None = None, **env: str) -> bytes:
+    """All that a command writes to a terminal; a file may be its input."""
     ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        [MIDWATCH, *args], stdin=subprocess.DEVNULL, stdout=theirs, stderr=theirs, cwd=cwd,
-        env={**os.environ, "TERM": "xterm-256color", **env},
-    )  # fmt: skip
+    with (given or Path(os.devnull)).open("rb") as read:
+        process = subprocess.Popen(
+            [MIDWATCH, *args], stdin=read, stdout=theirs, stderr=theirs, cwd=cwd,
+            env={**os.environ, "TERM": "xterm-256color", **env},
+        )  # fmt: skip
     os.close(theirs)
     written = b""
     try:
@@ -480,6 +481,58 @@ def test_a_terminal_sees_how_far_it_is(shift: Shift) -> None:
     assert b"\x1b[" in on_a_terminal(args, shift.at)
     assert b"\r3 of 3 shifts" in on_a_terminal(args, shift.at, NO_COLOR="1")
     assert midwatch(*args, cwd=shift.at).stderr == ""
+
+
+LONG = (
+    (["db", "verify", "shift.db"], "", "events"),
+    (["db", "prune", "shift.db", "--dry-run"], "", "events"),
+    (["correlate"], "alerts.json", "alerts"),
+    (["eval", "run", "suite.jsonl", "--target", "python:bot:answer"], "", "cases"),
+)
+
+
+@pytest.mark.parametrize(("args", "given", "what"), LONG, ids=lambda one: " ".join(one[:2]))
+def test_what_grows_with_its_input_says_how_far_it_is(
+    shift: Shift, args: list[str], given: str, what: str
+) -> None:
+    """Down to its last event, alert or case, and to a terminal only."""
+    file = shift.at / given if given else None
+    seen = on_a_terminal(args, shift.at, file, NO_COLOR="1").decode()
+    found = re.search(rf"\r(\d+) of (\d+) {what}", seen)
+    assert found is not None, seen
+    assert found[1] == found[2] != "0"
+    assert b"\x1b[" in on_a_terminal(args, shift.at, file)
+    piped = subprocess.run(
+        [MIDWATCH, *args], cwd=shift.at, capture_output=True, text=True, check=False, timeout=60,
+        input=file.read_text() if file else "",
+    )  # fmt: skip
+    assert (piped.returncode, piped.stderr) == (0, "")
+
+
+# --- files ---
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["drill", "--report"], ["cases", "export", "--out"], ["oncall", "schedule", "--ical"],
+        ["postmortem", "export", "INC-1", "--out"],
+    ],
+    ids=lambda args: " ".join(args[:2]),
+)  # fmt: skip
+def test_what_cannot_be_written_is_one_line_and_what_can_is_written_anew(
+    shift: Shift, args: list[str]
+) -> None:
+    """What is drawn out of a journal takes the place of its older self, and leaves no half."""
+    where = [] if args[0] == "drill" else shift.where
+    refused = midwatch(*args, "nowhere/out.html", *where, cwd=shift.at)
+    assert refused.returncode == 2
+    assert refused.stderr.startswith("error: nowhere/out.html: ")
+    assert refused.stderr.count("\n") == 1
+    for _ in range(2):
+        assert midwatch(*args, "out.html", *where, cwd=shift.at).returncode == 0
+    assert (shift.at / "out.html").stat().st_size > 0
+    assert not list(shift.at.glob("*.part"))
 
 
 # --- Ctrl-C ---

@@ -58,7 +58,7 @@ def test_a_group_commits_as_one(store: SqliteStore) -> None:
     assert store.seen("in/a")
     assert [key for key, *_ in store.outbox()] == ["page/INC-1/1"]
     assert store.next_timer_at() is not None
-    assert verify(store, store.head()) == (len(list(store.rows())), [])
+    assert verify(store) == (len(list(store.rows())), [])
 
 
 def test_the_same_key_twice_is_one_input(store: SqliteStore) -> None:
@@ -108,7 +108,7 @@ def test_a_failed_commit_throws_memory_away(
     assert list(store.rows()) == before
     assert engine.shard == handler(store).shard
     assert engine.handle([fire("b")])[0].status == "committed"
-    assert verify(store, store.head())[1] == []
+    assert verify(store)[1] == []
 
 
 def test_an_older_owner_is_fenced(store: SqliteStore) -> None:
@@ -195,7 +195,7 @@ def test_a_snapshot_shortens_the_fold(store: SqliteStore) -> None:
     assert snapshot is not None
     assert 0 < len(tail) < len(list(store.rows()))
     assert handler(store).shard == engine.shard
-    assert verify(store, store.head())[1] == []
+    assert verify(store)[1] == []
 
 
 def test_a_large_shard_is_not_written_down_again_and_again(
@@ -212,4 +212,4 @@ def test_a_large_shard_is_not_written_down_again_and_again(
     events = len(list(store.rows()))
     assert 2 < len(taken) < events / 20
     assert handler(store).shard == engine.shard
-    assert verify(store, store.head())[1] == []
+    assert verify(store)[1] == []

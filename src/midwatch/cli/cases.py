@@ -13,6 +13,7 @@ from msgspec import structs
 from midwatch.adapters.suites import files
 from midwatch.cli.client import incidents_at, server_options
 from midwatch.cli.output import json_option, print_json
+from midwatch.cli.places import write_anew
 from midwatch.cli.progress import shown_progress
 from midwatch.cli.targets import (
     SPELLED,
@@ -166,11 +167,7 @@ def export_command(service: str, out: Path | None, **where: Any) -> int:
     if out is None:
         click.echo(text, nl=False)
         return 0
-    try:
-        out.write_text(text, "utf-8")
-    except OSError as error:
-        says = f"cannot be written: {error.strerror or error}"
-        raise InputError(says, place=str(out), remedy="name another file") from None
+    write_anew(out, text.encode())
     click.echo(f"{len(kept.cases)} cases written to {out}")
     return 0
 

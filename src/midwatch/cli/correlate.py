@@ -14,6 +14,7 @@ from midwatch.adapters.sources import changes as change_files
 from midwatch.adapters.sources.alertmanager import AlertmanagerSource
 from midwatch.cli.output import json_lines
 from midwatch.cli.places import own_config_option, read_file
+from midwatch.cli.progress import shown_progress
 from midwatch.config import load
 from midwatch.config.topology import read_edges
 from midwatch.core.alerts import NAMING, Alert
@@ -69,7 +70,8 @@ def command(summary: bool, topology: Path | None, changes: Path | None, folder: 
         graph = Topology(rules.topology.services.values(), calls)
         rules = structs.replace(rules, topology=graph)
     alerts = AlertmanagerSource(naming).parse_file(sys.stdin.buffer.read(), STDIN)
-    storm = place_all(alerts, _changes(changes), rules)
+    with shown_progress("alerts") as progress:
+        storm = place_all(alerts, _changes(changes), rules, progress)
     for line in _summary(alerts, storm) if summary else _lines(storm):
         click.echo(line)
     return 0

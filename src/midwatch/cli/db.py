@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import click
@@ -12,7 +11,9 @@ from midwatch.adapters.stores.sqlite import SqliteStore
 from midwatch.adapters.stores.sqlite_file import inspect_header, migrations
 from midwatch.cli.output import json_option, print_json
 from midwatch.cli.places import dry_run_option
+from midwatch.cli.progress import shown_progress
 from midwatch.core.clock import SECOND
+from midwatch.engine.clock import wall_ms
 from midwatch.engine.prune import find_cut
 from midwatch.engine.verify import verify
 from midwatch.errors import InputError
@@ -54,7 +55,8 @@ def verify_command(file: Path, as_json: bool) -> int:
     """
     store = SqliteStore.read_only(file)
     try:
-        count, found = verify(store, store.head())
+        with shown_progress("events") as progress:
+            count, found = verify(store, progress)
     finally:
         store.close()
     if as_json:
@@ -98,11 +100,12 @@ def prune_command(file: Path, keep_days: int, dry_run: bool, as_json: bool) -> i
     An incident that is still open keeps its whole timeline. Its owner must be stopped; make a
     backup first, for what goes is gone.
     """
-    before = time.time_ns() // 1_000_000 - keep_days * DAY
+    before = wall_ms() - keep_days * DAY
     inspect_header(file)
     store = SqliteStore.own(file)
     try:
-        cut = find_cut(store, before)
+        with shown_progress("events") as progress:
+            cut = find_cut(store, before, progress)
         if not dry_run:
             if cut is not None:
                 store.prune(cut.snapshot, before)

@@ -14,6 +14,7 @@ from msgspec import Struct, field
 
 from midwatch.adapters.stores.sqlite import SqliteStore
 from midwatch.cli.output import json_option, print_json
+from midwatch.cli.places import write_anew
 from midwatch.cli.progress import shown_progress
 from midwatch.drill import checkers, faults, fuzz, reports, scenarios
 from midwatch.drill.faults import BREAKS, Broken
@@ -198,25 +199,13 @@ def _run(
     document = reports.document(story, scenario.name, seed, checks, broke)
     text = msgspec.json.format(msgspec.json.encode(document), indent=1) + b"\n"
     if report is not None:
-        _write(report, text)
+        write_anew(report, text)
     passed = all(ok for _, ok, _ in checks)
     if as_json:
         click.echo(text, nl=False)
     else:
         _print(story, shift, checks, told, scenario.seven_checks, passed)
     return 0 if passed else 1
-
-
-def _write(file: Path, text: bytes) -> None:
-    """Write a file whole or not at all."""
-    part = file.with_name(f"{file.name}.part")
-    try:
-        part.write_bytes(text)
-        part.replace(file)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        says = f"cannot be written: {error.strerror}"
-        raise InputError(says, place=str(file), remedy="name another file") from None
 
 
 def _print(

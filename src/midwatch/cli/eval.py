@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from midwatch.adapters.suites import files
-from midwatch.cli.output import json_option, print_json
+from midwatch.cli.output import json_option, on_one_line, print_json
 from midwatch.cli.progress import shown_progress
 from midwatch.cli.targets import (
     SPELLED,
@@ -159,19 +159,14 @@ def _code(found: RunResult) -> int:
 def _print_run(found: RunResult) -> None:
     bad = [one for one in found.results if one.status != "passed"]
     for one in bad[:SHOWN]:
-        click.echo(f"[{one.status}] {one.case}: {_short(one.why)}")
+        click.echo(f"[{one.status}] {one.case}: {on_one_line(one.why)}")
         if one.got and one.got != one.why:
-            click.echo(f"    got {_short(one.got)!r}")
+            click.echo(f"    got {on_one_line(one.got)!r}")
     if len(bad) > SHOWN:
         click.echo(f"and {len(bad) - SHOWN} more")
     rest = {"failed": found.failed, "errors": found.errors, "unsupported": found.unsupported}
     told = "".join(f", {count} {name}" for name, count in rest.items() if count)
     click.echo(f"{found.passed} of {found.cases} cases passed on {found.target}{told}")
-
-
-def _short(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= 160 else f"{line[:157]}..."
 
 
 @command.command("list")

@@ -11,7 +11,7 @@ from typing import Any
 import click
 import msgspec
 
-from midwatch.cli.output import json_option, print_json
+from midwatch.cli.output import json_option, on_one_line, print_json
 from midwatch.cli.progress import shown_progress
 from midwatch.cli.targets import (
     SPELLED,
@@ -342,14 +342,9 @@ def _print(found: Report) -> None:
         counts = f"{one.passed} of {runs}, baseline {one.base_passed} of {base}"
         click.echo(f"  [{one.state}] {one.case}: passed {counts}")
         if one.why:
-            click.echo(f"      {_short(one.why)}")
+            click.echo(f"      {on_one_line(one.why)}")
         if one.got and one.got != one.why:
-            click.echo(f"      got {_short(one.got)!r}")
+            click.echo(f"      got {on_one_line(one.got)!r}")
     if len(rest) > SHOWN:
         click.echo(f"  and {len(rest) - SHOWN} more that did not always pass")
     click.echo(found.last_line)
-
-
-def _short(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= 160 else f"{line[:157]}..."

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +36,7 @@ from midwatch.engine import (
     reporting,
     served,
 )
+from midwatch.engine.clock import wall_ms
 from midwatch.engine.handle import Handler
 from midwatch.engine.perform import Tested, test_page
 from midwatch.engine.placement import AlertPlace
@@ -87,7 +87,7 @@ class OnFile:
             self._detail(store, handler, incident)
             one = handler.shard.incidents[incident]
             values = given.get("given", {})
-            return plans.draft(rules, handler.shard, one, given["runbook"], values, _now())
+            return plans.draft(rules, handler.shard, one, given["runbook"], values, wall_ms())
 
     def postmortem(self, incident: str) -> Postmortem:
         """Write the postmortem of an incident. Raises StateError when there is none."""
@@ -158,7 +158,7 @@ class OnFile:
     def change(self, given: dict[str, Any]) -> list[queries.ChangeView]:
         """Note a change."""
         change = change_bodies.change_of(
-            given["service"], given["kind"], given["id"], given.get("at") or _now(),
+            given["service"], given["kind"], given["id"], given.get("at") or wall_ms(),
             given["by"] or _user(), given["from"], given["to"],
         )  # fmt: skip
         return queries.changes(self._give(inputs.ChangesArrived(_user(), (change,))))
@@ -201,7 +201,7 @@ class OnFile:
         """Admit a case, or quarantine or retire the one of this name. Raises StateError."""
         by = _user()
         if what == "quarantine":
-            until = _now() + int(given["hours"] * 3_600_000)
+            until = wall_ms() + int(given["hours"] * 3_600_000)
             command: inputs.Input = inputs.QuarantineCase(
                 name, given["owner"], until, given["why"], by
             )
@@ -217,7 +217,7 @@ class OnFile:
 
     def ticket(self, given: dict[str, Any]) -> list[queries.TicketView]:
         """File a report."""
-        (filed,) = ticket_bodies.parse(msgspec.json.encode(given), _now()).tickets
+        (filed,) = ticket_bodies.parse(msgspec.json.encode(given), wall_ms()).tickets
         filed = structs.replace(filed, by=filed.by or _user())
         return queries.tickets(self._give(filed), filed.ticket)
 
@@ -233,7 +233,7 @@ class OnFile:
         """Say how objectives stand: their sources are asked now."""
         with _Open(self._folder, self._file, may_lack=True) as (store, handler):
             loaded = config.load(self._folder)
-            newest = read_objectives(store, handler.shard, loaded, _now())
+            newest = read_objectives(store, handler.shard, loaded, wall_ms())
             return explain.standings(handler.shard, newest)
 
     def jobs(self) -> list[jobs.JobView]:
@@ -260,8 +260,8 @@ class OnFile:
         """Gather what the next person has to know."""
         with _Open(self._folder, self._file) as (store, handler):
             rules = config.load(self._folder).rules
-            since = _now() - hours * 3_600_000
-            return oncall.handoff(rules, handler.shard, queries.facts(store), _now(), since)
+            since = wall_ms() - hours * 3_600_000
+            return oncall.handoff(rules, handler.shard, queries.facts(store), wall_ms(), since)
 
     def overrides(self) -> list[oncall.OverrideView]:
         """List overrides."""
@@ -294,7 +294,7 @@ class OnFile:
             return rules, Shard()
         store = SqliteStore.read_only(self._file)
         try:
-            return rules, Handler(store, rules, _now).shard
+            return rules, Handler(store, rules, wall_ms).shard
         finally:
             store.close()
 
@@ -305,8 +305,8 @@ class OnFile:
             if store.is_shadow:
                 remedy = "name a live journal with --db"
                 raise StateError("nothing is sent in shadow mode", place=store.name, remedy=remedy)
-            pagers = build_pagers(config.load(self._folder), store.name, _now)
-            return test_page(pagers, via, _user(), _now())
+            pagers = build_pagers(config.load(self._folder), store.name, wall_ms)
+            return test_page(pagers, via, _user(), wall_ms())
 
 
 class _Open:
@@ -321,7 +321,7 @@ class _Open:
         self._store = SqliteStore.own(file) if there else SqliteStore.memory()
 
     def __enter__(self) -> tuple[SqliteStore, Handler]:
-        return self._store, Handler(self._store, self._rules, _now)
+        return self._store, Handler(self._store, self._rules, wall_ms)
 
     def __exit__(self, *_: object) -> None:
         self._store.close()
@@ -344,7 +344,7 @@ def _command(incident: str, verb: str, given: dict[str, Any]) -> inputs.Input:
         case "undo":
             return inputs.UndoMove(incident, by)
         case "snooze":
-            return inputs.Snooze(incident, by, _now() + int(given["minutes"] * 60_000))
+            return inputs.Snooze(incident, by, wall_ms() + int(given["minutes"] * 60_000))
         case _:
             return _ending(incident, verb, given, by)
 
@@ -381,7 +381,3 @@ def _found(detail: queries.Detail | None, incident: str) -> queries.Detail:
 
 def _user() -> str:
     return os.environ.get("USER") or "somebody"
-
-
-def _now() -> int:
-    return time.time_ns() // 1_000_000

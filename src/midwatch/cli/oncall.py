@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,8 @@ import click
 
 from midwatch.cli.client import incidents_at, server_options
 from midwatch.cli.output import json_option, print_json
-from midwatch.cli.places import read_time
+from midwatch.cli.places import read_time, write_anew
+from midwatch.engine.clock import wall_ms
 from midwatch.engine.oncall import Gap, Handoff, OnCall, OverrideView, ShiftView
 from midwatch.errors import InputError
 
@@ -36,7 +36,9 @@ def command() -> None:
 def who_command(schedule: str, at: int | None, as_json: bool, **where: Any) -> int:
     """Say who is on call, and until when."""
     found = [
-        one for one in incidents_at(**where).oncall(at or _now()) if schedule in ("", one.schedule)
+        one
+        for one in incidents_at(**where).oncall(at or wall_ms())
+        if schedule in ("", one.schedule)
     ]
     _must_be_some(found, schedule)
     if as_json:
@@ -63,11 +65,11 @@ def schedule_command(
     schedule: str, days: int, at: int | None, ical: Path | None, as_json: bool, **where: Any
 ) -> int:
     """List the shifts to come, in order; times are UTC."""
-    start = at or _now()
+    start = at or wall_ms()
     found = incidents_at(**where).shifts(schedule, start, start + days * DAY_MS)
     _must_be_some(found, schedule)
     if ical is not None:
-        ical.write_bytes(_calendar(found))
+        write_anew(ical, _calendar(found))
         click.echo(f"wrote {len([one for one in found if one.person])} shifts to {ical}", err=True)
         return 0
     if as_json:
@@ -90,7 +92,7 @@ def gaps_command(days: int, at: int | None, as_json: bool, **where: Any) -> int:
 
     Exits 1 when there is such a time.
     """
-    start = at or _now()
+    start = at or wall_ms()
     found = incidents_at(**where).gaps(start, start + days * DAY_MS)
     if as_json:
         print_json(found)
@@ -135,7 +137,7 @@ def add_command(
     schedule: str, person: str, at: int | None, until: int, as_json: bool, **where: Any
 ) -> int:
     """Put a person on call, whoever's turn it is."""
-    given = {"person": person, "starts_at": at or _now(), "ends_at": until}
+    given = {"person": person, "starts_at": at or wall_ms(), "ends_at": until}
     return _overrides(incidents_at(**where).override(schedule, given), as_json)
 
 
@@ -225,7 +227,3 @@ def _must_be_some(found: list[Any], schedule: str) -> None:
     if not found:
         says = f"no schedule is called {schedule!r}" if schedule else "there is no schedule"
         raise InputError(says, remedy="write one to schedules/NAME.yaml")
-
-
-def _now() -> int:
-    return time.time_ns() // 1_000_000

@@ -47,6 +47,16 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
+def on_one_line(text: str) -> str:
+    """Make a line of it, cut at 160 characters.
+
+    >>> on_one_line("it is   so")
+    'it is so'
+    """
+    line = " ".join(text.split())
+    return line if len(line) <= 160 else f"{line[:157]}..."
+
+
 def print_json(document: object) -> None:
     """Print one JSON document, indented."""
     click.echo(msgspec.json.format(msgspec.json.encode(document), indent=2))

@@ -1,6 +1,8 @@
 """What many commands take: the config, the database, a moment, a file; the same in every one.
 
 Law: an option that means the same is defined here once, and a file that is not there is one error.
+What is drawn out of a journal is written anew, whole or not at all; what a person may have written
+is never written over.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from typing import Any, TypeVar
 import click
 
 from midwatch.core.clock import SECOND, parse_time
-from midwatch.errors import BadFile
+from midwatch.errors import BadFile, InputError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -63,6 +65,18 @@ def read_file(file: Path, remedy: str) -> bytes:
     except OSError as error:
         says = f"cannot be read: {error.strerror or error}"
         raise BadFile(says, place=str(file), remedy=remedy) from None
+
+
+def write_anew(file: Path, content: bytes) -> None:
+    """Write a file whole or not at all, in the place of an older one. Raises InputError."""
+    part = file.with_name(f"{file.name}.part")
+    try:
+        part.write_bytes(content)
+        part.replace(file)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        says = f"cannot be written: {error.strerror or error}"
+        raise InputError(says, place=str(file), remedy="name another file") from None
 
 
 def own_config_option(function: F) -> F:

@@ -13,7 +13,7 @@ from msgspec import Struct, structs
 from midwatch import config
 from midwatch.cli.client import incidents_at, server_options
 from midwatch.cli.output import json_option, print_json
-from midwatch.cli.places import read_file
+from midwatch.cli.places import read_file, write_anew
 from midwatch.core.judgements import ActionItem, Judgement
 from midwatch.core.postmortems import Postmortem, problems
 from midwatch.errors import BadFile, InputError
@@ -158,9 +158,9 @@ def export_command(incident: str, out: Path, **where: Any) -> int:
         beside = out.with_suffix(".svg")
         text = pages.markdown(found, beside.name if picture else "")
         if picture:
-            _write(beside, picture)
+            write_anew(beside, picture.encode())
             written.append(beside)
-    _write(out, text)
+    write_anew(out, text.encode())
     click.echo(f"wrote {' and '.join(str(one) for one in written)}")
     return 0
 
@@ -222,11 +222,3 @@ def _read(file: Path) -> Judgement:
     except msgspec.ValidationError as error:
         remedy = "see docs/postmortems.md"
         raise BadFile(str(error), place=file.name, remedy=remedy) from None
-
-
-def _write(file: Path, text: str) -> None:
-    try:
-        file.write_text(text, "utf-8")
-    except OSError as error:
-        says = f"cannot be written: {error.strerror or error}"
-        raise InputError(says, place=str(file), remedy="name another file") from None

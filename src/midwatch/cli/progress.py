@@ -7,23 +7,19 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 import click
 
-Tell = Callable[[int, int], None]
-
-
-def _quiet(done: int, total: int) -> None:
-    """Say nothing: nobody looks."""
+from midwatch.engine.progress import Progress, quiet
 
 
 @contextmanager
-def shown_progress(what: str = "cases") -> Generator[Tell]:
+def shown_progress(what: str = "cases") -> Generator[Progress]:
     """Give a function that hears how many of how many are over."""
     if not sys.stderr.isatty():
-        yield _quiet
+        yield quiet
     elif os.environ.get("NO_COLOR"):
         try:
             yield lambda done, total: click.echo(f"\r{done} of {total} {what}", nl=False, err=True)
@@ -33,12 +29,13 @@ def shown_progress(what: str = "cases") -> Generator[Tell]:
         yield from _drawn(what)
 
 
-def _drawn(what: str) -> Generator[Tell]:
+def _drawn(what: str) -> Generator[Progress]:
     from rich.console import Console
-    from rich.progress import Progress, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+    from rich.progress import TimeRemainingColumn
 
-    columns = (*Progress.get_default_columns()[:-1], TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as shown:
+    columns = (*Bar.get_default_columns()[:-1], TimeRemainingColumn())
+    with Bar(*columns, console=Console(stderr=True), transient=True) as shown:
         task = shown.add_task(what, total=None)
 
         def tell(done: int, total: int) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable
 from typing import Any
 
@@ -12,6 +11,7 @@ from midwatch.cli.client import incidents_at, server_options
 from midwatch.cli.output import json_option, print_json
 from midwatch.cli.places import read_time
 from midwatch.core.clock import show_duration
+from midwatch.engine.clock import wall_ms
 from midwatch.engine.reporting import Report, Spread
 from midwatch.errors import InputError
 
@@ -27,7 +27,7 @@ BARS = " .:-=+*#%@"
 @server_options
 def command(days: int, until: int | None, as_json: bool, **where: Any) -> int:
     """Tell a week or a month on call: what hurt, who was woken, what is left to do."""
-    end = time.time_ns() // 1_000_000 if until is None else until
+    end = wall_ms() if until is None else until
     if end < 0:
         raise InputError("is before all time", place="--until", remedy="write a later one")
     found = incidents_at(**where).report(max(end - days * DAY_MS, 0), end)

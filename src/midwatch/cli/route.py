@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from midwatch.cli.output import json_option, print_json
 from midwatch.cli.places import config_option, database_of, db_option, read_file
 from midwatch.config import load
 from midwatch.core.shard import Shard
+from midwatch.engine.clock import wall_ms
 from midwatch.engine.handle import Handler
 from midwatch.engine.placement import Routed, route
 
@@ -44,10 +44,10 @@ def test_command(file: Path, as_json: bool, folder: Path, database: Path | None)
     if journal.exists():
         store = SqliteStore.read_only(journal)
         try:
-            shard = Handler(store, rules, _now).shard
+            shard = Handler(store, rules, wall_ms).shard
         finally:
             store.close()
-    found = [route(shard, rules, alert, _now()) for alert in alerts]
+    found = [route(shard, rules, alert, wall_ms()) for alert in alerts]
     if as_json:
         print_json(found)
         return 0
@@ -71,7 +71,3 @@ def _told(one: Routed) -> Iterable[str]:
         yield from (f"  pages {page} (policy {one.policy})" for page in one.pages)
     else:
         yield f"  pages nobody (policy {one.policy})"
-
-
-def _now() -> int:
-    return time.time_ns() // 1_000_000

@@ -12,7 +12,6 @@ import logging
 import signal
 import socket
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +21,7 @@ import click
 from midwatch import config
 from midwatch.cli.listening import address_of, bind, need_extra
 from midwatch.cli.places import SHADOW_DATABASE, config_option, database_of, db_option
+from midwatch.engine.clock import wall_ms
 from midwatch.engine.logs import JsonLines, PlainLines
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ async def _serve(loaded: Config, file: Path, host: str, port: int, shadow: bool)
             notes.append(f"no sender has a token yet: midwatch token create --source NAME{flag}")
         for says in notes:
             log.warning("note", extra={"fields": {"says": says}})
-        service = build_service(store, loaded, _now, shadow=shadow)
+        service = build_service(store, loaded, wall_ms, shadow=shadow)
         changes = News()
         service.loop.on_commit(changes.note)
         app = build_app(service, store, tokens, changes)
@@ -177,7 +177,3 @@ def _not_yet(loaded: Config) -> list[str]:
         return []
     names = ", ".join(unread)
     return [f"{names}: no indicator says where its counts are, so alerts alone decide there"]
-
-
-def _now() -> int:
-    return time.time_ns() // 1_000_000

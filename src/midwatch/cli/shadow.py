@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from midwatch.cli.output import counted, json_option, print_json
 from midwatch.cli.places import config_option, database_of, read_time, shadow_db_option
 from midwatch.core.clock import parse_time, show_duration
 from midwatch.engine import queries, shadow
+from midwatch.engine.clock import wall_ms
 from midwatch.errors import BadFile, InputError
 
 REMEDY = 'write {"at": "2026-01-31T09:00:00Z", "service": "shop", "key": "disk-full"}'
@@ -96,7 +96,7 @@ def report_command(
     pages = shadow.pages_of(facts)
     for name in files:
         pages.extend(read_pages(name))
-    now = time.time_ns() // 1_000_000
+    now = wall_ms()
     first = facts[0].at if facts else now
     report = shadow.compare(
         shadow.recorded(facts),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import click
@@ -10,6 +9,7 @@ import click
 from midwatch.cli.client import incidents_at, server_options
 from midwatch.cli.output import json_option, print_json
 from midwatch.cli.places import read_number, read_time
+from midwatch.engine.clock import wall_ms
 from midwatch.engine.queries import SilenceView
 
 MAX_MIN = 366 * 24 * 60
@@ -49,7 +49,7 @@ def add_command(
 
     Example: midwatch silences add service=shop 'alertname=~"Disk.*"' --why "the disks are swapped"
     """
-    start = at if at is not None else time.time_ns() // 1_000_000
+    start = at if at is not None else wall_ms()
     given = {
         "matchers": list(matchers), "starts_at": start, "ends_at": start + int(minutes * 60_000),
         "why": why,

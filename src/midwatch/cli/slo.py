@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from midwatch.cli.output import json_option, print_json
 from midwatch.cli.places import read_file, read_time
 from midwatch.core.clock import show_duration
 from midwatch.core.slo import Slo
+from midwatch.engine.clock import wall_ms
 from midwatch.engine.explain import (
     BudgetView,
     Explained,
@@ -163,7 +163,7 @@ def _standing(one: StandingView) -> str:
 
 def _ask(objective: Slo, url: str, at: int | None) -> Explained:
     """Ask a Prometheus how an objective stands."""
-    now = at if at is not None else time.time_ns() // 1_000_000
+    now = at if at is not None else wall_ms()
     if objective.indicator is None:
         remedy = "add one, or give recorded counts with --counts"
         raise InputError("has no indicator", place=objective.id, remedy=remedy)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import time
 from pathlib import Path
 
 import click
@@ -14,6 +13,7 @@ from midwatch.adapters.stores.tokens import SqliteTokens, new_id
 from midwatch.cli.output import json_option, print_json
 from midwatch.cli.places import config_option, database_of, db_option, dry_run_option, shadow_option
 from midwatch.core.clock import show_time
+from midwatch.engine.clock import wall_ms
 from midwatch.errors import InputError, StateError
 from midwatch.ports import Token
 
@@ -51,7 +51,7 @@ def create_command(
         _must_exist(source, folder)
     tokens = SqliteTokens.open(database_of(folder, database, shadow=shadow))
     try:
-        token = Token(new_id(), source or "", role or "", name or source or "responder", _now())
+        token = Token(new_id(), source or "", role or "", name or source or "responder", wall_ms())
         click.echo(tokens.create(token))
     finally:
         tokens.close()
@@ -96,7 +96,7 @@ def revoke_command(
             live = (one for one in tokens.all() if one.id == token_id and not one.revoked_at)
             token = next(live, None)
         else:
-            token = tokens.revoke(token_id, _now())
+            token = tokens.revoke(token_id, wall_ms())
     finally:
         tokens.close()
     if token is None:
@@ -125,7 +125,3 @@ def _must_exist(source: str, folder: Path) -> None:
         near = difflib.get_close_matches(source, names, 1)
         hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(names) or 'none'}"
         raise InputError(f"no source is called {source!r}", place=f"{folder.name}", remedy=hint)
-
-
-def _now() -> int:
-    return time.time_ns() // 1_000_000

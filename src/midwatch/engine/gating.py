@@ -7,7 +7,7 @@ history for the next run, and old history expires.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -16,6 +16,7 @@ from msgspec import Struct
 from midwatch.core.evals import Case, Outcome, hash_of
 from midwatch.core.gate import Count, Gate, Member, Side, Verdict, Want
 from midwatch.engine.evaluating import Job, Runner
+from midwatch.engine.progress import Progress
 from midwatch.errors import BadFile, InputError
 
 DAY_MS = 86_400_000
@@ -63,7 +64,7 @@ def play(
     gate: Gate,
     cases: dict[str, Case],
     runner: Runner,
-    progress: Callable[[int, int], None],
+    progress: Progress,
 ) -> tuple[Verdict, dict[str, Outcome]]:
     """Run a gate to its verdict; gives it, and an example of what went wrong for each case.
 

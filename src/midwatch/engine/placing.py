@@ -20,6 +20,7 @@ from midwatch.core.inputs import AlertsArrived, ChangesArrived, Input
 from midwatch.core.reasons import Reason
 from midwatch.core.rules import Rules
 from midwatch.core.shard import Shard
+from midwatch.engine.progress import Progress, quiet, reported
 
 RULE = "placing/1"
 NEVER = Reason(RULE, "resolved, and was never seen firing")
@@ -44,10 +45,13 @@ class Storm(Struct, frozen=True):
     causes: dict[str, list[Cause]]
 
 
-def place_all(alerts: list[Alert], changes: Iterable[Change], rules: Rules) -> Storm:
+def place_all(
+    alerts: list[Alert], changes: Iterable[Change], rules: Rules, progress: Progress = quiet
+) -> Storm:
     """Decide on each in the order of time.
 
-    A refresh and a resolved alert are told where their fingerprint was put.
+    A refresh and a resolved alert are told where their fingerprint was put. `progress` hears how
+    many of all inputs were decided on.
     """
     shard = Shard()
     order: list[tuple[int, str, int, Input]] = [
@@ -62,7 +66,7 @@ def place_all(alerts: list[Alert], changes: Iterable[Change], rules: Rules) -> S
     placed: dict[str, Placed] = {}  # by firing: a fingerprint and when it began
     newest: dict[str, str] = {}  # fingerprint -> its newest firing
     firings = [""] * len(alerts)
-    for at, fingerprint, n, given in order:
+    for at, fingerprint, n, given in reported(order, len(order), progress):
         for event in decide(shard, given, at, rules).events:
             if isinstance(event, AlertsAttached):
                 (item,) = event.attached

@@ -13,6 +13,7 @@ from midwatch.core import shard
 from midwatch.core.events import Event
 from midwatch.core.incidents import is_open
 from midwatch.core.shard import STATE_VERSION, Shard
+from midwatch.engine.progress import Progress, quiet, reported
 from midwatch.ports import Audit, Snapshot
 
 _decode: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
@@ -25,12 +26,13 @@ class Cut(Struct, frozen=True):
     events: int
 
 
-def find_cut(audit: Audit, before: int) -> Cut | None:
+def find_cut(audit: Audit, before: int, progress: Progress = quiet) -> Cut | None:
     """Find the longest beginning of events older than `before` that nothing open needs.
 
-    `before` is in milliseconds since the epoch. Gives None when there is nothing to cut.
+    `before` is in milliseconds since the epoch. Gives None when there is nothing to cut. `progress`
+    hears how many of all events were read.
     """
-    last = _last_to_go(audit, before)
+    last = _last_to_go(audit, before, progress)
     state, head, events = _start(audit), b"", 0
     for row, link in audit.rows():
         if row.seq > last:
@@ -48,12 +50,13 @@ def _start(audit: Audit) -> Shard:
     return shard.load(base.body) if base is not None else Shard()
 
 
-def _last_to_go(audit: Audit, before: int) -> int:
+def _last_to_go(audit: Audit, before: int, progress: Progress) -> int:
     """Give the number of the last event that may go, 0 when none may."""
     state = _start(audit)
     began: dict[str, int] = {}
-    last = 0
-    for row, _ in audit.rows():
+    base, last = audit.base(), 0
+    events = audit.head()[0] - (base.seq if base else 0)
+    for row, _ in reported(audit.rows(), events, progress):
         shard.evolve(state, _decode.decode(row.body), row.at)
         began.setdefault(row.stream, row.seq)
         if row.at < before:

@@ -11,22 +11,24 @@ import msgspec
 from midwatch.core import chain, shard
 from midwatch.core.events import Event
 from midwatch.core.shard import STATE_VERSION, Shard
+from midwatch.engine.progress import Progress, quiet, reported
 from midwatch.errors import BadDatabase
 from midwatch.ports import Audit, Row, Snapshot
 
 _decode: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
 
 
-def verify(audit: Audit, head: tuple[int, bytes]) -> tuple[int, list[str]]:
+def verify(audit: Audit, progress: Progress = quiet) -> tuple[int, list[str]]:
     """Give the number of events and everything that is wrong, in the journal's order."""
-    found = audit.problems()
+    found, head = audit.problems(), audit.head()
     check = _Check(found)
     try:
         base = audit.base()
         if base is not None:
             check.begin(base)
         snapshots = {s.seq: s for s in audit.snapshots()}
-        for row, stored in audit.rows():
+        events = head[0] - check.last
+        for row, stored in reported(audit.rows(), events, progress):
             check.row(row, stored, snapshots.get(row.seq))
     except BadDatabase as error:
         found.append(f"storage: {error.message}")

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import time
 from collections.abc import AsyncIterator
 from importlib import resources
 from pathlib import Path
@@ -30,6 +29,7 @@ from midwatch.core import inputs
 from midwatch.core.clock import SECOND, parse_time, show_time
 from midwatch.core.shard import Shard
 from midwatch.engine import queries
+from midwatch.engine.clock import wall_ms
 from midwatch.engine.retelling import retell, subject
 from midwatch.errors import Busy, CommitFailed
 from midwatch.ports import Audit, Token, Tokens
@@ -101,7 +101,7 @@ class Page:
             shown = await asyncio.wrap_future(self._loop.view(self._look))
         except Busy as error:
             return self._render("busy.html", 503, says=str(error))
-        return self._render("page.html", shown=shown, who=who, shadow=self._shadow, now=_now())
+        return self._render("page.html", shown=shown, who=who, shadow=self._shadow, now=wall_ms())
 
     def _look(self, shard: Shard) -> _Shown:
         listed = sorted(queries.summaries(shard), key=lambda one: one.state in WELL)
@@ -275,10 +275,6 @@ def _cut(detail: queries.Detail) -> queries.Detail:
     """Keep the newest events; the rest counts as gone here."""
     kept = detail.timeline[-TOLD:]
     return replace(detail, timeline=kept, pruned=detail.pruned + len(detail.timeline) - len(kept))
-
-
-def _now() -> int:
-    return time.time_ns() // 1_000_000
 
 
 def _is_own(request: Request) -> bool:
