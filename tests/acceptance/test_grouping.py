@@ -131,7 +131,9 @@ def test_incidents_are_merged_split_and_put_back(serving: Serving) -> None:
     serving.deliver(now_alert("Down", "docs", namespace="docs"))
     typed(serving, "incidents", "merge", "INC-2", "INC-1")
     assert {one["id"]: one["firing"] for one in serving.incidents()} == {"INC-1": 2}
-    assert "merged" in typed(serving, "incidents", "show", "INC-2")
+    shown = typed(serving, "incidents", "show", "INC-2").splitlines()[0]
+    assert "merged " in shown
+    assert shown.endswith("into INC-1")
     why = json.loads(typed(serving, "incidents", "explain", "Down", "--json"))
     assert why["incident"] == "INC-1"
     typed(serving, "incidents", "undo", "INC-1")

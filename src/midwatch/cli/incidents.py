@@ -267,6 +267,7 @@ def _line(one: Summary) -> str:
     severity = one.severity or "-"
     asks = one.plan in ("proposed", "waiting") and one.state in ("open", "acknowledged")
     plan = "  A PLAN WAITS FOR YOU" if asks else ""
+    taken = f"  into {one.merged_into}" if one.merged_into else taken
     return (
         f"{one.id:<8} {severity:<5} {one.state:<13} {one.title}"
         f"  ({one.firing} of {one.alerts} alerts fire){taken}{until}{plan}"

@@ -90,6 +90,7 @@ class Summary(Struct, frozen=True):
     recurrence_of: str
     exhausted: bool = False  # everybody was paged and nobody has it
     plan: str = "none"  # how far its plan is: proposed, running, waiting, verifying, ended
+    merged_into: str = ""  # the incident that has its alerts now
 
 
 class Detail(Struct, frozen=True):
@@ -274,6 +275,7 @@ def _summary(i: Incident) -> Summary:
         recurrence_of=i.recurrence_of,
         exhausted=i.exhausted,
         plan=i.run,
+        merged_into=i.merged_into,
     )
 
 
