@@ -26,8 +26,10 @@ class Problems:
         self._lacking: list[str] = []
 
     def add(self, place: str, message: str, remedy: str) -> None:
-        """Note one error."""
-        self.found.append(BadFile(message, place=place, remedy=remedy))
+        """Note one error, once: two parts of the config may read the same key."""
+        error = BadFile(message, place=place, remedy=remedy)
+        if str(error) not in (str(one) for one in self.found):
+            self.found.append(error)
 
     def lacks(self, path: str) -> None:
         """Remember a missing key: that what is below it is missing too is no news."""

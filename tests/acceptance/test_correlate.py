@@ -240,11 +240,19 @@ def test_check_reports_everything_in_one_go(tmp_path: Path) -> None:
     assert done.returncode == 2
     for finding in FINDINGS:
         assert finding in err
-    assert err.endswith(f"{len(FINDINGS)} error(s)\n"), err
+    assert err.endswith(f"{len(FINDINGS)} errors\n"), err
     listed = json.loads(midwatch("check", str(tmp_path), "--json").stdout)
     assert listed["ok"] is False
     assert len(listed["errors"]) == len(FINDINGS)
     assert all(row["remedy"] for row in listed["errors"])
+
+
+@pytest.mark.parametrize("key", ["sources", "metrics", "pagers"])
+def test_what_two_parts_read_is_told_once(tmp_path: Path, key: str) -> None:
+    """A key of another kind is one error, whoever looks at it."""
+    (tmp_path / "midwatch.yaml").write_text(f"{key}: 5\n", "utf-8")
+    done = midwatch("check", str(tmp_path))
+    assert done.stderr.decode().count(f"midwatch.yaml:1 {key}: is 5; write a mapping") == 1
 
 
 def test_check_looks_where_it_is_told(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import click
 from msgspec import Struct
 
 from midwatch import config
-from midwatch.cli.output import json_option, print_json
+from midwatch.cli.output import counted, json_option, print_json
 from midwatch.cli.places import config_option
 
 
@@ -45,7 +45,7 @@ def command(given: Path | None, folder: Path, as_json: bool) -> int:
     for error in errors:
         click.echo(f"error: {error}", err=True)
     if errors:
-        click.echo(f"{len(errors)} error(s)", err=True)
+        click.echo(counted(len(errors), "error"), err=True)
         return 2
     rules = found.rules
     click.echo(
