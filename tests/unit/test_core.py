@@ -22,6 +22,7 @@ from midwatch.core import (
 from midwatch.core import events as e
 from midwatch.core.alerts import Alert, fingerprint, identify
 from midwatch.core.decision import Decision
+from midwatch.core.effects import SendPage
 from midwatch.core.evals import Case, Outcome
 from midwatch.core.incidents import TRANSITIONS, Incident, evolve
 from midwatch.core.inputs import AlertsArrived, SliMeasured
@@ -251,6 +252,30 @@ def test_a_critical_alert_without_an_objective_pages(bench: Bench) -> None:
     assert kinds(decision)[-2:] == ["SeverityDeclared", "PagePlanned"]
     assert [effect.key for effect in decision.effects] == ["page/INC-1/1"]
     assert decision.timers["escalate/INC-1"] is not None
+
+
+def test_a_page_is_titled_by_what_is_so_bad(bench: Bench) -> None:
+    """Not by what came first: a warning opened the incident, another service's alert pages."""
+    bench.alerts(alert("cart", "CacheWarm", severity="info"))
+    assert bench.only.title == "CacheWarm on cart"
+    decision = bench.alerts(alert("cart", "Odd", severity="info"), alert("shop", "Down"))
+    (page,) = decision.effects
+    assert isinstance(page, SendPage)
+    assert (page.title, page.service) == ("Down on shop", "shop")
+    assert (bench.only.title, bench.only.service) == ("Down on shop", "cart")
+    assert bench.alerts(alert("shop", "AlsoDown")).effects == []
+    assert bench.only.title == "Down on shop"
+
+
+def test_a_burn_titles_the_incident_that_it_joins() -> None:
+    """Alerts opened it and paged nobody; whoever is paged reads of the objective."""
+    bench = Bench(WITH_SLO, heard())
+    bench.alerts(alert("shop", "Odd", severity="info"))
+    assert bench.only.title == "Odd on shop"
+    (page,) = bench.read(8_000, 10_000, 1_000).effects
+    assert isinstance(page, SendPage)
+    assert page.title == bench.only.title
+    assert page.title.startswith("shop/answers: ")
 
 
 def test_severity_only_rises(bench: Bench) -> None:

@@ -109,6 +109,18 @@ def kinds(decision: decide.Decision) -> list[str]:
 # --- grouping -----------------------------------------------------------------------------------
 
 
+def test_a_late_alert_with_an_old_start_closes_nothing() -> None:
+    """Alertmanager sends what began minutes ago; the next alert of the service still joins."""
+    bench = Bench(Rules(policy=POLICY))
+    bench.alerts(alert("gateway", 1_000, "Errors"))
+    bench.alerts(alert("db", 700, "DiskFull"), at=1_001)
+    bench.alerts(alert("gateway", 1_020, "Slow"))
+    assert list(bench.state.incidents) == ["INC-1"]
+    assert bench.state.incidents["INC-1"].first_at == 700 * S
+    bench.alerts(alert("gateway", 1_316, "Down"))
+    assert list(bench.state.incidents) == ["INC-1", "INC-2"]
+
+
 def test_a_neighbour_joins_while_it_is_close_behind(bench: Bench) -> None:
     """One call away within 45 s of the last alert; later it is another problem."""
     bench.alerts(alert("cart"))

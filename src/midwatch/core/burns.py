@@ -87,8 +87,8 @@ def _burn(
     joined: Incident | None,
 ) -> None:
     incident, why_burning = joined, slo.reason(objective, burning)
+    title = f"{objective.id}: {why_burning.says}"
     if incident is None:
-        title = f"{objective.id}: {why_burning.says}"
         places = rules.places(d.shard)
         incident, why = correlation.place_burn(d, places, objective.service, title)
         d.emit(
@@ -115,5 +115,8 @@ def _burn(
         runbooks.consider(d, rules.means(incident), incident)
 
     policy = rules.policy_of(incident)
-    escalation.declare(d, policy, incident, burning.tier.severity, why_burning, ahead)
+    escalation.declare(
+        d, policy, incident, burning.tier.severity, why_burning, ahead,
+        title=title, service=objective.service,
+    )  # fmt: skip
     ahead()  # also when it was as bad before

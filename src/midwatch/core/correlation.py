@@ -9,8 +9,9 @@ is grouped by time, and the reason says so.
     score       relation * freshness + TICK at the same moment + CROWD_PULL * size of the crowd
     relation    the same trace, deploy or change, or service: 1; one call away .8; learned to come
                 together .7; two calls .6; unknown with the same text .5, without .4; apart 0
-    freshness   1 until CLOSING_S after the incident's first alert, then 0; what reports lasting
-                harm, a burn or a ticket, and what names the same id, halves it every HALF_LIFE_S
+    freshness   1 until CLOSING_S after the alert that opened the incident began, then 0; what
+                reports lasting harm, a burn or a ticket, and what names the same id, halves it
+                every HALF_LIFE_S
 
 While it is small, an incident is about its services: others join at the moment when it opens, or,
 when they are near in the call graph or not in it, close behind its last alert. With CROWD services
@@ -32,7 +33,17 @@ from midwatch.core.board import number_of
 from midwatch.core.clock import SECOND
 from midwatch.core.decision import Decision
 from midwatch.core.habits import MAX_TOGETHER, MIN_SHARE, Habits
-from midwatch.core.incidents import CROWD, FINE, PREFIX, Alike, Incident, Trouble, is_open, type_of
+from midwatch.core.incidents import (
+    CROWD,
+    FINE,
+    PREFIX,
+    Alike,
+    Incident,
+    Trouble,
+    is_open,
+    title_of,
+    type_of,
+)
 from midwatch.core.reasons import Reason, Term
 from midwatch.core.shard import Shard
 from midwatch.core.silences import Muting
@@ -61,7 +72,7 @@ class Candidate(Struct):
 
     incident: str
     namespace: str
-    first_at: int
+    began_at: int
     last_at: int
     count: int  # alerts that fire
     wide: int  # services that fire
@@ -101,8 +112,6 @@ class Candidate(Struct):
                 self.new[service] = None
                 self.parts = None
                 found_anew = True
-        if at < self.first_at:
-            self.first_at, scores_anew = at, True
         if at > self.last_at:
             self.last_at, scores_anew = at, True
         if alert.namespace and not self.namespace:
@@ -175,7 +184,7 @@ def candidate_of(incident: Incident) -> Candidate:
     return Candidate(
         incident.id,
         incident.namespace,
-        incident.first_at,
+        incident.began_at,
         incident.last_at,
         len(incident.firing),
         incident.wide,
@@ -230,7 +239,7 @@ def score(symptom: Symptom, candidate: Candidate, places: Places) -> Score:
     """
     if symptom.namespace != candidate.namespace and symptom.namespace and candidate.namespace:
         return Score(candidate, APART, "another namespace", 0.0)
-    age_ms = abs(symptom.at - candidate.first_at)
+    age_ms = abs(symptom.at - candidate.began_at)
     is_fresh = age_ms <= CLOSING_S * SECOND
     quiet_ms = abs(symptom.at - candidate.last_at)
     relation, says, lasting = _relation(symptom, candidate, places, is_fresh, quiet_ms)
@@ -281,7 +290,7 @@ def _relation(
     if lasting or not topology.edges or candidate.is_crowd:
         return relation, says, lasting
     near = best or not topology.knows(service)
-    opening = abs(symptom.at - candidate.first_at) <= TICK_S * SECOND
+    opening = abs(symptom.at - candidate.began_at) <= TICK_S * SECOND
     if opening or (near and quiet_ms <= NEAR_S[best or 2] * SECOND):
         return relation, says, lasting
     others = [*candidate.kinds, *candidate.new_kinds]
@@ -363,7 +372,7 @@ def _terms(symptom: Symptom, best: Score, value: float, threshold: float) -> dic
         "score": value,
         "relation": best.says,
         "relation_value": best.relation,
-        "age_s": max(symptom.at - candidate.first_at, 0) / SECOND,
+        "age_s": max(symptom.at - candidate.began_at, 0) / SECOND,
         "freshness": best.freshness,
         "quiet_s": abs(symptom.at - candidate.last_at) / SECOND,
         "same_moment": best.tick,
@@ -427,7 +436,7 @@ class _Batch:
             placement = place(symptom, map(self._candidate, numbers), self._places)
         name = placement.incident
         if name is None:
-            title = f"{alert.name or 'alert'} on {alert.service or 'unknown service'}"
+            title = title_of(alert.name, alert.service)
             name = open_incident(d, symptom, title, placement.reason).id
         candidate = self._candidate(number_of(name))
         scores_anew, found_anew = candidate.absorb(alert, symptom)
@@ -506,7 +515,7 @@ class _Batch:
 
 
 def _has_just_closed(old: Incident, new: Candidate) -> bool:
-    opened_ms = new.first_at - old.first_at
+    opened_ms = new.began_at - old.began_at
     closed = CLOSING_S * SECOND < opened_ms <= (CLOSING_S + LOOK_BACK_S) * SECOND
     return closed and old.namespace == new.namespace
 
@@ -514,8 +523,8 @@ def _has_just_closed(old: Incident, new: Candidate) -> bool:
 def _late(old: Incident, new: Incident) -> list[str]:
     """List the alerts of an incident that has just closed which began with the new one."""
     since = max(
-        new.first_at - (LOOK_BACK_S + TICK_S) * SECOND,
-        old.first_at + (CLOSING_S - LOOK_BACK_S - 2 * NEAR_S[2]) * SECOND,
+        new.began_at - (LOOK_BACK_S + TICK_S) * SECOND,
+        old.began_at + (CLOSING_S - LOOK_BACK_S - 2 * NEAR_S[2]) * SECOND,
     )
     return [
         fingerprint

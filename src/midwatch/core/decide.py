@@ -196,7 +196,10 @@ def _ticket(d: Decision, rules: Rules, given: inputs.FileTicket) -> None:
     found = tickets.triage(d, rules.places(d.shard), rules.categories, given)
     if found is not None and not found.incident.slo and not found.incident.alert_count:
         policy = rules.policy_of(found.incident)
-        escalation.declare(d, policy, found.incident, found.severity, found.reason)
+        escalation.declare(
+            d, policy, found.incident, found.severity, found.reason,
+            title=found.incident.title, service=found.incident.service,
+        )  # fmt: skip
 
 
 def _tickets(d: Decision, rules: Rules, given: inputs.TicketsArrived) -> None:

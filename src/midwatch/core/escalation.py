@@ -35,15 +35,21 @@ def declare(
     severity: Severity,
     reason: Reason,
     ahead: Callable[[], None] = lambda: None,
+    *,
+    title: str,
+    service: str,
 ) -> None:
     """Raise the severity of an incident and page when it now demands a human.
+
+    `title` and `service` say what is so bad: from now on the incident is called so.
 
     `ahead` is called in between: what it finds out goes along with the page.
     """
     if incident.severity and incident.severity <= severity:
         return
     urgency = policy.team.urgency[severity]
-    d.emit(events.SeverityDeclared(incident.id, severity, urgency, reason))
+    renamed = (title, service) if title != incident.title else ("", "")
+    d.emit(events.SeverityDeclared(incident.id, severity, urgency, reason, *renamed))
     ahead()
     if urgency != "page" or incident.state != "open":
         return
@@ -143,7 +149,7 @@ def _plan(
             severity=incident.severity or "sev1",
             title=incident.title,
             summary=reason.says + _next_step(incident),
-            service=incident.service,
+            service=incident.speaks_of,
             via=via,
             also=tuple(f"{one.id} {one.severity or 'sev1'}: {one.title}" for one in others),
         )

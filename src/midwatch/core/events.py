@@ -383,11 +383,16 @@ class OverrideRemoved(ScheduleEvent, frozen=True):
 
 
 class SeverityDeclared(IncidentEvent, frozen=True):
-    """User impact, as far as it is known; it only rises."""
+    """User impact, as far as it is known; it only rises.
+
+    Title and service are those of what is so bad; empty when the incident is titled by it already.
+    """
 
     severity: str
     urgency: str
     reason: Reason
+    title: str = ""
+    service: str = ""
 
 
 class PagePlanned(IncidentEvent, frozen=True):

@@ -13,7 +13,7 @@ from typing import cast
 from midwatch.core import escalation, muting, runbooks
 from midwatch.core.alerts import Alert
 from midwatch.core.decision import Decision
-from midwatch.core.incidents import Firing, Incident, speaking
+from midwatch.core.incidents import Firing, Incident, speaking, title_of
 from midwatch.core.reasons import Reason
 from midwatch.core.rules import Rules
 from midwatch.core.severity import Severity, severity_of
@@ -30,15 +30,18 @@ def declare(
     for alert in attached:
         kinds.setdefault((alert.service, alert.level, alert.severity), alert)
     if kinds:
-        judged = [_severity(d, rules, alert) for alert in kinds.values()]
-        severity, says = min(judged, key=lambda one: one[0])
+        judged = [(*_severity(d, rules, alert), alert) for alert in kinds.values()]
+        severity, says, worst = min(judged, key=lambda one: one[0])
         reason = Reason(escalation.RULE, says, {"alerts": len(incident.firing)})
 
         def ahead() -> None:
             if rules.books.runbooks:
                 runbooks.consider(d, rules.means(incident), incident)
 
-        escalation.declare(d, rules.policy_of(incident), incident, severity, reason, ahead)
+        escalation.declare(
+            d, rules.policy_of(incident), incident, severity, reason, ahead,
+            title=title_of(worst.name, worst.service), service=worst.service,
+        )  # fmt: skip
 
 
 def declare_alone(d: Decision, rules: Rules, service: str) -> None:
@@ -54,7 +57,10 @@ def declare_alone(d: Decision, rules: Rules, service: str) -> None:
             severity = severity_of(worst.level, tier, rules.policy.team.table)
             says = f"{worst.level} {worst.name} on {service} (tier {tier}, its SLO is silent)"
             reason = Reason(escalation.RULE, says, {"alerts": len(incident.firing)})
-            escalation.declare(d, rules.policy_of(incident), incident, severity, reason)
+            escalation.declare(
+                d, rules.policy_of(incident), incident, severity, reason,
+                title=title_of(worst.name, service), service=service,
+            )  # fmt: skip
 
 
 def _severity(d: Decision, rules: Rules, alert: Alert | Firing) -> tuple[Severity, str]:

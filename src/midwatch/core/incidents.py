@@ -130,6 +130,7 @@ class Incident(Struct):
     recurrence_of: str = ""
     severity: Severity | None = None
     urgency: str = "ticket"
+    worst_service: str = ""  # whose trouble its severity and its title are, when not `service`
     # the storm
     services: dict[str, int] = field(default_factory=dict[str, int])  # -> first in trouble at
     troubles: dict[str, Trouble] = field(default_factory=dict[str, Trouble])  # by service
@@ -137,6 +138,7 @@ class Incident(Struct):
     texts: dict[str, Alike] = field(default_factory=dict[str, Alike])
     refs: dict[str, None] = field(default_factory=dict[str, None])
     first_at: int = 0
+    began_at: int = 0  # like first_at, but a late alert with an older start does not move it
     last_at: int = 0
     alert_count: int = 0
     firing: dict[str, Firing] = field(default_factory=dict[str, Firing])
@@ -206,6 +208,11 @@ class Incident(Struct):
         return self.slo.split("/")[0] if self.slo else self.service
 
     @property
+    def speaks_of(self) -> str:
+        """The service that its title is about: the one that whoever is paged looks at first."""
+        return self.worst_service or self.service
+
+    @property
     def cause_gone(self) -> bool:
         """Whether nothing leaves the cause in place: no step changed anything, or it removed it."""
         if self.rollbacks:
@@ -229,6 +236,15 @@ def is_open(incident: Incident) -> bool:
 def is_crowd(incident: Incident) -> bool:
     """Say whether so many services are in trouble that the incident is about a system."""
     return incident.wide >= CROWD
+
+
+def title_of(name: str, service: str) -> str:
+    """Say what an alert is about, as a title.
+
+    >>> title_of("Slow", "shop"), title_of("", "")
+    ('Slow on shop', 'alert on unknown service')
+    """
+    return f"{name or 'alert'} on {service or 'unknown service'}"
 
 
 def type_of(service: str, name: str) -> str:
@@ -269,6 +285,7 @@ def opened(event: e.IncidentOpened, at: int) -> Incident:
         title=event.title,
         opened_at=at,
         first_at=event.started_at,
+        began_at=event.started_at,
         last_at=event.started_at,
         recurrence_of=event.recurrence_of,
     )
@@ -374,6 +391,7 @@ def move(old: Incident, new: Incident, fingerprints: Iterable[str]) -> None:
             if one.service != old.service and not old.slo.startswith(f"{one.service}/"):
                 old.services.pop(one.service, None)
         _gain(new, fingerprint, one)
+        new.began_at = min(new.began_at, one.starts_at)
 
 
 def speaking(incident: Incident) -> list[Firing]:
@@ -432,6 +450,8 @@ def _burn(i: Incident, event: e.BurnAttached, at: int) -> None:
 
 def _severity(i: Incident, event: e.SeverityDeclared, at: int) -> None:
     i.severity = cast("Severity", event.severity)
+    if event.title:
+        i.title, i.worst_service = event.title, event.service
     i.urgency = event.urgency
 
 

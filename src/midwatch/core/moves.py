@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from midwatch.core import correlation, escalation, events, inputs
 from midwatch.core.decision import Decision
-from midwatch.core.incidents import Incident, is_open
+from midwatch.core.incidents import Incident, is_open, title_of
 from midwatch.core.reasons import Reason
 from midwatch.core.teams import Policy
 from midwatch.errors import StateError
@@ -37,7 +37,9 @@ def merge(d: Decision, policy: Policy, old: Incident, into: Incident, by: str) -
     for ticket in old.tickets:
         d.emit(events.TicketLinked(into.id, ticket, reason))
     if old.severity is not None:
-        escalation.declare(d, policy, into, old.severity, reason)
+        escalation.declare(
+            d, policy, into, old.severity, reason, title=old.title, service=old.speaks_of
+        )
 
 
 def split(d: Decision, incident: Incident, given: inputs.SplitIncident) -> tuple[Incident, Reason]:
@@ -62,7 +64,7 @@ def split(d: Decision, incident: Incident, given: inputs.SplitIncident) -> tuple
     says = f"{given.by}: {len(chosen)} alerts of {incident.id} are another problem"
     reason = Reason(RULE, says, {"by": given.by, "alerts": len(chosen)})
     symptom = correlation.Symptom(first.service, incident.namespace, first.starts_at)
-    title = f"{first.name or 'alert'} on {first.service or 'unknown service'}"
+    title = title_of(first.name, first.service)
     new = correlation.open_incident(d, symptom, title, reason)
     d.emit(events.AlertsMoved(incident.id, new.id, tuple(chosen), reason, "split"))
     return new, reason
