@@ -29,7 +29,7 @@ def incident(name: str, opened_min: int, *services: str, paged_min: int | None =
         name,
         "Down",
         opened_min * MINUTE,
-        dict.fromkeys(services),
+        dict.fromkeys(services, opened_min * MINUTE),
         alerts=3,
         severity="sev1" if paged_at is not None else "sev3",
         why="because",
@@ -76,6 +76,34 @@ def test_repeats_are_saved_and_say_of_what() -> None:
     assert [j.verdict for j in report.judged] == ["covered", "saved", "saved"]
     assert report.judged[2].why.startswith("real page 3 of INC-1")
     assert (report.saved, report.keys, report.missed, report.extra) == (2, 3, 0, [])
+
+
+def test_a_page_for_another_service_is_told_apart() -> None:
+    """It is covered, and counted apart, for nobody would have been told of this service at once."""
+    started = identify({"service": "billing"}).alert("firing", 0)
+    gateway = identify({"service": "gateway"}).alert("firing", 0)
+    told = [
+        e.IncidentOpened("INC-1", "billing", "", "Odd on billing", 0, WHY),
+        e.AlertsAttached("INC-1", (e.Attachment(started),), (WHY,)),
+        e.SeverityDeclared("INC-1", "sev3", "ticket", WHY),
+        e.AlertsAttached("INC-1", (e.Attachment(gateway),), (WHY,)),
+        e.SeverityDeclared("INC-1", "sev2", "page", WHY, "Down on gateway", "gateway"),
+        e.PagePlanned("INC-1", "page/INC-1/1", "ada", 0, WHY),
+    ]
+    facts: list[Fact[e.Event]] = [Fact(n, n * MINUTE, event) for n, event in enumerate(told)]
+    known = recorded(facts)
+    for service, apart in (("billing", 1), ("gateway", 0)):
+        report = compare(known, [page(1, service)], since=0, until=DAY)
+        assert (report.covered, report.by_another) == (1, apart)
+        assert report.judged[0].paged_for == "gateway"
+
+
+def test_a_service_that_joined_later_is_no_sign_of_the_same_trouble() -> None:
+    """An incident may last for hours; what joins it in the end was not there at the beginning."""
+    one = incident("INC-1", 0, "shop", paged_min=0)
+    one.services["mail"] = 50 * MINUTE
+    report = compare([one], [page(20, "mail"), page(40, "mail")], since=0, until=DAY)
+    assert [j.verdict for j in report.judged] == ["missed", "covered"]
 
 
 def test_what_lies_outside_is_shown_and_not_counted() -> None:

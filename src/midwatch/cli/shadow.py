@@ -148,6 +148,11 @@ def _lines(report: shadow.Report) -> Iterator[str]:
     )
     within = show_duration(report.within_s)
     yield f"  covered  {report.covered:>4}  midwatch pages too, at most {within} later"
+    if report.by_another:
+        yield (
+            f"           {report.by_another:>4}  of these by a page for another service of the same"
+            " incident: look whether that is right"
+        )
     yield f"  saved    {report.saved:>4}  repeats of an incident that midwatch pages for once"
     yield f"  ticket   {report.tickets:>4}  recorded, and nobody woken: look whether that is right"
     yield f"  missed   {report.missed:>4}  midwatch would not have paged in time"

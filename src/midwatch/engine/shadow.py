@@ -37,22 +37,31 @@ class RealPage(Struct, frozen=True, order=True):
 
 
 class Recorded(Struct):
-    """An incident of the journal, as far as paging goes; `over_at` None when it is not over."""
+    """An incident of the journal, as far as paging goes.
+
+    `services` says since when each is in it; `about` is the service that its title names, and
+    `paged_for` that of its first page. `over_at` is None when it is not over.
+    """
 
     id: str
     title: str
     opened_at: int
-    services: dict[str, None] = field(default_factory=dict[str, None])
+    services: dict[str, int] = field(default_factory=dict[str, int])
     alerts: int = 0
     severity: str = ""
     why: str = ""
+    about: str = ""
+    paged_for: str = ""
     paged_at: int | None = None
     pages: int = 0
     over_at: int | None = None
 
 
 class Judged(Struct, frozen=True):
-    """A real page and what midwatch would have done; `delay_s` is how much later it would page."""
+    """A real page and what midwatch would have done.
+
+    `delay_s` is how much later it would page, `paged_for` the service that its page would name.
+    """
 
     at: str
     services: tuple[str, ...]
@@ -62,6 +71,7 @@ class Judged(Struct, frozen=True):
     incident: str
     why: str
     delay_s: float | None = None
+    paged_for: str = ""
 
 
 class Extra(Struct, frozen=True):
@@ -85,6 +95,7 @@ class Report(Struct, frozen=True):
     real_pages: int
     keys: int
     covered: int
+    by_another: int  # of the covered: by a page that would name another service of the incident
     saved: int
     tickets: int
     missed: int
@@ -99,7 +110,9 @@ def recorded(facts: Iterable[Fact[e.Event]]) -> list[Recorded]:
     for fact in facts:
         event = fact.event
         if isinstance(event, e.IncidentOpened):
-            found[event.incident] = Recorded(event.incident, event.title, fact.at)
+            found[event.incident] = Recorded(
+                event.incident, event.title, fact.at, about=event.service
+            )
         elif isinstance(event, e.IncidentEvent) and event.incident in found:
             _note(found[event.incident], event, fact.at)
     return list(found.values())
@@ -109,13 +122,16 @@ def _note(one: Recorded, event: e.IncidentEvent, at: int) -> None:
     match event:
         case e.AlertsAttached():
             one.alerts += len(event.attached)
-            one.services |= dict.fromkeys(item.alert.service for item in event.attached)
+            for item in event.attached:
+                one.services.setdefault(item.alert.service, at)
         case e.BurnAttached():
-            one.services[event.service] = None
+            one.services.setdefault(event.service, at)
         case e.SeverityDeclared():
             one.severity, one.why = event.severity, event.reason.says
+            one.about = event.service or one.about
         case e.PagePlanned():
-            one.paged_at = at if one.paged_at is None else one.paged_at
+            if one.paged_at is None:
+                one.paged_at, one.paged_for = at, one.about
             one.pages += 1
         case e.IncidentMitigated() | e.IncidentResolved():
             one.over_at = one.over_at or at
@@ -175,6 +191,7 @@ def compare(
         real_pages=len(judged),
         keys=len({one.key for one in judged}),
         covered=count["covered"],
+        by_another=sum(_by_another(j) for j in judged),
         saved=count["saved"],
         tickets=count["ticket"],
         missed=count["missed"],
@@ -204,27 +221,43 @@ def _judge(
         says = f"midwatch would have paged {show_duration(delay_s)} later: {one.why}"
         return _judged(page, "missed", one.id, says, delay_s)
     covered[one.id] = 1
-    return _judged(page, "covered", one.id, f"{one.severity}: {one.why}", delay_s)
+    says = f"{one.severity}: {one.why}"
+    return _judged(page, "covered", one.id, says, delay_s, one.paged_for)
+
+
+def _by_another(one: Judged) -> bool:
+    return one.verdict == "covered" and bool(one.paged_for) and one.paged_for not in one.services
 
 
 def _home(page: RealPage, incidents: Sequence[Recorded], within_s: int) -> Recorded | None:
-    """Find the incident that a real page is about: same service, same time, the nearest opening."""
+    """Find the incident that a real page is about: same service, same time, the nearest opening.
+
+    A service that joined later than midwatch's page may come is no sign of the same trouble.
+    """
     slack = within_s * SECOND
+    later = page.at + slack + 1
     near = [
         one
         for one in incidents
         if one.opened_at - slack <= page.at
         and (one.over_at is None or page.at <= one.over_at + slack)
-        and any(service in one.services for service in page.services)
+        and any(one.services.get(name, later) - slack <= page.at for name in page.services)
     ]
     return min(near, key=lambda one: abs(page.at - one.opened_at), default=None)
 
 
 def _judged(
-    page: RealPage, verdict: Verdict, incident: str, why: str, delay_s: float | None = None
+    page: RealPage,
+    verdict: Verdict,
+    incident: str,
+    why: str,
+    delay_s: float | None = None,
+    paged_for: str = "",
 ) -> Judged:
-    at = show_time(page.at)
-    return Judged(at, page.services, page.key, page.source, verdict, incident, why, delay_s)
+    return Judged(
+        show_time(page.at), page.services, page.key, page.source, verdict, incident, why, delay_s,
+        paged_for,
+    )  # fmt: skip
 
 
 def _extra(one: Recorded) -> Extra:
