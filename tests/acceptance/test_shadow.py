@@ -168,6 +168,32 @@ def test_shadow_decides_as_live_and_sends_nothing(
     assert all(says.endswith("shadow: not sent") for says in sent)
 
 
+def test_nothing_says_that_a_page_was_sent(serving: Serving) -> None:
+    """The postmortem, the lists and the figures of a trial run say what would have been."""
+    assert serving.deliver(alert("Down")).status == 202
+
+    def timeline() -> list[str]:
+        found = serving.ask("GET", "/api/v1/incidents/INC-1", token=serving.person).document
+        return [moment["event"] for moment in found["timeline"]]
+
+    until(lambda: "EscalationExhausted" in timeline())
+    until(lambda: timeline().count("PageSent") == 4)
+    lines = serving.ask("GET", "/metrics", token=serving.person).body.decode().splitlines()
+    counts = dict(line.rsplit(" ", 1) for line in lines if line.startswith("midwatch_pages_total"))
+    assert counts == {
+        'midwatch_pages_total{result="sent"}': "0.0",
+        'midwatch_pages_total{result="failed"}': "0.0",
+        'midwatch_pages_total{result="shadow"}': "4.0",
+    }
+    where = ["--db", "midwatch/shadow.db"]
+    assert serving.stop() == 0
+    assert "NOBODY ANSWERED" not in serving.type("incidents", "list", *where).stdout
+    told = serving.type("postmortem", "show", "INC-1", *where).stdout
+    assert told.count("would have been paged") == 5
+    assert "was paged" not in told
+    assert "nobody answered" not in told
+
+
 def test_a_journal_is_kept_in_one_way_only(serving: Serving) -> None:
     """What was never sent is never taken for sent, and the other way round."""
     assert serving.deliver(alert("Down")).status == 202

@@ -126,7 +126,7 @@ def test_an_incident_that_opens_again_is_not_over() -> None:
         e.PagePlanned("INC-1", "page/INC-1/2", "ada", 0, WHY),
         e.RealPageSeen("paged", 90 * MINUTE, ("shop",), "k", "Down"),
     ]
-    facts = [Fact(n, n * MINUTE, event) for n, event in enumerate(told)]
+    facts: list[Fact[e.Event]] = [Fact(n, n * MINUTE, event) for n, event in enumerate(told)]
     (one,) = recorded(facts)
     assert (one.paged_at, one.pages, one.alerts, one.over_at) == (3 * MINUTE, 2, 1, None)
     report = compare([one], pages_of(facts), since=0, until=DAY)

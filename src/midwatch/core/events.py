@@ -440,6 +440,9 @@ class EscalationRestarted(IncidentEvent, frozen=True):
     reason: Reason
 
 
+NOT_SENT = "shadow: not sent"  # the receipt of a page that a trial run keeps to itself
+
+
 class PageSent(IncidentEvent, frozen=True):
     """The pager took the page and gave a receipt."""
 

@@ -111,7 +111,7 @@ class Paged(Struct):
 
     key: str
     to: str
-    state: Literal["planned", "sent", "failed"]
+    state: Literal["planned", "sent", "failed", "not sent"]  # the last in shadow
     step: int = 0
     via: str = ""
     digest: str = ""
@@ -487,7 +487,7 @@ def _restarted(i: Incident, event: e.EscalationRestarted, at: int) -> None:
 def _page_sent(i: Incident, event: e.PageSent, at: int) -> None:
     for page in i.pages:
         if page.key == event.key:
-            page.state = "sent"
+            page.state = "not sent" if event.receipt == e.NOT_SENT else "sent"
 
 
 def _page_failed(i: Incident, event: e.PageFailed, at: int) -> None:

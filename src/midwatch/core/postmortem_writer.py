@@ -63,6 +63,7 @@ class _Writer:
         self.incident = incident
         self.facts = facts
         self.roles = _roles(facts)
+        self._kept_back = {one.key for _, one in self.all(e.PageSent) if one.receipt == e.NOT_SENT}
         names = sorted(self.roles, key=len, reverse=True)
         pattern = "|".join(re.escape(name) for name in names)
         self._names = re.compile(rf"(?<![\w@.-])({pattern})(?![\w@-])") if names else None
@@ -250,10 +251,18 @@ class _Writer:
     def _timeline(self) -> list[Moment]:
         found: list[Moment] = []
         for fact in self.facts:
-            says = _sentence(fact.event)
+            says = self._conditional(fact.event) or _sentence(fact.event)
             if says:
                 found.append(Moment(show_time(fact.at), self.blameless(says), [fact.seq]))
         return found
+
+    def _conditional(self, event: e.Event) -> str:
+        """Say what a trial run only would have done, empty of what was done."""
+        if isinstance(event, e.PagePlanned) and event.key in self._kept_back:
+            return f"{event.to} would have been paged: {event.reason.says}"
+        if isinstance(event, e.EscalationExhausted) and self._kept_back:
+            return "nobody else would have been paged"
+        return ""
 
     def _runs(self) -> list[Run]:
         found: list[Run] = []
@@ -373,7 +382,7 @@ class _Writer:
             after = f" {change.after}" if change.after else ""
             found.append(Marker(change.at, change.kind, f"{change.kind}{after}", change.events[0]))
         kinds: list[tuple[type[Any], str, str]] = [
-            (e.PageSent, "page", "page"),
+            (e.PageSent, "page", "no page, in shadow" if self._kept_back else "page"),
             (e.PageAcknowledged, "ack", "taken"),
             (e.RollbackCompleted, "mitigation", "rollback"),
             (e.ActionDone, "mitigation", "step"),

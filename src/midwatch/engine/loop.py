@@ -22,6 +22,7 @@ from typing import Protocol, TypeVar
 from msgspec import Struct, field
 
 from midwatch.core.clock import SECOND
+from midwatch.core.events import NOT_SENT
 from midwatch.core.inputs import AlertsArrived, Envelope, PageAnswered
 from midwatch.core.shard import Shard
 from midwatch.engine.handle import Handled, Handler
@@ -61,7 +62,7 @@ class Stats(Struct):
     failing_since: float | None = None
     alerts: int = 0
     rejected: int = 0
-    pages: dict[str, int] = field(default_factory=lambda: {"sent": 0, "failed": 0})
+    pages: dict[str, int] = field(default_factory=lambda: {"sent": 0, "failed": 0, "shadow": 0})
     beats: dict[str, int] = field(default_factory=lambda: {"sent": 0, "failed": 0})
     last_tick: float = 0.0
 
@@ -313,7 +314,9 @@ class Loop:
                 self.stats.alerts += len(envelope.input.alerts)
             self.stats.rejected += len(envelope.rejected)
             if isinstance(envelope.input, PageAnswered):
-                self.stats.pages["failed" if envelope.input.error else "sent"] += 1
+                answer = envelope.input
+                kept = "shadow" if answer.receipt == NOT_SENT else "sent"
+                self.stats.pages["failed" if answer.error else kept] += 1
 
     def _tick(self) -> None:
         """Do what is due. A commit that fails here is tried again in a moment."""

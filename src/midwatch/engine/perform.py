@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from midwatch.core import effects
 from midwatch.core.evals import Case, Outcome, Reply, Suite, broken
+from midwatch.core.events import NOT_SENT
 from midwatch.core.incidents import Incident, is_waiting_for_ack
 from midwatch.core.inputs import (
     ActionAnswered,
@@ -104,7 +105,7 @@ class Performer:
 
     def _send(self, page: effects.SendPage, attempt: int) -> Envelope:
         if self._shadow:
-            answer = PageAnswered(page.key, page.incident, attempt, receipt="shadow: not sent")
+            answer = PageAnswered(page.key, page.incident, attempt, receipt=NOT_SENT)
             return _answer(answer)
         try:
             receipt = self._pager(page.via).send(page)

@@ -273,7 +273,7 @@ def _summary(i: Incident) -> Summary:
         pages=len(i.pages),
         slo=i.slo,
         recurrence_of=i.recurrence_of,
-        exhausted=i.exhausted,
+        exhausted=i.exhausted and not all(page.state == "not sent" for page in i.pages),
         plan=i.run,
         merged_into=i.merged_into,
     )
