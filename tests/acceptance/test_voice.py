@@ -509,6 +509,17 @@ def test_what_grows_with_its_input_says_how_far_it_is(
     assert (piped.returncode, piped.stderr) == (0, "")
 
 
+@pytest.mark.parametrize("given", [["--seed", "3"], ["--json"], ["--break", "always-rollback"]])
+@pytest.mark.parametrize("command", [["list"], ["run", "shift"]])
+def test_an_option_that_a_command_does_not_hear_is_refused(
+    tmp_path: Path, given: list[str], command: list[str]
+) -> None:
+    """`drill --break x run y` is no run without the break."""
+    refused = midwatch("drill", *given, *command, cwd=tmp_path)
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert f"{given[0]} stands before {command[0]}, which does not hear it" in refused.stderr
+
+
 # --- files ---
 
 

@@ -278,6 +278,20 @@ def test_a_burn_titles_the_incident_that_it_joins() -> None:
     assert page.title.startswith("shop/answers: ")
 
 
+def test_a_page_about_answers_names_a_few_that_failed() -> None:
+    """Whoever is woken looks at these first; how many more there are is said."""
+    bench = Bench(WITH_SLO, heard())
+    (page,) = bench.read(8_000, 10_000, 1_000).effects
+    assert isinstance(page, SendPage)
+    assert "; failed: a1" in page.summary
+    many = tuple(FailedAnswer(f"resp-{n}", "q", "a", "b") for n in range(9))
+    windows = dict.fromkeys(slo.windows_needed(SHOP, Verify()), Counts(8_000, 10_000))
+    other = Bench(WITH_SLO, heard())
+    (page,) = other.give(SliMeasured(SliReading(SHOP.id, 1_000, windows, many)), 1_000).effects
+    assert isinstance(page, SendPage)
+    assert "; failed: resp-0, resp-1, resp-2 and 6 more" in page.summary
+
+
 def test_severity_only_rises(bench: Bench) -> None:
     """A milder alert later changes nothing; a worse one declares and pages once."""
     bench.alerts(alert("mail"))

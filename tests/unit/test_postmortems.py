@@ -19,6 +19,7 @@ from midwatch.adapters.reports import curve
 from midwatch.adapters.reports import postmortem as pages
 from midwatch.core import events as e
 from midwatch.core import inputs, judgements, slo
+from midwatch.core.effects import SendPage
 from midwatch.core.evals import Outcome
 from midwatch.core.incidents import Incident, evolve
 from midwatch.core.inputs import SliMeasured
@@ -310,10 +311,12 @@ def test_the_same_question_fails_again_and_its_case_is_named(shift: Told) -> Non
 def test_the_same_alerts_again_name_the_waiver(shift: Told) -> None:
     """Without a case there is nothing that could have caught it, and that is said."""
     over(shift, waived=True)
-    shift.alerts(
+    decision = shift.alerts(
         structs.replace(alert("shop"), severity="sev1"),
         structs.replace(alert("shop", "Errors"), severity="sev1"), now=40_000_000,
     )  # fmt: skip
+    (page,) = (one for one in decision.effects if isinstance(one, SendPage))
+    assert "; AGAIN: INC-2 is INC-1 again: the same alerts" in page.summary
     second = shift.state.incidents["INC-2"]
     assert "the same alerts" in second.again
     assert "closed without a case, by a waiver: nothing to test (ada)" in second.again

@@ -87,6 +87,12 @@ def command(ctx: click.Context, **options: Any) -> int:
     """
     if ctx.invoked_subcommand is None:
         return _run("shift", **options)
+    given = (p for p in ctx.command.params if p.name in options)
+    for one in given:
+        if ctx.get_parameter_source(one.name or "") != click.core.ParameterSource.DEFAULT:
+            says = f"{one.opts[0]} stands before {ctx.invoked_subcommand}, which does not hear it"
+            remedy = f"write it behind: midwatch drill {ctx.invoked_subcommand} ... {one.opts[0]}"
+            raise click.UsageError(f"{says}; {remedy}")
     return 0
 
 

@@ -31,7 +31,6 @@ from midwatch.core import (
     pointers,
     rechecks,
     recovery,
-    recurrence,
     regressions,
     rollouts,
     runbooks,
@@ -107,15 +106,13 @@ def _attach(d: Decision, rules: Rules, alerts: Iterable[Alert]) -> None:
 def _think_ahead(
     d: Decision, rules: Rules, touched: Mapping[str, Sequence[events.Attachment]]
 ) -> None:
-    """Look for an earlier incident and for a runbook, where new alerts may change the answer.
+    """Look for a runbook where new alerts may change the answer.
 
     Not at each alert: an incident of thousands would be looked through for each of them.
     """
     declared = {x.incident for x in d.events if isinstance(x, events.SeverityDeclared)}
     for name, attached in touched.items():
         incident = d.shard.incidents[name]
-        if name in declared:
-            recurrence.find(d, incident)
         alerts = [item.alert for item in attached]
         if rules.books.runbooks and (
             name in declared

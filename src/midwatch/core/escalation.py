@@ -25,6 +25,7 @@ RULE = "escalation/2"
 MAX_ATTEMPTS = 5
 FIRST_RETRY_S = 5
 MAX_FOLLOWS = 3
+FAILED = 3  # answers that a page names
 REASSIGNED_STEP = -1  # a page that no step asked for: the policy begins after it
 
 
@@ -148,12 +149,24 @@ def _plan(
             to=person,
             severity=incident.severity or "sev1",
             title=incident.title,
-            summary=reason.says + _next_step(incident),
+            summary=reason.says + _again(incident) + _failed(incident) + _next_step(incident),
             service=incident.speaks_of,
             via=via,
             also=tuple(f"{one.id} {one.severity or 'sev1'}: {one.title}" for one in others),
         )
     )
+
+
+def _again(incident: Incident) -> str:
+    """Say loudly that it is an earlier one again, which should have been kept away."""
+    return f"; AGAIN: {incident.again.rstrip('.')}" if incident.again else ""
+
+
+def _failed(incident: Incident) -> str:
+    """Name a few of the answers that failed, for whoever is paged to look at first."""
+    ids = [one.id for one in incident.failures if one.id]
+    more = f" and {len(ids) - FAILED} more" if len(ids) > FAILED else ""
+    return f"; failed: {', '.join(ids[:FAILED])}{more}" if ids else ""
 
 
 def _next_step(incident: Incident) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import cast
 
-from midwatch.core import escalation, muting, runbooks
+from midwatch.core import escalation, muting, recurrence, runbooks
 from midwatch.core.alerts import Alert
 from midwatch.core.decision import Decision
 from midwatch.core.incidents import Firing, Incident, speaking, title_of
@@ -35,6 +35,7 @@ def declare(
         reason = Reason(escalation.RULE, says, {"alerts": len(incident.firing)})
 
         def ahead() -> None:
+            recurrence.find(d, incident)
             if rules.books.runbooks:
                 runbooks.consider(d, rules.means(incident), incident)
 
