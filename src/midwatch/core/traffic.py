@@ -6,6 +6,7 @@ weight only adds to it: nobody who got the candidate is moved back when its part
 
 from __future__ import annotations
 
+from functools import lru_cache
 from hashlib import blake2b
 
 from msgspec import Struct
@@ -54,6 +55,7 @@ class Traffic(Struct, frozen=True):
         return self.candidate if place < self.weight * (PARTS // 100) else self.release
 
 
+@lru_cache(256)  # asked for each request, of the few candidates that there are at a time
 def _person(candidate: str) -> bytes:
     """Make each candidate's part another one, so that no user tries all of them."""
     return blake2b(candidate.encode(), digest_size=16).digest()
