@@ -58,11 +58,12 @@ def judge(case: Case, release: str, reply: Reply, opinion: Judged | None = None)
 
     if case.unsupported:
         return say("unsupported", f"not supported: {', '.join(case.unsupported)}")
-    unknown = [one.kind for one in case.wanted if one.kind != JUDGE and one.kind not in SCORERS]
+    wanted = case.wanted
+    unknown = [one.kind for one in wanted if one.kind not in SCORERS and one.kind != JUDGE]
     if unknown:
         return say("unsupported", f"not supported: {', '.join(unknown)}")
     failed: list[str] = []
-    for check in case.wanted:
+    for check in wanted:
         try:
             if check.kind != JUDGE:
                 good, expected = SCORERS[check.kind](check, reply)
@@ -118,6 +119,8 @@ def _folded(test: Callable[[str, str], bool], says: str) -> tuple[Any, Any]:
 
 
 def _either(check: Check) -> list[str]:
+    if isinstance(check.value, str):  # as nearly all are
+        return [check.value]
     return _texts(check) if isinstance(check.value, (list, tuple)) else [_text(check)]
 
 

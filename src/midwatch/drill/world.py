@@ -8,7 +8,7 @@ itself is a function of scenario, seed and that log, so a world made anew from t
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any
@@ -319,6 +319,8 @@ class _Traffic:
         self._releases = {r.name: r for r in plan.releases}
         self._rows = {name: _Row() for name in self._releases}
         self.wrong = {r.name: _wrong_cases(plan, r) for r in plan.releases}
+        self._wrong = {n: {one.question for one in found} for n, found in self.wrong.items()}
+        self._ids = [(f"/{case.id}".encode(), case.question) for case in plan.bank]
         self._live: LiveAgent | None = None
         if plan.is_agent:
             names = {r.name: r.agent for r in plan.releases}
@@ -359,19 +361,21 @@ class _Traffic:
             return {served.release: Counts(self._asked - bad, self._asked)}
         total = dict.fromkeys((served.release, served.candidate), 0)
         bad = dict.fromkeys(total, 0)
-        wrong = {name: {f.question for f in self._wrong_now(name, at)} for name in total}
-        for case in self.plan.bank:
-            name = served.of(f"{at}/{case.id}".encode(), SALT)
+        wrong = {name: self._wrong_now(name, at) for name in total}
+        tick = b"%d" % at
+        for case, question in self._ids:
+            name = served.of(tick + case, SALT)
             total[name] += 1
-            if case.question in wrong[name]:
+            if question in wrong[name]:
                 bad[name] += 1
         return {name: Counts(total[name] - bad[name], total[name]) for name in total}
 
-    def _wrong_now(self, release: str, at: int) -> tuple[FailedAnswer, ...]:
+    def _wrong_now(self, release: str, at: int) -> Collection[str]:
+        """Give the questions that a release answers wrong at a moment."""
         plan = self._releases.get(release)
         if plan is None or plan.wrong is None or at < plan.wrong.from_at:
             return ()
-        return self.wrong[release]
+        return self._wrong[release]
 
     def counts(self, windows_s: Sequence[int], now: int) -> dict[int, Counts]:
         """Count windows of all that was asked."""
