@@ -125,6 +125,11 @@ def _budget(objective: str) -> Fraction:
 
 
 @cache
+def _exact(burn: str) -> Fraction:
+    return Fraction(burn)
+
+
+@cache
 def _useful(tiers: tuple[Tier, ...], objective: str, period_s: int) -> tuple[Tier, ...]:
     return tuple(t for t in tiers if t.factor(period_s) * _budget(objective) < 1)
 
@@ -324,7 +329,7 @@ def judge_recovery(
         return "inconclusive", Reason(RULE_RECOVERY, f"only {seen} events in the window", terms)
     burn = Fraction(counts.bad, counts.total) / slo.budget
     terms |= {"good": counts.good, "total": counts.total, "burn": float(burn)}
-    if burn < Fraction(verify.burn_below):
+    if burn < _exact(verify.burn_below):
         says = f"SLI {counts.shown()} over {show_duration(verify.window_s)}"
         return "recovered", Reason(RULE_RECOVERY, says, terms)
     says = f"SLI still {counts.shown()}, burn {float(burn):.3g}x"
