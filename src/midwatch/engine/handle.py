@@ -131,10 +131,9 @@ class Handler:
             if key and not _is_refresh(envelope, decision):
                 entry.inputs.append(key)
             _settle(entry, envelope.input, decision)
-            entry.dead.extend(
-                DeadLetter(key, entry.at, part.body, f"{part.place}: {part.why}")
-                for part in envelope.rejected
-            )
+            for part in envelope.rejected:
+                why = f"{part.place}: {part.why}"
+                entry.dead.append(DeadLetter(key, entry.at, part.body, why))
             answers.append(Handled(key, "committed"))
         return answers
 
@@ -144,7 +143,8 @@ class Handler:
         if entry.is_empty:
             return
         last = entry.rows[-1].seq if entry.rows else self._seq
-        self._tail_bytes += sum(len(row.body) for row in entry.rows)
+        for row in entry.rows:
+            self._tail_bytes += len(row.body)
         many = last - self._snapshot_seq >= SNAPSHOT_EVERY
         if many and self._tail_bytes >= SNAPSHOT_GROWTH * self._snapshot_bytes:
             entry.snapshot = shard.dump(self.shard)
