@@ -294,17 +294,15 @@ class SqliteStore:
 
     def _write(self, entry: Entry) -> None:
         db = self._db
-        fence = db.execute("SELECT fence FROM shard").fetchone()[0]
-        if fence != self._fence:
-            raise Fenced(
-                f"fence {self._fence} is over, {fence} holds", remedy="this process must stop"
-            )
+        events = self._chained(entry.rows)
+        self._move_head()
+        if events:
+            db.executemany("INSERT INTO event VALUES (?, ?, ?, ?, ?, ?, ?, ?)", events)
         if entry.inputs:
             db.executemany(
                 "INSERT INTO inbox VALUES (?, ?, ?)",
                 [(key, entry.at, seal((key, entry.at))) for key in entry.inputs],
             )
-        self._write_events(entry)
         self._write_outbox(entry)
         for key, timer in entry.timers.items():
             if timer is None:
@@ -335,18 +333,32 @@ class SqliteStore:
                 (self._seq,),
             )
 
-    def _write_events(self, entry: Entry) -> None:
-        if not entry.rows:
-            return
-        head = self._head
+    def _chained(self, rows: Iterable[Row]) -> list[tuple[int | str | bytes, ...]]:
+        """Put each event onto the chain; gives what is stored of it."""
+        seq, head = self._seq, self._head
         stored: list[tuple[int | str | bytes, ...]] = []
-        for row in entry.rows:
+        for row in rows:
             columns = (row.seq, row.stream, row.version, row.at, row.cause, row.type, row.body)
+            seq = row.seq
             head = chain.link(head, *columns)
             stored.append((*columns, head))
-        self._db.executemany("INSERT INTO event VALUES (?, ?, ?, ?, ?, ?, ?, ?)", stored)
-        self._seq, self._head = entry.rows[-1].seq, head
-        self._db.execute("UPDATE shard SET seq = ?, head = ?", (self._seq, head))
+        self._seq, self._head = seq, head
+        return stored
+
+    def _move_head(self) -> None:
+        """Write the chain's head where the fence stands: before all else, and only if it holds.
+
+        Raises Fenced.
+        """
+        moved = self._db.execute(
+            "UPDATE shard SET seq = ?, head = ? WHERE fence = ?",
+            (self._seq, self._head, self._fence),
+        )
+        if not moved.rowcount:
+            fence = self._db.execute("SELECT fence FROM shard").fetchone()[0]
+            raise Fenced(
+                f"fence {self._fence} is over, {fence} holds", remedy="this process must stop"
+            )
 
     def _write_outbox(self, entry: Entry) -> None:
         db = self._db
