@@ -169,16 +169,10 @@ def _is_refresh(envelope: Envelope, decision: Decision) -> bool:
 
 
 def _collect(entry: Entry, decision: Decision, cause: str, committed: int) -> None:
-    """Turn a decision into rows. Versions count back from what the shard has now."""
-    versions: dict[str, int] = {}
-    for event in decision.events:
-        versions[event.stream] = versions.get(event.stream, 0) + 1
-    for event in decision.events:
-        stream = event.stream
-        versions[stream] -= 1
-        version = decision.shard.versions[stream] - versions[stream]
+    """Turn a decision into rows."""
+    for event, version in zip(decision.events, decision.versions, strict=True):
         seq = committed + len(entry.rows) + 1
-        kind = type(event).__name__
+        stream, kind = event.stream, type(event).__name__
         entry.rows.append(Row(seq, stream, version, decision.now, cause, kind, _encode(event)))
     last = committed + len(entry.rows)
     for effect in decision.effects:
