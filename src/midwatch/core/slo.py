@@ -33,7 +33,8 @@ NO_DATA_SEVERITY: Severity = "sev3"
 MINUTE_S, HOUR_S, DAY_S = 60, 3_600, 86_400
 
 
-class Tier(Struct, frozen=True):
+# Tiers are what is known of an objective by, with every reading: they are hashed once.
+class Tier(Struct, frozen=True, cache_hash=True):
     """One pair of windows and the share of the budget that its long window may spend.
 
     `speed` is the word people read: a fast burn, a slow burn.
