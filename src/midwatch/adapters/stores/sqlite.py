@@ -56,8 +56,16 @@ def seal(columns: Iterable[object]) -> bytes:
     return blake2b(repr(tuple(columns)).encode("utf-8", "surrogateescape"), digest_size=8).digest()
 
 
+# When the next timer and the next planned effect are due.
+_Waits = tuple[int | None, int | None]
+
+
 def _lenient(data: bytes) -> str:
     return data.decode("utf-8", "surrogateescape")
+
+
+def _is_due(at: int | None, now: int) -> bool:
+    return at is not None and at <= now
 
 
 class SqliteStore:
@@ -76,6 +84,7 @@ class SqliteStore:
         if path is not None:
             note_open(path)
         self._fence = 0
+        self._waits: _Waits | None = None  # as it stands since the last transaction
         self._seq, self._head = self._read_head()
 
     # --- opening and closing ---
@@ -276,6 +285,8 @@ class SqliteStore:
         except BaseException:
             self._roll_back()
             raise
+        finally:
+            self._waits = None
 
     def probe(self) -> None:
         """Write what is there already, to see whether a commit would succeed."""
@@ -426,6 +437,8 @@ class SqliteStore:
 
     def _claimable(self, now: int, limit: int, room: Callable[[str], int] | None) -> list[str]:
         """List the keys of due effects, passing over lanes that have no room."""
+        if not _is_due(self._next()[1], now):
+            return []
         keys: list[str] = []
         taken: Counter[str] = Counter()
         rows = self._db.execute(
@@ -452,6 +465,8 @@ class SqliteStore:
 
     def next_effect_at(self, after: int = -1) -> int | None:
         """Say when the next planned effect is due, of those that are due later than `after`."""
+        if after < 0:
+            return self._next()[1]
         return self._db.execute(
             "SELECT min(due_at) FROM outbox WHERE state = 'planned' AND due_at > ?", (after,)
         ).fetchone()[0]
@@ -460,6 +475,8 @@ class SqliteStore:
 
     def due(self, now: int) -> list[Timer]:
         """List the timers whose time has come, earliest first."""
+        if not _is_due(self._next()[0], now):
+            return []
         rows = self._db.execute(
             "SELECT key, due_at, purpose, incident FROM timer WHERE due_at <= ?"
             " ORDER BY due_at, key",
@@ -476,7 +493,21 @@ class SqliteStore:
 
     def next_timer_at(self) -> int | None:
         """Say when the next timer is due."""
-        return self._db.execute("SELECT min(due_at) FROM timer").fetchone()[0]
+        return self._next()[0]
+
+    def _next(self) -> _Waits:
+        """Say what is due next. It is asked at every turn, and changes by a transaction alone.
+
+        Who does not own the file looks each time: its owner writes.
+        """
+        waits = self._waits
+        if waits is None:
+            waits = self._db.execute(
+                "SELECT (SELECT min(due_at) FROM timer),"
+                " (SELECT min(due_at) FROM outbox WHERE state = 'planned')"
+            ).fetchone()
+            self._waits = waits if self._fence else None
+        return waits
 
     # --- Audit ---
 
