@@ -19,6 +19,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from typing import Any, cast
 
 import msgspec
@@ -108,7 +109,7 @@ def _folded(test: Callable[[str, str], bool], says: str) -> tuple[Any, Any]:
 
     def plain(check: Check, reply: Reply) -> tuple[bool, str]:
         texts = _either(check)
-        return any(test(reply.text, one) for one in texts), f"{says} {_shown(texts)}"
+        return any(map(partial(test, reply.text), texts)), f"{says} {_shown(texts)}"
 
     def folded(check: Check, reply: Reply) -> tuple[bool, str]:
         texts, got = _either(check), reply.text.casefold()

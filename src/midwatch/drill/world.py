@@ -297,15 +297,17 @@ class _Row(Struct):
 
     def counts(self, windows_s: Sequence[int], now: int) -> dict[int, Counts]:
         """Count, for each window, the ticks that ended in (now - window, now]."""
-        last = bisect_right(self.ends, now)
-        good, total = self.good[last], self.total[last]
+        ends, good, total = self.ends, self.good, self.total
+        last = bisect_right(ends, now)
         found: dict[int, Counts] = {}
         for window_s in windows_s:
-            start = now - window_s * SECOND
-            first = bisect_right(self.ends, start)
-            before = max(self.starts_at - start, 0) // (TICK_S * SECOND) * self.asked
+            start, first, before = now - window_s * SECOND, 0, 0
+            if start < self.starts_at:
+                before = (self.starts_at - start) // (TICK_S * SECOND) * self.asked
+            else:
+                first = bisect_right(ends, start)
             found[window_s] = Counts(
-                good - self.good[first] + before, total - self.total[first] + before
+                good[last] - good[first] + before, total[last] - total[first] + before
             )
         return found
 
