@@ -129,6 +129,40 @@ def test_a_claim_is_taken_once(store: SqliteStore) -> None:
     assert store.in_doubt() == [claim]
 
 
+def test_what_is_due_next_follows_each_write(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A commit, one that fails, and a claim; asked in between, as a loop does."""
+    engine = handler(store)
+
+    def full() -> None:
+        assert store.next_effect_at() == 1_000  # seen inside, and gone with it
+        raise sqlite3.OperationalError("database or disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "before_commit", full)
+        with pytest.raises(CommitFailed):
+            engine.handle([fire("a")])
+    assert (store.next_timer_at(), store.next_effect_at()) == (None, None)
+    engine.handle([fire("a")])
+    at = store.next_timer_at()
+    assert at is not None
+    assert store.next_effect_at() == 1_000
+    assert [one.due_at for one in store.due(at)] == [at]
+    assert store.claim(1_000, 10)
+    assert store.next_effect_at() is None
+
+
+def test_a_reader_sees_what_its_owner_makes_due(tmp_path: Path) -> None:
+    """Nobody tells it of a write."""
+    store = SqliteStore.own(tmp_path / "journal.db")
+    with store.beside() as reader:
+        assert reader.next_effect_at() is None
+        handler(store).handle([fire("a")])
+        assert reader.next_effect_at() == 1_000
+    store.close()
+
+
 def test_a_cancelled_effect_is_not_claimed(store: SqliteStore) -> None:
     """No page is claimed after the ack."""
     engine = handler(store)

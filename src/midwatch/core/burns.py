@@ -6,6 +6,8 @@ would go; each worse tier is said once. No data is an alert of its own and no bu
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from msgspec import structs
 
 from midwatch.core import (
@@ -19,7 +21,7 @@ from midwatch.core import (
     runbooks,
     slo,
 )
-from midwatch.core.alerts import Alert, identify
+from midwatch.core.alerts import Alert, Identity, identify
 from midwatch.core.decision import Decision
 from midwatch.core.incidents import Incident
 from midwatch.core.rules import Rules
@@ -29,8 +31,7 @@ from midwatch.core.slo import Slo
 
 def hear(d: Decision, rules: Rules, objective: Slo, reading: SliReading) -> Alert | None:
     """Note the first event; give an alert after long silence, and its end with the next event."""
-    labels = {"alertname": slo.NO_DATA, "service": objective.service, "slo": objective.id}
-    identity = identify(labels)
+    identity = _silence_of(objective.service, objective.id)
     raised = identity.fingerprint in d.shard.firing
     if slo.has_events(objective, reading):
         if objective.id not in d.shard.heard:
@@ -43,6 +44,11 @@ def hear(d: Decision, rules: Rules, objective: Slo, reading: SliReading) -> Aler
     impact.declare_alone(d, rules, objective.service)
     alert = identity.alert("firing", d.now, summary=why.says)
     return structs.replace(alert, severity=slo.NO_DATA_SEVERITY)
+
+
+@lru_cache(4_096)  # with every reading it is looked up whether this fires
+def _silence_of(service: str, objective: str) -> Identity:
+    return identify({"alertname": slo.NO_DATA, "service": service, "slo": objective})
 
 
 def judge(d: Decision, rules: Rules, objective: Slo, reading: SliReading) -> None:

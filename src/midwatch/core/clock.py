@@ -37,7 +37,7 @@ def show_time(at: int) -> str:
     '1970-01-01T00:00:01.500Z'
     """
     moment = _EPOCH + timedelta(milliseconds=at)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{at % 1000:03d}Z"
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def show_duration(seconds: float) -> str:

@@ -23,6 +23,7 @@ class Decision:
         self.shard = state
         self.now = now
         self.events: list[events.Event] = []
+        self.versions: list[int] = []  # of each event, in its stream
         self.effects: list[Effect] = []
         self.cancelled_effects: list[str] = []
         self.retries: dict[str, int] = {}
@@ -33,6 +34,7 @@ class Decision:
         """Record a fact; the shard has it from here on."""
         shard.evolve(self.shard, event, self.now)
         self.events.append(event)
+        self.versions.append(self.shard.versions[event.stream])
 
     def plan(self, effect: Effect) -> None:
         """Wish for something in the world."""

@@ -26,7 +26,7 @@ class Check(Struct, frozen=True, omit_defaults=True):
     value: Any = None
     negate: bool = False
     threshold: float | None = None
-    knobs: dict[str, Any] = field(default_factory=dict[str, Any])
+    knobs: dict[str, Any] = {}
 
 
 class Case(Struct, frozen=True, omit_defaults=True):

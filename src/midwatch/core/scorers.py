@@ -19,6 +19,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from typing import Any, cast
 
 import msgspec
@@ -58,11 +59,12 @@ def judge(case: Case, release: str, reply: Reply, opinion: Judged | None = None)
 
     if case.unsupported:
         return say("unsupported", f"not supported: {', '.join(case.unsupported)}")
-    unknown = [one.kind for one in case.wanted if one.kind != JUDGE and one.kind not in SCORERS]
+    wanted = case.wanted
+    unknown = [one.kind for one in wanted if one.kind not in SCORERS and one.kind != JUDGE]
     if unknown:
         return say("unsupported", f"not supported: {', '.join(unknown)}")
     failed: list[str] = []
-    for check in case.wanted:
+    for check in wanted:
         try:
             if check.kind != JUDGE:
                 good, expected = SCORERS[check.kind](check, reply)
@@ -107,7 +109,7 @@ def _folded(test: Callable[[str, str], bool], says: str) -> tuple[Any, Any]:
 
     def plain(check: Check, reply: Reply) -> tuple[bool, str]:
         texts = _either(check)
-        return any(test(reply.text, one) for one in texts), f"{says} {_shown(texts)}"
+        return any(map(partial(test, reply.text), texts)), f"{says} {_shown(texts)}"
 
     def folded(check: Check, reply: Reply) -> tuple[bool, str]:
         texts, got = _either(check), reply.text.casefold()
@@ -118,6 +120,8 @@ def _folded(test: Callable[[str, str], bool], says: str) -> tuple[Any, Any]:
 
 
 def _either(check: Check) -> list[str]:
+    if isinstance(check.value, str):  # as nearly all are
+        return [check.value]
     return _texts(check) if isinstance(check.value, (list, tuple)) else [_text(check)]
 
 

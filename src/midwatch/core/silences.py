@@ -75,7 +75,10 @@ def read_matcher(text: str) -> Matcher:
 
 def all_fit(matchers: tuple[Matcher, ...], labels: Mapping[str, str]) -> bool:
     """Say whether every condition holds; without any, none does."""
-    return bool(matchers) and all(one.fits(labels) for one in matchers)
+    for one in matchers:  # asked of every alert, for each rule: no generator for one condition
+        if not one.fits(labels):
+            return False
+    return bool(matchers)
 
 
 class Silence(Struct, frozen=True):

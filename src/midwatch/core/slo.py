@@ -33,7 +33,8 @@ NO_DATA_SEVERITY: Severity = "sev3"
 MINUTE_S, HOUR_S, DAY_S = 60, 3_600, 86_400
 
 
-class Tier(Struct, frozen=True):
+# Tiers are what is known of an objective by, with every reading: they are hashed once.
+class Tier(Struct, frozen=True, cache_hash=True):
     """One pair of windows and the share of the budget that its long window may spend.
 
     `speed` is the word people read: a fast burn, a slow burn.
@@ -122,6 +123,11 @@ def _factor(budget_share: str, period_s: int, long_s: int) -> Fraction:
 @cache
 def _budget(objective: str) -> Fraction:
     return 1 - Fraction(objective)
+
+
+@cache
+def _exact(burn: str) -> Fraction:
+    return Fraction(burn)
 
 
 @cache
@@ -324,7 +330,7 @@ def judge_recovery(
         return "inconclusive", Reason(RULE_RECOVERY, f"only {seen} events in the window", terms)
     burn = Fraction(counts.bad, counts.total) / slo.budget
     terms |= {"good": counts.good, "total": counts.total, "burn": float(burn)}
-    if burn < Fraction(verify.burn_below):
+    if burn < _exact(verify.burn_below):
         says = f"SLI {counts.shown()} over {show_duration(verify.window_s)}"
         return "recovered", Reason(RULE_RECOVERY, says, terms)
     says = f"SLI still {counts.shown()}, burn {float(burn):.3g}x"

@@ -6,6 +6,7 @@ weight only adds to it: nobody who got the candidate is moved back when its part
 
 from __future__ import annotations
 
+from functools import lru_cache
 from hashlib import blake2b
 
 from msgspec import Struct
@@ -49,11 +50,15 @@ class Traffic(Struct, frozen=True):
         """
         if not self.candidate:
             return self.release
-        digest = blake2b(key, digest_size=8, key=salt[:64], person=_person(self.candidate)).digest()
-        place = int.from_bytes(digest, "big") % PARTS
+        drawn = _draw(self.candidate, salt[:64]).copy()
+        drawn.update(key)
+        place = int.from_bytes(drawn.digest(), "big") % PARTS
         return self.candidate if place < self.weight * (PARTS // 100) else self.release
 
 
-def _person(candidate: str) -> bytes:
+# It is the same for all requests while a candidate is tried, and only ever copied.
+@lru_cache(256)
+def _draw(candidate: str, salt: bytes) -> blake2b:
     """Make each candidate's part another one, so that no user tries all of them."""
-    return blake2b(candidate.encode(), digest_size=16).digest()
+    person = blake2b(candidate.encode(), digest_size=16).digest()
+    return blake2b(digest_size=8, key=salt, person=person)

@@ -94,7 +94,7 @@ class Shift:
             scenario.config.naming,
         )
         self._agenda: list[tuple[int, int, Send]] = []
-        self._pages_seen = 0
+        self._log_seen = 0
         self._order = 0
         self._ended: set[str] = set()
         self._next_reading = scenario.starts_at
@@ -241,10 +241,10 @@ class Shift:
     # --- people and users react to what reached them ---
 
     def _follow_world(self) -> None:
-        sent = list(self.log.sent())
-        for page in sent[self._pages_seen :]:
-            self._pages_seen += 1
-            self._answer_page(page)
+        for entry in self.log.entries[self._log_seen :]:
+            self._log_seen += 1
+            if isinstance(entry, Sent):
+                self._answer_page(entry)
         for plan in self.scenario.services:
             self._end_faults(plan.name)
 
@@ -303,7 +303,7 @@ class Shift:
         if service in self._ended:
             return
         for incident in self.engine.handler.shard.incidents.values():
-            if incident.service_of_plan == service and incident.mitigated_at:
+            if incident.mitigated_at and incident.service_of_plan == service:
                 self._ended.add(service)
                 delivery = self.storm.end(service, incident.mitigated_at + ENDS_AFTER_S * SECOND)
                 if delivery is not None:

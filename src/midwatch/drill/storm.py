@@ -45,10 +45,11 @@ class Storm:
             for index, labels in enumerate(alerts):
                 starts_at = fault.at + rng.randrange(SPREAD_S * SECOND)
                 self._starts[number, index] = starts_at
-                _add(firing, starts_at, _alert(labels, starts_at, None))
+                alert = _alert(labels, starts_at)
+                _add(firing, starts_at, alert)
                 if fault.lasts_s is not None:
                     ends_at = starts_at + fault.lasts_s * SECOND
-                    _add(resolved, ends_at, _alert(labels, starts_at, ends_at))
+                    _add(resolved, ends_at, _ended(alert, ends_at))
         slots = sorted({*firing, *resolved})
         self.deliveries = [
             Delivery(slot, _webhook([*firing.get(slot, ()), *resolved.get(slot, ())]))
@@ -58,7 +59,7 @@ class Storm:
     def end(self, cause: str, at: int) -> Delivery | None:
         """Deliver the end of an open-ended fault of this service; None when it has none."""
         over = [
-            _alert(labels, self._starts[number, index], at)
+            _ended(_alert(labels, self._starts[number, index]), at)
             for number, (fault, alerts) in enumerate(self._faults)
             if fault.cause == cause and fault.lasts_s is None
             for index, labels in enumerate(alerts)
@@ -76,14 +77,18 @@ def _labels(fault: Fault, service: str, alert: str) -> dict[str, str]:
     return {"alertname": alert, "service": service, "severity": fault.severity}
 
 
-def _alert(labels: dict[str, str], starts_at: int, ends_at: int | None) -> dict[str, Any]:
+def _alert(labels: dict[str, str], starts_at: int) -> dict[str, Any]:
     return {
-        "status": "firing" if ends_at is None else "resolved",
+        "status": "firing",
         "labels": labels,
         "annotations": {"summary": f"{labels['alertname']} on {labels['service']}"},
         "startsAt": show_time(starts_at),
-        "endsAt": LONG_GONE if ends_at is None else show_time(ends_at),
+        "endsAt": LONG_GONE,
     }
+
+
+def _ended(alert: dict[str, Any], at: int) -> dict[str, Any]:
+    return {**alert, "status": "resolved", "endsAt": show_time(at)}
 
 
 def _add(groups: dict[int, list[dict[str, Any]]], at: int, alert: dict[str, Any]) -> None:

@@ -8,7 +8,7 @@ itself is a function of scenario, seed and that log, so a world made anew from t
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any
@@ -212,9 +212,10 @@ class SimulatedRouter:
         for live_at, deployed in deploys:
             if live_at <= at:
                 seen = deployed
-        for move in self._log.moves_of(service):
-            if move.at <= at and move.epoch > seen.epoch:
-                seen = move.traffic
+        # `apply` lets epochs only grow, so the newest move by then has the highest one.
+        for move in reversed(self._log.moves_of(service)):
+            if move.at <= at:
+                return move.traffic if move.epoch > seen.epoch else seen
         return seen
 
 
@@ -278,29 +279,50 @@ class SimulatedTarget:
 
 
 class _Row(Struct):
-    """Cumulative counts at the end of each tick."""
+    """Cumulative counts at the end of each tick in which it was asked.
 
+    Before `starts_at` it was well, `asked` questions a tick, for as long as anybody asks back.
+    """
+
+    starts_at: int = 0
+    asked: int = 0
+    ends: list[int] = field(default_factory=list[int])
     good: list[int] = field(default_factory=lambda: [0])
     total: list[int] = field(default_factory=lambda: [0])
 
-    def add(self, good: int, total: int) -> None:
+    def add(self, end: int, good: int, total: int) -> None:
+        self.ends.append(end)
         self.good.append(self.good[-1] + good)
         self.total.append(self.total[-1] + total)
 
-    def between(self, first: int, last: int) -> Counts:
-        return Counts(self.good[last] - self.good[first], self.total[last] - self.total[first])
+    def counts(self, windows_s: Sequence[int], now: int) -> dict[int, Counts]:
+        """Count, for each window, the ticks that ended in (now - window, now]."""
+        ends, good, total = self.ends, self.good, self.total
+        last = bisect_right(ends, now)
+        found: dict[int, Counts] = {}
+        for window_s in windows_s:
+            start, first, before = now - window_s * SECOND, 0, 0
+            if start < self.starts_at:
+                before = (self.starts_at - start) // (TICK_S * SECOND) * self.asked
+            else:
+                first = bisect_right(ends, start)
+            found[window_s] = Counts(
+                good[last] - good[first] + before, total[last] - total[first] + before
+            )
+        return found
 
 
 class _Traffic:
-    """Cumulative counts of one service, a row for each tick; every question once a tick."""
+    """Counts of one service and of each of its releases; every question once a tick."""
 
     def __init__(self, plan: ServicePlan, starts_at: int, troubles: Troubles, log: Log) -> None:
         self.plan = plan
-        self._starts_at = starts_at
         self._troubles = troubles
         self._releases = {r.name: r for r in plan.releases}
         self._rows = {name: _Row() for name in self._releases}
         self.wrong = {r.name: _wrong_cases(plan, r) for r in plan.releases}
+        self._wrong = {n: {one.question for one in found} for n, found in self.wrong.items()}
+        self._ids = [(f"/{case.id}".encode(), case.question) for case in plan.bank]
         self._live: LiveAgent | None = None
         if plan.is_agent:
             names = {r.name: r.agent for r in plan.releases}
@@ -312,27 +334,24 @@ class _Traffic:
             self._live = LiveAgent(names, plan.asked, plan.troubles, remedied)
         self._asked = ASKED if plan.is_agent else len(plan.bank)
         self._next_end = starts_at + TICK_S * SECOND
-        self.ends: list[int] = []
-        self._all = _Row()
+        self._all = _Row(starts_at, self._asked)
 
     def fill(self, now: int, served_at: Callable[[str, int], Traffic]) -> None:
         """Let users ask until now."""
-        end = self._next_end
-        if end > now:
-            return
-        tick_ms = TICK_S * SECOND
-        asked = self._asked
+        end, asked = self._next_end, self._asked
         while end <= now:
             seen = served_at(self.plan.name, end - 1)
             came = self._ask(seen, end - 1)
-            noise = self._troubles.noise(self.plan.name, len(self.ends))
-            bad = min(asked, sum(one.bad for one in came.values()) + noise)
-            self.ends.append(end)
-            self._all.add(asked - bad, asked)
-            for name, row in self._rows.items():
-                one = came.get(name, Counts(0, 0))
-                row.add(max(one.good - noise, 0) if name == seen.release else one.good, one.total)
-            end += tick_ms
+            noise = self._troubles.noise(self.plan.name, len(self._all.ends))
+            bad = noise
+            for name, one in came.items():
+                bad += one.bad
+                row = self._rows.get(name)
+                if row is not None:
+                    good = max(one.good - noise, 0) if name == seen.release else one.good
+                    row.add(end, good, one.total)
+            self._all.add(end, asked - min(asked, bad), asked)
+            end += TICK_S * SECOND
         self._next_end = end
 
     def _ask(self, served: Traffic, at: int) -> dict[str, Counts]:
@@ -342,36 +361,31 @@ class _Traffic:
         if not served.candidate:
             bad = len(self._wrong_now(served.release, at))
             return {served.release: Counts(self._asked - bad, self._asked)}
-        found = {name: [0, 0] for name in (served.release, served.candidate)}
-        wrong = {name: {f.question for f in self._wrong_now(name, at)} for name in found}
-        for case in self.plan.bank:
-            name = served.of(f"{at}/{case.id}".encode(), SALT)
-            found[name][0] += case.question not in wrong[name]
-            found[name][1] += 1
-        return {name: Counts(good, total) for name, (good, total) in found.items()}
+        total = dict.fromkeys((served.release, served.candidate), 0)
+        bad = dict.fromkeys(total, 0)
+        wrong = {name: self._wrong_now(name, at) for name in total}
+        tick = b"%d" % at
+        for case, question in self._ids:
+            name = served.of(tick + case, SALT)
+            total[name] += 1
+            if question in wrong[name]:
+                bad[name] += 1
+        return {name: Counts(total[name] - bad[name], total[name]) for name in total}
 
-    def _wrong_now(self, release: str, at: int) -> tuple[FailedAnswer, ...]:
+    def _wrong_now(self, release: str, at: int) -> Collection[str]:
+        """Give the questions that a release answers wrong at a moment."""
         plan = self._releases.get(release)
         if plan is None or plan.wrong is None or at < plan.wrong.from_at:
             return ()
-        return self.wrong[release]
+        return self._wrong[release]
 
-    def count(self, window_s: int, now: int) -> Counts:
-        """Count the ticks that ended in (now - window, now].
+    def counts(self, windows_s: Sequence[int], now: int) -> dict[int, Counts]:
+        """Count windows of all that was asked."""
+        return self._all.counts(windows_s, now)
 
-        Before the scenario's start the service ran well for as long as anybody asks back.
-        """
-        start = now - window_s * SECOND
-        before = max(self._starts_at - start, 0) // (TICK_S * SECOND) * self._asked
-        found = self._all.between(bisect_right(self.ends, start), bisect_right(self.ends, now))
-        return Counts(found.good + before, found.total + before)
-
-    def count_of(self, release: str, window_s: int, now: int) -> Counts:
-        """Count what one release answered in the same ticks."""
-        first = bisect_right(self.ends, now - window_s * SECOND)
-        last = bisect_right(self.ends, now)
-        row = self._rows.get(release)
-        return row.between(first, last) if row else Counts(0, 0)
+    def counts_of(self, release: str, windows_s: Sequence[int], now: int) -> dict[int, Counts]:
+        """Count windows of what one release answered."""
+        return self._rows.get(release, _Row()).counts(windows_s, now)
 
     def failures(self, window_s: int, now: int) -> tuple[FailedAnswer, ...]:
         """Give a few bad answers of the agent."""
@@ -414,13 +428,12 @@ class SimulatedMetrics:
         """Count windows; a service that the scenario says nothing about is well."""
         base, _, release = slo.id.partition("@")
         traffic = self._traffic.get(base)
-        if traffic is not None and release:
-            traffic.fill(now, self._router.served_at)
-            return {w: traffic.count_of(release, w, now) for w in windows_s}
         if traffic is None:
             return {w: Counts(w // TICK_S, w // TICK_S) for w in windows_s}
         traffic.fill(now, self._router.served_at)
-        return {window_s: traffic.count(window_s, now) for window_s in windows_s}
+        if release:
+            return traffic.counts_of(release, windows_s, now)
+        return traffic.counts(windows_s, now)
 
     def failures(self, slo: Slo, window_s: int, now: int) -> tuple[FailedAnswer, ...]:
         """Give a few answers that are wrong now."""

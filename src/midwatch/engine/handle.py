@@ -131,10 +131,9 @@ class Handler:
             if key and not _is_refresh(envelope, decision):
                 entry.inputs.append(key)
             _settle(entry, envelope.input, decision)
-            entry.dead.extend(
-                DeadLetter(key, entry.at, part.body, f"{part.place}: {part.why}")
-                for part in envelope.rejected
-            )
+            for part in envelope.rejected:
+                why = f"{part.place}: {part.why}"
+                entry.dead.append(DeadLetter(key, entry.at, part.body, why))
             answers.append(Handled(key, "committed"))
         return answers
 
@@ -144,7 +143,8 @@ class Handler:
         if entry.is_empty:
             return
         last = entry.rows[-1].seq if entry.rows else self._seq
-        self._tail_bytes += sum(len(row.body) for row in entry.rows)
+        for row in entry.rows:
+            self._tail_bytes += len(row.body)
         many = last - self._snapshot_seq >= SNAPSHOT_EVERY
         if many and self._tail_bytes >= SNAPSHOT_GROWTH * self._snapshot_bytes:
             entry.snapshot = shard.dump(self.shard)
@@ -169,16 +169,10 @@ def _is_refresh(envelope: Envelope, decision: Decision) -> bool:
 
 
 def _collect(entry: Entry, decision: Decision, cause: str, committed: int) -> None:
-    """Turn a decision into rows. Versions count back from what the shard has now."""
-    versions: dict[str, int] = {}
-    for event in decision.events:
-        versions[event.stream] = versions.get(event.stream, 0) + 1
-    for event in decision.events:
-        stream = event.stream
-        versions[stream] -= 1
-        version = decision.shard.versions[stream] - versions[stream]
+    """Turn a decision into rows."""
+    for event, version in zip(decision.events, decision.versions, strict=True):
         seq = committed + len(entry.rows) + 1
-        kind = type(event).__name__
+        stream, kind = event.stream, type(event).__name__
         entry.rows.append(Row(seq, stream, version, decision.now, cause, kind, _encode(event)))
     last = committed + len(entry.rows)
     for effect in decision.effects:

@@ -56,8 +56,16 @@ def seal(columns: Iterable[object]) -> bytes:
     return blake2b(repr(tuple(columns)).encode("utf-8", "surrogateescape"), digest_size=8).digest()
 
 
+# When the next timer and the next planned effect are due.
+_Waits = tuple[int | None, int | None]
+
+
 def _lenient(data: bytes) -> str:
     return data.decode("utf-8", "surrogateescape")
+
+
+def _is_due(at: int | None, now: int) -> bool:
+    return at is not None and at <= now
 
 
 class SqliteStore:
@@ -76,6 +84,7 @@ class SqliteStore:
         if path is not None:
             note_open(path)
         self._fence = 0
+        self._waits: _Waits | None = None  # as it stands since the last transaction
         self._seq, self._head = self._read_head()
 
     # --- opening and closing ---
@@ -276,6 +285,8 @@ class SqliteStore:
         except BaseException:
             self._roll_back()
             raise
+        finally:
+            self._waits = None
 
     def probe(self) -> None:
         """Write what is there already, to see whether a commit would succeed."""
@@ -294,17 +305,15 @@ class SqliteStore:
 
     def _write(self, entry: Entry) -> None:
         db = self._db
-        fence = db.execute("SELECT fence FROM shard").fetchone()[0]
-        if fence != self._fence:
-            raise Fenced(
-                f"fence {self._fence} is over, {fence} holds", remedy="this process must stop"
-            )
+        events = self._chained(entry.rows)
+        self._move_head()
+        if events:
+            db.executemany("INSERT INTO event VALUES (?, ?, ?, ?, ?, ?, ?, ?)", events)
         if entry.inputs:
             db.executemany(
                 "INSERT INTO inbox VALUES (?, ?, ?)",
                 [(key, entry.at, seal((key, entry.at))) for key in entry.inputs],
             )
-        self._write_events(entry)
         self._write_outbox(entry)
         for key, timer in entry.timers.items():
             if timer is None:
@@ -335,18 +344,32 @@ class SqliteStore:
                 (self._seq,),
             )
 
-    def _write_events(self, entry: Entry) -> None:
-        if not entry.rows:
-            return
-        head = self._head
+    def _chained(self, rows: Iterable[Row]) -> list[tuple[int | str | bytes, ...]]:
+        """Put each event onto the chain; gives what is stored of it."""
+        seq, head = self._seq, self._head
         stored: list[tuple[int | str | bytes, ...]] = []
-        for row in entry.rows:
+        for row in rows:
             columns = (row.seq, row.stream, row.version, row.at, row.cause, row.type, row.body)
+            seq = row.seq
             head = chain.link(head, *columns)
             stored.append((*columns, head))
-        self._db.executemany("INSERT INTO event VALUES (?, ?, ?, ?, ?, ?, ?, ?)", stored)
-        self._seq, self._head = entry.rows[-1].seq, head
-        self._db.execute("UPDATE shard SET seq = ?, head = ?", (self._seq, head))
+        self._seq, self._head = seq, head
+        return stored
+
+    def _move_head(self) -> None:
+        """Write the chain's head where the fence stands: before all else, and only if it holds.
+
+        Raises Fenced.
+        """
+        moved = self._db.execute(
+            "UPDATE shard SET seq = ?, head = ? WHERE fence = ?",
+            (self._seq, self._head, self._fence),
+        )
+        if not moved.rowcount:
+            fence = self._db.execute("SELECT fence FROM shard").fetchone()[0]
+            raise Fenced(
+                f"fence {self._fence} is over, {fence} holds", remedy="this process must stop"
+            )
 
     def _write_outbox(self, entry: Entry) -> None:
         db = self._db
@@ -414,6 +437,8 @@ class SqliteStore:
 
     def _claimable(self, now: int, limit: int, room: Callable[[str], int] | None) -> list[str]:
         """List the keys of due effects, passing over lanes that have no room."""
+        if not _is_due(self._next()[1], now):
+            return []
         keys: list[str] = []
         taken: Counter[str] = Counter()
         rows = self._db.execute(
@@ -440,6 +465,8 @@ class SqliteStore:
 
     def next_effect_at(self, after: int = -1) -> int | None:
         """Say when the next planned effect is due, of those that are due later than `after`."""
+        if after < 0:
+            return self._next()[1]
         return self._db.execute(
             "SELECT min(due_at) FROM outbox WHERE state = 'planned' AND due_at > ?", (after,)
         ).fetchone()[0]
@@ -448,6 +475,8 @@ class SqliteStore:
 
     def due(self, now: int) -> list[Timer]:
         """List the timers whose time has come, earliest first."""
+        if not _is_due(self._next()[0], now):
+            return []
         rows = self._db.execute(
             "SELECT key, due_at, purpose, incident FROM timer WHERE due_at <= ?"
             " ORDER BY due_at, key",
@@ -464,7 +493,21 @@ class SqliteStore:
 
     def next_timer_at(self) -> int | None:
         """Say when the next timer is due."""
-        return self._db.execute("SELECT min(due_at) FROM timer").fetchone()[0]
+        return self._next()[0]
+
+    def _next(self) -> _Waits:
+        """Say what is due next. It is asked at every turn, and changes by a transaction alone.
+
+        Who does not own the file looks each time: its owner writes.
+        """
+        waits = self._waits
+        if waits is None:
+            waits = self._db.execute(
+                "SELECT (SELECT min(due_at) FROM timer),"
+                " (SELECT min(due_at) FROM outbox WHERE state = 'planned')"
+            ).fetchone()
+            self._waits = waits if self._fence else None
+        return waits
 
     # --- Audit ---
 
