@@ -10,8 +10,9 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import pytest
 from tests.acceptance.serving import MIDWATCH, Serving, midwatch, until
 
 from midwatch.agent.questions import part
+from midwatch.agent.troubles import TROUBLES
 from midwatch.drill import scenarios
 from midwatch.drill.agents import case_of
 
@@ -91,6 +93,51 @@ def test_a_talk_goes_on_under_its_own_id_alone(served: str) -> None:
     assert ask(served, "What does a return cost?")["source"] == "returns-cost"
     body = json.dumps({"question": "x", "conversation": "talk-1"}).encode()
     assert post(served, body)[0] == 404
+
+
+def test_nobody_waits_while_a_model_thinks() -> None:
+    """Questions to a slow model go side by side, and the health check is answered at once."""
+    thinking, go_on = threading.Semaphore(0), threading.Event()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["content-length"]))
+            thinking.release()
+            go_on.wait(20)
+            body = b'{"choices": [{"message": {"content": "Four years."}}]}'
+            self.send_response(200)
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *args: Any) -> None:
+            pass
+
+    model = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=model.serve_forever, daemon=True).start()
+    try:
+        address = f"http://127.0.0.1:{model.server_port}/v1"
+        with agent("--model", address) as url, ThreadPoolExecutor(3) as pool:
+            asked = [pool.submit(ask, url, "how long is a gift card valid") for _ in range(3)]
+            assert all(thinking.acquire(timeout=20) for _ in asked)
+            assert b'"status":"ok"' in urllib.request.urlopen(f"{url}/healthz", timeout=10).read()
+            assert not any(one.done() for one in asked)
+            go_on.set()
+            assert {one.result()["answer"][:11] for one in asked} == {"Four years."}
+    finally:
+        go_on.set()
+        model.shutdown()
+        model.server_close()
+
+
+@pytest.mark.parametrize("trouble", TROUBLES)
+def test_what_no_release_is_to_blame_for_can_be_had(trouble: str) -> None:
+    """Each trouble fails what it is about, and nothing else."""
+    about = "where is my order 41733" if trouble.startswith("orders") else "what is a gift card"
+    other = "what is a gift card" if trouble.startswith("orders") else "where is my order 41733"
+    with agent("--trouble", trouble) as url:
+        assert ask(url, about)["outcome"] == "failed"
+        assert ask(url, other)["outcome"] != "failed"
 
 
 @pytest.mark.parametrize(

@@ -6,14 +6,34 @@ answer in time is a failure that says so. The agent needs none.
 
 from __future__ import annotations
 
+import threading
+
 import msgspec
 from msgspec import Struct
 
+from midwatch.agent.agent import Model
 from midwatch.agent.orders import Unavailable
 from midwatch.errors import HarnessError
 from midwatch.outbound import Outbound
 
 TASK = "Answer the customer's question from the passage alone, in one or two sentences."
+
+
+class Unlocked:
+    """Lets others be answered while a model thinks: the agent itself answers one at a time."""
+
+    def __init__(self, lock: threading.Lock, model: Model) -> None:
+        """`lock` is held by whoever asks the agent."""
+        self._lock = lock
+        self._model = model
+
+    def phrase(self, question: str, passage: str) -> str:
+        """Say the passage as an answer. Raises Unavailable."""
+        self._lock.release()
+        try:
+            return self._model.phrase(question, passage)
+        finally:
+            self._lock.acquire()
 
 
 class _Message(Struct):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import re
 import secrets
+import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from html import escape
@@ -80,10 +81,12 @@ class Site:
         tell: Tell,
         around: Surroundings | None = None,
         token: str = "",
+        alone: threading.Lock | None = None,
     ) -> None:
         """`known` are questions that can be judged, of which `share` are; `tell` hears of each.
 
-        With `around` and a `token` its surroundings can be looked at and set right.
+        With `around` and a `token` its surroundings can be looked at and set right. An agent that
+        may take long to answer is asked on threads, under `alone`, which it lets go meanwhile.
         """
         self._agent = agent
         self._telemetry = telemetry
@@ -93,6 +96,7 @@ class Site:
         self._talks: dict[str, list[str]] = {}
         self._around = around
         self._token = token
+        self._alone = alone
 
     def app(self) -> Starlette:
         """Give the routes."""
@@ -164,7 +168,7 @@ class Site:
             if is_form:
                 return self._page("", str(refused), refused.status)
             return _json(refused.status, {"error": str(refused)})
-        reply = self._agent.ask(asked.question, talk)
+        reply = await self._answered(asked.question, talk)
         if reply.seconds > 0:
             await asyncio.sleep(reply.seconds)  # what the back end took, in this agent's own time
         name = f"resp-{secrets.token_hex(8)}"
@@ -178,6 +182,18 @@ class Site:
         if asked.stream:
             return EventSourceResponse(self._stream(answer, started))
         return _json(200, answer)
+
+    async def _answered(self, question: str, talk: str) -> Reply:
+        """Ask the agent, beside everything else when a model behind it thinks for seconds."""
+        alone = self._alone
+        if alone is None:
+            return self._agent.ask(question, talk)
+
+        def ask() -> Reply:
+            with alone:
+                return self._agent.ask(question, talk)
+
+        return await asyncio.to_thread(ask)
 
     async def _stream(self, answer: Answer, started: float) -> AsyncIterator[dict[str, str]]:
         for number, part in enumerate(re.split(r"(?<=[.!?]) ", answer.answer)):

@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,12 +18,13 @@ import click
 import msgspec
 from msgspec import Struct
 
-from midwatch.agent.agent import Agent, deploy
+from midwatch.agent.agent import Agent, Model, deploy
 from midwatch.agent.index import Index
 from midwatch.agent.load import Result
 from midwatch.agent.questions import Part, frequent, part
 from midwatch.agent.releases import BASELINE, RELEASES, Release, find
 from midwatch.agent.surroundings import Surroundings
+from midwatch.agent.troubles import TROUBLES
 from midwatch.cli.extras import GroupWithExtras
 from midwatch.cli.listening import address_of, bind, need_extra
 from midwatch.cli.output import json_lines, json_option, print_json
@@ -31,13 +33,12 @@ from midwatch.engine.logs import JsonLines, PlainLines
 from midwatch.errors import InputError
 
 if TYPE_CHECKING:
-    from midwatch.agent.models import ChatModel
+    from midwatch.agent.models import Unlocked
     from midwatch.agent.pushing import Pusher
     from midwatch.agent.site import Site
 
 NEEDED = ("prometheus_client", "sse_starlette", "starlette", "uvicorn", "uvloop")
 STOP_S = 5
-TROUBLES = ("provider-down",)
 
 _RELEASE = click.option(
     "--release",
@@ -252,7 +253,7 @@ def load_command(url: str, rate: float, seconds: float, seed: int, as_json: bool
     is_flag=True,
     help="Let its surroundings be set right at /remedies. Token: $AGENT_TOKEN.",
 )
-@click.option("--trouble", type=click.Choice(TROUBLES), help="Break something around it.")
+@click.option("--trouble", type=click.Choice([*TROUBLES]), help="Break something around it.")
 def serve_command(
     release_name: str,
     listen: str,
@@ -283,10 +284,13 @@ def serve_command(
     import uvloop
 
     pusher = _pusher(push) if push else None
-    agent = _agent(release, around, _model(model, model_name) if model else None)
-    if trouble == "provider-down":
-        around.providers_down.add(around.provider)
-    site = _site(agent, share, pusher, around, _remedies_token() if remediable else "")
+    alone = threading.Lock()
+    chat = _model(model, model_name, alone) if model else None
+    agent = _agent(release, around, chat)
+    if trouble is not None:
+        TROUBLES[trouble](around, time.time())
+    remedies_token = _remedies_token() if remediable else ""
+    site = _site(agent, share, pusher, around, remedies_token, alone if chat else None)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         try:
             return runner.run(_listen(site, bind(host, number), release))
@@ -295,7 +299,7 @@ def serve_command(
                 pusher.stop()
 
 
-def _agent(release: Release, around: Surroundings, model: ChatModel | None = None) -> Agent:
+def _agent(release: Release, around: Surroundings, model: Model | None = None) -> Agent:
     deploy(release, around, frequent(part("online")))
     return Agent(release, around, time.time, model)
 
@@ -320,15 +324,21 @@ def _pusher(url: str) -> Pusher:
     return Pusher(Outbound([url]), url, token)
 
 
-def _model(url: str, name: str) -> ChatModel:
-    from midwatch.agent.models import ChatModel
+def _model(url: str, name: str, alone: threading.Lock) -> Unlocked:
+    from midwatch.agent.models import ChatModel, Unlocked
     from midwatch.outbound import Outbound
 
-    return ChatModel(Outbound([url]), url, name, os.environ.get("MIDWATCH_MODEL_KEY", ""))
+    key = os.environ.get("MIDWATCH_MODEL_KEY", "")
+    return Unlocked(alone, ChatModel(Outbound([url]), url, name, key))
 
 
 def _site(
-    agent: Agent, share: float, pusher: Pusher | None, around: Surroundings, token: str
+    agent: Agent,
+    share: float,
+    pusher: Pusher | None,
+    around: Surroundings,
+    token: str,
+    alone: threading.Lock | None,
 ) -> Site:
     from midwatch.agent.site import Site
     from midwatch.agent.telemetry import Telemetry
@@ -337,7 +347,7 @@ def _site(
     if pusher is not None:
         pusher.start()
     tell = pusher.add if pusher is not None else _untold
-    return Site(agent, Telemetry(agent.release), known, share, tell, around, token)
+    return Site(agent, Telemetry(agent.release), known, share, tell, around, token, alone)
 
 
 def _untold(event: dict[str, Any]) -> None:

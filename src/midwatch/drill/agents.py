@@ -17,6 +17,7 @@ from midwatch.agent.grader import ask, judge
 from midwatch.agent.questions import Question, bank, frequent, part
 from midwatch.agent.releases import find
 from midwatch.agent.surroundings import Surroundings
+from midwatch.agent.troubles import TROUBLES
 from midwatch.core.clock import SECOND
 from midwatch.core.evals import Case
 from midwatch.core.sli import Counts, FailedAnswer
@@ -51,26 +52,6 @@ class Trouble(Struct, frozen=True):
 
     at: int
     what: str
-
-
-# A back end that takes so long for each look-up, behind a queue of so much work: a hiccup that two
-# tries survive and eight do not.
-SLOW_S, QUEUE_S = 0.4, 60.0
-
-
-def _provider_down(around: Surroundings, at_s: float) -> None:
-    around.providers_down.add(around.provider)
-
-
-def _orders_slow(around: Surroundings, at_s: float) -> None:
-    around.orders.work_s = SLOW_S
-    around.orders.backlog_s, around.orders.at_s = QUEUE_S, at_s
-
-
-TROUBLES: dict[str, Callable[[Surroundings, float], None]] = {
-    "orders-slow": _orders_slow,
-    "provider-down": _provider_down,
-}
 
 
 def asked_by(popular: Mapping[str, int]) -> tuple[Question, ...]:

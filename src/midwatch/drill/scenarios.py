@@ -16,6 +16,7 @@ from midwatch import config
 from midwatch.agent import questions
 from midwatch.agent.questions import Question
 from midwatch.agent.releases import RELEASES
+from midwatch.agent.troubles import TROUBLES
 from midwatch.config.suites import read_cases
 from midwatch.core import judgements
 from midwatch.core.alerts import LEVELS
@@ -23,7 +24,7 @@ from midwatch.core.clock import SECOND, parse_time
 from midwatch.core.evals import Case
 from midwatch.core.judgements import Judgement
 from midwatch.drill import agents
-from midwatch.drill.agents import TROUBLES, Trouble
+from midwatch.drill.agents import Trouble
 from midwatch.errors import BadFile, InputError
 from midwatch.yaml_nodes import Node, Problems, read_yaml
 
