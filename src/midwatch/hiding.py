@@ -13,6 +13,7 @@ import binascii
 import html
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from urllib.parse import parse_qsl, urlsplit
 
 HIDDEN = "***"
@@ -46,12 +47,8 @@ def hidden_in(data: bytes, secrets: Iterable[str]) -> bytes:
     >>> hidden_in(b'{"error": "no \\"s3cret\\u002f\\""}', ["s3cret/"])
     b'{"error": "no \\"***\\""}'
     """
-    worth = {one for one in secrets if len(one) >= SHORTEST and one.lower() not in SCHEMES}
-    if not worth:
-        return data
-    # One may begin like another one: the longer goes first.
-    spelled = b"|".join(_spelled(one) for one in sorted(worth, key=lambda one: (-len(one), one)))
-    return re.sub(spelled, HIDDEN.encode(), data)
+    worth = frozenset(one for one in secrets if len(one) >= SHORTEST and one.lower() not in SCHEMES)
+    return _any_of(worth).sub(HIDDEN.encode(), data) if worth else data
 
 
 def secrets_of(url: str, headers: Mapping[str, str]) -> list[str]:
@@ -107,6 +104,13 @@ def _in_header(name: str, value: str) -> Iterator[str]:
         except (binascii.Error, ValueError):
             return
         yield from (login, login.partition(":")[2])
+
+
+@lru_cache(64)  # a target is asked the same way a thousand times
+def _any_of(secrets: frozenset[str]) -> re.Pattern[bytes]:
+    """Write a pattern of several; one may begin like another one, so the longer goes first."""
+    in_turn = sorted(secrets, key=lambda one: (-len(one), one))
+    return re.compile(b"|".join(map(_spelled, in_turn)))
 
 
 def _spelled(secret: str) -> bytes:
