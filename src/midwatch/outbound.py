@@ -5,7 +5,8 @@ address. What people wrote into the config is listed and may be on their own net
 from data (an alert's link, a redirect) may not. A link-local address, where clouds keep their
 secrets, is reached only when the config holds that very address. A call ends in time, whatever the
 other side does, and its answer has a limit. An error names the server and never the path, which may
-be a secret.
+be a secret. Who answers is told the call's secrets and may send them back: they are taken out here,
+out of answers and of errors, so that nobody behind this file can show one.
 """
 
 from __future__ import annotations
@@ -28,12 +29,14 @@ from msgspec import Struct
 
 from midwatch.core.clock import SECOND
 from midwatch.errors import HarnessError
+from midwatch.hiding import hidden, hidden_in, secrets_of
 
 TIMEOUT_S = 10.0
 MAX_BYTES = 1024 * 1024
 MAX_REDIRECTS = 3
 MAX_WAIT_S = 86_400.0
 WRITE_BYTES = 16 * 1024
+SHOWN = 200
 PORTS = {"http": 80, "https": 443}
 NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 IPV4_COMPATIBLE = ipaddress.IPv6Network("::/96")
@@ -48,11 +51,16 @@ class Refused(HarnessError):
 
 
 class Answer(Struct, frozen=True):
-    """What came back; header names are in lower case."""
+    """What came back, without the call's secrets; header names are in lower case."""
 
     status: int
     headers: dict[str, str]
     body: bytes
+
+    @property
+    def says(self) -> str:
+        """The beginning of the body, for an error."""
+        return self.body.decode("utf-8", "replace")[:SHOWN]
 
     def retry_after_s(self, now: int) -> float | None:
         """Say how long the other side asks to be left alone; it may name seconds or a date.
@@ -128,12 +136,15 @@ class Outbound:
         self._ca = ca
         self._tls: ssl.SSLContext | None = None
 
-    def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
+    def post(
+        self, url: str, body: bytes, headers: Mapping[str, str], secrets: Iterable[str] = ()
+    ) -> Answer:
         """Send a body. Raises HarnessError when no whole answer came, Refused when it was not sent.
 
-        An answer of any status is an answer; a redirect to another host is not followed.
+        An answer of any status is an answer; a redirect to another host is not followed. `secrets`
+        are those that stand neither in a header nor in the query: in the body or in the path.
         """
-        return self._call("POST", url, headers, body)
+        return self._call("POST", url, headers, body, secrets)
 
     def request(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes = b""
@@ -145,7 +156,25 @@ class Outbound:
         """Fetch. Raises HarnessError when no whole answer came, Refused when it was not asked."""
         return self._call("GET", url, headers or {}, b"")
 
-    def _call(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
+    def _call(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        secrets: Iterable[str] = (),
+    ) -> Answer:
+        """Call, and keep to ourselves what the call showed."""
+        kept = [*secrets_of(url, headers), *secrets]
+        try:
+            answer = self._follow(method, url, headers, body)
+        except HarnessError as error:
+            says = hidden(error.message, [*kept, _target(url)])
+            raise type(error)(says, place=error.place, remedy=error.remedy) from None
+        said = {name: hidden(value, kept) for name, value in answer.headers.items()}
+        return Answer(answer.status, said, hidden_in(answer.body, kept))
+
+    def _follow(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
         ends_at = time.monotonic() + self._timeout_s
         home = _origin(url)
         for _ in range(MAX_REDIRECTS + 1):
@@ -348,6 +377,11 @@ def _origin(url: str, place: str = "the URL") -> tuple[str, str, int]:
     if not parts.hostname or parts.username is not None:
         raise Refused("needs a host, and no user before it", place=place)
     return parts.scheme, parts.hostname, port
+
+
+def _target(url: str) -> str:
+    """Give the path and what follows it, which no error has to name."""
+    return "/" + url.partition("://")[2].partition("/")[2]
 
 
 def _host_and_port(url: str) -> tuple[str, int]:

@@ -194,9 +194,7 @@ def test_only_2xx_is_done(cache: Cache, status: int) -> None:
 def test_a_server_that_sends_a_token_back_leaks_none(cache: Cache) -> None:
     """In an error, which is written down."""
     cache.status, cache.body = 500, b"denied: Bearer " + SECRET.encode() + b", try again"
-    with pytest.raises(
-        HarnessError, match=r"answered 500: denied: Bearer \(a secret\), try"
-    ) as caught:
+    with pytest.raises(HarnessError, match=r"answered 500: denied: Bearer \*\*\*, try") as caught:
         doing().apply(purge(cache))
     assert SECRET not in str(caught.value)
 

@@ -76,6 +76,6 @@ class Pusher:
                 log.warning("not told", extra={"fields": {"says": f"answered {answer.status}"}})
                 return
             if answer.status != 202:
-                says = f"answered {answer.status}: {answer.body[:200].decode('utf-8', 'replace')}"
+                says = f"answered {answer.status}: {answer.says}"
                 log.error("refused", extra={"fields": {"says": says}})
             self._batch = []

@@ -31,6 +31,7 @@ from midwatch.engine.placement import AlertPlace
 from midwatch.engine.plans import PlanView
 from midwatch.engine.reporting import Report
 from midwatch.errors import HarnessError, InputError, StateError
+from midwatch.hiding import hidden, hidden_in
 
 TIMEOUT_S = 10
 DAY_MS = 86_400_000
@@ -241,11 +242,12 @@ class OverServer:
                 self._server + path, body, headers, method=method
             )
             with _opener.open(request, timeout=timeout_s) as answer:
-                return msgspec.json.decode(answer.read(), type=kind)
+                return msgspec.json.decode(hidden_in(answer.read(), [self._token]), type=kind)
         except urllib.error.HTTPError as error:
-            raise StateError(_problem(error), place=self._server) from None
+            says = hidden(_problem(error), [self._token])
+            raise StateError(says, place=self._server) from None
         except (OSError, ValueError, HTTPException) as error:
-            says = getattr(error, "reason", error)
+            says = hidden(str(getattr(error, "reason", error)), [self._token])
             raise HarnessError(
                 f"does not answer: {says}", place=self._server, remedy="is midwatch serve running?"
             ) from None

@@ -166,7 +166,8 @@ def _log_to_stderr(level: str) -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(PlainLines() if sys.stderr.isatty() else JsonLines())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    for noisy in ("httpcore2", "httpx2", "asyncio"):
+    # Some of them log addresses and answers, and an address may be a secret.
+    for noisy in ("apprise", "asyncio", "httpcore2", "httpx2", "requests", "urllib3"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from midwatch.outbound import Answer, Outbound  # nobody who drills needs an HTTP client
 
 SHOWN = 200
-HIDDEN = "(a secret)"
 NOTHING = object()
 
 
@@ -59,17 +58,14 @@ class HttpActions:
         if deed.body is not None:
             headers["content-type"] = "application/json"
             body = msgspec.json.encode(deed.body)
-        token = self._secrets.get(deed.token_env, "") if deed.token_env else ""
         if deed.token_env:
+            token = self._secrets.get(deed.token_env, "")
             if not token:
                 raise InputError("is not set", place=f"${deed.token_env}")
             headers["authorization"] = f"Bearer {token}"
         answer = self._outbound(deed.url, timeout_s).request(deed.method, deed.url, headers, body)
         if answer.status not in OK:
-            said = answer.body.decode("utf-8", "replace")
-            if token:  # some servers send back what they were shown
-                said = said.replace(token, HIDDEN)
-            raise HarnessError(f"answered {answer.status}: {said[:SHOWN]}")
+            raise HarnessError(f"answered {answer.status}: {answer.says}")
         return answer
 
 

@@ -7,6 +7,7 @@ and the server's certificate is always checked.
 
 from __future__ import annotations
 
+import base64
 import smtplib
 import ssl
 from collections.abc import Callable, Mapping
@@ -21,6 +22,7 @@ from midwatch.adapters.pagers.text import cut, plain
 from midwatch.core.clock import SECOND
 from midwatch.core.effects import SendPage
 from midwatch.errors import HarnessError
+from midwatch.hiding import hidden
 
 TIMEOUT_S = 10
 MAX_SUBJECT = 200
@@ -74,7 +76,8 @@ class EmailPager:
                     server.login(options.username, self._password)
                 server.send_message(message)
         except (smtplib.SMTPException, OSError, ValueError) as error:
-            raise HarnessError(f"{options.host} did not take it: {_told(error)}") from None
+            says = hidden(_told(error), self._logins())
+            raise HarnessError(f"{options.host} did not take it: {plain(says)}") from None
         return f"accepted for {address}"
 
     def _connect(self) -> smtplib.SMTP:
@@ -87,6 +90,11 @@ class EmailPager:
 
     def _context(self) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=self._options.tls_ca or None)
+
+    def _logins(self) -> list[str]:
+        """List the ways in which the password is shown, which a server may send back."""
+        ways = (self._password, f"\0{self._options.username}\0{self._password}")
+        return [self._password, *(base64.b64encode(one.encode()).decode() for one in ways)]
 
     def _message(self, page: SendPage, address: str) -> EmailMessage:
         message = EmailMessage()
@@ -118,8 +126,8 @@ def _told(error: Exception) -> str:
     if isinstance(error, smtplib.SMTPResponseException):
         said = error.smtp_error
         text = said.decode("utf-8", "replace") if isinstance(said, bytes) else str(said)
-        return f"{error.smtp_code} {' '.join(plain(text).split())}"
+        return f"{error.smtp_code} {' '.join(text.split())}"
     if isinstance(error, smtplib.SMTPRecipientsRefused):
         codes = {code for code, _ in error.recipients.values()}
         return f"recipient refused ({', '.join(map(str, codes))})"
-    return f"{type(error).__name__}: {plain(str(error))}"
+    return f"{type(error).__name__}: {error}"

@@ -91,7 +91,9 @@ class PagerDutyPager:
             "routing_key": self._routing_key, "event_action": action, "dedup_key": key, **event,
         }  # fmt: skip
         headers = {"content-type": "application/json"}
-        answer = self._outbound.post(self._url, msgspec.json.encode(body), headers)
+        answer = self._outbound.post(
+            self._url, msgspec.json.encode(body), headers, [self._routing_key]
+        )
         if answer.status == 202:
             return f"{action}: {key}"
         says = f"PagerDuty answered {answer.status}"

@@ -23,6 +23,7 @@ from midwatch.adapters.pagers.webhook import receipt_of
 from midwatch.core.clock import SECOND
 from midwatch.core.effects import SendPage, UpdatePage
 from midwatch.errors import InputError
+from midwatch.hiding import parts_of
 
 if TYPE_CHECKING:  # config reads the options below where no HTTP client is installed
     from midwatch.outbound import Outbound
@@ -141,7 +142,7 @@ class SlackPager:
     def _post(self, message: dict[str, Any]) -> str:
         headers = {"content-type": "application/json"}
         body = msgspec.json.encode({"mrkdwn": False, **message})
-        answer = self._outbound.post(self._url, body, headers)
+        answer = self._outbound.post(self._url, body, headers, parts_of(self._url))
         return receipt_of(answer, self._clock())
 
 

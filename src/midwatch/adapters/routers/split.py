@@ -109,8 +109,7 @@ class SplitRouter:
         body = msgspec.json.encode(traffic)
         answer = self._outbound.post(self._url, body, self._headers)
         if answer.status != 200:
-            says = answer.body[:200].decode("utf-8", "replace")
-            raise HarnessError(f"the proxy answered {answer.status}: {says}")
+            raise HarnessError(f"the proxy answered {answer.status}: {answer.says}")
 
     def observe(self, service: str) -> Traffic:
         """Look at what is served. Raises HarnessError when that cannot be seen."""

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from midwatch.outbound import Outbound
 
 QUESTION, CONVERSATION = "{question}", "{conversation}"
-SHOWN = 200
 
 
 class HttpOptions(Struct, frozen=True):
@@ -73,8 +72,7 @@ class HttpTarget:
             body = {**body, "conversation": talk}
         answer = self._outbound.post(self._url, msgspec.json.encode(body), self._headers)
         if answer.status >= 400:
-            says = answer.body[:SHOWN].decode("utf-8", "replace")
-            raise HarnessError(f"answered {answer.status}: {says}")
+            raise HarnessError(f"answered {answer.status}: {answer.says}")
         try:
             return msgspec.json.decode(answer.body)
         except msgspec.DecodeError:
