@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 from msgspec import Struct, structs
@@ -35,6 +35,7 @@ from midwatch.errors import InputError
 from midwatch.yaml_nodes import Problems
 
 _SPEC = click.argument("spec", type=click.Path(path_type=Path))
+S = TypeVar("S")
 _SLO = click.option("--slo", "name", metavar="NAME", help="Which objective, if there are several.")
 
 
@@ -116,16 +117,27 @@ def rules_command(spec: Path, name: str | None) -> int:
 
 
 @command.command("status", short_help="Say how the configured objectives stand.")
+@_SLO
 @json_option(list[StandingView])
 @server_options
-def status_command(as_json: bool, **where: Any) -> int:
+def status_command(name: str | None, as_json: bool, **where: Any) -> int:
     """Say how the configured objectives stand: those that burn first.
+
+    With --slo all of one: its windows with their counts, its tiers with the chance, its budget.
 
     With --server as a running midwatch serve read them last; else their sources are asked now.
     """
     found = incidents_at(**where).slos()
+    if name is not None:
+        chosen = _one({one.objective.slo: one for one in found}, name)
+        found = [chosen]
     if as_json:
         print_json(found)
+        return 0
+    if name is not None:
+        click.echo(_standing(found[0]))
+        for line in _told(found[0].objective):
+            click.echo(line)
         return 0
     if not found:
         click.echo("no objective is measured; midwatch check says whether one is configured")
@@ -206,9 +218,11 @@ def _proof(given: str) -> str:
     raise InputError(f"is {given!r}", place="--proof", remedy="write 0.0001, or off")
 
 
-def _one(found: dict[str, Slo], name: str | None) -> Slo:
+def _one(found: dict[str, S], name: str | None) -> S:
     """Choose an objective by its name, with or without its service."""
-    fitting = [s for s in found.values() if name is None or name in (s.id, s.id.split("/", 1)[1])]
+    fitting = [
+        one for key, one in found.items() if name is None or name in (key, key.split("/", 1)[1])
+    ]
     if len(fitting) == 1:
         return fitting[0]
     known = ", ".join(found)
