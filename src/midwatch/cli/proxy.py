@@ -72,6 +72,20 @@ TOKEN_ENV = "MIDWATCH_PROXY_TOKEN"  # noqa: S105  the name of a variable
     show_default=True,
     help="Seconds to an answer's first byte from which on it counts as slow.",
 )
+@click.option(
+    "--timeout",
+    type=click.FloatRange(0, min_open=True),
+    default=split.ANSWER_S,
+    show_default=True,
+    help="Seconds that a release may say nothing; then its request gets a 504.",
+)
+@click.option(
+    "--max-open",
+    type=click.IntRange(1),
+    default=split.MAX_OPEN,
+    show_default=True,
+    help="How many requests may be open at once; one more gets a 503.",
+)
 def command(
     upstreams: tuple[str, ...],
     listen: str,
@@ -81,6 +95,8 @@ def command(
     key: str,
     health: str,
     slow: float,
+    timeout: float,
+    max_open: int,
 ) -> int:
     """Serve one of several releases, and another one from one call on.
 
@@ -101,7 +117,7 @@ def command(
         raise InputError(f"{health!r} is no path", place="--health", remedy="write /healthz")
     # Nobody who knows no token can find out which users get a candidate.
     salt = blake2b(token.encode(), digest_size=32).digest()
-    settings = SplitSettings(key, salt, health, slow, cut, token)
+    settings = SplitSettings(key, salt, health, slow, cut, token, max_open)
     known = dict(_upstream(one) for one in upstreams)
     users, commands = bind(*address_of(listen)), bind(*address_of(control))
     handler = logging.StreamHandler()
@@ -110,7 +126,7 @@ def command(
     import uvloop
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_serve(known, state, token, users, commands, settings))
+        return runner.run(_serve(known, state, token, users, commands, settings, timeout))
 
 
 def _upstream(text: str) -> tuple[str, str]:
@@ -129,6 +145,7 @@ async def _serve(
     users: socket.socket,
     commands: socket.socket,
     settings: SplitSettings,
+    timeout_s: float,
 ) -> int:
     import httpx2
     import uvicorn
@@ -140,8 +157,9 @@ async def _serve(
             continue
         says = f"serves {name!r}, which no --upstream names"
         raise InputError(says, place=str(state), remedy="name it, or remove the file")
-    limits = httpx2.Limits(max_connections=split.MAX_OPEN, max_keepalive_connections=split.MAX_OPEN)
-    timeout = httpx2.Timeout(split.ANSWER_S, connect=split.CONNECT_S)
+    # How many requests are open is the app's to say; a health check needs a connection beside them.
+    limits = httpx2.Limits(max_connections=None, max_keepalive_connections=settings.max_open)
+    timeout = httpx2.Timeout(timeout_s, connect=split.CONNECT_S)
     async with httpx2.AsyncClient(limits=limits, timeout=timeout, follow_redirects=False) as client:
         proxy = split.Split(pointer, client, settings, began=time.time_ns())
 

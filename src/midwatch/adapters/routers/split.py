@@ -63,6 +63,7 @@ class SplitSettings(Struct, frozen=True):
     `key` is what a request is known by, `header:NAME` or `cookie:NAME`, else its address; `health`
     the path that says how a release is, `cuts` whether what is open is cut by a move. Who knows the
     `token` may name the release that a request goes to: PIN is one, PIN_TOKEN the other header.
+    `max_open` requests at once are carried, and no more.
     """
 
     key: str = ""
@@ -71,6 +72,7 @@ class SplitSettings(Struct, frozen=True):
     slow_s: float = 1.0
     cuts: bool = False
     token: str = ""
+    max_open: int = MAX_OPEN
 
 
 class Counted(Struct):
@@ -245,8 +247,9 @@ class Split:
         if any(name == b"upgrade" for name, _ in headers):
             await _say(send, 501, "a WebSocket is not carried here; connect to the service itself")
             return
-        if sum(map(len, self._open.values())) >= MAX_OPEN:
-            await _say(send, 503, f"{MAX_OPEN} requests are open; come back", retry=b"1")
+        most = self._options.max_open
+        if sum(map(len, self._open.values())) >= most:
+            await _say(send, 503, f"{most} requests are open; come back", retry=b"1")
             return
         pinned, headers = _pinned(headers)
         if pinned is not None:
