@@ -1,7 +1,8 @@
 """A server that tells what it was asked, and behaves badly on paths of their own.
 
 Law: /stream is slow, /half hangs up half-way, /gzip is packed for who asks for that; /endless
-streams and /silent says nothing until the other side hangs up, which is noted in `left`.
+streams and /silent says nothing until the other side hangs up. Paths are noted in `asked`, and in
+`left` when that happened.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ class _Server(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.over = threading.Event()
+        self.asked: list[str] = []
         self.left: list[str] = []
 
 
@@ -30,6 +32,7 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Server
 
     def do_GET(self) -> None:
+        self.server.asked.append(self.path)
         ways = {
             "/half": self.half,
             "/stream": self.stream,
@@ -101,6 +104,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.server.left.append(self.path)
 
     def do_POST(self) -> None:
+        self.server.asked.append(self.path)
         body = b""
         if "chunked" in self.headers.get("transfer-encoding", ""):
             while size := int(self.rfile.readline(), 16):
@@ -138,6 +142,7 @@ class Echo:
     def __init__(self) -> None:
         self._server = _Server()
         self.port = self._server.server_port
+        self.asked = self._server.asked
         self.left = self._server.left
 
     def __enter__(self) -> Echo:

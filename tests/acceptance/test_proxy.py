@@ -7,6 +7,7 @@ import json
 import socket
 import threading
 import time
+import urllib.error
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -176,6 +177,60 @@ def test_more_open_requests_than_it_may_have_are_turned_away(tmp_path: Path) -> 
         headers = {"authorization": f"Bearer {TOKEN}"}
         health = Outbound([running.control]).get(f"{running.control}/health/v1", headers)
         assert json.loads(health.body)["trouble"] == ""
+
+
+def test_clients_that_hang_up_free_their_places(tmp_path: Path) -> None:
+    """The release sees its connections closed, and others are served in their place."""
+    with before(tmp_path, "--max-open", "3") as (echo, running):
+        for line in [reading(running) for _ in range(3)]:
+            line.close()
+        until(lambda: pointer(running)["open"] == {}, 2)
+        until(lambda: echo.left == ["/endless"] * 3, 2)
+        with reading(running) as line:
+            assert pointer(running)["open"] == {"v1": 1}
+            line.recv(64)
+
+
+def test_a_client_that_hangs_up_before_its_answer_frees_its_place(tmp_path: Path) -> None:
+    """It counts as slow where it had waited for longer than that, and else for nothing."""
+    with before(tmp_path, "--slow", "0.5") as (echo, running):
+        for number, waits in enumerate((0.0, 0.6), 1):
+            with typed(running, b"GET /silent HTTP/1.1\r\nhost: shop\r\n\r\n"):
+                until(lambda: len(echo.asked) == number)  # noqa: B023  it is asked at once
+                assert pointer(running)["open"] == {"v1": 1}
+                time.sleep(waits)  # the proxy's clock is its own
+            until(lambda: pointer(running)["open"] == {}, 2)
+        until(lambda: echo.left == ["/silent"] * 2, 2)
+        assert pointer(running)["counted"]["v1"] == {"requests": 1, "errors": 0, "slow": 1}
+
+
+def test_a_client_that_hangs_up_amid_its_body_frees_its_place(tmp_path: Path) -> None:
+    """The release does not take half a body for a whole one, and nothing is told as an error."""
+    head = b"POST / HTTP/1.1\r\nhost: shop\r\ncontent-length: 9\r\n\r\nhalf"
+    with before(tmp_path) as (echo, running):
+        with typed(running, head):
+            until(lambda: echo.asked == ["/"])
+            assert pointer(running)["open"] == {"v1": 1}
+        until(lambda: pointer(running)["open"] == {}, 2)
+        until(lambda: echo.left == ["/"], 2)
+    assert running.said() == ""
+
+
+def test_requests_that_name_their_release_are_open_ones_too(tmp_path: Path) -> None:
+    """They take a place and give it back; a move does not cut them, as it did not send them."""
+    named = f"x-midwatch-pin: v1\r\nx-midwatch-pin-token: {TOKEN}\r\n".encode()
+    with before(tmp_path, "--max-open", "1", cut=True) as (echo, running):
+        head = b"GET /endless HTTP/1.1\r\nhost: shop\r\n" + named + b"\r\n"
+        with typed(running, head) as line:
+            assert answer_of(line).read(9) == b"data: .\n\n"
+            told = move(running, "v2", 1)
+            assert (told["open"], told["cut"]) == ({"v1": 1}, 0)
+            with pytest.raises(urllib.error.HTTPError, match="503"):
+                running.ask()
+        until(lambda: pointer(running)["open"] == {}, 2)
+        assert echo.left == ["/endless"]
+        assert running.ask() == "v2"
+        assert pointer(running)["counted"]["v1"]["requests"] == 0
 
 
 def test_a_release_that_hangs_is_told(tmp_path: Path) -> None:
