@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from tests.acceptance.serving import Serving, midwatch, until
-from tests.echo import Echo
+from tests.echo import PACKED, UNPACKED, Echo
 from tests.haproxy import Upstream
 from tests.proxying import TOKEN, Proxy, proxy
 from tests.servers import free_port
@@ -74,6 +74,40 @@ def test_paths_headers_and_bodies_are_carried_as_they_are(echoing: Proxy) -> Non
         # The same connection is used again.
         connection.request("GET", "/again")
         assert json.loads(connection.getresponse().read())["path"] == "/again"
+
+
+@pytest.mark.parametrize("method", [b"GET", b"POST"])
+def test_a_release_gets_what_the_client_sent_and_who_asked(echoing: Proxy, method: bytes) -> None:
+    """Not one header more, and none less."""
+    head = method + b" / HTTP/1.1\r\nhost: shop\r\nx-b: 2\r\nX-A: 1\r\nx-b: 3\r\n\r\n"
+    with typed(echoing, head) as line:
+        told = json.loads(answer_of(line).read())
+    assert sorted(told["sent"]) == [
+        ["host", "shop"], ["x-a", "1"], ["x-b", "2"], ["x-b", "3"],
+        ["x-forwarded-for", "127.0.0.1"], ["x-forwarded-host", "shop"], ["x-forwarded-proto", "http"],
+    ]  # fmt: skip
+
+
+def test_a_cookie_that_one_client_gets_is_nobody_elses(echoing: Proxy) -> None:
+    """The proxy keeps none of them."""
+    for _ in range(2):
+        with typed(echoing, b"GET / HTTP/1.1\r\nhost: shop\r\n\r\n") as line:
+            answer = answer_of(line)
+            assert answer.headers.get_all("set-cookie") == ["a=1", "b=2"]
+            assert "cookie" not in json.loads(answer.read())["headers"]
+
+
+@pytest.mark.parametrize(
+    ("asks", "says", "body"),
+    [(b"", None, UNPACKED), (b"accept-encoding: gzip\r\n", "gzip", PACKED)],
+)
+def test_packed_answers_go_to_who_asked_for_them(
+    echoing: Proxy, asks: bytes, says: str | None, body: bytes
+) -> None:
+    """To the byte as the release gave them."""
+    with typed(echoing, b"GET /gzip HTTP/1.1\r\nhost: shop\r\n" + asks + b"\r\n") as line:
+        answer = answer_of(line)
+        assert (answer.headers["content-encoding"], answer.read()) == (says, body)
 
 
 def test_streams_come_piece_by_piece_and_are_finished_after_a_move(echoing: Proxy) -> None:

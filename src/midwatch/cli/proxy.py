@@ -10,8 +10,9 @@ import socket
 import sys
 import time
 from hashlib import blake2b
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -21,6 +22,9 @@ from midwatch.cli.listening import address_of, bind, need_extra
 from midwatch.core.releases import is_name
 from midwatch.engine.logs import JsonLines, PlainLines
 from midwatch.errors import InputError
+
+if TYPE_CHECKING:
+    import httpx2
 
 NEEDED = ("httpx2", "uvicorn", "uvloop")
 STOP_S = 10
@@ -138,6 +142,22 @@ def _upstream(text: str) -> tuple[str, str]:
     return name, url.rstrip("/")
 
 
+def _client(max_open: int, timeout_s: float) -> httpx2.AsyncClient:
+    """Make a client that adds nothing of its own to what it carries."""
+    import httpx2
+
+    client = httpx2.AsyncClient(
+        # How many requests are open is the app's to say; health checks go beside them.
+        limits=httpx2.Limits(max_connections=None, max_keepalive_connections=max_open),
+        timeout=httpx2.Timeout(timeout_s, connect=split.CONNECT_S),
+        follow_redirects=False,
+        # A cookie that was set for one client is not to be sent for the next one.
+        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
+    )
+    client.headers.clear()
+    return client
+
+
 async def _serve(
     upstreams: dict[str, str],
     state: Path,
@@ -147,7 +167,6 @@ async def _serve(
     settings: SplitSettings,
     timeout_s: float,
 ) -> int:
-    import httpx2
     import uvicorn
 
     pointer = split.Pointer(upstreams, next(iter(upstreams)), state)
@@ -157,10 +176,7 @@ async def _serve(
             continue
         says = f"serves {name!r}, which no --upstream names"
         raise InputError(says, place=str(state), remedy="name it, or remove the file")
-    # How many requests are open is the app's to say; a health check needs a connection beside them.
-    limits = httpx2.Limits(max_connections=None, max_keepalive_connections=settings.max_open)
-    timeout = httpx2.Timeout(timeout_s, connect=split.CONNECT_S)
-    async with httpx2.AsyncClient(limits=limits, timeout=timeout, follow_redirects=False) as client:
+    async with _client(settings.max_open, timeout_s) as client:
         proxy = split.Split(pointer, client, settings, began=time.time_ns())
 
         def server(app: Any) -> uvicorn.Server:

@@ -334,12 +334,15 @@ class Split:
         started = time.monotonic()
         begun = answered_well = False
         try:
-            async with self._client.stream(
+            request = self._client.build_request(
                 asked.scope["method"],
                 self._pointer.upstreams[release] + _target(asked.scope),
                 headers=[*passed(asked.headers), *_forwarded(asked.scope, asked.headers)],
                 content=asked.body() if asked.has_body else None,
-            ) as answer:
+            )
+            if not asked.has_body:
+                request.headers.pop("content-length", None)  # a POST without one is given a 0
+            async with contextlib.aclosing(await self._client.send(request, stream=True)) as answer:
                 begun = True
                 kept = [*passed(answer.headers.raw), (b"x-midwatch-release", release.encode())]
                 counted.requests += 1
