@@ -84,7 +84,8 @@ def test_a_release_gets_what_the_client_sent_and_who_asked(echoing: Proxy, metho
         told = json.loads(answer_of(line).read())
     assert sorted(told["sent"]) == [
         ["host", "shop"], ["x-a", "1"], ["x-b", "2"], ["x-b", "3"],
-        ["x-forwarded-for", "127.0.0.1"], ["x-forwarded-host", "shop"], ["x-forwarded-proto", "http"],
+        ["x-forwarded-for", "127.0.0.1"], ["x-forwarded-host", "shop"],
+        ["x-forwarded-proto", "http"],
     ]  # fmt: skip
 
 
@@ -195,6 +196,32 @@ def reading(running: Proxy, path: str = "/endless") -> socket.socket:
     line = typed(running, b"GET %s HTTP/1.1\r\nhost: shop\r\n\r\n" % path.encode())
     assert line.recv(64).startswith(b"HTTP/1.1 200")
     return line
+
+
+@pytest.mark.parametrize("body", [b"", b"a body"])
+def test_an_upgrade_that_is_no_websocket_is_not_made_and_the_request_served(
+    echoing: Proxy, body: bytes
+) -> None:
+    """As `curl --http2` and Java's HttpClient ask, over a connection that is kept."""
+    head = b"%s HTTP/1.1\r\nhost: shop\r\ncontent-length: %d\r\n"
+    plain = head % (b"POST /", len(body)) + b"\r\n" + body
+    h2c = b"connection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABk\r\n"
+    asking = head % (b"POST /", len(body)) + h2c + b"\r\n" + body
+    with typed(echoing, asking) as line:
+        for again in (plain, asking, b""):
+            answer = answer_of(line)
+            told = json.loads(answer.read())
+            assert (answer.status, told["size"]) == (200, len(body))
+            assert not {"upgrade", "http2-settings", "connection"} & set(told["headers"])
+            line.sendall(again)
+
+
+@pytest.mark.parametrize("upgrade", ["WebSocket", "h2c, websocket/13"])
+def test_a_websocket_is_refused_however_it_is_asked_for(echoing: Proxy, upgrade: str) -> None:
+    """Among others, and in any case."""
+    with connected(echoing) as connection:
+        connection.request("GET", "/", headers={"connection": "upgrade", "upgrade": upgrade})
+        assert connection.getresponse().status == 501
 
 
 def test_more_open_requests_than_it_may_have_are_turned_away(tmp_path: Path) -> None:

@@ -169,6 +169,8 @@ async def _serve(
 ) -> int:
     import uvicorn
 
+    from midwatch.cli.no_upgrades import NoUpgrades
+
     pointer = split.Pointer(upstreams, next(iter(upstreams)), state)
     served = pointer.traffic
     for name in (served.release, served.candidate):
@@ -187,6 +189,7 @@ async def _serve(
                     log_level="error",
                     access_log=False,
                     lifespan="off",
+                    http=NoUpgrades,
                     ws="none",
                     server_header=False,
                     date_header=False,

@@ -275,7 +275,7 @@ class Split:
                 await send({"type": "websocket.close", "code": 1008})
             return
         headers: Headers = list(scope["headers"])
-        if any(name == b"upgrade" for name, _ in headers):
+        if _wants_websocket(headers):
             await _say(send, 501, "a WebSocket is not carried here; connect to the service itself")
             return
         most = self._options.max_open
@@ -378,6 +378,12 @@ class Split:
                 raise  # the connection is cut: half an answer must not look like a whole one
             _count_none(counted)
             await _say(asked.send, 502, f"{release} cannot be reached: {type(error).__name__}")
+
+
+def _wants_websocket(headers: Headers) -> bool:
+    """Tell whether an upgrade is to a WebSocket; a server need not make any other one."""
+    wanted = (one for name, value in headers if name == b"upgrade" for one in value.split(b","))
+    return any(one.strip().lower().partition(b"/")[0] == b"websocket" for one in wanted)
 
 
 def _count_none(counted: Counted) -> None:
