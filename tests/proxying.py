@@ -19,10 +19,17 @@ TOKEN = "a-token-of-the-tests-0123456789"
 class Proxy:
     """A running proxy: where users come in, and where it is moved."""
 
-    def __init__(self, process: subprocess.Popen[str], users: str, control: str) -> None:
+    def __init__(
+        self, process: subprocess.Popen[str], users: str, control: str, errors: Path
+    ) -> None:
         self.process = process
         self.users = users
         self.control = control
+        self.errors = errors
+
+    def said(self) -> str:
+        """What it has written into its log."""
+        return self.errors.read_text("utf-8")
 
     def ask(self) -> str:
         """Which release answers now."""
@@ -45,7 +52,11 @@ def proxy(
         "--state", str(folder / "proxy.json"), *options, *(["--cut"] if cut else []), *more,
     ]  # fmt: skip
     env = {**os.environ, "MIDWATCH_PROXY_TOKEN": TOKEN}
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env)
+    log = folder / "proxy.log"
+    with log.open("a") as errors:
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=errors, text=True, env=env
+        )
     timer = threading.Timer(20, process.kill)
     timer.start()
     assert process.stdout is not None
@@ -53,8 +64,8 @@ def proxy(
     timer.cancel()
     found = re.findall(r"http://[\d.:]+", line)
     try:
-        assert len(found) == 2, line
-        yield Proxy(process, *found)
+        assert len(found) == 2, line + log.read_text("utf-8")
+        yield Proxy(process, found[0], found[1], log)
     finally:
         process.terminate()
         code = process.wait(20)

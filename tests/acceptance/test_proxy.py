@@ -2,108 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
 import http.client
 import json
 import socket
 import threading
 import time
+import urllib.error
 from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.acceptance.serving import Serving, midwatch, until
+from tests.echo import PACKED, UNPACKED, Echo
 from tests.haproxy import Upstream
 from tests.proxying import TOKEN, Proxy, proxy
 from tests.servers import free_port
 
-from midwatch.adapters.routers.split import MAX_OPEN
 from midwatch.outbound import Outbound
-
-
-class Echo:
-    """Tells what it was asked, streams slowly at /stream, and hangs up half-way at /half."""
-
-    def __init__(self) -> None:
-        self.over = threading.Event()
-        echo = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_GET(self) -> None:
-                if self.path == "/half":
-                    self.send_response(200)
-                    self.send_header("content-length", "100")
-                    self.end_headers()
-                    self.wfile.write(b"half")
-                    self.wfile.flush()
-                    self.connection.shutdown(socket.SHUT_RDWR)
-                    self.close_connection = True
-                    return
-                if self.path != "/stream":
-                    self.tell(b"")
-                    return
-                self.send_response(200)
-                self.send_header("content-type", "text/event-stream")
-                self.send_header("transfer-encoding", "chunked")
-                self.end_headers()
-                for number in range(50):
-                    part = f"data: {number}\n\n".encode()
-                    try:
-                        self.wfile.write(b"%x\r\n%s\r\n" % (len(part), part))
-                        self.wfile.flush()
-                    except OSError:
-                        return
-                    if echo.over.wait(0.1):
-                        break
-                self.wfile.write(b"0\r\n\r\n")
-
-            def do_POST(self) -> None:
-                if "chunked" in self.headers.get("transfer-encoding", ""):
-                    body = b""
-                    while size := int(self.rfile.readline(), 16):
-                        body += self.rfile.read(size)
-                        self.rfile.readline()
-                    self.rfile.readline()
-                else:
-                    body = self.rfile.read(int(self.headers["content-length"]))
-                self.tell(body)
-
-            def tell(self, body: bytes) -> None:
-                told = {
-                    "path": self.path,
-                    "headers": {k.lower(): v for k, v in self.headers.items()},
-                    "size": len(body),
-                }
-                text = json.dumps(told).encode()
-                self.send_response(200)
-                self.send_header("content-length", str(len(text)))
-                self.send_header("connection", "x-private")
-                self.send_header("x-private", "1")
-                self.send_header("set-cookie", "a=1")
-                self.send_header("set-cookie", "b=2")
-                self.end_headers()
-                self.wfile.write(text)
-
-            def log_message(self, *args: Any) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self.port = self._server.server_port
-
-    def __enter__(self) -> Echo:
-        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.over.set()
-        self._server.shutdown()
-        self._server.server_close()
 
 
 @pytest.fixture
@@ -159,6 +76,41 @@ def test_paths_headers_and_bodies_are_carried_as_they_are(echoing: Proxy) -> Non
         assert json.loads(connection.getresponse().read())["path"] == "/again"
 
 
+@pytest.mark.parametrize("method", [b"GET", b"POST"])
+def test_a_release_gets_what_the_client_sent_and_who_asked(echoing: Proxy, method: bytes) -> None:
+    """Not one header more, and none less."""
+    head = method + b" / HTTP/1.1\r\nhost: shop\r\nx-b: 2\r\nX-A: 1\r\nx-b: 3\r\n\r\n"
+    with typed(echoing, head) as line:
+        told = json.loads(answer_of(line).read())
+    assert sorted(told["sent"]) == [
+        ["host", "shop"], ["x-a", "1"], ["x-b", "2"], ["x-b", "3"],
+        ["x-forwarded-for", "127.0.0.1"], ["x-forwarded-host", "shop"],
+        ["x-forwarded-proto", "http"],
+    ]  # fmt: skip
+
+
+def test_a_cookie_that_one_client_gets_is_nobody_elses(echoing: Proxy) -> None:
+    """The proxy keeps none of them."""
+    for _ in range(2):
+        with typed(echoing, b"GET / HTTP/1.1\r\nhost: shop\r\n\r\n") as line:
+            answer = answer_of(line)
+            assert answer.headers.get_all("set-cookie") == ["a=1", "b=2"]
+            assert "cookie" not in json.loads(answer.read())["headers"]
+
+
+@pytest.mark.parametrize(
+    ("asks", "says", "body"),
+    [(b"", None, UNPACKED), (b"accept-encoding: gzip\r\n", "gzip", PACKED)],
+)
+def test_packed_answers_go_to_who_asked_for_them(
+    echoing: Proxy, asks: bytes, says: str | None, body: bytes
+) -> None:
+    """To the byte as the release gave them."""
+    with typed(echoing, b"GET /gzip HTTP/1.1\r\nhost: shop\r\n" + asks + b"\r\n") as line:
+        answer = answer_of(line)
+        assert (answer.headers["content-encoding"], answer.read()) == (says, body)
+
+
 def test_streams_come_piece_by_piece_and_are_finished_after_a_move(echoing: Proxy) -> None:
     """Nothing is held back; what is open is counted, and goes on with its own release."""
     with connected(echoing) as connection:
@@ -207,27 +159,151 @@ def test_a_websocket_is_refused_and_a_service_that_is_gone_is_told(tmp_path: Pat
         assert (answer.status, b"cannot be reached" in answer.read()) == (502, True)
 
 
+@contextmanager
+def before(folder: Path, *more: str, cut: bool = False) -> Iterator[tuple[Echo, Proxy]]:
+    """A proxy with options of its own before an echo, v1, with a second release to move to."""
+    with (
+        Echo() as echo,
+        Upstream("v2") as other,
+        proxy(folder, ("v1", echo.port), ("v2", other.port), cut=cut, more=more) as running,
+    ):
+        yield echo, running
+
+
+def pointer(running: Proxy) -> dict[str, Any]:
+    """What the proxy says of itself."""
+    headers = {"authorization": f"Bearer {TOKEN}"}
+    return json.loads(Outbound([running.control]).get(f"{running.control}/pointer", headers).body)
+
+
+def typed(running: Proxy, text: bytes) -> socket.socket:
+    """Send just these bytes, over a connection of their own."""
+    host, _, port = running.users.removeprefix("http://").rpartition(":")
+    line = socket.create_connection((host, int(port)), timeout=20)
+    line.sendall(text)
+    return line
+
+
+def answer_of(line: socket.socket) -> http.client.HTTPResponse:
+    """Read the head of an answer."""
+    answer = http.client.HTTPResponse(line)
+    answer.begin()
+    return answer
+
+
+def reading(running: Proxy, path: str = "/endless") -> socket.socket:
+    """Ask for a stream and read the first of it."""
+    line = typed(running, b"GET %s HTTP/1.1\r\nhost: shop\r\n\r\n" % path.encode())
+    assert line.recv(64).startswith(b"HTTP/1.1 200")
+    return line
+
+
+@pytest.mark.parametrize("body", [b"", b"a body"])
+def test_an_upgrade_that_is_no_websocket_is_not_made_and_the_request_served(
+    echoing: Proxy, body: bytes
+) -> None:
+    """As `curl --http2` and Java's HttpClient ask, over a connection that is kept."""
+    head = b"%s HTTP/1.1\r\nhost: shop\r\ncontent-length: %d\r\n"
+    plain = head % (b"POST /", len(body)) + b"\r\n" + body
+    h2c = b"connection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABk\r\n"
+    asking = head % (b"POST /", len(body)) + h2c + b"\r\n" + body
+    with typed(echoing, asking) as line:
+        for again in (plain, asking, b""):
+            answer = answer_of(line)
+            told = json.loads(answer.read())
+            assert (answer.status, told["size"]) == (200, len(body))
+            assert not {"upgrade", "http2-settings", "connection"} & set(told["headers"])
+            line.sendall(again)
+
+
+@pytest.mark.parametrize("upgrade", ["WebSocket", "h2c, websocket/13"])
+def test_a_websocket_is_refused_however_it_is_asked_for(echoing: Proxy, upgrade: str) -> None:
+    """Among others, and in any case."""
+    with connected(echoing) as connection:
+        connection.request("GET", "/", headers={"connection": "upgrade", "upgrade": upgrade})
+        assert connection.getresponse().status == 501
+
+
 def test_more_open_requests_than_it_may_have_are_turned_away(tmp_path: Path) -> None:
-    """In the app itself, with as many as there may be."""
-    from midwatch.adapters.routers.split import Pointer, Split
+    """They are told when to come back; how releases are is still asked."""
+    with before(tmp_path, "--max-open", "3") as (_, running), ExitStack() as lines:
+        for _ in range(3):
+            lines.enter_context(reading(running))
+        assert pointer(running)["open"] == {"v1": 3}
+        with connected(running) as connection:
+            connection.request("GET", "/")
+            answer = connection.getresponse()
+            assert (answer.status, answer.headers["retry-after"]) == (503, "1")
+            assert b"3 requests are open" in answer.read()
+        headers = {"authorization": f"Bearer {TOKEN}"}
+        health = Outbound([running.control]).get(f"{running.control}/health/v1", headers)
+        assert json.loads(health.body)["trouble"] == ""
 
-    async def full() -> int:
-        split = Split(Pointer({"v1": "http://127.0.0.1:9"}, "v1"), None)  # type: ignore[arg-type]
-        never = asyncio.get_running_loop().create_future()
-        tasks = {asyncio.ensure_future(asyncio.shield(never)) for _ in range(MAX_OPEN)}
-        split._open["v1"] = tasks  # type: ignore[assignment]
-        said: list[Any] = []
 
-        async def send(message: Any) -> None:
-            said.append(message)
+def test_clients_that_hang_up_free_their_places(tmp_path: Path) -> None:
+    """The release sees its connections closed, and others are served in their place."""
+    with before(tmp_path, "--max-open", "3") as (echo, running):
+        for line in [reading(running) for _ in range(3)]:
+            line.close()
+        until(lambda: pointer(running)["open"] == {}, 2)
+        until(lambda: echo.left == ["/endless"] * 3, 2)
+        with reading(running) as line:
+            assert pointer(running)["open"] == {"v1": 1}
+            line.recv(64)
 
-        await split({"type": "http", "headers": []}, None, send)  # type: ignore[arg-type]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        return said[0]["status"]
 
-    assert asyncio.run(full()) == 503
+def test_a_client_that_hangs_up_before_its_answer_frees_its_place(tmp_path: Path) -> None:
+    """It counts as slow where it had waited for longer than that, and else for nothing."""
+    with before(tmp_path, "--slow", "0.5") as (echo, running):
+        for number, waits in enumerate((0.0, 0.6), 1):
+            with typed(running, b"GET /silent HTTP/1.1\r\nhost: shop\r\n\r\n"):
+                until(lambda: len(echo.asked) == number)  # noqa: B023  it is asked at once
+                assert pointer(running)["open"] == {"v1": 1}
+                time.sleep(waits)  # the proxy's clock is its own
+            until(lambda: pointer(running)["open"] == {}, 2)
+        until(lambda: echo.left == ["/silent"] * 2, 2)
+        assert pointer(running)["counted"]["v1"] == {"requests": 1, "errors": 0, "slow": 1}
+
+
+def test_a_client_that_hangs_up_amid_its_body_frees_its_place(tmp_path: Path) -> None:
+    """The release does not take half a body for a whole one, and nothing is told as an error."""
+    head = b"POST / HTTP/1.1\r\nhost: shop\r\ncontent-length: 9\r\n\r\nhalf"
+    with before(tmp_path) as (echo, running):
+        with typed(running, head):
+            until(lambda: echo.asked == ["/"])
+            assert pointer(running)["open"] == {"v1": 1}
+        until(lambda: pointer(running)["open"] == {}, 2)
+        until(lambda: echo.left == ["/"], 2)
+    assert running.said() == ""
+
+
+def test_requests_that_name_their_release_are_open_ones_too(tmp_path: Path) -> None:
+    """They take a place and give it back; a move does not cut them, as it did not send them."""
+    named = f"x-midwatch-pin: v1\r\nx-midwatch-pin-token: {TOKEN}\r\n".encode()
+    with before(tmp_path, "--max-open", "1", cut=True) as (echo, running):
+        head = b"GET /endless HTTP/1.1\r\nhost: shop\r\n" + named + b"\r\n"
+        with typed(running, head) as line:
+            assert answer_of(line).read(9) == b"data: .\n\n"
+            told = move(running, "v2", 1)
+            assert (told["open"], told["cut"]) == ({"v1": 1}, 0)
+            with pytest.raises(urllib.error.HTTPError, match="503"):
+                running.ask()
+        until(lambda: pointer(running)["open"] == {}, 2)
+        assert echo.left == ["/endless"]
+        assert running.ask() == "v2"
+        assert pointer(running)["counted"]["v1"]["requests"] == 0
+
+
+def test_a_release_that_hangs_is_told(tmp_path: Path) -> None:
+    """It says nothing for longer than it may; it is an error of its release."""
+    with before(tmp_path, "--timeout", "0.5") as (_, running), connected(running) as connection:
+        connection.request("GET", "/silent")
+        answer = connection.getresponse()
+        assert (answer.status, b"v1 did not answer in time" in answer.read()) == (504, True)
+        # The same connection is used again.
+        connection.request("GET", "/")
+        assert connection.getresponse().status == 200
+        assert pointer(running)["counted"]["v1"] == {"requests": 2, "errors": 1, "slow": 1}
 
 
 def test_a_rollback_under_load_gives_not_one_wrong_answer_afterwards(tmp_path: Path) -> None:

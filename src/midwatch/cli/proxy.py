@@ -10,8 +10,9 @@ import socket
 import sys
 import time
 from hashlib import blake2b
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -21,6 +22,9 @@ from midwatch.cli.listening import address_of, bind, need_extra
 from midwatch.core.releases import is_name
 from midwatch.engine.logs import JsonLines, PlainLines
 from midwatch.errors import InputError
+
+if TYPE_CHECKING:
+    import httpx2
 
 NEEDED = ("httpx2", "uvicorn", "uvloop")
 STOP_S = 10
@@ -72,6 +76,20 @@ TOKEN_ENV = "MIDWATCH_PROXY_TOKEN"  # noqa: S105  the name of a variable
     show_default=True,
     help="Seconds to an answer's first byte from which on it counts as slow.",
 )
+@click.option(
+    "--timeout",
+    type=click.FloatRange(0, min_open=True),
+    default=split.ANSWER_S,
+    show_default=True,
+    help="Seconds that a release may say nothing; then its request gets a 504.",
+)
+@click.option(
+    "--max-open",
+    type=click.IntRange(1),
+    default=split.MAX_OPEN,
+    show_default=True,
+    help="How many requests may be open at once; one more gets a 503.",
+)
 def command(
     upstreams: tuple[str, ...],
     listen: str,
@@ -81,6 +99,8 @@ def command(
     key: str,
     health: str,
     slow: float,
+    timeout: float,
+    max_open: int,
 ) -> int:
     """Serve one of several releases, and another one from one call on.
 
@@ -101,7 +121,7 @@ def command(
         raise InputError(f"{health!r} is no path", place="--health", remedy="write /healthz")
     # Nobody who knows no token can find out which users get a candidate.
     salt = blake2b(token.encode(), digest_size=32).digest()
-    settings = SplitSettings(key, salt, health, slow, cut, token)
+    settings = SplitSettings(key, salt, health, slow, cut, token, max_open)
     known = dict(_upstream(one) for one in upstreams)
     users, commands = bind(*address_of(listen)), bind(*address_of(control))
     handler = logging.StreamHandler()
@@ -110,7 +130,7 @@ def command(
     import uvloop
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_serve(known, state, token, users, commands, settings))
+        return runner.run(_serve(known, state, token, users, commands, settings, timeout))
 
 
 def _upstream(text: str) -> tuple[str, str]:
@@ -122,6 +142,22 @@ def _upstream(text: str) -> tuple[str, str]:
     return name, url.rstrip("/")
 
 
+def _client(max_open: int, timeout_s: float) -> httpx2.AsyncClient:
+    """Make a client that adds nothing of its own to what it carries."""
+    import httpx2
+
+    client = httpx2.AsyncClient(
+        # How many requests are open is the app's to say; health checks go beside them.
+        limits=httpx2.Limits(max_connections=None, max_keepalive_connections=max_open),
+        timeout=httpx2.Timeout(timeout_s, connect=split.CONNECT_S),
+        follow_redirects=False,
+        # A cookie that was set for one client is not to be sent for the next one.
+        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
+    )
+    client.headers.clear()
+    return client
+
+
 async def _serve(
     upstreams: dict[str, str],
     state: Path,
@@ -129,9 +165,11 @@ async def _serve(
     users: socket.socket,
     commands: socket.socket,
     settings: SplitSettings,
+    timeout_s: float,
 ) -> int:
-    import httpx2
     import uvicorn
+
+    from midwatch.cli.no_upgrades import NoUpgrades
 
     pointer = split.Pointer(upstreams, next(iter(upstreams)), state)
     served = pointer.traffic
@@ -140,9 +178,7 @@ async def _serve(
             continue
         says = f"serves {name!r}, which no --upstream names"
         raise InputError(says, place=str(state), remedy="name it, or remove the file")
-    limits = httpx2.Limits(max_connections=split.MAX_OPEN, max_keepalive_connections=split.MAX_OPEN)
-    timeout = httpx2.Timeout(split.ANSWER_S, connect=split.CONNECT_S)
-    async with httpx2.AsyncClient(limits=limits, timeout=timeout, follow_redirects=False) as client:
+    async with _client(settings.max_open, timeout_s) as client:
         proxy = split.Split(pointer, client, settings, began=time.time_ns())
 
         def server(app: Any) -> uvicorn.Server:
@@ -153,6 +189,7 @@ async def _serve(
                     log_level="error",
                     access_log=False,
                     lifespan="off",
+                    http=NoUpgrades,
                     ws="none",
                     server_header=False,
                     date_header=False,

@@ -2,9 +2,9 @@
 
 Law: the pointer is one value in one process; a request reads it once, when it begins, and what
 begins after a move was answered goes to the new release. An older epoch is refused. What is already
-under way is finished, or cut when that is asked for, and counted. A candidate gets the same keys
-again and again. Nothing is buffered: bodies stream both ways. A WebSocket is refused, never half
-carried.
+under way is finished, or cut when that is asked for, and counted; it ends when its client hangs up.
+A candidate gets the same keys again and again. Nothing is buffered: bodies stream both ways. A
+WebSocket is refused, never half carried.
 """
 
 from __future__ import annotations
@@ -63,6 +63,7 @@ class SplitSettings(Struct, frozen=True):
     `key` is what a request is known by, `header:NAME` or `cookie:NAME`, else its address; `health`
     the path that says how a release is, `cuts` whether what is open is cut by a move. Who knows the
     `token` may name the release that a request goes to: PIN is one, PIN_TOKEN the other header.
+    `max_open` requests at once are carried, and no more.
     """
 
     key: str = ""
@@ -71,6 +72,7 @@ class SplitSettings(Struct, frozen=True):
     slow_s: float = 1.0
     cuts: bool = False
     token: str = ""
+    max_open: int = MAX_OPEN
 
 
 class Counted(Struct):
@@ -178,6 +180,35 @@ class Pointer:
         self.traffic = to
 
 
+class _Asked:
+    """One request: what was asked, and whether its client is still there."""
+
+    def __init__(self, scope: Scope, headers: Headers, receive: Receive, send: Send) -> None:
+        self.scope = scope
+        self.headers = headers
+        self.send = send
+        self.gone = False
+        names = (b"content-length", b"transfer-encoding")
+        self.has_body = any(name in names for name, _ in headers)
+        self._receive = receive
+        self._heard = asyncio.Event()  # all of its body
+        if not self.has_body:
+            self._heard.set()
+
+    async def body(self) -> AsyncIterator[bytes]:
+        """Give its body. Raises ConnectionResetError when the client hangs up meanwhile."""
+        async for part in _body(self._receive):
+            yield part
+        self._heard.set()
+
+    async def leaves(self) -> None:
+        """Wait until its client hangs up."""
+        await self._heard.wait()  # two at once cannot receive
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self.gone = True
+
+
 class Split:
     """The proxy as an ASGI app."""
 
@@ -193,6 +224,7 @@ class Split:
         self._client = client
         self._options = options or SplitSettings()
         self._open: dict[str, set[asyncio.Task[None]]] = {}
+        self._pinned: set[asyncio.Task[None]] = set()  # of those that are open
         self._counted: dict[str, Counted] = {name: Counted() for name in pointer.upstreams}
         self._cut = 0
         self._began = began
@@ -209,8 +241,9 @@ class Split:
         if self._options.cuts:
             for name, tasks in self._open.items():
                 if name not in (to.release, to.candidate):
-                    self._cut += len(tasks)
-                    for task in tasks:
+                    sent = tasks - self._pinned  # the pointer did not send those
+                    self._cut += len(sent)
+                    for task in sent:
                         task.cancel()
 
     async def health(self, release: str) -> Health | None:
@@ -241,98 +274,115 @@ class Split:
                 await send({"type": "websocket.close", "code": 1008})
             return
         headers: Headers = list(scope["headers"])
-        if any(name == b"upgrade" for name, _ in headers):
+        if _wants_websocket(headers):
             await _say(send, 501, "a WebSocket is not carried here; connect to the service itself")
             return
-        if sum(map(len, self._open.values())) >= MAX_OPEN:
-            await _say(send, 503, f"{MAX_OPEN} requests are open; come back", retry=b"1")
+        most = self._options.max_open
+        if sum(map(len, self._open.values())) >= most:
+            await _say(send, 503, f"{most} requests are open; come back", retry=b"1")
             return
         pinned, headers = _pinned(headers)
+        asked = _Asked(scope, headers, receive, send)
         if pinned is not None:
-            await self._carry_pinned(pinned, scope, headers, receive, send)
+            await self._follow_pinned(pinned, asked)
             return
         traffic = self._pointer.traffic  # once: what begins now stays there
         key = _key(scope, headers, self._options.key) if traffic.candidate else b""
         release = traffic.of(key, self._options.salt)
-        tasks, counted = self._open.setdefault(release, set()), self._counted[release]
-        task = asyncio.ensure_future(self._carry(scope, headers, receive, send, release, counted))
-        tasks.add(task)
-        try:
-            await task
-        except asyncio.CancelledError:
-            if not task.cancelled():
-                task.cancel()
-                raise
-            raise ConnectionAbortedError("cut: its release is no longer served") from None
-        finally:
-            tasks.discard(task)
+        carrying = asyncio.ensure_future(self._carry(asked, release, self._counted[release]))
+        await self._follow(asked, release, carrying)
 
-    async def _carry_pinned(
-        self,
-        pinned: tuple[str, bytes],
-        scope: Scope,
-        headers: Headers,
-        receive: Receive,
-        send: Send,
-    ) -> None:
-        """Carry a request of somebody who names its release; it counts for nothing."""
+    async def _follow_pinned(self, pinned: tuple[str, bytes], asked: _Asked) -> None:
+        """Carry a request of somebody who names its release; its answer counts for nothing."""
         import hmac
 
         release, token = pinned
         known = self._options.token.encode()
         if not known or not hmac.compare_digest(token, known):
-            await _say(send, 401, "a token is needed to name a release")
+            await _say(asked.send, 401, "a token is needed to name a release")
         elif release not in self._pointer.upstreams:
-            await _say(send, 404, f"no upstream is called {release!r}")
+            await _say(asked.send, 404, f"no upstream is called {release!r}")
         else:
-            await self._carry(scope, headers, receive, send, release, Counted())
+            carrying = asyncio.ensure_future(self._carry(asked, release, Counted()))
+            self._pinned.add(carrying)
+            carrying.add_done_callback(self._pinned.discard)
+            await self._follow(asked, release, carrying)
 
-    async def _carry(
-        self,
-        scope: Scope,
-        headers: Headers,
-        receive: Receive,
-        send: Send,
-        release: str,
-        counted: Counted,
-    ) -> None:
+    async def _follow(self, asked: _Asked, release: str, carrying: asyncio.Task[None]) -> None:
+        """Keep a request among the open ones until it is carried, cut, or its client hangs up."""
+        leaving = asyncio.ensure_future(asked.leaves())
+        leaving.add_done_callback(lambda _: carrying.cancel())
+        tasks = self._open.setdefault(release, set())
+        tasks.add(carrying)
+        try:
+            await carrying
+        except asyncio.CancelledError:
+            if asked.gone:
+                return  # nobody is there to be told
+            if not carrying.cancelled():
+                carrying.cancel()
+                raise
+            raise ConnectionAbortedError("cut: its release is no longer served") from None
+        finally:
+            leaving.cancel()
+            tasks.discard(carrying)
+
+    async def _carry(self, asked: _Asked, release: str, counted: Counted) -> None:
         import httpx2
 
         started = time.monotonic()
         begun = answered_well = False
-        url = self._pointer.upstreams[release] + _target(scope)
-        has_body = any(name in (b"content-length", b"transfer-encoding") for name, _ in headers)
         try:
-            async with self._client.stream(
-                scope["method"],
-                url,
-                headers=[*passed(headers), *_forwarded(scope, headers)],
-                content=_body(receive) if has_body else None,
-            ) as answer:
-                kept = [*passed(answer.headers.raw), (b"x-midwatch-release", release.encode())]
+            request = self._client.build_request(
+                asked.scope["method"],
+                self._pointer.upstreams[release] + _target(asked.scope),
+                headers=[*passed(asked.headers), *_forwarded(asked.scope, asked.headers)],
+                content=asked.body() if asked.has_body else None,
+            )
+            if not asked.has_body:
+                request.headers.pop("content-length", None)  # a POST without one is given a 0
+            async with contextlib.aclosing(await self._client.send(request, stream=True)) as answer:
                 begun = True
+                kept = [*passed(answer.headers.raw), (b"x-midwatch-release", release.encode())]
                 counted.requests += 1
                 answered_well = answer.status_code < 500
                 counted.errors += not answered_well
                 counted.slow += time.monotonic() - started > self._options.slow_s
-                await send(
+                await asked.send(
                     {"type": "http.response.start", "status": answer.status_code, "headers": kept}
                 )
                 async for part in answer.aiter_raw():
-                    await send({"type": "http.response.body", "body": part, "more_body": True})
-                await send({"type": "http.response.body", "body": b""})
+                    await asked.send(
+                        {"type": "http.response.body", "body": part, "more_body": True}
+                    )
+            # The release's connection is given back before the client may take this for the end.
+            await asked.send({"type": "http.response.body", "body": b""})
+        except asyncio.CancelledError:
+            if asked.gone and not begun and time.monotonic() - started > self._options.slow_s:
+                # Whoever hangs up sooner says nothing of the release.
+                counted.requests += 1
+                counted.slow += 1
+            raise
+        except ConnectionResetError:
+            return  # half a body: its client hung up
         except httpx2.TimeoutException:
             if begun:
                 counted.errors += answered_well
                 raise
             _count_none(counted)
-            await _say(send, 504, f"{release} did not answer in time")
+            await _say(asked.send, 504, f"{release} did not answer in time")
         except httpx2.HTTPError as error:
             if begun:
                 counted.errors += answered_well
                 raise  # the connection is cut: half an answer must not look like a whole one
             _count_none(counted)
-            await _say(send, 502, f"{release} cannot be reached: {type(error).__name__}")
+            await _say(asked.send, 502, f"{release} cannot be reached: {type(error).__name__}")
+
+
+def _wants_websocket(headers: Headers) -> bool:
+    """Tell whether an upgrade is to a WebSocket; a server need not make any other one."""
+    wanted = (one for name, value in headers if name == b"upgrade" for one in value.split(b","))
+    return any(one.strip().lower().partition(b"/")[0] == b"websocket" for one in wanted)
 
 
 def _count_none(counted: Counted) -> None:
