@@ -1,20 +1,26 @@
 """What the pages of docs/howto show is done here, in their order, in an empty folder.
 
-Law: a command of a page is run, or, when it needs a server or somebody else, its words and flags
-are in `--help`; a file that a page shows is understood by the program that reads it.
+Law: a command of a page is run, or, when it needs somebody else, its words and flags are in
+`--help`; a file that a page shows is understood by the program that reads it. Where a page starts
+`midwatch serve` and goes on, the server runs, and what follows is a terminal that knows nothing of
+the first one.
 """
 
 import functools
 import re
 import shutil
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 from ruamel.yaml import YAML
-from tests.docs.pages import Done, commands, fences, run
-from tests.servers import need
+from tests.docs.pages import Done, commands, fences, run, served
+from tests.servers import free_port, need, running
 
 from midwatch.adapters.routers.haproxy import weighted
 from midwatch.cli.main import cli
@@ -33,6 +39,11 @@ ELSEWHERE = re.compile(
     r"midwatch (serve|incidents|page|proxy|heartbeats|runbook|release (?!register|list))"
     r"|--server |--prometheus |https?://|^(amtool alert|echo|curl|socat)|=\.\.\.$|^export MIDWATCH_"
 )
+# Pages that are done beside their own server; of these, only what asks somebody else is left out.
+SERVED = {"prometheus", "your-agent"}
+OTHERS = re.compile(r"http://127\.0\.0\.1:8701")  # the reader's own agent
+# What a server says once it has looked at Prometheus twice.
+LATER = {("prometheus", "midwatch slo status"): r"calm|burning"}
 # These are only there with their server.
 TOOLS = {"amtool": "prometheus-alertmanager", "promtool": "promtool", "haproxy": "haproxy"}
 
@@ -51,24 +62,87 @@ def put(folder: Path, name: str, text: str) -> None:
     file.write_text(text, "utf-8")
 
 
-def played(page: Path, folder: Path) -> list[Done]:
+class Shop(BaseHTTPRequestHandler):
+    """A service whose counters grow, one request in ten an error."""
+
+    asked = 0
+
+    def do_GET(self) -> None:
+        Shop.asked += 1
+        lines = (
+            f'http_requests_total{{service="shop",code="{code}"}} {Shop.asked * step}\n'
+            for code, step in ((200, 900), (500, 100))
+        )
+        body = "".join(lines).encode()
+        self.send_response(200)
+        self.send_header("content-type", "text/plain; version=0.0.4")
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        pass
+
+
+@contextmanager
+def prometheus(folder: Path) -> Iterator[str]:
+    """Run the Prometheus that the reader has already, scraping the shop; gives its address."""
+    program, at = need("prometheus"), f"127.0.0.1:{free_port()}"
+    folder.mkdir()
+    with ThreadingHTTPServer(("127.0.0.1", 0), Shop) as shop:
+        threading.Thread(target=shop.serve_forever, daemon=True).start()
+        (folder / "own.yml").write_text(
+            "global: {scrape_interval: 1s}\nscrape_configs:\n  - job_name: shop\n"
+            f"    static_configs: [{{targets: ['127.0.0.1:{shop.server_port}']}}]\n"
+        )
+        command = [program, f"--config.file={folder / 'own.yml'}"]
+        command += [f"--storage.tsdb.path={folder / 'data'}", f"--web.listen-address={at}"]
+        with running(command, f"http://{at}/-/ready", folder / "log"):
+            yield at
+        shop.shutdown()
+
+
+def played(page: Path, folder: Path, beside: Path) -> list[Done]:
     """Do a page: write its files and run its commands, in its order."""
     done: list[Done] = []
-    exports: list[str] = []
-    for kind, title, text in fences(page):
-        if title:
-            put(folder, title, text)
-            continue
-        for line in text.replace("\\\n", " ").splitlines() if not kind else ():
-            tool = line.split(" ")[0]
-            if not line or ELSEWHERE.search(line):
+    exports: dict[str, str] = {}
+    left_out = OTHERS if page.stem in SERVED else ELSEWHERE
+    port = free_port()
+    moved = {"127.0.0.1:8600": f"127.0.0.1:{port}"} if page.stem in SERVED else {}
+    with ExitStack() as servers:
+        if page.stem == "prometheus":
+            moved["localhost:9090"] = servers.enter_context(prometheus(beside))
+        for kind, title, text in fences(page):
+            for here, there in moved.items():
+                text = text.replace(here, there)  # noqa: PLW2901
+            if title:
+                put(folder, title, text)
                 continue
-            if tool in TOOLS:
-                need(TOOLS[tool])
-            done.append(run(folder, "\n".join([*exports, line])))
-            if tool == "export":
-                exports.append(line)
+            for line in text.replace("\\\n", " ").splitlines() if not kind else ():
+                if page.stem in SERVED and line.startswith("midwatch serve"):
+                    servers.enter_context(served(folder, line, port))
+                    exports.clear()  # another terminal
+                elif line and not left_out.search(line):
+                    done.append(typed(page.stem, folder, line, exports))
     return done
+
+
+def typed(page: str, folder: Path, line: str, exports: dict[str, str]) -> Done:
+    """Type one line where these were exported, and keep what it exports itself."""
+    tool, _, rest = line.partition(" ")
+    if tool in TOOLS:
+        need(TOOLS[tool])
+    if tool == "export":
+        name = rest.partition("=")[0]
+        one = run(folder, f'{line}\nprintf %s "${name}"', **exports)
+        exports[name] = one.output
+        return one
+    end = time.monotonic() + 40
+    while True:
+        one = run(folder, line, **exports)
+        if re.search(LATER.get((page, line), ""), one.output) or time.monotonic() > end:
+            return one
+        time.sleep(1)
 
 
 @pytest.fixture(scope="module")
@@ -77,8 +151,8 @@ def play(tmp_path_factory: pytest.TempPathFactory) -> Play:
 
     @functools.cache
     def once(name: str) -> tuple[Path, list[Done]]:
-        folder = tmp_path_factory.mktemp(name)
-        return folder, played(DOCS / "howto" / f"{name}.md", folder)
+        folder, beside = tmp_path_factory.mktemp(name), tmp_path_factory.mktemp("beside")
+        return folder, played(DOCS / "howto" / f"{name}.md", folder, beside / "prometheus")
 
     return once
 
@@ -138,7 +212,7 @@ def test_each_link_leads_somewhere(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_a_page_is_short_enough_to_be_read(page: Path) -> None:
     """No page is longer than what one reads in one go, and none is a stub."""
-    assert 40 <= len(page.read_text("utf-8").splitlines()) <= 135
+    assert 40 <= len(page.read_text("utf-8").splitlines()) <= 145
 
 
 def test_the_trial_leaves_the_old_pager_in_place(play: Play) -> None:
@@ -154,11 +228,27 @@ def test_the_trial_leaves_the_old_pager_in_place(play: Play) -> None:
 def test_the_counts_of_the_page_page(play: Play) -> None:
     """On the counts that the page shows, the tier that it names fires at the time that it says."""
     _, done = play("prometheus")
-    (told,) = (one.output for one in done if "slo explain" in one.command)
+    (told,) = (one.output for one in done if "--counts" in one.command)
     text = (DOCS / "howto" / "prometheus.md").read_text("utf-8")
     said = re.search(r"here `(\w+)`\s+fires at\s+(\d\d:\d\d)", text)
     assert said
     assert re.search(rf"T{said[2]}:00.000Z  {said[1]} fired \(page\)", told), told
+
+
+def test_the_server_of_the_page_has_read_prometheus(play: Play) -> None:
+    """In the second terminal, with what that one exports, the objective has data."""
+    _, done = play("prometheus")
+    (told,) = (one.output for one in done if one.command == "midwatch slo status")
+    assert re.search(r"^shop/availability +(calm|burning) ", told, re.M), told
+
+
+def test_the_push_of_the_page_is_taken(play: Play) -> None:
+    """With the token of the second terminal, and the objective is known by its name."""
+    _, done = play("your-agent")
+    (told,) = (one.output for one in done if one.command.startswith("curl"))
+    assert '"accepted":1,"rejected":0' in told, told
+    (listed,) = (one.output for one in done if one.command == "midwatch slo status")
+    assert re.search(r"^answers/quality ", listed, re.M), listed
 
 
 def test_prometheus_takes_the_rules_and_the_config(play: Play) -> None:
