@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 from ruamel.yaml import YAML
 
-from midwatch import yaml_nodes
+from midwatch import __version__, yaml_nodes
 from midwatch.cli.main import cli
 from midwatch.config import check
 from midwatch.core import judgements
@@ -144,6 +144,16 @@ def test_the_published_schemas_are_what_the_command_prints() -> None:
     ran = CliRunner().invoke(cli, ["schema"])
     assert not ran.exit_code
     assert ran.output == (ROOT / "docs" / "schemas" / "cli-1.json").read_text("utf-8")
+
+
+def test_nothing_is_installed_under_a_name_that_is_not_ours() -> None:
+    """midwatch is on no index: what is installed is a wheel, of this version."""
+    files = {*PAGES, *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").rglob("*.*")}
+    texts = {file: file.read_text("utf-8") for file in files}
+    named = {f.name for f, text in texts.items() if re.search(r"pip install ['\"]?midwatch", text)}
+    assert named == {"limits.md"}  # which says what the program means by it
+    wheels = [w for text in texts.values() for w in re.findall(r"midwatch-([\w.]+)-py3", text)]
+    assert set(wheels) == {__version__}
 
 
 def help_of(words: list[str]) -> str:

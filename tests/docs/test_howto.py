@@ -284,7 +284,7 @@ def test_the_examples_for_ci_run_as_the_page_does(tmp_path: Path, play: Play) ->
         folder.mkdir()
         shutil.copy(shown / "old" / "agent.py", folder)
     shutil.copytree(shown / "suites", here / "suites")
-    for example in sorted((ROOT / "examples" / "ci").glob("*.yml")):
+    for example in sorted((ROOT / "examples" / "ci").glob("*gate.yml")):
         found = re.search(
             r"(midwatch gate .*?\n\s+--candidate.*?)$", example.read_text("utf-8"), re.M | re.S
         )
@@ -310,10 +310,19 @@ def test_the_audit_says_what_it_is_to_say() -> None:
     for name in (".github/workflows/audit.yml", ".gitlab-ci.yml"):
         assert YAML(typ="safe").load(audits[name])
         assert "pip-audit -r requirements.txt --require-hashes --strict" in audits[name]
-    for example in sorted((ROOT / "examples" / "ci").glob("*.yml")):
-        jobs = YAML(typ="safe").load(example)
-        audit = jobs.get("jobs", jobs)["audit"]
-        assert "pip-audit -r requirements.txt --require-hashes --strict" in str(audit), example.name
+    examples = ROOT / "examples" / "ci"
+    assert (examples / "github-audit.yml").read_text("utf-8") == audits[
+        ".github/workflows/audit.yml"
+    ]
+    assert (examples / "gitlab-gate.yml").read_text("utf-8").endswith(audits[".gitlab-ci.yml"])
+
+
+def test_the_examples_for_ci_may_only_read() -> None:
+    """A workflow's token reads the repository, and a gate has nothing to do with the audit."""
+    for example in sorted((ROOT / "examples" / "ci").glob("github-*.yml")):
+        workflow = YAML(typ="safe").load(example)
+        assert workflow["permissions"] == {"contents": "read"}, example.name
+        assert [*workflow["jobs"]] == [example.stem.removeprefix("github-")]
 
 
 def test_the_address_of_the_button_is_the_one_that_is_served() -> None:
