@@ -156,6 +156,26 @@ def test_nothing_is_installed_under_a_name_that_is_not_ours() -> None:
     assert set(wheels) == {__version__, "NEW"}
 
 
+def test_the_first_evening_finds_everything_where_it_is_said_to_be() -> None:
+    """CONTRIBUTING.md: its files, the names in them, its targets, and every folder of tests."""
+    page = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    linked = [ROOT / one for one in re.findall(r"\]\(([^)#:]+)\)", page)]
+    assert len(linked) > 8
+    assert [str(file) for file in linked if not file.exists()] == []
+    read = "".join(file.read_text("utf-8") for file in linked if file.suffix == ".py")
+    for name in ("SOURCES", "PAGERS", "PagerOptions", "make_pager", "Format", "channel",
+                 "SteadyClock", "VirtualClock"):  # fmt: skip
+        assert f"`{name}`" in page, name
+        assert re.search(rf"^(class |def |){name}\b", read, re.M), name
+    folders = {f"tests/{file.parent.name}" for file in (ROOT / "tests").glob("*/test_*.py")}
+    assert folders == set(re.findall(r"^\| `(tests/\w+)` ", page, re.M))
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    for target in re.findall(r"\bmake ([a-z][a-z-]*)", page):
+        assert re.search(rf"^{target}:", makefile, re.M), target
+    for file in re.findall(r"pytest (tests/\S+)", page):
+        assert (ROOT / file).is_file(), file
+
+
 def help_of(words: list[str]) -> str:
     ran = CliRunner().invoke(cli, [*words, "--help"])
     return "" if ran.exit_code else ran.output
