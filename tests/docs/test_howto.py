@@ -20,6 +20,7 @@ import pytest
 from click.testing import CliRunner
 from ruamel.yaml import YAML
 from tests.docs.pages import Done, commands, fences, run, served
+from tests.haproxy import Upstream
 from tests.servers import free_port, need, running
 
 from midwatch.adapters.routers.haproxy import weighted
@@ -40,10 +41,14 @@ ELSEWHERE = re.compile(
     r"|--server |--prometheus |https?://|^(amtool alert|echo|curl|socat)|=\.\.\.$|^export MIDWATCH_"
 )
 # Pages that are done beside their own server; of these, only what asks somebody else is left out.
-SERVED = {"prometheus", "your-agent"}
-OTHERS = re.compile(r"http://127\.0\.0\.1:8701")  # the reader's own agent
-# What a server says once it has looked at Prometheus twice.
-LATER = {("prometheus", "midwatch slo status"): r"calm|burning"}
+SERVED = {"alertmanager", "haproxy", "prometheus", "your-agent"}
+OTHERS = re.compile(r"eval run .* --target http://|socat")  # the reader's own agent, a tool
+# What is true a moment later: when Prometheus was looked at twice, when Alertmanager has sent.
+LATER = {
+    ("prometheus", "midwatch slo status"): r"calm|burning",
+    ("alertmanager", "midwatch incidents list"): "INC-1",
+    ("alertmanager", "midwatch incidents show INC-1"): "shadow: not sent",
+}
 # These are only there with their server.
 TOOLS = {"amtool": "prometheus-alertmanager", "promtool": "promtool", "haproxy": "haproxy"}
 
@@ -102,16 +107,58 @@ def prometheus(folder: Path) -> Iterator[str]:
         shop.shutdown()
 
 
+@contextmanager
+def haproxy(folder: Path) -> Iterator[dict[str, str]]:
+    """Two releases to stand behind the page's HAProxy, and where its files are here."""
+    folder.mkdir()
+    with Upstream("v1") as one, Upstream("v2") as two:
+        yield {
+            "/run/haproxy/": f"{folder}/", "/var/lib/midwatch/": f"{folder}/",
+            "127.0.0.1:8080": f"127.0.0.1:{free_port()}",
+            "127.0.0.1:8701": f"127.0.0.1:{one.port}", "127.0.0.1:8702": f"127.0.0.1:{two.port}",
+        }  # fmt: skip
+
+
+def reader_has(page: str, folder: Path, beside: Path, servers: ExitStack) -> dict[str, str]:
+    """Give what stands in the page, and what it is here: addresses, and places of files."""
+    if page == "prometheus":
+        return {"localhost:9090": servers.enter_context(prometheus(beside))}
+    if page == "alertmanager":
+        beside.mkdir()
+        at = f"localhost:{free_port()}"
+        return {"/etc/alertmanager/": f"{beside}/", "localhost:9093": at}
+    if page == "haproxy":
+        places = servers.enter_context(haproxy(beside))
+        return {**places, "/etc/haproxy/": f"{folder}/"}
+    return {}
+
+
+def reader_starts(line: str, folder: Path, beside: Path, done: list[Done]) -> list[str]:
+    """Give the program that the reader runs with a file of the page, when this line needs it."""
+    if line.startswith("amtool alert add"):
+        (token,) = (one.output for one in done if "--source alertmanager" in one.command)
+        (beside / "midwatch.token").write_text(token, "utf-8")
+        at = line.split("=http://localhost:")[1].split(maxsplit=1)[0]
+        return [
+            need("prometheus-alertmanager"), f"--config.file={folder / 'alertmanager.yml'}",
+            f"--storage.path={beside / 'data'}", f"--web.listen-address=127.0.0.1:{at}",
+            "--cluster.listen-address=", f"http://127.0.0.1:{at}/-/ready",
+        ]  # fmt: skip
+    if line == "midwatch serve" and (folder / "haproxy.cfg").exists():
+        bound = re.findall(r"bind (\S+)", (folder / "haproxy.cfg").read_text("utf-8"))[0]
+        command = [need("haproxy"), "-db", "-q", "-f", str(folder / "haproxy.cfg")]
+        return [*command, f"http://{bound}/"]
+    return []
+
+
 def played(page: Path, folder: Path, beside: Path) -> list[Done]:
     """Do a page: write its files and run its commands, in its order."""
+    name, exports, port = page.stem, dict[str, str](), free_port()
     done: list[Done] = []
-    exports: dict[str, str] = {}
-    left_out = OTHERS if page.stem in SERVED else ELSEWHERE
-    port = free_port()
-    moved = {"127.0.0.1:8600": f"127.0.0.1:{port}"} if page.stem in SERVED else {}
-    with ExitStack() as servers:
-        if page.stem == "prometheus":
-            moved["localhost:9090"] = servers.enter_context(prometheus(beside))
+    with ExitStack() as servers, ExitStack() as own:
+        moved = reader_has(name, folder, beside, servers)
+        if name in SERVED:
+            moved["127.0.0.1:8600"] = f"127.0.0.1:{port}"
         for kind, title, text in fences(page):
             for here, there in moved.items():
                 text = text.replace(here, there)  # noqa: PLW2901
@@ -119,11 +166,17 @@ def played(page: Path, folder: Path, beside: Path) -> list[Done]:
                 put(folder, title, text)
                 continue
             for line in text.replace("\\\n", " ").splitlines() if not kind else ():
-                if page.stem in SERVED and line.startswith("midwatch serve"):
-                    servers.enter_context(served(folder, line, port))
+                if not line or (OTHERS if name in SERVED else ELSEWHERE).search(line):
+                    continue
+                if starts := reader_starts(line, folder, beside, done):
+                    *command, ready = starts
+                    servers.enter_context(running(command, ready, beside / "log"))
+                if line.startswith("midwatch serve"):
+                    own.close()
+                    own.enter_context(served(folder, line, port))
                     exports.clear()  # another terminal
-                elif line and not left_out.search(line):
-                    done.append(typed(page.stem, folder, line, exports))
+                else:
+                    done.append(typed(name, folder, line, exports))
     return done
 
 
@@ -137,6 +190,9 @@ def typed(page: str, folder: Path, line: str, exports: dict[str, str]) -> Done:
         one = run(folder, f'{line}\nprintf %s "${name}"', **exports)
         exports[name] = one.output
         return one
+    if tool == "unset":
+        for name in rest.split():
+            del exports[name]
     end = time.monotonic() + 40
     while True:
         one = run(folder, line, **exports)
@@ -249,6 +305,23 @@ def test_the_push_of_the_page_is_taken(play: Play) -> None:
     assert '"accepted":1,"rejected":0' in told, told
     (listed,) = (one.output for one in done if one.command == "midwatch slo status")
     assert re.search(r"^answers/quality ", listed, re.M), listed
+
+
+def test_the_trial_of_the_page_heard_of_the_alert(play: Play) -> None:
+    """A real Alertmanager with the page's routes hands it on, and nothing is sent."""
+    _, done = play("alertmanager")
+    (told,) = (one.output for one in done if one.command == "midwatch incidents show INC-1")
+    assert "Trial on shop" in told
+    assert "shadow: not sent" in told
+
+
+def test_the_rollback_of_the_page_brings_v1_back(play: Play) -> None:
+    """By a real HAProxy between two releases, whose file has the weights that the page says."""
+    folder, done = play("haproxy")
+    (live,) = (one.output for one in done if one.command == "midwatch release live shop")
+    assert live.split()[0] == "v1", live
+    weights = re.findall(r"server (v\d) .* weight (\d+)", (folder / "haproxy.cfg").read_text())
+    assert dict(weights) == {"v1": "100", "v2": "0"}
 
 
 def test_prometheus_takes_the_rules_and_the_config(play: Play) -> None:
