@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from ruamel.yaml import YAML
+from tests.docs import test_pages
 from tests.docs.pages import Done, commands, fences, run, served
 from tests.haproxy import Upstream
 from tests.servers import free_port, need, running
@@ -40,6 +41,7 @@ ELSEWHERE = re.compile(
     r"midwatch (serve|incidents|page|proxy|heartbeats|runbook|release (?!register|list))"
     r"|--server |--prometheus |https?://|^(amtool alert|echo|curl|socat)|=\.\.\.$|^export MIDWATCH_"
 )
+SERVES = re.compile(r"midwatch serve|export ")  # each is typed on some page
 # Pages that are done beside their own server; of these, only what asks somebody else is left out.
 SERVED = {"alertmanager", "haproxy", "prometheus", "your-agent"}
 OTHERS = re.compile(r"eval run .* --target http://|socat")  # the reader's own agent, a tool
@@ -223,6 +225,20 @@ def test_a_page_does_what_it_says(name: str, play: Play) -> None:
     if name != "ci-gate":
         _, errors = check(folder / "midwatch")
         assert [str(error) for error in errors] == []
+
+
+def test_what_is_not_typed_is_said() -> None:
+    """docs/limits.md names each page of which a command is only looked up."""
+    kept = {page: OTHERS if page.stem in SERVED else ELSEWHERE for page in PAGES}
+    kept |= {DOCS / f"{name}.md": test_pages.ELSEWHERE for name in test_pages.STAGES}
+    part = {
+        page
+        for page, left_out in kept.items()
+        if any(left_out.search(one) for one in commands(page) if not SERVES.match(one))
+    }
+    text = (DOCS / "limits.md").read_text("utf-8")
+    (said,) = re.findall(r"^- The tests type(.*?)(?=^- )", text, re.M | re.S)
+    assert {(DOCS / link).resolve() for link in LINK.findall(said)} == part
 
 
 @pytest.mark.parametrize("page", EVERY, ids=lambda page: page.stem)

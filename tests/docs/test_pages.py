@@ -1,7 +1,9 @@
-"""What the pages in depth show is typed here: each line that needs no server of somebody else.
+"""What the pages in depth show is typed here, as far as it needs nobody else.
 
 Law: a page's lines are typed in its order, into a folder that has what the page speaks of; each
-ends with 0, or as the table below says. Lines that need a server are typed beside a real one.
+ends with 0, or as the table below says. What is left out is in ELSEWHERE, and docs/limits.md names
+the pages that it leaves out of. Those of serving, operations and correlation are typed beside a
+real server.
 """
 
 from __future__ import annotations
@@ -23,7 +25,8 @@ from tests.servers import free_port, running
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 MIDWATCH = [str(Path(sys.executable).with_name("midwatch"))]
-# What stays running, and what is asked of somebody else: each has its own test elsewhere.
+# What stays running, what moves traffic, and what is asked of somebody else: it is looked up in
+# --help alone here, and what it does is tested in tests/acceptance.
 ELSEWHERE = re.compile(
     r"^midwatch (serve|proxy|agent (serve|load)|release (canary|abort|promote))|back shop --conf"
     r"|http://|https://|^curl|^export|^midwatch (runbook (approve|refuse)|incidents waive|cases)"
@@ -112,13 +115,21 @@ def releases(folder: Path) -> dict[str, str]:
     return {}
 
 
+def trial(folder: Path) -> dict[str, str]:
+    """What really paged, as the page writes it down."""
+    (pages,) = (text for kind, _, text in fences(DOCS / "shadow.md") if kind == "json")
+    (folder / "pages.jsonl").write_text(pages, "utf-8")
+    return {}
+
+
 STAGES: dict[str, Callable[[Path], dict[str, str]]] = {
     "agent": nothing, "drill": nothing, "gate": bots, "postmortems": shift, "releases": releases,
-    "runbooks": shown, "slo": objectives,
+    "runbooks": shown, "shadow": trial, "slo": objectives,
 }  # fmt: skip
 # What ends otherwise, and why.
 ENDS = {
     "midwatch postmortem check INC-1 --whole": 1,  # not all questions were answered
+    "midwatch shadow report --pages pages.jsonl": 3,  # nothing was recorded when that page went out
 }
 
 
