@@ -195,7 +195,7 @@ def typed(page: str, folder: Path, line: str, exports: dict[str, str]) -> Done:
     if tool == "unset":
         for name in rest.split():
             del exports[name]
-    end = time.monotonic() + 40
+    end = time.monotonic() + 60
     while True:
         one = run(folder, line, **exports)
         if re.search(LATER.get((page, line), ""), one.output) or time.monotonic() > end:
