@@ -9,8 +9,12 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from tests.servers import running
 
 FENCE = re.compile(r'^```(\w*)(?: title="([^"]+)")?\n(.*?)^```', re.M | re.S)
 ENDS = re.compile(r"\s+# .*?\bends with (\d)")
@@ -49,3 +53,13 @@ def run(folder: Path, command: str, **own: str) -> Done:
         stderr=subprocess.STDOUT, text=True, timeout=60, check=False,
     )  # fmt: skip
     return Done(command, ran.stdout, ran.returncode, int(ends[1]) if ends else 0)
+
+
+@contextmanager
+def served(folder: Path, line: str, port: int) -> Iterator[None]:
+    """Run a page's own `midwatch serve` until the block ends, on this port instead of its own."""
+    program, *words = line.split()
+    command = [str(Path(sys.executable).with_name(program)), *words]
+    command += ["--listen", f"127.0.0.1:{port}", "--config", str(folder / "midwatch")]
+    with running(command, f"http://127.0.0.1:{port}/readyz", folder / "log"):
+        yield

@@ -1,7 +1,9 @@
-"""What the pages in depth show is typed here: each line that needs no server of somebody else.
+"""What the pages in depth show is typed here, as far as it needs nobody else.
 
 Law: a page's lines are typed in its order, into a folder that has what the page speaks of; each
-ends with 0, or as the table below says. Lines that need a server are typed beside a real one.
+ends with 0, or as the table below says. What is left out is in ELSEWHERE, and docs/limits.md names
+the pages that it leaves out of. Those of serving, operations and correlation are typed beside a
+real server.
 """
 
 from __future__ import annotations
@@ -10,16 +12,21 @@ import json
 import os
 import re
 import shutil
+import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from tests.acceptance.serving import Serving, alert
-from tests.docs.pages import commands, run
+from tests.docs.pages import commands, fences, run
+from tests.servers import free_port, running
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-# What stays running, and what is asked of somebody else: each has its own test elsewhere.
+MIDWATCH = [str(Path(sys.executable).with_name("midwatch"))]
+# What stays running, what moves traffic, and what is asked of somebody else: it is looked up in
+# --help alone here, and what it does is tested in tests/acceptance.
 ELSEWHERE = re.compile(
     r"^midwatch (serve|proxy|agent (serve|load)|release (canary|abort|promote))|back shop --conf"
     r"|http://|https://|^curl|^export|^midwatch (runbook (approve|refuse)|incidents waive|cases)"
@@ -108,13 +115,21 @@ def releases(folder: Path) -> dict[str, str]:
     return {}
 
 
+def trial(folder: Path) -> dict[str, str]:
+    """What really paged, as the page writes it down."""
+    (pages,) = (text for kind, _, text in fences(DOCS / "shadow.md") if kind == "json")
+    (folder / "pages.jsonl").write_text(pages, "utf-8")
+    return {}
+
+
 STAGES: dict[str, Callable[[Path], dict[str, str]]] = {
     "agent": nothing, "drill": nothing, "gate": bots, "postmortems": shift, "releases": releases,
-    "runbooks": shown, "slo": objectives,
+    "runbooks": shown, "shadow": trial, "slo": objectives,
 }  # fmt: skip
 # What ends otherwise, and why.
 ENDS = {
     "midwatch postmortem check INC-1 --whole": 1,  # not all questions were answered
+    "midwatch shadow report --pages pages.jsonl": 3,  # nothing was recorded when that page went out
 }
 
 
@@ -134,7 +149,7 @@ def test_the_lines_of_a_page_do_what_it_says(name: str, tmp_path: Path) -> None:
 
 
 def test_the_lines_about_serving_are_typed_beside_a_server(tmp_path: Path) -> None:
-    """docs/serve.md and docs/operations.md: an alert comes, a person takes it, the file is kept."""
+    """docs/serve.md: an alert comes, a person takes it, the file is kept."""
     serving = Serving(tmp_path)
     serving.start()
     try:
@@ -151,6 +166,48 @@ def test_the_lines_about_serving_are_typed_beside_a_server(tmp_path: Path) -> No
         serving.stop()
     (prune,) = (one for one in commands(DOCS / "serve.md") if "db prune" in one)
     assert run(tmp_path, prune).code == 0
+
+
+def test_the_lines_about_operations_are_typed_from_install_to_upgrade(tmp_path: Path) -> None:
+    """docs/operations.md: systemctl starts and stops its unit; the user and pip are left out."""
+    page = DOCS / "operations.md"
+    (unit,) = (text for kind, _, text in fences(page) if kind == "ini")
+    assert set(re.findall(r"^After=(.*)$", unit, re.M)) == set(
+        re.findall(r"^Wants=(.*)$", unit, re.M)
+    )
+    state, config, port = tmp_path / "lib", tmp_path / "etc", free_port()
+    state.mkdir()
+
+    def here(text: str) -> str:
+        text = text.replace("/var/lib/midwatch", str(state)).replace("/etc/midwatch", str(config))
+        return text.replace("/opt/midwatch/bin/", "").replace("runuser -u midwatch -- ", "")
+
+    told: dict[str, str] = {}
+    exported: dict[str, str] = {}
+    with ExitStack() as running_now:
+        for line in commands(page):
+            if re.match(r"python3 -m venv|/opt/midwatch/bin/pip|useradd|export PATH", line):
+                continue
+            if line.startswith("export"):
+                name, _, value = here(line).removeprefix("export ").partition("=")
+                exported[name] = value
+            elif line.startswith("systemctl stop"):
+                running_now.close()
+            elif line.startswith("systemctl"):
+                (check,), (start,) = (
+                    re.findall(rf"^{key}=(.*)$", here(unit), re.M)
+                    for key in ("ExecStartPre", "ExecStart")
+                )
+                assert run(tmp_path, check).code == 0
+                command = [*MIDWATCH, *start.split()[1:], "--listen", f"127.0.0.1:{port}"]
+                ready = f"http://127.0.0.1:{port}/readyz"
+                running_now.enter_context(running(command, ready, tmp_path / "log"))
+            else:
+                done = run(tmp_path, here(line), **exported)
+                assert done.code == 0, f"{line}\n{done.output}"
+                told[line] = done.output
+    assert sum("mw_" in output for output in told.values()) == 2
+    assert len(told) == 11
 
 
 def test_the_lines_about_correlation_are_typed_beside_a_server(tmp_path: Path) -> None:

@@ -77,6 +77,17 @@ def test_every_link_leads_somewhere(site: dict[Path, Page]) -> None:
     assert wrong == []
 
 
+def test_every_link_leads_somewhere_in_the_checkout_too() -> None:
+    """Who reads the pages as files, as a code host shows them, gets to the same places."""
+    wrong: list[str] = []
+    for page in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "lab" / "README.md"]:
+        text = re.sub(r"^```.*?^```", "", page.read_text("utf-8"), flags=re.M | re.S)
+        for link in re.findall(r"\]\(([^)\s#]+)[^)]*\)", text):
+            if "://" not in link and not (page.parent / link).exists():
+                wrong.append(f"{page.name}: {link}")
+    assert wrong == []
+
+
 def test_nothing_is_fetched_from_elsewhere(site: dict[Path, Page]) -> None:
     """Neither fonts nor scripts: the site works without a network."""
     fetched = [one for page in site.values() for one in page.fetched if "//" in one]
