@@ -41,6 +41,36 @@ def test_a_run_says_what_passed(folder: Path, target: str, code: int, says: str)
     assert says in found[1]
 
 
+HOSTILE = """
+suite: hostile
+cases:
+  - {id: slow, question: is it, checks: [{regex: "^.(a+)+$"}]}
+  - id: schema
+    question: is it
+    checks: [{json-schema: {type: string, pattern: "^(a+)+$"}}]
+  - {id: fine, question: is it, checks: [{regex: "!.$"}]}
+  - {id: none, question: is it, checks: [{regex: "("}]}
+"""
+
+
+def test_a_pattern_that_never_ends_is_an_error_and_keeps_nobody(tmp_path: Path) -> None:
+    """It is ended, its case is an error, and the next pattern is tried as before."""
+    (tmp_path / "suite.yaml").write_text(HOSTILE)
+    (tmp_path / "bot.py").write_text(f"def answer(question):\n    return '\"{'a' * 40}!\"'\n")
+    code, out, err = run(tmp_path, "run", "suite.yaml", "--target", "python:bot:answer",
+                         "--results", "r.jsonl")  # fmt: skip
+    assert (code, err) == (3, ""), out
+    lines = (tmp_path / "r.jsonl").read_text().splitlines()
+    outcomes = [json.loads(line)["outcome"] for line in lines]
+    found = {one["case"]: one for one in outcomes if one["case"]}
+    assert {name: one["status"] for name, one in found.items()} == {
+        "slow": "error", "schema": "error", "fine": "passed", "none": "error",
+    }  # fmt: skip
+    assert "ended after 2 s of work" in found["slow"]["why"]
+    assert "ended after 2 s of work" in found["schema"]["why"]
+    assert "no regular expression" in found["none"]["why"]
+
+
 def test_two_runs_are_compared(folder: Path) -> None:
     """Case by case, with the chance that it means nothing."""
     for name in ("good", "bad"):

@@ -7,6 +7,7 @@ import json
 import os
 import random
 import re
+import socket
 import subprocess
 import threading
 import time
@@ -134,6 +135,27 @@ def test_what_is_no_delivery_is_told_so(shared: Serving, body: bytes, status: in
     if status != 202:
         assert answer.headers["Content-Type"] == "application/problem+json"
         assert answer.document["detail"]
+
+
+def test_a_sender_that_would_rather_speak_http_2_is_heard(shared: Serving) -> None:
+    """As Java's HttpClient asks each time: the wish is passed over, and the body is read."""
+    text = webhook()
+    head = (
+        "POST /intake/alertmanager HTTP/1.1\r\nhost: midwatch\r\n"
+        f"authorization: Bearer {shared.sender}\r\ncontent-length: {len(text)}\r\n"
+        "connection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\n"
+        "http2-settings: AAMAAABk\r\n\r\n"
+    )
+    host, port = shared.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), 20) as line:
+        line.sendall(head.encode() + text)
+        assert line.recv(64).startswith(b"HTTP/1.1 202")
+    closing = (
+        "GET /readyz HTTP/1.1\r\nhost: m\r\nconnection: Upgrade, close\r\nupgrade: h2c\r\n\r\n"
+    )
+    with socket.create_connection((host, int(port)), 20) as line:
+        line.sendall(closing.encode())
+        assert line.recv(64).startswith(b"HTTP/1.1 200")
 
 
 def test_bad_json_is_told_with_its_position(shared: Serving) -> None:

@@ -26,7 +26,7 @@ from midwatch.agent.releases import BASELINE, RELEASES, Release, find
 from midwatch.agent.surroundings import Surroundings
 from midwatch.agent.troubles import TROUBLES
 from midwatch.cli.extras import GroupWithExtras
-from midwatch.cli.listening import address_of, bind, need_extra
+from midwatch.cli.listening import address_of, bind, need_extra, server_of, shown
 from midwatch.cli.output import json_lines, json_option, print_json
 from midwatch.cli.progress import shown_progress
 from midwatch.engine.logs import JsonLines, PlainLines
@@ -355,18 +355,7 @@ def _untold(event: dict[str, Any]) -> None:
 
 
 async def _listen(site: Site, bound: socket.socket, release: Release) -> int:
-    import uvicorn
-
-    server = uvicorn.Server(
-        uvicorn.Config(
-            site.app(),
-            log_config=None,
-            log_level="warning",
-            access_log=False,  # questions are nobody's business
-            lifespan="off",
-            timeout_graceful_shutdown=STOP_S,
-        )
-    )
+    server = server_of(site.app(), STOP_S)
     loop = asyncio.get_running_loop()
     serving = asyncio.create_task(server.serve([bound]))
 
@@ -377,9 +366,7 @@ async def _listen(site: Site, bound: socket.socket, release: Release) -> int:
         loop.add_signal_handler(number, stop)
     while not (server.started or serving.done()):
         await asyncio.sleep(0.005)
-    host, port = bound.getsockname()[:2]
-    shown = f"[{host}]" if ":" in host else host
-    click.echo(f"agent {release.name} is ready on http://{shown}:{port}, digest {release.digest}")
+    click.echo(f"agent {release.name} is ready on http://{shown(bound)}, digest {release.digest}")
     with contextlib.suppress(asyncio.CancelledError):
         await serving
     return 0

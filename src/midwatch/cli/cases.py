@@ -208,6 +208,7 @@ def admit_command(
     }
     names = {"bad": bad, "good": good}
     runner = Runner(targets, names, Limits(concurrency, timeout, retries))
+    click.get_current_context().call_on_close(runner.close)
     one = structs.replace(found[0], incident=incident)
     outcomes = _both(runner, one, EPOCHS)
     kept, reason = admit(one, outcomes, bad="bad", good="good")

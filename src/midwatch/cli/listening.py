@@ -1,12 +1,16 @@
-"""What commands need that listen: an address, a socket, and the libraries of a server."""
+"""What commands need that listen: an address, a socket, a server, and its libraries."""
 
 from __future__ import annotations
 
 import socket
 from collections.abc import Iterable
 from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
 
 from midwatch.errors import InputError
+
+if TYPE_CHECKING:
+    import uvicorn
 
 
 def need_extra(what: str, names: Iterable[str]) -> None:
@@ -26,6 +30,39 @@ def address_of(listen: str) -> tuple[str, int]:
             f"{listen!r} is no address", place="--listen", remedy="write 127.0.0.1:8600"
         )
     return host, int(port)
+
+
+def shown(bound: socket.socket) -> str:
+    """Write HOST:PORT of a bound socket, as a URL has it."""
+    host, port = bound.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def server_of(
+    app: Any, stop_s: int, *, level: str = "warning", bare: bool = False
+) -> uvicorn.Server:
+    """Make a server of HTTP/1.1; `bare` adds no header of its own to what an app answers.
+
+    It logs no addresses, for a token or a question may stand in them.
+    """
+    import uvicorn
+
+    from midwatch.cli.no_upgrades import NoUpgrades
+
+    return uvicorn.Server(
+        uvicorn.Config(
+            app,
+            log_config=None,
+            log_level=level,
+            access_log=False,
+            lifespan="off",
+            http=NoUpgrades,
+            ws="none",
+            server_header=not bare,
+            date_header=not bare,
+            timeout_graceful_shutdown=stop_s,
+        )
+    )
 
 
 def bind(host: str, port: int) -> socket.socket:

@@ -62,5 +62,7 @@ class _Parser(httptools.HttpRequestParser):
 
 
 def _proposes(parser: httptools.HttpRequestParser) -> bool:
-    # CONNECT is no proposal; uvicorn refuses it.
-    return parser.should_upgrade() and parser.get_method() != b"CONNECT"
+    # CONNECT is no proposal; uvicorn refuses it. Nor is what goes on in no protocol at all: whoever
+    # closes behind the request is answered, but what follows such a head is not read.
+    lasts = parser.should_keep_alive() and parser.get_method() != b"CONNECT"
+    return parser.should_upgrade() and lasts

@@ -12,13 +12,13 @@ import time
 from hashlib import blake2b
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from midwatch.adapters.routers import split
 from midwatch.adapters.routers.split import SplitSettings
-from midwatch.cli.listening import address_of, bind, need_extra
+from midwatch.cli.listening import address_of, bind, need_extra, server_of, shown
 from midwatch.core.releases import is_name
 from midwatch.engine.logs import JsonLines, PlainLines
 from midwatch.errors import InputError
@@ -167,10 +167,6 @@ async def _serve(
     settings: SplitSettings,
     timeout_s: float,
 ) -> int:
-    import uvicorn
-
-    from midwatch.cli.no_upgrades import NoUpgrades
-
     pointer = split.Pointer(upstreams, next(iter(upstreams)), state)
     served = pointer.traffic
     for name in (served.release, served.candidate):
@@ -181,23 +177,10 @@ async def _serve(
     async with _client(settings.max_open, timeout_s) as client:
         proxy = split.Split(pointer, client, settings, began=time.time_ns())
 
-        def server(app: Any) -> uvicorn.Server:
-            return uvicorn.Server(
-                uvicorn.Config(
-                    app,
-                    log_config=None,
-                    log_level="error",
-                    access_log=False,
-                    lifespan="off",
-                    http=NoUpgrades,
-                    ws="none",
-                    server_header=False,
-                    date_header=False,
-                    timeout_graceful_shutdown=STOP_S,
-                )
-            )
-
-        both = (server(proxy), server(split.Control(proxy, token)))
+        both = tuple(
+            server_of(app, STOP_S, level="error", bare=True)
+            for app in (proxy, split.Control(proxy, token))
+        )
         loop = asyncio.get_running_loop()
         serving = [
             asyncio.create_task(one.serve([bound]))
@@ -212,15 +195,10 @@ async def _serve(
             loop.add_signal_handler(number, stop)
         while not all(one.started for one in both) and not any(one.done() for one in serving):
             await asyncio.sleep(0.005)
-        where = ", control on ".join(f"http://{_shown(one)}" for one in (users, commands))
+        where = ", control on ".join(f"http://{shown(one)}" for one in (users, commands))
         click.echo(f"proxy serves {served.release} on {where}")
         # A server of its own mind about signals takes the other one with it.
         await asyncio.wait(serving, return_when=asyncio.FIRST_COMPLETED)
         stop()
         await asyncio.gather(*serving)
     return 0
-
-
-def _shown(bound: socket.socket) -> str:
-    host, port = bound.getsockname()[:2]
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

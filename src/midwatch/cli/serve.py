@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import click
 
 from midwatch import config
-from midwatch.cli.listening import address_of, bind, need_extra
+from midwatch.cli.listening import address_of, bind, need_extra, server_of, shown
 from midwatch.cli.places import SHADOW_DATABASE, config_option, database_of, db_option
 from midwatch.engine.clock import wall_ms
 from midwatch.engine.logs import JsonLines, PlainLines
@@ -117,18 +117,7 @@ async def _serve(loaded: Config, file: Path, host: str, port: int, shadow: bool)
 async def _listen(
     app: Starlette, loop: Loop, changes: News, bound: socket.socket, says: str
 ) -> int:
-    import uvicorn
-
-    server = uvicorn.Server(
-        uvicorn.Config(
-            app,
-            log_config=None,
-            log_level="warning",
-            access_log=False,  # a token may stand in a path
-            lifespan="off",
-            timeout_graceful_shutdown=STOP_S,
-        )
-    )
+    server = server_of(app, STOP_S)
     asyncio_loop = asyncio.get_running_loop()
     serving = asyncio.create_task(server.serve([bound]))
 
@@ -140,10 +129,8 @@ async def _listen(
         asyncio_loop.add_signal_handler(number, stop)
     while not (server.started or serving.done()):
         await asyncio.sleep(0.005)
-    host, port = bound.getsockname()[:2]
-    shown = f"[{host}]" if ":" in host else host
     # Deliveries already wait for the loop; its first pages come after this line, not before it.
-    click.echo(f"midwatch is ready on http://{shown}:{port}, {says}")
+    click.echo(f"midwatch is ready on http://{shown(bound)}, {says}")
     loop.start()
     watch = asyncio.create_task(_watch(loop, stop))
     await serving

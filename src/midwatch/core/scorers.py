@@ -28,6 +28,7 @@ from midwatch.core.evals import Case, Check, Outcome, Reply, Status
 
 JUDGE = "judge"
 VERSION = "scorers/1"
+PATTERNS = ("regex", "json-schema")
 USUAL = {"token-f1": 0.8, "edit": 0.8}
 SHOWN = 400
 REFUSALS = re.compile(
@@ -44,8 +45,16 @@ class Nonsense(Exception):
 Judged = Callable[[Check, Case, Reply], tuple[bool, str]]
 
 
-def judge(case: Case, release: str, reply: Reply, opinion: Judged | None = None) -> Outcome:
+def judge(
+    case: Case,
+    release: str,
+    reply: Reply,
+    opinion: Judged | None = None,
+    apart: Judged | None = None,
+) -> Outcome:
     """Judge an answer by every check of a case; `opinion` answers checks of kind `judge`.
+
+    `apart` answers those of PATTERNS, which hold somebody's own pattern and so may never end here.
 
     >>> case = Case("c", "refund window?", checks=(Check("icontains", "30 DAYS"),))
     >>> judge(case, "v1", Reply("Within 30 days.")).status
@@ -66,7 +75,9 @@ def judge(case: Case, release: str, reply: Reply, opinion: Judged | None = None)
     failed: list[str] = []
     for check in wanted:
         try:
-            if check.kind != JUDGE:
+            if check.kind in PATTERNS and apart is not None:
+                good, expected = apart(check, case, reply)
+            elif check.kind != JUDGE:
                 good, expected = SCORERS[check.kind](check, reply)
             elif opinion is not None:
                 good, expected = opinion(check, case, reply)

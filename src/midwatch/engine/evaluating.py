@@ -21,6 +21,7 @@ from msgspec import Struct
 
 from midwatch.core.evals import Case, Outcome, Reply, broken, hash_of
 from midwatch.core.scorers import VERSION, Judged, judge
+from midwatch.engine.apart import Apart
 from midwatch.errors import BadFile, InputError, told
 
 WORKERS, TIMEOUT_S, RETRIES = 8, 60.0, 2
@@ -90,6 +91,7 @@ class Runner:
         self._digests = digests
         self._limits = limits
         self._opinion = opinion
+        self._apart = Apart()
         self._reuse = reuse
         self._known: dict[str, Outcome] = {}
         self._file: IO[bytes] | None = None
@@ -103,7 +105,8 @@ class Runner:
             self._file.write(_encode(Written(END, "", 0, Outcome("", "", "passed"))) + b"\n")
 
     def close(self) -> None:
-        """Let the file go."""
+        """Let the file go, and end what tries patterns."""
+        self._apart.close()
         if self._file is not None:
             self._file.close()
 
@@ -136,7 +139,7 @@ class Runner:
             except Exception as error:  # however it breaks, it did not answer
                 why = told(error)
                 continue
-            return judge(job.case, job.side, reply, self._opinion)
+            return judge(job.case, job.side, reply, self._opinion, self._apart)
         return broken(job.case, job.side, why)
 
     # --- the file ---

@@ -27,6 +27,7 @@ from midwatch.core.inputs import (
 )
 from midwatch.core.scorers import judge
 from midwatch.core.shard import Shard
+from midwatch.engine.apart import Apart
 from midwatch.errors import HarnessError, InputError, Throttled, told
 from midwatch.ports import Actor, Claim, Follower, Outbox, Pager, Router, Target
 
@@ -56,6 +57,7 @@ class Performer:
         self._target = target
         self._actor = actor
         self._shadow = shadow
+        self._apart = Apart()
 
     def claim(
         self, now: int, limit: int = CLAIM_LIMIT, room: Callable[[str], int] | None = None
@@ -230,7 +232,7 @@ class Performer:
             answer = _there(self._target, "target").answer(service, release, case.question)
         except Exception as error:  # an errored sample is an error, never a verdict
             return broken(case, release, told(error))
-        return judge(case, release, Reply(answer))
+        return judge(case, release, Reply(answer), apart=self._apart)
 
 
 def _told(page: effects.SendPage, shard: Shard) -> Iterator[Incident]:
