@@ -152,6 +152,84 @@ def test_inconclusive_may_only_warn(folder: Path) -> None:
     assert done.stdout.splitlines()[-1] == "GATE: inconclusive (exit 0)"
 
 
+FOUR = "suite: bot\ncases:\n" + "".join(
+    f"  - {{id: {name}, question: {name}, expect: right}}\n" for name in "abcd"
+)
+FOUR_BOT = """
+def good(question):
+    return "right"
+def good_but_d(question):
+    if question == "d":
+        raise RuntimeError("down")
+    return "right"
+def a_fails_b_raises(question):
+    if question == "b":
+        raise RuntimeError("down")
+    return "wrong" if question == "a" else "right"
+"""
+
+
+def states(folder: Path) -> dict[str, str]:
+    """Say what became of each case in the JUnit file: the tag inside, or passed."""
+    tree = ET.parse(folder / "junit.xml").getroot()
+    found = {one.get("name", ""): one[0].tag if len(one) else "passed" for one in tree}
+    for tag, count in (("failure", "failures"), ("error", "errors")):
+        assert list(found.values()).count(tag) == int(tree.get(count, ""))
+    return found
+
+
+def test_a_failure_is_red_though_another_case_could_not_be_run(folder: Path) -> None:
+    """A warning for what is inconclusive ships no regression; each report tells them apart."""
+    (folder / "bot.py").write_text(FOUR_BOT, "utf-8")
+    (folder / "own.yaml").write_text(FOUR, "utf-8")
+    done = judged(folder, "a_fails_b_raises", "--inconclusive", "warn", "--junit", "junit.xml")
+    assert done.returncode == 1, done.stdout
+    assert done.stdout.splitlines()[-1] == "GATE: regression (exit 1)"
+    assert "[failed] a: passed 0 of 3, baseline 3 of 3" in done.stdout
+    assert "[error] b: passed 0 of 0, baseline 3 of 3" in done.stdout
+    rest = {"c": "passed", "d": "passed"}
+    assert states(folder) == {"gate": "failure", "a": "failure", "b": "error", **rest}
+
+
+def test_what_cannot_be_judged_is_not_called_as_before(folder: Path) -> None:
+    """Without a baseline a failure is one; what passed is in error, for nothing is beside it."""
+    (folder / "bot.py").write_text(FOUR_BOT, "utf-8")
+    (folder / "own.yaml").write_text(FOUR, "utf-8")
+    both = ("--candidate", "python:bot:a_fails_b_raises", "--baseline", "python:bot:good_but_d")
+    words = ("--suite", "own.yaml", *both, "--retries", "0", "--junit", "junit.xml")
+    done = gate(folder, *words, "--filter", "d", "--filter", "c")
+    assert done.returncode == 3, done.stdout
+    assert "[error] d: passed 3 of 3, baseline 0 of 0" in done.stdout
+    assert "the baseline could not be run" in done.stdout
+    assert states(folder) == {"gate": "error", "c": "passed", "d": "error"}
+    both = ("--candidate", "python:bot:a_fails_b_raises", "--baseline", "python:bot:nothing")
+    (folder / "bot.py").write_text(FOUR_BOT + "def nothing(question): 1 / 0\n", "utf-8")
+    words = ("--suite", "own.yaml", *both, "--retries", "0", "--junit", "junit.xml")
+    done = gate(folder, *words, "--filter", "a")
+    assert done.returncode == 3, done.stdout
+    assert "[failed] a: passed 0 of 3, baseline 0 of 0" in done.stdout
+    assert states(folder) == {"gate": "error", "a": "failure"}
+
+
+def test_what_fails_on_both_sides_or_turned_harmlessly_is_skipped_by_that_name(
+    folder: Path,
+) -> None:
+    """Green, so that nothing is a failure: as on the baseline, and worse but too little for red."""
+    many = "".join(f"  - {{id: n{n}, question: n, expect: right}}\n" for n in range(98))
+    (folder / "own.yaml").write_text(FOUR + many, "utf-8")
+    bot = (
+        'def good(question):\n    return "wrong" if question == "b" else "right"\n'
+        'def two(question):\n    return "wrong" if question in "ab" else "right"\n'
+    )
+    (folder / "bot.py").write_text(bot, "utf-8")
+    done = judged(folder, "two", "--junit", "junit.xml")
+    assert done.returncode == 0, done.stdout
+    assert "[worse] a: passed 0 of 3, baseline 3 of 3" in done.stdout
+    assert "[failing] b: passed 0 of 3, baseline 0 of 3" in done.stdout
+    found = states(folder)
+    assert (found["gate"], found["a"], found["b"]) == ("passed", "skipped", "skipped")
+
+
 def test_reports_for_people_and_machines(folder: Path) -> None:
     """JSON, JUnit and Markdown say the same; answers cannot break out of them."""
     said = "</failure>|`*[x](y)\\n::error::pwned"

@@ -1,7 +1,8 @@
 """JUnit XML, as CI systems read it: a test case for each eval case.
 
-Law: only what the red verdict stands on is a failure. What could not be run is an error, what
-flaked or is quarantined is skipped with its reason.
+Law: what the red verdict stands on is a failure, and so is what always fails and is not known to
+do so on the baseline, unless the gate is green. What could not be run is an error; what fails as on
+the baseline, flaked or is quarantined is skipped with its reason.
 """
 
 from __future__ import annotations
