@@ -22,6 +22,7 @@ from tests.acceptance.test_agent import agent
 from tests.proxying import TOKEN, proxy
 
 from midwatch.agent.questions import bank
+from midwatch.cli.targets import judge_named
 
 BOT = """
 import itertools, os, time
@@ -356,7 +357,8 @@ class Talker(http.server.BaseHTTPRequestHandler):
         given = json.loads(self.rfile.read(int(self.headers["content-length"])))
         if self.path == "/v1/chat/completions":
             asked = json.loads(given["messages"][1]["content"])
-            verdict = {"good": "please" in asked["answer"], "why": "it says please"}
+            good = given["model"] != "strict" and "please" in asked["answer"]
+            verdict = {"good": good, "why": "it says please"}
             text = f"Here: {json.dumps(verdict)}"
             self._say(200, {"choices": [{"message": {"content": text}}]})
         elif self.path == "/flaky" and next(FAILS) % 2 == 0:
@@ -408,6 +410,54 @@ def test_a_service_behind_http_and_a_model_that_judges(folder: Path, talker: str
     nobody = gate(folder, *words, "--candidate", "http://127.0.0.1:9/x", "--baseline", talker)
     assert nobody.returncode == 2
     assert "GATE: error (exit 2)" in nobody.stdout
+
+
+def test_what_one_model_judged_is_not_taken_for_the_word_of_another(
+    folder: Path, talker: str
+) -> None:
+    """Results of a digest are reused for its own judge alone; other checks know no judge."""
+    suite = (
+        "suite: x\ntarget: {request: {ask: '{question}'}, answer: $.out.say}\n"
+        "cases:\n  - {id: plain, question: hi, checks: [{contains: 'hi, please'}]}\n"
+        "  - {id: judged, question: yo, checks: [{judge: is polite}]}\n"
+    )
+    (folder / "http.yaml").write_text(suite, "utf-8")
+    judge = ("--results", "r.jsonl", "--judge-url", f"{talker}/v1", "--judge-model")
+    lines: list[int] = []
+
+    def ran(*words: str) -> int:
+        command = [MIDWATCH, *words]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+        lines.append((folder / "r.jsonl").read_bytes().count(b"\n"))
+        return done.returncode
+
+    run = ("eval", "run", "http.yaml", "--target", f"{talker}/ask", "--digest", "D1", *judge)
+    assert [ran(*run, model) for model in ("kind", "strict", "kind", "strict")] == [0, 1, 0, 1]
+    assert lines == [3, 5, 6, 7]  # each run writes its end, too
+    both = ("--candidate", f"{talker}/ask", "--baseline", f"{talker}/ask")
+    digests = ("--candidate-digest", "D1", "--baseline-digest", "D1")
+    (folder / "r.jsonl").unlink()
+    gated = ("gate", "--suite", "http.yaml", *both, *digests, *judge)
+    assert [ran(*gated, model) for model in ("kind", "kind", "strict")] == [0, 0, 0]
+    assert lines[4:] == [13, 14, 21]
+
+
+@pytest.mark.parametrize(
+    ("url", "other", "alike"),
+    [
+        ("https://h.example/v1", "https://me:secret@h.example/v1/?key=secret", True),
+        ("https://h.example/v1", "https://h.example/v2", False),
+        ("https://h.example/v1", "https://h.example:8443/v1", False),
+    ],
+)
+def test_a_judge_is_named_by_its_place_and_not_by_its_secret(
+    url: str, other: str, alike: bool
+) -> None:
+    """A new key is the same judge; and no secret stands in a file of results."""
+    assert (judge_named(url, "m") == judge_named(other, "m")) is alike
+    assert judge_named(url, "m") != judge_named(url, "n")
+    assert "secret" not in judge_named(other, "m")
+    assert judge_named("", "m") == ""
 
 
 def test_a_command_and_a_function_with_turns(folder: Path) -> None:

@@ -17,6 +17,7 @@ from midwatch.cli.targets import (
     SPELLED,
     asked_as,
     chosen,
+    judge_named,
     make_opinion,
     make_target,
     pairs,
@@ -96,7 +97,8 @@ def run_command(
     opinion = make_opinion(judge_url, judge_model, timeout)
     runner = Runner(
         {target: asked}, {target: digest or target}, Limits(concurrency, timeout, retries),
-        results=results, opinion=opinion, reuse=bool(digest),
+        results=results, opinion=opinion, judge=judge_named(judge_url, judge_model),
+        reuse=bool(digest),
     )  # fmt: skip
     counts: dict[str, Counter[str]] = {case.id: Counter() for case in cases}
     last: dict[str, Outcome] = {}

@@ -17,6 +17,7 @@ from midwatch.cli.targets import (
     SPELLED,
     asked_as,
     chosen,
+    judge_named,
     make_opinion,
     make_target,
     pairs,
@@ -182,7 +183,10 @@ def _gate(
     opinion = make_opinion(judge_url, judge_model, timeout)
     limits = Limits(concurrency, timeout, retries)
     reuse = bool(candidate_digest and baseline_digest)
-    runner = Runner(targets, digests, limits, results=results, opinion=opinion, reuse=reuse)
+    runner = Runner(
+        targets, digests, limits, results=results, opinion=opinion,
+        judge=judge_named(judge_url, judge_model), reuse=reuse,
+    )  # fmt: skip
     try:
         with shown_progress() as progress:
             verdict, examples = play(gate, by_id, runner, progress)
