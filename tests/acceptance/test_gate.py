@@ -146,6 +146,32 @@ def test_an_incidents_case_blocks_by_its_name(folder: Path) -> None:
     assert "case inc-7-refund of an incident fails 3 of 3" in done.stdout
 
 
+def test_reports_lead_to_the_incident(folder: Path) -> None:
+    """By the address that the suite has for it, or by its name; an address that is none is told."""
+    more = "  - {id: one, question: refund, expect: 30 days, incident: INC-7}\n"
+    more += "  - {id: two, question: refund, expect: 30 days, incident: INC-8}\n"
+    at = "https://oncall.example.org/#INC-7"
+    (folder / "own.yaml").write_text(f"{OWN}{more}links: {{INC-7: '{at}'}}\n", "utf-8")
+    done = judged(folder, "bad", "--junit", "junit.xml", "--markdown", "gate.md", "--json")
+    assert done.returncode == 1, done.stdout + done.stderr
+    lines = {one["case"]: one for one in json.loads(done.stdout)["lines"]}
+    assert (lines["one"]["link"], lines["two"]["link"]) == (at, "")
+    found: dict[str, list[str]] = {}
+    for case in ET.parse(folder / "junit.xml").getroot():
+        named = [one.get("value", "") for one in case.iter("property")]
+        found[case.get("name", "")] = [*named, "".join(case.itertext())]
+    assert (found["one"][0], found["two"][0]) == (at, "INC-8")
+    assert f"incident: INC-7 {at}" in found["one"][1]
+    markdown = (folder / "gate.md").read_text("utf-8")
+    assert f"`one` of [INC-7]({at})" in markdown
+    assert "`two` of INC-8" in markdown
+    assert f"of INC-7 {at}\n" in judged(folder, "bad").stdout
+    (folder / "own.yaml").write_text(f"{OWN}{more}links: {{INC-7: 'javascript:x'}}\n", "utf-8")
+    done = judged(folder, "good")
+    assert done.returncode == 2
+    assert "links.INC-7: is no http or https address" in done.stderr
+
+
 def test_inconclusive_may_only_warn(folder: Path) -> None:
     """Exit 0, and the last line says inconclusive all the same."""
     done = judged(folder, "half", "--inconclusive", "warn")
@@ -173,7 +199,10 @@ def a_fails_b_raises(question):
 def states(folder: Path) -> dict[str, str]:
     """Say what became of each case in the JUnit file: the tag inside, or passed."""
     tree = ET.parse(folder / "junit.xml").getroot()
-    found = {one.get("name", ""): one[0].tag if len(one) else "passed" for one in tree}
+    found = {
+        case.get("name", ""): next((one.tag for one in case if one.tag != "properties"), "passed")
+        for case in tree
+    }
     for tag, count in (("failure", "failures"), ("error", "errors")):
         assert list(found.values()).count(tag) == int(tree.get(count, ""))
     return found

@@ -196,7 +196,8 @@ def _gate(
     if history is not None:
         keep_history(history, gate, by_id, now)
     names = (candidate, baseline)
-    return report(gate, verdict, by_id, examples, names, warn=inconclusive == "warn")
+    links = _links(suites)
+    return report(gate, verdict, by_id, examples, names, links, warn=inconclusive == "warn")
 
 
 def _read(
@@ -212,6 +213,13 @@ def _read(
                 raise BadFile(f"{case.id!r} stands in two suites", place=file.name, remedy=remedy)
             found[case.id] = case
     return list(found.values())
+
+
+def _links(suites: Sequence[Path]) -> dict[str, str]:
+    """Read where the suites say that their incidents are shown."""
+    from midwatch.adapters.suites import files
+
+    return {name: link for file in suites for name, link in files.links(file).items()}
 
 
 def _unproven(suites: Sequence[Path], now: int) -> list[str]:
@@ -345,6 +353,8 @@ def _print(found: Report) -> None:
         runs, base = one.passed + one.failed, one.base_passed + one.base_failed
         counts = f"{one.passed} of {runs}, baseline {one.base_passed} of {base}"
         click.echo(f"  [{one.state}] {one.case}: passed {counts}")
+        if one.incident:
+            click.echo(f"      of {on_one_line(f'{one.incident} {one.link}'.strip())}")
         if one.why:
             click.echo(f"      {on_one_line(one.why)}")
         if one.got and one.got != one.why:

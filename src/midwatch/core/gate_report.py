@@ -35,6 +35,7 @@ class CaseLine(Struct, frozen=True):
     question: str = ""
     got: str = ""
     why: str = ""
+    link: str = ""  # where its incident is shown
 
 
 class Report(Struct, frozen=True):
@@ -70,16 +71,23 @@ def report(
     cases: Mapping[str, Case],
     examples: Mapping[str, Outcome],
     names: tuple[str, str],
+    links: Mapping[str, str],
     *,
     warn: bool = False,
 ) -> Report:
-    """Write a verdict down; with `warn` an inconclusive one ends with 0."""
+    """Write a verdict down; with `warn` an inconclusive one ends with 0.
+
+    `links` says where incidents are shown.
+    """
     code = CODES[verdict.verdict]
     if warn and verdict.verdict == "inconclusive":
         code = 0
     red = {one.name for one in verdict.blamed if one.kind in ("incident", "case", "quarantine")}
     worse = "worse" if verdict.verdict == "pass" else "failed"
-    lines = [_line(gate, one, cases[one.id], examples, red, worse) for one in gate.members]
+    lines = [
+        _line(gate, one, cases[one.id], examples, red, worse, links.get(one.incident, ""))
+        for one in gate.members
+    ]
     lines.sort(key=lambda one: ORDER.index(one.state))
     return Report(
         verdict.verdict, code, verdict.reason.says, *names, len(gate.members), verdict.calls,
@@ -95,6 +103,7 @@ def _line(
     examples: Mapping[str, Outcome],
     red: set[str],
     worse: str,
+    link: str,
 ) -> CaseLine:
     mine = gate.counts.get(("candidate", member.id), Count())
     base = gate.counts.get(("baseline", member.id), Count())
@@ -118,5 +127,5 @@ def _line(
         state = "flaky"
     return CaseLine(
         member.id, state, mine.passed, mine.failed, mine.errors, base.passed, base.failed,
-        member.incident, case.question, got, why,
+        member.incident, case.question, got, why, link,
     )  # fmt: skip

@@ -250,17 +250,18 @@ def write_kept(
     held: dict[str, dict[str, str]],
     unproven: list[str],
     waived: list[dict[str, str]],
+    links: dict[str, str],
     name: str,
 ) -> str:
     """Write the cases of incidents, their quarantines, and incidents that closed without one.
 
-    Each of `waived` says incident, until and why.
+    Each of `waived` says incident, until and why; `links` says where an incident is shown.
     """
     document = own.write(name, cases)
     for one in document["cases"]:
         if one["id"] in held:
             one["quarantine"] = held[one["id"]]
-    parts = {"unproven": unproven, "waived": waived}
+    parts = {"unproven": unproven, "waived": waived, "links": links}
     return _yaml({**document, **{name: part for name, part in parts.items() if part}})
 
 
@@ -268,6 +269,12 @@ def target(file: Path) -> tuple[dict[str, Any], str]:
     """Read how a suite of midwatch's own wants an http target to be asked."""
     root = _own_root(file)
     return own.target(root) if root is not None else ({}, "")
+
+
+def links(file: Path) -> dict[str, str]:
+    """Read where a suite of midwatch's own says that its incidents are shown."""
+    root = _own_root(file)
+    return own.links(root) if root is not None else {}
 
 
 def header(file: Path) -> list[str]:
