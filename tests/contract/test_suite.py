@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from midwatch.adapters.suites import files
@@ -331,6 +331,7 @@ REPLIES = [
     max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(sendings())
+@example(("promptfoo", Case("c", "q", checks=(Check("contains-all", 0),))))  # an error, no text
 def test_whatever_a_case_says_it_is_judged_alike_after_an_export(
     tmp_path: Path, sending: tuple[str, Case]
 ) -> None:

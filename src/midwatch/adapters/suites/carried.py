@@ -23,6 +23,11 @@ ONE_OF = (
     "equals", "iequals", "contains", "icontains", "starts-with", "istarts-with", "fuzzy",
     "json-equals",
 )  # fmt: skip
+# What a number is taken for: the text of it, or each in a list.
+TEXTS = (*ONE_OF, "regex", "token-f1", "edit")
+LISTS = (
+    *TEXTS, "contains-any", "contains-all", "icontains-any", "icontains-all", "tools", "cites",
+)  # fmt: skip
 LIMITS = ("latency", "cost")
 DIGITS = 9  # of a limit that is written in another unit
 
@@ -89,12 +94,14 @@ def _plain(check: Check) -> Check:
             limit, value = round(limit, DIGITS), None
         return structs.replace(check, value=value, threshold=limit)
     if isinstance(value, (list, tuple)):
-        value = [_as_text(one) for one in cast("list[Any]", value)]
+        value = list(cast("list[Any]", value))
+        if check.kind in LISTS:
+            value = [_as_text(one) for one in value]
         if check.kind in ONE_OF and len(value) == 1:
             (value,) = value
     elif check.kind == "json-equals" and not isinstance(value, str):
         value = msgspec.json.encode(value).decode()
-    elif check.kind != "number":
+    elif check.kind in TEXTS:
         value = _as_text(value)
     return structs.replace(check, value=value)
 
