@@ -35,6 +35,7 @@ from midwatch.core.shard import Shard
 from midwatch.core.sli import Bucket
 from midwatch.core.slo import Slo
 from midwatch.core.traffic import Traffic
+from midwatch.engine.cases import link
 from midwatch.engine.clock import SteadyClock
 from midwatch.engine.handle import Handler
 from midwatch.engine.logs import tell
@@ -152,6 +153,7 @@ class Service(Struct):
     shadow: bool
     pushed: dict[str, PushedMetrics]  # sources of counts that come in by themselves
     moves: bool  # whether a router is configured
+    public_url: str  # where people reach it
 
 
 def measured(rules: Rules) -> Rules:
@@ -212,7 +214,7 @@ def build_service(
         loop.submit([Envelope("", Started(due_at))])
     return Service(
         clock, rules, store, engine, loop, sources, paging, pagers, shadow, pushed,
-        bool(config.routers),
+        bool(config.routers), config.public_url,
     )  # fmt: skip
 
 
@@ -276,14 +278,10 @@ def build_pagers(config: Config, journal: str, clock: Callable[[], int]) -> dict
     options = config.pagers or {"terminal": TerminalOptions()}
     # Built when a pager wants it: the terminal needs no HTTP client.
     tools = Tools(
-        cache(_outbound_to), journal, clock, os.environ, partial(_link, config.public_url),
+        cache(_outbound_to), journal, clock, os.environ, partial(link, config.public_url),
         config.contacts,
     )  # fmt: skip
     return {name: make_pager(one, tools) for name, one in options.items()}
-
-
-def _link(public_url: str, incident: str) -> str:
-    return f"{public_url.rstrip('/')}/#{incident}" if public_url else ""
 
 
 def _outbound_to(url: str) -> Outbound:

@@ -78,6 +78,21 @@ def test_taking_the_fix_out_turns_the_gate_red_by_the_cases_name(folder: Path) -
     assert "case inc-1-refund-window of an incident fails 3 of 3" in done.stdout
 
 
+def test_an_exported_case_leads_back_to_its_incident(folder: Path) -> None:
+    """Where midwatch.yaml says where people reach it, the gate's reports say it, too."""
+    assert "links" not in run(folder, "export")[1]
+    config = folder / "midwatch" / "midwatch.yaml"
+    config.write_text(config.read_text("utf-8") + "\npublic_url: https://oncall.example.org/\n")
+    assert run(folder, "export", "--out", "kept.yaml")[0] == 0
+    done = midwatch(
+        "gate", "--suite", "kept.yaml", "--candidate", "python:bot:unfixed",
+        "--baseline", "python:bot:fixed", "--junit", "junit.xml", cwd=folder,
+    )  # fmt: skip
+    assert done.returncode == 1, done.stdout + done.stderr
+    said = '<property name="incident" value="https://oncall.example.org/#INC-1"/>'
+    assert said in (folder / "junit.xml").read_text("utf-8")
+
+
 def test_a_case_is_admitted_on_both_sides_and_made_smaller(folder: Path) -> None:
     """The original is kept; what proves nothing is refused with its reason."""
     code, out, err = run(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from tests.acceptance.serving import midwatch
-from tests.acceptance.test_gate import BOT, OWN, SUITES
+from tests.acceptance.test_gate import BOT, SUITES
 
 
 @pytest.fixture
@@ -119,10 +119,41 @@ def test_exports_are_read_again_or_refused(folder: Path) -> None:
         assert code == 0, err
         (folder / f"{to}.yaml").write_text(out, "utf-8")
         assert run(folder, "run", f"{to}.yaml", "--target", "python:bot:good")[0] == 0
-    (folder / "own.yaml").write_text(OWN.replace("contains: 3 days", "number: 3"), "utf-8")
-    code, _, err = run(folder, "export", "own.yaml", "--to", "inspect")
-    assert code == 2
-    assert "ship: has no word for" in err
+    for to, says in (
+        (
+            "inspect",
+            "refund: has no word for its check equals; leave it out, or export to midwatch",
+        ),
+        ("openai", "refund: has no word for its check equals; leave it out, or export to midwatch"),
+    ):
+        code, out, err = run(folder, "export", "own.yaml", "--to", to)
+        assert (code, out) == (2, "")
+        assert says in err
+
+
+def test_an_exported_incident_blocks_as_before(folder: Path) -> None:
+    """With its slices and runs; what no format can say of a suite is not left out."""
+    one = (
+        "suite: bot\ncases:\n  - {id: refund, question: refund, incident: INC-7, slices: [a],"
+        " runs: 5, least: 4,\n     checks: [{KIND: 30 days}]}\n"
+    )
+    for to, kind in (("promptfoo", "equals"), ("openai", "contains"), ("inspect", "icontains"),
+                     ("pydantic", "contains")):  # fmt: skip
+        (folder / "one.yaml").write_text(one.replace("KIND", kind), "utf-8")
+        name = f"{to}.jsonl" if to in ("openai", "inspect") else f"{to}.yaml"
+        assert run(folder, "export", "one.yaml", "--to", to, "--out", name)[0] == 0
+        before, after = (
+            json.loads(run(folder, "list", file, "--json")[1]) for file in ("one.yaml", name)
+        )
+        assert [{**one, "variables": {}} for one in after] == before
+        judged = midwatch("gate", "--suite", name, "--candidate", "python:bot:bad",
+                          "--baseline", "python:bot:good", cwd=folder)  # fmt: skip
+        assert judged.returncode == 1
+        assert "case refund of an incident fails 5 of 5" in judged.stdout
+    (folder / "one.yaml").write_text(one.replace("KIND", "equals") + "unproven: [INC-8]\n", "utf-8")
+    code, out, err = run(folder, "export", "one.yaml", "--to", "promptfoo")
+    assert (code, out) == (2, "")
+    assert "one.yaml: has unproven, which stands beside cases" in err
 
 
 def test_mistakes_are_one_line(folder: Path) -> None:

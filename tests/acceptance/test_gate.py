@@ -22,6 +22,7 @@ from tests.acceptance.test_agent import agent
 from tests.proxying import TOKEN, proxy
 
 from midwatch.agent.questions import bank
+from midwatch.cli.targets import judge_named
 
 BOT = """
 import itertools, os, time
@@ -145,11 +146,118 @@ def test_an_incidents_case_blocks_by_its_name(folder: Path) -> None:
     assert "case inc-7-refund of an incident fails 3 of 3" in done.stdout
 
 
+def test_reports_lead_to_the_incident(folder: Path) -> None:
+    """By the address that the suite has for it, or by its name; an address that is none is told."""
+    more = "  - {id: one, question: refund, expect: 30 days, incident: INC-7}\n"
+    more += "  - {id: two, question: refund, expect: 30 days, incident: INC-8}\n"
+    at = "https://oncall.example.org/#INC-7"
+    (folder / "own.yaml").write_text(f"{OWN}{more}links: {{INC-7: '{at}'}}\n", "utf-8")
+    done = judged(folder, "bad", "--junit", "junit.xml", "--markdown", "gate.md", "--json")
+    assert done.returncode == 1, done.stdout + done.stderr
+    lines = {one["case"]: one for one in json.loads(done.stdout)["lines"]}
+    assert (lines["one"]["link"], lines["two"]["link"]) == (at, "")
+    found: dict[str, list[str]] = {}
+    for case in ET.parse(folder / "junit.xml").getroot():
+        named = [one.get("value", "") for one in case.iter("property")]
+        found[case.get("name", "")] = [*named, "".join(case.itertext())]
+    assert (found["one"][0], found["two"][0]) == (at, "INC-8")
+    assert f"incident: INC-7 {at}" in found["one"][1]
+    markdown = (folder / "gate.md").read_text("utf-8")
+    assert f"`one` of [INC-7]({at})" in markdown
+    assert "`two` of INC-8" in markdown
+    assert f"of INC-7 {at}\n" in judged(folder, "bad").stdout
+    (folder / "own.yaml").write_text(f"{OWN}{more}links: {{INC-7: 'javascript:x'}}\n", "utf-8")
+    done = judged(folder, "good")
+    assert done.returncode == 2
+    assert "links.INC-7: is no http or https address" in done.stderr
+
+
 def test_inconclusive_may_only_warn(folder: Path) -> None:
     """Exit 0, and the last line says inconclusive all the same."""
     done = judged(folder, "half", "--inconclusive", "warn")
     assert done.returncode == 0
     assert done.stdout.splitlines()[-1] == "GATE: inconclusive (exit 0)"
+
+
+FOUR = "suite: bot\ncases:\n" + "".join(
+    f"  - {{id: {name}, question: {name}, expect: right}}\n" for name in "abcd"
+)
+FOUR_BOT = """
+def good(question):
+    return "right"
+def good_but_d(question):
+    if question == "d":
+        raise RuntimeError("down")
+    return "right"
+def a_fails_b_raises(question):
+    if question == "b":
+        raise RuntimeError("down")
+    return "wrong" if question == "a" else "right"
+"""
+
+
+def states(folder: Path) -> dict[str, str]:
+    """Say what became of each case in the JUnit file: the tag inside, or passed."""
+    tree = ET.parse(folder / "junit.xml").getroot()
+    found = {
+        case.get("name", ""): next((one.tag for one in case if one.tag != "properties"), "passed")
+        for case in tree
+    }
+    for tag, count in (("failure", "failures"), ("error", "errors")):
+        assert list(found.values()).count(tag) == int(tree.get(count, ""))
+    return found
+
+
+def test_a_failure_is_red_though_another_case_could_not_be_run(folder: Path) -> None:
+    """A warning for what is inconclusive ships no regression; each report tells them apart."""
+    (folder / "bot.py").write_text(FOUR_BOT, "utf-8")
+    (folder / "own.yaml").write_text(FOUR, "utf-8")
+    done = judged(folder, "a_fails_b_raises", "--inconclusive", "warn", "--junit", "junit.xml")
+    assert done.returncode == 1, done.stdout
+    assert done.stdout.splitlines()[-1] == "GATE: regression (exit 1)"
+    assert "[failed] a: passed 0 of 3, baseline 3 of 3" in done.stdout
+    assert "[error] b: passed 0 of 0, baseline 3 of 3" in done.stdout
+    rest = {"c": "passed", "d": "passed"}
+    assert states(folder) == {"gate": "failure", "a": "failure", "b": "error", **rest}
+
+
+def test_what_cannot_be_judged_is_not_called_as_before(folder: Path) -> None:
+    """Without a baseline a failure is one; what passed is in error, for nothing is beside it."""
+    (folder / "bot.py").write_text(FOUR_BOT, "utf-8")
+    (folder / "own.yaml").write_text(FOUR, "utf-8")
+    both = ("--candidate", "python:bot:a_fails_b_raises", "--baseline", "python:bot:good_but_d")
+    words = ("--suite", "own.yaml", *both, "--retries", "0", "--junit", "junit.xml")
+    done = gate(folder, *words, "--filter", "d", "--filter", "c")
+    assert done.returncode == 3, done.stdout
+    assert "[error] d: passed 3 of 3, baseline 0 of 0" in done.stdout
+    assert "the baseline could not be run" in done.stdout
+    assert states(folder) == {"gate": "error", "c": "passed", "d": "error"}
+    both = ("--candidate", "python:bot:a_fails_b_raises", "--baseline", "python:bot:nothing")
+    (folder / "bot.py").write_text(FOUR_BOT + "def nothing(question): 1 / 0\n", "utf-8")
+    words = ("--suite", "own.yaml", *both, "--retries", "0", "--junit", "junit.xml")
+    done = gate(folder, *words, "--filter", "a")
+    assert done.returncode == 3, done.stdout
+    assert "[failed] a: passed 0 of 3, baseline 0 of 0" in done.stdout
+    assert states(folder) == {"gate": "error", "a": "failure"}
+
+
+def test_what_fails_on_both_sides_or_turned_harmlessly_is_skipped_by_that_name(
+    folder: Path,
+) -> None:
+    """Green, so that nothing is a failure: as on the baseline, and worse but too little for red."""
+    many = "".join(f"  - {{id: n{n}, question: n, expect: right}}\n" for n in range(98))
+    (folder / "own.yaml").write_text(FOUR + many, "utf-8")
+    bot = (
+        'def good(question):\n    return "wrong" if question == "b" else "right"\n'
+        'def two(question):\n    return "wrong" if question in "ab" else "right"\n'
+    )
+    (folder / "bot.py").write_text(bot, "utf-8")
+    done = judged(folder, "two", "--junit", "junit.xml")
+    assert done.returncode == 0, done.stdout
+    assert "[worse] a: passed 0 of 3, baseline 3 of 3" in done.stdout
+    assert "[failing] b: passed 0 of 3, baseline 0 of 3" in done.stdout
+    found = states(folder)
+    assert (found["gate"], found["a"], found["b"]) == ("passed", "skipped", "skipped")
 
 
 def test_reports_for_people_and_machines(folder: Path) -> None:
@@ -278,7 +386,8 @@ class Talker(http.server.BaseHTTPRequestHandler):
         given = json.loads(self.rfile.read(int(self.headers["content-length"])))
         if self.path == "/v1/chat/completions":
             asked = json.loads(given["messages"][1]["content"])
-            verdict = {"good": "please" in asked["answer"], "why": "it says please"}
+            good = given["model"] != "strict" and "please" in asked["answer"]
+            verdict = {"good": good, "why": "it says please"}
             text = f"Here: {json.dumps(verdict)}"
             self._say(200, {"choices": [{"message": {"content": text}}]})
         elif self.path == "/flaky" and next(FAILS) % 2 == 0:
@@ -330,6 +439,54 @@ def test_a_service_behind_http_and_a_model_that_judges(folder: Path, talker: str
     nobody = gate(folder, *words, "--candidate", "http://127.0.0.1:9/x", "--baseline", talker)
     assert nobody.returncode == 2
     assert "GATE: error (exit 2)" in nobody.stdout
+
+
+def test_what_one_model_judged_is_not_taken_for_the_word_of_another(
+    folder: Path, talker: str
+) -> None:
+    """Results of a digest are reused for its own judge alone; other checks know no judge."""
+    suite = (
+        "suite: x\ntarget: {request: {ask: '{question}'}, answer: $.out.say}\n"
+        "cases:\n  - {id: plain, question: hi, checks: [{contains: 'hi, please'}]}\n"
+        "  - {id: judged, question: yo, checks: [{judge: is polite}]}\n"
+    )
+    (folder / "http.yaml").write_text(suite, "utf-8")
+    judge = ("--results", "r.jsonl", "--judge-url", f"{talker}/v1", "--judge-model")
+    lines: list[int] = []
+
+    def ran(*words: str) -> int:
+        command = [MIDWATCH, *words]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+        lines.append((folder / "r.jsonl").read_bytes().count(b"\n"))
+        return done.returncode
+
+    run = ("eval", "run", "http.yaml", "--target", f"{talker}/ask", "--digest", "D1", *judge)
+    assert [ran(*run, model) for model in ("kind", "strict", "kind", "strict")] == [0, 1, 0, 1]
+    assert lines == [3, 5, 6, 7]  # each run writes its end, too
+    both = ("--candidate", f"{talker}/ask", "--baseline", f"{talker}/ask")
+    digests = ("--candidate-digest", "D1", "--baseline-digest", "D1")
+    (folder / "r.jsonl").unlink()
+    gated = ("gate", "--suite", "http.yaml", *both, *digests, *judge)
+    assert [ran(*gated, model) for model in ("kind", "kind", "strict")] == [0, 0, 0]
+    assert lines[4:] == [13, 14, 21]
+
+
+@pytest.mark.parametrize(
+    ("url", "other", "alike"),
+    [
+        ("https://h.example/v1", "https://me:secret@h.example/v1/?key=secret", True),
+        ("https://h.example/v1", "https://h.example/v2", False),
+        ("https://h.example/v1", "https://h.example:8443/v1", False),
+    ],
+)
+def test_a_judge_is_named_by_its_place_and_not_by_its_secret(
+    url: str, other: str, alike: bool
+) -> None:
+    """A new key is the same judge; and no secret stands in a file of results."""
+    assert (judge_named(url, "m") == judge_named(other, "m")) is alike
+    assert judge_named(url, "m") != judge_named(url, "n")
+    assert "secret" not in judge_named(other, "m")
+    assert judge_named("", "m") == ""
 
 
 def test_a_command_and_a_function_with_turns(folder: Path) -> None:

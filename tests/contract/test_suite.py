@@ -8,12 +8,12 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from midwatch.adapters.suites import files
 from midwatch.core.evals import Case, Check, Reply
-from midwatch.core.scorers import judge
+from midwatch.core.scorers import JUDGE, SCORERS, judge
 from midwatch.errors import BadFile
 
 OWN = """
@@ -134,6 +134,13 @@ def test_openai_samples_and_their_registry(tmp_path: Path) -> None:
     )
 
 
+def test_a_line_of_jsonl_ends_where_its_line_ends(tmp_path: Path) -> None:
+    """A separator of lines that is a letter of a text, as JSON allows, cuts nothing."""
+    line = '{"input": "one\u2028two\x85three", "target": "a"}\r\n'
+    (case,) = files.read(put(tmp_path, "samples.jsonl", line))
+    assert case.question == "one\u2028two\x85three"
+
+
 def test_inspect_samples_in_three_shapes(tmp_path: Path) -> None:
     """With a map of fields; choices are not judged here, and said so."""
     samples = [
@@ -168,23 +175,200 @@ evaluators: [{MaxDuration: 2.0}]
     assert files.read(put(tmp_path, "data.json", json.dumps(as_json)))[0].checks[0].value == "a"
 
 
-PLAIN = [
-    Case("a", "qa", checks=(Check("equals", "x"),)),
-    Case("b", "qb", checks=(Check("equals", "y"),)),
+# A check of each kind, and the formats beside midwatch's own that have a word for it.
+OTHERS = [one for one in files.FORMATS if one != "midwatch"]
+WORDS: list[tuple[Check, set[str]]] = [
+    (Check("equals", "30 days"), {"promptfoo", "pydantic"}),
+    (Check("iequals", "30 days"), set()),
+    (Check("contains", "30 days"), {"promptfoo", "openai", "pydantic"}),
+    (Check("contains", ["30 days", "a month"]), {"openai"}),
+    (Check("icontains", "30 days"), {"promptfoo", "inspect", "pydantic"}),
+    (Check("icontains", ["30 days", "a month"]), {"inspect"}),
+    (Check("starts-with", "30 days"), {"promptfoo", "openai"}),
+    (Check("starts-with", ["30 days", "a month"]), {"openai"}),
+    (Check("istarts-with", "30 days"), set()),
+    (Check("contains-any", ["30 days", "a month"]), {"promptfoo"}),
+    (Check("contains-all", ["30 days", "a month"]), {"promptfoo"}),
+    (Check("icontains-any", ["30 days", "a month"]), {"promptfoo"}),
+    (Check("icontains-all", ["30 days", "a month"]), {"promptfoo"}),
+    (Check("regex", "3\\d days"), {"promptfoo"}),
+    (Check("fuzzy", "30 days"), {"openai"}),
+    (Check("is-json"), {"promptfoo"}),
+    (Check("is-json", {"type": "object"}), {"promptfoo"}),
+    (Check("json-equals", '{"days":30}'), {"openai"}),
+    (Check("json-schema", {"type": "object"}), set()),
+    (Check("json-path", "$.days"), set()),
+    (Check("number", 30.0, threshold=0.5), set()),
+    (Check("token-f1", "30 days", threshold=0.6), set()),
+    (Check("edit", "30 days", threshold=0.6), set()),
+    (Check("latency", threshold=1.5), {"promptfoo", "pydantic"}),
+    (Check("cost", threshold=0.25), {"promptfoo"}),
+    (Check("tools", ["search", "say"]), set()),
+    (Check("cites", ["returns.md"]), set()),
+    (Check("refuses"), {"promptfoo"}),
+    (Check("judge", "is polite"), {"promptfoo", "pydantic"}),
 ]
 
 
-@pytest.mark.parametrize("kind", files.FORMATS)
-def test_what_is_written_is_read_again(tmp_path: Path, kind: str) -> None:
-    """In each format; what it has no word for is an error, not a smaller suite."""
+def sent(folder: Path, cases: list[Case], kind: str) -> list[Case]:
+    """Write cases in a format, and read them again as anybody would, with no flag."""
     name = "out.jsonl" if kind in ("openai", "inspect") else "out.yaml"
-    again = files.read(put(tmp_path, name, files.write(PLAIN, kind, "bot")), kind)
-    assert [one.question for one in again] == ["qa", "qb"]
-    assert [one.wanted[0].value for one in again] == ["x", "y"]
-    odd = [Case("c", "q", checks=(Check("number", 3.0), Check("tools", ["a"])))]
-    if kind != "midwatch":
-        with pytest.raises(BadFile, match="no word for"):
-            files.write(odd, kind, "bot")
+    return files.read(put(folder, name, files.write(cases, kind, "bot")))
+
+
+def same(case: Case) -> Case:
+    """Leave out what promptfoo keeps beside the filled-in question."""
+    return msgspec.structs.replace(case, variables={})
+
+
+def test_each_kind_of_check_stands_in_the_table() -> None:
+    """So that a new scorer has to say which formats have a word for it."""
+    assert {check.kind for check, _ in WORDS} == {*SCORERS, JUDGE}
+
+
+@pytest.mark.parametrize("kind", files.FORMATS)
+@pytest.mark.parametrize("negate", [False, True])
+@pytest.mark.parametrize(("check", "words"), WORDS, ids=lambda one: getattr(one, "kind", ""))
+def test_a_case_comes_back_whole_or_is_refused_by_its_name(
+    tmp_path: Path, check: Check, words: set[str], kind: str, negate: bool
+) -> None:
+    """Its check, incident, slices and runs, in each format; never a weaker case."""
+    check = msgspec.structs.replace(check, negate=negate)
+    case = Case(
+        "inc-7", "Can I return it?", checks=(check,), slices=("returns", "shoes"),
+        incident="INC-7", runs=5, least=4,
+    )  # fmt: skip
+    if kind == "midwatch" or (kind in words and (not negate or kind == "promptfoo")):
+        assert [same(one) for one in sent(tmp_path, [case], kind)] == [case]
+    else:
+        with pytest.raises(BadFile, match=f"inc-7: has no word for its check .*{check.kind}"):
+            files.write([case], kind, "bot")
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+def test_turns_come_back_or_are_refused(tmp_path: Path, kind: str) -> None:
+    """Two formats know conversations."""
+    check = Check("contains" if kind == "openai" else "icontains", "yes")
+    case = Case("said", "And shoes?", checks=(check,), turns=("Refunds?", "When?"))
+    if kind in ("openai", "inspect"):
+        assert sent(tmp_path, [case], kind) == [case]
+    else:
+        with pytest.raises(BadFile, match="said: has no word for its turns") as told:
+            files.write([case], kind, "bot")
+        assert "export to midwatch's own format" in told.value.remedy
+
+
+def test_an_answer_that_has_to_be_equal_is_not_exported_as_less(tmp_path: Path) -> None:
+    """`expect: A` against "A and then some nonsense" fails before and after, or is not written."""
+    case, reply = Case("a", "q", expect="A"), Reply("A and then some nonsense: B")
+    assert judge(case, "v1", reply).status == "failed"
+    for kind in files.FORMATS:
+        if kind in ("openai", "inspect"):
+            with pytest.raises(BadFile, match="a: has no word for its check equals"):
+                files.write([case], kind, "bot")
+        else:
+            (again,) = sent(tmp_path, [case], kind)
+            assert judge(again, "v1", reply).status == "failed"
+
+
+def test_a_file_of_openais_is_of_one_class_which_whoever_reads_it_may_overrule(
+    tmp_path: Path,
+) -> None:
+    """It stands in each sample; the second class is an error that names its case."""
+    one = Case("one", "q", checks=(Check("contains", "x"),))
+    other = Case("other", "q", checks=(Check("starts-with", "x"),))
+    with pytest.raises(BadFile, match=r"other: .* starts-with: the file is of class Includes"):
+        files.write([one, other], "openai", "bot")
+    assert sent(tmp_path, [one], "openai") == [one]
+    (again,) = files.read(tmp_path / "out.jsonl", match="FuzzyMatch")
+    assert again.checks[0].kind == "fuzzy"
+
+
+TEXTS = st.text("abé{}%:#\"'- \n\t\x85", max_size=6) | st.sampled_from(
+    ("30", "1e3", "yes", "null", "file://a.csv", "{{question}}", "{{x}}", "- a", "a, b", "~")
+)
+VALUED = st.one_of(
+    TEXTS, st.integers(-9, 9), st.floats(-9, 9), st.booleans(), st.none(),
+    st.lists(st.one_of(TEXTS, st.integers(0, 3), st.booleans()), max_size=3),
+    st.dictionaries(TEXTS, st.integers(0, 3), max_size=2),
+)  # fmt: skip
+KINDS = sorted({*SCORERS, JUDGE})
+
+
+@st.composite
+def sendings(draw: st.DrawFn) -> tuple[str, Case]:
+    """Draw a format and a case, mostly of what the format has words for."""
+    to = draw(st.sampled_from(files.FORMATS))
+    known = sorted({check.kind for check, words in WORDS if to in words}) or KINDS
+    checks = st.builds(
+        Check,
+        st.sampled_from(known) | st.sampled_from(KINDS),
+        VALUED,
+        st.sampled_from((False, False, True)),
+        st.none() | st.floats(0, 9) | st.integers(0, 3).map(float),
+    )
+    turns = draw(st.lists(TEXTS, max_size=2)) if draw(st.integers(0, 3)) == 0 else []
+    runs = draw(st.integers(1, 3))
+    return to, Case(
+        f"c{draw(TEXTS)}",
+        draw(TEXTS) or "q",
+        incident=draw(st.sampled_from(("", "INC-7"))),
+        checks=tuple(draw(st.lists(checks, min_size=1, max_size=draw(st.integers(1, 2))))),
+        turns=tuple(turns),
+        slices=tuple(draw(st.lists(TEXTS.filter(bool), max_size=2))),
+        runs=runs,
+        least=draw(st.integers(1, runs)),
+    )
+
+
+REPLIES = [
+    Reply(text, 1.2, 0.3, ("a",), ("a",))
+    for text in ("", "a", "ab", "A b", "30", "3", "1000", "null", '{"a": 1}', "true", "{{x}}")
+]
+
+
+@settings(
+    max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(sendings())
+@example(("promptfoo", Case("c", "q", checks=(Check("contains-all", 0),))))  # an error, no text
+def test_whatever_a_case_says_it_is_judged_alike_after_an_export(
+    tmp_path: Path, sending: tuple[str, Case]
+) -> None:
+    """Or it is an error with its name and a remedy: values of the wrong kind, odd texts, all."""
+    kind, case = sending
+    try:
+        text = files.write([case], kind, "bot")
+    except BadFile as error:
+        if (error.place, bool(error.remedy)) != (case.id, True):
+            raise
+        return
+    name = "out.jsonl" if kind in ("openai", "inspect") else "out.yaml"
+    (again,) = files.read(put(tmp_path, name, text))
+    for field in ("id", "question", "turns", "slices", "incident", "runs", "least"):
+        assert getattr(again, field) == getattr(case, field)
+    assert [one.kind for one in again.wanted] == [one.kind for one in case.wanted]
+    for reply in REPLIES:
+        assert judge(again, "v1", reply).status == judge(case, "v1", reply).status
+
+
+@pytest.mark.parametrize("said", [{"runs": 0}, {"runs": 2, "least": 3}, {"incidnt": "x"}, 7])
+def test_what_came_along_is_checked(tmp_path: Path, said: Any) -> None:
+    """A word that is none is told with its line, not taken for an ordinary case."""
+    line = {"input": "q", "target": "a", "metadata": {"midwatch": said}}
+    with pytest.raises(BadFile) as told:
+        files.read(put(tmp_path, "a.jsonl", json.dumps(line) + "\n"))
+    assert told.value.place == "a.jsonl:1"
+    line["metadata"] = {"incident": "theirs", "runs": "many"}
+    (case,) = files.read(put(tmp_path, "b.jsonl", json.dumps(line) + "\n"))
+    assert (case.incident, case.runs) == ("", 1)
+
+
+def test_a_limit_of_promptfoos_without_a_threshold_is_not_understood(tmp_path: Path) -> None:
+    """Its value is nothing there, and would be seconds here."""
+    text = "prompts: ['{{q}}']\ntests: [{vars: {q: q}, assert: [{type: latency, value: 900}]}]\n"
+    (case,) = files.read(put(tmp_path, "a.yaml", text))
+    assert case.unsupported == ("latency without a threshold",)
 
 
 @pytest.mark.parametrize(

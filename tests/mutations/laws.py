@@ -91,12 +91,13 @@ MUTATIONS = (
     ),
     Mutation(
         "the gate is green when nothing could be run", 4, "src/midwatch/core/gate.py",
-        "        if len(lost) == len(counted):", "        if False:", (f"{UNIT}/test_gate.py",),
+        '        if len(self._lost("candidate")) == len(self._counted):', "        if False:",
+        (f"{UNIT}/test_gate.py",),
     ),
     Mutation(
         "the gate is always green", 4, "src/midwatch/core/gate.py",
-        "        if self._blamed:\n            return None\n        base =",
-        "        self._blamed.clear()\n        base =",
+        "        if self._blamed:\n            return self._red()\n        self._set_aside()",
+        "        self._blamed.clear()\n        self._set_aside()",
         (f"{UNIT}/test_gate.py", "tests/acceptance/test_gate.py"),
     ),
     Mutation(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Callable
 
@@ -185,6 +186,64 @@ def test_nothing_passes_on_nothing(
     verdict = play(members, answers)
     assert verdict.verdict == word
     assert says in verdict.reason.says
+
+
+ERRORS = {"c1": "e"}
+
+
+@pytest.mark.parametrize("at", ["candidate", "baseline"])
+@pytest.mark.parametrize("runs", [0, 30])
+def test_a_valid_failure_is_red_beside_what_could_not_be_run(at: str, runs: int) -> None:
+    """Whichever side broke, with history or without: what could be run is judged first."""
+    history = {f"c{n}": Count(runs) for n in range(4)} if runs else {}
+
+    def answers(side: Side, case: str, n: int) -> str:
+        if side == at and case in ERRORS:
+            return "e"
+        return "f" if side == "candidate" and case == "c0" else "p"
+
+    verdict = play(cases(4), answers, history=history)
+    assert verdict.verdict == "regression"
+    assert [one.name for one in verdict.blamed if one.kind == "case"] == ["c0"]
+
+
+def test_a_valid_failure_is_red_beside_an_incident_without_its_case() -> None:
+    """What is not known of one incident hides nothing of the cases that are there."""
+    verdict = play(cases(4), failing("c0"), unproven=("INC-7",))
+    assert (verdict.verdict, verdict.blamed[-1].name) == ("regression", "c0")
+
+
+@pytest.mark.parametrize("runs", [0, 30])
+def test_what_could_not_be_run_makes_the_others_neither_red_nor_green(runs: int) -> None:
+    """Sixty cases that flake, three in error: red by noise hardly ever, and by a broken one."""
+    import random
+
+    history = {f"c{n}": Count(runs * 19 // 20, runs - runs * 19 // 20) for n in range(60)}
+    words: dict[str, list[str]] = {"none": [], "c9": []}
+    for (broken, found), seed in itertools.product(words.items(), range(25)):
+        draw = random.Random(f"{broken}/{seed}")
+
+        def answers(
+            side: Side, case: str, n: int, broken: str = broken, draw: random.Random = draw
+        ) -> str:
+            if case in ("c1", "c2", "c3"):
+                return "e"
+            bad = side == "candidate" and case == broken
+            return "f" if bad or draw.random() < 0.05 else "p"
+
+        found.append(play(cases(60), answers, history=history if runs else None).verdict)
+    assert set(words["none"]) <= {"inconclusive", "regression"}
+    assert words["none"].count("regression") <= 1
+    assert set(words["c9"]) == {"regression"}
+
+
+def test_nothing_counts_where_every_case_is_quarantined() -> None:
+    """It says that, for all could be run."""
+    verdict = play(cases(3, quarantine="active"), failing())
+    assert (verdict.verdict, verdict.reason.says) == (
+        "error",
+        "every case is quarantined: none counts",
+    )
 
 
 def test_an_incident_without_its_case_is_not_green() -> None:

@@ -7,6 +7,7 @@ from xml.etree import ElementTree as ET
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from midwatch.adapters.reports import junit, markdown
 from midwatch.core.gate_report import CaseLine, Report
@@ -19,7 +20,7 @@ HOSTILE = (
 
 def report(text: str) -> Report:
     """One red case whose every text is this."""
-    line = CaseLine(text, "failed", 0, 3, 0, 3, 0, text, text, text, text)
+    line = CaseLine(text, "failed", 0, 3, 0, 3, 0, text, text, text, text, text)
     return Report("regression", 1, text, text, text, 1, 6, 0.02, 0.5, 0.6, [text], [text], [line])
 
 
@@ -29,7 +30,7 @@ def test_what_a_case_says_is_text_in_every_report(text: str) -> None:
     made = report(text or "x")
     root = ET.fromstring(junit.write(made))
     assert [one.tag for one in root] == ["testcase", "testcase"]
-    assert {one.tag for case in root for one in case} <= {"failure"}
+    assert {one.tag for case in root for one in case} <= {"properties", "failure"}
     # What stands in a code span is shown as it is.
     marked = re.sub(r"`[^`]*`", "", markdown.write(made))
     assert "<script" not in marked
@@ -41,6 +42,19 @@ def test_what_a_case_says_is_text_in_every_report(text: str) -> None:
         assert note.count("\n") == 0
         assert note.startswith("::error title=")
         assert note.count("::") <= 2 + (text or "x").count("::") * 2
+
+
+@given(st.text().map(lambda text: f"https://x/{text}"))
+def test_an_address_ends_where_its_link_ends(link: str) -> None:
+    """Whatever stands in it: one cell, one link."""
+    line = CaseLine("a", "failed", 0, 3, 0, 3, 0, "INC-7", "q", "g", "w", link)
+    (row,) = (
+        one
+        for one in markdown.write(structs.replace(report("x"), lines=[line])).splitlines()
+        if one.startswith("| `a`")
+    )
+    assert re.fullmatch(r"\| `a` of \[INC-7\]\(https://x/[!-\'*-;=?-Z_a-z~]*\) \|.*", row)
+    assert row.count("|") == 7
 
 
 def test_a_note_cannot_begin_a_second_command() -> None:

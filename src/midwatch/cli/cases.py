@@ -159,11 +159,13 @@ def _named(found: Sequence[CaseView], case: str) -> CaseView:
 def export_command(service: str, out: Path | None, **where: Any) -> int:
     """Write the cases that are kept as a suite for `midwatch gate`.
 
-    It names incidents that closed without a proven case, too: with them no gate is green.
+    It names incidents that closed without a proven case, too: with them no gate is green. With
+    public_url in midwatch.yaml it says where each incident is shown, for the gate's reports.
     """
     kept = incidents_at(**where).kept(service)
     waived = [{"incident": w.incident, "until": w.until, "why": w.why} for w in kept.waived]
-    text = files.write_kept(kept.cases, kept.held, kept.unproven, waived, service or "regressions")
+    name = service or "regressions"
+    text = files.write_kept(kept.cases, kept.held, kept.unproven, waived, kept.links, name)
     if out is None:
         click.echo(text, nl=False)
         return 0

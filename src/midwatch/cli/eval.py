@@ -17,6 +17,7 @@ from midwatch.cli.targets import (
     SPELLED,
     asked_as,
     chosen,
+    judge_named,
     make_opinion,
     make_target,
     pairs,
@@ -96,7 +97,8 @@ def run_command(
     opinion = make_opinion(judge_url, judge_model, timeout)
     runner = Runner(
         {target: asked}, {target: digest or target}, Limits(concurrency, timeout, retries),
-        results=results, opinion=opinion, reuse=bool(digest),
+        results=results, opinion=opinion, judge=judge_named(judge_url, judge_model),
+        reuse=bool(digest),
     )  # fmt: skip
     counts: dict[str, Counter[str]] = {case.id: Counter() for case in cases}
     last: dict[str, Outcome] = {}
@@ -216,6 +218,10 @@ def show_command(
 
 
 def _converted(file: Path, kind: str | None, fields: Sequence[str], match: str, to: str) -> str:
+    # They keep a gate from being green, so nothing that loses them may look like the same suite.
+    for word in files.header(file):
+        remedy = "export its cases without it, or use the file as it is"
+        raise BadFile(f"has {word}, which stands beside cases", place=file.name, remedy=remedy)
     return files.write(files.read(file, kind or "", pairs(fields, "--map"), match), to, file.stem)
 
 
@@ -263,7 +269,8 @@ def export_command(
 ) -> int:
     """Write the cases of FILE in another tool's format.
 
-    What that format has no word for is an error that names the case.
+    What that format has no word for is an error that names the case and the field; what is written
+    is read back as the same cases.
     """
     return _put(_converted(file, kind, fields, match, to), out)
 

@@ -17,6 +17,7 @@ from midwatch.cli.targets import (
     SPELLED,
     asked_as,
     chosen,
+    judge_named,
     make_opinion,
     make_target,
     pairs,
@@ -182,7 +183,10 @@ def _gate(
     opinion = make_opinion(judge_url, judge_model, timeout)
     limits = Limits(concurrency, timeout, retries)
     reuse = bool(candidate_digest and baseline_digest)
-    runner = Runner(targets, digests, limits, results=results, opinion=opinion, reuse=reuse)
+    runner = Runner(
+        targets, digests, limits, results=results, opinion=opinion,
+        judge=judge_named(judge_url, judge_model), reuse=reuse,
+    )  # fmt: skip
     try:
         with shown_progress() as progress:
             verdict, examples = play(gate, by_id, runner, progress)
@@ -192,7 +196,8 @@ def _gate(
     if history is not None:
         keep_history(history, gate, by_id, now)
     names = (candidate, baseline)
-    return report(gate, verdict, by_id, examples, names, warn=inconclusive == "warn")
+    links = _links(suites)
+    return report(gate, verdict, by_id, examples, names, links, warn=inconclusive == "warn")
 
 
 def _read(
@@ -208,6 +213,13 @@ def _read(
                 raise BadFile(f"{case.id!r} stands in two suites", place=file.name, remedy=remedy)
             found[case.id] = case
     return list(found.values())
+
+
+def _links(suites: Sequence[Path]) -> dict[str, str]:
+    """Read where the suites say that their incidents are shown."""
+    from midwatch.adapters.suites import files
+
+    return {name: link for file in suites for name, link in files.links(file).items()}
 
 
 def _unproven(suites: Sequence[Path], now: int) -> list[str]:
@@ -341,6 +353,8 @@ def _print(found: Report) -> None:
         runs, base = one.passed + one.failed, one.base_passed + one.base_failed
         counts = f"{one.passed} of {runs}, baseline {one.base_passed} of {base}"
         click.echo(f"  [{one.state}] {one.case}: passed {counts}")
+        if one.incident:
+            click.echo(f"      of {on_one_line(f'{one.incident} {one.link}'.strip())}")
         if one.why:
             click.echo(f"      {on_one_line(one.why)}")
         if one.got and one.got != one.why:

@@ -195,7 +195,8 @@ class OnFile:
 
     def kept(self, service: str) -> cases.Kept:
         """Give what guards a service, or all of them."""
-        return cases.kept(self._known()[1], service)
+        at = config.load(self._folder).public_url
+        return cases.kept(self._known()[1], service, at)
 
     def change_case(self, name: str, what: str, given: dict[str, Any]) -> list[cases.CaseView]:
         """Admit a case, or quarantine or retire the one of this name. Raises StateError."""

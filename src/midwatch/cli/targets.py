@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import click
 import msgspec
@@ -181,6 +183,16 @@ def chosen(cases: Sequence[Case], wanted: Sequence[str]) -> list[Case]:
         says = f"matches none of {len(cases)} cases"
         raise InputError(says, place="--filter", remedy="write a part of an id, or a slice")
     return kept
+
+
+def judge_named(url: str, model: str) -> str:
+    """Name the model that judges, by where it stands; what is secret in its address is left out."""
+    if not url:
+        return ""
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    place = f"{parts.scheme}://{host}{parts.path.rstrip('/')} {model}"
+    return blake2b(place.encode(), digest_size=8).hexdigest()
 
 
 def make_opinion(url: str, model: str, timeout_s: float) -> Judged | None:

@@ -3,7 +3,7 @@
 Law: what was stored only screens; fresh runs of both sides decide, so a stale history costs calls
 and never a verdict. An incident's case is never averaged. Green has to be proven: the upper bound
 of the drop lies below the margin, or the runs have no noise at all. What could not be run is no
-failure and no pass, and nothing passes on nothing.
+failure and no pass: it hides no failure of what could be run, and nothing passes on nothing.
 
     screen   two epochs of the candidate beside history, or three of both sides
     suspect  a case that fails more than it used to: run again, then 16 fresh runs on both sides
@@ -149,6 +149,7 @@ class Gate:
         self.counts: dict[tuple[Side, str], Count] = {}
         self.verdict: Verdict | None = None
         self._unproven = tuple(unproven)
+        self._counted = tuple(m.id for m in members if m.quarantine != "active")
         self._plain = tuple(m.id for m in members if not m.incident and not m.quarantine)
         self._history = _usable(history or {}, self._plain)
         self._blamed: list[Blame] = []
@@ -198,9 +199,11 @@ class Gate:
             Want("candidate", m.id, max(epochs, m.runs if m.incident else 1)) for m in self.members
         ] + [Want("baseline", m.id, base_epochs) for m in self.members]
         self._blame_incidents()
-        broken = self._broken()
-        if broken or self._blamed:
-            return broken or self._red()
+        if nothing := self._nothing():
+            return nothing
+        if self._blamed:
+            return self._red()
+        self._set_aside()
         if self._history and self._hides() <= DOUBT:
             yield [Want("baseline", name, 1) for name in self._plain]
         if self._history and (self._hides() <= STALE or self._flatters() <= FLATTERS):
@@ -212,7 +215,7 @@ class Gate:
         if self._seems_exact():
             yield self._missing_runs()
             if self._is_exact():
-                return self._broken() or self._judge_exact()
+                return self._judge_exact()
         yield from self._suspects()
         if self._blamed:
             return self._red()
@@ -270,6 +273,8 @@ class Gate:
                 self._blamed.append(_blame("case", name, one, 0.0))
         if self._blamed:
             return self._red(drop)
+        if lacking := self._lacking():
+            return lacking
         says = f"the mean pass rate drops by {drop:.4f} exactly: no run differed from another"
         if worse:
             says += f"; {len(worse)} of {len(self._plain)} turned worse: {', '.join(worse[:3])}"
@@ -383,8 +388,8 @@ class Gate:
     def _prove(self) -> _Play:
         """Spend calls where there is most noise, until the drop's bound is below the margin."""
         while True:
-            if broken := self._broken():
-                return broken
+            if lacking := self._lacking():
+                return lacking
             drop, bound = self._bound()
             if bound < self.settings.margin and not self._unresolved:
                 says = f"the mean pass rate drops by less than {self.settings.margin:g}"
@@ -491,27 +496,39 @@ class Gate:
             if seen.failed and seen.passed * member.runs < member.least * seen.runs:
                 self._blamed.append(Blame("incident", member.id, seen.failed, seen.runs))
 
-    def _broken(self) -> Verdict | None:
-        """Say what could not be run; a valid failure of an incident's case goes before that."""
-        counted = [m for m in self.members if m.quarantine != "active"]
-        lost = [m.id for m in counted if self._is_lost("candidate", m.id)]
-        if len(lost) == len(counted):
+    def _nothing(self) -> Verdict | None:
+        """Say that nothing can be judged; an incident's case needs no baseline for its failure."""
+        if not self._counted:
+            return self._say("error", "every case is quarantined: none counts")
+        if len(self._lost("candidate")) == len(self._counted):
             return self._say("error", "no case could be run on the candidate")
-        if self._blamed:
-            return None
-        base = [m.id for m in counted if self._is_lost("baseline", m.id)]
-        if len(base) == len(counted):
+        if not self._blamed and len(self._lost("baseline")) == len(self._counted):
             return self._say("inconclusive", "there is no baseline: no case could be run on it")
-        if lost or base:
-            names = ", ".join(dict.fromkeys([*lost, *base][:3]))
-            says = f"{len(set(lost) | set(base))} of {len(counted)} cases could not be run: {names}"
+        return None
+
+    def _set_aside(self) -> None:
+        """Judge what could be run on both sides as if the rest were not there."""
+        lost = {*self._lost("candidate"), *self._lost("baseline")}
+        self._plain = tuple(name for name in self._plain if name not in lost)
+        self._history = {name: self._history[name] for name in self._plain if self._history}
+
+    def _lacking(self) -> Verdict | None:
+        """Say what keeps a gate from being green in which nothing is red."""
+        lost = dict.fromkeys([*self._lost("candidate"), *self._lost("baseline")])
+        if lost:
+            names = ", ".join(list(lost)[:3])
+            says = f"{len(lost)} of {len(self._counted)} cases could not be run: {names}"
             return self._say("inconclusive", says)
         if self._unproven:
             says = f"{', '.join(self._unproven)} closed without a proven case"
             return self._say("inconclusive", says)
         return None
 
-    def _is_lost(self, side: Side, name: str) -> bool:
+    def _lost(self, side: Side) -> list[str]:
+        return [name for name in self._counted if self.is_lost(side, name)]
+
+    def is_lost(self, side: Side, name: str) -> bool:
+        """Say whether a case could not be run on a side, or broke there more often than not."""
         seen = self._count(side, name)
         return not seen.runs or seen.errors > seen.runs
 

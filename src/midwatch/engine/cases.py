@@ -61,6 +61,7 @@ class Kept(Struct, frozen=True):
     held: dict[str, dict[str, str]]  # case -> owner, until, why
     unproven: list[str]
     waived: list[Waived] = field(default_factory=list[Waived])
+    links: dict[str, str] = field(default_factory=dict[str, str])  # incident -> its page
 
 
 def cases(shard: Shard) -> list[CaseView]:
@@ -124,8 +125,11 @@ def _moment(event: e.Event, incident: str, name: str) -> str:
             return ""
 
 
-def kept(shard: Shard, service: str) -> Kept:
-    """Give what guards a service: its cases, and its incidents that closed without a proven one."""
+def kept(shard: Shard, service: str, public_url: str = "") -> Kept:
+    """Give what guards a service: its cases, and its incidents that closed without a proven one.
+
+    Where `public_url` is known, each case says where its incident is shown.
+    """
     found = [
         one.case
         for one in shard.cases.values()
@@ -153,7 +157,17 @@ def kept(shard: Shard, service: str) -> Kept:
         if one.quarantined_until
     }  # fmt: skip
     kept_held = {case.id: held[case.id] for case in found if case.id in held}
-    return Kept(found, kept_held, unproven, waived)
+    links = {case.incident: link(public_url, case.incident) for case in found if public_url}
+    return Kept(found, kept_held, unproven, waived, links)
+
+
+def link(public_url: str, incident: str) -> str:
+    """Say where an incident is shown; nothing where nobody said where midwatch stands.
+
+    >>> link("https://oncall.example.org/", "INC-7")
+    'https://oncall.example.org/#INC-7'
+    """
+    return f"{public_url.rstrip('/')}/#{incident}" if public_url else ""
 
 
 def _is_of(shard: Shard, incident: str, service: str) -> bool:

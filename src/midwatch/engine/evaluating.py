@@ -2,8 +2,8 @@
 
 Law: a case that raises, hangs or gives nothing is tried again, then an error, never a failure. A
 killed run goes on where it was; what one that came to its end has written counts for the next only
-where both are known to be of the same digest. What waits is bounded: a hundred thousand cases take
-no more memory than a hundred.
+where both are known to be of the same digest, and what a model judged for that model alone. What
+waits is bounded: a hundred thousand cases take no more memory than a hundred.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import msgspec
 from msgspec import Struct
 
 from midwatch.core.evals import Case, Outcome, Reply, broken, hash_of
-from midwatch.core.scorers import VERSION, Judged, judge
+from midwatch.core.scorers import JUDGE, VERSION, Judged, judge
 from midwatch.engine.apart import Apart
 from midwatch.errors import BadFile, InputError, told
 
@@ -79,9 +79,12 @@ class Runner:
         *,
         results: Path | None = None,
         opinion: Judged | None = None,
+        judge: str = "",
         reuse: bool = False,
     ) -> None:
         """`digests` say what each side is made of: a result is of that alone.
+
+        `judge` names whose `opinion` it is: what it judged is no word of another.
 
         With `reuse` they are known to be true, so that results of finished runs count.
 
@@ -92,6 +95,7 @@ class Runner:
         self._limits = limits
         self._opinion = opinion
         self._apart = Apart()
+        self._judge = judge
         self._reuse = reuse
         self._known: dict[str, Outcome] = {}
         self._file: IO[bytes] | None = None
@@ -147,7 +151,9 @@ class Runner:
     def _key(self, job: Job) -> str:
         # The side stands in it: what one side did is never taken for the other's fresh run.
         made_of = self._digests[job.side]
-        return f"{job.side}/{made_of}/{hash_of(job.case)}/{job.epoch}/{VERSION}"
+        key = f"{job.side}/{made_of}/{hash_of(job.case)}/{job.epoch}/{VERSION}"
+        is_judged = any(check.kind == JUDGE for check in job.case.wanted)
+        return f"{key}/{self._judge}" if is_judged else key
 
     def _open(self, file: Path) -> None:
         try:

@@ -306,8 +306,9 @@ class Api:
 
     async def kept(self, call: Call) -> cases.Kept:
         """Give what guards a service; `all` is all of them."""
-        service = _id(call)
-        return await self._look(lambda shard: cases.kept(shard, "" if service == ALL else service))
+        service = "" if _id(call) == ALL else _id(call)
+        at = self._service.public_url
+        return await self._look(lambda shard: cases.kept(shard, service, at))
 
     async def offer(self, call: Call) -> list[cases.CaseView]:
         """Admit a case with its evidence."""

@@ -1,7 +1,9 @@
 """JUnit XML, as CI systems read it: a test case for each eval case.
 
-Law: only what the red verdict stands on is a failure. What could not be run is an error, what
-flaked or is quarantined is skipped with its reason.
+Law: what the red verdict stands on is a failure, and so is what always fails and is not known to
+do so on the baseline, unless the gate is green. What could not be run is an error; what fails as on
+the baseline, flaked or is quarantined is skipped with its reason. A case of an incident says which,
+and where that is shown when the suite knows it.
 """
 
 from __future__ import annotations
@@ -45,17 +47,22 @@ def _case(one: CaseLine) -> list[str]:
     name = f"  <testcase classname={suite} name={_attribute(one.case)}>"
     counts = f"passed {one.passed}, failed {one.failed}, errors {one.errors}"
     counts += f"; baseline passed {one.base_passed}, failed {one.base_failed}"
-    body = _text(f"asked: {one.question}\n{one.why}\ngot: {one.got}\n{counts}")
+    of = f"incident: {one.incident} {one.link}".strip() + "\n" if one.incident else ""
+    body = _text(f"{of}asked: {one.question}\n{one.why}\ngot: {one.got}\n{counts}")
+    about: list[str] = []
+    if one.incident:
+        value = _attribute(one.link or one.incident)
+        about = [f'    <properties><property name="incident" value={value}/></properties>']
     match one.state:
         case "passed":
-            return [f"{name}</testcase>"]
+            return [name, *about, "  </testcase>"]
         case "failed":
             inner = f"    <failure message={_attribute(one.why or counts)}>{body}</failure>"
         case "error" | "unsupported":
             inner = f"    <error message={_attribute(one.why or one.state)}>{body}</error>"
         case _:
             inner = f"    <skipped message={_attribute(f'{one.state}: {counts}')}/>"
-    return [name, inner, "  </testcase>"]
+    return [name, *about, inner, "  </testcase>"]
 
 
 def _clean(text: str) -> str:

@@ -1,17 +1,19 @@
 """Markdown for a pull request and for a step's summary, and the lines that GitHub shows at code.
 
 Law: what came from a case or an answer is text: it can close no table, open no link and start no
-command of the runner.
+command of the runner. The one link is the address that a suite has for an incident.
 """
 
 from __future__ import annotations
 
 import re
+from urllib.parse import quote
 
 from midwatch.core.gate_report import CaseLine, Report
 
 SHOWN, ROWS = 160, 30
 HEAD = "| case | | candidate | baseline | expected | got |"
+IN_LINKS = ":/?#@!$&'*+,;=%~-._"
 HTML = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 
 
@@ -42,12 +44,18 @@ def write(report: Report) -> str:
 def _row(one: CaseLine) -> str:
     runs = one.passed + one.failed
     base = one.base_passed + one.base_failed
-    named = _code(one.case) + (f" of {_plain(one.incident)}" if one.incident else "")
+    named = _code(one.case) + (f" of {_linked(one.incident, one.link)}" if one.incident else "")
     cells = (
         named, one.state, f"{one.passed}/{runs}", f"{one.base_passed}/{base}", _plain(one.why),
         _plain(one.got),
     )  # fmt: skip
     return f"| {' | '.join(cells)} |"
+
+
+def _linked(text: str, link: str) -> str:
+    if not link.startswith(("https://", "http://")):
+        return _plain(text)
+    return f"[{_plain(text)}]({quote(link, safe=IN_LINKS)})"
 
 
 def notes(report: Report) -> list[str]:

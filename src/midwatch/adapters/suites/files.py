@@ -1,7 +1,8 @@
 """A file of eval cases in any of five formats, recognised by what is in it.
 
 Law: bytes that are no such file are an error with their place, never a crash and never an empty
-suite. Ids stand once.
+suite. Ids stand once. What is written is read again before anybody gets it: a case that does not
+come back as it was is an error with its name.
 
     midwatch    YAML with suite and cases, or JSONL with question and expect
     promptfoo   YAML with prompts and tests, CSV with __expected, JSONL with vars
@@ -23,6 +24,7 @@ from msgspec import structs
 from ruamel.yaml import YAML
 
 from midwatch.adapters.suites import (
+    carried,
     inspect_samples,
     openai_evals,
     own,
@@ -34,6 +36,7 @@ from midwatch.errors import BadFile
 from midwatch.yaml_nodes import Node, Problems, read_yaml
 
 FORMATS = ("midwatch", "promptfoo", "openai", "inspect", "pydantic")
+LINES = ("openai", "inspect")  # those that are written as JSONL
 MAX_BYTES = 256 * 1024 * 1024
 REMEDY = f"it has to be one of {', '.join(FORMATS)}; name it with --format"
 
@@ -61,7 +64,7 @@ def read(
             f"is no UTF-8: {error.reason}", place=file.name, remedy="save it so"
         ) from None
     try:
-        cases = _read(file, text, kind, fields, match or openai_evals.USUAL)
+        cases = _read(file, text, kind, fields, match)
     except RecursionError:
         raise BadFile("is nested too deep", place=file.name, remedy=REMEDY) from None
     if not cases and not unproven(file) and not waived(file):
@@ -94,7 +97,7 @@ def _read(
 
 def _lines(file: Path, text: str) -> Lines:
     found: Lines = []
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
         place = f"{file.name}:{number}"
@@ -207,6 +210,28 @@ def write(cases: list[Case], kind: str, name: str) -> str:
         if case.unsupported:
             says = f"is not understood: {', '.join(case.unsupported)}"
             raise BadFile(says, place=case.id, remedy="take it out, or keep the original")
+    text = _written(cases, kind, name)
+    for case, back in zip(cases, _again(cases, kind, text), strict=True):
+        carried.compare(case, back)
+    return text
+
+
+def _again(cases: list[Case], kind: str, text: str) -> list[Case]:
+    """Read what was written. Raises BadFile with the case that is not understood again."""
+    file = Path("it.jsonl" if kind in LINES else "it.yaml")
+    try:
+        return _read(file, text, kind, None, "")
+    except BadFile as error:
+        if len(cases) == 1:
+            _, inside, field = error.place.rpartition("].")
+            says = f"would not be understood again: {field if inside else 'it'} {error.message}"
+            raise BadFile(says, place=cases[0].id, remedy=carried.REMEDY) from None
+        for case in cases:
+            _again([case], kind, _written([case], kind, "one"))
+        raise
+
+
+def _written(cases: list[Case], kind: str, name: str) -> str:
     match kind:
         case "promptfoo":
             return _yaml(promptfoo.write(name, cases))
@@ -225,17 +250,18 @@ def write_kept(
     held: dict[str, dict[str, str]],
     unproven: list[str],
     waived: list[dict[str, str]],
+    links: dict[str, str],
     name: str,
 ) -> str:
     """Write the cases of incidents, their quarantines, and incidents that closed without one.
 
-    Each of `waived` says incident, until and why.
+    Each of `waived` says incident, until and why; `links` says where an incident is shown.
     """
     document = own.write(name, cases)
     for one in document["cases"]:
         if one["id"] in held:
             one["quarantine"] = held[one["id"]]
-    parts = {"unproven": unproven, "waived": waived}
+    parts = {"unproven": unproven, "waived": waived, "links": links}
     return _yaml({**document, **{name: part for name, part in parts.items() if part}})
 
 
@@ -243,6 +269,18 @@ def target(file: Path) -> tuple[dict[str, Any], str]:
     """Read how a suite of midwatch's own wants an http target to be asked."""
     root = _own_root(file)
     return own.target(root) if root is not None else ({}, "")
+
+
+def links(file: Path) -> dict[str, str]:
+    """Read where a suite of midwatch's own says that its incidents are shown."""
+    root = _own_root(file)
+    return own.links(root) if root is not None else {}
+
+
+def header(file: Path) -> list[str]:
+    """Name what a suite of midwatch's own says beside its cases that no other format can say."""
+    parts = {"quarantine": quarantined(file), "unproven": unproven(file), "waived": waived(file)}
+    return [name for name, part in parts.items() if part]
 
 
 def quarantined(file: Path) -> list[tuple[str, str, str, str]]:

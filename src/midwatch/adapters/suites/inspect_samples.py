@@ -1,8 +1,8 @@
 """Inspect: samples as JSON, JSONL or CSV, with a map of their fields.
 
 Law: a sample says what is asked and what is right, not how that is scored: an answer that includes
-the target, whatever the case, is right, as Inspect's `includes` has it. Samples with files, a
-sandbox or choices are unsupported, by that name.
+the target, whatever the case, is right, as Inspect's `includes` has it. So no sample says another
+check. Samples with files, a sandbox or choices are unsupported, by that name.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any, cast
 
+from midwatch.adapters.suites import carried
 from midwatch.core.evals import Case, Check
 from midwatch.errors import BadFile
 
@@ -58,13 +59,14 @@ def _case(number: int, sample: Raw, file: Path, fields: Mapping[str, str]) -> Ca
         raise BadFile("has no target", place=place, remedy="write target, or map a field to it")
     value: Any = str(targets[0]) if len(targets) == 1 else [str(one) for one in targets]
     name = said["id"]
-    return Case(
+    found = Case(
         str(name) if name not in (None, "") else f"sample-{number}",
         question,
         checks=(Check("icontains", value),),
         turns=turns,
         unsupported=tuple(k for k in ("choices", "files", "sandbox", "setup") if said[k]),
     )
+    return carried.taken(found, carried.along(sample, place))
 
 
 def _asked(given: Any, place: str) -> tuple[str, tuple[str, ...]]:
@@ -85,12 +87,13 @@ def _asked(given: Any, place: str) -> tuple[str, tuple[str, ...]]:
 def write(cases: Iterable[Case]) -> list[Raw]:
     """Write samples. Raises BadFile for what they have no word for."""
     samples: list[Raw] = []
-    for case in cases:
-        check, *more = case.wanted
-        if more or check.negate or check.kind not in ("icontains", "equals"):
-            says = f"has no word for {', '.join(one.kind for one in case.wanted)}"
-            raise BadFile(says, place=case.id, remedy="export as midwatch")
+    for case in map(carried.plain, cases):
+        for number, one in enumerate(case.checks):
+            if number or one.negate or one.kind != "icontains":
+                raise carried.refused(case, f"check {'not ' * one.negate}{one.kind}")
+        check = case.checks[0]
         messages = [{"role": "user", "content": text} for text in (*case.turns, case.question)]
         asked = messages if case.turns else case.question
-        samples.append({"id": case.id, "input": asked, "target": check.value})
+        sample = {"id": case.id, "input": asked, "target": check.value}
+        samples.append(sample | carried.metadata(case))
     return samples

@@ -1,7 +1,8 @@
 """OpenAI evals: JSONL samples, and the registry's YAML that names their match class.
 
 Law: a sample is judged as its class judges. A class that is not one of the four matches makes each
-sample unsupported, by its name.
+sample unsupported, by its name. A file is of one class, which a registry names: what is written
+says it in each sample's metadata, too, and whoever names a class overrules that.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any, cast
 
 import msgspec
 
+from midwatch.adapters.suites import carried
 from midwatch.core.evals import Case, Check
 from midwatch.errors import BadFile
 
@@ -24,6 +26,7 @@ CLASSES = {
     "FuzzyMatch": "fuzzy",
     "JsonMatch": "json-equals",
 }
+BACK = {ours: theirs for theirs, ours in CLASSES.items()}
 USUAL = "Match"
 
 
@@ -39,7 +42,7 @@ def looks_like(document: Any) -> bool:
     )
 
 
-def read_lines(lines: Iterable[tuple[int, Raw]], file: Path, match: str = USUAL) -> list[Case]:
+def read_lines(lines: Iterable[tuple[int, Raw]], file: Path, match: str = "") -> list[Case]:
     """Read samples. Raises BadFile with the line that is none."""
     return [_case(number, sample, file, match) for number, sample in lines]
 
@@ -59,6 +62,8 @@ def classes(document: Raw) -> list[tuple[str, str]]:
 def _case(number: int, sample: Raw, file: Path, match: str) -> Case:
     place = f"{file.name}:{number}"
     given, ideal = sample.get("input"), sample.get("ideal")
+    along = carried.along(sample, place)
+    match = match or along.match or USUAL
     turns: list[str] = []
     system = ""
     if isinstance(given, str):
@@ -91,26 +96,30 @@ def _case(number: int, sample: Raw, file: Path, match: str) -> Case:
     if system:
         first, *rest = *turns, question
         *turns, question = f"{system}\n\n{first}", *rest
-    return Case(
+    found = Case(
         f"sample-{number}",
         question,
         checks=(Check(kind or f"openai:{match}", value),),
         turns=tuple(turns),
         unsupported=() if kind else (f"class {match}",),
     )
+    return carried.taken(found, along)
 
 
 def write(cases: Iterable[Case]) -> list[Raw]:
     """Write samples for one match class. Raises BadFile for what it has no word for."""
-    kinds = {one.kind for case in cases for one in case.wanted}
-    if len(kinds - {"equals"}) > 1 or not kinds <= {*CLASSES.values(), "equals"}:
-        says = f"has no word for {', '.join(sorted(kinds - set(CLASSES.values())))} together"
-        raise BadFile(says, place="cases", remedy="export as midwatch")
     samples: list[Raw] = []
-    for case in cases:
-        check, *more = case.wanted
-        if more or check.negate:
-            raise BadFile("has no word for two checks", place=case.id, remedy="export as midwatch")
+    of_all = ""
+    for case in map(carried.plain, cases):
+        for number, one in enumerate(case.checks):
+            if number or one.negate or one.kind not in BACK:
+                raise carried.refused(case, f"check {'not ' * one.negate}{one.kind}")
+        check = case.checks[0]
+        match = BACK[check.kind]
+        of_all = of_all or match
+        if match != of_all:
+            raise carried.refused(case, f"check {check.kind}: the file is of class {of_all}")
         messages = [{"role": "user", "content": text} for text in (*case.turns, case.question)]
-        samples.append({"input": messages, "ideal": check.value})
+        about = carried.metadata(case, name=case.id, match=match)
+        samples.append({"input": messages, "ideal": check.value} | about)
     return samples

@@ -4,6 +4,7 @@ Law: a check stands under its kind. Whatever is unknown is an error with its lin
 
     suite: support-agent
     target: {request: {ask: "{question}"}, answer: $.out.text}    # of an http target
+    links: {INC-7: https://oncall.example.org/#INC-7}             # for reports
     cases:
       - id: refund-window
         question: How long can I return something?
@@ -41,9 +42,12 @@ def looks_like(document: Any) -> bool:
 
 def read(root: Node) -> list[Case]:
     """Read the cases; what is wrong is noted."""
-    root.keys("suite", "target", "cases", "unproven", "waived", required=("suite", "cases"))
+    root.keys(
+        "suite", "target", "cases", "unproven", "waived", "links", required=("suite", "cases")
+    )
     if root.has("target"):
         root.child("target").keys("request", "answer")
+    links(root)
     return [_case(node) for node in root.child("cases").items()]
 
 
@@ -51,6 +55,11 @@ def target(root: Node) -> tuple[dict[str, Any], str]:
     """Read how an http target is asked: what it is sent, and where its answer stands."""
     node = root.child("target")
     return node.child("request").mapping or {}, node.child("answer").text(default="")
+
+
+def links(root: Node) -> dict[str, str]:
+    """Read where incidents are shown."""
+    return {incident: node.url() for incident, node in root.child("links").entries()}
 
 
 def quarantined(root: Node) -> list[tuple[str, str, str, str]]:

@@ -15,6 +15,7 @@ from typing import Any, cast
 
 import msgspec
 
+from midwatch.adapters.suites import carried
 from midwatch.core.evals import Case, Check
 from midwatch.errors import BadFile
 from midwatch.yaml_nodes import Problems, read_yaml
@@ -227,13 +228,14 @@ def _case(test: Raw, usual: Raw, prompt: str, name: str, file: Path) -> Case:
     description = test.get("description")
     if not checks:
         missing.append("a test without an assertion")
-    return Case(
+    found = Case(
         str(description) if isinstance(description, str) and description else name,
         question,
         checks=checks,
         variables=variables,
         unsupported=tuple(dict.fromkeys(missing)),
     )
+    return carried.taken(found, carried.along(test, f"{file.name} {found.id}"))
 
 
 def _list(value: Any, file: Path) -> list[Raw]:
@@ -266,6 +268,9 @@ def _check(given: Raw, variables: Mapping[str, Any], missing: list[str], file: P
         isinstance(threshold, bool) or not isinstance(threshold, (int, float))
     ):
         raise _bad(file, f"threshold {threshold!r} is no number", "write a number")
+    if kind in carried.LIMITS and threshold is None:
+        # Their limit is the threshold alone; without one nothing would be judged.
+        missing.append(f"{name} without a threshold")
     if kind == "latency" and threshold is not None:
         threshold = threshold / 1_000
     return Check(kind, value, negate, threshold)
@@ -290,25 +295,34 @@ def _filled(template: str, variables: Mapping[str, Any], missing: list[str]) -> 
 
 
 _BACK = {ours: theirs for theirs, ours in KINDS.items()}
+_MANY = ("contains-any", "contains-all", "icontains-any", "icontains-all")
 
 
 def write(name: str, cases: Iterable[Case]) -> Raw:
     """Write cases as such a config. Raises BadFile for a check that it has no word for."""
     tests: list[Raw] = []
-    for case in cases:
-        checks: list[Raw] = []
-        for one in case.wanted:
-            theirs = _BACK.get(one.kind)
-            if theirs is None or case.turns:
-                what = "several turns" if case.turns else f"a check {one.kind}"
-                raise BadFile(f"has no word for {what}", place=case.id, remedy="export as midwatch")
-            given: Raw = {"type": f"not-{theirs}" if one.negate else theirs}
-            if one.value is not None:
-                given["value"] = one.value
-            if one.threshold is not None:
-                given["threshold"] = one.threshold * (1_000 if one.kind == "latency" else 1)
-            checks.append(given)
-        tests.append(
-            {"description": case.id, "vars": {"question": case.question}, "assert": checks}
-        )
+    for case in map(carried.plain, cases):
+        if case.turns:
+            raise carried.refused(case, "turns")
+        if case.question.startswith("file://"):
+            raise carried.refused(case, "question: file:// is a file there")
+        test: Raw = {"description": case.id, "vars": {"question": case.question}}
+        test["assert"] = [_written(case, one) for one in case.checks]
+        tests.append(test | carried.metadata(case))
     return {"description": name, "prompts": ["{{question}}"], "tests": tests}
+
+
+def _written(case: Case, one: Check) -> Raw:
+    theirs = _BACK.get(one.kind)
+    if theirs is None:
+        raise carried.refused(case, f"check {one.kind}")
+    value: object = one.value
+    if isinstance(value, list) and one.kind not in _MANY:
+        raise carried.refused(case, f"check {one.kind} with several values")
+    given: Raw = {"type": f"not-{theirs}" if one.negate else theirs}
+    if value is not None:
+        given["value"] = value
+    if one.threshold is not None:
+        in_ms = one.kind == "latency"
+        given["threshold"] = round(one.threshold * (1_000 if in_ms else 1), carried.DIGITS)
+    return given

@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import msgspec
 
+from midwatch.adapters.suites import carried
 from midwatch.core.evals import Case, Check
 from midwatch.errors import BadFile
 
@@ -46,14 +47,13 @@ def read(document: Raw, file: Path) -> list[Case]:
                 checks.append(check)
         if not checks and not missing:
             missing.append("a case without an evaluator")
-        cases.append(
-            Case(
-                str(given.get("name") or f"case-{number}"),
-                _text(given["inputs"]),
-                checks=tuple(checks),
-                unsupported=tuple(dict.fromkeys(missing)),
-            )
+        case = Case(
+            str(given.get("name") or f"case-{number}"),
+            _text(given["inputs"]),
+            checks=tuple(checks),
+            unsupported=tuple(dict.fromkeys(missing)),
         )
+        cases.append(carried.taken(case, carried.along(given, place)))
     return cases
 
 
@@ -105,26 +105,31 @@ def _check(name: str, value: Any, expected: Any) -> Check | None:
 def write(name: str, cases: Iterable[Case]) -> Raw:
     """Write a dataset. Raises BadFile for what it has no word for."""
     found: list[Raw] = []
-    for case in cases:
-        evaluators: list[Any] = []
-        for one in case.wanted:
-            if one.negate or case.turns:
-                raise BadFile("has no word for it", place=case.id, remedy="export as midwatch")
-            match one.kind:
-                case "equals":
-                    evaluators.append({"Equals": one.value})
-                case "contains":
-                    evaluators.append({"Contains": one.value})
-                case "icontains":
-                    said = {"value": one.value, "case_sensitive": False}
-                    evaluators.append({"Contains": said})
-                case "latency":
-                    limit = one.threshold if one.threshold is not None else one.value
-                    evaluators.append({"MaxDuration": limit})
-                case "judge":
-                    evaluators.append({"LLMJudge": one.value})
-                case _:
-                    says = f"has no word for a check {one.kind}"
-                    raise BadFile(says, place=case.id, remedy="export as midwatch")
-        found.append({"name": case.id, "inputs": case.question, "evaluators": evaluators})
+    for case in map(carried.plain, cases):
+        if case.turns:
+            raise carried.refused(case, "turns")
+        evaluators = [_written(case, one) for one in case.checks]
+        one: Raw = {"name": case.id, "inputs": case.question, "evaluators": evaluators}
+        found.append(one | carried.metadata(case))
     return {"name": name, "cases": found}
+
+
+def _written(case: Case, one: Check) -> Raw:
+    value: object = one.value
+    if isinstance(value, list):
+        raise carried.refused(case, f"check {one.kind} with several values")
+    if not one.negate:
+        match one.kind:
+            case "equals":
+                return {"Equals": one.value}
+            case "contains":
+                return {"Contains": one.value}
+            case "icontains":
+                return {"Contains": {"value": one.value, "case_sensitive": False}}
+            case "latency":
+                return {"MaxDuration": one.threshold}
+            case "judge":
+                return {"LLMJudge": one.value}
+            case _:
+                pass
+    raise carried.refused(case, f"check {'not ' * one.negate}{one.kind}")
