@@ -141,7 +141,7 @@ class Node:
             return default or ""
         return str(self.value)
 
-    def integer(self, default: int, *, at_least: int = 0) -> int:
+    def integer(self, default: int, *, at_least: int = 0, at_most: int | None = None) -> int:
         """Expect a whole number."""
         if self.value is None:
             return default
@@ -150,6 +150,9 @@ class Node:
             return default
         if self.value < at_least:
             self.error(f"is {self.value}", f"it must be at least {at_least}")
+            return default
+        if at_most is not None and self.value > at_most:
+            self.error(f"is {self.value}", f"it must be at most {at_most}")
             return default
         return int(self.value)
 

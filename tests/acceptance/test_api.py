@@ -21,7 +21,7 @@ from click.testing import CliRunner
 from schemathesis.specs.openapi.definitions import OPENAPI_31_VALIDATOR
 from starlette.routing import Route
 from tests.acceptance.receiver import SECRET, Receiver
-from tests.acceptance.serving import Answer, Serving, alert, until, webhook
+from tests.acceptance.serving import Answer, Serving, alert, reconfigure, until, webhook
 
 from midwatch import config
 from midwatch.adapters.stores.sqlite import SqliteStore
@@ -462,12 +462,12 @@ def stopped(tmp_path_factory: pytest.TempPathFactory, receiver: Receiver) -> Ite
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HOOK", SECRET)
         serving = Serving(tmp_path_factory.mktemp("stopped"))
-        (serving.folder / "midwatch" / "midwatch.yaml").write_text(
+        reconfigure(
+            serving.folder / "midwatch",
             "sources: {alertmanager: {type: alertmanager}}\n"
             "pagers:\n  screen: {type: terminal}\n"
             f'  hook: {{type: webhook, url: "{receiver.url}", secret_env: HOOK}}\n'
             "escalation: {steps: [{to: ada, via: hook}]}\n",
-            "utf-8",
         )
         yield serving
         serving.kill()

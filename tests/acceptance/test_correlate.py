@@ -255,6 +255,28 @@ def test_what_two_parts_read_is_told_once(tmp_path: Path, key: str) -> None:
     assert done.stderr.decode().count(f"midwatch.yaml:1 {key}: is 5; write a mapping") == 1
 
 
+@pytest.mark.parametrize(
+    ("file", "old", "new", "says"),
+    [
+        ("midwatch.yaml", "to: primary", "to: primry", "did you mean primary?"),
+        ("midwatch.yaml", "to: primary", "to: [me, nobody]", "add it to schedules or to people"),
+        ("midwatch.yaml", "  repeat: 1", "  last_resort: primry", "did you mean primary?"),
+        ("topology.yaml", "tier: 1", "tier: 9", "services[0].tier: is 9; it must be at most 3"),
+    ],
+)
+def test_a_slip_in_the_first_config_is_found(
+    tmp_path: Path, file: str, old: str, new: str, says: str
+) -> None:
+    """Also where no people are named: then who is paged is a schedule, or stands in one."""
+    assert midwatch("init", str(tmp_path)).returncode == 0
+    text = (tmp_path / file).read_text("utf-8")
+    assert old in text
+    (tmp_path / file).write_text(text.replace(old, new), "utf-8")
+    done = midwatch("check", str(tmp_path))
+    assert (done.returncode, done.stderr.count(b"\n")) == (2, 2), done.stderr
+    assert says in done.stderr.decode()
+
+
 def test_check_looks_where_it_is_told(tmp_path: Path) -> None:
     """--config, MIDWATCH_CONFIG and ./midwatch are looked at, and a missing one is said."""
     env = {**os.environ, "MIDWATCH_CONFIG": str(scenarios.folder() / "shop")}

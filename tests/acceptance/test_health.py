@@ -18,7 +18,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.requests import Request
 from tests.acceptance.receiver import SECRET, Receiver
-from tests.acceptance.serving import Serving, alert, until
+from tests.acceptance.serving import Serving, alert, reconfigure, until
 from tests.servers import need
 
 from midwatch.adapters.stores.sqlite import SqliteStore
@@ -66,11 +66,11 @@ def shared(tmp_path_factory: pytest.TempPathFactory, receiver: Receiver) -> Iter
 
 def page_by(serving: Serving, receiver: Receiver) -> None:
     """Configure a server whose pages go to a receiver."""
-    (serving.folder / "midwatch" / "midwatch.yaml").write_text(
+    reconfigure(
+        serving.folder / "midwatch",
         "sources: {alertmanager: {type: alertmanager}}\n"
         f'pagers: {{hook: {{type: webhook, url: "{receiver.url}", secret_env: HOOK}}}}\n'
         "escalation: {digest: off, steps: [{to: ada}]}\n",
-        "utf-8",
     )
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.acceptance.serving import Serving, alert, until
+from tests.acceptance.serving import Serving, alert, reconfigure, until
 from tests.acceptance.test_runbook import detail, kinds, typed
 from tests.servers import free_port
 
@@ -113,8 +113,7 @@ def test_no_secret_stands_in_anything_that_is_written(
     monkeypatch.setenv("MIDWATCH_DEBUG", "1")
     serving = Serving(tmp_path)
     config = tmp_path / "midwatch"
-    (config / "midwatch.yaml").write_text(CONFIG.format(echo=echo, dead=dead), "utf-8")
-    (config / "schedules" / "primary.yaml").unlink()
+    reconfigure(config, CONFIG.format(echo=echo, dead=dead))
     topology = "services: [{name: shop, tier: 1}, {name: other, tier: 1}]\nedges: []\n"
     (config / "topology.yaml").write_text(topology, "utf-8")
     (config / "slos" / "errors.yaml").write_text(SLO, "utf-8")

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from tests.acceptance.receiver import SECRET, Receiver
-from tests.acceptance.serving import Serving, alert, midwatch, until
+from tests.acceptance.serving import Serving, alert, midwatch, reconfigure, until
 
 from midwatch import config
 from midwatch.adapters.pagers.webhook import WebhookOptions
@@ -52,7 +52,7 @@ def configured(folder: Path, receiver: Receiver) -> Serving:
     """A server, not started, that pages the receiver."""
     serving = Serving(folder)
     text = CONFIG.format(url=receiver.url + PATH)
-    (folder / "midwatch" / "midwatch.yaml").write_text(text, "utf-8")
+    reconfigure(folder / "midwatch", text)
     return serving
 
 
