@@ -273,7 +273,7 @@ def test_each_law_can_be_broken() -> None:
         ("name: x\nsays: y\n", ":1: lacks config; add config"),
         ("name: x\nname: y\nsays: y\nconfig: c\n", ":2: is no YAML: found duplicate key"),
         ("name: x\nsays: y\nconfig: c\nstrom: []\n", ":4 strom: is an unknown key; did you mean"),
-        ("name: x\nsays: y\nconfig: nowhere\n", "midwatch.yaml: is not there; name a directory"),
+        ("name: x\nsays: y\nconfig: nowhere\n", "midwatch.yaml: is not there; "),
         ("\x00\x01", "cannot be read"),
     ],
 )

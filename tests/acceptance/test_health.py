@@ -264,7 +264,7 @@ def test_a_stop_under_load_loses_nothing(serving: Serving, how: signal.Signals) 
         (["--listen", "127.0.0.1:\u00b2"], "is no address"),
         (["--listen", "127.0.0.1:{port}"], "name another address, or stop what listens there"),
         (["--listen", "127.0.0.1:0"], "is owned by process"),
-        (["--config", "nowhere"], "is not there; name a directory with --config"),
+        (["--config", "nowhere"], "is not there; midwatch init nowhere writes one; or name"),
         (["--config", "wrong"], "wrong/midwatch.yaml:1 escalation: is 6; write"),
         (["--config", "wrong"], "; midwatch check tells 1 more"),
     ],

@@ -297,6 +297,38 @@ def test_a_database_or_a_config_that_is_not_there_is_one_line(typed: Typed, name
     assert not list(Path.cwd().iterdir())
 
 
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["serve"], ["check"], ["oncall", "who"], ["slo", "status"], ["incidents", "list"],
+        ["token", "list"], ["token", "create", "--role", "responder", "--name", "ada"],
+    ],
+    ids=" ".join,
+)  # fmt: skip
+def test_before_it_is_set_up_the_way_there_is_named(typed: Typed, args: list[str]) -> None:
+    """Whatever is typed first, the error says which command begins; where --config says, too."""
+    for where, begin in (([], "midwatch init"), (["--config", "conf"], "midwatch init conf")):
+        code, out, err = typed(*args, *where)
+        assert (code, out) == (2, "")
+        assert re.search(rf": is not there; {begin} (writes one|begins); or name ", err), err
+    assert not list(Path.cwd().iterdir())
+
+
+def test_a_database_of_the_other_kind_is_named(typed: Typed) -> None:
+    """During a trial there is a shadow.db alone, and after it perhaps a midwatch.db alone."""
+    assert typed("init")[0] == 0
+    assert typed("token", "create", "--source", "alertmanager", "--shadow")[0] == 0
+    for args in (["incidents", "list"], ["changes", "add", "shop"]):
+        line = is_one_error(typed(*args))
+        assert "midwatch/midwatch.db: is not there; " in line
+        assert "midwatch/shadow.db is there: name it with --db, or a server with --server" in line
+    assert "midwatch/shadow.db is there: add --shadow" in is_one_error(typed("token", "list"))
+    Path("midwatch/shadow.db").rename("midwatch/midwatch.db")
+    line = is_one_error(typed("token", "list", "--shadow"))
+    assert "midwatch/midwatch.db is there: leave --shadow out" in line
+    assert "midwatch/midwatch.db is there" in is_one_error(typed("shadow", "report"))
+
+
 # --- documents ---
 
 WRITES = {

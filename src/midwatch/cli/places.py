@@ -129,6 +129,25 @@ def shadow_option(function: F) -> F:
     return click.option("--shadow", is_flag=True, help=says)(function)
 
 
+def need_database(file: Path, remedy: str, other_remedy: str = "") -> None:
+    """Expect a database to be there. Raises InputError, which names one of the other kind.
+
+    `other_remedy` is how to take that one; without it, `remedy` is.
+    """
+    if file.exists():
+        return
+    kinds = (DATABASE, SHADOW_DATABASE)
+    beside = (file.with_name(name) for name in kinds if name != file.name)
+    other = next((one for one in beside if one.exists()), None)
+    if other is not None:
+        remedy = f"{other} is there: {other_remedy or remedy}"
+    elif file.name in kinds and not file.parent.exists():
+        from midwatch.config import how_to_begin
+
+        remedy = f"{how_to_begin(file.parent)} begins; or {remedy}"
+    raise InputError("is not there", place=str(file), remedy=remedy)
+
+
 def database_of(folder: Path, database: Path | None, *, shadow: bool = False) -> Path:
     """Say which file is meant; what is kept in shadow has its own."""
     return database or folder / (SHADOW_DATABASE if shadow else DATABASE)

@@ -16,6 +16,7 @@ unknown is ignored. YAML is 1.2: `Yes` stays a string and a key stands once.
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from msgspec import Struct, field
@@ -46,6 +47,8 @@ from midwatch.yaml_nodes import Node, Problems, read_yaml
 
 # Addresses below /intake that are no sources of alerts or counts.
 INTAKES = ("changes", "tickets")
+USUAL = Path("midwatch")
+ELSEWHERE = "name a directory with --config"
 
 
 class HeartbeatConfig(Struct, frozen=True):
@@ -82,11 +85,23 @@ def load(folder: Path) -> Config:
     raise first
 
 
-def check(folder: Path) -> tuple[Config, list[BadFile]]:
-    """Read a config directory and give every error in it, in the order of files and lines."""
+def how_to_begin(folder: Path) -> str:
+    """Name the command that writes a config directory there.
+
+    >>> how_to_begin(USUAL), how_to_begin(Path("two words"))
+    ('midwatch init', "midwatch init 'two words'")
+    """
+    return "midwatch init" if folder == USUAL else f"midwatch init {shlex.quote(str(folder))}"
+
+
+def check(folder: Path, elsewhere: str = ELSEWHERE) -> tuple[Config, list[BadFile]]:
+    """Read a config directory and give every error in it, in the order of files and lines.
+
+    When it is not there, `elsewhere` is how to name another.
+    """
     problems = Problems()
     if not (folder / "midwatch.yaml").is_file():
-        remedy = "name a directory with --config, or set MIDWATCH_CONFIG"
+        remedy = f"{how_to_begin(folder)} writes one; or {elsewhere}"
         problems.add(f"{folder.name}/midwatch.yaml", "is not there", remedy)
         return Config(Rules()), problems.found
     main = read_yaml(folder / "midwatch.yaml", problems)

@@ -196,7 +196,7 @@ class _Reader:
         if self.problems.found:
             return None
         self.config_dir = self.base / root.child("config").text()
-        found, errors = config.check(self.config_dir)
+        found, errors = config.check(self.config_dir, "name another in the scenario")
         self.problems.found.extend(errors)
         deliveries = self._deliveries(root.child("deliveries"))
         self.starts_at = self._starts_at(root.child("starts_at"), deliveries)

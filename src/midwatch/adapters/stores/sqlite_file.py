@@ -103,8 +103,8 @@ def take_lock(path: Path) -> IO[bytes]:
         file.close()
         raise Owned(
             f"is owned by process {owner}",
-            place=path.name,
-            remedy="stop that process, or ask it to do this",
+            place=str(path),
+            remedy="go through it with --server URL and $MIDWATCH_TOKEN, or stop that process",
         ) from None
     file.truncate(0)
     file.write(str(os.getpid()).encode())
