@@ -137,6 +137,13 @@ def test_what_is_no_delivery_is_told_so(shared: Serving, body: bytes, status: in
         assert answer.document["detail"]
 
 
+@pytest.mark.parametrize("body", [b"[]", b'{"alerts": []}', b'{"version": "3", "alerts": []}'])
+def test_what_is_taken_is_what_the_remedy_says(shared: Serving, body: bytes) -> None:
+    """The server takes the webhook alone; what a file may hold is no help here."""
+    answer = shared.ask("POST", "/intake/alertmanager", body, shared.sender)
+    assert answer.document["remedy"] == "send Alertmanager's webhook (version 4)"
+
+
 def test_bad_json_is_told_with_its_position(shared: Serving) -> None:
     """Where the bytes stop being JSON."""
     body = b'{"version": "4", "alerts": [}'
