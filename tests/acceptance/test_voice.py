@@ -173,6 +173,29 @@ def test_what_cannot_be_taken_back_says_it_first_or_says_why(name: str) -> None:
         assert "confirm" in found or "yes" in found
 
 
+# --- counts ---
+
+COUNTS = (
+    "alerts", "bytes", "calls", "cases", "errors", "findings", "incidents", "objectives",
+    "pages", "reports", "runbooks", "runs", "schedules", "services", "shifts", "sources", "suites",
+    "times",
+)  # fmt: skip
+
+
+def test_one_of_something_is_not_several() -> None:
+    """What commands count is told by `counted`, which knows 1 alert from 2 alerts.
+
+    A line of the lab, and so of its drill, is fixed to the letter.
+    """
+    found = [
+        f"{file.name}: {line.strip()}"
+        for file in sorted((ROOT / "src" / "midwatch" / "cli").glob("*.py"))
+        for line in file.read_text("utf-8").splitlines()
+        if re.search(rf"\}} (?:[a-z]+ )?(?:{'|'.join(COUNTS)})\b", line)
+    ]
+    assert found == []
+
+
 # --- asking ---
 
 

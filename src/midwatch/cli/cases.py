@@ -12,7 +12,7 @@ from msgspec import structs
 
 from midwatch.adapters.suites import files
 from midwatch.cli.client import incidents_at, server_options
-from midwatch.cli.output import json_option, print_json
+from midwatch.cli.output import counted, json_option, print_json
 from midwatch.cli.places import write_anew
 from midwatch.cli.progress import shown_progress
 from midwatch.cli.targets import (
@@ -53,7 +53,7 @@ def list_command(everything: bool, as_json: bool, **where: Any) -> int:
         print_json(wanted)
         return 0
     for one in wanted:
-        runs = f", {one.least} of {one.runs} runs" if one.runs > 1 else ""
+        runs = f", {one.least} of {counted(one.runs, 'run')}" if one.runs > 1 else ""
         state = f"{one.state}{' ' + one.why if one.why else ''}"
         click.echo(f"{one.id:<36} {one.incident:<8} {one.bad} / {one.good}{runs}  {state}")
     if not wanted:
@@ -168,7 +168,7 @@ def export_command(service: str, out: Path | None, **where: Any) -> int:
         click.echo(text, nl=False)
         return 0
     write_anew(out, text.encode())
-    click.echo(f"{len(kept.cases)} cases written to {out}")
+    click.echo(f"{counted(len(kept.cases), 'case')} written to {out}")
     return 0
 
 

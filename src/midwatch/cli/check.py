@@ -48,9 +48,10 @@ def command(given: Path | None, folder: Path, as_json: bool) -> int:
         click.echo(counted(len(errors), "error"), err=True)
         return 2
     rules = found.rules
-    click.echo(
-        f"ok: {len(rules.topology.services)} services, {len(rules.slos)} objectives,"
-        f" {len(rules.books.runbooks)} runbooks, {len(rules.suites)} suites,"
-        f" {len(rules.policy.team.schedules)} schedules, {len(found.sources)} sources"
-    )
+    counts = {
+        "service": rules.topology.services, "objective": rules.slos,
+        "runbook": rules.books.runbooks, "suite": rules.suites,
+        "schedule": rules.policy.team.schedules, "source": found.sources,
+    }  # fmt: skip
+    click.echo(f"ok: {', '.join(counted(len(given), noun) for noun, given in counts.items())}")
     return 0

@@ -103,7 +103,7 @@ def _summary(alerts: list[Alert], storm: Storm) -> Iterable[str]:
     incidents = [i for i in storm.shard.incidents.values() if members.get(i.id)]
     told = counted(_distinct(alerts), "alert")
     # Repeats and ends of an alert are news of it, and no other alerts.
-    reports = f" in {len(alerts)} reports" if _distinct(alerts) != len(alerts) else ""
+    reports = f" in {counted(len(alerts), 'report')}" if _distinct(alerts) != len(alerts) else ""
     yield f"{told}{reports} -> {counted(len(incidents), 'incident')}"
     for incident in incidents:
         yield from _told(incident, members[incident.id], storm)

@@ -11,7 +11,7 @@ from typing import Any
 import click
 import msgspec
 
-from midwatch.cli.output import json_option, on_one_line, print_json
+from midwatch.cli.output import counted, json_option, on_one_line, print_json
 from midwatch.cli.progress import shown_progress
 from midwatch.cli.targets import (
     SPELLED,
@@ -330,7 +330,7 @@ def _write(found: Report, junit: Path | None, markdown: Path | None) -> None:
 
 def _print(found: Report) -> None:
     click.echo(f"{found.candidate} beside {found.baseline}")
-    click.echo(f"  {found.cases} cases, {found.calls} calls: {found.says}")
+    click.echo(f"  {counted(found.cases, 'case')}, {counted(found.calls, 'call')}: {found.says}")
     if found.drop is not None and found.bound is not None:
         says = f"  the mean pass rate drops by {found.drop:.4f}, at most {found.bound:.4f}"
         click.echo(f"{says} (margin {found.margin:g})")

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from midwatch.cli.client import incidents_at, server_options
-from midwatch.cli.output import json_option, print_json
+from midwatch.cli.output import counted, json_option, print_json
 from midwatch.cli.places import read_number, read_time
 from midwatch.cli.runbook import shown
 from midwatch.core.inputs import MAX_SNOOZE_MIN
@@ -246,7 +246,7 @@ def _told(detail: Detail, as_json: bool) -> int:
     for failed in detail.failures:
         click.echo(f"  failed: {_failed(failed)}")
     if detail.pruned:
-        click.echo(f"  {detail.pruned} earlier events were pruned")
+        click.echo(f"  {counted(detail.pruned, 'earlier event')} pruned")
     for moment in detail.timeline:
         says = f"  {moment.says}" if moment.says else ""
         click.echo(f"  {moment.at}  {moment.event:<22}{says}")
@@ -268,7 +268,7 @@ def _line(one: Summary) -> str:
     asks = one.plan in ("proposed", "waiting") and one.state in ("open", "acknowledged")
     plan = "  A PLAN WAITS FOR YOU" if asks else ""
     taken = f"  into {one.merged_into}" if one.merged_into else taken
-    return (
-        f"{one.id:<8} {severity:<5} {one.state:<13} {one.title}"
-        f"  ({one.firing} of {one.alerts} alerts fire){taken}{until}{plan}"
+    fire = (
+        f"{one.firing} of {counted(one.alerts, 'alert')} {'fires' if one.alerts == 1 else 'fire'}"
     )
+    return f"{one.id:<8} {severity:<5} {one.state:<13} {one.title}  ({fire}){taken}{until}{plan}"
