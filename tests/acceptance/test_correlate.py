@@ -106,7 +106,7 @@ def test_the_summary_reads_like_a_sentence() -> None:
     """The counts first, then each incident with services, cause and why; ASCII."""
     text, _ = storm_lines()
     out = midwatch("correlate", "--summary", stdin=text).stdout.decode("ascii")
-    head = re.match(r"40 alerts -> (\d+) incidents\n", out)
+    head = re.match(r"40 alerts -> (\d+) incidents?\n", out)
     assert head
     assert len(re.findall(r"(?m)^  INC-\d+: \d+ alerts? on .*; cause ", out)) == int(head[1])
     total = sum(int(n) for n in re.findall(r"(?m)^  INC-\d+: (\d+) alerts?\b", out))
@@ -345,6 +345,47 @@ def test_a_slip_in_the_first_config_is_found(
     done = midwatch("check", str(tmp_path))
     assert (done.returncode, done.stderr.count(b"\n")) == (2, 2), done.stderr
     assert says in done.stderr.decode()
+
+
+@pytest.mark.parametrize("absolute", [True, False])
+def test_a_place_is_a_path_that_can_be_opened(tmp_path: Path, absolute: bool) -> None:
+    """Each begins with the directory as it was given, and the remedy fits how it was."""
+    given = str(tmp_path / "conf") if absolute else "conf"
+
+    def told(*args: str) -> str:
+        done = subprocess.run(
+            [MIDWATCH, *args], capture_output=True, check=False, cwd=tmp_path, text=True
+        )
+        assert done.returncode == 2
+        return done.stderr
+
+    says = f"error: {given}/midwatch.yaml: is not there; midwatch init {given} writes one; or name"
+    assert f"{says} another directory\n" in told("check", given)
+    assert f"{says} a directory with --config\n" in told("check", "--config", given)
+    for name, text in {**WRONG, "suites/a.yaml": "cases: 7", "topology.json": "{"}.items():
+        (tmp_path / "conf" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "conf" / name).write_text(text, "utf-8")
+    places = [line.removeprefix("error: ") for line in told("check", given).splitlines()[:-1]]
+    files = {re.split(r":\d|: ", place)[0] for place in places}
+    assert files == {f"{given}/{name}" for name in (*WRONG, "suites/a.yaml", "topology.json")}
+    (tmp_path / "conf" / "midwatch.db").write_text("no database")
+    assert f"error: {given}/midwatch.db: is no SQLite database" in told(
+        "db", "verify", f"{given}/midwatch.db"
+    )
+
+
+def test_what_cannot_be_read_is_not_told_again_by_what_needs_it(tmp_path: Path) -> None:
+    """Metrics, people and actions stand in midwatch.yaml; a syntax error there is one error."""
+    assert midwatch("init", str(tmp_path)).returncode == 0
+    main = tmp_path / "midwatch.yaml"
+    main.write_text(main.read_text("utf-8") + "sources: [\n", "utf-8")
+    done = midwatch("check", str(tmp_path))
+    assert done.stderr.decode().endswith("mend the syntax\n1 error\n"), done.stderr
+    (tmp_path / "topology.yaml").write_text("services: 5\n", "utf-8")
+    assert (
+        b"topology.yaml:1 services: is 5; write a list\n2 errors"
+        in midwatch("check", str(tmp_path)).stderr
+    )
 
 
 def test_check_looks_where_it_is_told(tmp_path: Path) -> None:

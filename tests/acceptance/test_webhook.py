@@ -250,7 +250,7 @@ def test_check_names_everything_that_is_wrong_with_a_pager(tmp_path: Path) -> No
     errors = json.loads(done.stdout)["errors"]
     told = [f"{e['place']}: {e['message']}; {e['remedy']}" for e in errors]
     for number, says in enumerate(WRONG.values()):
-        place = f"{tmp_path.name}/midwatch.yaml:{number + 3} "
+        place = f"{tmp_path}/midwatch.yaml:{number + 3} "
         want = place + says.replace("pagers.x", f"pagers.x{number}")
         assert [line for line in told if line.startswith(want)], want
     assert done.stderr == ""

@@ -200,7 +200,7 @@ def admit_command(
              if one.id == case]  # fmt: skip
     if not found:
         remedy = f"midwatch eval list {file}"
-        raise InputError(f"no case is called {case!r}", place=file.name, remedy=remedy)
+        raise InputError(f"no case is called {case!r}", place=str(file), remedy=remedy)
     request, answer = asked_as([file], request, answer)
     targets = {
         side: make_target(spelled, timeout, request, answer, headers)

@@ -37,7 +37,8 @@ def command(given: Path | None, folder: Path, as_json: bool) -> int:
     It is FOLDER, else --config. Every error in one go, each with file, line and remedy. Exit 0 when
     there is none, else 2.
     """
-    found, errors = config.check(given or folder)
+    elsewhere = "name another directory" if given else config.ELSEWHERE
+    found, errors = config.check(given or folder, elsewhere)
     if as_json:
         listed = [ConfigError(e.place, e.message, e.remedy) for e in errors]
         print_json(Checked(not errors, listed))

@@ -130,7 +130,7 @@ def prune_command(file: Path, keep_days: int, dry_run: bool, as_json: bool) -> i
 def backup_command(file: Path, target: Path) -> int:
     """Copy a journal into TARGET, consistently, also beside its running owner."""
     if target.exists():
-        raise InputError("exists already", place=target.name, remedy="name a new file")
+        raise InputError("exists already", place=str(target), remedy="name a new file")
     store = SqliteStore.read_only(file)
     try:
         store.backup(target)

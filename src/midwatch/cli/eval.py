@@ -212,7 +212,7 @@ def show_command(
             else:
                 click.echo(files.write([one], "midwatch", file.stem), nl=False)
             return 0
-    raise InputError(f"no case is called {case!r}", place=file.name, remedy="midwatch eval list")
+    raise InputError(f"no case is called {case!r}", place=str(file), remedy="midwatch eval list")
 
 
 def _converted(file: Path, kind: str | None, fields: Sequence[str], match: str, to: str) -> str:

@@ -205,7 +205,7 @@ def _read(
         for case in files.read(file, kind or "", pairs(fields, "--map"), match):
             if case.id in found:
                 remedy = "give each case of all suites its own id"
-                raise BadFile(f"{case.id!r} stands in two suites", place=file.name, remedy=remedy)
+                raise BadFile(f"{case.id!r} stands in two suites", place=str(file), remedy=remedy)
             found[case.id] = case
     return list(found.values())
 
@@ -227,7 +227,7 @@ def _moment(text: str, what: str, file: Path) -> int:
         return parse_time(text)
     except ValueError:
         says = f"{what}: {text!r} is no time"
-        raise BadFile(says, place=file.name, remedy="write 2026-12-31T00:00:00Z") from None
+        raise BadFile(says, place=str(file), remedy="write 2026-12-31T00:00:00Z") from None
 
 
 def _held(suites: Sequence[Path], kept: set[str]) -> list[Quarantined]:
@@ -284,7 +284,7 @@ def _shift(file: Path) -> Report:
         raise InputError(says, place=str(file), remedy=remedy) from None
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         remedy = "midwatch drill --report FILE"
-        raise BadFile(f"is no report: {error}", place=file.name, remedy=remedy) from None
+        raise BadFile(f"is no report: {error}", place=str(file), remedy=remedy) from None
     from midwatch.core.gate_report import CaseLine
 
     failed = [one for one in drill.checks if not one.passed]

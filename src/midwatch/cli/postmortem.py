@@ -206,7 +206,7 @@ def _decode(file: Path) -> Postmortem:
         return msgspec.json.decode(body, type=Postmortem)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         remedy = "see docs/schemas/postmortem-1.json"
-        raise BadFile(f"is no postmortem: {error}", place=file.name, remedy=remedy) from None
+        raise BadFile(f"is no postmortem: {error}", place=str(file), remedy=remedy) from None
 
 
 def _read(file: Path) -> Judgement:
@@ -221,4 +221,4 @@ def _read(file: Path) -> Judgement:
         return msgspec.convert(root.value or {}, Judgement, str_keys=True)
     except msgspec.ValidationError as error:
         remedy = "see docs/postmortems.md"
-        raise BadFile(str(error), place=file.name, remedy=remedy) from None
+        raise BadFile(str(error), place=str(file), remedy=remedy) from None

@@ -134,4 +134,4 @@ def _must_exist(source: str, folder: Path) -> None:
     if source not in names:
         near = difflib.get_close_matches(source, names, 1)
         hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(names) or 'none'}"
-        raise InputError(f"no source is called {source!r}", place=f"{folder.name}", remedy=hint)
+        raise InputError(f"no source is called {source!r}", place=str(folder), remedy=hint)

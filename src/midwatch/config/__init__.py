@@ -102,9 +102,10 @@ def check(folder: Path, elsewhere: str = ELSEWHERE) -> tuple[Config, list[BadFil
     problems = Problems()
     if not (folder / "midwatch.yaml").is_file():
         remedy = f"{how_to_begin(folder)} writes one; or {elsewhere}"
-        problems.add(f"{folder.name}/midwatch.yaml", "is not there", remedy)
+        problems.add(str(folder / "midwatch.yaml"), "is not there", remedy)
         return Config(Rules()), problems.found
     main = read_yaml(folder / "midwatch.yaml", problems)
+    unread = bool(problems.found)
     topology = read_topology(folder, problems)
     suites = read_suites(folder, problems)
     main.keys(
@@ -114,6 +115,9 @@ def check(folder: Path, elsewhere: str = ELSEWHERE) -> tuple[Config, list[BadFil
     )  # fmt: skip
     files = [*sorted((folder / "slos").glob("*.yaml")), *sorted((folder / "slos").glob("*.yml"))]
     specs = read_specs(files, problems, read_defaults(main.child("slo_defaults")))
+    if unread:
+        # What the other files name in it would be told as unknown.
+        return Config(Rules()), problems.in_order()
     metrics = read_metrics(main.child("metrics"))
     for name, source in specs.sources.items():
         metrics.setdefault(name, PrometheusOptions(source.url))

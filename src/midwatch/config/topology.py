@@ -69,5 +69,5 @@ def _known_edges(file: Path, problems: Problems) -> list[tuple[str, str]]:
     try:
         return read_edges(file)
     except BadFile as error:
-        problems.add(file.name, error.message, error.remedy)
+        problems.add(error.place, error.message, error.remedy)
         return []

@@ -167,7 +167,7 @@ def find(name: str) -> Path:
 def load(file: Path) -> Scenario:
     """Read a scenario and the config it names. Raises BadFile with the first thing wrong."""
     if not file.is_file():
-        raise BadFile("is not there", place=file.name, remedy="midwatch drill list names them")
+        raise BadFile("is not there", place=str(file), remedy="midwatch drill list names them")
     problems = Problems()
     root = read_yaml(file, problems)
     scenario = _Reader(root, file.parent, problems).read()
