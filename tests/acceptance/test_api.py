@@ -425,7 +425,7 @@ def test_a_token_may_come_with_the_end_of_its_line(serving: Serving) -> None:
     ("args", "says"),
     [
         (["snooze", "INC-1", "--minutes", "nan"], "nan is no number"),
-        (["snooze", "INC-1", "--minutes", "inf"], "is not in the range 0<x<=43200"),
+        (["snooze", "INC-1", "--minutes", "inf"], "inf is not more than 0 and at most 43200"),
         (["resolve", "INC-1", "--why", " "], "it is blank; say what ended it"),
         (["ack", "../INC 1?"], "no incident is called"),
     ],
@@ -496,7 +496,7 @@ def test_a_test_page_s_exit_code_says_how_it_went(
 
 def test_in_shadow_no_test_page_is_sent_either(stopped: Serving, receiver: Receiver) -> None:
     """Refused over the API and on the file; the journal is looked at like any other."""
-    person = stopped.token("--role", "responder", "--shadow")
+    person = stopped.token("--role", "responder", "--name", "ada", "--shadow")
     sender = stopped.token("--source", "alertmanager", "--shadow")
     before = len(receiver.requests)
     stopped.start(options=["--shadow"])

@@ -310,7 +310,7 @@ def test_a_wrong_value_deep_in_a_scenario_has_its_line(tmp_path: Path) -> None:
         (["drill", "run", "nowhere.yaml"], "nowhere.yaml: is not there"),
         (["drill", "--report", "nowhere/at/all.json"], "its folder is not there"),
         (["drill", "fuzz", "--seeds", "0"], "nothing to play"),
-        (["drill", "--seed", "x"], "not a valid integer"),
+        (["drill", "--seed", "x"], "'x' is no whole number"),
         (["fly"], "no such command"),
     ],
 )

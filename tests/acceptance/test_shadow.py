@@ -46,7 +46,7 @@ def serving(
     serving = Serving(tmp_path)
     reconfigure(tmp_path / "midwatch", CONFIG.format(url=receiver.url))
     serving.sender = serving.token("--source", "alertmanager", "--shadow")
-    serving.person = serving.token("--role", "responder", "--shadow")
+    serving.person = serving.token("--role", "responder", "--name", "ada", "--shadow")
     serving.start(options=["--shadow"])
     yield serving
     serving.kill()

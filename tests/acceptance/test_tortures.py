@@ -125,7 +125,7 @@ def on_disk(disk: Path, serving: Serving) -> Iterator[Serving]:
     """A running server whose journal is on the small disk, beside files that may be deleted."""
     where = ["--db", "disk/midwatch.db"]
     serving.sender = serving.token("--source", "alertmanager", *where)
-    serving.person = serving.token("--role", "responder", *where)
+    serving.person = serving.token("--role", "responder", "--name", "ada", *where)
     for number in range(PIECES):
         (disk / f"piece-{number}").write_bytes(bytes(DISK_MB * 1024 * 1024 // 2 // PIECES))
     serving.start(options=where)

@@ -270,6 +270,32 @@ def test_an_argument_too_many_or_too_few_is_one_line(typed: Typed, name: str) ->
         is_one_error(typed(*name.split(), *("x",) * 9))
 
 
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        (["serv"], "no such command 'serv'; did you mean 'serve'? midwatch --help says more"),
+        (["drilll"], "no such command 'drilll'; did you mean 'drill'? midwatch --help says more"),
+        (["serve", "--port", "80"], "; did you mean --listen? midwatch serve --help says"),
+        (["correlate", "a.json"], "from standard input; midwatch correlate < a.json"),
+        (["init"], "midwatch/midwatch.yaml: is there already; name another folder"),
+        (["incidents", "snooze", "INC-1", "--minutes", "x"], "'--minutes': 'x' is no number; "),
+        (["incidents", "snooze", "INC-1", "--minutes", "-1"],
+         "-1.0 is not more than 0 and at most 43200; "),
+        (["changes", "list", "--limit", "0"], "'--limit': 0 is not at least 1 and at most 10000; "),
+        (["changes", "list", "--limit", "x"], "'--limit': 'x' is no whole number; "),
+        (["token", "create", "--role", "responder"], "--role: needs --name, or nobody knows "),
+        (["token", "create", "--role", "responder", "--name", " "], "--role: needs --name, or "),
+    ],
+)  # fmt: skip
+def test_a_slip_of_the_fingers_is_told_in_plain_words(
+    typed: Typed, args: list[str], says: str
+) -> None:
+    """What was meant, where that can be said; none of it in the words of a library."""
+    assert typed("init")[0] == 0
+    assert says in is_one_error(typed(*args))
+    assert not list(Path.cwd().glob("midwatch/*.db"))
+
+
 def filled(command: click.Command) -> list[str]:
     """What has to be typed at least, with files that are nowhere."""
     given: list[str] = []
@@ -381,7 +407,8 @@ class Shift:
         alert = {"labels": {"alertname": "Down", "service": "shop"}, "status": "firing",
                  "startsAt": "2026-11-24T02:00:00Z"}  # fmt: skip
         (at / "alerts.json").write_text(json.dumps([alert]))
-        made = midwatch("token", "create", "--role", "responder", *self.where, cwd=at)
+        person = ["--role", "responder", "--name", "ada"]
+        made = midwatch("token", "create", *person, *self.where, cwd=at)
         assert made.returncode == 0, made.stderr
         (self.case,) = json.loads(self.say("cases", "list", "--all", *self.where, "--json"))[:1]
         self.service = json.loads(self.say("release", "list", *self.where, "--json"))[0]
@@ -487,6 +514,21 @@ def test_each_document_fits_its_published_schema(shift: Shift, name: str) -> Non
         valid(document)
         read = msgspec.convert(document, every(cli)[name])
         assert json.loads(msgspec.json.encode(read)) == document
+
+
+@pytest.mark.parametrize(
+    "args",
+    [["incidents", "show"], ["incidents", "merge", "inc-1"], ["runbook", "plan"],
+     ["postmortem", "show"], ["postmortem", "check"]],
+    ids=" ".join,
+)  # fmt: skip
+def test_an_incident_may_be_typed_in_small_letters(shift: Shift, args: list[str]) -> None:
+    """As people type it; the answer is the same."""
+    small, usual = (midwatch(*args, one, *shift.where, cwd=shift.at) for one in ("inc-1", "INC-1"))
+    assert (small.returncode, small.stdout, small.stderr) == (
+        usual.returncode, usual.stdout, usual.stderr,
+    )  # fmt: skip
+    assert "'inc-1'" not in small.stderr
 
 
 # --- colours ---

@@ -13,7 +13,7 @@ from msgspec import structs
 from midwatch.adapters.suites import files
 from midwatch.cli.client import incidents_at, server_options
 from midwatch.cli.output import counted, json_option, print_json
-from midwatch.cli.places import write_anew
+from midwatch.cli.places import read_incident, write_anew
 from midwatch.cli.progress import shown_progress
 from midwatch.cli.targets import (
     SPELLED,
@@ -175,7 +175,9 @@ def export_command(service: str, out: Path | None, **where: Any) -> int:
 @command.command("admit")
 @click.argument("file", type=click.Path(path_type=Path))
 @_CASE
-@click.option("--incident", required=True, metavar="INC", help="Whose case it is.")
+@click.option(
+    "--incident", required=True, metavar="INC", callback=read_incident, help="Whose case it is."
+)
 @click.option("--bad", required=True, metavar="TARGET", help=f"The bad release: {SPELLED}.")
 @click.option("--good", required=True, metavar="TARGET", help="The last good one.")
 @click.option("--bad-digest", default="", help="What the bad one is made of.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections import defaultdict
 from collections.abc import Iterable
@@ -42,7 +43,7 @@ class Correlated(Struct, frozen=True):
     why: Reason
 
 
-@click.command("correlate")
+@click.command("correlate", context_settings={"allow_extra_args": True})
 @click.option("--summary", is_flag=True, help="Print the storm as a person wants to read it.")
 @click.option("--topology", type=_FILE, help='Who calls whom: {"edges": [[caller, callee], ...]}.')
 @click.option(
@@ -52,7 +53,11 @@ class Correlated(Struct, frozen=True):
 )
 @own_config_option
 @json_lines(Correlated)
-def command(summary: bool, topology: Path | None, changes: Path | None, folder: Path | None) -> int:
+@click.pass_context
+def command(
+    context: click.Context, summary: bool, topology: Path | None, changes: Path | None,
+    folder: Path | None,
+) -> int:  # fmt: skip
     """Read alerts from standard input and say which incident each belongs to.
 
     Understood are Alertmanager's webhook, its /api/v2/alerts answer, a JSON array of such alerts,
@@ -62,6 +67,10 @@ def command(summary: bool, topology: Path | None, changes: Path | None, folder: 
 
     Example: midwatch correlate --topology calls.json --summary < alerts.jsonl
     """
+    if context.args:
+        file = context.args[0]
+        remedy = f"midwatch correlate < {shlex.quote(file)}"
+        raise InputError("alerts are read from standard input", place=file, remedy=remedy)
     if sys.stdin.isatty():
         raise InputError("no alerts came in", remedy="midwatch correlate < alerts.jsonl")
     rules, naming = Rules(), NAMING

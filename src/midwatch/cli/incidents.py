@@ -9,14 +9,14 @@ import click
 
 from midwatch.cli.client import incidents_at, server_options
 from midwatch.cli.output import counted, json_option, print_json
-from midwatch.cli.places import read_number, read_time
+from midwatch.cli.places import read_incident, read_number, read_time
 from midwatch.cli.runbook import shown
 from midwatch.core.inputs import MAX_SNOOZE_MIN
 from midwatch.core.sli import FailedAnswer
 from midwatch.engine.placement import AlertPlace
 from midwatch.engine.queries import Detail, Summary
 
-_ID = click.argument("incident")
+_ID = click.argument("incident", callback=read_incident)
 
 
 def _said(_: click.Context, option: click.Parameter, given: str) -> str:
@@ -149,7 +149,7 @@ def waive_command(
 
 @command.command("merge")
 @_ID
-@click.argument("into")
+@click.argument("into", callback=read_incident)
 @json_option(Detail)
 @server_options
 def merge_command(incident: str, into: str, as_json: bool, **where: Any) -> int:

@@ -8,6 +8,7 @@ is never written over.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,6 +21,7 @@ from midwatch.errors import BadFile, InputError
 F = TypeVar("F", bound=Callable[..., Any])
 
 DATABASE = "midwatch.db"
+INCIDENT = re.compile(r"inc-\d+", re.IGNORECASE)
 CONFIG_SAYS = "The config directory; also $MIDWATCH_CONFIG."
 SHADOW_DATABASE = "shadow.db"
 
@@ -36,6 +38,15 @@ def read_time(_: click.Context, option: click.Parameter, given: str | None) -> i
         return parse_time(given)
     except ValueError as error:
         raise click.BadParameter(f"{error}; write it like 2026-01-31T09:00:00Z") from None
+
+
+def read_incident(_: click.Context, option: click.Parameter, given: str) -> str:
+    """Take the name of an incident as people type it.
+
+    >>> read_incident(click.Context(click.Command("x")), click.Argument(["x"]), "inc-4")
+    'INC-4'
+    """
+    return given.upper() if INCIDENT.fullmatch(given) else given
 
 
 def read_number(_: click.Context, option: click.Parameter, given: float) -> float:

@@ -13,13 +13,13 @@ from msgspec import Struct, structs
 from midwatch import config
 from midwatch.cli.client import incidents_at, server_options
 from midwatch.cli.output import json_option, print_json
-from midwatch.cli.places import read_file, write_anew
+from midwatch.cli.places import read_file, read_incident, write_anew
 from midwatch.core.judgements import ActionItem, Judgement
 from midwatch.core.postmortems import Postmortem, problems
 from midwatch.errors import BadFile, InputError
 from midwatch.yaml_nodes import Problems, read_yaml
 
-_INCIDENT = click.argument("incident")
+_INCIDENT = click.argument("incident", callback=read_incident)
 KINDS = {".md": "md", ".html": "html", ".htm": "html", ".json": "json"}
 
 
@@ -166,7 +166,7 @@ def export_command(incident: str, out: Path, **where: Any) -> int:
 
 
 @command.command("check", short_help="Say whether a postmortem may be sent out.")
-@click.argument("incident", metavar="INCIDENT|FILE")
+@click.argument("incident", metavar="INCIDENT|FILE", callback=read_incident)
 @click.option("--whole", is_flag=True, help="What nobody has written yet is wrong too.")
 @json_option(Proofread)
 @server_options

@@ -35,7 +35,7 @@ def command() -> None:
 @command.command("create")
 @click.option("--source", help="The sender's token for this source of the config.")
 @click.option("--role", type=click.Choice(["responder"]), help="A person's token.")
-@click.option("--name", default="", help="Whose it is; a person's name stands in the timeline.")
+@click.option("--name", default="", help="Whose it is; a person's stands in the timeline.")
 @config_option
 @db_option
 @shadow_option
@@ -56,13 +56,16 @@ def create_command(
         raise InputError("needs either --source or --role", remedy="--source is for senders")
     if source is not None:
         _must_exist(source, folder)
+    elif not name.strip():
+        remedy = f"write --role {role} --name ada"
+        raise InputError("needs --name, or nobody knows who did it", place="--role", remedy=remedy)
     file = database_of(folder, database, shadow=shadow)
     if not file.parent.exists():
         remedy = f"{config.how_to_begin(file.parent)} writes one; or {config.ELSEWHERE}"
         raise InputError("is not there", place=str(file.parent), remedy=remedy)
     tokens = SqliteTokens.open(file)
     try:
-        token = Token(new_id(), source or "", role or "", name or source or "responder", wall_ms())
+        token = Token(new_id(), source or "", role or "", name or source or "", wall_ms())
         click.echo(tokens.create(token))
     finally:
         tokens.close()
