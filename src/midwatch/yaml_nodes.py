@@ -141,7 +141,7 @@ class Node:
             return default or ""
         return str(self.value)
 
-    def integer(self, default: int, *, at_least: int = 0) -> int:
+    def integer(self, default: int, *, at_least: int = 0, at_most: int | None = None) -> int:
         """Expect a whole number."""
         if self.value is None:
             return default
@@ -150,6 +150,9 @@ class Node:
             return default
         if self.value < at_least:
             self.error(f"is {self.value}", f"it must be at least {at_least}")
+            return default
+        if at_most is not None and self.value > at_most:
+            self.error(f"is {self.value}", f"it must be at most {at_most}")
             return default
         return int(self.value)
 
@@ -213,9 +216,9 @@ def read_yaml(file: Path, problems: Problems, text: str | None = None, line: int
     loaded = _load(file, problems, text, line)
     if loaded is None:
         # One error is enough for a file that cannot be read.
-        return Node({}, _name(file), 1 + line, "", Problems())
+        return Node({}, str(file), 1 + line, "", Problems())
     if len(loaded) > 1:
-        where = f"{_name(file)}:{_begin(loaded[1]) + line}"
+        where = f"{file}:{_begin(loaded[1]) + line}"
         problems.add(where, "begins a second document", "write one document a file")
     return _root(loaded[0] if loaded else None, file, line, problems)
 
@@ -224,7 +227,7 @@ def read_documents(file: Path, problems: Problems) -> list[Node]:
     """Read every YAML document of a file."""
     loaded = _load(file, problems, None, 0)
     if loaded is not None and all(value is None for value in loaded):
-        problems.add(f"{_name(file)}:1", "is empty", "write a document, or remove the file")
+        problems.add(f"{file}:1", "is empty", "write a document, or remove the file")
     return [_root(value, file, 0, problems) for value in loaded or () if value is not None]
 
 
@@ -244,10 +247,10 @@ def _load(file: Path, problems: Problems, text: str | None, line: int) -> list[A
         mark = known.problem_mark or known.context_mark
         at = mark.line + 1 + line if mark else 1
         says = " ".join(str(known.problem or known.context).split())
-        problems.add(f"{_name(file)}:{at}", f"is no YAML: {says}", "mend the syntax")
+        problems.add(f"{file}:{at}", f"is no YAML: {says}", "mend the syntax")
     except (YAMLError, UnicodeDecodeError, OSError) as error:
         says = " ".join(str(error).split())
-        problems.add(f"{_name(file)}:1", f"cannot be read: {says}", "write it as YAML in UTF-8")
+        problems.add(f"{file}:1", f"cannot be read: {says}", "write it as YAML in UTF-8")
     return None
 
 
@@ -274,16 +277,12 @@ def _plain(value: Any, seen: set[int]) -> Any:
 def _root(value: Any, file: Path, line: int, problems: Problems) -> Node:
     if line:
         _shift(value, line)
-    return Node(value, _name(file), _begin(value) + line, "", problems)
+    return Node(value, str(file), _begin(value) + line, "", problems)
 
 
 def _begin(value: Any) -> int:
     """Say in which line a document begins."""
     return value.lc.line + 1 if hasattr(value, "lc") else 1
-
-
-def _name(file: Path) -> str:
-    return f"{file.parent.name}/{file.name}" if file.parent.name else file.name
 
 
 def _shift(value: Any, by: int) -> None:

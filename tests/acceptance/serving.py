@@ -47,6 +47,12 @@ def webhook(*alerts: Any) -> bytes:
     return json.dumps({"version": "4", "alerts": alerts}).encode()
 
 
+def reconfigure(config: Path, text: str) -> None:
+    """Write midwatch.yaml anew after init; the people of init's schedule are not its people."""
+    (config / "midwatch.yaml").write_text(text, "utf-8")
+    (config / "schedules" / "primary.yaml").unlink(missing_ok=True)
+
+
 def until(true: Callable[[], object], seconds: float = 20) -> None:
     """Wait for something to become true."""
     end = time.monotonic() + seconds

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 import pytest
 from tests.acceptance.receiver import Receiver
-from tests.acceptance.serving import Serving, alert, until
+from tests.acceptance.serving import Serving, alert, reconfigure, until
 
 CONFIG = """
 service_labels: [service]
@@ -47,8 +47,7 @@ def test_slack_pages_and_its_button_takes_the_incident(
         for name, value in secrets.items():
             monkeypatch.setenv(name, value)
         serving = Serving(tmp_path)
-        (tmp_path / "midwatch" / "midwatch.yaml").write_text(CONFIG.format(duty=duty.url), "utf-8")
-        (tmp_path / "midwatch" / "schedules" / "primary.yaml").unlink()
+        reconfigure(tmp_path / "midwatch", CONFIG.format(duty=duty.url))
         serving.start()
         try:
             serving.deliver(alert("Down"))

@@ -106,11 +106,74 @@ def test_the_summary_reads_like_a_sentence() -> None:
     """The counts first, then each incident with services, cause and why; ASCII."""
     text, _ = storm_lines()
     out = midwatch("correlate", "--summary", stdin=text).stdout.decode("ascii")
-    head = re.match(r"40 alerts -> (\d+) incidents\n", out)
+    head = re.match(r"40 alerts -> (\d+) incidents?\n", out)
     assert head
-    assert len(re.findall(r"(?m)^  INC-\d+: \d+ alerts on .*; cause ", out)) == int(head[1])
-    total = sum(int(n) for n in re.findall(r"(?m)^  INC-\d+: (\d+) alerts", out))
+    assert len(re.findall(r"(?m)^  INC-\d+: \d+ alerts? on .*; cause ", out)) == int(head[1])
+    total = sum(int(n) for n in re.findall(r"(?m)^  INC-\d+: (\d+) alerts?\b", out))
     assert total == 40
+
+
+def test_reports_of_one_alert_are_one_alert() -> None:
+    """As many as a server says, however often it was repeated and whether it resolved."""
+    text = b"".join(file.read_bytes() for file in sorted(DELIVERIES.glob("*-webhook.json")))
+    out = midwatch("correlate", "--summary", stdin=text).stdout.decode()
+    assert out.startswith("2 alerts in 6 reports -> 1 incident\n  INC-1: 2 alerts on chat-api;")
+    assert "\n    chat-api: in trouble\n" in out
+    one = alert_of(service="shop")
+    out = midwatch("correlate", "--summary", stdin=json.dumps([one]).encode()).stdout.decode()
+    assert out.startswith("1 alert -> 1 incident\n  INC-1: 1 alert on shop; cause shop; ")
+    gone = {**one, "status": "resolved", "endsAt": "2026-01-01T00:09:00Z"}
+    out = midwatch("correlate", "--summary", stdin=json.dumps([gone]).encode()).stdout.decode()
+    assert out == "1 alert -> 0 incidents\n  1 resolved alert was never seen firing\n"
+
+
+def alert_of(**labels: str) -> dict[str, object]:
+    """An alert with these labels."""
+    full = {"alertname": "Slow", "severity": "error", **labels}
+    return {"labels": full, "startsAt": "2026-01-01T00:00:00Z"}
+
+
+def test_alerts_that_name_no_service_say_which_labels_might(tmp_path: Path) -> None:
+    """No empty name is printed; the labels that most share are named, and where to put them."""
+    alerts = [alert_of(component=f"c{n % 3}", cluster="prod", pod=f"p{n}") for n in range(9)]
+    alerts += [alert_of(service="chat-front", component="c1", odd="1")]
+    stdin = json.dumps(alerts).encode()
+    for where, last in (
+        ((), "in midwatch.yaml, and give its folder with --config"),
+        (("--config", str(tmp_path)), f"in {tmp_path}/midwatch.yaml"),
+    ):
+        (tmp_path / "midwatch.yaml").write_text("escalation: {steps: [{to: ada}]}\n", "utf-8")
+        done = midwatch("correlate", "--summary", *where, stdin=stdin)
+        assert done.returncode == 0, done.stderr
+        out = done.stdout.decode()
+        assert " on , " not in out
+        assert " on chat-front, no service; cause" in out or " on no service; cause unknown;" in out
+        assert "because" not in out
+        assert out.splitlines()[-1] == (
+            "9 of 10 alerts name no service; most have the labels cluster, component: list those"
+            f" that name one under service_labels {last}"
+        )
+    rows = correlate(stdin)
+    assert all("" not in row["causes"] for row in rows)  # type: ignore[operator]
+    assert (
+        "name no service"
+        not in midwatch(
+            "correlate", "--summary", stdin=json.dumps(alerts[9:]).encode()
+        ).stdout.decode()
+    )
+
+
+def test_a_config_that_lies_there_and_is_not_read_is_said(tmp_path: Path) -> None:
+    """Other commands read ./midwatch by themselves; this one only when it is told."""
+    assert midwatch("init", str(tmp_path / "midwatch")).returncode == 0
+    for where in ((), ("--config", "midwatch")):
+        done = subprocess.run(
+            [MIDWATCH, "correlate", "--summary", *where],
+            capture_output=True, check=False, cwd=tmp_path, timeout=60,
+            input=json.dumps([alert_of(service="shop")]).encode(),
+        )  # fmt: skip
+        says = b"midwatch/midwatch.yaml was not read: --config midwatch was not given"
+        assert (says in done.stdout) == (not where)
 
 
 def test_several_documents_may_stand_one_behind_the_other() -> None:
@@ -119,11 +182,12 @@ def test_several_documents_may_stand_one_behind_the_other() -> None:
     parts = (
         json.dumps({"version": "4", "alerts": [one, one]}, indent=2), json.dumps([one]),
         json.dumps(one, indent=1), json.dumps({**one, "labels": {"alerts": "3"}}),
+        json.dumps([{"version": "4", "alerts": [one]}, one, {"version": "4", "alerts": []}]),
     )  # fmt: skip
     for between in ("", "\n", "\n\n "):
         done = midwatch("correlate", stdin=between.join(parts).encode())
         assert done.returncode == 0, done.stderr
-        assert done.stdout.count(b"\n") == 5
+        assert done.stdout.count(b"\n") == 7
     done = midwatch("correlate", stdin="\n".join([parts[0], "oops"]).encode())
     assert done.returncode == 2
     assert f"<stdin>:{parts[0].count(chr(10)) + 2}: is no alert" in done.stderr.decode()
@@ -140,7 +204,13 @@ def test_several_documents_may_stand_one_behind_the_other() -> None:
         (b'{"labels": {}, "startsAt": "2026-01-01T00:00:00"}', "has no time zone"),
         (b'{"labels": {}, "startsAt": "2026-01-01T00:00:00Z"}\n{"x', "<stdin>:2: is no alert"),
         (b'[{"labels": {}, "startsAt": "x"}]', "<stdin>: $[0]: has a bad time"),
-        (b'{"version": "3", "alerts": []}', "has version '3', only 4 is known"),
+        (
+            b'{"version": "3", "alerts": []}',
+            "has version '3', only 4 is known; send Alertmanager's",
+        ),
+        (b'[{"version": "3", "alerts": []}]', "<stdin>: $[0]: $.version: has version '3'"),
+        (b'[{"version": "4", "alerts": [{}]}]', "<stdin>: $[0]: $.alerts[0]"),
+        (b'[[{"alerts": []}]]', "<stdin>: $[0]: is no alert"),
         (b'{"labels": {}, "startsAt": "2026-01-01T00:00:00Z", "status": "odd"}', "status 'odd'"),
         (b"\xff\xfe", "<stdin>:1: is no alert"),
         (b"[" * 100_000, "<stdin>"),
@@ -253,6 +323,69 @@ def test_what_two_parts_read_is_told_once(tmp_path: Path, key: str) -> None:
     (tmp_path / "midwatch.yaml").write_text(f"{key}: 5\n", "utf-8")
     done = midwatch("check", str(tmp_path))
     assert done.stderr.decode().count(f"midwatch.yaml:1 {key}: is 5; write a mapping") == 1
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "says"),
+    [
+        ("midwatch.yaml", "to: primary", "to: primry", "did you mean primary?"),
+        ("midwatch.yaml", "to: primary", "to: [me, nobody]", "add it to schedules or to people"),
+        ("midwatch.yaml", "  repeat: 1", "  last_resort: primry", "did you mean primary?"),
+        ("topology.yaml", "tier: 1", "tier: 9", "services[0].tier: is 9; it must be at most 3"),
+    ],
+)
+def test_a_slip_in_the_first_config_is_found(
+    tmp_path: Path, file: str, old: str, new: str, says: str
+) -> None:
+    """Also where no people are named: then who is paged is a schedule, or stands in one."""
+    assert midwatch("init", str(tmp_path)).returncode == 0
+    text = (tmp_path / file).read_text("utf-8")
+    assert old in text
+    (tmp_path / file).write_text(text.replace(old, new), "utf-8")
+    done = midwatch("check", str(tmp_path))
+    assert (done.returncode, done.stderr.count(b"\n")) == (2, 2), done.stderr
+    assert says in done.stderr.decode()
+
+
+@pytest.mark.parametrize("absolute", [True, False])
+def test_a_place_is_a_path_that_can_be_opened(tmp_path: Path, absolute: bool) -> None:
+    """Each begins with the directory as it was given, and the remedy fits how it was."""
+    given = str(tmp_path / "conf") if absolute else "conf"
+
+    def told(*args: str) -> str:
+        done = subprocess.run(
+            [MIDWATCH, *args], capture_output=True, check=False, cwd=tmp_path, text=True
+        )
+        assert done.returncode == 2
+        return done.stderr
+
+    says = f"error: {given}/midwatch.yaml: is not there; midwatch init {given} writes one; or name"
+    assert f"{says} another directory\n" in told("check", given)
+    assert f"{says} a directory with --config\n" in told("check", "--config", given)
+    for name, text in {**WRONG, "suites/a.yaml": "cases: 7", "topology.json": "{"}.items():
+        (tmp_path / "conf" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "conf" / name).write_text(text, "utf-8")
+    places = [line.removeprefix("error: ") for line in told("check", given).splitlines()[:-1]]
+    files = {re.split(r":\d|: ", place)[0] for place in places}
+    assert files == {f"{given}/{name}" for name in (*WRONG, "suites/a.yaml", "topology.json")}
+    (tmp_path / "conf" / "midwatch.db").write_text("no database")
+    assert f"error: {given}/midwatch.db: is no SQLite database" in told(
+        "db", "verify", f"{given}/midwatch.db"
+    )
+
+
+def test_what_cannot_be_read_is_not_told_again_by_what_needs_it(tmp_path: Path) -> None:
+    """Metrics, people and actions stand in midwatch.yaml; a syntax error there is one error."""
+    assert midwatch("init", str(tmp_path)).returncode == 0
+    main = tmp_path / "midwatch.yaml"
+    main.write_text(main.read_text("utf-8") + "sources: [\n", "utf-8")
+    done = midwatch("check", str(tmp_path))
+    assert done.stderr.decode().endswith("mend the syntax\n1 error\n"), done.stderr
+    (tmp_path / "topology.yaml").write_text("services: 5\n", "utf-8")
+    assert (
+        b"topology.yaml:1 services: is 5; write a list\n2 errors"
+        in midwatch("check", str(tmp_path)).stderr
+    )
 
 
 def test_check_looks_where_it_is_told(tmp_path: Path) -> None:

@@ -273,7 +273,7 @@ def test_each_law_can_be_broken() -> None:
         ("name: x\nsays: y\n", ":1: lacks config; add config"),
         ("name: x\nname: y\nsays: y\nconfig: c\n", ":2: is no YAML: found duplicate key"),
         ("name: x\nsays: y\nconfig: c\nstrom: []\n", ":4 strom: is an unknown key; did you mean"),
-        ("name: x\nsays: y\nconfig: nowhere\n", "midwatch.yaml: is not there; name a directory"),
+        ("name: x\nsays: y\nconfig: nowhere\n", "midwatch.yaml: is not there; "),
         ("\x00\x01", "cannot be read"),
     ],
 )
@@ -310,7 +310,7 @@ def test_a_wrong_value_deep_in_a_scenario_has_its_line(tmp_path: Path) -> None:
         (["drill", "run", "nowhere.yaml"], "nowhere.yaml: is not there"),
         (["drill", "--report", "nowhere/at/all.json"], "its folder is not there"),
         (["drill", "fuzz", "--seeds", "0"], "nothing to play"),
-        (["drill", "--seed", "x"], "not a valid integer"),
+        (["drill", "--seed", "x"], "'x' is no whole number"),
         (["fly"], "no such command"),
     ],
 )

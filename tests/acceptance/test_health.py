@@ -18,7 +18,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.requests import Request
 from tests.acceptance.receiver import SECRET, Receiver
-from tests.acceptance.serving import Serving, alert, until
+from tests.acceptance.serving import Serving, alert, reconfigure, until
 from tests.servers import need
 
 from midwatch.adapters.stores.sqlite import SqliteStore
@@ -66,11 +66,11 @@ def shared(tmp_path_factory: pytest.TempPathFactory, receiver: Receiver) -> Iter
 
 def page_by(serving: Serving, receiver: Receiver) -> None:
     """Configure a server whose pages go to a receiver."""
-    (serving.folder / "midwatch" / "midwatch.yaml").write_text(
+    reconfigure(
+        serving.folder / "midwatch",
         "sources: {alertmanager: {type: alertmanager}}\n"
         f'pagers: {{hook: {{type: webhook, url: "{receiver.url}", secret_env: HOOK}}}}\n'
         "escalation: {digest: off, steps: [{to: ada}]}\n",
-        "utf-8",
     )
 
 
@@ -264,7 +264,7 @@ def test_a_stop_under_load_loses_nothing(serving: Serving, how: signal.Signals) 
         (["--listen", "127.0.0.1:\u00b2"], "is no address"),
         (["--listen", "127.0.0.1:{port}"], "name another address, or stop what listens there"),
         (["--listen", "127.0.0.1:0"], "is owned by process"),
-        (["--config", "nowhere"], "is not there; name a directory with --config"),
+        (["--config", "nowhere"], "is not there; midwatch init nowhere writes one; or name"),
         (["--config", "wrong"], "wrong/midwatch.yaml:1 escalation: is 6; write"),
         (["--config", "wrong"], "; midwatch check tells 1 more"),
     ],

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.acceptance.serving import Serving, alert, until
+from tests.acceptance.serving import Serving, alert, reconfigure, until
 
 CONFIG = """
 service_labels: [service]
@@ -31,7 +31,7 @@ def serving(tmp_path: Path) -> Iterator[Serving]:
 def write(serving: Serving, every: str, other: str) -> None:
     """Write the config."""
     text = CONFIG.replace("EVERY", every).replace("OTHER", other)
-    (serving.folder / "midwatch" / "midwatch.yaml").write_text(text, "utf-8")
+    reconfigure(serving.folder / "midwatch", text)
 
 
 def state(serving: Serving, job: str) -> str:

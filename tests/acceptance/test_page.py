@@ -163,7 +163,7 @@ def quiet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
 def shadow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
     """A server in shadow mode, without incidents."""
     serving = prepared(tmp_path_factory.mktemp("shadow"))
-    serving.person = serving.token("--role", "responder", "--shadow")
+    serving.person = serving.token("--role", "responder", "--name", "ada", "--shadow")
     serving.start(options=["--shadow"])
     yield serving
     serving.kill()

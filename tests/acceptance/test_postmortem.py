@@ -112,7 +112,7 @@ def test_a_week_is_told(journal: str) -> None:
     """What hurt, how fast, who was woken, what is left, which cases came."""
     code, out, err = on(journal, "report", "--month", "--until", "2026-03-20T00:00:00Z")
     assert code == 0, err
-    assert "5 incidents, 1 pages" in out
+    assert "5 incidents, 1 page" in out
     assert "pages by person ada 1" in out
     assert "support-agent/answers: 0.52 % spent by incidents" in out
     assert "case added      inc-1-refund-window of INC-1" in out

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 from tests.acceptance.receiver import SECRET, Receiver
-from tests.acceptance.serving import Serving, alert, until, webhook
+from tests.acceptance.serving import Serving, alert, reconfigure, until, webhook
 from tests.servers import need
 
 from midwatch.adapters.stores.sqlite import SqliteStore
@@ -75,7 +75,8 @@ def test_the_same_commands_work_on_the_file_and_a_server_is_not_bypassed(serving
     serving.deliver(alert("Down"))
     refused = serving.type("incidents", "ack", "INC-1")
     assert refused.returncode == 2
-    assert "is owned by process" in refused.stderr
+    assert f"midwatch/midwatch.db: is owned by process {serving.pid}; " in refused.stderr
+    assert "go through it with --server URL and $MIDWATCH_TOKEN" in refused.stderr
     assert serving.type("serve", "--listen", "127.0.0.1:0").returncode == 2
     serving.stop()
     assert serving.type("incidents", "ack", "INC-1").returncode == 0
@@ -156,6 +157,13 @@ def test_a_sender_that_would_rather_speak_http_2_is_heard(shared: Serving) -> No
     with socket.create_connection((host, int(port)), 20) as line:
         line.sendall(closing.encode())
         assert line.recv(64).startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.parametrize("body", [b"[]", b'{"alerts": []}', b'{"version": "3", "alerts": []}'])
+def test_what_is_taken_is_what_the_remedy_says(shared: Serving, body: bytes) -> None:
+    """The server takes the webhook alone; what a file may hold is no help here."""
+    answer = shared.ask("POST", "/intake/alertmanager", body, shared.sender)
+    assert answer.document["remedy"] == "send Alertmanager's webhook (version 4)"
 
 
 def test_bad_json_is_told_with_its_position(shared: Serving) -> None:
@@ -273,10 +281,11 @@ def test_nothing_that_was_acknowledged_is_lost_by_a_kill(
     monkeypatch.setenv("HOOK", SECRET)
     with Receiver() as receiver:
         hook = f'{{type: webhook, url: "{receiver.url}", secret_env: HOOK}}'
-        (serving.folder / "midwatch" / "midwatch.yaml").write_text(
+        reconfigure(
+            serving.folder / "midwatch",
             "sources: {alertmanager: {type: alertmanager}}\n"
             f"pagers: {{hook: {hook}}}\n"
-            "escalation: {digest: off, steps: [{to: ada, delay: 1d}]}\n"
+            "escalation: {digest: off, steps: [{to: ada, delay: 1d}]}\n",
         )
         started = time.monotonic()
         serving.start()

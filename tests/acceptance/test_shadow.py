@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from tests.acceptance.receiver import SECRET, Receiver
-from tests.acceptance.serving import Serving, alert, until, webhook
+from tests.acceptance.serving import Serving, alert, reconfigure, until, webhook
 
 pytestmark = pytest.mark.slow
 
@@ -44,9 +44,9 @@ def serving(
     """A server in shadow, with sources for alerts and for what really paged."""
     monkeypatch.setenv("HOOK", SECRET)
     serving = Serving(tmp_path)
-    (tmp_path / "midwatch" / "midwatch.yaml").write_text(CONFIG.format(url=receiver.url), "utf-8")
+    reconfigure(tmp_path / "midwatch", CONFIG.format(url=receiver.url))
     serving.sender = serving.token("--source", "alertmanager", "--shadow")
-    serving.person = serving.token("--role", "responder", "--shadow")
+    serving.person = serving.token("--role", "responder", "--name", "ada", "--shadow")
     serving.start(options=["--shadow"])
     yield serving
     serving.kill()
@@ -148,7 +148,7 @@ def test_shadow_decides_as_live_and_sends_nothing(
 
     (tmp_path / "live").mkdir()
     live = Serving(tmp_path / "live")
-    (live.folder / "midwatch" / "midwatch.yaml").write_text(CONFIG.format(url=receiver.url))
+    reconfigure(live.folder / "midwatch", CONFIG.format(url=receiver.url))
     live.start()
     try:
         assert live.deliver(alert("Down"), alert("Slow", "cart")).status == 202
@@ -208,3 +208,14 @@ def test_a_journal_is_kept_in_one_way_only(serving: Serving) -> None:
     refused = serving.type("serve", "--shadow", "--db", "midwatch/midwatch.db")
     assert refused.returncode == 2
     assert "was kept live" in refused.stderr
+
+
+def test_whoever_needs_a_token_of_a_trial_is_told_how_to_make_one(serving: Serving) -> None:
+    """The page, the intake, a job's address and the API name a command that makes one for here."""
+    page = serving.ask("GET", "/login").body.decode()
+    assert "midwatch token create --role responder --name ada --shadow<" in page
+    for path in ("/intake/alertmanager", "/heartbeats/backup"):
+        remedy = serving.ask("POST", path, b"{}").document["remedy"]
+        assert remedy == "midwatch token create --source NAME --shadow"
+    remedy = serving.ask("GET", "/api/v1/incidents").document["remedy"]
+    assert remedy == "midwatch token create --role responder --name NAME --shadow"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.acceptance.serving import Answer, Serving, midwatch, until
+from tests.acceptance.serving import Answer, Serving, midwatch, reconfigure, until
 from tests.servers import free_port, need, running
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "slos"
@@ -181,7 +181,7 @@ def test_rules_are_what_promtool_accepts(tmp_path: Path) -> None:
 def serving(tmp_path: Path) -> Iterator[Serving]:
     """A server with one objective whose answers are judged elsewhere, not started."""
     serving = Serving(tmp_path)
-    (tmp_path / "midwatch" / "midwatch.yaml").write_text(CONFIG, "utf-8")
+    reconfigure(tmp_path / "midwatch", CONFIG)
     (tmp_path / "midwatch" / "slos" / "answers.yaml").write_text(PUSHED, "utf-8")
     serving.judge = serving.token("--source", "judge")
     yield serving

@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 from tests.acceptance.receiver import SECRET, Receiver
-from tests.acceptance.serving import Answer, Serving, alert, until, webhook
+from tests.acceptance.serving import Answer, Serving, alert, reconfigure, until, webhook
 from tests.servers import clocked, lacking
 
 from midwatch.adapters.stores.sqlite import SqliteStore
@@ -63,7 +63,7 @@ def configure(serving: Serving, pagers: dict[str, str], steps: str, more: str = 
         ["sources: {alertmanager: {type: alertmanager}}", "pagers:", *lines,
          f"escalation: {{digest: off, steps: {steps}}}", more]
     )  # fmt: skip
-    (serving.folder / "midwatch" / "midwatch.yaml").write_text(text + "\n", "utf-8")
+    reconfigure(serving.folder / "midwatch", text + "\n")
 
 
 def journal(serving: Serving, file: str = "midwatch/midwatch.db") -> list[Fact[e.Event]]:
@@ -125,7 +125,7 @@ def on_disk(disk: Path, serving: Serving) -> Iterator[Serving]:
     """A running server whose journal is on the small disk, beside files that may be deleted."""
     where = ["--db", "disk/midwatch.db"]
     serving.sender = serving.token("--source", "alertmanager", *where)
-    serving.person = serving.token("--role", "responder", *where)
+    serving.person = serving.token("--role", "responder", "--name", "ada", *where)
     for number in range(PIECES):
         (disk / f"piece-{number}").write_bytes(bytes(DISK_MB * 1024 * 1024 // 2 // PIECES))
     serving.start(options=where)

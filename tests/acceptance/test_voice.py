@@ -173,6 +173,29 @@ def test_what_cannot_be_taken_back_says_it_first_or_says_why(name: str) -> None:
         assert "confirm" in found or "yes" in found
 
 
+# --- counts ---
+
+COUNTS = (
+    "alerts", "bytes", "calls", "cases", "errors", "findings", "incidents", "objectives",
+    "pages", "reports", "runbooks", "runs", "schedules", "services", "shifts", "sources", "suites",
+    "times",
+)  # fmt: skip
+
+
+def test_one_of_something_is_not_several() -> None:
+    """What commands count is told by `counted`, which knows 1 alert from 2 alerts.
+
+    A line of the lab, and so of its drill, is fixed to the letter.
+    """
+    found = [
+        f"{file.name}: {line.strip()}"
+        for file in sorted((ROOT / "src" / "midwatch" / "cli").glob("*.py"))
+        for line in file.read_text("utf-8").splitlines()
+        if re.search(rf"\}} (?:[a-z]+ )?(?:{'|'.join(COUNTS)})\b", line)
+    ]
+    assert found == []
+
+
 # --- asking ---
 
 
@@ -247,6 +270,32 @@ def test_an_argument_too_many_or_too_few_is_one_line(typed: Typed, name: str) ->
         is_one_error(typed(*name.split(), *("x",) * 9))
 
 
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        (["serv"], "no such command 'serv'; did you mean 'serve'? midwatch --help says more"),
+        (["drilll"], "no such command 'drilll'; did you mean 'drill'? midwatch --help says more"),
+        (["serve", "--port", "80"], "; did you mean --listen? midwatch serve --help says"),
+        (["correlate", "a.json"], "from standard input; midwatch correlate < a.json"),
+        (["init"], "midwatch/midwatch.yaml: is there already; name another folder"),
+        (["incidents", "snooze", "INC-1", "--minutes", "x"], "'--minutes': 'x' is no number; "),
+        (["incidents", "snooze", "INC-1", "--minutes", "-1"],
+         "-1.0 is not more than 0 and at most 43200; "),
+        (["changes", "list", "--limit", "0"], "'--limit': 0 is not at least 1 and at most 10000; "),
+        (["changes", "list", "--limit", "x"], "'--limit': 'x' is no whole number; "),
+        (["token", "create", "--role", "responder"], "--role: needs --name, or nobody knows "),
+        (["token", "create", "--role", "responder", "--name", " "], "--role: needs --name, or "),
+    ],
+)  # fmt: skip
+def test_a_slip_of_the_fingers_is_told_in_plain_words(
+    typed: Typed, args: list[str], says: str
+) -> None:
+    """What was meant, where that can be said; none of it in the words of a library."""
+    assert typed("init")[0] == 0
+    assert says in is_one_error(typed(*args))
+    assert not list(Path.cwd().glob("midwatch/*.db"))
+
+
 def filled(command: click.Command) -> list[str]:
     """What has to be typed at least, with files that are nowhere."""
     given: list[str] = []
@@ -297,6 +346,38 @@ def test_a_database_or_a_config_that_is_not_there_is_one_line(typed: Typed, name
     assert not list(Path.cwd().iterdir())
 
 
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["serve"], ["check"], ["oncall", "who"], ["slo", "status"], ["incidents", "list"],
+        ["token", "list"], ["token", "create", "--role", "responder", "--name", "ada"],
+    ],
+    ids=" ".join,
+)  # fmt: skip
+def test_before_it_is_set_up_the_way_there_is_named(typed: Typed, args: list[str]) -> None:
+    """Whatever is typed first, the error says which command begins; where --config says, too."""
+    for where, begin in (([], "midwatch init"), (["--config", "conf"], "midwatch init conf")):
+        code, out, err = typed(*args, *where)
+        assert (code, out) == (2, "")
+        assert re.search(rf": is not there; {begin} (writes one|begins); or name ", err), err
+    assert not list(Path.cwd().iterdir())
+
+
+def test_a_database_of_the_other_kind_is_named(typed: Typed) -> None:
+    """During a trial there is a shadow.db alone, and after it perhaps a midwatch.db alone."""
+    assert typed("init")[0] == 0
+    assert typed("token", "create", "--source", "alertmanager", "--shadow")[0] == 0
+    for args in (["incidents", "list"], ["changes", "add", "shop"]):
+        line = is_one_error(typed(*args))
+        assert "midwatch/midwatch.db: is not there; " in line
+        assert "midwatch/shadow.db is there: name it with --db, or a server with --server" in line
+    assert "midwatch/shadow.db is there: add --shadow" in is_one_error(typed("token", "list"))
+    Path("midwatch/shadow.db").rename("midwatch/midwatch.db")
+    line = is_one_error(typed("token", "list", "--shadow"))
+    assert "midwatch/midwatch.db is there: leave --shadow out" in line
+    assert "midwatch/midwatch.db is there" in is_one_error(typed("shadow", "report"))
+
+
 # --- documents ---
 
 WRITES = {
@@ -326,7 +407,8 @@ class Shift:
         alert = {"labels": {"alertname": "Down", "service": "shop"}, "status": "firing",
                  "startsAt": "2026-11-24T02:00:00Z"}  # fmt: skip
         (at / "alerts.json").write_text(json.dumps([alert]))
-        made = midwatch("token", "create", "--role", "responder", *self.where, cwd=at)
+        person = ["--role", "responder", "--name", "ada"]
+        made = midwatch("token", "create", *person, *self.where, cwd=at)
         assert made.returncode == 0, made.stderr
         (self.case,) = json.loads(self.say("cases", "list", "--all", *self.where, "--json"))[:1]
         self.service = json.loads(self.say("release", "list", *self.where, "--json"))[0]
@@ -432,6 +514,21 @@ def test_each_document_fits_its_published_schema(shift: Shift, name: str) -> Non
         valid(document)
         read = msgspec.convert(document, every(cli)[name])
         assert json.loads(msgspec.json.encode(read)) == document
+
+
+@pytest.mark.parametrize(
+    "args",
+    [["incidents", "show"], ["incidents", "merge", "inc-1"], ["runbook", "plan"],
+     ["postmortem", "show"], ["postmortem", "check"]],
+    ids=" ".join,
+)  # fmt: skip
+def test_an_incident_may_be_typed_in_small_letters(shift: Shift, args: list[str]) -> None:
+    """As people type it; the answer is the same."""
+    small, usual = (midwatch(*args, one, *shift.where, cwd=shift.at) for one in ("inc-1", "INC-1"))
+    assert (small.returncode, small.stdout, small.stderr) == (
+        usual.returncode, usual.stdout, usual.stderr,
+    )  # fmt: skip
+    assert "'inc-1'" not in small.stderr
 
 
 # --- colours ---

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from tests.acceptance.receiver import SECRET, Receiver
-from tests.acceptance.serving import Serving, alert, midwatch, until
+from tests.acceptance.serving import Serving, alert, midwatch, reconfigure, until
 
 from midwatch import config
 from midwatch.adapters.pagers.webhook import WebhookOptions
@@ -52,7 +52,7 @@ def configured(folder: Path, receiver: Receiver) -> Serving:
     """A server, not started, that pages the receiver."""
     serving = Serving(folder)
     text = CONFIG.format(url=receiver.url + PATH)
-    (folder / "midwatch" / "midwatch.yaml").write_text(text, "utf-8")
+    reconfigure(folder / "midwatch", text)
     return serving
 
 
@@ -250,7 +250,7 @@ def test_check_names_everything_that_is_wrong_with_a_pager(tmp_path: Path) -> No
     errors = json.loads(done.stdout)["errors"]
     told = [f"{e['place']}: {e['message']}; {e['remedy']}" for e in errors]
     for number, says in enumerate(WRONG.values()):
-        place = f"{tmp_path.name}/midwatch.yaml:{number + 3} "
+        place = f"{tmp_path}/midwatch.yaml:{number + 3} "
         want = place + says.replace("pagers.x", f"pagers.x{number}")
         assert [line for line in told if line.startswith(want)], want
     assert done.stderr == ""

@@ -174,7 +174,7 @@ spec:
   thresholdMetric: {metricSource: {spec: {query: latency_seconds}}}
 """
     _, errors = read(tmp_path, text, sli)
-    place = f"{tmp_path.name}/0.yaml:10 spec.objectives[0]"
+    place = f"{tmp_path}/0.yaml:10 spec.objectives[0]"
     remedy = "a thresholdMetric needs both, such as op: lte"
     assert errors == [f"{place}: lacks op or value; {remedy}"]
     specs, errors = read(
@@ -237,7 +237,7 @@ def test_a_wrong_spec_is_told_with_its_place_and_remedy(
     assert old in text
     _, errors = read(tmp_path, text.replace(old, new, 1))
     assert any(remedy in error for error in errors), errors
-    assert all(error.startswith(f"{tmp_path.name}/0.yaml:") for error in errors)
+    assert all(error.startswith(f"{tmp_path}/0.yaml:") for error in errors)
 
 
 def test_a_name_that_stands_twice_and_an_empty_file_are_told_in_one_go(tmp_path: Path) -> None:

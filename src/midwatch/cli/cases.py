@@ -12,8 +12,8 @@ from msgspec import structs
 
 from midwatch.adapters.suites import files
 from midwatch.cli.client import incidents_at, server_options
-from midwatch.cli.output import json_option, print_json
-from midwatch.cli.places import write_anew
+from midwatch.cli.output import counted, json_option, print_json
+from midwatch.cli.places import read_incident, write_anew
 from midwatch.cli.progress import shown_progress
 from midwatch.cli.targets import (
     SPELLED,
@@ -53,7 +53,7 @@ def list_command(everything: bool, as_json: bool, **where: Any) -> int:
         print_json(wanted)
         return 0
     for one in wanted:
-        runs = f", {one.least} of {one.runs} runs" if one.runs > 1 else ""
+        runs = f", {one.least} of {counted(one.runs, 'run')}" if one.runs > 1 else ""
         state = f"{one.state}{' ' + one.why if one.why else ''}"
         click.echo(f"{one.id:<36} {one.incident:<8} {one.bad} / {one.good}{runs}  {state}")
     if not wanted:
@@ -170,14 +170,16 @@ def export_command(service: str, out: Path | None, **where: Any) -> int:
         click.echo(text, nl=False)
         return 0
     write_anew(out, text.encode())
-    click.echo(f"{len(kept.cases)} cases written to {out}")
+    click.echo(f"{counted(len(kept.cases), 'case')} written to {out}")
     return 0
 
 
 @command.command("admit")
 @click.argument("file", type=click.Path(path_type=Path))
 @_CASE
-@click.option("--incident", required=True, metavar="INC", help="Whose case it is.")
+@click.option(
+    "--incident", required=True, metavar="INC", callback=read_incident, help="Whose case it is."
+)
 @click.option("--bad", required=True, metavar="TARGET", help=f"The bad release: {SPELLED}.")
 @click.option("--good", required=True, metavar="TARGET", help="The last good one.")
 @click.option("--bad-digest", default="", help="What the bad one is made of.")
@@ -202,7 +204,7 @@ def admit_command(
              if one.id == case]  # fmt: skip
     if not found:
         remedy = f"midwatch eval list {file}"
-        raise InputError(f"no case is called {case!r}", place=file.name, remedy=remedy)
+        raise InputError(f"no case is called {case!r}", place=str(file), remedy=remedy)
     request, answer = asked_as([file], request, answer)
     targets = {
         side: make_target(spelled, timeout, request, answer, headers)

@@ -37,7 +37,8 @@ def command(given: Path | None, folder: Path, as_json: bool) -> int:
     It is FOLDER, else --config. Every error in one go, each with file, line and remedy. Exit 0 when
     there is none, else 2.
     """
-    found, errors = config.check(given or folder)
+    elsewhere = "name another directory" if given else config.ELSEWHERE
+    found, errors = config.check(given or folder, elsewhere)
     if as_json:
         listed = [ConfigError(e.place, e.message, e.remedy) for e in errors]
         print_json(Checked(not errors, listed))
@@ -48,9 +49,10 @@ def command(given: Path | None, folder: Path, as_json: bool) -> int:
         click.echo(counted(len(errors), "error"), err=True)
         return 2
     rules = found.rules
-    click.echo(
-        f"ok: {len(rules.topology.services)} services, {len(rules.slos)} objectives,"
-        f" {len(rules.books.runbooks)} runbooks, {len(rules.suites)} suites,"
-        f" {len(rules.policy.team.schedules)} schedules, {len(found.sources)} sources"
-    )
+    counts = {
+        "service": rules.topology.services, "objective": rules.slos,
+        "runbook": rules.books.runbooks, "suite": rules.suites,
+        "schedule": rules.policy.team.schedules, "source": found.sources,
+    }  # fmt: skip
+    click.echo(f"ok: {', '.join(counted(len(given), noun) for noun, given in counts.items())}")
     return 0

@@ -206,7 +206,8 @@ def incidents_at(
     """Choose the way: the server when one is named, else the file."""
     if server:
         if not token:
-            remedy = "--token or $MIDWATCH_TOKEN; midwatch token create --role responder makes one"
+            makes = "midwatch token create --role responder --name NAME"
+            remedy = f"--token or $MIDWATCH_TOKEN; {makes} makes one"
             raise InputError("needs a token", place="--server", remedy=remedy)
         return OverServer(server, token)
     return OnFile(folder, database_of(folder, database))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
+from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -12,10 +14,10 @@ from msgspec import Struct, structs
 
 from midwatch.adapters.sources import changes as change_files
 from midwatch.adapters.sources.alertmanager import AlertmanagerSource
-from midwatch.cli.output import json_lines
+from midwatch.cli.output import counted, json_lines
 from midwatch.cli.places import own_config_option, read_file
 from midwatch.cli.progress import shown_progress
-from midwatch.config import load
+from midwatch.config import USUAL, load
 from midwatch.config.topology import read_edges
 from midwatch.core.alerts import NAMING, Alert
 from midwatch.core.changes import Change
@@ -28,6 +30,8 @@ from midwatch.engine.placing import Placed, Storm, place_all
 from midwatch.errors import InputError
 
 STDIN = "<stdin>"
+NO_SERVICE = "no service"
+HINTS = 5  # labels that may name a service
 _FILE = click.Path(path_type=Path)
 
 
@@ -39,7 +43,7 @@ class Correlated(Struct, frozen=True):
     why: Reason
 
 
-@click.command("correlate")
+@click.command("correlate", context_settings={"allow_extra_args": True})
 @click.option("--summary", is_flag=True, help="Print the storm as a person wants to read it.")
 @click.option("--topology", type=_FILE, help='Who calls whom: {"edges": [[caller, callee], ...]}.')
 @click.option(
@@ -49,7 +53,11 @@ class Correlated(Struct, frozen=True):
 )
 @own_config_option
 @json_lines(Correlated)
-def command(summary: bool, topology: Path | None, changes: Path | None, folder: Path | None) -> int:
+@click.pass_context
+def command(
+    context: click.Context, summary: bool, topology: Path | None, changes: Path | None,
+    folder: Path | None,
+) -> int:  # fmt: skip
     """Read alerts from standard input and say which incident each belongs to.
 
     Understood are Alertmanager's webhook, its /api/v2/alerts answer, a JSON array of such alerts,
@@ -59,6 +67,10 @@ def command(summary: bool, topology: Path | None, changes: Path | None, folder: 
 
     Example: midwatch correlate --topology calls.json --summary < alerts.jsonl
     """
+    if context.args:
+        file = context.args[0]
+        remedy = f"midwatch correlate < {shlex.quote(file)}"
+        raise InputError("alerts are read from standard input", place=file, remedy=remedy)
     if sys.stdin.isatty():
         raise InputError("no alerts came in", remedy="midwatch correlate < alerts.jsonl")
     rules, naming = Rules(), NAMING
@@ -72,7 +84,8 @@ def command(summary: bool, topology: Path | None, changes: Path | None, folder: 
     alerts = AlertmanagerSource(naming).parse_file(sys.stdin.buffer.read(), STDIN)
     with shown_progress("alerts") as progress:
         storm = place_all(alerts, _changes(changes), rules, progress)
-    for line in _summary(alerts, storm) if summary else _lines(storm):
+    lines = [*_summary(alerts, storm), *_advice(alerts, folder)] if summary else _lines(storm)
+    for line in lines:
         click.echo(line)
     return 0
 
@@ -84,7 +97,9 @@ def _changes(file: Path | None) -> list[Change]:
 
 
 def _lines(storm: Storm) -> Iterable[str]:
-    named = {name: [one.service for one in found] for name, found in storm.causes.items()}
+    named = {
+        name: [one.service for one in found if one.service] for name, found in storm.causes.items()
+    }
     for one in storm.placed:
         row = Correlated(one.incident, named.get(one.incident, []), one.why)
         yield msgspec.json.encode(row).decode()
@@ -95,26 +110,72 @@ def _summary(alerts: list[Alert], storm: Storm) -> Iterable[str]:
     for alert, one in zip(alerts, storm.placed, strict=True):
         members.setdefault(one.incident, []).append((alert, one))
     incidents = [i for i in storm.shard.incidents.values() if members.get(i.id)]
-    yield f"{len(alerts)} alerts -> {len(incidents)} incidents"
+    told = counted(_distinct(alerts), "alert")
+    # Repeats and ends of an alert are news of it, and no other alerts.
+    reports = f" in {counted(len(alerts), 'report')}" if _distinct(alerts) != len(alerts) else ""
+    yield f"{told}{reports} -> {counted(len(incidents), 'incident')}"
     for incident in incidents:
         yield from _told(incident, members[incident.id], storm)
-    lost = len(members.get("", ()))
+    lost = _distinct(alert for alert, _ in members.get("", ()))
     if lost:
-        yield f"  {lost} resolved alerts were never seen firing"
+        was = "was" if lost == 1 else "were"
+        yield f"  {counted(lost, 'resolved alert')} {was} never seen firing"
+
+
+def _distinct(alerts: Iterable[Alert]) -> int:
+    return len({one.fingerprint for one in alerts})
+
+
+def _advice(alerts: list[Alert], folder: Path | None) -> Iterable[str]:
+    """Say what a config would change: which labels may name services, and that one lies here."""
+    every = {one.fingerprint: one for one in alerts}
+    nameless = [one.labels for one in every.values() if not one.service]
+    if nameless:
+        names = "names" if len(nameless) == 1 else "name"
+        found = _hints(nameless)
+        shared = f"most have the labels {', '.join(found)}: " if found else ""
+        which = "list those that name one" if found else "list the labels that name one"
+        where = "in midwatch.yaml, and give its folder with --config"
+        yield (
+            f"{len(nameless)} of {counted(len(every), 'alert')} {names} no service; {shared}{which}"
+            f" under service_labels {f'in {folder}/midwatch.yaml' if folder else where}"
+        )
+    if folder is None and (USUAL / "midwatch.yaml").is_file():
+        yield f"{USUAL}/midwatch.yaml was not read: --config {USUAL} was not given"
+
+
+def _hints(nameless: list[dict[str, str]]) -> list[str]:
+    """Name the labels that most of these alerts have, and that have few values."""
+    values: dict[str, list[str]] = defaultdict(list)
+    for labels in nameless:
+        for name, value in labels.items():
+            if name not in ("alertname", "severity"):
+                values[name].append(value)
+    # What is another one on each alert names an instance, not a service.
+    few = [
+        name
+        for name, found in values.items()
+        if 2 * len(found) > len(nameless) and (len(found) < 3 or 2 * len(set(found)) <= len(found))
+    ]
+    return sorted(few, key=lambda name: (-len(values[name]), name))[:HINTS]
 
 
 def _told(incident: Incident, mine: list[tuple[Alert, Placed]], storm: Storm) -> Iterable[str]:
     likely = storm.causes[incident.id]
-    cause = likely[0].service if likely else "unknown"
+    cause = (likely[0].service if likely else "") or "unknown"
     why = max((one.why for _, one in mine), key=lambda why: len(why.terms))
-    names = dict.fromkeys(alert.name for alert, _ in mine)
+    names = dict.fromkeys(alert.name or "no name" for alert, _ in mine)
+    services = [one for one in incident.services if one]
+    if "" in incident.services or not services:
+        services.append(NO_SERVICE)
+    alerts = counted(_distinct(alert for alert, _ in mine), "alert")
     yield (
-        f"  {incident.id}: {len(mine)} alerts on {', '.join(incident.services) or '?'};"
+        f"  {incident.id}: {alerts} on {', '.join(services)};"
         f" cause {cause}; {show_time(incident.first_at)} to {show_time(incident.last_at)}"
     )
-    if likely:
-        yield f"    because {likely[0].why}"
+    if cause != "unknown":
+        yield f"    {cause}: {likely[0].why}"
     yield f"    {', '.join(names)}; {why.says}"
-    muted = sum(1 for _, one in mine if one.muted)
+    muted = [(alert, one.muted) for alert, one in mine if one.muted]
     if muted:
-        yield f"    {muted} muted: {next(one.muted for _, one in mine if one.muted)}"
+        yield f"    {_distinct(alert for alert, _ in muted)} muted: {muted[0][1]}"

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from midwatch.adapters.stores.sqlite import SqliteStore
 from midwatch.adapters.stores.sqlite_file import inspect_header, migrations
-from midwatch.cli.output import json_option, print_json
+from midwatch.cli.output import counted, json_option, print_json
 from midwatch.cli.places import dry_run_option
 from midwatch.cli.progress import shown_progress
 from midwatch.core.clock import SECOND
@@ -64,7 +64,8 @@ def verify_command(file: Path, as_json: bool) -> int:
         return 1 if found else 0
     for line in found:
         click.echo(f"  {line}")
-    click.echo(f"{'DAMAGED' if found else 'ok'}: {count} events, {len(found)} findings")
+    told = f"{counted(count, 'event')}, {counted(len(found), 'finding')}"
+    click.echo(f"{'DAMAGED' if found else 'ok'}: {told}")
     return 1 if found else 0
 
 
@@ -116,8 +117,10 @@ def prune_command(file: Path, keep_days: int, dry_run: bool, as_json: bool) -> i
     if as_json:
         print_json(Pruned(events, dry_run, file.stat().st_size))
         return 0
-    verb = "would go" if dry_run else "are gone"
-    click.echo(f"{events} events older than {keep_days} days {verb}; {file.stat().st_size} bytes")
+    gone = "is gone" if events == 1 else "are gone"
+    told = f"{counted(events, 'event')} older than {counted(keep_days, 'day')}"
+    left = counted(file.stat().st_size, "byte")
+    click.echo(f"{told} {'would go' if dry_run else gone}; {left}")
     return 0
 
 
@@ -127,11 +130,11 @@ def prune_command(file: Path, keep_days: int, dry_run: bool, as_json: bool) -> i
 def backup_command(file: Path, target: Path) -> int:
     """Copy a journal into TARGET, consistently, also beside its running owner."""
     if target.exists():
-        raise InputError("exists already", place=target.name, remedy="name a new file")
+        raise InputError("exists already", place=str(target), remedy="name a new file")
     store = SqliteStore.read_only(file)
     try:
         store.backup(target)
     finally:
         store.close()
-    click.echo(f"{target}: {target.stat().st_size} bytes")
+    click.echo(f"{target}: {counted(target.stat().st_size, 'byte')}")
     return 0

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct, field
 
 from midwatch.adapters.stores.sqlite import SqliteStore
-from midwatch.cli.output import json_option, print_json
+from midwatch.cli.output import counted, json_option, print_json
 from midwatch.cli.places import write_anew
 from midwatch.cli.progress import shown_progress
 from midwatch.drill import checkers, faults, fuzz, reports, scenarios
@@ -168,7 +168,7 @@ def fuzz_command(scenario: str, seeds: int, first: int, jobs: int, as_json: bool
     if as_json:
         print_json(Fuzzed(seeds, first, failures))
     else:
-        click.echo(f"{seeds} shifts, {len(failures)} broke a law")
+        click.echo(f"{counted(seeds, 'shift')}, {len(failures)} broke a law")
     return 1 if failures else 0
 
 
@@ -231,7 +231,8 @@ def _print(
         for incident in story.shard.incidents.values():
             click.echo(
                 f"{incident.id}  {incident.severity}  {incident.state}  {incident.title}"
-                f"  ({incident.alert_count} alerts, {len(incident.pages)} pages)"
+                f"  ({counted(incident.alert_count, 'alert')},"
+                f" {counted(len(incident.pages), 'page')})"
             )
     for name, ok, why in checks:
         click.echo(f"  [{'PASS' if ok else 'FAIL'}] {name}" + ("" if seven or ok else f": {why}"))
@@ -262,10 +263,12 @@ def _happenings(scenario: scenarios.Scenario) -> list[str]:
                 found.append((scenario.ends_at, says))
     for fault in scenario.storm:
         count = len(fault.services) * len(fault.alerts)
-        says = f"{count} alerts, cause {fault.cause}, on {', '.join(fault.services)}"
+        says = f"{counted(count, 'alert')}, cause {fault.cause}, on {', '.join(fault.services)}"
         found.append((fault.at, says))
     found.extend((t.at, f"ticket: {t.text}") for t in scenario.tickets)
-    found.extend((at, f"a recorded webhook of {len(b)} bytes") for at, b in scenario.deliveries)
+    found.extend(
+        (at, f"a recorded webhook of {counted(len(b), 'byte')}") for at, b in scenario.deliveries
+    )
     return [
         f"{(at - scenario.starts_at) // 60_000:>4} min  {says}"
         if at < scenario.ends_at

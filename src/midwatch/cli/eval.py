@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from midwatch.adapters.suites import files
-from midwatch.cli.output import json_option, on_one_line, print_json
+from midwatch.cli.output import counted, json_option, on_one_line, print_json
 from midwatch.cli.progress import shown_progress
 from midwatch.cli.targets import (
     SPELLED,
@@ -168,7 +168,7 @@ def _print_run(found: RunResult) -> None:
         click.echo(f"and {len(bad) - SHOWN} more")
     rest = {"failed": found.failed, "errors": found.errors, "unsupported": found.unsupported}
     told = "".join(f", {count} {name}" for name, count in rest.items() if count)
-    click.echo(f"{found.passed} of {found.cases} cases passed on {found.target}{told}")
+    click.echo(f"{found.passed} of {counted(found.cases, 'case')} passed on {found.target}{told}")
 
 
 @command.command("list")
@@ -191,7 +191,7 @@ def list_command(
         more += f"  NOT SUPPORTED: {', '.join(case.unsupported)}" if case.unsupported else ""
         click.echo(f"{case.id:<32} {kinds}{more}")
     odd = sum(bool(case.unsupported) for case in cases)
-    click.echo(f"{len(cases)} cases" + (f", {odd} not supported" if odd else ""))
+    click.echo(counted(len(cases), "case") + (f", {odd} not supported" if odd else ""))
     return 0
 
 
@@ -214,7 +214,7 @@ def show_command(
             else:
                 click.echo(files.write([one], "midwatch", file.stem), nl=False)
             return 0
-    raise InputError(f"no case is called {case!r}", place=file.name, remedy="midwatch eval list")
+    raise InputError(f"no case is called {case!r}", place=str(file), remedy="midwatch eval list")
 
 
 def _converted(file: Path, kind: str | None, fields: Sequence[str], match: str, to: str) -> str:

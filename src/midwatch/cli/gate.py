@@ -11,7 +11,7 @@ from typing import Any
 import click
 import msgspec
 
-from midwatch.cli.output import json_option, on_one_line, print_json
+from midwatch.cli.output import counted, json_option, on_one_line, print_json
 from midwatch.cli.progress import shown_progress
 from midwatch.cli.targets import (
     SPELLED,
@@ -210,7 +210,7 @@ def _read(
         for case in files.read(file, kind or "", pairs(fields, "--map"), match):
             if case.id in found:
                 remedy = "give each case of all suites its own id"
-                raise BadFile(f"{case.id!r} stands in two suites", place=file.name, remedy=remedy)
+                raise BadFile(f"{case.id!r} stands in two suites", place=str(file), remedy=remedy)
             found[case.id] = case
     return list(found.values())
 
@@ -239,7 +239,7 @@ def _moment(text: str, what: str, file: Path) -> int:
         return parse_time(text)
     except ValueError:
         says = f"{what}: {text!r} is no time"
-        raise BadFile(says, place=file.name, remedy="write 2026-12-31T00:00:00Z") from None
+        raise BadFile(says, place=str(file), remedy="write 2026-12-31T00:00:00Z") from None
 
 
 def _held(suites: Sequence[Path], kept: set[str]) -> list[Quarantined]:
@@ -296,7 +296,7 @@ def _shift(file: Path) -> Report:
         raise InputError(says, place=str(file), remedy=remedy) from None
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         remedy = "midwatch drill --report FILE"
-        raise BadFile(f"is no report: {error}", place=file.name, remedy=remedy) from None
+        raise BadFile(f"is no report: {error}", place=str(file), remedy=remedy) from None
     from midwatch.core.gate_report import CaseLine
 
     failed = [one for one in drill.checks if not one.passed]
@@ -342,7 +342,7 @@ def _write(found: Report, junit: Path | None, markdown: Path | None) -> None:
 
 def _print(found: Report) -> None:
     click.echo(f"{found.candidate} beside {found.baseline}")
-    click.echo(f"  {found.cases} cases, {found.calls} calls: {found.says}")
+    click.echo(f"  {counted(found.cases, 'case')}, {counted(found.calls, 'call')}: {found.says}")
     if found.drop is not None and found.bound is not None:
         says = f"  the mean pass rate drops by {found.drop:.4f}, at most {found.bound:.4f}"
         click.echo(f"{says} (margin {found.margin:g})")

@@ -8,15 +8,15 @@ from typing import Any
 import click
 
 from midwatch.cli.client import incidents_at, server_options
-from midwatch.cli.output import json_option, print_json
-from midwatch.cli.places import read_number, read_time
+from midwatch.cli.output import counted, json_option, print_json
+from midwatch.cli.places import read_incident, read_number, read_time
 from midwatch.cli.runbook import shown
 from midwatch.core.inputs import MAX_SNOOZE_MIN
 from midwatch.core.sli import FailedAnswer
 from midwatch.engine.placement import AlertPlace
 from midwatch.engine.queries import Detail, Summary
 
-_ID = click.argument("incident")
+_ID = click.argument("incident", callback=read_incident)
 
 
 def _said(_: click.Context, option: click.Parameter, given: str) -> str:
@@ -149,7 +149,7 @@ def waive_command(
 
 @command.command("merge")
 @_ID
-@click.argument("into")
+@click.argument("into", callback=read_incident)
 @json_option(Detail)
 @server_options
 def merge_command(incident: str, into: str, as_json: bool, **where: Any) -> int:
@@ -246,7 +246,7 @@ def _told(detail: Detail, as_json: bool) -> int:
     for failed in detail.failures:
         click.echo(f"  failed: {_failed(failed)}")
     if detail.pruned:
-        click.echo(f"  {detail.pruned} earlier events were pruned")
+        click.echo(f"  {counted(detail.pruned, 'earlier event')} pruned")
     for moment in detail.timeline:
         says = f"  {moment.says}" if moment.says else ""
         click.echo(f"  {moment.at}  {moment.event:<22}{says}")
@@ -268,7 +268,7 @@ def _line(one: Summary) -> str:
     asks = one.plan in ("proposed", "waiting") and one.state in ("open", "acknowledged")
     plan = "  A PLAN WAITS FOR YOU" if asks else ""
     taken = f"  into {one.merged_into}" if one.merged_into else taken
-    return (
-        f"{one.id:<8} {severity:<5} {one.state:<13} {one.title}"
-        f"  ({one.firing} of {one.alerts} alerts fire){taken}{until}{plan}"
+    fire = (
+        f"{one.firing} of {counted(one.alerts, 'alert')} {'fires' if one.alerts == 1 else 'fire'}"
     )
+    return f"{one.id:<8} {severity:<5} {one.state:<13} {one.title}  ({fire}){taken}{until}{plan}"

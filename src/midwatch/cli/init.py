@@ -31,7 +31,9 @@ def command(folder: Path, dry_run: bool) -> int:
     """
     there = [name for name in TEMPLATE if (folder / name).exists()]
     if there:
-        raise InputError("is there already", place=f"{folder / there[0]}", remedy="name another")
+        raise InputError(
+            "is there already", place=f"{folder / there[0]}", remedy="name another folder"
+        )
     source = resources.files("midwatch.cli") / "template"
     for name in TEMPLATE:
         click.echo(f"{'would write' if dry_run else 'wrote'} {folder / name}")

@@ -8,6 +8,7 @@ what to do, whoever found it; no traceback.
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
 import sys
@@ -52,6 +53,10 @@ COMMANDS = {
     "token": ("midwatch.cli.token", "Make, list and revoke tokens for senders and people."),
 }
 
+# How other programs call what is called otherwise here.
+OTHER_WORDS = {"--port": "--listen", "--host": "--listen", "--bind": "--listen"}
+BOUNDS = {">": "more than", ">=": "at least", "<": "less than", "<=": "at most"}
+
 STOPPED = 130  # 128 and the number of SIGINT, as shells have it
 
 # Commands that need more than the base install.
@@ -70,6 +75,19 @@ class LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         return import_module(COMMANDS[cmd_name][0]).command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find a command; of one that there is not, say which was meant."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            near = difflib.get_close_matches(args[0], COMMANDS, 1)
+            if not near:
+                raise
+            says = f"{error.message} Did you mean {near[0]!r}?"
+            raise click.UsageError(says, ctx) from None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands without importing them."""
@@ -127,11 +145,33 @@ def usage(error: click.ClickException) -> str:
     """
     says = " ".join(error.format_message().split()).rstrip(".")
     says = re.sub(r"\. \(?Did you mean (.*\?)\)?$", r"; did you mean \1", says)
-    says = says[:1].lower() + says[1:]
+    says = plain(says[:1].lower() + says[1:])
     context = error.ctx if isinstance(error, click.UsageError) else None
     if context is None:
         return says
+    meant = OTHER_WORDS.get(error.option_name) if isinstance(error, click.NoSuchOption) else None
+    if meant and any(meant in one.opts for one in context.command.params):
+        says = f"{says.partition(';')[0]}; did you mean {meant}?"
     return f"{says}{'' if says.endswith('?') else ';'} {context.command_path} --help says more"
+
+
+def plain(says: str) -> str:
+    """Say in plain words what the library says in its own.
+
+    >>> plain("'x' is not a valid integer range"), plain("0 is not in the range x>=1")
+    ("'x' is no whole number", '0 is not at least 1')
+    >>> plain("-1.0 is not in the range 0<x<=9")
+    '-1.0 is not more than 0 and at most 9'
+    """
+    says = re.sub(r"is not a valid integer( range)?$", "is no whole number", says)
+    says = re.sub(r"is not a valid float( range)?$", "is no number", says)
+    found = re.search(r"is not in the range (?:(\S+?)(<=?))?x(?:([<>]=?)(\S+))?$", says)
+    if found is None:
+        return says
+    turned = found[2].replace("<", ">") if found[2] else ""
+    limits = ((turned, found[1]), (found[3], found[4]))
+    told = " and ".join(f"{BOUNDS[sign]} {number}" for sign, number in limits if sign)
+    return f"{says[: found.start()]}is not {told}"
 
 
 def _fail(says: str, code: int = 2) -> None:

@@ -20,6 +20,7 @@ from midwatch.adapters.sources import changes as change_bodies
 from midwatch.adapters.sources import tickets as ticket_bodies
 from midwatch.adapters.stores.sqlite import SqliteStore
 from midwatch.bootstrap import acting, build_pagers, measured, read_objectives
+from midwatch.cli.places import need_database
 from midwatch.core import inputs
 from midwatch.core.judgements import Judgement
 from midwatch.core.postmortems import Postmortem
@@ -314,10 +315,9 @@ class _Open:
     """Owns a file for the length of one command; one that `may_lack` is an empty journal."""
 
     def __init__(self, folder: Path, file: Path, *, may_lack: bool = False) -> None:
+        if not may_lack:
+            need_database(file, "name it with --db, or a server with --server")
         there = file.exists()
-        if not there and not may_lack:
-            remedy = "name it with --db, or a server with --server"
-            raise InputError("is not there", place=str(file), remedy=remedy)
         self._rules = measured(config.load(folder).rules)
         self._store = SqliteStore.own(file) if there else SqliteStore.memory()
 

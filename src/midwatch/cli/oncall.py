@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from midwatch.cli.client import incidents_at, server_options
-from midwatch.cli.output import json_option, print_json
+from midwatch.cli.output import counted, json_option, print_json
 from midwatch.cli.places import read_time, write_anew
 from midwatch.engine.clock import wall_ms
 from midwatch.engine.oncall import Gap, Handoff, OnCall, OverrideView, ShiftView
@@ -70,7 +70,8 @@ def schedule_command(
     _must_be_some(found, schedule)
     if ical is not None:
         write_anew(ical, _calendar(found))
-        click.echo(f"wrote {len([one for one in found if one.person])} shifts to {ical}", err=True)
+        kept = sum(1 for one in found if one.person)
+        click.echo(f"wrote {counted(kept, 'shift')} to {ical}", err=True)
         return 0
     if as_json:
         print_json(found)

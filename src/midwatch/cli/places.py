@@ -8,6 +8,7 @@ is never written over.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,6 +21,7 @@ from midwatch.errors import BadFile, InputError
 F = TypeVar("F", bound=Callable[..., Any])
 
 DATABASE = "midwatch.db"
+INCIDENT = re.compile(r"inc-\d+", re.IGNORECASE)
 CONFIG_SAYS = "The config directory; also $MIDWATCH_CONFIG."
 SHADOW_DATABASE = "shadow.db"
 
@@ -36,6 +38,15 @@ def read_time(_: click.Context, option: click.Parameter, given: str | None) -> i
         return parse_time(given)
     except ValueError as error:
         raise click.BadParameter(f"{error}; write it like 2026-01-31T09:00:00Z") from None
+
+
+def read_incident(_: click.Context, option: click.Parameter, given: str) -> str:
+    """Take the name of an incident as people type it.
+
+    >>> read_incident(click.Context(click.Command("x")), click.Argument(["x"]), "inc-4")
+    'INC-4'
+    """
+    return given.upper() if INCIDENT.fullmatch(given) else given
 
 
 def read_number(_: click.Context, option: click.Parameter, given: float) -> float:
@@ -127,6 +138,25 @@ def shadow_option(function: F) -> F:
     """Add `--shadow` to a command that may be about a trial run."""
     says = f"In the journal of midwatch serve --shadow: {SHADOW_DATABASE} in the config directory."
     return click.option("--shadow", is_flag=True, help=says)(function)
+
+
+def need_database(file: Path, remedy: str, other_remedy: str = "") -> None:
+    """Expect a database to be there. Raises InputError, which names one of the other kind.
+
+    `other_remedy` is how to take that one; without it, `remedy` is.
+    """
+    if file.exists():
+        return
+    kinds = (DATABASE, SHADOW_DATABASE)
+    beside = (file.with_name(name) for name in kinds if name != file.name)
+    other = next((one for one in beside if one.exists()), None)
+    if other is not None:
+        remedy = f"{other} is there: {other_remedy or remedy}"
+    elif file.name in kinds and not file.parent.exists():
+        from midwatch.config import how_to_begin
+
+        remedy = f"{how_to_begin(file.parent)} begins; or {remedy}"
+    raise InputError("is not there", place=str(file), remedy=remedy)
 
 
 def database_of(folder: Path, database: Path | None, *, shadow: bool = False) -> Path:

@@ -13,13 +13,13 @@ from msgspec import Struct, structs
 from midwatch import config
 from midwatch.cli.client import incidents_at, server_options
 from midwatch.cli.output import json_option, print_json
-from midwatch.cli.places import read_file, write_anew
+from midwatch.cli.places import read_file, read_incident, write_anew
 from midwatch.core.judgements import ActionItem, Judgement
 from midwatch.core.postmortems import Postmortem, problems
 from midwatch.errors import BadFile, InputError
 from midwatch.yaml_nodes import Problems, read_yaml
 
-_INCIDENT = click.argument("incident")
+_INCIDENT = click.argument("incident", callback=read_incident)
 KINDS = {".md": "md", ".html": "html", ".htm": "html", ".json": "json"}
 
 
@@ -166,7 +166,7 @@ def export_command(incident: str, out: Path, **where: Any) -> int:
 
 
 @command.command("check", short_help="Say whether a postmortem may be sent out.")
-@click.argument("incident", metavar="INCIDENT|FILE")
+@click.argument("incident", metavar="INCIDENT|FILE", callback=read_incident)
 @click.option("--whole", is_flag=True, help="What nobody has written yet is wrong too.")
 @json_option(Proofread)
 @server_options
@@ -206,7 +206,7 @@ def _decode(file: Path) -> Postmortem:
         return msgspec.json.decode(body, type=Postmortem)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         remedy = "see docs/schemas/postmortem-1.json"
-        raise BadFile(f"is no postmortem: {error}", place=file.name, remedy=remedy) from None
+        raise BadFile(f"is no postmortem: {error}", place=str(file), remedy=remedy) from None
 
 
 def _read(file: Path) -> Judgement:
@@ -221,4 +221,4 @@ def _read(file: Path) -> Judgement:
         return msgspec.convert(root.value or {}, Judgement, str_keys=True)
     except msgspec.ValidationError as error:
         remedy = "see docs/postmortems.md"
-        raise BadFile(str(error), place=file.name, remedy=remedy) from None
+        raise BadFile(str(error), place=str(file), remedy=remedy) from None

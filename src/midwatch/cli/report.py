@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from midwatch.cli.client import incidents_at, server_options
-from midwatch.cli.output import json_option, print_json
+from midwatch.cli.output import counted, json_option, print_json
 from midwatch.cli.places import read_time
 from midwatch.core.clock import show_duration
 from midwatch.engine.clock import wall_ms
@@ -40,13 +40,14 @@ def command(days: int, until: int | None, as_json: bool, **where: Any) -> int:
 
 
 def _told(one: Report) -> Iterable[str]:
-    yield f"{one.start[:10]} to {one.end[:10]}: {len(one.incidents)} incidents, {one.pages} pages"
+    counts = f"{counted(len(one.incidents), 'incident')}, {counted(one.pages, 'page')}"
+    yield f"{one.start[:10]} to {one.end[:10]}: {counts}"
     for line in one.incidents:
         spent = "" if line.budget_spent is None else f", {100 * line.budget_spent:.2f} % of budget"
         again = f", {line.recurrence_of} AGAIN" if line.recurrence_of else ""
         yield (
             f"  {line.id:<8} {line.severity or '-':<5} {line.state:<12} {line.title}"
-            f"  ({line.alerts} alerts, {line.pages} pages{spent}{again})"
+            f"  ({counted(line.alerts, 'alert')}, {counted(line.pages, 'page')}{spent}{again})"
         )
     yield f"to detect       {_spread(one.to_detect)}"
     yield f"to acknowledge  {_spread(one.to_acknowledge)}"
@@ -61,8 +62,8 @@ def _told(one: Report) -> Iterable[str]:
         yield f"budget          {slo}: {100 * spent:.2f} % spent by incidents"
     for noise in one.noisy:
         yield (
-            f"noisy           {noise.alert}: {noise.count} times, {noise.silent} of"
-            f" {noise.incidents} incidents paged nobody"
+            f"noisy           {noise.alert}: {counted(noise.count, 'time')}, {noise.silent} of"
+            f" {counted(noise.incidents, 'incident')} paged nobody"
         )
     for item in one.open_items:
         late = " OVERDUE" if item.overdue else ""

@@ -14,7 +14,7 @@ from midwatch import config
 from midwatch.cli.asking import ask
 from midwatch.cli.client import Incidents, incidents_at, server_options
 from midwatch.cli.output import json_option, print_json
-from midwatch.cli.places import config_option, dry_run_option
+from midwatch.cli.places import config_option, dry_run_option, read_incident
 from midwatch.config.runbooks import lint
 from midwatch.core.plans import Match, Runbook, Step
 from midwatch.engine.plans import PlanView, proves
@@ -22,7 +22,7 @@ from midwatch.engine.queries import Detail
 from midwatch.errors import InputError
 
 POLL_S = 0.5
-_INCIDENT = click.argument("incident")
+_INCIDENT = click.argument("incident", callback=read_incident)
 _PARAMS = click.option(
     "--param", "params", multiple=True, metavar="NAME=VALUE", help="A value; may stand again."
 )

@@ -12,11 +12,17 @@ from msgspec import Struct
 
 from midwatch.adapters.stores.sqlite import SqliteStore
 from midwatch.cli.output import counted, json_option, print_json
-from midwatch.cli.places import config_option, database_of, read_time, shadow_db_option
+from midwatch.cli.places import (
+    config_option,
+    database_of,
+    need_database,
+    read_time,
+    shadow_db_option,
+)
 from midwatch.core.clock import parse_time, show_duration
 from midwatch.engine import queries, shadow
 from midwatch.engine.clock import wall_ms
-from midwatch.errors import BadFile, InputError
+from midwatch.errors import BadFile
 
 REMEDY = 'write {"at": "2026-01-31T09:00:00Z", "service": "shop", "key": "disk-full"}'
 INCONCLUSIVE = 3
@@ -85,9 +91,7 @@ def report_command(
     Exit 0 when no page was missed, 1 when one was, 3 when there was no real page to compare with.
     """
     file = database_of(folder, database, shadow=True)
-    if not file.exists():
-        remedy = "name it with --db, or run midwatch serve --shadow first"
-        raise InputError("is not there", place=str(file), remedy=remedy)
+    need_database(file, "name it with --db, or run midwatch serve --shadow first")
     store = SqliteStore.read_only(file)
     try:
         facts = queries.facts(store)

@@ -14,7 +14,7 @@ from midwatch.adapters.metrics.prometheus_rules import rules
 from midwatch.adapters.specs.reader import Specs, read_specs
 from midwatch.bootstrap import build_prometheus
 from midwatch.cli.client import incidents_at, server_options
-from midwatch.cli.output import json_option, print_json
+from midwatch.cli.output import counted, json_option, print_json
 from midwatch.cli.places import read_file, read_time
 from midwatch.core.clock import show_duration
 from midwatch.core.slo import Slo
@@ -226,7 +226,11 @@ def _one(found: dict[str, S], name: str | None) -> S:
     if len(fitting) == 1:
         return fitting[0]
     known = ", ".join(found)
-    says = f"no objective is called {name!r}" if name else f"there are {len(found)} objectives"
+    says = (
+        f"no objective is called {name!r}"
+        if name
+        else f"there are {counted(len(found), 'objective')}"
+    )
     raise InputError(says, place="--slo", remedy=f"name one of {known}")
 
 

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import click
 import msgspec
 
+from midwatch.cli.output import counted
 from midwatch.core.evals import Case
 from midwatch.core.scorers import Judged
 from midwatch.engine.evaluating import RETRIES, TIMEOUT_S, WORKERS, Asked
@@ -180,7 +181,7 @@ def chosen(cases: Sequence[Case], wanted: Sequence[str]) -> list[Case]:
         if not wanted or any(text in case.id or text in case.slices for text in wanted)
     ]
     if not kept:
-        says = f"matches none of {len(cases)} cases"
+        says = f"matches none of {counted(len(cases), 'case')}"
         raise InputError(says, place="--filter", remedy="write a part of an id, or a slice")
     return kept
 

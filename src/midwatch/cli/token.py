@@ -11,7 +11,14 @@ from midwatch import config
 from midwatch.adapters.metrics.pushed import PushedOptions
 from midwatch.adapters.stores.tokens import SqliteTokens, new_id
 from midwatch.cli.output import json_option, print_json
-from midwatch.cli.places import config_option, database_of, db_option, dry_run_option, shadow_option
+from midwatch.cli.places import (
+    config_option,
+    database_of,
+    db_option,
+    dry_run_option,
+    need_database,
+    shadow_option,
+)
 from midwatch.core.clock import show_time
 from midwatch.engine.clock import wall_ms
 from midwatch.errors import InputError, StateError
@@ -28,7 +35,7 @@ def command() -> None:
 @command.command("create")
 @click.option("--source", help="The sender's token for this source of the config.")
 @click.option("--role", type=click.Choice(["responder"]), help="A person's token.")
-@click.option("--name", default="", help="Whose it is; a person's name stands in the timeline.")
+@click.option("--name", default="", help="Whose it is; a person's stands in the timeline.")
 @config_option
 @db_option
 @shadow_option
@@ -49,9 +56,16 @@ def create_command(
         raise InputError("needs either --source or --role", remedy="--source is for senders")
     if source is not None:
         _must_exist(source, folder)
-    tokens = SqliteTokens.open(database_of(folder, database, shadow=shadow))
+    elif not name.strip():
+        remedy = f"write --role {role} --name ada"
+        raise InputError("needs --name, or nobody knows who did it", place="--role", remedy=remedy)
+    file = database_of(folder, database, shadow=shadow)
+    if not file.parent.exists():
+        remedy = f"{config.how_to_begin(file.parent)} writes one; or {config.ELSEWHERE}"
+        raise InputError("is not there", place=str(file.parent), remedy=remedy)
+    tokens = SqliteTokens.open(file)
     try:
-        token = Token(new_id(), source or "", role or "", name or source or "responder", wall_ms())
+        token = Token(new_id(), source or "", role or "", name or source or "", wall_ms())
         click.echo(tokens.create(token))
     finally:
         tokens.close()
@@ -65,7 +79,7 @@ def create_command(
 @shadow_option
 def list_command(as_json: bool, folder: Path, database: Path | None, shadow: bool) -> int:
     """List the tokens, never their secrets."""
-    tokens = _there(database_of(folder, database, shadow=shadow))
+    tokens = _there(database_of(folder, database, shadow=shadow), shadow=shadow)
     try:
         found = tokens.all()
     finally:
@@ -90,7 +104,7 @@ def revoke_command(
     token_id: str, dry_run: bool, folder: Path, database: Path | None, shadow: bool
 ) -> int:
     """End a token at once. TOKEN_ID is what `token list` shows first."""
-    tokens = _there(database_of(folder, database, shadow=shadow))
+    tokens = _there(database_of(folder, database, shadow=shadow), shadow=shadow)
     try:
         if dry_run:
             live = (one for one in tokens.all() if one.id == token_id and not one.revoked_at)
@@ -105,11 +119,10 @@ def revoke_command(
     return 0
 
 
-def _there(file: Path) -> SqliteTokens:
+def _there(file: Path, *, shadow: bool) -> SqliteTokens:
     """Open a database that is there: only a new token may make one."""
-    if not file.exists():
-        remedy = "name it with --db, or make a token first"
-        raise InputError("is not there", place=str(file), remedy=remedy)
+    other = "leave --shadow out" if shadow else "add --shadow"
+    need_database(file, "name it with --db, or make a token first", other)
     return SqliteTokens.open(file)
 
 
@@ -124,4 +137,4 @@ def _must_exist(source: str, folder: Path) -> None:
     if source not in names:
         near = difflib.get_close_matches(source, names, 1)
         hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(names) or 'none'}"
-        raise InputError(f"no source is called {source!r}", place=f"{folder.name}", remedy=hint)
+        raise InputError(f"no source is called {source!r}", place=str(folder), remedy=hint)

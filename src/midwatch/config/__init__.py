@@ -16,6 +16,7 @@ unknown is ignored. YAML is 1.2: `Yes` stays a string and a key stands once.
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from msgspec import Struct, field
@@ -46,6 +47,8 @@ from midwatch.yaml_nodes import Node, Problems, read_yaml
 
 # Addresses below /intake that are no sources of alerts or counts.
 INTAKES = ("changes", "tickets")
+USUAL = Path("midwatch")
+ELSEWHERE = "name a directory with --config"
 
 
 class HeartbeatConfig(Struct, frozen=True):
@@ -82,14 +85,27 @@ def load(folder: Path) -> Config:
     raise first
 
 
-def check(folder: Path) -> tuple[Config, list[BadFile]]:
-    """Read a config directory and give every error in it, in the order of files and lines."""
+def how_to_begin(folder: Path) -> str:
+    """Name the command that writes a config directory there.
+
+    >>> how_to_begin(USUAL), how_to_begin(Path("two words"))
+    ('midwatch init', "midwatch init 'two words'")
+    """
+    return "midwatch init" if folder == USUAL else f"midwatch init {shlex.quote(str(folder))}"
+
+
+def check(folder: Path, elsewhere: str = ELSEWHERE) -> tuple[Config, list[BadFile]]:
+    """Read a config directory and give every error in it, in the order of files and lines.
+
+    When it is not there, `elsewhere` is how to name another.
+    """
     problems = Problems()
     if not (folder / "midwatch.yaml").is_file():
-        remedy = "name a directory with --config, or set MIDWATCH_CONFIG"
-        problems.add(f"{folder.name}/midwatch.yaml", "is not there", remedy)
+        remedy = f"{how_to_begin(folder)} writes one; or {elsewhere}"
+        problems.add(str(folder / "midwatch.yaml"), "is not there", remedy)
         return Config(Rules()), problems.found
     main = read_yaml(folder / "midwatch.yaml", problems)
+    unread = bool(problems.found)
     topology = read_topology(folder, problems)
     suites = read_suites(folder, problems)
     main.keys(
@@ -99,6 +115,9 @@ def check(folder: Path) -> tuple[Config, list[BadFile]]:
     )  # fmt: skip
     files = [*sorted((folder / "slos").glob("*.yaml")), *sorted((folder / "slos").glob("*.yml"))]
     specs = read_specs(files, problems, read_defaults(main.child("slo_defaults")))
+    if unread:
+        # What the other files name in it would be told as unknown.
+        return Config(Rules()), problems.in_order()
     metrics = read_metrics(main.child("metrics"))
     for name, source in specs.sources.items():
         metrics.setdefault(name, PrometheusOptions(source.url))

@@ -79,12 +79,21 @@ class _Known(Struct, frozen=True):
     pagers: Collection[str]
 
     def check(self, node: Node) -> str:
-        """Expect a person's or a schedule's name; without `people` anybody may be meant."""
+        """Expect a person's or a schedule's name.
+
+        Without `people` it may be whoever stands in a schedule; without both, anybody.
+        """
         name = node.text()
-        named = [*self.people, *self.schedules]
-        if self.people and name and name not in named:
-            _unknown(node, "person or schedule", name, named, "add them to people")
+        named = [*self.schedules, *(self.people or self._in_turn())]
+        if named and name and name not in named:
+            remedy = "add it to schedules or to people"
+            _unknown(node, "person or schedule", name, named, remedy)
         return name
+
+    def _in_turn(self) -> list[str]:
+        return [
+            name for one in self.schedules.values() for layer in one.layers for name in layer.people
+        ]
 
     def check_pager(self, node: Node) -> str:
         """Expect a pager's name."""

@@ -79,7 +79,7 @@ def read_books(
         if book is None:
             continue
         if book.id in found:
-            place = f"{file.parent.name}/{file.name}:1 id"
+            place = f"{file}:1 id"
             problems.add(place, f"names {book.id!r} a second time", "give it its own id")
         found[book.id] = book
     automation = _automation(main.child("automation"), topology, found)
@@ -88,7 +88,7 @@ def read_books(
 
 def read_runbook(file: Path, reader: _Reader, problems: Problems) -> Runbook | None:
     """Read one runbook; None when something is wrong with it."""
-    name = f"{file.parent.name}/{file.name}"
+    name = str(file)
     try:
         text = file.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:

@@ -25,7 +25,7 @@ def read_suites(folder: Path, problems: Problems) -> dict[str, Suite]:
         if file.suffix not in SUITE_ENDS:
             continue
         if file.stem in found:
-            name = f"{file.parent.name}/{file.name}"
+            name = str(file)
             problems.add(name, f"{file.stem} has two files", "keep one file a service")
         read = read_cases if file.suffix == ".jsonl" else _read_suite
         found[file.stem] = Suite(file.stem, file.stem, read(file, problems))
@@ -37,13 +37,13 @@ def _read_suite(file: Path, problems: Problems) -> tuple[Case, ...]:
     try:
         return tuple(suite_files.read(file))
     except BadFile as error:
-        problems.add(f"{file.parent.name}/{error.place}", error.message, error.remedy)
+        problems.add(error.place, error.message, error.remedy)
         return ()
 
 
 def read_cases(file: Path, problems: Problems) -> tuple[Case, ...]:
     """Read eval cases, one JSON object a line; ids stand once."""
-    name = f"{file.parent.name}/{file.name}"
+    name = str(file)
     cases: dict[str, Case] = {}
     try:
         lines = file.read_bytes().splitlines()

@@ -30,7 +30,7 @@ def read_topology(folder: Path, problems: Problems) -> Topology:
         name = item.child("name").text()
         if name in services:
             item.error(f"names {name!r} a second time", "give each service once")
-        tier = item.child("tier").integer(3, at_least=1)
+        tier = item.child("tier").integer(3, at_least=1, at_most=3)
         services[name] = Service(name, tier, item.child("owner").text(default=""))
     for item in root.child("edges").items():
         ends = list(item.items())
@@ -69,5 +69,5 @@ def _known_edges(file: Path, problems: Problems) -> list[tuple[str, str]]:
     try:
         return read_edges(file)
     except BadFile as error:
-        problems.add(file.name, error.message, error.remedy)
+        problems.add(error.place, error.message, error.remedy)
         return []

@@ -168,7 +168,7 @@ def find(name: str) -> Path:
 def load(file: Path) -> Scenario:
     """Read a scenario and the config it names. Raises BadFile with the first thing wrong."""
     if not file.is_file():
-        raise BadFile("is not there", place=file.name, remedy="midwatch drill list names them")
+        raise BadFile("is not there", place=str(file), remedy="midwatch drill list names them")
     problems = Problems()
     root = read_yaml(file, problems)
     scenario = _Reader(root, file.parent, problems).read()
@@ -197,7 +197,7 @@ class _Reader:
         if self.problems.found:
             return None
         self.config_dir = self.base / root.child("config").text()
-        found, errors = config.check(self.config_dir)
+        found, errors = config.check(self.config_dir, "name another in the scenario")
         self.problems.found.extend(errors)
         deliveries = self._deliveries(root.child("deliveries"))
         self.starts_at = self._starts_at(root.child("starts_at"), deliveries)

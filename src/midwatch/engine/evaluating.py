@@ -176,7 +176,7 @@ class Runner:
         except msgspec.MsgspecError as error:
             remedy = "name another file for --results"
             says = f"is no result: {error}"
-            raise BadFile(says, place=f"{file.name}:{number}", remedy=remedy) from None
+            raise BadFile(says, place=f"{file}:{number}", remedy=remedy) from None
         if one.key == END:
             if not self._reuse:
                 self._known.clear()

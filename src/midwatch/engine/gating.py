@@ -136,7 +136,7 @@ def read_history(file: Path, cases: Sequence[Case], now: int, days: int) -> dict
         except msgspec.MsgspecError as error:
             remedy = "take the line out, or name another file"
             says = f"is no history: {error}"
-            raise BadFile(says, place=f"{file.name}:{number}", remedy=remedy) from None
+            raise BadFile(says, place=f"{file}:{number}", remedy=remedy) from None
         if one.at > now - days * DAY_MS:
             count = by_hash.setdefault(one.case, Count())
             count.passed += one.passed

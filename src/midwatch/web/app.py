@@ -68,6 +68,7 @@ def build_app(service: Service, audit: Audit, tokens: Tokens, changes: News) -> 
         routes=routes, exception_handlers={HTTPException: _http_error, Exception: _broken}
     )
     app.router.redirect_slashes = False
+    app.state.shadow = service.shadow
     return app
 
 

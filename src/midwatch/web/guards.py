@@ -40,7 +40,7 @@ def sender(request: Request, tokens: Tokens, source: str) -> Token | Response:
     """Give the token of a sender for this source, or the refusal."""
     token = tokens.find(token_text(request))
     if token is None:
-        remedy = "midwatch token create --source NAME"
+        remedy = f"midwatch token create --source NAME{_kept(request)}"
         return problem(401, "no valid token came along", remedy=remedy)
     if token.source != source:
         return problem(403, f"this token is not for source {source!r}", remedy="use its own")
@@ -51,11 +51,16 @@ def person(request: Request, tokens: Tokens) -> Token | Response:
     """Give the token of a person, or the refusal."""
     token = tokens.find(token_text(request))
     if token is None:
-        remedy = "midwatch token create --role responder"
+        remedy = f"midwatch token create --role responder --name NAME{_kept(request)}"
         return problem(401, "no valid token came along", remedy=remedy)
     if not token.role:
         return problem(403, "this token is a sender's", remedy="use a responder's")
     return token
+
+
+def _kept(request: Request) -> str:
+    """Say in which journal a token has to be made: a trial has its own."""
+    return " --shadow" if request.app.state.shadow else ""
 
 
 def idempotency_key(request: Request) -> str | Response:

@@ -187,7 +187,7 @@ class Page:
 
     async def login_form(self, request: Request) -> Response:
         """Ask for a token."""
-        return self._render("login.html", wrong=False)
+        return self._render("login.html", wrong=False, shadow=self._shadow)
 
     async def login(self, request: Request) -> Response:
         """Open a session for a responder's token."""
@@ -199,7 +199,7 @@ class Page:
         text = parse_qs(body.decode("utf-8", "replace")).get("token", [""])[0].strip()
         token = self._tokens.find(text)
         if token is None or not token.role:
-            return self._render("login.html", 401, wrong=True)
+            return self._render("login.html", 401, wrong=True, shadow=self._shadow)
         answer = RedirectResponse("/", 303)
         answer.set_cookie(
             COOKIE,

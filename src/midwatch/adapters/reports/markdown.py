@@ -20,7 +20,9 @@ HTML = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 def write(report: Report) -> str:
     """Write a report."""
     beside = f"Candidate {_code(report.candidate)} beside baseline {_code(report.baseline)}"
-    counts = f"{report.cases} cases, {report.calls} calls, margin {report.margin:g}"
+    cases = "1 case" if report.cases == 1 else f"{report.cases} cases"
+    calls = "1 call" if report.calls == 1 else f"{report.calls} calls"
+    counts = f"{cases}, {calls}, margin {report.margin:g}"
     lines = [f"## midwatch gate: {report.verdict.upper()}", "", _plain(report.says), ""]
     lines.append(f"{beside}: {counts}.")
     if report.drop is not None and report.bound is not None:

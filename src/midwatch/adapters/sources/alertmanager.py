@@ -23,6 +23,8 @@ from midwatch.core.clock import parse_time
 from midwatch.errors import BadFile
 from midwatch.ports import Parsed
 
+# A server takes deliveries; a file may hold what else Alertmanager says.
+WEBHOOK_REMEDY = "send Alertmanager's webhook (version 4)"
 REMEDY = "send Alertmanager's webhook, its /api/v2/alerts answer, or one such alert a line"
 
 MAX_KNOWN = 100_000  # label sets; about a kilobyte each
@@ -74,6 +76,7 @@ _webhook = msgspec.json.Decoder(_Webhook)
 _kind = msgspec.json.Decoder(_Kind)
 _loose = msgspec.json.Decoder(_Loose)
 _list = msgspec.json.Decoder(list[_Alert])
+_parts = msgspec.json.Decoder(list[msgspec.Raw])
 _one = msgspec.json.Decoder(_Alert)
 _labels = msgspec.json.Decoder(dict[str, str])
 
@@ -101,15 +104,15 @@ class AlertmanagerSource:
                 tuple(self._alert(a, f"$.alerts[{n}]") for n, a in enumerate(delivery.alerts))
             )
         except (msgspec.MsgspecError, BadFile, UnicodeDecodeError, RecursionError):
-            loose = batches.decode(_loose, body, REMEDY)
+            loose = batches.decode(_loose, body, WEBHOOK_REMEDY)
             _known(loose.version)
             return batches.each(loose.alerts, self._read)
 
     def _read(self, body: bytes) -> Alert:
-        return self._alert(batches.decode(_one, body, REMEDY), "$")
+        return self._alert(batches.decode(_one, body, WEBHOOK_REMEDY), "$")
 
     def parse_file(self, body: bytes, name: str) -> list[Alert]:
-        r"""Read a file of alerts: JSON documents, each a webhook, an array or one alert.
+        r"""Read a file of alerts: JSON documents, each a webhook, an alert, or an array of them.
 
         A line is a document, or documents stand one behind the other, as several files do.
 
@@ -134,21 +137,30 @@ class AlertmanagerSource:
     def _document(self, text: bytes, place: str, alone: str) -> list[Alert]:
         """Read one document that stands at `place`; as a single alert, it stands at `alone`."""
         try:
-            if text.lstrip().startswith(b"["):
+            if not text.lstrip().startswith(b"["):
+                return self._single(text, place, alone)
+            if b'"alerts"' not in text:  # in one go, as most are
                 raws = _list.decode(text)
                 return [self._alert(raw, f"{place}: $[{n}]") for n, raw in enumerate(raws)]
-            if b'"alerts"' in text and _kind.decode(text).alerts is not UNSET:
-                return list(self._webhook_file(text, place))
-            return [self._alert(_one.decode(text), alone)]
+            found: list[Alert] = []
+            for n, part in enumerate(_parts.decode(text)):
+                alone = f"{place}: $[{n}]"
+                found += self._single(bytes(part), alone, alone)
+            return found
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise BadFile(f"is no alert: {error}", place=alone, remedy=REMEDY) from None
+
+    def _single(self, text: bytes, place: str, alone: str) -> list[Alert]:
+        if b'"alerts"' in text and _kind.decode(text).alerts is not UNSET:
+            return list(self._webhook_file(text, place))
+        return [self._alert(_one.decode(text), alone)]
 
     def _webhook_file(self, text: bytes, name: str) -> tuple[Alert, ...]:
         try:
             parsed = self.parse(text, 0)
         except BadFile as error:
             place = f"{name}: {error.place}" if error.place else name
-            raise BadFile(error.message, place=place, remedy=error.remedy) from None
+            raise BadFile(error.message, place=place, remedy=REMEDY) from None
         for part in parsed.rejected:
             raise BadFile(part.why, place=f"{name}: {part.place}", remedy=REMEDY)
         return parsed.alerts
@@ -198,7 +210,7 @@ def _refs(notes: _Notes) -> tuple[str, ...]:
 def _known(version: str) -> None:
     if version != "4":
         says = f"has version {version!r}, only 4 is known"
-        raise BadFile(says, place="$.version", remedy=REMEDY)
+        raise BadFile(says, place="$.version", remedy=WEBHOOK_REMEDY)
 
 
 def _is_json(text: bytes) -> bool:

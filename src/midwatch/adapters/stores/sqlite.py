@@ -108,7 +108,7 @@ class SqliteStore:
         version = inspect_header(path) if path.exists() else 0
         if path.exists() and version < migrations()[-1][0]:
             raise BadDatabase(
-                f"has schema {version}", place=path.name, remedy="run midwatch db migrate"
+                f"has schema {version}", place=str(path), remedy="run midwatch db migrate"
             )
         lock = take_lock(path)
         try:
@@ -135,7 +135,7 @@ class SqliteStore:
         except sqlite3.Error as error:
             raise BadDatabase(
                 f"cannot be opened: {error}",
-                place=path.name,
+                place=str(path),
                 remedy="run midwatch db verify, or restore it from a backup",
             ) from error
 
@@ -153,7 +153,7 @@ class SqliteStore:
             return cls(connection, path=path)
         except sqlite3.Error as error:
             raise BadDatabase(
-                f"cannot be read: {error}", place=path.name, remedy="restore it from a backup"
+                f"cannot be read: {error}", place=str(path), remedy="restore it from a backup"
             ) from error
 
     @contextmanager

@@ -57,7 +57,7 @@ def inspect_header(path: Path) -> int:
     """
     if _open_here[path.absolute()] > 0:
         return migrations()[-1][0]
-    place = path.name
+    place = str(path)
     remedy = "name another file, or restore this one from a backup"
     try:
         size = path.stat().st_size
@@ -93,7 +93,7 @@ def take_lock(path: Path) -> IO[bytes]:
         file = beside.open("a+b")
     except OSError as error:
         raise BadDatabase(
-            f"cannot be made: {error.strerror}", place=path.name, remedy="name another folder"
+            f"cannot be made: {error.strerror}", place=str(path), remedy="name another folder"
         ) from None
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -103,8 +103,8 @@ def take_lock(path: Path) -> IO[bytes]:
         file.close()
         raise Owned(
             f"is owned by process {owner}",
-            place=path.name,
-            remedy="stop that process, or ask it to do this",
+            place=str(path),
+            remedy="go through it with --server URL and $MIDWATCH_TOKEN, or stop that process",
         ) from None
     file.truncate(0)
     file.write(str(os.getpid()).encode())

@@ -42,14 +42,14 @@ class SqliteTokens:
             SqliteStore.own(path).close()
         if inspect_header(path) < migrations()[-1][0]:
             raise BadDatabase(
-                "has an older schema", place=path.name, remedy=f"run midwatch db migrate {path}"
+                "has an older schema", place=str(path), remedy=f"run midwatch db migrate {path}"
             )
         try:
             connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
             connection.execute("PRAGMA synchronous = FULL")
         except sqlite3.Error as error:
             raise BadDatabase(
-                f"cannot be opened: {error}", place=path.name, remedy="restore it from a backup"
+                f"cannot be opened: {error}", place=str(path), remedy="restore it from a backup"
             ) from error
         return cls(connection, path)
 

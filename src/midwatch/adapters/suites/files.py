@@ -54,21 +54,21 @@ def read(
     try:
         body = file.read_bytes()
         if len(body) > MAX_BYTES:
-            raise BadFile("is too large", place=file.name, remedy="split it")
+            raise BadFile("is too large", place=str(file), remedy="split it")
         text = body.decode("utf-8-sig")
     except OSError as error:
         says = f"cannot be read: {error.strerror or error}"
         raise BadFile(says, place=str(file), remedy="name a file of cases") from None
     except UnicodeDecodeError as error:
         raise BadFile(
-            f"is no UTF-8: {error.reason}", place=file.name, remedy="save it so"
+            f"is no UTF-8: {error.reason}", place=str(file), remedy="save it so"
         ) from None
     try:
         cases = _read(file, text, kind, fields, match)
     except RecursionError:
-        raise BadFile("is nested too deep", place=file.name, remedy=REMEDY) from None
+        raise BadFile("is nested too deep", place=str(file), remedy=REMEDY) from None
     if not cases and not unproven(file) and not waived(file):
-        raise BadFile("has no case", place=file.name, remedy=REMEDY)
+        raise BadFile("has no case", place=str(file), remedy=REMEDY)
     return _once(cases)
 
 
@@ -100,7 +100,7 @@ def _lines(file: Path, text: str) -> Lines:
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
-        place = f"{file.name}:{number}"
+        place = f"{file}:{number}"
         try:
             one = msgspec.json.decode(line)
         except (msgspec.DecodeError, RecursionError) as error:
@@ -123,10 +123,10 @@ def _read_lines(
         return promptfoo.read_lines(lines, file)
     if kind in ("", "midwatch") and "question" in first:
         problems = Problems()
-        cases = [_own(Node(one, file.name, n, "", problems)) for n, one in lines]
+        cases = [_own(Node(one, str(file), n, "", problems)) for n, one in lines]
         _raise(problems)
         return cases
-    raise BadFile("is of no known format", place=file.name, remedy=REMEDY)
+    raise BadFile("is of no known format", place=str(file), remedy=REMEDY)
 
 
 def _own(node: Node) -> Case:
@@ -140,12 +140,12 @@ def _read_csv(file: Path, text: str, kind: str, fields: Mapping[str, str] | None
     try:
         header = next(csv.reader(StringIO(text), strict=True), list[str]())
     except csv.Error as error:
-        raise BadFile(f"is no CSV: {error}", place=file.name, remedy=REMEDY) from None
+        raise BadFile(f"is no CSV: {error}", place=str(file), remedy=REMEDY) from None
     if kind == "inspect" or fields or (not kind and inspect_samples.looks_like_csv(header)):
         return inspect_samples.read_csv(text, file, fields)
     if kind == "promptfoo" or (not kind and promptfoo.looks_like_csv(header)):
         return promptfoo.read_csv(text, file)
-    raise BadFile("is of no known format", place=f"{file.name}:1", remedy=REMEDY)
+    raise BadFile("is of no known format", place=f"{file}:1", remedy=REMEDY)
 
 
 def _read_document(
@@ -158,11 +158,11 @@ def _read_document(
     if isinstance(document, list):
         found = cast("list[dict[str, Any]]", document)
         if not found or not all(_is_mapping(one) for one in found):
-            raise BadFile("is no list of samples", place=file.name, remedy=REMEDY)
+            raise BadFile("is no list of samples", place=str(file), remedy=REMEDY)
         numbered = list(enumerate(found, start=1))
         return _read_lines(file, numbered, kind, fields, match)
     if not isinstance(document, dict):
-        raise BadFile("is of no known format", place=file.name, remedy=REMEDY)
+        raise BadFile("is of no known format", place=str(file), remedy=REMEDY)
     mapping = cast("dict[str, Any]", document)
     if kind == "midwatch" or (not kind and own.looks_like(mapping)):
         cases = own.read(root)
@@ -172,11 +172,11 @@ def _read_document(
         return promptfoo.read(mapping, file)
     if kind == "pydantic" or (not kind and pydantic_evals.looks_like(mapping)):
         if not isinstance(mapping.get("cases"), list):
-            raise BadFile("has no cases", place=file.name, remedy="write cases: [...]")
+            raise BadFile("has no cases", place=str(file), remedy="write cases: [...]")
         return pydantic_evals.read(mapping, file)
     if kind == "openai" or (not kind and openai_evals.looks_like(mapping)):
         return _registry(file, mapping)
-    raise BadFile("is of no known format", place=file.name, remedy=REMEDY)
+    raise BadFile("is of no known format", place=str(file), remedy=REMEDY)
 
 
 def _is_mapping(value: object) -> bool:
@@ -190,11 +190,11 @@ def _registry(file: Path, document: dict[str, Any]) -> list[Case]:
         other = (file.parent / name).resolve()
         if not name or not other.is_relative_to(file.parent.resolve()):
             says = f"samples_jsonl {name!r} is not beside it"
-            raise BadFile(says, place=file.name, remedy="copy the samples beside the file")
+            raise BadFile(says, place=str(file), remedy="copy the samples beside the file")
         try:
             text = other.read_text("utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise BadFile(f"{name}: {error}", place=file.name, remedy="name the samples") from None
+            raise BadFile(f"{name}: {error}", place=str(file), remedy="name the samples") from None
         cases += openai_evals.read_lines(_lines(other, text), other, match)
     return cases
 

@@ -45,12 +45,12 @@ def read_csv(text: str, file: Path, fields: Mapping[str, str] | None = None) -> 
         found: list[tuple[int, Raw]] = [(rows.line_num, dict(row)) for row in rows]
     except csv.Error as error:
         remedy = "quote texts with commas"
-        raise BadFile(f"is no CSV: {error}", place=file.name, remedy=remedy) from None
+        raise BadFile(f"is no CSV: {error}", place=str(file), remedy=remedy) from None
     return read_lines(found, file, fields)
 
 
 def _case(number: int, sample: Raw, file: Path, fields: Mapping[str, str]) -> Case:
-    place = f"{file.name}:{number}"
+    place = f"{file}:{number}"
     said: Raw = {name: sample.get(fields.get(name, name)) for name in FIELDS}
     question, turns = _asked(said["input"], place)
     target = said["target"]

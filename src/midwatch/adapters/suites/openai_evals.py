@@ -60,7 +60,7 @@ def classes(document: Raw) -> list[tuple[str, str]]:
 
 
 def _case(number: int, sample: Raw, file: Path, match: str) -> Case:
-    place = f"{file.name}:{number}"
+    place = f"{file}:{number}"
     given, ideal = sample.get("input"), sample.get("ideal")
     along = carried.along(sample, place)
     match = match or along.match or USUAL

@@ -77,7 +77,7 @@ def read_csv(text: str, file: Path, prompt: str = "") -> list[Case]:
 
 
 def _bad(file: Path, says: str, remedy: str) -> BadFile:
-    return BadFile(says, place=file.name, remedy=remedy)
+    return BadFile(says, place=str(file), remedy=remedy)
 
 
 def _mapping(value: Any, file: Path, name: str) -> Raw:

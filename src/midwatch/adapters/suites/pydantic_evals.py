@@ -30,10 +30,10 @@ def looks_like(document: Any) -> bool:
 
 def read(document: Raw, file: Path) -> list[Case]:
     """Read a dataset. Raises BadFile for what is none."""
-    everywhere = _evaluators(document.get("evaluators"), file.name)
+    everywhere = _evaluators(document.get("evaluators"), str(file))
     cases: list[Case] = []
     for number, one in enumerate(cast("list[Any]", document["cases"]), start=1):
-        place = f"{file.name} cases[{number - 1}]"
+        place = f"{file} cases[{number - 1}]"
         if not isinstance(one, dict) or "inputs" not in one:
             raise BadFile("has no inputs", place=place, remedy="write inputs: ...")
         given = cast("Raw", one)
