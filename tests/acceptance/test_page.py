@@ -564,6 +564,29 @@ def test_a_page_that_lost_its_server_follows_it_again(quiet: Serving, visit: Vis
 # --- what is foreign ----------------------------------------------------------------------------
 
 
+def test_what_the_alert_says_and_where_its_runbook_is_stand_in_reach(
+    quiet: Serving, visit: Visit
+) -> None:
+    """In the page that wakes, in the browser and on the terminal; a link only to the web."""
+    notes = {"summary": "The queue of orders is 93 % full", "runbook_url": "https://wiki/orders"}
+    full = {**alert("QueueFull", "orders", namespace="reach"), "annotations": notes}
+    bad = {**alert("Odd", "orders", namespace="reach"),
+           "annotations": {"runbook_url": "javascript:alert(1)"}}  # fmt: skip
+    quiet.deliver(full)
+    quiet.deliver(bad)
+    name = known(quiet, "QueueFull on orders")["id"]
+    card = visit(quiet, quiet.person).locator(f"#{name}")
+    expect(card.get_by_text("The queue of orders is 93 % full")).to_be_visible()
+    expect(card.get_by_text("Firing: QueueFull on orders")).to_be_visible()
+    expect(card.get_by_role("link", name="https://wiki/orders")).to_be_visible()
+    assert card.get_by_role("link", name="javascript").count() == 0
+    where = ("--server", quiet.url, "--token", quiet.person)
+    shown = quiet.type("incidents", "show", name, *where).stdout
+    assert "\n  says: 1 x The queue of orders is 93 % full\n" in shown
+    assert "\n  see: https://wiki/orders\n" in shown
+    until(lambda: "; see https://wiki/orders" in quiet.out.read_text("utf-8"))
+
+
 def test_markup_from_outside_is_shown_and_never_run(quiet: Serving, visit: Visit) -> None:
     """In names, labels, reasons and a person's own name; when loaded and when it comes as news."""
     quiet.deliver(alert(HOSTILE, HOSTILE, namespace="loaded", note=HOSTILE))

@@ -572,6 +572,21 @@ def test_no_colour_where_nobody_wants_one(shift: Shift, args: list[str]) -> None
     assert b"\x1b" not in shown
 
 
+def test_no_text_from_outside_commands_the_terminal(shift: Shift) -> None:
+    """A label with an escape is shown with it written out; a pipe gets it as it is."""
+    labels = {"alertname": "Do\x1b[2Jwn\r\u202e", "service": "shop"}
+    hostile = [{"labels": labels, "status": "firing", "startsAt": "2026-11-24T02:00:00Z"}]
+    (shift.at / "hostile.json").write_text(json.dumps(hostile), "utf-8")
+    args = ["correlate", "--summary"]
+    seen = on_a_terminal(args, shift.at, shift.at / "hostile.json", NO_COLOR="1").decode()
+    assert "Do\\x1b[2Jwn\\r\\u202e" in seen
+    assert "\x1b[2J" not in seen
+    (shift.at / "bad\x1b[2J.yaml").write_text("a: [", "utf-8")
+    refused = on_a_terminal(["eval", "list", "bad\x1b[2J.yaml"], shift.at, NO_COLOR="1").decode()
+    assert "error: bad\\x1b[2J.yaml" in refused
+    assert "\x1b[2J" not in refused
+
+
 def test_a_terminal_sees_how_far_it_is(shift: Shift) -> None:
     """A bar with colours; one plain line with NO_COLOR; nothing in a pipe."""
     args = ["drill", "fuzz", "--seeds", "3", "--jobs", "1"]

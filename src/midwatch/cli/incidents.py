@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import click
@@ -16,6 +16,7 @@ from midwatch.core.sli import FailedAnswer
 from midwatch.engine.placement import AlertPlace
 from midwatch.engine.queries import Detail, Summary
 
+SHOWN = 5  # things that its alerts say
 _ID = click.argument("incident", callback=read_incident)
 
 
@@ -230,27 +231,36 @@ def _told(detail: Detail, as_json: bool) -> int:
         print_json(detail)
         return 0
     click.echo(_line(detail.incident))
-    for name in detail.firing:
-        click.echo(f"  fires: {name}")
-    for cause in detail.causes[:3]:
-        click.echo(f"  cause: {cause.service}, {cause.why}")
+    for line in (*_what(detail), *_so_far(detail)):
+        click.echo(f"  {line}")
+    return 0
+
+
+def _what(detail: Detail) -> Iterator[str]:
+    """Tell what is wrong, and why."""
+    yield from (f"fires: {name}" for name in detail.firing)
+    yield from (f"says: {text}" for text in detail.texts[:SHOWN])
+    if len(detail.texts) > SHOWN:
+        yield f"says: {counted(len(detail.texts) - SHOWN, 'thing')} more"
+    yield from (f"see: {link}" for link in detail.links)
+    yield from (f"cause: {cause.service}, {cause.why}" for cause in detail.causes[:3])
     if detail.again:
-        click.echo(f"  AGAIN: {detail.again}")
+        yield f"AGAIN: {detail.again}"
+    yield from (f"failed: {_failed(one)}" for one in detail.failures)
+
+
+def _so_far(detail: Detail) -> Iterator[str]:
+    """Tell what was done about it, what is left to do, and everything that happened."""
     if detail.plan is not None:
-        for line in shown(detail.plan):
-            click.echo(f"  {line}")
+        yield from shown(detail.plan)
     elif detail.no_runbook:
-        click.echo(f"  no plan: {detail.no_runbook}")
-    for one in detail.lacks:
-        click.echo(f"  lacks: {one}")
-    for failed in detail.failures:
-        click.echo(f"  failed: {_failed(failed)}")
+        yield f"no plan: {detail.no_runbook}"
+    yield from (f"lacks: {one}" for one in detail.lacks)
     if detail.pruned:
-        click.echo(f"  {counted(detail.pruned, 'earlier event')} pruned")
+        yield f"{counted(detail.pruned, 'earlier event')} pruned"
     for moment in detail.timeline:
         says = f"  {moment.says}" if moment.says else ""
-        click.echo(f"  {moment.at}  {moment.event:<22}{says}")
-    return 0
+        yield f"{moment.at}  {moment.event:<22}{says}"
 
 
 def _failed(one: FailedAnswer) -> str:
@@ -271,4 +281,5 @@ def _line(one: Summary) -> str:
     fire = (
         f"{one.firing} of {counted(one.alerts, 'alert')} {'fires' if one.alerts == 1 else 'fire'}"
     )
+    fire = fire if one.alerts or not one.slo else f"{one.slo} burned, no alert"
     return f"{one.id:<8} {severity:<5} {one.state:<13} {one.title}  ({fire}){taken}{until}{plan}"

@@ -18,6 +18,7 @@ import click
 
 from midwatch import __version__
 from midwatch.cli.extras import write_commands
+from midwatch.cli.terminal import guard_stdout, shown
 from midwatch.errors import MidwatchError
 
 # name -> (module, one line for --help)
@@ -111,6 +112,7 @@ def main() -> None:
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
             reconfigure(errors="backslashreplace")
+    guard_stdout()
     try:
         code = cli.main(prog_name="midwatch", standalone_mode=False)
         sys.stdout.flush()
@@ -175,5 +177,5 @@ def plain(says: str) -> str:
 
 
 def _fail(says: str, code: int = 2) -> None:
-    click.echo(f"error: {says}", err=True)
+    click.echo(f"error: {shown(says)}", err=True)
     sys.exit(code)

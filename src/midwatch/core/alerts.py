@@ -73,7 +73,8 @@ class Alert(Struct, frozen=True, gc=False):
     `service` is empty when no label names one; `ends_at` is None while it fires. `keyed` when the
     sender itself says which problem it is: a repeat belongs to the incident that is open for it.
     `severity` is set by midwatch alone, for what it raises itself; else impact is looked up.
-    `refs` are the ids of traces, deploys and changes that it names, such as "trace:7f3a".
+    `refs` are the ids of traces, deploys and changes that it names, such as "trace:7f3a", and
+    `runbook` the address that its rule names for whoever is woken.
     """
 
     fingerprint: str
@@ -89,6 +90,20 @@ class Alert(Struct, frozen=True, gc=False):
     keyed: bool = False
     severity: str = ""
     refs: tuple[str, ...] = ()
+    runbook: str = ""
+
+
+MAX_LINK = 500
+
+
+def link_of(text: str) -> str:
+    """Give an address that may be shown as a link, empty when it is none.
+
+    >>> link_of("https://wiki/shop#slow"), link_of("javascript:alert(1)"), link_of("see the wiki")
+    ('https://wiki/shop#slow', '', '')
+    """
+    fits = text.startswith(("https://", "http://")) and len(text) <= MAX_LINK
+    return text if fits and text.isprintable() and " " not in text else ""
 
 
 def refs_in(named: Mapping[str, str]) -> tuple[str, ...]:
@@ -141,6 +156,7 @@ class Identity(Struct, frozen=True, gc=False):
         ends_at: int | None = None,
         summary: str = "",
         refs: tuple[str, ...] = (),
+        runbook: str = "",
     ) -> Alert:
         """Build the alert. An end at or before the epoch is "not ended"."""
         return Alert(
@@ -157,6 +173,7 @@ class Identity(Struct, frozen=True, gc=False):
             self.keyed,
             "",
             (*self.refs, *refs) if refs else self.refs,
+            link_of(runbook) if runbook else "",
         )
 
 

@@ -149,7 +149,15 @@ def _plan(
             to=person,
             severity=incident.severity or "sev1",
             title=incident.title,
-            summary=reason.says + _again(incident) + _failed(incident) + _next_step(incident),
+            summary="".join(
+                (
+                    reason.says,
+                    _again(incident),
+                    _failed(incident),
+                    _link(incident),
+                    _next_step(incident),
+                )
+            ),
             service=incident.speaks_of,
             via=via,
             also=tuple(f"{one.id} {one.severity or 'sev1'}: {one.title}" for one in others),
@@ -167,6 +175,11 @@ def _failed(incident: Incident) -> str:
     ids = [one.id for one in incident.failures if one.id]
     more = f" and {len(ids) - FAILED} more" if len(ids) > FAILED else ""
     return f"; failed: {', '.join(ids[:FAILED])}{more}" if ids else ""
+
+
+def _link(incident: Incident) -> str:
+    """Name the runbook that the rule of its first alert names."""
+    return f"; see {next(iter(incident.links))}" if incident.links else ""
 
 
 def _next_step(incident: Incident) -> str:

@@ -65,7 +65,7 @@ CROWD = 4
 MAX_REFS = 64
 # In a storm texts get coarser: beyond FINE of them an alert counts by its name, beyond COARSE as
 # any.
-FINE, COARSE, EXEMPLARS = 16, 48, 3
+FINE, COARSE, MAX_LINKS, MAX_SAYS = 16, 48, 5, 200
 ANY = "*"
 
 
@@ -92,10 +92,10 @@ class Move(Struct, frozen=True):
 
 
 class Alike(Struct, gc=False):
-    """Alerts that say the same: how many, and the fingerprints of the first."""
+    """Alerts that say the same: how many, and what the first one said."""
 
     count: int = 0
-    exemplars: list[str] = field(default_factory=list[str])
+    says: str = ""
 
 
 class Trouble(Struct, gc=False):
@@ -137,6 +137,7 @@ class Incident(Struct):
     kinds: list[str] = field(default_factory=list[str])  # the first types of its alerts
     texts: dict[str, Alike] = field(default_factory=dict[str, Alike])
     refs: dict[str, None] = field(default_factory=dict[str, None])
+    links: dict[str, None] = field(default_factory=dict[str, None])  # runbooks that alerts name
     first_at: int = 0
     began_at: int = 0  # like first_at, but a late alert with an older start does not move it
     last_at: int = 0
@@ -326,6 +327,8 @@ def _attach(i: Incident, event: e.AlertsAttached, at: int) -> None:
         _gain(i, alert.fingerprint, one)
         _count_text(i, alert)
         i.namespace = i.namespace or alert.namespace
+        if alert.runbook and len(i.links) < MAX_LINKS:
+            i.links[alert.runbook] = None
         for ref in alert.refs:
             if len(i.refs) < MAX_REFS:
                 i.refs[ref] = None
@@ -338,10 +341,9 @@ def _count_text(i: Incident, alert: Alert) -> None:
         text = alert.name if len(i.texts) < COARSE or alert.name in i.texts else ANY
         alike = i.texts.get(text)
     if alike is None:
-        alike = i.texts[text] = Alike()
+        says = " ".join(alert.summary.split()) or title_of(alert.name, alert.service)
+        alike = i.texts[text] = Alike(0, says[:MAX_SAYS])
     alike.count += 1
-    if len(alike.exemplars) < EXEMPLARS:
-        alike.exemplars.append(alert.fingerprint)
 
 
 def _gain(i: Incident, fingerprint: str, one: Firing) -> None:

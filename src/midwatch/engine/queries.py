@@ -97,8 +97,9 @@ class Detail(Struct, frozen=True):
     """An incident with everything that happened to it; `pruned` events of it are gone.
 
     What fires is told once with a count for alerts of the same name on the same service.
-    `causes` are ranked, best first; `texts` count the alerts that say the same. `failures` are a
-    few of the answers that made its objective burn.
+    `causes` are ranked, best first; `texts` count the alerts that say the same, each as the first
+    one said it, and `links` are the runbooks that their rules name. `failures` are a few of the
+    answers that made its objective burn.
     """
 
     incident: Summary
@@ -112,6 +113,7 @@ class Detail(Struct, frozen=True):
     no_runbook: str = ""  # why no plan is proposed
     again: str = ""  # which earlier incident it is, and what that one left behind
     lacks: list[str] = field(default_factory=list[str])  # until it may close, once resolved
+    links: list[str] = field(default_factory=list[str])
 
 
 class Rejected(Struct, frozen=True):
@@ -242,11 +244,11 @@ def detail(
     ]
     pruned = shard.versions.get(stream, 0) - len(moments)
     likely = causes.rank(incident, topology, shard.habits, shard.changes)
-    texts = [f"{one.count} x {text}" for text, one in incident.texts.items()]
+    texts = [f"{one.count} x {one.says}" for one in incident.texts.values()]
     return Detail(
         _summary(incident), firing, likely, texts, moments, pruned, list(incident.failures),
         plans.view(incident), incident.no_runbook, incident.again,
-        lacks(incident, shard.at) if incident.state == "resolved" else [],
+        lacks(incident, shard.at) if incident.state == "resolved" else [], list(incident.links),
     )  # fmt: skip
 
 

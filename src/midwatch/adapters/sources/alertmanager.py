@@ -38,6 +38,8 @@ class _ApiStatus(Struct):
 class _Notes(Struct, frozen=True, gc=False):
     summary: str = ""
     title: str = ""
+    runbook_url: str = ""
+    runbook: str = ""
     description: str = ""
     trace_id: str = ""
     traceID: str = ""  # noqa: N815  as Grafana's exemplars spell it
@@ -186,7 +188,8 @@ class AlertmanagerSource:
         summary = notes.summary or notes.title or notes.description
         refs = _refs(notes)
         who = self._identify(bytes(raw.labels), place)
-        return who.alert(status, starts_at, ends_at, summary, refs)
+        runbook = notes.runbook_url or notes.runbook
+        return who.alert(status, starts_at, ends_at, summary, refs, runbook)
 
     def _identify(self, labels: bytes, place: str) -> Identity:
         """Read labels; those that came before, as they do every few minutes, are looked up."""

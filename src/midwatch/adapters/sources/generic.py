@@ -34,6 +34,7 @@ FIELDS = (
     "starts_at",
     "ends_at",
     "summary",
+    "runbook",
     "key",
     "namespace",
     "trace_id",
@@ -146,6 +147,7 @@ class GenericSource:
             self._time(text, "starts_at", place, now),
             self._time(text, "ends_at", place, now) if over else None,
             text.get("summary", ""),
+            runbook=text.get("runbook", ""),
         )
 
     def _time(self, text: dict[str, str], name: str, place: str, now: int) -> int:

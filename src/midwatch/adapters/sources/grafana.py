@@ -71,4 +71,5 @@ class GrafanaSource:
         status = "resolved" if raw.status == "resolved" else "firing"
         summary = notes.get("summary") or notes.get("description") or ""
         who = identify(raw.labels, self._naming)
-        return who.alert(status, starts_at, ends_at, summary, refs_in(notes))
+        runbook = notes.get("runbook_url", "")
+        return who.alert(status, starts_at, ends_at, summary, refs_in(notes), runbook)
