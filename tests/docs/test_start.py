@@ -43,7 +43,7 @@ def test_from_nothing_to_a_shadow_report(here: Path) -> None:
     (recorded,) = (text for text in SHELL if "correlate --summary" in text and "cat " in text)
     told = typed(here, recorded)
     assert told.returncode == 0, told.stderr
-    assert "incidents" in told.stdout
+    assert " -> 1 incident\n" in told.stdout
 
     (start,) = (text for text in SHELL if text.startswith("midwatch init"))
     *first, serve = start.splitlines()
@@ -74,12 +74,12 @@ def test_from_nothing_to_a_shadow_report(here: Path) -> None:
 
 
 def test_a_label_of_ones_own_names_the_service(here: Path) -> None:
-    """Without it `correlate` writes `?`; with it in `service_labels` the service has its name."""
+    """Without it `correlate` writes `no service`; with it in `service_labels` the service has its name."""
     alert = '{"labels": {"alertname": "Slow", "part": "cart"}, "startsAt": "2026-11-24T02:00:00Z"}'
     (here / "alerts.jsonl").write_text(alert + "\n", "utf-8")
     ask = "midwatch correlate --config midwatch --summary < alerts.jsonl"
     assert typed(here, "midwatch init").returncode == 0
-    assert "on ?;" in typed(here, ask).stdout
+    assert "on no service;" in typed(here, ask).stdout
     main = here / "midwatch" / "midwatch.yaml"
     named = re.sub(r"^service_labels: .*$", "service_labels: [part]", main.read_text(), flags=re.M)
     main.write_text(named, "utf-8")
