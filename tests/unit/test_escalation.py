@@ -24,6 +24,7 @@ from hypothesis.stateful import (
 from midwatch.adapters.stores.sqlite import SqliteStore
 from midwatch.core import effects, events, inputs
 from midwatch.core.alerts import identify
+from midwatch.core.escalation import retry_delay_s
 from midwatch.core.inputs import Envelope
 from midwatch.core.rules import Rules
 from midwatch.core.schedules import DAY_MIN, Layer, Schedule
@@ -567,3 +568,58 @@ def test_an_ack_of_the_first_one_of_a_digest_sends_the_rest_anew() -> None:
     desk.send()
     assert [page.incident for page in desk.world.arrived] == ["INC-1", "INC-3"]
     assert desk.told()[-1][2] == ()
+
+
+def test_when_everybody_is_exhausted_the_last_resort_is_paged() -> None:
+    """Once with each round, besides those of the policy."""
+    team = msgspec.structs.replace(TEAM, last_resort=("cyd",))
+    desk = Desk(Rules(RULES.topology, policy=Policy("p", (Step(("ben",), 60),), 0, team)))
+    desk.fire("shop")
+    desk.send()
+    assert [page.to for page in desk.world.arrived] == ["ben"]
+    desk.later(60)
+    (incident,) = desk.handler.shard.incidents.values()
+    assert incident.exhausted
+    assert [page.to for page in desk.world.arrived] == ["ben", "cyd"]
+    desk.give(inputs.Acknowledge("INC-1", "cyd"))
+    desk.later(3_600)
+    assert [page.to for page in desk.world.arrived] == ["ben", "cyd"]
+
+
+def test_a_channel_of_a_step_is_paged_beside_its_people() -> None:
+    """By the pager of that name, which no person owns."""
+    step = Step(("ada",), 300, channels=("mail",))
+    desk = Desk(Rules(RULES.topology, policy=Policy("p", (step,), 0, TEAM)))
+    desk.fire("shop")
+    desk.send()
+    assert desk.told() == [("ada", "slack", ()), ("mail", "mail", ())]
+
+
+def test_tries_of_many_pages_are_spread() -> None:
+    """Each waits from once to twice its turn, and hardly two the same: they do not come at once."""
+    for attempt in (1, 2, 3):
+        waits = {retry_delay_s(f"page/INC-{n}/1", attempt) for n in range(100)}
+        base = 5 * 2 ** (attempt - 1)
+        assert base <= min(waits) < 1.1 * base
+        assert 1.9 * base < max(waits) <= 2 * base
+        assert len(waits) == 100
+
+
+def test_a_swap_changes_who_is_paged_in_both_shifts() -> None:
+    """Whoever has it now is not paged until the other's shift, and then is."""
+    desk = Desk(Rules(RULES.topology, policy=Policy("p", (Step(("primary",)),), 0, TEAM)))
+    book = Book()
+    day = DAY_MIN * MINUTE
+    has_it, other = book.turn(BEGIN), book.turn(BEGIN + day)
+    assert has_it != other
+    desk.give(inputs.SwapShifts("primary", BEGIN, BEGIN + day, "cyd"))
+    for service, person in (
+        ("shop", other),
+        ("cart", has_it),
+        ("docs", book.turn(BEGIN + 2 * day)),
+    ):
+        desk.fire(service)
+        desk.send()
+        assert desk.told()[-1][0] == person
+        desk.give(inputs.Acknowledge(desk.world.arrived[-1].incident, person))
+        desk.now += day
