@@ -318,6 +318,16 @@ def test_a_replay_and_a_snapshot_give_the_same(places: list[tuple[str, str, str,
     assert shard.load(shard.dump(bench.state)) == bench.state
 
 
+@pytest.mark.parametrize(("callers", "near"), [(39, True), (40, False)])
+def test_no_path_runs_through_a_hub(callers: int, near: bool) -> None:
+    """With forty calls it is a service, with more it joins nobody; its own calls stay."""
+    calls = [(f"s{n}", "hub") for n in range(callers)]
+    topology = Topology((), [*calls, ("hub", "disk")])
+    assert topology.hops("s0", "disk") == (2 if near else None)
+    assert (topology.hops("s0", "hub"), topology.hops("hub", "disk")) == (1, 1)
+    assert ("disk" in topology.around("s0")) is near
+
+
 @pytest.mark.parametrize("deliveries", [1, 8])
 def test_identical_alerts_at_once_are_one(deliveries: int) -> None:
     """Eight senders of one delivery, or of one each: one incident, each alert once."""
