@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from midwatch.errors import BadFile
 
+SHOWN = 60  # so much of a text is shown in an error
 UNITS_S = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 
 
@@ -171,7 +172,7 @@ class Node:
             return default
         found = re.fullmatch(r"(\d+)([smhdw])", str(self.value))
         if not found or int(found[1]) == 0:
-            self.error(f"is {self.value!r}", "write a duration such as 90s, 5m, 1h or 30d")
+            self.error(f"is {_shape(self.value)}", "write a duration such as 90s, 5m, 1h or 30d")
             return default
         return int(found[1]) * UNITS_S[found[2]]
 
@@ -188,7 +189,7 @@ class Node:
         if isinstance(name, str) and name not in names:
             near = difflib.get_close_matches(name, names, 1)
             hint = f"did you mean {near[0]}?" if near else f"add it to {where}"
-            self.error(f"names the unknown {what} {name!r}", hint)
+            self.error(f"names the unknown {what} {_shape(name)}", hint)
 
     def choice(self, *allowed: str, default: str | None = None) -> str:
         """Expect one of a few words."""
@@ -310,8 +311,8 @@ def _is_a(kind: type, value: object) -> bool:
 def _shape(value: object) -> str:
     """Say what a value is, in YAML's words.
 
-    >>> _shape(None), _shape(True), _shape(["a"]), _shape("x")
-    ('missing', 'true', 'a list', "'x'")
+    >>> _shape(None), _shape(True), _shape(["a"]), _shape("x"), _shape("y" * 99)[-7:]
+    ('missing', 'true', 'a list', "'x'", "yyy...'")
     """
     if value is None:
         return "missing"
@@ -321,4 +322,7 @@ def _shape(value: object) -> str:
         return "a mapping"
     if isinstance(value, list):
         return "a list"
-    return repr(value) if isinstance(value, str) else str(value)
+    if not isinstance(value, str):
+        return str(value)
+    # A file that was not meant may be one text: an error prints no file.
+    return repr(value if len(value) <= SHOWN else f"{value[: SHOWN - 3]}...")

@@ -195,6 +195,20 @@ def test_load_is_bounded_and_told(served: str) -> None:
     assert "nobody answers" in nobody.stderr
 
 
+@pytest.mark.parametrize("share", ["0", "0.5", "1"])
+def test_a_share_of_the_answers_is_judged(share: str) -> None:
+    """Which ones is seen by their ids, so any number of processes judge the same; 0 is none."""
+    questions = [one.turns[0] for one in part("online") if len(one.turns) == 1][:60]
+    with agent("--judge", share) as url:
+        names = [ask(url, question)["id"] for question in questions]
+        with urllib.request.urlopen(f"{url}/metrics", timeout=20) as answer:
+            text = answer.read().decode()
+    counted = re.findall(r"^support_agent_judged_total\{.*\} (\S+)$", text, re.M)
+    expected = [name for name in names if int(name[-4:], 16) < float(share) * 0x10000]
+    assert sum(map(float, counted)) == len(expected)
+    assert len(expected) in {"0": range(1), "0.5": range(1, 60), "1": [60]}[share]
+
+
 def test_a_bad_release_burns_the_objective_and_a_harmless_one_does_not(tmp_path: Path) -> None:
     """Judged answers reach midwatch as evaluation events, and the page names answers."""
     serving = Serving(tmp_path)

@@ -23,6 +23,8 @@ pagers:
 escalation: {{steps: [{{to: ada}}]}}
 """
 
+JSON = {"Content_Type": "application/json"}
+
 
 def press(secret: str) -> tuple[bytes, dict[str, str]]:
     """The request that Slack makes when the button of INC-1 is pressed."""
@@ -62,6 +64,17 @@ def test_slack_pages_and_its_button_takes_the_incident(
             assert "INC-1 is acknowledged: ada" in slack.requests[1][2].decode()
             (incident,) = serving.ask("GET", "/api/v1/incidents", token=serving.person).document
             assert incident["acknowledged_by"] == "ada"
+            # The same press, sent again by whoever has seen it, takes nothing a second time.
+            path = "/api/v1/incidents/INC-1"
+            given = serving.ask("POST", f"{path}/unack", b"{}", serving.person, **JSON)
+            assert given.status == 200
+            assert serving.ask("POST", "/slack/chat", body, **headers).status == 200
+            again = serving.ask("GET", path, token=serving.person).document
+            assert (again["incident"]["state"], again["incident"]["acknowledged_by"]) == (
+                "open",
+                "",
+            )
+            assert [m["event"] for m in again["timeline"]].count("PageAcknowledged") == 1
             assert serving.ask("POST", "/slack/duty", b"").status == 404
         finally:
             serving.stop()

@@ -59,6 +59,29 @@ def test_a_gap_is_told_as_what_follows_from_it(serving: Serving) -> None:
     assert (calm.returncode, calm.stdout.startswith("somebody can be reached")) == (0, True)
 
 
+UNREACHABLE = {
+    "says": "zed is on call and has no pager; policy default goes on to ben at once",
+    "schedule": "primary",
+}
+
+
+def test_whoever_cannot_be_reached_is_a_gap(serving: Serving) -> None:
+    """An override of somebody who left the team meanwhile: on call, and nobody to page."""
+    where = ("--db", "midwatch/midwatch.db")
+    config = serving.folder / "midwatch" / "midwatch.yaml"
+    known = CONFIG.replace("people:\n", "people:\n  zed: {pagers: [terminal]}\n")
+    config.write_text(known, "utf-8")
+    added = serving.type(
+        "oncall", "override", "add", "primary", "zed", "--until", "2099-01-01T00:00:00Z", *where
+    )
+    assert added.returncode == 0, added.stderr
+    config.write_text(CONFIG, "utf-8")
+    told = serving.type("oncall", "gaps", "--days", "1", "--json", *where)
+    assert told.returncode == 1
+    (gap,) = json.loads(told.stdout)
+    assert {name: gap[name] for name in UNREACHABLE} == UNREACHABLE
+
+
 def test_shifts_go_into_a_calendar(serving: Serving) -> None:
     """As an iCalendar file that a library reads back, without the hours of nobody."""
     told = serving.type(
@@ -77,6 +100,11 @@ def test_an_override_and_a_swap_change_who_is_paged(serving: Serving) -> None:
     serving.start()
     where = ("--server", serving.url, "--token", serving.person)
     until_ = "2099-01-01T00:00:00Z"
+
+    def on_call(at: str) -> str:
+        (found,) = json.loads(serving.type("oncall", "who", "--at", at, "--json", *where).stdout)
+        return found["person"]
+
     serving.type("oncall", "override", "add", "primary", "ben", "--until", until_, *where)
     serving.deliver(alert("Down"))
     until(lambda: "for ben: Down" in serving.out.read_text())
@@ -85,8 +113,11 @@ def test_an_override_and_a_swap_change_who_is_paged(serving: Serving) -> None:
     gone = serving.type("oncall", "override", "remove", "primary", listed["id"], *where)
     assert "no overrides" in gone.stdout
     weeks = ("--one", "2099-01-05T10:00:00Z", "--other", "2099-01-12T10:00:00Z")
+    usual = [on_call(at) for at in (weeks[1], weeks[3])]
+    assert sorted(usual) == ["ada", "ben"]
     swapped = serving.type("oncall", "swap", "primary", *weeks, *where)
     assert len(swapped.stdout.splitlines()) == 2, swapped.stderr
+    assert [on_call(at) for at in (weeks[1], weeks[3])] == usual[::-1]
     refused = serving.type("oncall", "override", "add", "primary", "zed", "--until", until_, *where)
     assert refused.returncode == 2
     assert "nobody is called 'zed'" in refused.stderr

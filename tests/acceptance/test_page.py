@@ -469,6 +469,33 @@ def test_a_postmortem_is_a_page_of_its_own(quiet: Serving, visit: Visit) -> None
     expect(page.get_by_label("Your token")).to_be_visible()
 
 
+def test_an_incident_that_happened_before_says_so(quiet: Serving, visit: Visit) -> None:
+    """Loudly, with which one it was and what that left behind; the first one says nothing."""
+    quiet.deliver(alert("Returns", "cart", namespace="again"))
+    first = newest(quiet)
+    page = visit(quiet, quiet.person)
+    card = page.get_by_role("article", name="Returns on cart")
+    expect(card).to_be_visible()
+    expect(card).not_to_contain_text("happened before")
+    quiet.deliver(alert("Returns", "cart", status="resolved", namespace="again"))
+    tell(quiet, f"{first}/resolve", b'{"why": "it is over"}')
+    quiet.deliver(alert("Returns", "cart", namespace="again", pod="another"))
+    second = newest(quiet)
+    assert second != first
+    page.goto(quiet.url)
+    expect(card).to_contain_text(
+        f"This happened before. {second} is {first} again: the same alerts, cart Returns."
+        " It left no case behind."
+    )
+    expect(card.get_by_text("This happened before.")).to_be_visible()
+    quiet.deliver(alert("Returns", "cart", "resolved", namespace="again", pod="another"))
+
+
+def newest(serving: Serving) -> str:
+    """The incident that was opened last."""
+    return f"INC-{max(int(one['id'][4:]) for one in serving.incidents())}"
+
+
 def test_an_answer_that_is_refused_is_told(crowd: Serving, visit: Visit) -> None:
     """Whoever answers must not believe that it was taken."""
     page = visit(crowd, crowd.person)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -166,6 +167,73 @@ def test_shadow_decides_as_live_and_sends_nothing(
     sent = [m["says"] for m in shadow["timeline"] if m["event"] == "PageSent"]
     assert sent
     assert all(says.endswith("shadow: not sent") for says in sent)
+
+
+TOOL = """#!/bin/sh
+cd {folder}
+echo "$@" >> calls
+echo '{{"release": "v2", "epoch": 1}}'
+"""
+TOOLS = """
+routers:
+  edge: {{type: command, apply: ["{tool}", set, "{{release}}", "{{epoch}}"], observe: ["{tool}"]}}
+actions:
+  index.restore: {{apply: {{command: ["{tool}", restore]}}, observe: {{command: ["{tool}"]}}}}
+"""
+RUNBOOK = """---
+id: restore
+match: {labels: [alertname=Down]}
+steps:
+  - {id: restore, action: index.restore, risk: reversible}
+---
+# Down
+"""
+
+
+def test_no_traffic_is_moved_and_no_command_is_run(serving: Serving, tmp_path: Path) -> None:
+    """Whoever asks for it is refused, and neither router nor tool is called, not even to look."""
+    serving.kill()
+    tool = tmp_path / "tool"
+    tool.write_text(TOOL.format(folder=tmp_path), "utf-8")
+    tool.chmod(tool.stat().st_mode | stat.S_IXUSR)
+    config = tmp_path / "midwatch"
+    with (config / "midwatch.yaml").open("a", encoding="utf-8") as main:
+        main.write(TOOLS.format(tool=tool))
+    (config / "runbooks" / "restore.md").write_text(RUNBOOK, "utf-8")
+    serving.start(options=["--shadow"])
+    where = {"MIDWATCH_SERVER": serving.url, "MIDWATCH_TOKEN": serving.person}
+
+    def ask(path: str, given: object) -> tuple[int, str]:
+        body = json.dumps(given).encode()
+        headers = {"Content_Type": "application/json"}
+        answer = serving.ask("POST", f"/api/v1/{path}", body, serving.person, **headers)
+        return answer.status, answer.body.decode()
+
+    for name, flag in (("v1", "--known-good"), ("v2", "--live")):
+        args = ["release", "register", "shop", name, "--digest", name, flag]
+        assert serving.type(*args, **where).returncode == 0
+    assert serving.deliver(alert("Down")).status == 202
+
+    def plan() -> dict[str, str] | None:
+        path = "/api/v1/incidents/INC-1"
+        return serving.ask("GET", path, token=serving.person).document["plan"]
+
+    until(plan)
+    found = plan()
+    assert found is not None
+    for path, given in (
+        ("incidents/INC-1/approve", {"hash": found["hash"]}),
+        ("services/shop/rollback", {}),
+        ("services/shop/promote", {"release": "v1"}),
+        ("services/shop/canary", {"release": "v1"}),
+        ("services/shop/abort", {}),
+    ):
+        status, says = ask(path, given)
+        assert (status, "shadow mode changes nothing" in says) == (409, True), (path, says)
+    said = serving.type("runbook", "approve", "INC-1", found["hash"], **where)
+    assert (said.returncode, "shadow mode changes nothing" in said.stderr) == (2, True)
+    assert serving.stop() == 0
+    assert not (tmp_path / "calls").exists()
 
 
 def test_nothing_says_that_a_page_was_sent(serving: Serving) -> None:

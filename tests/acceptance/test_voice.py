@@ -296,6 +296,15 @@ def test_a_slip_of_the_fingers_is_told_in_plain_words(
     assert not list(Path.cwd().glob("midwatch/*.db"))
 
 
+@pytest.mark.parametrize("name", LEAVES)
+def test_an_argument_that_is_no_utf_8_is_one_line(typed: Typed, name: str) -> None:
+    """Exit 2, with which one it is, and never a bug of ours; nothing is made."""
+    line = is_one_error(typed(*name.split(), "a\udcffb"))
+    number = len(name.split()) + 1
+    assert line == f"error: argument {number}, 'a\\udcffb', is no UTF-8; write it in UTF-8\n"
+    assert not list(Path.cwd().iterdir())
+
+
 def filled(command: click.Command) -> list[str]:
     """What has to be typed at least, with files that are nowhere."""
     given: list[str] = []

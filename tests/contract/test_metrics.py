@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import ssl
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -10,11 +13,14 @@ from urllib.parse import parse_qs
 
 import pytest
 from tests.acceptance.receiver import Receiver
+from tests.servers import need
 
+from midwatch import config
 from midwatch.adapters.metrics.file import FileMetrics, FileOptions
 from midwatch.adapters.metrics.meter import PARTS
 from midwatch.adapters.metrics.prometheus import PrometheusMetrics, PrometheusOptions
 from midwatch.adapters.metrics.pushed import PushedMetrics
+from midwatch.bootstrap import build_metrics
 from midwatch.core.sli import Bucket, Counts, Indicator
 from midwatch.core.slo import Slo
 from midwatch.errors import HarnessError
@@ -242,3 +248,63 @@ def test_slices_count_instead_of_events() -> None:
     for number, good in ((0, 10), (1, 8), (3, 9)):
         metrics.take([Bucket(objective.id, NOW + number * minute + 10_000, good, 10)])
     assert metrics.counts(objective, (3_600,), NOW + 10 * minute)[3_600] == Counts(2, 3)
+
+
+# --- how it knows us, and we it ---
+
+MAIN = """
+escalation: {{steps: [{{to: ada}}]}}
+metrics:
+  prom:
+    {{type: prometheus, url: "{url}", username: midwatch, password_env: PROM_PW, tls_ca: "{ca}"}}
+"""
+
+
+@pytest.fixture
+def own_ca(tmp_path: Path) -> Path:
+    """A certificate of 127.0.0.1 that nobody but itself vouches for; its key is beside it."""
+    need("openssl")
+    file = tmp_path / "own.crt"
+    command = (
+        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2"
+        " -subj /CN=prometheus -addext subjectAltName=IP:127.0.0.1"
+    )
+    names = ["-keyout", str(file.with_suffix(".key")), "-out", str(file)]
+    subprocess.run([*command.split(), *names], check=True, capture_output=True)
+    return file
+
+
+@pytest.fixture
+def secure(own_ca: Path) -> Iterator[Prometheus]:
+    """A backend that speaks https with that certificate."""
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(own_ca, own_ca.with_suffix(".key"))
+    with Receiver(tls=tls) as receiver:
+        yield Prometheus(receiver)
+
+
+def test_a_password_and_a_ca_of_ones_own_are_used(
+    secure: Prometheus, own_ca: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the config names them: the counts come, and each request carries the password."""
+    monkeypatch.setenv("PROM_PW", "s3:cret")
+    folder = tmp_path / "config"
+    folder.mkdir()
+    (folder / "midwatch.yaml").write_text(MAIN.format(url=secure.receiver.url, ca=own_ca), "utf-8")
+    read = config.load(folder)
+    (metrics,) = build_metrics(read, read.rules).values()
+    given = Indicator("windowed", bad="bad[{{.window}}]", total="all[{{.window}}]")
+    secure.say = lambda what, asked: [
+        {"metric": {"midwatch": f"{part}/300"}, "value": [NOW / 1_000, value]}
+        for part, value in (("bad", "2"), ("total", "40"))
+    ]
+    assert metrics.counts(slo(given), (300,), NOW) == {300: Counts(38, 40)}
+    expected = "Basic " + base64.b64encode(b"midwatch:s3:cret").decode()
+    assert {headers["authorization"] for _, headers, _ in secure.receiver.requests} == {expected}
+
+
+def test_a_certificate_that_nobody_vouches_for_gets_no_password(secure: Prometheus) -> None:
+    """Without the CA nothing is sent at all."""
+    with pytest.raises(HarnessError, match="certificate verify failed"):
+        secure.counts(COUNTER)
+    assert secure.receiver.requests == []

@@ -532,6 +532,14 @@ def test_only_slack_presses_buttons(receiver: Receiver, secret: str, age_s: int)
         slack(receiver).read(*pressed(secret, time.time() - age_s))
 
 
+@pytest.mark.parametrize("at", ["", "soon", "-1", "1e9", "\xb2", "1" * 5_000])
+def test_a_time_that_is_none_is_refused(receiver: Receiver, at: str) -> None:
+    """Before the signature is looked at, so anybody may send it."""
+    headers, body = pressed("shh", time.time())
+    with pytest.raises(InputError, match="fresh timestamp"):
+        slack(receiver).read({**headers, "x-slack-request-timestamp": at}, body)
+
+
 def test_a_press_that_was_changed_on_its_way_is_refused(receiver: Receiver) -> None:
     """One byte is enough."""
     headers, body = pressed("shh", time.time())

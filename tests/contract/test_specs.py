@@ -248,6 +248,14 @@ def test_a_name_that_stands_twice_and_an_empty_file_are_told_in_one_go(tmp_path:
     assert any("is empty" in error for error in errors)
 
 
+@pytest.mark.parametrize("text", ["secret " * 900, f"apiVersion: openslo/v1\nkind: {'x' * 9_000}"])
+def test_a_file_that_was_not_meant_is_not_printed(text: str, tmp_path: Path) -> None:
+    """An error shows the start of what it found there, and no more."""
+    _, errors = read(tmp_path, text)
+    assert errors
+    assert all(len(error) < 250 for error in errors)
+
+
 @given(text=st.text(max_size=200))
 def test_garbage_is_told_and_raises_nothing(
     text: str, tmp_path_factory: pytest.TempPathFactory

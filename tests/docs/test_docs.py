@@ -48,6 +48,36 @@ def test_the_page_of_benchmarks_shows_what_was_measured() -> None:
     assert f"{results['shifts_per_minute_and_core']['value']:,.0f} shifts" in page
 
 
+KEYS = {
+    "value", "unit", "peer", "peer_value", "ratio", "reach", "ok", "command", "machine", "date",
+}  # fmt: skip
+
+
+def test_each_figure_says_how_it_was_measured() -> None:
+    """Its ten keys and no other: a value beside its peer's, on which machine, by which command."""
+    results = json.loads((ROOT / "benchmarks" / "results.json").read_text("utf-8"))
+    assert results
+    assert {name: sorted(row) for name, row in results.items() if set(row) != KEYS} == {}
+    for name, row in results.items():
+        assert all(row[key] not in ("", None) for key in KEYS - {"ratio"}), name
+        ratio = row["value"] / row["peer_value"] if row["peer_value"] else None
+        assert (row["ratio"] is None) is (ratio is None), name
+        if ratio is not None:
+            assert row["ratio"] == pytest.approx(ratio, rel=0.05, abs=0.001), name
+
+
+@pytest.mark.parametrize("name", ["base", "dev"])
+def test_each_locked_package_has_its_hashes_and_no_address(name: str) -> None:
+    """What is installed is what was locked, from whichever index one uses."""
+    text = (ROOT / "requirements" / f"{name}.lock").read_text("utf-8")
+    entries = text.replace("\\\n", " ").splitlines()
+    assert entries
+    pinned = re.compile(r"[a-z0-9][a-z0-9._-]*==\S+( ; [^#]+?)?(\s+--hash=sha256:[0-9a-f]{64})+\s*")
+    assert [line for line in entries if not pinned.fullmatch(line)] == []
+    assert "://" not in text
+    assert "index-url" not in text
+
+
 def test_the_figures_of_the_readme_were_measured() -> None:
     """Each with its peer, as the newest `make bench` wrote it down."""
     page = (ROOT / "README.md").read_text("utf-8")

@@ -74,7 +74,7 @@ def test_from_nothing_to_a_shadow_report(here: Path) -> None:
 
 
 def test_a_label_of_ones_own_names_the_service(here: Path) -> None:
-    """Without it `correlate` writes `no service`; with it in `service_labels` the service has its name."""
+    """Without it `correlate` writes `no service`; in `service_labels` it has a name."""
     alert = '{"labels": {"alertname": "Slow", "part": "cart"}, "startsAt": "2026-11-24T02:00:00Z"}'
     (here / "alerts.jsonl").write_text(alert + "\n", "utf-8")
     ask = "midwatch correlate --config midwatch --summary < alerts.jsonl"

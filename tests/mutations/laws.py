@@ -153,4 +153,28 @@ MUTATIONS = (
         "        if False:\n            answer = PageAnswered(page.key",
         (f"{UNIT}/test_perform.py", "tests/acceptance/test_shadow.py"),
     ),
+    Mutation(
+        "a release is moved in shadow", 9, "src/midwatch/engine/perform.py",
+        '        if self._shadow:\n            says = "not applied: shadow',
+        '        if False:\n            says = "not applied: shadow',
+        (f"{UNIT}/test_perform.py",),
+    ),
+    Mutation(
+        "an action is run in shadow", 9, "src/midwatch/engine/perform.py",
+        '        if self._shadow:\n            says = "not done: shadow',
+        '        if False:\n            says = "not done: shadow',
+        (f"{UNIT}/test_perform.py",),
+    ),
+    Mutation(
+        "a plan is approved in shadow", 9, "src/midwatch/web/api.py",
+        "        given: bodies.Approve = call.given\n        if self._service.shadow:",
+        "        given: bodies.Approve = call.given\n        if False:",
+        ("tests/acceptance/test_shadow.py",),
+    ),
+    Mutation(
+        "a person moves traffic in shadow", 9, "src/midwatch/web/api.py",
+        'when nothing moves traffic."""\n        if self._service.shadow:',
+        'when nothing moves traffic."""\n        if False:',
+        ("tests/acceptance/test_shadow.py",),
+    ),
 )  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from random import Random
 
 import pytest
@@ -11,7 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
+from midwatch.adapters.pagers.terminal import TerminalPager
 from midwatch.adapters.stores.sqlite import SqliteStore
+from midwatch.bootstrap import World, build_engine, build_loop
 from midwatch.core import causes, correlation, decide, inputs, shard
 from midwatch.core import events as e
 from midwatch.core.alerts import Alert, Level, Status, identify
@@ -27,9 +30,9 @@ from midwatch.core.storm import DIGEST_S, LASTS_S
 from midwatch.core.teams import Policy, Step, Team
 from midwatch.core.tickets import MANY, Category
 from midwatch.core.topology import Service, Topology
-from midwatch.engine.handle import Handler
 from midwatch.errors import StateError
 
+WAIT_S = 20
 S = 1_000
 MIN = 60 * S
 CALLS = [
@@ -315,23 +318,40 @@ def test_a_replay_and_a_snapshot_give_the_same(places: list[tuple[str, str, str,
     assert shard.load(shard.dump(bench.state)) == bench.state
 
 
-def test_identical_alerts_at_once_are_one() -> None:
-    """Eight senders of the same delivery: one incident, each alert once."""
-    handler = Handler(SqliteStore.memory(), RULES, lambda: 0)
-    lock, batch = threading.Lock(), (alert("cart"), alert("db", 1))
+@pytest.mark.parametrize(("callers", "near"), [(39, True), (40, False)])
+def test_no_path_runs_through_a_hub(callers: int, near: bool) -> None:
+    """With forty calls it is a service, with more it joins nobody; its own calls stay."""
+    calls = [(f"s{n}", "hub") for n in range(callers)]
+    topology = Topology((), [*calls, ("hub", "disk")])
+    assert topology.hops("s0", "disk") == (2 if near else None)
+    assert (topology.hops("s0", "hub"), topology.hops("hub", "disk")) == (1, 1)
+    assert ("disk" in topology.around("s0")) is near
+
+
+@pytest.mark.parametrize("deliveries", [1, 8])
+def test_identical_alerts_at_once_are_one(deliveries: int) -> None:
+    """Eight senders of one delivery, or of one each: one incident, each alert once."""
+    store = SqliteStore.memory()
+    engine = build_engine(store, RULES, World({"pager": TerminalPager()}), lambda: 0)
+    loop = build_loop(store, engine, lambda: 0)
+    batch = (alert("cart"), alert("db", 1))
     ready = threading.Barrier(8)
 
-    def send(number: int) -> None:
-        ready.wait()
-        with lock:  # as the loop does: one input after the other
-            handler.handle([Envelope(f"d{number % 2}", AlertsArrived("am", batch))])
+    def send(number: int) -> str:
+        envelope = Envelope(f"d{number % deliveries}", AlertsArrived("am", batch))
+        ready.wait(WAIT_S)
+        (handled,) = loop.submit([envelope]).result(WAIT_S)
+        return handled.status
 
-    threads = [threading.Thread(target=send, args=(n,)) for n in range(8)]
-    for one in threads:
-        one.start()
-    for one in threads:
-        one.join()
-    (incident,) = handler.shard.incidents.values()
+    loop.start()
+    try:
+        with ThreadPoolExecutor(8) as senders:
+            statuses = Counter(senders.map(send, range(8)))
+        (incident,) = loop.view(lambda shard: list(shard.incidents.values())).result(WAIT_S)
+    finally:
+        loop.stop()
+        store.close()
+    assert (statuses["committed"], statuses["duplicate"]) == (deliveries, 8 - deliveries)
     assert incident.alert_count == 2
 
 

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from zoneinfo import ZoneInfo
 
+import msgspec
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -18,8 +22,9 @@ from hypothesis.stateful import (
 )
 
 from midwatch.adapters.stores.sqlite import SqliteStore
-from midwatch.core import effects, inputs
+from midwatch.core import effects, events, inputs
 from midwatch.core.alerts import identify
+from midwatch.core.escalation import retry_delay_s
 from midwatch.core.inputs import Envelope
 from midwatch.core.rules import Rules
 from midwatch.core.schedules import DAY_MIN, Layer, Schedule
@@ -27,7 +32,7 @@ from midwatch.core.teams import Person, Policy, Route, Step, Team
 from midwatch.core.topology import Service, Topology
 from midwatch.engine.handle import Handler
 from midwatch.engine.perform import Performer
-from midwatch.ports import Claim
+from midwatch.ports import Claim, Row
 
 SOAK = os.environ.get("MIDWATCH_SOAK") == "1"
 # Two days before the clocks go back in Berlin, so that time jumps cross that.
@@ -67,6 +72,114 @@ class World:
         return "told"
 
 
+@dataclass
+class Asked:
+    """How far the looking for somebody has come for one incident, counted from what was decided."""
+
+    next: int = 0
+    exhausted: bool = False
+    held: set[tuple[str, str]] = field(default_factory=set)
+    shared: set[tuple[str, str]] = field(default_factory=set)  # a page for another told of it
+
+
+RESETS = (
+    events.AckWithdrawn, events.EscalationRestarted, events.IncidentReassigned,
+    events.IncidentReopened,
+)  # fmt: skip
+
+
+class Book:
+    """Reads every decision, and says whom it had to page: nothing here asks the code that decides.
+
+    The calendar is counted with the standard library, the steps from the journal's events alone.
+    """
+
+    def __init__(self) -> None:
+        self.overrides: list[tuple[str, int, int]] = []
+        self.asked: dict[str, Asked] = {}
+        self.planned: dict[str, tuple[str, str]] = {}
+
+    def turn(self, at: int) -> str:
+        """Whose turn it is: the newest override that covers it, else by days since the start."""
+        for person, start, end in reversed(self.overrides):
+            if start <= at < end:
+                return person
+        local = datetime.fromtimestamp(at / 1_000, ZoneInfo("Europe/Berlin"))
+        days = (local.date() - date(2026, 1, 5)).days - (local.hour < 9)
+        return ("ada", "ben")[days % 2]
+
+    def read(self, given: inputs.Input, rows: list[Row]) -> None:
+        """Take in what one input led to."""
+        failed: set[tuple[str, str]] = set()  # whose first pager was given up just now
+        for row in rows:
+            event = msgspec.json.decode(row.body, type=events.Event)
+            if isinstance(event, events.IncidentEvent):
+                asked = self.asked.setdefault(event.incident, Asked())
+                if isinstance(event, events.PageFailed) and event.retry_at is None:
+                    person, via = self.planned[event.key]
+                    assert via in ("slack", "mail")
+                    if via == "slack":
+                        failed.add((event.incident, person))
+                self.judge(given, event, asked, failed, row.at)
+
+    def judge(
+        self,
+        given: inputs.Input,
+        event: events.IncidentEvent,
+        asked: Asked,
+        failed: set[tuple[str, str]],
+        at: int,
+    ) -> None:
+        """Steps go forward from reset to reset, and each pages whom the plan names now."""
+        if isinstance(event, RESETS):
+            if isinstance(event, events.EscalationRestarted):
+                assert asked.exhausted, event
+            asked.next, asked.exhausted = 0, False
+            asked.held.clear()
+        elif isinstance(event, events.PageAcknowledged):
+            asked.held.clear()
+        elif isinstance(event, events.EscalationExhausted):
+            assert asked.next == len(POLICY.steps) * (POLICY.repeat + 1), event
+            asked.exhausted = True
+        elif isinstance(event, events.StepSkipped):
+            pytest.fail(f"somebody can always be reached here: {event}")
+        elif isinstance(event, (events.PagePlanned, events.PageHeld)):
+            self.judge_page(given, event, asked, failed, at)
+            if isinstance(event, events.PagePlanned):
+                self.planned[event.key] = (event.to, event.via)
+
+    def judge_page(
+        self,
+        given: inputs.Input,
+        event: events.PagePlanned | events.PageHeld,
+        asked: Asked,
+        failed: set[tuple[str, str]],
+        at: int,
+    ) -> None:
+        """Exactly the expected person, by the expected pager."""
+        way = (event.to, event.via)
+        if event.step == asked.next:  # the next step, and no other
+            assert way == (self.turn(at) if event.step % 2 == 0 else "cyd", "slack"), event
+            asked.next += 1
+        elif isinstance(given, inputs.Reassign) and given.incident == event.incident:
+            to = self.turn(at) if given.to == "primary" else given.to
+            assert (event.step, *way) == (-1, to, "slack"), event
+        elif way in asked.held:  # what was kept back for a digest
+            assert event.step == asked.next - 1, event
+        elif way in asked.shared and getattr(given, "incident", event.incident) != event.incident:
+            assert event.step == asked.next - 1, event  # that other one was answered
+        else:  # the same person's second pager, as the first was given up; the next step stays
+            assert (event.incident, event.to) in failed, event
+            assert event.via == "mail", event
+            assert event.step < asked.next, event
+        if isinstance(event, events.PageHeld):
+            asked.held.add(way)
+        else:
+            asked.held.discard(way)
+            if event.digest:
+                asked.shared.add(way)
+
+
 class Paging(RuleBasedStateMachine):
     """One shard under acks, snoozes, handing over, crashes, failing pagers and jumping clocks."""
 
@@ -77,7 +190,7 @@ class Paging(RuleBasedStateMachine):
         self.world = World()
         self.crashes = 0
         self.fired = 0
-        self.acked_at: dict[str, int] = {}
+        self.book = Book()
         self.restart()
 
     def restart(self) -> None:
@@ -86,7 +199,11 @@ class Paging(RuleBasedStateMachine):
         self.performer = Performer(self.store, {}, pagers, None, None)
 
     def give(self, given: inputs.Input) -> str:
-        (handled,) = self.handler.handle([Envelope("", given)])
+        return self.handle(Envelope("", given))
+
+    def handle(self, envelope: Envelope) -> str:
+        (handled,) = self.handler.handle([envelope])
+        self.book.read(envelope.input, self.handler.appended)
         return handled.status
 
     def incidents(self) -> list[str]:
@@ -96,16 +213,16 @@ class Paging(RuleBasedStateMachine):
         """Do what is due: timers, then pages, as the loop does."""
         for timer in self.store.due(self.now):
             key = f"timer/{timer.key}/{timer.due_at}"
-            self.handler.handle([Envelope(key, inputs.TimerCameDue(timer))])
+            self.handle(Envelope(key, inputs.TimerCameDue(timer)))
         for claim in self.performer.claim(self.now, 100):
             self.judge_claim(claim)
             answer = self.performer.perform(claim)
             if crash_after_send:
                 return
-            self.handler.handle([answer])
+            self.handle(answer)
 
     def judge_claim(self, claim: Claim) -> None:
-        """Exactly the expected person, by a channel of theirs, and never after the ack."""
+        """Exactly the expected person, by the expected pager, and never after the ack."""
         page = claim.effect
         if not isinstance(page, effects.SendPage):
             return
@@ -113,8 +230,7 @@ class Paging(RuleBasedStateMachine):
         told = [i for i in shard.incidents.values() if i.id == page.incident]
         told += [i for i in shard.incidents.values() if any(p.digest == page.key for p in i.pages)]
         assert any(i.awaits_ack and not i.acknowledged_by for i in told), page
-        assert page.to in PEOPLE
-        assert page.via in ("slack", "mail")
+        assert (page.to, page.via) == self.book.planned[page.key]
 
     # --- what people and the world do ---
 
@@ -151,12 +267,19 @@ class Paging(RuleBasedStateMachine):
     @rule(person=st.sampled_from(PEOPLE), hours=st.integers(1, 30))
     def override(self, person: str, hours: int) -> None:
         end = self.now + hours * 60 * MINUTE
-        self.give(inputs.AddOverride("primary", person, self.now, end, "ada"))
+        assert self.give(inputs.AddOverride("primary", person, self.now, end, "ada")) == "committed"
+        self.book.overrides.append((person, self.now, end))
 
     @rule(minutes=st.sampled_from([1, 5, 11, 31, 90, 300, 1_500]))
     def wait(self, minutes: int) -> None:
         self.now += minutes * MINUTE
         self.settle()
+
+    @rule(minutes=st.integers(2, 8))
+    def wait_and_look(self, minutes: int) -> None:
+        """As the loop does, at each moment: so that tries are used up while a step waits."""
+        for _ in range(minutes):
+            self.wait(1)
 
     @rule()
     def send(self) -> None:
@@ -173,7 +296,7 @@ class Paging(RuleBasedStateMachine):
         self.settle(crash_after_send=True)
         self.restart()
         for finish in self.performer.recover(self.handler.shard):
-            self.handler.handle([finish()])
+            self.handle(finish())
 
     # --- what must hold at each moment ---
 
@@ -350,6 +473,33 @@ def test_handing_over_pages_that_person_and_then_the_policy() -> None:
     assert desk.told()[-1][0] in ("ada", "ben")
 
 
+def test_what_was_held_for_one_person_is_not_sent_once_somebody_else_was_named() -> None:
+    """Handing over ends what was kept back for a digest: one person is asked, not two."""
+    desk = Desk()
+    desk.fire("cart")
+    desk.send()
+    desk.fire("shop")
+    desk.give(inputs.Reassign("INC-2", "cyd", "ben"))
+    desk.later(31)
+    assert [page.to for page in desk.world.arrived if page.incident == "INC-2"] == ["cyd"]
+
+
+def test_a_late_failure_of_an_earlier_step_takes_no_step_back() -> None:
+    """The first step's second pager is tried, and after the second step comes the third."""
+    steps = (Step(("ada",), 60), Step(("ben",), 600), Step(("cyd",), 600))
+    desk = Desk(Rules(RULES.topology, policy=Policy("three", steps, 0, TEAM)))
+    desk.world.down = True
+    desk.fire("shop")
+    (incident,) = desk.handler.shard.incidents.values()
+    while ("ada", "mail") not in [(page.to, page.via) for page in incident.pages]:
+        desk.later(10)
+    assert [page.to for page in incident.pages] == ["ada", "ben", "ada"]
+    desk.world.down = False
+    for _ in range(60):
+        desk.later(10)
+    assert [page.to for page in incident.pages] == ["ada", "ben", "ada", "cyd"]
+
+
 def test_who_has_it_and_that_it_is_over_is_told_to_pagers_that_follow() -> None:
     """Once each, by the pager that paged."""
     desk = Desk()
@@ -418,3 +568,58 @@ def test_an_ack_of_the_first_one_of_a_digest_sends_the_rest_anew() -> None:
     desk.send()
     assert [page.incident for page in desk.world.arrived] == ["INC-1", "INC-3"]
     assert desk.told()[-1][2] == ()
+
+
+def test_when_everybody_is_exhausted_the_last_resort_is_paged() -> None:
+    """Once with each round, besides those of the policy."""
+    team = msgspec.structs.replace(TEAM, last_resort=("cyd",))
+    desk = Desk(Rules(RULES.topology, policy=Policy("p", (Step(("ben",), 60),), 0, team)))
+    desk.fire("shop")
+    desk.send()
+    assert [page.to for page in desk.world.arrived] == ["ben"]
+    desk.later(60)
+    (incident,) = desk.handler.shard.incidents.values()
+    assert incident.exhausted
+    assert [page.to for page in desk.world.arrived] == ["ben", "cyd"]
+    desk.give(inputs.Acknowledge("INC-1", "cyd"))
+    desk.later(3_600)
+    assert [page.to for page in desk.world.arrived] == ["ben", "cyd"]
+
+
+def test_a_channel_of_a_step_is_paged_beside_its_people() -> None:
+    """By the pager of that name, which no person owns."""
+    step = Step(("ada",), 300, channels=("mail",))
+    desk = Desk(Rules(RULES.topology, policy=Policy("p", (step,), 0, TEAM)))
+    desk.fire("shop")
+    desk.send()
+    assert desk.told() == [("ada", "slack", ()), ("mail", "mail", ())]
+
+
+def test_tries_of_many_pages_are_spread() -> None:
+    """Each waits from once to twice its turn, and hardly two the same: they do not come at once."""
+    for attempt in (1, 2, 3):
+        waits = {retry_delay_s(f"page/INC-{n}/1", attempt) for n in range(100)}
+        base = 5 * 2 ** (attempt - 1)
+        assert base <= min(waits) < 1.1 * base
+        assert 1.9 * base < max(waits) <= 2 * base
+        assert len(waits) == 100
+
+
+def test_a_swap_changes_who_is_paged_in_both_shifts() -> None:
+    """Whoever has it now is not paged until the other's shift, and then is."""
+    desk = Desk(Rules(RULES.topology, policy=Policy("p", (Step(("primary",)),), 0, TEAM)))
+    book = Book()
+    day = DAY_MIN * MINUTE
+    has_it, other = book.turn(BEGIN), book.turn(BEGIN + day)
+    assert has_it != other
+    desk.give(inputs.SwapShifts("primary", BEGIN, BEGIN + day, "cyd"))
+    for service, person in (
+        ("shop", other),
+        ("cart", has_it),
+        ("docs", book.turn(BEGIN + 2 * day)),
+    ):
+        desk.fire(service)
+        desk.send()
+        assert desk.told()[-1][0] == person
+        desk.give(inputs.Acknowledge(desk.world.arrived[-1].incident, person))
+        desk.now += day

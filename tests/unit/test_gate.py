@@ -10,9 +10,9 @@ import pytest
 from benchmarks import gate as bench
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import fisher_exact
+from scipy.stats import binomtest, fisher_exact
 
-from midwatch.core.exact import Sample, broad, fisher
+from midwatch.core.exact import Sample, broad, fisher, one_sided, sign_test
 from midwatch.core.gate import Count, Gate, Member, Settings, Side, Verdict
 
 TRIALS = 1_000 if os.environ.get("MIDWATCH_SOAK") else 150
@@ -303,6 +303,17 @@ def test_fishers_test_is_scipys(runs: int, base_runs: int, data: st.DataObject) 
     assert fisher(one) == pytest.approx(expected, abs=1e-9)
     if failed + base:
         assert broad([one]) == pytest.approx(expected, abs=1e-9)
+
+
+@given(st.integers(0, 200), st.integers(0, 200))
+@settings(max_examples=200, deadline=None)
+def test_mcnemars_test_is_scipys(better: int, worse: int) -> None:
+    """Of those that turn each turns either way alike: two-sided, and for the worse alone."""
+    total = better + worse
+    both = binomtest(worse, total).pvalue if total else 1.0
+    more = binomtest(worse, total, alternative="greater").pvalue if total else 1.0
+    assert sign_test(better, worse) == pytest.approx(both, rel=1e-9)
+    assert one_sided(better, worse) == pytest.approx(more, rel=1e-9)
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=5))

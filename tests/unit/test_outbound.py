@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.acceptance.receiver import PATIENCE_S, Receiver
-from tests.servers import need
+from tests.servers import lacking, need
 
 from midwatch.core.clock import SECOND
 from midwatch.errors import HarnessError
@@ -143,7 +143,7 @@ def test_a_listed_ipv6_address_is_called() -> None:
     try:
         receiver = Receiver(host="::1")
     except OSError as error:
-        pytest.skip(f"no IPv6 on loopback: {error}")
+        lacking(f"no IPv6 on loopback: {error}")
     with receiver:
         assert Outbound([receiver.url]).get(receiver.url).status == 200
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from midwatch.adapters.stores.sqlite import SqliteStore
 from midwatch.core import inputs
+from midwatch.core.actions import Command
 from midwatch.core.alerts import identify
-from midwatch.core.effects import SendPage, SetRelease
-from midwatch.core.inputs import Envelope, ReleaseAnswered
+from midwatch.core.effects import RunAction, SendPage, SetRelease
+from midwatch.core.inputs import ActionAnswered, Envelope, ReleaseAnswered
 from midwatch.core.rules import Rules
 from midwatch.core.shard import Shard
 from midwatch.core.teams import Policy, Step
@@ -107,3 +110,44 @@ def test_an_action_in_doubt_is_observed_and_never_repeated(
     assert isinstance(envelope.input, ReleaseAnswered)
     assert envelope.input.state == state
     assert world.applied == []
+
+
+class Untouchable:
+    """A pager, a router and an actor that must not be called, not even to look."""
+
+    def __init__(self) -> None:
+        self.called: list[str] = []
+
+    def __getattr__(self, name: str) -> Any:
+        self.called.append(name)
+        raise HarnessError(f"{name} was called in shadow")
+
+
+TOOL = Command(("tool",))
+
+
+@pytest.mark.parametrize(
+    "wish",
+    [
+        SendPage("page/INC-1/1", "INC-1", "ada", "sev1", "Down", "it is", "shop", "hook"),
+        SetRelease("rollback/INC-1/1", "INC-1", "shop", "v1", 3, "rollback"),
+        RunAction("action/INC-1/1/purge", "INC-1", "shop", "cache.purge", TOOL, TOOL),
+    ],
+    ids=lambda wish: type(wish).__name__,
+)
+def test_in_shadow_nothing_is_touched(wish: SendPage | SetRelease | RunAction) -> None:
+    """No pager is asked, no release is moved, no action is run, and the answer says so."""
+    none = Untouchable()
+    performer = Performer(
+        InDoubt(Claim(wish, 1)), {}, {"hook": none}, none, None, none, shadow=True
+    )
+    given = performer.perform(Claim(wish, 1)).input
+    assert none.called == []
+    match given:
+        case inputs.PageAnswered():
+            assert given.receipt == "shadow: not sent"
+        case ReleaseAnswered() | ActionAnswered():
+            assert given.state == "not-applied"
+            assert given.seen.endswith("shadow mode changes nothing")
+        case _:
+            pytest.fail(f"no answer to it: {given}")

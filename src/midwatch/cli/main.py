@@ -114,6 +114,7 @@ def main() -> None:
             reconfigure(errors="backslashreplace")
     guard_stdout()
     try:
+        _check_arguments(sys.argv[1:])
         code = cli.main(prog_name="midwatch", standalone_mode=False)
         sys.stdout.flush()
     except (click.exceptions.Abort, KeyboardInterrupt):
@@ -136,6 +137,16 @@ def main() -> None:
         _fail(f"a bug in midwatch: {says}; MIDWATCH_DEBUG=1 shows where, please report it")
     else:
         sys.exit(code if isinstance(code, int) else 0)
+
+
+def _check_arguments(given: list[str]) -> None:
+    """Refuse what is no UTF-8, once for all: nothing could be stored of it, sent or found by it.
+
+    Raises UsageError.
+    """
+    for number, text in enumerate(given, 1):
+        if any("\ud800" <= letter <= "\udfff" for letter in text):
+            raise click.UsageError(f"argument {number}, {text!r}, is no UTF-8; write it in UTF-8")
 
 
 def usage(error: click.ClickException) -> str:

@@ -410,7 +410,9 @@ def _fail_over(d: Decision, policy: Policy, incident: Incident, sent: Paged, err
     pagers = policy.team.pagers(sent.to)
     left = pagers[pagers.index(sent.via) + 1 :] if sent.via in pagers else ()
     if left:
-        _plan(d, policy.name, incident, sent.to, left[0], sent.step, Reason(RULE, says))
+        # The page may be one of an earlier round: it takes no step of this one for taken.
+        step = min(sent.step, incident.next_step - 1)
+        _plan(d, policy.name, incident, sent.to, left[0], step, Reason(RULE, says))
         return
     same_step = [one for one in incident.pages if one.step == sent.step and one.at >= sent.at]
     newest = incident.pages[-1].step == sent.step

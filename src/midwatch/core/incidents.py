@@ -459,7 +459,8 @@ def _severity(i: Incident, event: e.SeverityDeclared, at: int) -> None:
 
 def _page_planned(i: Incident, event: e.PagePlanned, at: int) -> None:
     i.pages.append(Paged(event.key, event.to, "planned", event.step, event.via, event.digest, at))
-    i.next_step = event.step + 1
+    # The second pager of an earlier step takes nothing back: the next step stays the next.
+    i.next_step = max(i.next_step, event.step + 1)
     i.next_page += 1
     i.policy = event.policy
     i.awaits_ack = True

@@ -280,7 +280,11 @@ def _evolve_schedule(shard: Shard, event: e.ScheduleEvent, at: int) -> None:
 def _index_pages(
     shard: Shard,
     name: str,
-    event: e.PageHeld | e.PagePlanned | e.PageAcknowledged | e.IncidentMitigated,
+    event: e.PageHeld
+    | e.PagePlanned
+    | e.PageAcknowledged
+    | e.IncidentReassigned
+    | e.IncidentMitigated,
 ) -> None:
     """Keep what is held for a digest in step with what was sent and answered."""
     if isinstance(event, e.PageHeld):
@@ -308,7 +312,13 @@ def _index(shard: Shard, incident: Incident, event: e.IncidentEvent) -> None:
             shard.board.add(incident)
         case e.TicketLinked() | e.BurnAttached():
             shard.board.add(incident)
-        case e.PageHeld() | e.PagePlanned() | e.PageAcknowledged() | e.IncidentMitigated():
+        case (
+            e.PageHeld()
+            | e.PagePlanned()
+            | e.PageAcknowledged()
+            | e.IncidentReassigned()
+            | e.IncidentMitigated()
+        ):
             _index_pages(shard, incident.id, event)
         case e.IncidentMerged() | e.IncidentResolved():
             shard.open.pop(incident.id, None)

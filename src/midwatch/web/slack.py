@@ -1,7 +1,7 @@
 """Buttons that people press in Slack.
 
-Law: only what Slack signed counts, and it does what the person could do here: take an incident. The
-answer comes within Slack's three seconds; what became of it is told in the channel.
+Law: only what Slack signed counts, once, and it does what the person could do here: take an
+incident. The answer comes within Slack's three seconds; what became of it is told in the channel.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ class SlackButtons:
 
     async def press(self, request: Request) -> Response:
         """Take the incident whose button was pressed."""
-        pager = self._pagers.get(request.path_params["pager"])
+        name: str = request.path_params["pager"]
+        pager = self._pagers.get(name)
         if pager is None:
             return problem(404, "no Slack pager with a signing secret is called so")
         body = await guards.body_of(request, MAX_BYTES)
@@ -47,8 +48,10 @@ class SlackButtons:
         if pressed is None:
             return Response(status_code=200)
         given = Acknowledge(pressed.incident, pager.person(pressed))
+        # Whoever has seen a press may send it again while it is fresh: it is the same input.
+        press = Envelope(f"slack/{name}/{pressed.signature}", given)
         try:
-            await asyncio.wrap_future(self._loop.submit([Envelope("", given)]))
+            await asyncio.wrap_future(self._loop.submit([press]))
         except (Busy, CommitFailed) as error:
             return problem_of(503, error)
         return Response(status_code=200)

@@ -10,6 +10,7 @@ Source: https://api.slack.com/messaging/webhooks, https://api.slack.com/authenti
 from __future__ import annotations
 
 import hmac
+import re
 from collections.abc import Callable, Mapping
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
@@ -41,11 +42,15 @@ class SlackOptions(Struct, frozen=True, tag="slack"):
 
 
 class Pressed(Struct, frozen=True):
-    """Somebody pressed the button of an incident; `user` is Slack's id, `name` Slack's name."""
+    """Somebody pressed the button of an incident; `user` is Slack's id, `name` Slack's name.
+
+    `signature` is another one for each press, and the same when a press is sent again.
+    """
 
     incident: str
     user: str
     name: str
+    signature: str
 
 
 class _User(Struct):
@@ -119,7 +124,8 @@ class SlackPager:
         Raises InputError when it is not Slack who speaks, or long ago.
         """
         sent = headers.get("x-slack-request-timestamp", "")
-        if not sent.isdigit() or abs(self._clock() / SECOND - int(sent)) > MAX_AGE_S:
+        fresh = re.fullmatch("[0-9]{1,12}", sent) is not None
+        if not fresh or abs(self._clock() / SECOND - int(sent)) > MAX_AGE_S:
             raise InputError("has no fresh timestamp", remedy="look at this machine's clock")
         basis = b"v0:" + sent.encode() + b":" + body
         wanted = "v0=" + hmac.new(self._secret.encode(), basis, sha256).hexdigest()
@@ -132,7 +138,9 @@ class SlackPager:
         except (KeyError, ValueError, msgspec.MsgspecError):
             raise InputError("is no interaction of Slack", remedy="see docs/serve.md") from None
         found = next((one for one in payload.actions if one.action_id == ACTION), None)
-        return Pressed(found.value, payload.user.id, payload.user.username) if found else None
+        if found is None:
+            return None
+        return Pressed(found.value, payload.user.id, payload.user.username, wanted)
 
     def person(self, pressed: Pressed) -> str:
         """Name who pressed: by the config's contacts, else as Slack does."""
