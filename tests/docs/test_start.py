@@ -53,7 +53,7 @@ def test_from_nothing_to_a_shadow_report(here: Path) -> None:
     (recorded,) = (text for text in SHELL if text.startswith("cat scenarios/"))
     told = typed(here, recorded)
     assert told.returncode == 0, told.stderr
-    assert "incidents" in told.stdout
+    assert "1 incident" in told.stdout
 
     (start,) = (text for text in SHELL if text.startswith("midwatch init"))
     *first, serve = start.splitlines()
