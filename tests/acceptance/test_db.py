@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import random
 import shutil
 import sqlite3
@@ -298,6 +299,21 @@ def test_damage_behind_a_cut_is_found(tmp_path: Path, sql: str) -> None:
     connection.commit()
     connection.close()
     assert midwatch("db", "verify", file).returncode == 1
+
+
+def test_a_journal_and_its_copies_are_their_owners_alone(tmp_path: Path) -> None:
+    """Whoever reads one sees all that happened, whatever the umask says."""
+    before = os.umask(0o022)
+    try:
+        store = SqliteStore.own(tmp_path / "live.db")
+        Handler(store, RULES, lambda: 0).handle([fire("shop")])
+        store.backup(tmp_path / "copy.db")
+        modes = {one.name: one.stat().st_mode & 0o777 for one in tmp_path.glob("*.db*")}
+        store.close()
+    finally:
+        os.umask(before)
+    assert {"live.db", "live.db-wal", "copy.db"} <= set(modes)
+    assert {mode for name, mode in modes.items() if not name.endswith(".lock")} == {0o600}
 
 
 def test_an_open_incident_keeps_its_whole_timeline() -> None:

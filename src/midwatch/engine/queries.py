@@ -244,6 +244,8 @@ def detail(
     ]
     pruned = shard.versions.get(stream, 0) - len(moments)
     likely = causes.rank(incident, topology, shard.habits, shard.changes)
+    if [one.why for one in likely] == ["in trouble"] and len(incident.services) == 1:
+        likely = []  # that the one service in trouble is in trouble is no cause
     texts = [f"{one.count} x {one.says}" for one in incident.texts.values()]
     return Detail(
         _summary(incident), firing, likely, texts, moments, pruned, list(incident.failures),

@@ -184,6 +184,7 @@ class SqliteStore:
         """Copy the whole journal, consistently, into a new file."""
         part = target.with_name(f"{target.name}.part")
         part.unlink(missing_ok=True)
+        part.touch(0o600)
         copy = sqlite3.connect(part, isolation_level=None)
         try:
             self._db.backup(copy)

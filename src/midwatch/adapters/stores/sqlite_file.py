@@ -116,6 +116,7 @@ def create_file(path: Path) -> None:
     """Make an empty journal; it gets its name only when it is whole and on disk."""
     part = path.with_name(f"{path.name}.part")
     part.unlink(missing_ok=True)
+    part.touch(0o600)  # whoever reads it sees all that happened; SQLite's own files follow it
     connection = sqlite3.connect(part, isolation_level=None)
     try:
         apply_migrations(connection, 0)
