@@ -98,8 +98,8 @@ class Detail(Struct, frozen=True):
 
     What fires is told once with a count for alerts of the same name on the same service.
     `causes` are ranked, best first; `texts` count the alerts that say the same, each as the first
-    one said it, and `links` are the runbooks that their rules name. `failures` are a few of the
-    answers that made its objective burn.
+    one said it when that is more than its name, and `links` are the runbooks that their rules
+    name. `failures` are a few of the answers that made its objective burn.
     """
 
     incident: Summary
@@ -246,7 +246,10 @@ def detail(
     likely = causes.rank(incident, topology, shard.habits, shard.changes)
     if [one.why for one in likely] == ["in trouble"] and len(incident.services) == 1:
         likely = []  # that the one service in trouble is in trouble is no cause
-    texts = [f"{one.count} x {one.says}" for one in incident.texts.values()]
+    names = {f"{name} on {service}" for name, service in alike}
+    texts = [
+        f"{one.count} x {one.says}" for one in incident.texts.values() if one.says not in names
+    ]
     return Detail(
         _summary(incident), firing, likely, texts, moments, pruned, list(incident.failures),
         plans.view(incident), incident.no_runbook, incident.again,
