@@ -35,6 +35,11 @@ MUTATIONS = (
         (f"{UNIT}/test_loop.py", "tests/acceptance/test_serve.py", DRILL),
     ),
     Mutation(
+        "a press of Slack's button counts each time it is sent", 2, "src/midwatch/web/slack.py",
+        'Envelope(f"slack/{name}/{pressed.signature}", given)', 'Envelope("", given)',
+        ("tests/acceptance/test_channels.py",),
+    ),
+    Mutation(
         "a commit is answered before it is on disk", 2, "src/midwatch/adapters/stores/sqlite.py",
         "PRAGMA synchronous = FULL", "PRAGMA synchronous = OFF",
         ("tests/acceptance/test_serve.py", "tests/contract/test_store.py"),
@@ -54,6 +59,16 @@ MUTATIONS = (
         "    if not is_waiting_for_ack(incident):\n        return\n    if incident.exhausted:",
         "    if incident.exhausted:",
         (f"{UNIT}/test_core.py", f"{UNIT}/test_escalation.py", DRILL),
+    ),
+    Mutation(
+        "every page goes to one person", 3, "src/midwatch/core/escalation.py",
+        "    key = _page_key(incident)\n", '    key, person = _page_key(incident), "ben"\n',
+        (f"{UNIT}/test_escalation.py",),
+    ),
+    Mutation(
+        "an escalation stays where it is", 3, "src/midwatch/core/incidents.py",
+        "    i.next_step = max(i.next_step, event.step + 1)\n", "",
+        (f"{UNIT}/test_escalation.py",),
     ),
     Mutation(
         "a page in doubt is forgotten", 3, "src/midwatch/engine/perform.py",
