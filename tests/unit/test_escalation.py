@@ -500,6 +500,25 @@ def test_a_late_failure_of_an_earlier_step_takes_no_step_back() -> None:
     assert [page.to for page in incident.pages] == ["ada", "ben", "ada", "cyd"]
 
 
+def test_a_late_failure_of_an_earlier_round_takes_no_step_of_this_one() -> None:
+    """Handed over while the last try was under way: the policy still begins with its first step."""
+    steps = (Step(("ada",), 300), Step(("ben",), 300))
+    desk = Desk(Rules(RULES.topology, policy=Policy("two", steps, 0, TEAM)))
+    desk.world.down = True
+    desk.fire("shop")
+    (incident,) = desk.handler.shard.incidents.values()
+    while not (claims := desk.performer.claim(desk.now, 1)) or claims[0].attempt < 5:
+        desk.handler.handle([desk.performer.perform(one) for one in claims])
+        desk.now += 10_000
+    answer = desk.performer.perform(claims[0])
+    desk.give(inputs.Reassign("INC-1", "cyd", "ben"))
+    desk.handler.handle([answer])
+    desk.world.down = False
+    desk.later(300)
+    ways = [(page.to, page.via) for page in incident.pages]
+    assert ways == [("ada", "slack"), ("cyd", "slack"), ("ada", "mail"), ("ada", "slack")]
+
+
 def test_who_has_it_and_that_it_is_over_is_told_to_pagers_that_follow() -> None:
     """Once each, by the pager that paged."""
     desk = Desk()
