@@ -358,7 +358,7 @@ def test_what_came_along_is_checked(tmp_path: Path, said: Any) -> None:
     line = {"input": "q", "target": "a", "metadata": {"midwatch": said}}
     with pytest.raises(BadFile) as told:
         files.read(put(tmp_path, "a.jsonl", json.dumps(line) + "\n"))
-    assert told.value.place == "a.jsonl:1"
+    assert told.value.place == f"{tmp_path}/a.jsonl:1"
     line["metadata"] = {"incident": "theirs", "runs": "many"}
     (case,) = files.read(put(tmp_path, "b.jsonl", json.dumps(line) + "\n"))
     assert (case.incident, case.runs) == ("", 1)

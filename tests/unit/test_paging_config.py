@@ -79,7 +79,7 @@ def test_a_slip_in_people_and_steps_is_told(folder: Path, old: str, new: str, sa
     file = folder / "midwatch.yaml"
     file.write_text(MAIN.replace(old, new), "utf-8")
     (error,) = told(folder)
-    assert error.startswith(f"{folder.name}/{says}")
+    assert error.startswith(f"{folder}/{says}")
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_a_slip_in_a_schedule_is_told(folder: Path, text: str, says: str) -> Non
     """With its line; and nothing else is told."""
     (folder / "schedules" / "primary.yaml").write_text(text, "utf-8")
     (error,) = told(folder)
-    assert error.startswith(f"schedules/primary.yaml{says}")
+    assert error.startswith(f"{folder}/schedules/primary.yaml{says}")
 
 
 def test_a_layer_with_hours_may_stand_above_another(folder: Path) -> None:
@@ -152,5 +152,5 @@ def test_a_file_of_a_mesh_that_is_none_is_told(folder: Path, text: str) -> None:
     """With how it is written."""
     (folder / "topology.json").write_bytes(text.encode("latin-1"))
     (error,) = told(folder)
-    assert error.startswith("topology.json: is no list of edges: ")
+    assert error.startswith(f"{folder}/topology.json: is no list of edges: ")
     assert error.endswith('; write {"edges": [["caller", "callee"]]}')
