@@ -9,13 +9,14 @@ incidents.
 
 from __future__ import annotations
 
-import resource
+import os
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
 
+from benchmarks import intake
 from midwatch.core.alerts import Alert, identify
 from midwatch.core.clock import SECOND
 from midwatch.core.decide import decide
@@ -137,7 +138,7 @@ def fill(count: int) -> None:
     for at in range(0, count, BATCH):
         made = alerts(count)[at : at + BATCH]
         decide(shard, AlertsArrived("bench", tuple(made)), made[-1].starts_at, known)
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    print(intake.memory_mb(os.getpid()))
 
 
 def main() -> None:

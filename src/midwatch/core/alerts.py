@@ -7,7 +7,7 @@ is. An end that lies in the year 1, Alertmanager's way of saying "not yet", is n
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from hashlib import blake2b
 from typing import Literal
@@ -112,7 +112,10 @@ def refs_in(named: Mapping[str, str]) -> tuple[str, ...]:
     >>> refs_in({"Trace-ID": "7f3a", "team": "shop", "deploy_id": "d-12"})
     ('trace:7f3a', 'deploy:d-12')
     """
-    found = _ref_names(tuple(named))
+    return _refs(named, _ref_names(tuple(named)))
+
+
+def _refs(named: Mapping[str, str], found: Iterable[tuple[str, str]]) -> tuple[str, ...]:
     return tuple(f"{kind}:{named[name]}" for name, kind in found if named[name])
 
 
@@ -206,5 +209,5 @@ def identify(labels: dict[str, str], naming: Naming = NAMING, key: str = "") -> 
         level=naming.levels.get(labels.get("severity", "").lower(), "error"),
         labels=labels,
         keyed=bool(key),
-        refs=tuple(f"{kind}:{labels[name]}" for name, kind in passing if labels[name]),
+        refs=_refs(labels, passing) if passing else (),
     )

@@ -348,7 +348,8 @@ def _count_text(i: Incident, alert: Alert) -> None:
 
 def _gain(i: Incident, fingerprint: str, one: Firing) -> None:
     """Count an alert in."""
-    _lose(i, fingerprint)
+    if fingerprint in i.firing:
+        _lose(i, fingerprint)
     i.firing[fingerprint] = one
     service, at = one.service, one.starts_at
     if at < i.services.setdefault(service, at):
