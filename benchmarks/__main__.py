@@ -31,6 +31,7 @@ from benchmarks import (
     gate,
     intake,
     kayenta,
+    page,
     placing,
     proxy,
     runbooks,
@@ -324,10 +325,13 @@ def judged() -> dict[str, dict[str, Any]]:
     for scene, word, key, reach, ok in GATES:
         one = gate.shares(next(s for s in gate.SCENES if s.name == scene), 300)
         value = getattr(one, word)
-        beside = gate.others(next(s for s in gate.SCENES if s.name == scene), 300)["below baseline"]
+        share = word != "extra"
+        peer = "red when below the baseline" if share else "none"
+        scenes = {one.name: one for one in gate.SCENES}
+        beside = gate.others(scenes[scene], 300)["below baseline"] if share else 0.0
         found[f"gate_{key}"] = row(
-            value, "share" if word != "extra" else "calls", "red when below the baseline", beside,
-            reach, ok(value), "python -m benchmarks.gate",
+            value, "share" if share else "calls", peer, beside, reach, ok(value),
+            "python -m benchmarks.gate",
         )  # fmt: skip
     return found
 
@@ -409,7 +413,8 @@ def main() -> None:
             f" {found['peer']}: {found['peer_value']} (ratio {found['ratio']})"
         )
     text = json.dumps(results, indent=2) + "\n"
-    (HERE / "results.json").write_text(text, "utf-8")
+    page.RESULTS.write_text(text, "utf-8")
+    page.write()
 
 
 if __name__ == "__main__":
