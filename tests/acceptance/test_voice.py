@@ -745,6 +745,27 @@ def two_children(process: subprocess.Popen[str]) -> None:
     until(lambda: len(file.read_text().split()) == 2)
 
 
+def test_ctrl_c_stops_a_pattern_that_never_ends(tmp_path: Path) -> None:
+    """The process that tries it is not waited for, and does not outlive the command."""
+    (tmp_path / "bot.py").write_text(f"def answer(question):\n    return '{'a' * 40}!'\n")
+    hostile = "suite: x\ncases:\n  - {id: a, question: q, checks: [{regex: '^(a+)+$'}]}\n"
+    (tmp_path / "suite.yaml").write_text(hostile, "utf-8")
+    tried: list[str] = []
+
+    def begun(process: subprocess.Popen[str]) -> None:
+        def children() -> list[str]:  # of each thread: it is begun by one that works
+            found = Path(f"/proc/{process.pid}/task").glob("*/children")
+            tried.extend(pid for one in found for pid in one.read_text().split())
+            return tried
+
+        until(children)
+
+    args = ["eval", "run", "suite.yaml", "--target", "python:bot:answer"]
+    code, err = stopped(args, tmp_path, begun)
+    assert (code, err) == (130, "\nerror: stopped\n")
+    until(lambda: not Path(f"/proc/{tried[0]}").exists())
+
+
 def test_ctrl_c_stops_a_long_fuzz(tmp_path: Path) -> None:
     """No process of it says anything but that one line."""
     args = ["drill", "fuzz", "--seeds", "100000", "--jobs", "2"]
