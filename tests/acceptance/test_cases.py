@@ -106,11 +106,15 @@ def test_a_case_is_admitted_on_both_sides_and_made_smaller(folder: Path) -> None
     assert "was     Hello. / I bought shoes. They are red. / Hi there. I am Ada." in told
     assert "bad     python:bot:unfixed b1: 3 failed" in told
     for side, says in (("fixed", "passes on bad, too"), ("unfixed", "fails on good, too")):
-        code, out, _ = run(
-            folder, "admit", "more.yaml", "fresh", "--incident", "INC-1",
+        args = (
+            "admit", "more.yaml", "fresh", "--incident", "INC-1",
             "--bad", f"python:bot:{side}", "--good", f"python:bot:{side}",
         )  # fmt: skip
+        code, out, _ = run(folder, *args)
         assert (code, out.strip()) == (1, f"refused: {says}")
+        code, out, _ = run(folder, *args, "--json")
+        document = json.loads(out)
+        assert (code, document["state"], document["why"]) == (1, "refused", says)
     assert midwatch("db", "verify", "s.db", cwd=folder).returncode == 0
 
 

@@ -220,7 +220,12 @@ def admit_command(
         outcomes = _both(runner, one, NOISY_EPOCHS)
         kept, reason = admit(one, outcomes, bad="bad", good="good")
     if kept is None:
-        click.echo(f"refused: {reason.says}", err=as_json)
+        if as_json:
+            digests = (bad_digest, good_digest)
+            print_json(CaseView(one.id, "refused", one.question, incident, bad, good, *digests,
+                                one.runs, one.least, reason.says, one))  # fmt: skip
+        else:
+            click.echo(f"refused: {reason.says}")
         return 1
     at = incidents_at(**where)
     offer = _offer(incident, one, outcomes, names, (bad_digest, good_digest))

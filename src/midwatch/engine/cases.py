@@ -19,7 +19,7 @@ ALL = "all"
 
 
 class CaseView(Struct, frozen=True):
-    """One case; `state` is kept, quarantined, expired, retired or duplicate."""
+    """One case; `state` is kept, quarantined, expired, retired or duplicate; refused, with `why`."""
 
     id: str
     state: str
