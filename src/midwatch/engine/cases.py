@@ -19,7 +19,7 @@ ALL = "all"
 
 
 class CaseView(Struct, frozen=True):
-    """One case; `state` is kept, quarantined, expired, retired, duplicate or refused, with `why`."""
+    """One case; its `state`: kept, quarantined, expired, retired, duplicate or refused."""
 
     id: str
     state: str
