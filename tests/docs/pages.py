@@ -14,9 +14,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from ruamel.yaml import YAML
 from tests.servers import running
 
 FENCE = re.compile(r'^```(\w*)(?: title="([^"]+)")?\n(.*?)^```', re.M | re.S)
+# What `midwatch init` writes, and a page adds to, stands in a folder of its own.
+CONFIG = re.compile(r"(midwatch|topology)\.yaml|(schedules|slos|runbooks)/")
 ENDS = re.compile(r"\s+# .*?\bends with (\d)")
 
 
@@ -53,6 +56,17 @@ def run(folder: Path, command: str, **own: str) -> Done:
         stderr=subprocess.STDOUT, text=True, timeout=60, check=False,
     )  # fmt: skip
     return Done(command, ran.stdout, ran.returncode, int(ends[1]) if ends else 0)
+
+
+def put(folder: Path, name: str, text: str) -> None:
+    """Write a file that a page shows; keys of midwatch.yaml replace those of the same name."""
+    file = folder / "midwatch" / name if CONFIG.match(name) else folder / name
+    file.parent.mkdir(parents=True, exist_ok=True)
+    if name == "midwatch.yaml":
+        shown = YAML(typ="safe").load(text)
+        blocks = re.split(r"^(?=[a-z_]+:)", file.read_text("utf-8"), flags=re.M)
+        text += "".join(one for one in blocks if one.partition(":")[0] not in shown)
+    file.write_text(text, "utf-8")
 
 
 @contextmanager

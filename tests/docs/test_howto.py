@@ -20,7 +20,7 @@ import pytest
 from click.testing import CliRunner
 from ruamel.yaml import YAML
 from tests.docs import test_pages
-from tests.docs.pages import Done, commands, fences, run, served
+from tests.docs.pages import Done, commands, fences, put, run, served
 from tests.haproxy import Upstream
 from tests.servers import free_port, need, running
 
@@ -34,8 +34,6 @@ PAGES = sorted((DOCS / "howto").glob("*.md"))
 NAMES = [page.stem for page in PAGES]
 EVERY = [*PAGES, DOCS / "comparison.md"]
 LINK = re.compile(r"\]\(([^)\s]+)\)")
-# What `midwatch init` writes, and a page adds to, stands in a folder of its own.
-CONFIG = re.compile(r"(midwatch|topology)\.yaml|(schedules|slos|runbooks)/")
 # These need a running server, a third party, or somebody who holds the socket.
 ELSEWHERE = re.compile(
     r"midwatch (serve|incidents|page|proxy|heartbeats|runbook|release (?!register|list))"
@@ -56,17 +54,6 @@ TOOLS = {"amtool": "prometheus-alertmanager", "promtool": "promtool", "haproxy":
 
 
 Play = Callable[[str], tuple[Path, list[Done]]]
-
-
-def put(folder: Path, name: str, text: str) -> None:
-    """Write a file that a page shows; keys of midwatch.yaml replace those of the same name."""
-    file = folder / "midwatch" / name if CONFIG.match(name) else folder / name
-    file.parent.mkdir(parents=True, exist_ok=True)
-    if name == "midwatch.yaml":
-        shown = YAML(typ="safe").load(text)
-        blocks = re.split(r"^(?=[a-z_]+:)", file.read_text("utf-8"), flags=re.M)
-        text += "".join(one for one in blocks if one.partition(":")[0] not in shown)
-    file.write_text(text, "utf-8")
 
 
 class Shop(BaseHTTPRequestHandler):

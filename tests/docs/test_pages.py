@@ -9,7 +9,6 @@ real server.
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import sys
@@ -31,45 +30,10 @@ ELSEWHERE = re.compile(
     r"^midwatch (serve|proxy|agent (serve|load)|release (canary|abort|promote))|back shop --conf"
     r"|http://|https://|^curl|^export|^midwatch (runbook (approve|refuse)|incidents waive|cases)"
 )
-BOT = """
-import sys
-def answer(question):
-    return "30 days" if "refund" in question else "yes"
-if __name__ == "__main__":
-    print(answer(sys.stdin.read()))
-"""
-CASES = """
-suite: bot
-cases:
-  - {id: refund, question: How long for a refund?, checks: [{equals: 30 days}]}
-  - {id: open, question: Are you open?, checks: [{equals: "yes"}]}
-"""
-PROMPTFOO = """
-prompts: ["{{question}}"]
-tests:
-  - description: refund
-    vars: {question: How long for a refund?}
-    assert: [{type: contains, value: 30 days}]
-"""
 
 
 def nothing(_: Path) -> dict[str, str]:
     return {}
-
-
-def bots(folder: Path) -> dict[str, str]:
-    """A bot as a function and as a program, its cases, and the results of another run."""
-    (folder / "bot.py").write_text(BOT, "utf-8")
-    (folder / "cases.yaml").write_text(CASES, "utf-8")
-    (folder / "promptfooconfig.yaml").write_text(PROMPTFOO, "utf-8")
-    program = folder / "old-bot"
-    program.write_text("#!/bin/sh\nexec python bot.py\n", "utf-8")
-    program.chmod(0o755)
-    done = run(
-        folder, "midwatch eval run cases.yaml --target python:bot:answer --results after.jsonl"
-    )
-    assert done.code == 0, done.output
-    return {"PATH": f"{folder}:{os.environ['PATH']}"}
 
 
 def objectives(folder: Path) -> dict[str, str]:
@@ -106,15 +70,6 @@ def shown(folder: Path) -> dict[str, str]:
     return {**shift(folder), "MIDWATCH_CONFIG": str(config)}
 
 
-def releases(folder: Path) -> dict[str, str]:
-    """A config and a journal, and evidence of a canary."""
-    for line in ("midwatch init", "midwatch token create --source alertmanager"):
-        assert run(folder, line).code == 0
-    rows = [{"case": f"c{n}", "candidate": 1, "baseline": n % 2} for n in range(100)]
-    (folder / "evidence.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows), "utf-8")
-    return {}
-
-
 def trial(folder: Path) -> dict[str, str]:
     """What really paged, as the page writes it down."""
     (pages,) = (text for kind, _, text in fences(DOCS / "shadow.md") if kind == "json")
@@ -123,7 +78,7 @@ def trial(folder: Path) -> dict[str, str]:
 
 
 STAGES: dict[str, Callable[[Path], dict[str, str]]] = {
-    "agent": nothing, "drill": nothing, "gate": bots, "postmortems": shift, "releases": releases,
+    "agent": nothing, "drill": nothing, "postmortems": shift,
     "runbooks": shown, "shadow": trial, "slo": objectives,
 }  # fmt: skip
 # What ends otherwise, and why.
