@@ -1,8 +1,7 @@
-"""Pages whose lines need a server, a proxy, an agent or a vendor are typed beside them, whole.
+"""Pages whose lines need a server, a proxy or an agent are typed beside them, whole.
 
 Law: each line is typed as it stands, in the page's order, and prints what is said here; only ports,
-hashes and dates become those of this run. A vendor is a local server at the address that the config
-takes.
+hashes, dates and how long a load lasts become those of this run.
 """
 
 from __future__ import annotations
@@ -11,18 +10,23 @@ import json
 import os
 import re
 import shlex
+import shutil
+import time
 import urllib.request
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from tests.acceptance.receiver import Receiver
 from tests.acceptance.serving import MIDWATCH, Serving, alert, until
-from tests.docs.pages import Done, commands, fences, put, run
+from tests.docs.pages import Done, commands, fences, put, run, served
+from tests.docs.test_howto import prometheus
 from tests.haproxy import Upstream
-from tests.servers import free_port, running
+from tests.servers import free_port, need, running
 
-DOCS = Path(__file__).parents[2] / "docs"
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
 BOT = """
 import sys
 def answer(question):
@@ -218,3 +222,148 @@ def test_the_moves_of_the_page_are_seen_at_the_proxy_of_the_page(tmp_path: Path)
         with urllib.request.urlopen(users, timeout=10) as answer:
             assert answer.read() == b"v3"
     assert said == set(RELEASES)
+
+
+RUNBOOKS = {
+    "midwatch runbook plan": r"purge: cache.purge by POST http://",
+    "midwatch runbook approve": r"^done: purge\n",
+    "midwatch runbook refuse": "^[0-9a-f]{16} is dropped",
+    "midwatch runbook run": r"stale-answer-cache v1(.*\n)*.*\{\"topic\":\"returns\"\}",
+}
+
+
+def test_the_plan_of_the_page_is_approved_and_in_another_world_refused(tmp_path: Path) -> None:
+    """docs/runbooks.md: its runbook purges a real cache; refused is what a copy proposed."""
+    page = DOCS / "runbooks.md"
+    (book,) = (text for kind, _, text in fences(page) if kind == "markdown")
+    actions, _ = (text for kind, _, text in fences(page) if kind == "yaml")
+    serving = Serving(tmp_path)
+    put(tmp_path, "runbooks/shown.md", book)
+    put(tmp_path, "slos/answers.yaml", ANSWERS.replace("SERVICE", "support-agent"))
+    put(tmp_path, "topology.yaml", "services: [{name: support-agent, tier: 1}]\nedges: []\n")
+    put(tmp_path, "midwatch.yaml", "metrics: {judge: {type: pushed}}\n")
+    with Receiver() as cache, ExitStack() as stack:
+        cache.answer = lambda path, _: b'{"cached": 0}'
+        put(tmp_path, "midwatch.yaml", moved(actions, {"http://cache:8080": cache.url}))
+        judge = serving.token("--source", "judge")
+        stack.callback(serving.stop)
+        serving.start("env", "CACHE_TOKEN=secret")
+        own = {"MIDWATCH_SERVER": serving.url, "MIDWATCH_TOKEN": serving.person}
+        outdated = alert("AnswersOutdated", "support-agent", topic="returns")
+        outdated["startsAt"] = datetime.fromtimestamp(time.time(), UTC).isoformat()
+        bad = b'{"slo": "support-agent/answers", "good": 0, "total": 1000}'
+        assert serving.deliver(outdated).status == 202
+        assert serving.ask("POST", "/intake/judge", bad, judge).status == 202
+        serving.stop()
+        config, before = tmp_path / "midwatch", tmp_path / "before"
+        shutil.copytree(config, before)
+        serving.start("env", "CACHE_TOKEN=secret")  # it looks at its objectives first
+        until(lambda: run(tmp_path, "midwatch runbook plan INC-1", **own).code == 0)
+        said, proposed = set[str](), ""
+        for line in commands(page):
+            if "runbook refuse" in line:  # either or: what was approved is another world's
+                serving.stop()
+                shutil.rmtree(config)
+                shutil.copytree(before, config)
+                serving.start("env", "CACHE_TOKEN=secret")
+                until(lambda: run(tmp_path, "midwatch runbook plan INC-1", **own).code == 0)
+            done = run(tmp_path, here(line, {"4f1e0c2a9b7d3355": proposed}), **own)
+            said.add(well(done, RUNBOOKS))
+            proposed = proposed or re.findall(r"\b[0-9a-f]{16}\b", done.output)[0]
+        assert [path for path, _, _ in cache.requests] == ["/purge", "/state"]
+    assert said == set(RUNBOOKS)
+
+
+AGENT = {
+    "midwatch agent ask": "return",
+    "midwatch agent releases": "no-titles",
+    "midwatch agent questions": "returns",
+    "midwatch agent build-index": "103 chunks, digest ",
+    "midwatch agent load": "^40 talks, ",
+}
+
+
+def test_the_agents_of_the_page_are_asked_and_judged(tmp_path: Path) -> None:
+    """docs/agent.md: two releases side by side, one under load; a third tells midwatch verdicts."""
+    page = DOCS / "agent.md"
+    assert run(tmp_path, "midwatch init").code == 0
+    put(tmp_path, "topology.yaml", "services: [{name: support-agent, tier: 1}]\nedges: []\n")
+    (tmp_path / "midwatch" / "slos" / "availability.yaml").unlink()
+    (tmp_path / "midwatch" / "runbooks" / "rollback.md").unlink()
+    for kind, _, text in fences(page):
+        if kind == "yaml":
+            name, _, rest = text.removeprefix("# ").partition("\n")
+            put(tmp_path, name, rest)
+    port, last, said, own = free_port(), "", set[str](), dict[str, str]()
+    at = {":8600": f":{port}", ":8701": f":{free_port()}", "--seconds 60": "--seconds 2"}
+    at["--port 8701"] = f"--port {at[':8701'][1:]}"
+    with ExitStack() as stack:
+        for stands in commands(page):
+            line = here(stands, at)
+            if line.startswith("export"):
+                name = line.removeprefix("export ").partition("=")[0]
+                own[name] = run(tmp_path, f'{line}\nprintf %s "${name}"').output
+            elif line == "midwatch serve":
+                stack.enter_context(served(tmp_path, line, port))
+            elif line.startswith("midwatch agent serve"):
+                words = shlex.split(line, comments=True)[1:]
+                if "--port" not in words:
+                    words += ["--port", str(free_port())]
+                last = f"http://127.0.0.1:{words[words.index('--port') + 1]}"
+                command = ["env", *(f"{n}={v}" for n, v in own.items()), MIDWATCH, *words]
+                stack.enter_context(running(command, f"{last}/healthz", tmp_path / "agent.log"))
+            else:
+                said.add(well(run(tmp_path, line), AGENT))
+        assert run(tmp_path, f"midwatch agent load --url {last} --rate 40 --seconds 1").code == 0
+    judged = run(tmp_path, "midwatch slo status").output
+    assert re.search("^support-agent/answers +(calm|burning)", judged), judged
+    assert said == set(AGENT)
+
+
+OBJECTIVES = {
+    "midwatch slo explain examples/slos/availability.yaml": "PageQuick",
+    "midwatch slo explain examples/slos/sloth.yaml": "requests",
+    "midwatch slo status": "shop/availability",
+    "midwatch slo budget": "shop/availability",
+    "midwatch slo rules": "",
+}
+
+
+def test_the_objectives_of_the_page_are_explained_beside_a_prometheus(tmp_path: Path) -> None:
+    """docs/slo.md: counts of an hour, a Prometheus, and rules that promtool takes."""
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    rows = [{"at": f"2026-03-02T00:{m:02}:00Z", "good": 99, "total": 100} for m in range(60)]
+    (tmp_path / "counts.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows), "utf-8")
+    for line in ("midwatch init", "midwatch token create --source app"):
+        assert run(tmp_path, line).code == 0
+    said = set[str]()
+    with prometheus(tmp_path / "prometheus") as address:
+        for line in commands(DOCS / "slo.md"):
+            done = run(tmp_path, here(line, {"localhost:9090": address}))
+            said.add(well(done, OBJECTIVES))
+    assert said == set(OBJECTIVES)
+    assert run(tmp_path, f"{need('promtool')} check rules rules.yaml").code == 0
+
+
+POSTMORTEMS = {
+    "midwatch postmortem show": "peak burn",
+    "midwatch postmortem edit": "INC-1",
+    "midwatch postmortem export": "INC-1.html",
+    "midwatch postmortem check": "^INC-1: good$",
+    "midwatch incidents waive": "IncidentClosed +waiver: an outage of the provider",
+}
+
+
+def test_the_postmortem_of_the_page_is_written_and_its_case_waived(tmp_path: Path) -> None:
+    """docs/postmortems.md: the journal of a shift in which the incident left no case."""
+    shift = run(tmp_path, "midwatch drill --db journal.db --break regression-case")
+    assert shift.code == 1, shift.output
+    config, journal = ROOT / "scenarios" / "shop", tmp_path / "journal.db"
+    own = {"MIDWATCH_CONFIG": str(config), "MIDWATCH_DB": str(journal)}
+    ahead = datetime.fromtimestamp(time.time(), UTC) + timedelta(days=30)
+    said = set[str]()
+    for line in commands(DOCS / "postmortems.md"):
+        done = run(tmp_path, here(line, {"2026-12-31T": f"{ahead:%Y-%m-%dT}"}), **own)
+        said.add(well(done, POSTMORTEMS))
+    assert said == set(POSTMORTEMS)
+    assert "Test the index job" in (tmp_path / "INC-1.html").read_text("utf-8")

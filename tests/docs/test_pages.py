@@ -1,16 +1,14 @@
 """What the pages in depth show is typed here, as far as it needs nobody else.
 
 Law: a page's lines are typed in its order, into a folder that has what the page speaks of; each
-ends with 0, or as the table below says. What is left out is in ELSEWHERE, and docs/limits.md names
-the pages that it leaves out of. Those of serving, operations and correlation are typed beside a
-real server.
+ends with 0, or as the table below says. Those of serving, operations and correlation are typed
+beside a real server; test_beside.py does the same for whole pages.
 """
 
 from __future__ import annotations
 
 import json
 import re
-import shutil
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -24,50 +22,11 @@ from tests.servers import free_port, running
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 MIDWATCH = [str(Path(sys.executable).with_name("midwatch"))]
-# What stays running, what moves traffic, and what is asked of somebody else: it is looked up in
-# --help alone here, and what it does is tested in tests/acceptance.
-ELSEWHERE = re.compile(
-    r"^midwatch (serve|proxy|agent (serve|load)|release (canary|abort|promote))|back shop --conf"
-    r"|http://|https://|^curl|^export|^midwatch (runbook (approve|refuse)|incidents waive|cases)"
-)
+ELSEWHERE = re.compile(r"^midwatch serve")  # it stays, and is typed on other pages
 
 
 def nothing(_: Path) -> dict[str, str]:
     return {}
-
-
-def objectives(folder: Path) -> dict[str, str]:
-    """The examples, and counts of an hour."""
-    (folder / "examples").symlink_to(ROOT / "examples")
-    rows = [{"at": f"2026-03-02T00:{m:02}:00Z", "good": 99, "total": 100} for m in range(60)]
-    (folder / "counts.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows), "utf-8")
-    for line in ("midwatch init", "midwatch token create --source app"):
-        assert run(folder, line).code == 0
-    return {}
-
-
-def shift(folder: Path) -> dict[str, str]:
-    """The journal of a shift with the real agent."""
-    done = run(folder, "midwatch drill run stale-cache --db journal.db")
-    assert done.code == 0, done.output
-    config = ROOT / "scenarios" / "tideline-agent"
-    return {"MIDWATCH_CONFIG": str(config), "MIDWATCH_DB": str(folder / "journal.db")}
-
-
-def shown(folder: Path) -> dict[str, str]:
-    """The same, with the runbook, the actions and the policies of docs/runbooks.md."""
-    page = (DOCS / "runbooks.md").read_text("utf-8")
-    parts = re.findall(r"^```(markdown|yaml)\n(.*?)^```", page, re.M | re.S)
-    config = folder / "config"
-    shutil.copytree(ROOT / "scenarios" / "tideline-agent", config)
-    for file in (config / "runbooks").glob("*.md"):
-        if "release.rollback" not in file.read_text("utf-8"):
-            file.unlink()
-    main = config / "midwatch.yaml"
-    kept = main.read_text("utf-8").partition("\n# What runbooks may do")[0]
-    main.write_text("\n".join([kept, *(t for kind, t in parts if kind == "yaml")]), "utf-8")
-    (config / "runbooks" / "shown.md").write_text(parts[0][1], "utf-8")
-    return {**shift(folder), "MIDWATCH_CONFIG": str(config)}
 
 
 def trial(folder: Path) -> dict[str, str]:
@@ -77,13 +36,9 @@ def trial(folder: Path) -> dict[str, str]:
     return {}
 
 
-STAGES: dict[str, Callable[[Path], dict[str, str]]] = {
-    "agent": nothing, "drill": nothing, "postmortems": shift,
-    "runbooks": shown, "shadow": trial, "slo": objectives,
-}  # fmt: skip
+STAGES: dict[str, Callable[[Path], dict[str, str]]] = {"drill": nothing, "shadow": trial}
 # What ends otherwise, and why.
 ENDS = {
-    "midwatch postmortem check INC-1 --whole": 1,  # not all questions were answered
     "midwatch shadow report --pages pages.jsonl": 3,  # nothing was recorded when that page went out
 }
 
