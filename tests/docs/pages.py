@@ -70,10 +70,11 @@ def put(folder: Path, name: str, text: str) -> None:
 
 
 @contextmanager
-def served(folder: Path, line: str, port: int) -> Iterator[None]:
+def served(folder: Path, line: str, port: int, **own: str) -> Iterator[None]:
     """Run a page's own `midwatch serve` until the block ends, on this port instead of its own."""
     program, *words = line.split()
-    command = [str(Path(sys.executable).with_name(program)), *words]
+    exported = [f"{name}={text}" for name, text in own.items()]
+    command = ["env", *exported, str(Path(sys.executable).with_name(program)), *words]
     command += ["--listen", f"127.0.0.1:{port}", "--config", str(folder / "midwatch")]
     with running(command, f"http://127.0.0.1:{port}/readyz", folder / "log"):
         yield
