@@ -9,12 +9,14 @@ import os
 import re
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from ruamel.yaml import YAML
+from tests.acceptance.serving import alert, webhook
 from tests.servers import running
 
 FENCE = re.compile(r'^```(\w*)(?: title="([^"]+)")?\n(.*?)^```', re.M | re.S)
@@ -78,3 +80,11 @@ def served(folder: Path, line: str, port: int, **own: str) -> Iterator[None]:
     command += ["--listen", f"127.0.0.1:{port}", "--config", str(folder / "midwatch")]
     with running(command, f"http://127.0.0.1:{port}/readyz", folder / "log"):
         yield
+
+
+def alarm(folder: Path, server: str) -> None:
+    """Send an alert of a service that is listed, as Alertmanager does."""
+    token = run(folder, "midwatch token create --source alertmanager").output.strip()
+    request = urllib.request.Request(f"{server}/intake/alertmanager", webhook(alert("Down")))
+    request.add_header("Authorization", f"Bearer {token}")
+    urllib.request.urlopen(request, timeout=10).close()

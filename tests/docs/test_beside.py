@@ -367,3 +367,14 @@ def test_the_postmortem_of_the_page_is_written_and_its_case_waived(tmp_path: Pat
         said.add(well(done, POSTMORTEMS))
     assert said == set(POSTMORTEMS)
     assert "Test the index job" in (tmp_path / "INC-1.html").read_text("utf-8")
+
+
+def test_the_storm_of_the_readme_is_grouped_out_of_an_alertmanager(tmp_path: Path) -> None:
+    """README.md: the answer of `/api/v2/alerts` goes through the pipe."""
+    (line,) = (one for one in commands(ROOT / "README.md") if "midwatch correlate" in one)
+    with Receiver() as alertmanager:
+        storm = [alert("Slow", "shop"), alert("Slow", "cart")]
+        alertmanager.answer = lambda *_: json.dumps(storm).encode()
+        at = {"http://localhost:9093": alertmanager.url, ".venv/bin/": ""}
+        well(run(tmp_path, here(line, at)), {"curl": "2 alerts"})
+        assert [path for path, _, _ in alertmanager.requests] == ["/api/v2/alerts"]

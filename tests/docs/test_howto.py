@@ -12,7 +12,6 @@ import re
 import shutil
 import threading
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -22,9 +21,8 @@ import pytest
 from click.testing import CliRunner
 from ruamel.yaml import YAML
 from tests.acceptance.receiver import Receiver
-from tests.acceptance.serving import alert, webhook
 from tests.docs import test_pages
-from tests.docs.pages import Done, commands, fences, put, run, served
+from tests.docs.pages import Done, alarm, commands, fences, put, run, served
 from tests.haproxy import Upstream
 from tests.servers import free_port, need, running
 
@@ -143,14 +141,6 @@ OTHER_SIDES: dict[str, Callable[[str, bytes], bytes] | None] = {
 ALARMED = {"pagerduty", "slack"}  # of these a real incident is shown
 
 
-def alarm(folder: Path, server: str) -> None:
-    """Send an alert of a service that is listed, as Alertmanager does."""
-    token = run(folder, "midwatch token create --source alertmanager").output.strip()
-    request = urllib.request.Request(f"{server}/intake/alertmanager", webhook(alert("Down")))
-    request.add_header("Authorization", f"Bearer {token}")
-    urllib.request.urlopen(request, timeout=10).close()
-
-
 def reader_starts(line: str, folder: Path, beside: Path, done: list[Done]) -> list[str]:
     """Give the program that the reader runs with a file of the page, when this line needs it."""
     if line.startswith("amtool alert add"):
@@ -250,6 +240,7 @@ def test_what_is_not_typed_is_said() -> None:
     """docs/limits.md names each page of which a command is only looked up."""
     kept = dict.fromkeys(PAGES, OTHERS)
     kept |= {DOCS / f"{name}.md": test_pages.ELSEWHERE for name in test_pages.STAGES}
+    kept[DOCS / "operations.md"] = test_pages.INSTALLS
     part = {
         page
         for page, left_out in kept.items()

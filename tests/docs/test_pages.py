@@ -16,13 +16,15 @@ from pathlib import Path
 
 import pytest
 from tests.acceptance.serving import Serving, alert
-from tests.docs.pages import commands, fences, run
+from tests.docs.pages import alarm, commands, fences, run, served
 from tests.servers import free_port, running
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 MIDWATCH = [str(Path(sys.executable).with_name("midwatch"))]
 ELSEWHERE = re.compile(r"^midwatch serve")  # it stays, and is typed on other pages
+
+INSTALLS = re.compile(r"python3 -m venv|/opt/midwatch/bin/pip|useradd|export PATH")  # for a machine
 
 
 def nothing(_: Path) -> dict[str, str]:
@@ -60,22 +62,24 @@ def test_the_lines_of_a_page_do_what_it_says(name: str, tmp_path: Path) -> None:
 
 def test_the_lines_about_serving_are_typed_beside_a_server(tmp_path: Path) -> None:
     """docs/serve.md: an alert comes, a person takes it, the file is kept."""
-    serving = Serving(tmp_path)
-    serving.start()
-    try:
-        serving.deliver(alert("Down"))
-        own = {"MIDWATCH_SERVER": serving.url, "MIDWATCH_TOKEN": serving.person}
-        lines = [
-            one for one in commands(DOCS / "serve.md") if re.search(r"incidents |db b|db v", one)
-        ]
-        assert len(lines) == 7
-        for line in lines:
-            done = run(tmp_path, line, **({} if " db " in line else own))
-            assert done.code == 0, f"{line}\n{done.output}"
-    finally:
-        serving.stop()
-    (prune,) = (one for one in commands(DOCS / "serve.md") if "db prune" in one)
-    assert run(tmp_path, prune).code == 0
+    url, told, own = f"http://127.0.0.1:{free_port()}", list[str](), dict[str, str]()
+    with ExitStack() as server:
+        for line in commands(DOCS / "serve.md"):
+            if line == "midwatch serve":
+                server.enter_context(served(tmp_path, line, int(url.rpartition(":")[2])))
+                alarm(tmp_path, url)
+            elif line.startswith("export"):
+                here = line.replace("http://127.0.0.1:8600", url).replace("mw_...", told[2].strip())
+                own = dict(one.split("=") for one in here.split()[1:])
+                assert own.keys() == {"MIDWATCH_SERVER", "MIDWATCH_TOKEN"}
+            else:
+                if "db prune" in line:
+                    server.close()
+                done = run(tmp_path, line, **({} if " db " in line else own))
+                assert done.code == 0, f"{line}\n{done.output}"
+                told.append(done.output)
+    assert len(told) == 11
+    assert "ada has it" in told[5]
 
 
 def test_the_lines_about_operations_are_typed_from_install_to_upgrade(tmp_path: Path) -> None:
@@ -96,7 +100,7 @@ def test_the_lines_about_operations_are_typed_from_install_to_upgrade(tmp_path: 
     exported: dict[str, str] = {}
     with ExitStack() as running_now:
         for line in commands(page):
-            if re.match(r"python3 -m venv|/opt/midwatch/bin/pip|useradd|export PATH", line):
+            if INSTALLS.match(line):
                 continue
             if line.startswith("export"):
                 name, _, value = here(line).removeprefix("export ").partition("=")
@@ -144,10 +148,11 @@ def test_the_lines_about_correlation_are_typed_beside_a_server(tmp_path: Path) -
         ):  # fmt: skip
             serving.deliver(alert(name, service, namespace=space))
         own = {"MIDWATCH_SERVER": serving.url, "MIDWATCH_TOKEN": serving.person}
+        own["TOKEN"] = serving.token("--source", "changes")
         for line in commands(DOCS / "correlation.md"):
-            if line.startswith("curl"):
-                continue
-            done = run(tmp_path, line, **own)
+            there = line.replace("https://oncall.example.org", serving.url)
+            done = run(tmp_path, there, **own)
             assert done.code == 0, f"{line}\n{done.output}"
+            assert not line.startswith("curl") or '"accepted":1' in done.output, done.output
     finally:
         serving.stop()
