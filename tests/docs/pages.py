@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ruamel.yaml import YAML
-from tests.acceptance.serving import alert, webhook
+from tests.acceptance.serving import alert, until, webhook
 from tests.servers import running
 
 FENCE = re.compile(r'^```(\w*)(?: title="([^"]+)")?\n(.*?)^```', re.M | re.S)
@@ -83,8 +83,13 @@ def served(folder: Path, line: str, port: int, **own: str) -> Iterator[None]:
 
 
 def alarm(folder: Path, server: str) -> None:
-    """Send an alert of a service that is listed, as Alertmanager does."""
-    token = run(folder, "midwatch token create --source alertmanager").output.strip()
+    """Send an alert of a service that is listed, as Alertmanager does; somebody has its page."""
+    sender, person = (
+        run(folder, f"midwatch token create {whose}").output.strip()
+        for whose in ("--source alertmanager", "--role responder --name test")
+    )
     request = urllib.request.Request(f"{server}/intake/alertmanager", webhook(alert("Down")))
-    request.add_header("Authorization", f"Bearer {token}")
+    request.add_header("Authorization", f"Bearer {sender}")
     urllib.request.urlopen(request, timeout=10).close()
+    own = {"MIDWATCH_SERVER": server, "MIDWATCH_TOKEN": person}
+    until(lambda: "PageSent" in run(folder, "midwatch incidents show INC-1", **own).output)
