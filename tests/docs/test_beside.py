@@ -374,7 +374,7 @@ def test_the_storm_of_the_readme_is_grouped_out_of_an_alertmanager(tmp_path: Pat
     (line,) = (one for one in commands(ROOT / "README.md") if "midwatch correlate" in one)
     with Receiver() as alertmanager:
         storm = [alert("Slow", "shop"), alert("Slow", "cart")]
-        alertmanager.answer = lambda *_: json.dumps(storm).encode()
+        alertmanager.answer = lambda _path, _body: json.dumps(storm).encode()
         at = {"http://localhost:9093": alertmanager.url, ".venv/bin/": ""}
         well(run(tmp_path, here(line, at)), {"curl": "2 alerts"})
         assert [path for path, _, _ in alertmanager.requests] == ["/api/v2/alerts"]
