@@ -9,14 +9,19 @@ import os
 import re
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from ruamel.yaml import YAML
+from tests.acceptance.serving import alert, until, webhook
 from tests.servers import running
 
 FENCE = re.compile(r'^```(\w*)(?: title="([^"]+)")?\n(.*?)^```', re.M | re.S)
+# What `midwatch init` writes, and a page adds to, stands in a folder of its own.
+CONFIG = re.compile(r"(midwatch|topology)\.yaml|(schedules|slos|runbooks)/")
 ENDS = re.compile(r"\s+# .*?\bends with (\d)")
 
 
@@ -55,11 +60,36 @@ def run(folder: Path, command: str, **own: str) -> Done:
     return Done(command, ran.stdout, ran.returncode, int(ends[1]) if ends else 0)
 
 
+def put(folder: Path, name: str, text: str) -> None:
+    """Write a file that a page shows; keys of midwatch.yaml replace those of the same name."""
+    file = folder / "midwatch" / name if CONFIG.match(name) else folder / name
+    file.parent.mkdir(parents=True, exist_ok=True)
+    if name == "midwatch.yaml":
+        shown = YAML(typ="safe").load(text)
+        blocks = re.split(r"^(?=[a-z_]+:)", file.read_text("utf-8"), flags=re.M)
+        text += "".join(one for one in blocks if one.partition(":")[0] not in shown)
+    file.write_text(text, "utf-8")
+
+
 @contextmanager
-def served(folder: Path, line: str, port: int) -> Iterator[None]:
+def served(folder: Path, line: str, port: int, **own: str) -> Iterator[None]:
     """Run a page's own `midwatch serve` until the block ends, on this port instead of its own."""
     program, *words = line.split()
-    command = [str(Path(sys.executable).with_name(program)), *words]
+    exported = [f"{name}={text}" for name, text in own.items()]
+    command = ["env", *exported, str(Path(sys.executable).with_name(program)), *words]
     command += ["--listen", f"127.0.0.1:{port}", "--config", str(folder / "midwatch")]
     with running(command, f"http://127.0.0.1:{port}/readyz", folder / "log"):
         yield
+
+
+def alarm(folder: Path, server: str) -> None:
+    """Send an alert of a service that is listed, as Alertmanager does; somebody has its page."""
+    sender, person = (
+        run(folder, f"midwatch token create {whose}").output.strip()
+        for whose in ("--source alertmanager", "--role responder --name test")
+    )
+    request = urllib.request.Request(f"{server}/intake/alertmanager", webhook(alert("Down")))
+    request.add_header("Authorization", f"Bearer {sender}")
+    urllib.request.urlopen(request, timeout=10).close()
+    own = {"MIDWATCH_SERVER": server, "MIDWATCH_TOKEN": person}
+    until(lambda: "PageSent" in run(folder, "midwatch incidents show INC-1", **own).output)

@@ -1,12 +1,13 @@
 """What the pages of docs/howto show is done here, in their order, in an empty folder.
 
-Law: a command of a page is run, or, when it needs somebody else, its words and flags are in
-`--help`; a file that a page shows is understood by the program that reads it. Where a page starts
-`midwatch serve` and goes on, the server runs, and what follows is a terminal that knows nothing of
-the first one.
+Law: a command of a page is run, and its words and flags are in `--help`; a file that a page shows
+is understood by the program that reads it. At the address of a vendor, where the config takes one,
+stands a server of ours. Where a page starts `midwatch serve` and goes on, the server runs, and what
+follows is a terminal that knows nothing of the first one.
 """
 
 import functools
+import json
 import re
 import shutil
 import threading
@@ -19,8 +20,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from ruamel.yaml import YAML
+from tests.acceptance.receiver import Receiver
 from tests.docs import test_pages
-from tests.docs.pages import Done, commands, fences, run, served
+from tests.docs.pages import Done, alarm, commands, fences, put, run, served
 from tests.haproxy import Upstream
 from tests.servers import free_port, need, running
 
@@ -34,39 +36,23 @@ PAGES = sorted((DOCS / "howto").glob("*.md"))
 NAMES = [page.stem for page in PAGES]
 EVERY = [*PAGES, DOCS / "comparison.md"]
 LINK = re.compile(r"\]\(([^)\s]+)\)")
-# What `midwatch init` writes, and a page adds to, stands in a folder of its own.
-CONFIG = re.compile(r"(midwatch|topology)\.yaml|(schedules|slos|runbooks)/")
-# These need a running server, a third party, or somebody who holds the socket.
-ELSEWHERE = re.compile(
-    r"midwatch (serve|incidents|page|proxy|heartbeats|runbook|release (?!register|list))"
-    r"|--server |--prometheus |https?://|^(amtool alert|echo|curl|socat)|=\.\.\.$|^export MIDWATCH_"
-)
-SERVES = re.compile(r"midwatch serve|export ")  # each is typed on some page
-# Pages that are done beside their own server; of these, only what asks somebody else is left out.
-SERVED = {"alertmanager", "haproxy", "prometheus", "your-agent"}
-OTHERS = re.compile(r"eval run .* --target http://|socat")  # the reader's own agent, a tool
+# Each page is done beside its own server. What is left out: a tool that nobody else needs.
+OTHERS = re.compile(r"socat")
+SERVES = re.compile(r"midwatch serve")  # it is typed on some page
 # What is true a moment later: when Prometheus was looked at twice, when Alertmanager has sent.
 LATER = {
     ("prometheus", "midwatch slo status"): r"calm|burning",
     ("alertmanager", "midwatch incidents list"): "INC-1",
     ("alertmanager", "midwatch incidents show INC-1"): "shadow: not sent",
+    ("pagerduty", "midwatch incidents ack INC-1"): r"^(?!error)",
+    ("pagerduty", "midwatch incidents show INC-1"): "ada has it",
+    ("slack", "midwatch incidents show INC-1"): "PageSent",
 }
 # These are only there with their server.
 TOOLS = {"amtool": "prometheus-alertmanager", "promtool": "promtool", "haproxy": "haproxy"}
 
 
 Play = Callable[[str], tuple[Path, list[Done]]]
-
-
-def put(folder: Path, name: str, text: str) -> None:
-    """Write a file that a page shows; keys of midwatch.yaml replace those of the same name."""
-    file = folder / "midwatch" / name if CONFIG.match(name) else folder / name
-    file.parent.mkdir(parents=True, exist_ok=True)
-    if name == "midwatch.yaml":
-        shown = YAML(typ="safe").load(text)
-        blocks = re.split(r"^(?=[a-z_]+:)", file.read_text("utf-8"), flags=re.M)
-        text += "".join(one for one in blocks if one.partition(":")[0] not in shown)
-    file.write_text(text, "utf-8")
 
 
 class Shop(BaseHTTPRequestHandler):
@@ -132,7 +118,27 @@ def reader_has(page: str, folder: Path, beside: Path, servers: ExitStack) -> dic
     if page == "haproxy":
         places = servers.enter_context(haproxy(beside))
         return {**places, "/etc/haproxy/": f"{folder}/"}
+    if page in OTHER_SIDES:
+        other = servers.enter_context(Receiver())
+        other.usual, other.answer = (202 if page == "pagerduty" else 200), OTHER_SIDES[page]
+        return {
+            "127.0.0.1:8701": f"127.0.0.1:{other.port}", "https://hooks.slack.com": other.url,
+            "routing_key_env: PAGERDUTY_KEY": f'routing_key_env: PAGERDUTY_KEY, url: "{other.url}"',
+        }  # fmt: skip
     return {}
+
+
+def own_agent(_: str, body: bytes) -> bytes:
+    """Answer as the page's own agent does, over HTTP, in words of its own."""
+    text = "You have 30 days." if "return" in json.loads(body)["ask"] else "I do not know."
+    return json.dumps({"out": {"text": text}}).encode()
+
+
+# Who is at the other end of a page's addresses, and what it answers.
+OTHER_SIDES: dict[str, Callable[[str, bytes], bytes] | None] = {
+    "your-agent": own_agent, "pagerduty": None, "slack": None,
+}  # fmt: skip
+ALARMED = {"pagerduty", "slack"}  # of these a real incident is shown
 
 
 def reader_starts(line: str, folder: Path, beside: Path, done: list[Done]) -> list[str]:
@@ -159,8 +165,8 @@ def played(page: Path, folder: Path, beside: Path) -> list[Done]:
     done: list[Done] = []
     with ExitStack() as servers, ExitStack() as own:
         moved = reader_has(name, folder, beside, servers)
-        if name in SERVED:
-            moved["127.0.0.1:8600"] = f"127.0.0.1:{port}"
+        moved["127.0.0.1:8600"] = f"127.0.0.1:{port}"
+        moved["https://oncall.example.org/slack"] = f"http://127.0.0.1:{port}/slack"
         for kind, title, text in fences(page):
             for here, there in moved.items():
                 text = text.replace(here, there)  # noqa: PLW2901
@@ -168,15 +174,17 @@ def played(page: Path, folder: Path, beside: Path) -> list[Done]:
                 put(folder, title, text)
                 continue
             for line in text.replace("\\\n", " ").splitlines() if not kind else ():
-                if not line or (OTHERS if name in SERVED else ELSEWHERE).search(line):
+                if not line or OTHERS.search(line):
                     continue
                 if starts := reader_starts(line, folder, beside, done):
                     *command, ready = starts
                     servers.enter_context(running(command, ready, beside / "log"))
                 if line.startswith("midwatch serve"):
                     own.close()
-                    own.enter_context(served(folder, line, port))
+                    own.enter_context(served(folder, line, port, **exports))
                     exports.clear()  # another terminal
+                    if name in ALARMED and "--shadow" not in line:
+                        alarm(folder, f"http://127.0.0.1:{port}")
                 else:
                     done.append(typed(name, folder, line, exports))
     return done
@@ -222,6 +230,7 @@ def test_a_page_does_what_it_says(name: str, play: Play) -> None:
     assert done
     for one in done:
         assert one.code == one.wanted, f"{one.command}\n{one.output}"
+        assert re.search(LATER.get((name, one.command), ""), one.output), one.output
     if name != "ci-gate":
         _, errors = check(folder / "midwatch")
         assert [str(error) for error in errors] == []
@@ -229,8 +238,9 @@ def test_a_page_does_what_it_says(name: str, play: Play) -> None:
 
 def test_what_is_not_typed_is_said() -> None:
     """docs/limits.md names each page of which a command is only looked up."""
-    kept = {page: OTHERS if page.stem in SERVED else ELSEWHERE for page in PAGES}
+    kept = dict.fromkeys(PAGES, OTHERS)
     kept |= {DOCS / f"{name}.md": test_pages.ELSEWHERE for name in test_pages.STAGES}
+    kept[DOCS / "operations.md"] = test_pages.INSTALLS
     part = {
         page
         for page, left_out in kept.items()
@@ -412,6 +422,24 @@ def test_the_examples_for_ci_may_only_read() -> None:
         workflow = YAML(typ="safe").load(example)
         assert workflow["permissions"] == {"contents": "read"}, example.name
         assert [*workflow["jobs"]] == [example.stem.removeprefix("github-")]
+
+
+@pytest.mark.parametrize(("page", "via"), [("pagerduty", "duty"), ("slack", "chat")])
+def test_the_vendor_of_the_page_takes_its_pages(page: str, via: str, play: Play) -> None:
+    """A test, and a real one; at the vendor's address stands a server of ours."""
+    _, done = play(page)
+    (tried,) = (one.output for one in done if one.command.startswith("midwatch page test"))
+    assert re.match(f"{via}: (status 200|trigger: midwatch/[0-9a-f]+/TEST)$", tried), tried
+    (shown,) = (one.output for one in done if one.command.startswith("midwatch incidents show"))
+    assert re.search("PageSent .*(status 200|trigger: midwatch/[0-9a-f]+/INC-1)", shown), shown
+
+
+def test_the_button_refuses_what_slack_did_not_sign(play: Play) -> None:
+    """As the page says of its address, from a shell."""
+    _, done = play("slack")
+    (told,) = (one.output for one in done if one.command.startswith("curl"))
+    assert '"status":401' in told, told
+    assert "has no fresh timestamp" in told
 
 
 def test_the_address_of_the_button_is_the_one_that_is_served() -> None:

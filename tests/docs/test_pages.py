@@ -1,17 +1,14 @@
 """What the pages in depth show is typed here, as far as it needs nobody else.
 
 Law: a page's lines are typed in its order, into a folder that has what the page speaks of; each
-ends with 0, or as the table below says. What is left out is in ELSEWHERE, and docs/limits.md names
-the pages that it leaves out of. Those of serving, operations and correlation are typed beside a
-real server.
+ends with 0, or as the table below says. Those of serving, operations and correlation are typed
+beside a real server; test_beside.py does the same for whole pages.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -19,99 +16,18 @@ from pathlib import Path
 
 import pytest
 from tests.acceptance.serving import Serving, alert
-from tests.docs.pages import commands, fences, run
+from tests.docs.pages import alarm, commands, fences, run, served
 from tests.servers import free_port, running
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 MIDWATCH = [str(Path(sys.executable).with_name("midwatch"))]
-# What stays running, what moves traffic, and what is asked of somebody else: it is looked up in
-# --help alone here, and what it does is tested in tests/acceptance.
-ELSEWHERE = re.compile(
-    r"^midwatch (serve|proxy|agent (serve|load)|release (canary|abort|promote))|back shop --conf"
-    r"|http://|https://|^curl|^export|^midwatch (runbook (approve|refuse)|incidents waive|cases)"
-)
-BOT = """
-import sys
-def answer(question):
-    return "30 days" if "refund" in question else "yes"
-if __name__ == "__main__":
-    print(answer(sys.stdin.read()))
-"""
-CASES = """
-suite: bot
-cases:
-  - {id: refund, question: How long for a refund?, checks: [{equals: 30 days}]}
-  - {id: open, question: Are you open?, checks: [{equals: "yes"}]}
-"""
-PROMPTFOO = """
-prompts: ["{{question}}"]
-tests:
-  - description: refund
-    vars: {question: How long for a refund?}
-    assert: [{type: contains, value: 30 days}]
-"""
+ELSEWHERE = re.compile(r"^midwatch serve")  # it stays, and is typed on other pages
+
+INSTALLS = re.compile(r"python3 -m venv|/opt/midwatch/bin/pip|useradd|export PATH")  # for a machine
 
 
 def nothing(_: Path) -> dict[str, str]:
-    return {}
-
-
-def bots(folder: Path) -> dict[str, str]:
-    """A bot as a function and as a program, its cases, and the results of another run."""
-    (folder / "bot.py").write_text(BOT, "utf-8")
-    (folder / "cases.yaml").write_text(CASES, "utf-8")
-    (folder / "promptfooconfig.yaml").write_text(PROMPTFOO, "utf-8")
-    program = folder / "old-bot"
-    program.write_text("#!/bin/sh\nexec python bot.py\n", "utf-8")
-    program.chmod(0o755)
-    done = run(
-        folder, "midwatch eval run cases.yaml --target python:bot:answer --results after.jsonl"
-    )
-    assert done.code == 0, done.output
-    return {"PATH": f"{folder}:{os.environ['PATH']}"}
-
-
-def objectives(folder: Path) -> dict[str, str]:
-    """The examples, and counts of an hour."""
-    (folder / "examples").symlink_to(ROOT / "examples")
-    rows = [{"at": f"2026-03-02T00:{m:02}:00Z", "good": 99, "total": 100} for m in range(60)]
-    (folder / "counts.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows), "utf-8")
-    for line in ("midwatch init", "midwatch token create --source app"):
-        assert run(folder, line).code == 0
-    return {}
-
-
-def shift(folder: Path) -> dict[str, str]:
-    """The journal of a shift with the real agent."""
-    done = run(folder, "midwatch drill run stale-cache --db journal.db")
-    assert done.code == 0, done.output
-    config = ROOT / "scenarios" / "tideline-agent"
-    return {"MIDWATCH_CONFIG": str(config), "MIDWATCH_DB": str(folder / "journal.db")}
-
-
-def shown(folder: Path) -> dict[str, str]:
-    """The same, with the runbook, the actions and the policies of docs/runbooks.md."""
-    page = (DOCS / "runbooks.md").read_text("utf-8")
-    parts = re.findall(r"^```(markdown|yaml)\n(.*?)^```", page, re.M | re.S)
-    config = folder / "config"
-    shutil.copytree(ROOT / "scenarios" / "tideline-agent", config)
-    for file in (config / "runbooks").glob("*.md"):
-        if "release.rollback" not in file.read_text("utf-8"):
-            file.unlink()
-    main = config / "midwatch.yaml"
-    kept = main.read_text("utf-8").partition("\n# What runbooks may do")[0]
-    main.write_text("\n".join([kept, *(t for kind, t in parts if kind == "yaml")]), "utf-8")
-    (config / "runbooks" / "shown.md").write_text(parts[0][1], "utf-8")
-    return {**shift(folder), "MIDWATCH_CONFIG": str(config)}
-
-
-def releases(folder: Path) -> dict[str, str]:
-    """A config and a journal, and evidence of a canary."""
-    for line in ("midwatch init", "midwatch token create --source alertmanager"):
-        assert run(folder, line).code == 0
-    rows = [{"case": f"c{n}", "candidate": 1, "baseline": n % 2} for n in range(100)]
-    (folder / "evidence.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows), "utf-8")
     return {}
 
 
@@ -122,13 +38,9 @@ def trial(folder: Path) -> dict[str, str]:
     return {}
 
 
-STAGES: dict[str, Callable[[Path], dict[str, str]]] = {
-    "agent": nothing, "drill": nothing, "gate": bots, "postmortems": shift, "releases": releases,
-    "runbooks": shown, "shadow": trial, "slo": objectives,
-}  # fmt: skip
+STAGES: dict[str, Callable[[Path], dict[str, str]]] = {"drill": nothing, "shadow": trial}
 # What ends otherwise, and why.
 ENDS = {
-    "midwatch postmortem check INC-1 --whole": 1,  # not all questions were answered
     "midwatch shadow report --pages pages.jsonl": 3,  # nothing was recorded when that page went out
 }
 
@@ -150,22 +62,24 @@ def test_the_lines_of_a_page_do_what_it_says(name: str, tmp_path: Path) -> None:
 
 def test_the_lines_about_serving_are_typed_beside_a_server(tmp_path: Path) -> None:
     """docs/serve.md: an alert comes, a person takes it, the file is kept."""
-    serving = Serving(tmp_path)
-    serving.start()
-    try:
-        serving.deliver(alert("Down"))
-        own = {"MIDWATCH_SERVER": serving.url, "MIDWATCH_TOKEN": serving.person}
-        lines = [
-            one for one in commands(DOCS / "serve.md") if re.search(r"incidents |db b|db v", one)
-        ]
-        assert len(lines) == 7
-        for line in lines:
-            done = run(tmp_path, line, **({} if " db " in line else own))
-            assert done.code == 0, f"{line}\n{done.output}"
-    finally:
-        serving.stop()
-    (prune,) = (one for one in commands(DOCS / "serve.md") if "db prune" in one)
-    assert run(tmp_path, prune).code == 0
+    url, told, own = f"http://127.0.0.1:{free_port()}", list[str](), dict[str, str]()
+    with ExitStack() as server:
+        for line in commands(DOCS / "serve.md"):
+            if line == "midwatch serve":
+                server.enter_context(served(tmp_path, line, int(url.rpartition(":")[2])))
+                alarm(tmp_path, url)
+            elif line.startswith("export"):
+                here = line.replace("http://127.0.0.1:8600", url).replace("mw_...", told[2].strip())
+                own = dict(one.split("=") for one in here.split()[1:])
+                assert own.keys() == {"MIDWATCH_SERVER", "MIDWATCH_TOKEN"}
+            else:
+                if "db prune" in line:
+                    server.close()
+                done = run(tmp_path, line, **({} if " db " in line else own))
+                assert done.code == 0, f"{line}\n{done.output}"
+                told.append(done.output)
+    assert len(told) == 11
+    assert "ada has it" in told[5]
 
 
 def test_the_lines_about_operations_are_typed_from_install_to_upgrade(tmp_path: Path) -> None:
@@ -186,7 +100,7 @@ def test_the_lines_about_operations_are_typed_from_install_to_upgrade(tmp_path: 
     exported: dict[str, str] = {}
     with ExitStack() as running_now:
         for line in commands(page):
-            if re.match(r"python3 -m venv|/opt/midwatch/bin/pip|useradd|export PATH", line):
+            if INSTALLS.match(line):
                 continue
             if line.startswith("export"):
                 name, _, value = here(line).removeprefix("export ").partition("=")
@@ -234,10 +148,11 @@ def test_the_lines_about_correlation_are_typed_beside_a_server(tmp_path: Path) -
         ):  # fmt: skip
             serving.deliver(alert(name, service, namespace=space))
         own = {"MIDWATCH_SERVER": serving.url, "MIDWATCH_TOKEN": serving.person}
+        own["TOKEN"] = serving.token("--source", "changes")
         for line in commands(DOCS / "correlation.md"):
-            if line.startswith("curl"):
-                continue
-            done = run(tmp_path, line, **own)
+            there = line.replace("https://oncall.example.org", serving.url)
+            done = run(tmp_path, there, **own)
             assert done.code == 0, f"{line}\n{done.output}"
+            assert not line.startswith("curl") or '"accepted":1' in done.output, done.output
     finally:
         serving.stop()
