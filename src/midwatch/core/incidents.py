@@ -341,8 +341,7 @@ def _count_text(i: Incident, alert: Alert) -> None:
         text = alert.name if len(i.texts) < COARSE or alert.name in i.texts else ANY
         alike = i.texts.get(text)
     if alike is None:
-        says = " ".join(alert.summary.split()) or title_of(alert.name, alert.service)
-        alike = i.texts[text] = Alike(0, says[:MAX_SAYS])
+        alike = i.texts[text] = Alike(0, " ".join(alert.summary.split())[:MAX_SAYS])
     alike.count += 1
 
 

@@ -246,10 +246,7 @@ def detail(
     likely = causes.rank(incident, topology, shard.habits, shard.changes)
     if [one.why for one in likely] == ["in trouble"] and len(incident.services) == 1:
         likely = []  # that the one service in trouble is in trouble is no cause
-    names = {f"{name} on {service}" for name, service in alike}
-    texts = [
-        f"{one.count} x {one.says}" for one in incident.texts.values() if one.says not in names
-    ]
+    texts = [f"{one.count} x {one.says}" for one in incident.texts.values() if one.says]
     return Detail(
         _summary(incident), firing, likely, texts, moments, pruned, list(incident.failures),
         plans.view(incident), incident.no_runbook, incident.again,
