@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from tests.acceptance.serving import midwatch
 from tests.acceptance.test_gate import BOT, SUITES
+
+from midwatch.core.evals import Case, Check, Reply
+from midwatch.core.scorers import Nonsense
+from midwatch.engine.apart import Apart
 
 
 @pytest.fixture
@@ -69,6 +74,23 @@ def test_a_pattern_that_never_ends_is_an_error_and_keeps_nobody(tmp_path: Path) 
     assert "ended after 2 s of work" in found["slow"]["why"]
     assert "ended after 2 s of work" in found["schema"]["why"]
     assert "no regular expression" in found["none"]["why"]
+
+
+def test_what_lies_in_the_folder_is_no_module_of_ours(tmp_path: Path) -> None:
+    """The process that tries patterns reads its own modules, whatever somebody's are called."""
+    suite = "suite: x\ncases:\n  - {id: a, question: q, checks: [{regex: y}]}\n"
+    (tmp_path / "suite.yaml").write_text(suite, "utf-8")
+    (tmp_path / "bot.sh").write_text("#!/bin/sh\necho yes\n")
+    (tmp_path / "msgspec.py").write_text("raise RuntimeError('not this one')\n")
+    code, out, _ = run(tmp_path, "run", "suite.yaml", "--target", "cmd:sh bot.sh")
+    assert code == 0, out
+
+
+def test_a_process_that_ends_otherwise_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only what took too long is blamed on the pattern."""
+    monkeypatch.setattr("sys.executable", "/bin/false")
+    with pytest.raises(Nonsense, match="ended with 1"), closing(Apart()) as apart:
+        apart(Check("regex", "y"), Case("a", "q"), Reply("yes"))
 
 
 def test_two_runs_are_compared(folder: Path) -> None:

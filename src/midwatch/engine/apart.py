@@ -50,30 +50,36 @@ class Apart:
         """Judge a check. Raises Nonsense when it cannot be applied, or takes too long."""
         with self._lock:
             said = self._ask(_Asked(check, reply))
-        if said is None:
-            raise Nonsense(f"was ended after {TRY_S:g} s of work: write a simpler pattern")
         if said.nonsense:
             raise Nonsense(said.says)
         return said.good, said.says
 
     def close(self) -> None:
         """End the process."""
-        process, self._process = self._process, None
-        if process is not None:
-            process.kill()
-            process.wait()
-            for pipe in (process.stdin, process.stdout):
-                if pipe is not None:
-                    with contextlib.suppress(BrokenPipeError):
-                        pipe.close()
+        if self._process is not None:
+            self._process.kill()
+            self._gone()
 
-    def _ask(self, asked: _Asked) -> _Said | None:
-        """Ask the process; None when it was ended, and the next one is begun anew."""
+    def _gone(self) -> int:
+        """Let go of a process that has ended; gives its exit code, below 0 for a signal."""
+        process, self._process = self._process, None
+        if process is None:
+            return 0
+        code = process.wait()
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                with contextlib.suppress(BrokenPipeError):
+                    pipe.close()
+        return code
+
+    def _ask(self, asked: _Asked) -> _Said:
+        """Ask the process; when it ends meanwhile, the next one is begun anew."""
         process = self._process
         if process is None:
-            # Of a session of its own: a Ctrl-C is for midwatch, which ends it.
+            # Of a session of its own: a Ctrl-C is for midwatch, which ends it. -P: what lies in the
+            # folder where somebody stands is no module of ours.
             process = self._process = subprocess.Popen(
-                [sys.executable, "-m", "midwatch.engine.apart"], stdin=subprocess.PIPE,
+                [sys.executable, "-P", "-m", "midwatch.engine.apart"], stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True,
             )  # fmt: skip
         tell, hear = cast("IO[bytes]", process.stdin), cast("IO[bytes]", process.stdout)
@@ -83,8 +89,11 @@ class Apart:
             tell.flush()
             line = hear.readline()
         if not line.endswith(b"\n"):
-            self.close()
-            return None
+            code = self._gone()
+            says = f"the process that tries patterns ended with {code}"
+            if code == -signal.SIGVTALRM:
+                says = f"was ended after {TRY_S:g} s of work: write a simpler pattern"
+            return _Said(good=False, says=says, nonsense=True)
         return msgspec.json.decode(line, type=_Said)
 
 
