@@ -9,10 +9,10 @@ import subprocess
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,31 @@ def agent(*options: str, **env: str) -> Iterator[str]:
         assert process.wait(15) == 0
         if process.stdout:
             process.stdout.close()
+
+
+@contextmanager
+def modelled(say: Callable[[Any], str | None]) -> Iterator[str]:
+    """Serve a model that says so to what it is asked, nothing for None; gives its address."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
+            said = say(asked)
+            choices = [] if said is None else [{"message": {"content": said}}]
+            body = json.dumps({"choices": choices}).encode()
+            self.send_response(200)
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *args: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/v1"
+    server.shutdown()
+    server.server_close()
 
 
 def post(url: str, body: bytes, **headers: str) -> tuple[int, bytes]:
@@ -99,35 +124,21 @@ def test_nobody_waits_while_a_model_thinks() -> None:
     """Questions to a slow model go side by side, and the health check is answered at once."""
     thinking, go_on = threading.Semaphore(0), threading.Event()
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            self.rfile.read(int(self.headers["content-length"]))
-            thinking.release()
-            go_on.wait(20)
-            body = b'{"choices": [{"message": {"content": "Four years."}}]}'
-            self.send_response(200)
-            self.send_header("content-length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+    def think(_: Any) -> str | None:
+        thinking.release()
+        go_on.wait(20)
+        return "Four years."
 
-        def log_message(self, *args: Any) -> None:
-            pass
-
-    model = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=model.serve_forever, daemon=True).start()
-    try:
-        address = f"http://127.0.0.1:{model.server_port}/v1"
-        with agent("--model", address) as url, ThreadPoolExecutor(3) as pool:
-            asked = [pool.submit(ask, url, "how long is a gift card valid") for _ in range(3)]
-            assert all(thinking.acquire(timeout=20) for _ in asked)
-            assert b'"status":"ok"' in urllib.request.urlopen(f"{url}/healthz", timeout=10).read()
-            assert not any(one.done() for one in asked)
-            go_on.set()
-            assert {one.result()["answer"][:11] for one in asked} == {"Four years."}
-    finally:
+    with (
+        modelled(think) as address, agent("--model", address) as url,
+        ThreadPoolExecutor(3) as pool,
+    ):  # fmt: skip
+        asked = [pool.submit(ask, url, "how long is a gift card valid") for _ in range(3)]
+        assert all(thinking.acquire(timeout=20) for _ in asked)
+        assert b'"status":"ok"' in urllib.request.urlopen(f"{url}/healthz", timeout=10).read()
+        assert not any(one.done() for one in asked)
         go_on.set()
-        model.shutdown()
-        model.server_close()
+        assert {one.result()["answer"][:11] for one in asked} == {"Four years."}
 
 
 @pytest.mark.parametrize("trouble", TROUBLES)
@@ -280,32 +291,16 @@ def test_a_model_behind_it_phrases_and_its_silence_is_told() -> None:
     """Any server of OpenAI's API; without an answer the question is handed over."""
     asked: list[dict[str, Any]] = []
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            asked.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
-            good = {"choices": [{"message": {"content": "Four years, from the model."}}]}
-            body = json.dumps(good).encode() if len(asked) == 1 else b"{}"
-            self.send_response(200)
-            self.send_header("content-length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+    def once(question: Any) -> str | None:
+        asked.append(question)
+        return "Four years, from the model." if len(asked) == 1 else None
 
-        def log_message(self, *args: Any) -> None:
-            pass
-
-    model = HTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=model.serve_forever, daemon=True).start()
-    try:
-        address = f"http://127.0.0.1:{model.server_port}/v1"
-        with agent("--model", address, "--model-name", "small") as url:
-            said = ask(url, "how long is a gift card valid")
-            assert said["answer"].startswith("Four years, from the model.")
-            assert asked[0]["model"] == "small"
-            assert "4 years" in asked[0]["messages"][0]["content"]
-            assert ask(url, "how long is a gift card valid")["outcome"] == "failed"
-    finally:
-        model.shutdown()
-        model.server_close()
+    with modelled(once) as address, agent("--model", address, "--model-name", "small") as url:
+        said = ask(url, "how long is a gift card valid")
+        assert said["answer"].startswith("Four years, from the model.")
+        assert asked[0]["model"] == "small"
+        assert "4 years" in asked[0]["messages"][0]["content"]
+        assert ask(url, "how long is a gift card valid")["outcome"] == "failed"
 
 
 @pytest.mark.parametrize(
