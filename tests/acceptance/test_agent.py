@@ -220,6 +220,7 @@ def test_a_share_of_the_answers_is_judged(share: str) -> None:
     assert len(expected) in {"0": range(1), "0.5": range(1, 60), "1": [60]}[share]
 
 
+@pytest.mark.slow
 def test_a_bad_release_burns_the_objective_and_a_harmless_one_does_not(tmp_path: Path) -> None:
     """Judged answers reach midwatch as evaluation events, and the page names answers."""
     serving = Serving(tmp_path)
@@ -350,6 +351,7 @@ def test_the_suite_of_the_drill_is_the_banks() -> None:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["agent-no-titles", "agent-friendly", "agent-part-missing"])
 def test_a_drill_of_the_agent_regresses_for_real_reasons(name: str) -> None:
     """Through the agent's own code: rolled back and closed, harmless, or not cured."""

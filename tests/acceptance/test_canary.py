@@ -27,6 +27,8 @@ from midwatch.core.sli import Indicator
 from midwatch.engine.trials import Trials
 from midwatch.outbound import Outbound
 
+pytestmark = pytest.mark.slow
+
 JUDGE = "  judge: {type: pushed}"
 USERS = '  users: {{type: proxy, url: "{control}", token_env: MIDWATCH_PROXY_TOKEN}}'
 CONFIG = """
@@ -208,7 +210,6 @@ def test_what_serves_another_digest_gets_no_traffic(
         assert "no upstream is called" in found.typed("history", "support-agent")
 
 
-@pytest.mark.slow
 def test_a_guard_out_of_a_real_prometheus_tells_releases_apart(tmp_path: Path) -> None:
     """By the label that its question names; what both sides did is in the same blocks of time."""
     port = free_port()

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from tests.acceptance.serving import Serving, alert, reconfigure, until
 
+pytestmark = pytest.mark.slow
+
 CONFIG = """
 service_labels: [service]
 sources: {alertmanager: {type: alertmanager}}

@@ -13,6 +13,8 @@ from tests.acceptance.test_runbook import detail, kinds, typed
 
 from midwatch.drill.scenarios import folder
 
+pytestmark = pytest.mark.slow
+
 CONFIG = str(folder() / "tideline-agent")
 SHOP = str(folder() / "shop")
 # What ends it, and whether a rollback would have, too.

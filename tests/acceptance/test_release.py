@@ -14,6 +14,8 @@ from tests.acceptance.serving import Serving, until
 from tests.haproxy import Balancer, Upstream, asking
 from tests.proxying import TOKEN, proxy
 
+pytestmark = pytest.mark.slow
+
 TOOL = """
 import json, pathlib, sys
 verb, file, *rest = sys.argv[1:]

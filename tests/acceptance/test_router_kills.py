@@ -17,6 +17,8 @@ from tests.acceptance.test_release import TOOL, run, typed
 from tests.haproxy import Balancer, Upstream
 from tests.proxying import TOKEN, proxy
 
+pytestmark = pytest.mark.slow
+
 CHILD = str(Path(__file__).with_name("router_kill_child.py"))
 ROUTERS = ("command", "haproxy", "split")
 POINTS = ("before-apply", "after-apply", "after-observe")

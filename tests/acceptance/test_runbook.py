@@ -21,6 +21,8 @@ from tests.acceptance.test_agent import SLO, agent
 from tests.acceptance.test_real_senders import ALERTMANAGER, Alertmanager
 from tests.servers import free_port
 
+pytestmark = pytest.mark.slow
+
 SECRET = "nobody-guesses-this"
 CONFIG = """
 slo_defaults:
@@ -82,7 +84,6 @@ def asking(url: str, rate: int = 80) -> Iterator[None]:
         process.wait(10)
 
 
-@pytest.mark.slow
 def test_a_real_page_gets_a_plan_that_is_carried_out_and_proven(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,6 +17,8 @@ from tests.acceptance.serving import MIDWATCH, Serving, alert, midwatch, until
 from tests.acceptance.test_agent import ask
 from tests.acceptance.test_runbook import detail, kinds, typed
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 PLANTED = {
     "HOOK": "whsec_cGxhbnRlZC1pbi1ob29rLXBsYW50ZWQtaW4taG9vay0x",
@@ -161,7 +163,6 @@ def served(folder: Path, server: Hostile, smtp: int) -> Iterator[Serving]:
         serving.stop()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 def test_no_secret_of_the_service_stands_in_anything_that_is_written(
     tmp_path: Path, way: str, monkeypatch: pytest.MonkeyPatch

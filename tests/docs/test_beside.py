@@ -18,12 +18,15 @@ from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
 from tests.acceptance.receiver import Receiver
 from tests.acceptance.serving import MIDWATCH, Serving, alert, until
 from tests.docs.pages import Done, commands, fences, put, run, served
 from tests.docs.test_howto import prometheus
 from tests.haproxy import Upstream
 from tests.servers import free_port, need, running
+
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"

@@ -30,6 +30,8 @@ from midwatch.adapters.routers.haproxy import weighted
 from midwatch.cli.main import cli
 from midwatch.config import check
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = sorted((DOCS / "howto").glob("*.md"))
