@@ -245,8 +245,8 @@ def test_clients_that_hang_up_free_their_places(tmp_path: Path) -> None:
     with before(tmp_path, "--max-open", "3") as (echo, running):
         for line in [reading(running) for _ in range(3)]:
             line.close()
-        until(lambda: pointer(running)["open"] == {}, 2)
-        until(lambda: echo.left == ["/endless"] * 3, 2)
+        until(lambda: pointer(running)["open"] == {})
+        until(lambda: echo.left == ["/endless"] * 3)
         with reading(running) as line:
             assert pointer(running)["open"] == {"v1": 1}
             line.recv(64)
@@ -260,8 +260,8 @@ def test_a_client_that_hangs_up_before_its_answer_frees_its_place(tmp_path: Path
                 until(lambda: len(echo.asked) == number)  # noqa: B023  it is asked at once
                 assert pointer(running)["open"] == {"v1": 1}
                 time.sleep(waits)  # the proxy's clock is its own
-            until(lambda: pointer(running)["open"] == {}, 2)
-        until(lambda: echo.left == ["/silent"] * 2, 2)
+            until(lambda: pointer(running)["open"] == {})
+        until(lambda: echo.left == ["/silent"] * 2)
         assert pointer(running)["counted"]["v1"] == {"requests": 1, "errors": 0, "slow": 1}
 
 
@@ -272,8 +272,8 @@ def test_a_client_that_hangs_up_amid_its_body_frees_its_place(tmp_path: Path) ->
         with typed(running, head):
             until(lambda: echo.asked == ["/"])
             assert pointer(running)["open"] == {"v1": 1}
-        until(lambda: pointer(running)["open"] == {}, 2)
-        until(lambda: echo.left == ["/"], 2)
+        until(lambda: pointer(running)["open"] == {})
+        until(lambda: echo.left == ["/"])
     assert running.said() == ""
 
 
@@ -288,8 +288,8 @@ def test_requests_that_name_their_release_are_open_ones_too(tmp_path: Path) -> N
             assert (told["open"], told["cut"]) == ({"v1": 1}, 0)
             with pytest.raises(urllib.error.HTTPError, match="503"):
                 running.ask()
-        until(lambda: pointer(running)["open"] == {}, 2)
-        assert echo.left == ["/endless"]
+        until(lambda: pointer(running)["open"] == {})
+        until(lambda: echo.left == ["/endless"])
         assert running.ask() == "v2"
         assert pointer(running)["counted"]["v1"]["requests"] == 0
 
