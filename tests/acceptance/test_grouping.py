@@ -147,6 +147,17 @@ def test_incidents_are_merged_split_and_put_back(serving: Serving) -> None:
     assert "ada" in told
 
 
+def test_an_alert_is_found_by_whatever_name_it_has(serving: Serving) -> None:
+    """Quotes and all; what is an incident's name is told from an alert's."""
+    name = 'Disk "/var" \\ é'
+    serving.deliver(now_alert(name))
+    assert typed(serving, "incidents", "explain", name).startswith(f"{name} on shop, ")
+    where = {"MIDWATCH_SERVER": serving.url, "MIDWATCH_TOKEN": serving.person}
+    wrong = serving.type("incidents", "explain", "INC-1", **where)
+    assert wrong.returncode == 2
+    assert "midwatch incidents show INC-1" in wrong.stderr
+
+
 def test_route_test_says_whom_an_alert_would_page_and_does_not(tmp_path: Path) -> None:
     """Through the production code, with what is open; the journal stays as it was."""
     serving = Serving(tmp_path)

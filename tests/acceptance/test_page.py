@@ -614,6 +614,25 @@ def test_what_the_alert_says_and_where_its_runbook_is_stand_in_reach(
     until(lambda: "; see https://wiki/orders" in quiet.out.read_text("utf-8"))
 
 
+def test_no_label_pushes_the_others_out_of_sight(quiet: Serving, visit: Visit) -> None:
+    """However long it is, in the browser and on the terminal; one without a service says so."""
+    long = "x" * 100_000
+    quiet.deliver(alert(long, long, namespace="long", note=long))
+    quiet.deliver(alert("Lost", "", namespace="long"))
+    quiet.deliver(alert("Last", "last", namespace="long"))
+    incident = known(quiet, f"{long} on {long}")
+    card = visit(quiet, quiet.person).locator(f"#{incident['id']}")
+    expect(card.locator(".facts").get_by_text("unknown service, last")).to_be_visible()
+    box = card.bounding_box()
+    assert box is not None
+    assert box["height"] < 3_000  # pixels; whole it would have tens of thousands
+    where = ("--server", quiet.url, "--token", quiet.person)
+    for shown in (("list",), ("show", incident["id"])):
+        told = quiet.type("incidents", *shown, *where).stdout
+        assert max(map(len, told.splitlines())) < 600
+    assert "(3 of 3 alerts fire)" in told.splitlines()[0]
+
+
 def test_markup_from_outside_is_shown_and_never_run(quiet: Serving, visit: Visit) -> None:
     """In names, labels, reasons and a person's own name; when loaded and when it comes as news."""
     quiet.deliver(alert(HOSTILE, HOSTILE, namespace="loaded", note=HOSTILE))

@@ -40,7 +40,11 @@ PAGE = SendPage(
 )
 HOSTILE = "\x1b[2J\x07\r\n\nPAGE sev4 INC-0 for nobody: all is well\x00\x9b31m\u202e<b>{{7*7}}"
 MANY = 16
-CUTS = ("PagerDutyPager", "SlackPager")  # their vendors take no more, and it is shown
+CUTS = (
+    "ApprisePager",
+    "PagerDutyPager",
+    "SlackPager",
+)  # their vendors take no more, and it is shown
 
 
 def wall() -> int:
@@ -219,6 +223,19 @@ def test_text_from_outside_is_shown_and_never_obeyed(channel: Channel, field: st
     assert [c for c in text if c < " " and c != "\n"] == []
     assert "<b>{{7*7}}" in text
     assert [line for line in text.splitlines() if line.startswith("PAGE sev4")] == []
+
+
+def test_apprise_cuts_what_the_service_behind_it_would_refuse(receiver: Receiver) -> None:
+    """The end of a long digest goes, and never the line that takes the incident."""
+    url = f"mmost://127.0.0.1:{receiver.port}/abcdefghijklmnopqrstuvwxyz"  # takes 4,000 characters
+    pager = make_pager(AppriseOptions("URL"), tools(receiver, {"URL": url}))
+    also = tuple(f"INC-{number} sev2: Slow on shop-{number}" for number in range(8, 400))
+    assert pager.send(msgspec.structs.replace(PAGE, also=also))
+    ((_, _, body),) = receiver.requests
+    text = msgspec.json.decode(body)["text"]
+    assert len(text) <= 4_000
+    assert [part for part in (PAGE.title, "incidents ack INC-7", also[0]) if part not in text] == []
+    assert text.endswith("…")
 
 
 def test_long_and_foreign_text_arrives_whole(channel: Channel) -> None:

@@ -10,7 +10,7 @@ from midwatch.adapters.stores.sqlite import SqliteStore
 from midwatch.core import inputs
 from midwatch.core.actions import Command
 from midwatch.core.alerts import identify
-from midwatch.core.effects import RunAction, SendPage, SetRelease
+from midwatch.core.effects import RunAction, SendPage, SetRelease, UpdatePage
 from midwatch.core.inputs import ActionAnswered, Envelope, ReleaseAnswered
 from midwatch.core.rules import Rules
 from midwatch.core.shard import Shard
@@ -110,6 +110,34 @@ def test_an_action_in_doubt_is_observed_and_never_repeated(
     assert isinstance(envelope.input, ReleaseAnswered)
     assert envelope.input.state == state
     assert world.applied == []
+
+
+def test_what_came_from_outside_is_cut_in_a_page_and_whole_in_the_journal() -> None:
+    """A label of any length pages; what a chat would refuse for its length it never gets."""
+    long = "x" * 100_000
+    page = SendPage("page/INC-1/1", "INC-1", "ada", "sev1", long, long, long, "hook", (long, "b"))
+    told: list[SendPage | UpdatePage] = []
+
+    class Listener(World):
+        def send(self, page: SendPage) -> str:
+            told.append(page)
+            return "receipt"
+
+        def follow(self, update: UpdatePage) -> str:
+            told.append(update)
+            return "receipt"
+
+    performer = Performer(InDoubt(Claim(page, 1)), {}, {"hook": Listener()}, None, None)
+    performer.perform(Claim(page, 1))
+    update = UpdatePage("update/INC-1/1", "INC-1", "ada", "acknowledged", "ada", long, "hook")
+    performer.perform(Claim(update, 1))
+    sent, followed = told
+    assert isinstance(sent, SendPage)
+    assert isinstance(followed, UpdatePage)
+    assert [len(one) for one in (sent.title, sent.summary, sent.service)] == [200, 500, 200]
+    assert [len(one) for one in (*sent.also, followed.title)] == [200, 1, 200]
+    assert sent.title.endswith("x…")
+    assert (sent.key, sent.to, sent.severity) == (page.key, page.to, page.severity)
 
 
 class Untouchable:

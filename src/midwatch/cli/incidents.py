@@ -15,8 +15,11 @@ from midwatch.core.inputs import MAX_SNOOZE_MIN
 from midwatch.core.sli import FailedAnswer
 from midwatch.engine.placement import AlertPlace
 from midwatch.engine.queries import Detail, Summary
+from midwatch.texts import cut
 
 SHOWN = 5  # things that its alerts say
+LONGEST_TITLE = 200
+LONGEST = 500  # characters of a line; --json has them whole
 _ID = click.argument("incident", callback=read_incident)
 
 
@@ -232,7 +235,7 @@ def _told(detail: Detail, as_json: bool) -> int:
         return 0
     click.echo(_line(detail.incident))
     for line in (*_what(detail), *_so_far(detail)):
-        click.echo(f"  {line}")
+        click.echo(f"  {cut(line, LONGEST)}")
     return 0
 
 
@@ -243,7 +246,8 @@ def _what(detail: Detail) -> Iterator[str]:
     if len(detail.texts) > SHOWN:
         yield f"says: {counted(len(detail.texts) - SHOWN, 'thing')} more"
     yield from (f"see: {link}" for link in detail.links)
-    yield from (f"cause: {cause.service}, {cause.why}" for cause in detail.causes[:3])
+    for cause in detail.causes[:3]:
+        yield f"cause: {cause.service or 'unknown service'}, {cause.why}"
     if detail.again:
         yield f"AGAIN: {detail.again}"
     yield from (f"failed: {_failed(one)}" for one in detail.failures)
@@ -282,4 +286,5 @@ def _line(one: Summary) -> str:
         f"{one.firing} of {counted(one.alerts, 'alert')} {'fires' if one.alerts == 1 else 'fire'}"
     )
     fire = fire if one.alerts or not one.slo else f"{one.slo} burned, no alert"
-    return f"{one.id:<8} {severity:<5} {one.state:<13} {one.title}  ({fire}){taken}{until}{plan}"
+    title = cut(one.title, LONGEST_TITLE)
+    return f"{one.id:<8} {severity:<5} {one.state:<13} {title}  ({fire}){taken}{until}{plan}"

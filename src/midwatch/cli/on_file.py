@@ -40,7 +40,6 @@ from midwatch.engine import (
 from midwatch.engine.clock import wall_ms
 from midwatch.engine.handle import Handler
 from midwatch.engine.perform import Tested, test_page
-from midwatch.engine.placement import AlertPlace
 from midwatch.engine.plans import PlanView
 from midwatch.engine.reporting import Report
 from midwatch.engine.retelling import retell, subject
@@ -121,13 +120,12 @@ class OnFile:
         with _Open(self._folder, self._file) as (store, _):
             return queries.rejected(store)
 
-    def alert(self, wanted: str) -> AlertPlace:
+    def alert(self, wanted: str) -> placement.AlertPlace:
         """Say where an alert is and why."""
         with _Open(self._folder, self._file) as (store, handler):
             found = placement.find(handler.shard, store, wanted)
         if found is None:
-            remedy = "give its name or its fingerprint"
-            raise StateError(f"no alert is called {wanted!r}", remedy=remedy)
+            raise StateError(f"no alert is called {wanted!r}", remedy=placement.NAMED)
         return found
 
     def silences(self) -> list[queries.SilenceView]:

@@ -128,6 +128,7 @@ def check(folder: Path, elsewhere: str = ELSEWHERE) -> tuple[Config, list[BadFil
     for name, node in (*main.child("sources").entries(), *main.child("metrics").entries()):
         if name in INTAKES:
             node.error(f"is called {name!r}", "that address takes something else; rename it")
+    _check_segments(main)
     pagers, rates = read_pagers(main.child("pagers"))
     known = pagers or {"terminal": TerminalOptions()}
     followers = [name for name, options in known.items() if isinstance(options, FOLLOWERS)]
@@ -173,6 +174,15 @@ def check(folder: Path, elsewhere: str = ELSEWHERE) -> tuple[Config, list[BadFil
 def _heartbeat(node: Node) -> HeartbeatConfig:
     node.keys("url", "every", required=("url",))
     return HeartbeatConfig(node.child("url").url(), node.child("every").duration_s(60))
+
+
+def _check_segments(main: Node) -> None:
+    """Note names that are to stand in an address and would not be found there."""
+    groups = [main.child(name) for name in ("sources", "metrics", "watched_jobs")]
+    slack = [(n, p) for n, p in main.child("pagers").entries() if p.child("type").value == "slack"]
+    for name, node in [*(one for group in groups for one in group.entries()), *slack]:
+        if "/" in name or name in ("", ".", ".."):
+            node.error(f"is called {name!r}", "its name is a part of an address: no slash, no dots")
 
 
 def _categories(node: Node, topology: Topology) -> tuple[Category, ...]:

@@ -3,7 +3,8 @@
 Law: pages and actions crash in opposite ways. A page in doubt is sent again under its own key,
 unless it has been acknowledged meanwhile. An action in doubt is never repeated blindly: the router,
 or whatever a runbook's step is about, is observed first. Evals change nothing and are simply run
-again. In shadow no pager, no router and no action is called, and the answer says so.
+again. In shadow no pager, no router and no action is called, and the answer says so. No text that
+came from outside is too long for a page to arrive: the journal keeps it whole, the page cuts it.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from functools import partial
 from typing import TypeVar
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from midwatch.core import effects
 from midwatch.core.evals import Case, Outcome, Reply, Suite, broken
@@ -30,8 +32,12 @@ from midwatch.core.shard import Shard
 from midwatch.engine.apart import Apart
 from midwatch.errors import HarnessError, InputError, Throttled, told
 from midwatch.ports import Actor, Claim, Follower, Outbox, Pager, Router, Target
+from midwatch.texts import cut
 
 CLAIM_LIMIT = 16
+# Characters of a page; a chat takes 2,000 or so in all, and refuses what is longer.
+LONGEST_NAME = 200
+LONGEST_TEXT = 500
 
 P = TypeVar("P")
 
@@ -110,7 +116,7 @@ class Performer:
             answer = PageAnswered(page.key, page.incident, attempt, receipt=NOT_SENT)
             return _answer(answer)
         try:
-            receipt = self._pager(page.via).send(page)
+            receipt = self._pager(page.via).send(_brief(page))
         except Exception as error:  # however a pager breaks, the page was not seen to arrive
             wait_s = error.retry_after_s if isinstance(error, Throttled) else None
             return _answer(
@@ -124,6 +130,7 @@ class Performer:
         """Tell a pager what became of an incident, if it wants to hear it."""
         key, incident = update.key, update.incident
         pager = self._pager(update.via)
+        update = replace(update, title=cut(update.title, LONGEST_NAME))
         if self._shadow or not isinstance(pager, Follower):
             return _answer(PageAnswered(key, incident, attempt, receipt="not told"))
         try:
@@ -269,6 +276,17 @@ def test_page(pagers: Mapping[str, Pager], via: str, by: str, now: int) -> list[
         except Exception as error:  # however it breaks, that is the answer
             found.append(Tested(name, "", told(error)))
     return found
+
+
+def _brief(page: effects.SendPage) -> effects.SendPage:
+    """Cut what came from outside, such as a service's name out of a label."""
+    return replace(
+        page,
+        title=cut(page.title, LONGEST_NAME),
+        summary=cut(page.summary, LONGEST_TEXT),
+        service=cut(page.service, LONGEST_NAME),
+        also=tuple(cut(line, LONGEST_NAME) for line in page.also),
+    )
 
 
 def _there(port: P | None, name: str) -> P:

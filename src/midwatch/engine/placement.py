@@ -21,6 +21,10 @@ from midwatch.core.shard import Shard
 from midwatch.ports import Audit
 
 _ABOUT = (e.AlertsAttached.__name__, e.AlertsMoved.__name__)
+# For whoever asked for what is no alert, such as an incident.
+NAMED = (
+    "give an alert's name or fingerprint; midwatch incidents show INC-1 lists an incident's alerts"
+)
 _decode: msgspec.json.Decoder[e.Event] = msgspec.json.Decoder(e.Event)
 
 
@@ -45,8 +49,9 @@ def find(shard: Shard, audit: Audit, wanted: str) -> AlertPlace | None:
     """Find the newest firing of an alert, by its fingerprint or by its name; None without any."""
     found: AlertPlace | None = None
     moved: list[str] = []
+    written = msgspec.json.encode(wanted)[1:-1]  # as it stands in a body: a quote has a backslash
     for row, _ in audit.rows():
-        if row.type not in _ABOUT or (found is None and wanted.encode() not in row.body):
+        if row.type not in _ABOUT or (found is None and written not in row.body):
             continue
         event = _decode.decode(row.body)
         if isinstance(event, e.AlertsAttached):

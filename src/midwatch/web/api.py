@@ -339,7 +339,7 @@ class Api:
         name = _id(call)
         found = await self._look(lambda shard: placement.find(shard, self._audit, name))
         if found is None:
-            raise NotThere(f"no alert is called {name!r}", remedy="give its name or fingerprint")
+            raise NotThere(f"no alert is called {name!r}", remedy=placement.NAMED)
         return found
 
     async def ack(self, call: Call) -> queries.Detail:

@@ -86,7 +86,11 @@ def _api_routes(api: Api, tokens: Tokens) -> Iterable[Route]:
 
         return chosen
 
-    return [Route(path, answer(ways), methods=list(ways)) for path, ways in by_path.items()]
+    # A name out of a label may have a slash, which a server reads as one however it was quoted.
+    return [
+        Route(path.replace("{id}/", "{id:path}/"), answer(ways), methods=list(ways))
+        for path, ways in by_path.items()
+    ]
 
 
 async def _http_error(request: Request, error: Exception) -> Response:

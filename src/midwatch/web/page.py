@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator
+from functools import partial
 from importlib import resources
 from pathlib import Path
 from urllib.parse import parse_qs, quote, urlsplit
@@ -33,6 +34,7 @@ from midwatch.engine.clock import wall_ms
 from midwatch.engine.retelling import retell, subject
 from midwatch.errors import Busy, CommitFailed
 from midwatch.ports import Audit, Token, Tokens
+from midwatch.texts import cut
 from midwatch.web import guards
 from midwatch.web.news import News
 
@@ -42,6 +44,7 @@ SESSION_S = 14 * 86_400
 MAX_FORM_BYTES = 4096
 SHOWN = 50  # incidents
 TOLD = 100  # events of each
+LONGEST = 500  # characters of one text: no label may push the other incidents out of sight
 WELL = ("mitigated",)  # nobody is harmed any more
 PING_S = 15
 RETRY_MS = 1_000  # who lost the stream comes again after that
@@ -89,6 +92,7 @@ class Page:
         self._templates = Environment(
             loader=FileSystemLoader(HERE / "templates"), autoescape=select_autoescape()
         )
+        self._templates.filters["short"] = partial(cut, limit=LONGEST)
 
     # --- looking ---
 

@@ -18,11 +18,11 @@ from typing import Literal
 
 from msgspec import Struct
 
-from midwatch.adapters.pagers.text import cut, plain
 from midwatch.core.clock import SECOND
 from midwatch.core.effects import SendPage
 from midwatch.errors import HarnessError
 from midwatch.hiding import hidden
+from midwatch.texts import cut, plain
 
 TIMEOUT_S = 10
 MAX_SUBJECT = 200

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import Struct
 
-from midwatch.adapters.pagers.text import cut
 from midwatch.core.effects import SendPage, UpdatePage
 from midwatch.errors import HarnessError, Throttled
+from midwatch.texts import cut
 
 if TYPE_CHECKING:  # config reads the options below where no HTTP client is installed
     from midwatch.outbound import Outbound

@@ -19,12 +19,12 @@ from urllib.parse import parse_qs
 import msgspec
 from msgspec import Struct
 
-from midwatch.adapters.pagers.text import cut, plain
 from midwatch.adapters.pagers.webhook import receipt_of
 from midwatch.core.clock import SECOND
 from midwatch.core.effects import SendPage, UpdatePage
 from midwatch.errors import InputError
 from midwatch.hiding import parts_of
+from midwatch.texts import cut, plain
 
 if TYPE_CHECKING:  # config reads the options below where no HTTP client is installed
     from midwatch.outbound import Outbound

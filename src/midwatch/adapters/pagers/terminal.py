@@ -10,9 +10,9 @@ from typing import TextIO
 
 from msgspec import Struct
 
-from midwatch.adapters.pagers.text import plain
 from midwatch.core.effects import SendPage
 from midwatch.errors import HarnessError
+from midwatch.texts import plain
 
 
 class TerminalOptions(Struct, frozen=True, tag="terminal"):

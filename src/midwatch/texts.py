@@ -1,4 +1,7 @@
-"""What pagers share about text that came from outside."""
+"""Text that came from outside: shown so that nothing obeys it, and cut to the room there is.
+
+Law: what is cut says so.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ def plain(text: str) -> str:
 
 
 def cut(text: str, limit: int) -> str:
-    """Cut a text to what the other side takes, and show that it was cut.
+    """Cut a text to `limit` characters, and show that it was cut.
 
     >>> cut("abcdef", 4), cut("abc", 4)
     ('abc…', 'abc')
