@@ -79,13 +79,21 @@ def read_file(file: Path, remedy: str) -> bytes:
 
 
 def write_anew(file: Path, content: bytes) -> None:
-    """Write a file whole or not at all, in the place of an older one. Raises InputError."""
+    """Write a file whole or not at all, in the place of an older one. Raises InputError.
+
+    A link, a pipe or a device such as /dev/stdout is written to, for nothing may take its place.
+    """
     part = file.with_name(f"{file.name}.part")
+    in_place = file.is_symlink() or (file.exists() and not file.is_file())
     try:
-        part.write_bytes(content)
-        part.replace(file)
+        if in_place:
+            file.write_bytes(content)
+        else:
+            part.write_bytes(content)
+            part.replace(file)
     except OSError as error:
-        part.unlink(missing_ok=True)
+        if not in_place:
+            part.unlink(missing_ok=True)
         says = f"cannot be written: {error.strerror or error}"
         raise InputError(says, place=str(file), remedy="name another file") from None
 
