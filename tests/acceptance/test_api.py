@@ -139,7 +139,9 @@ async def routed(folder: Path, file: Path) -> set[tuple[str, str]]:
         tokens.close()
         store.close()
     routes = [route for route in app.routes if isinstance(route, Route)]
-    return {(route.path, how) for route in routes for how in route.methods or () if how != "HEAD"}
+    return {
+        (route.path_format, how) for route in routes for how in route.methods or () if how != "HEAD"
+    }
 
 
 def test_every_address_is_described_or_left_out_on_purpose(

@@ -237,7 +237,9 @@ def detail(
         return None
     stream = f"incident/{incident_id}"
     moments = [moment_of(row) for row, _ in audit.rows(stream)]
-    alike = Counter((f.name, f.service or "unknown service") for f in incident.firing.values())
+    alike = Counter(
+        (f.name or "alert", f.service or "unknown service") for f in incident.firing.values()
+    )
     firing = [
         f"{name} on {service}" + (f" x{count}" if count > 1 else "")
         for (name, service), count in alike.items()

@@ -44,7 +44,9 @@ SESSION_S = 14 * 86_400
 MAX_FORM_BYTES = 4096
 SHOWN = 50  # incidents
 TOLD = 100  # events of each
-LONGEST = 500  # characters of one text: no label may push the other incidents out of sight
+# Characters of a name and of another text: no label may push the other incidents out of sight.
+LONGEST_NAME = 200
+LONGEST_TEXT = 500
 WELL = ("mitigated",)  # nobody is harmed any more
 PING_S = 15
 RETRY_MS = 1_000  # who lost the stream comes again after that
@@ -92,7 +94,8 @@ class Page:
         self._templates = Environment(
             loader=FileSystemLoader(HERE / "templates"), autoescape=select_autoescape()
         )
-        self._templates.filters["short"] = partial(cut, limit=LONGEST)
+        self._templates.filters["name"] = partial(cut, limit=LONGEST_NAME)
+        self._templates.filters["text"] = partial(cut, limit=LONGEST_TEXT)
 
     # --- looking ---
 
