@@ -1,7 +1,8 @@
 """What a reading of an objective says: it is heard, it burns, it is held back, it is calm.
 
 Law: a burn joins the incident that the objective has, else the one where an alert of its service
-would go; each worse tier is said once. No data is an alert of its own and no burn.
+would go; each worse tier is said once, and anew when users were well in between. No data is an
+alert of its own and no burn.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from midwatch.core import (
 )
 from midwatch.core.alerts import Alert, Identity, identify
 from midwatch.core.decision import Decision
-from midwatch.core.incidents import Incident
+from midwatch.core.incidents import Incident, is_open
 from midwatch.core.rules import Rules
 from midwatch.core.sli import SliReading
 from midwatch.core.slo import Slo
@@ -63,8 +64,29 @@ def judge(d: Decision, rules: Rules, objective: Slo, reading: SliReading) -> Non
             _burn(d, rules, objective, burning, reading, joined)
         elif joined is not None and joined.state == "mitigated":
             recovery.reopen(d, rules, objective, joined, reading)
+        elif joined is None and _hurts_anew(d, rules, objective, burning, reading):
+            _burn(d, rules, objective, burning, reading, None)
     elif before is not None and slo.has_data(objective, reading):
         d.emit(events.BudgetCalm(objective.id, before.incident))
+
+
+def _hurts_anew(
+    d: Decision, rules: Rules, objective: Slo, burning: slo.Burning, reading: SliReading
+) -> bool:
+    """Say whether users are hurt anew, though the incident of the burn is over.
+
+    Long windows burn on for hours with old harm, so what counts is what came since users were well.
+    """
+    owner = d.shard.incidents[d.shard.burning[objective.id].incident]
+    while owner.merged_into:
+        owner = d.shard.incidents[owner.merged_into]
+    return not is_open(owner) and slo.burns_since(
+        objective,
+        burning.tier,
+        rules.verify_of(owner, objective.id),
+        reading,
+        since=owner.mitigated_at,
+    )
 
 
 def _hold(d: Decision, objective: Slo, held: slo.Burning | None) -> None:
@@ -81,7 +103,7 @@ def _hold(d: Decision, objective: Slo, held: slo.Burning | None) -> None:
 def _burning_incident(d: Decision, objective: Slo) -> Incident | None:
     """Find the open incident that this objective has joined already."""
     incidents = (d.shard.incidents[i] for i in d.shard.open)
-    return next((i for i in incidents if i.slo == objective.id), None)
+    return next((i for i in incidents if objective.id in i.slos), None)
 
 
 def _burn(

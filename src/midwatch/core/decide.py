@@ -167,7 +167,7 @@ def _sli(d: Decision, rules: Rules, given: inputs.SliMeasured) -> None:
         incident = d.shard.incidents[incident_id]
         if incident.slo == objective.id:
             drafts.sample(d, incident, objective, reading)
-        if incident.slo == objective.id or (
+        if objective.id in incident.slos or (
             not incident.slo and objective.service in incident.services
         ):
             recovery.judge(d, rules, objective, incident, reading)

@@ -622,6 +622,17 @@ class RecoveryJudged(IncidentEvent, frozen=True):
     reason: Reason
 
 
+class ObjectiveJudged(IncidentEvent, frozen=True):
+    """Of several objectives that burned: whether users are seen well by one of them.
+
+    Told each time that the answer is another one; only all of them say that users are well.
+    """
+
+    slo: str
+    verdict: str
+    reason: Reason
+
+
 class RecoveryMissed(IncidentEvent, frozen=True):
     """The time for recovery is over and users are not known to be well."""
 
@@ -969,6 +980,7 @@ Event = (
     | RollbackFailed
     | IncidentMitigated
     | RecoveryJudged
+    | ObjectiveJudged
     | RecoveryMissed
     | IncidentReopened
     | IncidentResolved

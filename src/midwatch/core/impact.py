@@ -80,7 +80,8 @@ def _severity(d: Decision, rules: Rules, alert: Alert | Firing) -> tuple[Severit
 
 def is_watched(d: Decision, rules: Rules, incident: Incident) -> bool:
     """Say whether an objective watches it, so that only the SLI knows how users are."""
-    return bool(incident.slo) or any(_measured(d, rules, one) for one in incident.services)
+    burned = any(one in rules.slos for one in incident.slos)  # one may be gone from the config
+    return burned or any(_measured(d, rules, one) for one in incident.services)
 
 
 def _measured(d: Decision, rules: Rules, service: str) -> bool:

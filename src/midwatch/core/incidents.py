@@ -148,7 +148,8 @@ class Incident(Struct):
     last_move: Move | None = None
     merged_into: str = ""
     # the burn
-    slo: str = ""
+    slo: str = ""  # the objective that burned first
+    slos: dict[str, int] = field(default_factory=dict[str, int])  # all of them -> seen well at
     burned_at: int = 0
     worst: Counts | None = None
     failures: tuple[FailedAnswer, ...] = ()
@@ -442,7 +443,8 @@ def _ticket(i: Incident, event: e.TicketLinked, at: int) -> None:
 
 
 def _burn(i: Incident, event: e.BurnAttached, at: int) -> None:
-    i.slo = event.slo
+    i.slo = i.slo or event.slo
+    i.slos[event.slo] = 0
     i.burned_at = i.burned_at or at
     i.services.setdefault(event.service, at)
     i.last_at = max(i.last_at, at)
@@ -618,6 +620,11 @@ def _mitigated(i: Incident, event: e.IncidentMitigated, at: int) -> None:
 def _reopened(i: Incident, event: e.IncidentReopened, at: int) -> None:
     i.acknowledged_by, i.next_step, i.mitigated_at = "", 0, 0
     i.exhausted, i.run, i.no_runbook = False, "none", ""
+    i.slos = dict.fromkeys(i.slos, 0)
+
+
+def _objective_judged(i: Incident, event: e.ObjectiveJudged, at: int) -> None:
+    i.slos[event.slo] = at if event.verdict == "recovered" else 0
 
 
 def _postmortem(i: Incident, event: e.PostmortemDrafted, at: int) -> None:
@@ -713,6 +720,7 @@ _APPLY = cast(
         e.ActionWaits: _action_waits,
         e.RecoveryMissed: _missed,
         e.RecoveryJudged: _looked,
+        e.ObjectiveJudged: _objective_judged,
         e.RollbackRefused: _rollback_failed,
         e.RollbackStarted: _rollback_started,
         e.RollbackCompleted: _rollback_done,

@@ -44,15 +44,36 @@ def judge(
     if not acted_at and not incident.slo and (incident.firing or not incident.alert_count):
         return  # alerts that fire, or people who complain: an objective that is well proves nothing
     since = acted_at or incident.last_at
-    verify = rules.verify_of(incident)
+    verify = rules.verify_of(incident, objective.id)
     verdict, reason = slo.judge_recovery(objective, verify, reading, since=since)
-    if verdict != "recovered":
+    if incident.slo in ("", objective.id) and verdict != "recovered":
         runbooks.look(d, incident, verdict, reason)
+    if not _are_all_well(d, rules, incident, objective, verdict, reason, since):
         return
     if incident.state in ("open", "acknowledged"):
         _mitigated(d, rules, incident, reason, reading)
     elif incident.state == "mitigated" and incident.promoted_at and incident.gate == "pass":
         _resolve(d, rules, incident, Reason(reason.rule, f"{incident.fix} is live, {reason.says}"))
+
+
+def _are_all_well(
+    d: Decision,
+    rules: Rules,
+    incident: Incident,
+    objective: Slo,
+    verdict: slo.RecoveryVerdict,
+    reason: Reason,
+    since: int,
+) -> bool:
+    """Note what one of several objectives says; True when none of them says otherwise."""
+    well = verdict == "recovered"
+    others = [one for one in incident.slos if one != objective.id and one in rules.slos]
+    seen_at = incident.slos.get(objective.id)
+    if others and seen_at is not None:
+        changed = seen_at <= since if well else seen_at > 0 and verdict == "burning"
+        if changed:
+            d.emit(events.ObjectiveJudged(incident.id, objective.id, verdict, reason))
+    return well and all(incident.slos[one] > since for one in others)
 
 
 def recover_without_sli(d: Decision, rules: Rules, incident: Incident) -> None:
@@ -89,7 +110,7 @@ def reopen(
     d: Decision, rules: Rules, objective: Slo, incident: Incident, reading: SliReading
 ) -> None:
     """Open a mitigated incident again when users are hurt anew, not when old harm still counts."""
-    verify = rules.verify_of(incident)
+    verify = rules.verify_of(incident, objective.id)
     verdict, reason = slo.judge_recovery(objective, verify, reading, since=incident.mitigated_at)
     if verdict == "burning":
         d.emit(events.IncidentReopened(incident.id, reason))

@@ -55,11 +55,15 @@ class Rules(Struct, frozen=True):
         """Give by what alerts are placed."""
         return Places(self.topology, shard.habits, self.threshold, self.muting)
 
-    def verify_of(self, incident: Incident) -> Verify:
-        """Find what proves recovery: the plan's own words, else those of a runbook for its SLO."""
-        if incident.plan is not None:
+    def verify_of(self, incident: Incident, slo_id: str = "") -> Verify:
+        """Find what proves recovery: the plan's own words, else those of a runbook for its SLO.
+
+        With `slo_id` by another objective than the one that it burned first, which a plan is about.
+        """
+        other = bool(incident.slo) and slo_id not in ("", incident.slo)
+        if incident.plan is not None and not other:
             return incident.plan.verify
-        return next(iter(self.verifies(incident.slo)), Verify())
+        return next(iter(self.verifies(slo_id if other else incident.slo)), Verify())
 
     def verifies(self, slo_id: str) -> tuple[Verify, ...]:
         """List what may have to be proven of an objective."""

@@ -26,7 +26,7 @@ from midwatch.core.storm import Storm
 from midwatch.errors import BugError
 
 # Raised when the shape of Shard changes, so that an older snapshot is folded anew, not compared.
-STATE_VERSION = 10
+STATE_VERSION = 11
 KEPT_TICKETS, KEPT_TEXT = 4_096, 400
 
 

@@ -337,6 +337,23 @@ def judge_recovery(
     return "burning", Reason(RULE_RECOVERY, says, terms)
 
 
+def burns_since(slo: Slo, tier: Tier, verify: Verify, reading: SliReading, *, since: int) -> bool:
+    """Say whether a tier that burns would do so by what came after `since` (milliseconds) alone.
+
+    Its short window says it when it lies after that whole. Of a tier that pages the shorter window
+    that a recovery is judged by says it before, when it burns as fast as the tier.
+    """
+    age_ms = reading.at - since
+    if age_ms >= tier.short_s * SECOND:
+        return True  # it burns, and holds nothing else
+    counts = reading.windows.get(verify.window_s)
+    if tier.urgency != "page" or counts is None or counts.total < max(verify.min_events, 1):
+        return False
+    if age_ms < verify.window_s * SECOND:
+        return False
+    return Fraction(counts.bad, counts.total) > slo.budget * tier.factor(slo.period_s)
+
+
 def has_data(slo: Slo, reading: SliReading) -> bool:
     """Say whether every short window was answered and holds events."""
     shorts = [reading.windows.get(tier.short_s) for tier in slo.useful_tiers]
