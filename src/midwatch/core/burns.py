@@ -80,13 +80,10 @@ def _hurts_anew(
     owner = d.shard.incidents[d.shard.burning[objective.id].incident]
     while owner.merged_into:
         owner = d.shard.incidents[owner.merged_into]
-    return not is_open(owner) and slo.burns_since(
-        objective,
-        burning.tier,
-        rules.verify_of(owner, objective.id),
-        reading,
-        since=owner.mitigated_at,
-    )
+    if is_open(owner):
+        return False
+    verify, since = rules.verify_of(owner, objective.id), owner.mitigated_at
+    return slo.burns_since(objective, burning.tier, verify, reading, since=since)
 
 
 def _hold(d: Decision, objective: Slo, held: slo.Burning | None) -> None:
