@@ -249,6 +249,17 @@ def test_a_command_that_cannot_be_written_down_is_told_when_to_come_again(own: S
     assert post(own, "/INC-1/ack", b"", Idempotency_Key="locked").status == 200
 
 
+def test_a_server_that_lost_its_journal_leaves_the_delivery_with_its_sender(own: Serving) -> None:
+    """Another owner has it: 503, so that the sender comes again, and not 500."""
+    own.deliver(alert("Down"))
+    with closing(sqlite3.connect(own.folder / "midwatch" / "midwatch.db")) as other:
+        other.execute("UPDATE shard SET fence = fence + 1")
+        other.commit()
+    answer = own.ask("POST", "/intake/alertmanager", webhook(alert("Slow")), own.sender)
+    assert answer.status == 503
+    assert answer.headers["Retry-After"] == "1"
+
+
 # --- done once ----------------------------------------------------------------------------------
 
 

@@ -247,6 +247,20 @@ def test_a_file_has_one_owner(tmp_path: Path) -> None:
     SqliteStore.own(file).close()
 
 
+def test_a_link_to_a_file_is_that_file(tmp_path: Path) -> None:
+    """Its owner keeps it, by whatever name it is asked for."""
+    file, link = tmp_path / "owned.db", tmp_path / "link.db"
+    link.symlink_to(file)
+    first = SqliteStore.own(file)
+    with pytest.raises(Owned, match="is owned by process"):
+        SqliteStore.own(link)
+    first.close()
+    second = SqliteStore.own(link)
+    with pytest.raises(Owned, match="is owned by process"):
+        SqliteStore.own(file)
+    second.close()
+
+
 def test_a_pruned_journal_verifies_and_goes_on(copy: Path) -> None:
     """A snapshot takes the events' place; what is decided and verified afterwards is the same."""
     before = SqliteStore.read_only(copy)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import parse_qs
 
+import msgspec
 import pytest
 from tests.acceptance.receiver import Receiver
 from tests.servers import need
@@ -20,9 +21,13 @@ from midwatch.adapters.metrics.file import FileMetrics, FileOptions
 from midwatch.adapters.metrics.meter import PARTS
 from midwatch.adapters.metrics.prometheus import PrometheusMetrics, PrometheusOptions
 from midwatch.adapters.metrics.pushed import PushedMetrics
+from midwatch.adapters.stores.sqlite import SqliteStore
 from midwatch.bootstrap import build_metrics
+from midwatch.core.inputs import Envelope, SliCounted
+from midwatch.core.rules import Rules
 from midwatch.core.sli import Bucket, Counts, Indicator
 from midwatch.core.slo import Slo
+from midwatch.engine.handle import Handler
 from midwatch.errors import HarnessError
 from midwatch.outbound import Outbound
 
@@ -248,6 +253,30 @@ def test_slices_count_instead_of_events() -> None:
     for number, good in ((0, 10), (1, 8), (3, 9)):
         metrics.take([Bucket(objective.id, NOW + number * minute + 10_000, good, 10)])
     assert metrics.counts(objective, (3_600,), NOW + 10 * minute)[3_600] == Counts(2, 3)
+
+
+def test_no_push_is_too_large_for_the_sums(tmp_path: Path) -> None:
+    """Whatever a sender says, the next push is counted and the journal starts again."""
+    objective = slo(Indicator("delta", source="app"))
+    metrics = PushedMetrics({objective.id: objective})
+    store = SqliteStore.own(tmp_path / "journal.db")
+    handler = Handler(store, Rules(slos={objective.id: objective}), lambda: NOW, metrics.take)
+
+    def push(*items: object) -> int:
+        taken = metrics.parse(msgspec.json.encode(items), NOW)
+        handler.handle([Envelope("", SliCounted("app", taken.buckets), taken.rejected)])
+        return len(taken.rejected)
+
+    assert push({"slo": objective.id, "good": 2**53, "total": 2**53}) == 1
+    most = {"slo": objective.id, "good": 10**12, "total": 10**12}
+    assert push(*[most] * 3_000) == 0
+    assert push({"slo": objective.id, "good": 0, "total": 1}) == 0
+    anew = PushedMetrics({objective.id: objective})
+    anew.take(store.pushed(NOW))
+    assert anew.counts(objective, (3_600,), NOW)[3_600] == Counts(10**15, 10**15)
+    metrics.take([Bucket(objective.id, NOW, 10**18, 10**18)] * 9)
+    assert metrics.counts(objective, (3_600,), NOW)[3_600].total < 2**62
+    store.close()
 
 
 # --- how it knows us, and we it ---

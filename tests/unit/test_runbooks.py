@@ -18,6 +18,7 @@ from midwatch.core.automation import Automation
 from midwatch.core.automation import Policy as Leave
 from midwatch.core.canary import CanaryPlan, Guard
 from midwatch.core.decision import Decision
+from midwatch.core.evals import Outcome
 from midwatch.core.plans import Match, Param, Runbook, Step
 from midwatch.core.rules import Rules
 from midwatch.core.runbooks import Books
@@ -591,6 +592,42 @@ def test_the_blast_radius_bounds_how_many_services_change() -> None:
 
 
 # --- the whole life -----------------------------------------------------------------------------
+
+
+def test_a_move_by_hand_ends_the_rollback_that_waits_for_another_try() -> None:
+    """No answer of it comes any more; nothing of the incident waits for one."""
+    found = bench(ROLLS)
+    burn(found)
+    approve(found)
+    late = found.only.operation
+    found.give(inputs.ReleaseAnswered(late, "INC-1", 1, "not-applied", "seen"), 3_000)
+    done = found.give(inputs.MoveRelease("shop", "rollback", "by-hand", "ada"), 4_000)
+    assert "RollbackFailed" in kinds(done)
+    assert (found.only.operation, found.only.run) == ("", "ended")
+    assert kinds(found.give(inputs.ReleaseAnswered(late, "INC-1", 2, "applied", "v1"), 5_000)) == []
+    assert found.state.pointers["shop"].live == "v2"
+    found.give(inputs.ReleaseAnswered("by-hand", "", 1, "applied", "v1"), 6_000)
+    assert found.state.pointers["shop"].live == "v1"
+
+
+def test_a_late_answer_of_a_promotion_is_not_taken_for_the_move_that_overtook_it() -> None:
+    """What was seen is the old wish; the pointer says nothing that nobody saw."""
+    found = bench(ROLLS)
+    found.give(inputs.RegisterRelease("shop", "v3", "c"), 500)
+    burn(found)
+    found.give(inputs.ProposeFix("INC-1", "v3", "ada"), 2_000)
+    case = found.only.case
+    assert case is not None
+    outcomes = [Outcome(f"q{n}", one, "passed") for n in range(120) for one in ("v3", "v2")]
+    outcomes += [Outcome(case.id, "v3", "passed"), Outcome(case.id, "v2", "failed")]
+    judged = inputs.EvalsAnswered("canary/INC-1/1", "INC-1", 1, tuple(outcomes))
+    assert "PromotionStarted" in kinds(found.give(judged, 3_000))
+    promotion = found.only.operation
+    found.give(inputs.MoveRelease("shop", "rollback", "by-hand", "ada"), 4_000)
+    assert (found.only.operation, found.only.fix_state) == ("", "refused")
+    assert kinds(found.give(inputs.ReleaseAnswered(promotion, "INC-1", 1, "applied", "v3"))) == []
+    pointer = found.state.pointers["shop"]
+    assert (pointer.live, pointer.pending) == ("v2", "by-hand")
 
 
 class Life(RuleBasedStateMachine):

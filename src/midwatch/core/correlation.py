@@ -38,6 +38,7 @@ from midwatch.core.incidents import (
     FINE,
     PREFIX,
     Alike,
+    Firing,
     Incident,
     Trouble,
     is_open,
@@ -583,9 +584,18 @@ def _resolved(d: Decision, batch: list[Alert]) -> dict[str, dict[str, None]]:
     over: dict[str, dict[str, None]] = {}
     for alert in batch:
         incident = d.shard.firing.get(alert.fingerprint)
-        if alert.status == "resolved" and incident is not None:
+        if alert.status != "resolved" or incident is None:
+            continue
+        fires = d.shard.incidents[incident].firing[alert.fingerprint]
+        if not _is_of_an_earlier(alert, fires):
             over.setdefault(incident, {})[alert.fingerprint] = None
     return over
+
+
+def _is_of_an_earlier(alert: Alert, fires: Firing) -> bool:
+    """Say whether it is the end of an earlier firing, which came late or once more."""
+    ends_at = alert.ends_at
+    return ends_at is not None and max(alert.starts_at, ends_at) < fires.starts_at
 
 
 def open_incident(d: Decision, symptom: Symptom, title: str, reason: Reason) -> Incident:

@@ -46,6 +46,9 @@ from midwatch.core.rules import Rules
 from midwatch.core.shard import Shard
 from midwatch.errors import StateError
 
+# What ends the firing of alerts, and with it what those muted.
+_ENDING = (events.AlertsResolved, events.IncidentResolved)
+
 
 def decide(shard: Shard, given: inputs.Input, now: int, rules: Rules) -> Decision:
     """Decide on one input. The shard is changed in place; raising leaves it half-changed.
@@ -54,6 +57,8 @@ def decide(shard: Shard, given: inputs.Input, now: int, rules: Rules) -> Decisio
     """
     d = Decision(shard, max(now, shard.at))
     _DISPATCH[type(given)](d, rules, given)
+    if any(isinstance(x, _ENDING) for x in d.events):
+        _lift(d, rules, muting.ended(d))
     return d
 
 
@@ -94,6 +99,8 @@ def _attach(d: Decision, rules: Rules, alerts: Iterable[Alert]) -> None:
         incident = d.shard.incidents[name]
         speaking = [item.alert for item in attached if not item.muted]
         impact.declare(d, rules, incident, speaking)
+        if speaking:
+            impact.page_if_silent(d, rules, incident, f"{speaking[0].name} is not muted")
         recovery.reopen_without_sli(d, rules, incident)
         recovery.recover_without_sli(d, rules, incident)
     if touched:
@@ -257,7 +264,7 @@ def _mute_or_lift(d: Decision, rules: Rules, timer: str) -> None:
 def _quiet(d: Decision, incidents: Iterable[Incident]) -> None:
     """Stop paging for incidents of which every alert is muted."""
     for incident in incidents:
-        if not incident.awaits_ack and not incident.slo:
+        if incident.state == "open" and not incident.awaits_ack and not incident.slo:
             escalation.silence(d, incident)
 
 
@@ -272,6 +279,9 @@ def _silence_over(d: Decision, rules: Rules, given: inputs.EndSilence) -> None:
 def _merge(d: Decision, rules: Rules, given: inputs.MergeIncident) -> None:
     into = _known(d, given.into)
     moves.merge(d, rules.policy_of(into), _known(d, given.incident), into, given.by)
+    recovery.reopen_without_sli(d, rules, into)
+    if speaking(into):
+        impact.page_if_silent(d, rules, into, f"{given.incident} is part of it")
 
 
 def _split(d: Decision, rules: Rules, given: inputs.SplitIncident) -> None:

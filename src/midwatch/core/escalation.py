@@ -14,7 +14,7 @@ from hashlib import blake2b
 from midwatch.core import effects, events, inputs
 from midwatch.core.clock import SECOND, show_duration, show_time
 from midwatch.core.decision import Decision
-from midwatch.core.incidents import Incident, Paged, is_waiting_for_ack
+from midwatch.core.incidents import Incident, Paged, is_waiting_for_ack, speaking
 from midwatch.core.reasons import Reason
 from midwatch.core.severity import Severity
 from midwatch.core.storm import DIGEST_S
@@ -211,10 +211,22 @@ def _digest(d: Decision, person: str, via: str, incidents: list[Incident]) -> No
 
 def page_again(d: Decision, policy: Policy, incident: Incident, reason: Reason) -> None:
     """Wake people anew: something failed that midwatch may not try again by itself."""
+    _withdraw(d, incident, reason)
+    page(d, policy, incident, reason)
+
+
+def _withdraw(d: Decision, incident: Incident, reason: Reason) -> None:
     if incident.acknowledged_by:
         d.emit(events.AckWithdrawn(incident.id, reason))
         d.cancel_timer(_ack_key(incident))
-    page(d, policy, incident, reason)
+
+
+def _nobody_has_it(d: Decision, policy: Policy, incident: Incident, reason: Reason) -> None:
+    """Take an ack back; people are paged anew when the incident would page them as it stands."""
+    _withdraw(d, incident, reason)
+    muted = incident.firing and not speaking(incident) and not incident.slo and not incident.tickets
+    if incident.urgency == "page" and not muted:
+        page(d, policy, incident, reason)
 
 
 def page_one(d: Decision, policy: Policy, incident: Incident, name: str, reason: Reason) -> None:
@@ -282,7 +294,7 @@ def on_forgotten(d: Decision, policy: Policy, incident: Incident) -> None:
     if incident.state == "acknowledged" and not incident.snoozed_until:
         held = show_duration(policy.team.ack_s)
         says = f"{incident.acknowledged_by} took it {held} ago and it is not over"
-        page_again(d, policy, incident, Reason(RULE, says))
+        _nobody_has_it(d, policy, incident, Reason(RULE, says))
 
 
 def snooze(d: Decision, team: Team, incident: Incident, by: str, until: int) -> None:
@@ -306,7 +318,7 @@ def on_snooze_end(d: Decision, policy: Policy, incident: Incident) -> None:
     """Page anew when a snooze ends before the incident does."""
     if incident.state == "acknowledged" and incident.snoozed_until:
         says = f"the snooze by {incident.acknowledged_by} ended and it is not over"
-        page_again(d, policy, incident, Reason(RULE, says))
+        _nobody_has_it(d, policy, incident, Reason(RULE, says))
 
 
 def unacknowledge(d: Decision, policy: Policy, incident: Incident, by: str) -> None:
@@ -315,7 +327,7 @@ def unacknowledge(d: Decision, policy: Policy, incident: Incident, by: str) -> N
         raise StateError(f"{incident.id} is {incident.state}", remedy="nobody has it")
     silence(d, incident)
     says = f"{by} gave it back"
-    page_again(d, policy, incident, Reason(RULE, says, {"by": by}))
+    _nobody_has_it(d, policy, incident, Reason(RULE, says, {"by": by}))
 
 
 def reassign(d: Decision, policy: Policy, incident: Incident, to: str, by: str) -> None:

@@ -115,7 +115,15 @@ def mute(d: Decision, silence: Silence) -> list[Incident]:
 
 def inhibit(d: Decision, muting: Muting) -> list[Incident]:
     """Mute what fires already and what a source that newly fires explains."""
-    return _mute(d, Judge(d, muting, ()).muted, "")
+    changed = _mute(d, Judge(d, muting, ()).muted, "")
+    _watch_all(d, muting)
+    return changed
+
+
+def _watch_all(d: Decision, muting: Muting) -> None:
+    """See to it that whatever was muted just now has its end."""
+    for key in {x.key for x in d.events if isinstance(x, events.AlertsMuted)}:
+        watch(d, muting, key)
 
 
 def _mute(d: Decision, by: Callable[[Mapping[str, str]], str], why: str) -> list[Incident]:
@@ -194,4 +202,5 @@ def lift(d: Decision, muting: Muting, keys: Iterable[str]) -> dict[str, list[Fir
                 if not now_by:
                     firing = d.shard.incidents[name].firing
                     spoken.setdefault(name, []).extend(firing[one] for one in fingerprints)
+    _watch_all(d, muting)
     return spoken

@@ -86,7 +86,9 @@ def begin(
     """Write the intent to serve something else, under the next epoch, and wish for it."""
     if pointer.pending:
         d.cancel_effect(pointer.pending)
-        d.emit(events.PointerAbandoned(pointer.service, pointer.pending, pointer.epoch))
+        overtaken = pointer.pending
+        d.emit(events.PointerAbandoned(pointer.service, overtaken, pointer.epoch))
+        _tell_incident(d, overtaken, f"{operation} went before it")
     epoch = max(pointer.epoch, traffic.epoch) + 1
     d.emit(
         events.PointerIntended(
@@ -100,6 +102,17 @@ def begin(
     )  # fmt: skip
     checked = pointer.releases.get(wish.checked)
     d.plan(structs.replace(wish, digest=checked.digest if checked else ""))
+
+
+def _tell_incident(d: Decision, operation: str, says: str) -> None:
+    """End an operation in the incident that waits for it: no answer of it counts any more."""
+    for incident in [d.shard.incidents[name] for name in d.shard.open]:
+        if incident.operation != operation:
+            continue
+        if operation.startswith("promote/"):
+            d.emit(events.PromotionFailed(incident.id, operation, "not-applied", says))
+        else:
+            d.emit(events.RollbackFailed(incident.id, operation, "not-applied", says))
 
 
 def done(d: Decision, pointer: Pointer, operation: str, condemned: str = "") -> None:

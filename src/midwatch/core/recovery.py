@@ -115,7 +115,8 @@ def reopen(
     if verdict == "burning":
         d.emit(events.IncidentReopened(incident.id, reason))
         d.cancel_timer(f"settle/{incident.id}")
-        escalation.page(d, rules.policy_of(incident), incident, reason)
+        if incident.urgency == "page":
+            escalation.page(d, rules.policy_of(incident), incident, reason)
         runbooks.consider(d, rules.means(incident), incident)
 
 

@@ -22,6 +22,7 @@ from midwatch.core.sli import Counts, Sample
 
 EDGE_S = 10
 LATE_S = 600
+FULL = 2**62  # events: its cells are of 64 bits
 _EDGE_MS = EDGE_S * SECOND
 _LATE = LATE_S // EDGE_S
 # (bucket, longest window) in seconds; the last one is as long as the period.
@@ -81,13 +82,16 @@ class SliWindow:
         self.late = 0  # events that came too late to be counted
 
     def add(self, at: int, good: int, total: int) -> bool:
-        """Count events of a moment (milliseconds); False when they came too late.
+        """Count events of a moment (milliseconds); False when they came too late, or are too many.
 
         Raises ValueError for counts that no events can have.
         """
         edge = -(-at // _EDGE_MS)
         if not 0 <= good <= total:
             raise ValueError(f"{good} good of {total} events")
+        if self._total + total > FULL:
+            self.late += total
+            return False
         if edge > self._newest:
             for level in self._levels:
                 level.advance(edge, self._good, self._total)

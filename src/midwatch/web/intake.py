@@ -28,7 +28,7 @@ from midwatch.core.inputs import (
     SliCounted,
     TicketsArrived,
 )
-from midwatch.errors import BadFile, BadJson, Busy, CommitFailed
+from midwatch.errors import BadFile, BadJson, Busy, CommitFailed, Fenced
 from midwatch.ports import Parsed, Source, Tokens
 from midwatch.web import guards
 from midwatch.web.problems import problem, problem_of
@@ -92,7 +92,7 @@ class Intake:
     async def _submit(self, given: Envelope, good: int) -> Response:
         try:
             (handled,) = await asyncio.wrap_future(self._loop.submit([given]))
-        except (Busy, CommitFailed) as error:
+        except (Busy, CommitFailed, Fenced) as error:
             return problem_of(503, error)
         bad = len(given.rejected)
         taken = Taken(good, bad, duplicate=handled.status == "duplicate")

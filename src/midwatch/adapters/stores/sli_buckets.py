@@ -17,6 +17,7 @@ KEPT_FAILURES = 100  # of an objective
 FINE_S = 6 * 3_600
 COARSE_S = 300
 LONGEST_S = 100 * 86_400  # no period is longer
+MOST = 10**15  # events of a bucket: beyond 2**63 a sum would be no whole number any more
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(FailedAnswer).decode
@@ -27,8 +28,8 @@ def add(db: sqlite3.Connection, buckets: Iterable[Bucket]) -> None:
     for one in buckets:
         db.execute(
             "INSERT INTO sli_bucket VALUES (?, ?, ?, ?) ON CONFLICT (slo, at) DO UPDATE"
-            " SET good = good + excluded.good, total = total + excluded.total",
-            (one.slo, one.at, one.good, one.total),
+            " SET good = min(good + excluded.good, ?), total = min(total + excluded.total, ?)",
+            (one.slo, one.at, min(one.good, MOST), min(one.total, MOST), MOST, MOST),
         )
         if not one.failures:
             continue

@@ -88,6 +88,7 @@ def inspect_header(path: Path) -> int:
 
 def take_lock(path: Path) -> IO[bytes]:
     """Take the lock beside a file; it is let go when the process ends, however it ends."""
+    path = path.resolve()  # by whatever link it is named, it is the same file
     beside = path.with_name(f"{path.name}.lock")
     try:
         file = beside.open("a+b")
