@@ -65,6 +65,31 @@ UNREACHABLE = {
 }
 
 
+NIGHTS = """
+time_zone: Asia/Tokyo
+layers:
+  - {name: day, people: [ben], starts: 2026-01-05T04:00,
+     hours: [{from: "04:00", to: "16:00"}]}
+"""
+
+
+def test_a_step_of_two_schedules_has_a_gap_where_neither_has_anybody(serving: Serving) -> None:
+    """They follow the sun: what one leaves open is the other's."""
+    folder = serving.folder / "midwatch"
+    days = 'hours: [{from: "08:00", to: "20:00"}]}\n'
+    (folder / "schedules" / "primary.yaml").write_text(SCHEDULE.partition("hours")[0] + days)
+    (folder / "schedules" / "tokyo.yaml").write_text(NIGHTS)
+    both = CONFIG.replace("{to: primary, delay: 1h}, {to: ben}", "{to: [primary, tokyo]}")
+    (folder / "midwatch.yaml").write_text(both, "utf-8")
+    covered = serving.type("oncall", "gaps", "--at", MONDAY, "--days", "14")
+    assert (covered.returncode, covered.stdout.count("\n")) == (0, 1), covered.stdout
+    (folder / "schedules" / "tokyo.yaml").write_text(NIGHTS.replace("16:00", "15:00"))
+    told = serving.type("oncall", "gaps", "--at", MONDAY, "--days", "1")
+    assert told.returncode == 1
+    assert told.stdout.startswith("2026-01-06T06:00:00.000Z to 2026-01-06T07:00:00.000Z: ")
+    assert "nobody of primary, a page would wake nobody of tokyo; " in told.stdout
+
+
 def test_whoever_cannot_be_reached_is_a_gap(serving: Serving) -> None:
     """An override of somebody who left the team meanwhile: on call, and nobody to page."""
     where = ("--db", "midwatch/midwatch.db")
@@ -93,6 +118,18 @@ def test_shifts_go_into_a_calendar(serving: Serving) -> None:
     assert len(events) == 10
     assert str(events[0]["SUMMARY"]) == "ada is on call: primary"
     assert "ben" in str(events[5]["SUMMARY"])
+
+
+def test_a_calendar_that_is_read_again_knows_the_shift_that_goes_on(serving: Serving) -> None:
+    """It begins when it began, whenever the calendar is written."""
+    found: list[tuple[str, str]] = []
+    for at in (MONDAY, "2026-01-05T11:11:11Z"):
+        serving.type("oncall", "schedule", "--days", "1", "--at", at, "--ical", "shifts.ics")
+        calendar = Calendar.from_ical((serving.folder / "shifts.ics").read_bytes())
+        first = calendar.walk("VEVENT")[0]
+        found.append((str(first["UID"]), first["DTSTART"].dt.isoformat()))
+    assert found[0] == found[1]
+    assert found[0][1] == "2026-01-05T08:00:00+00:00"
 
 
 def test_an_override_and_a_swap_change_who_is_paged(serving: Serving) -> None:

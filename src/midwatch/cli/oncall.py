@@ -10,11 +10,13 @@ import click
 from midwatch.cli.client import incidents_at, server_options
 from midwatch.cli.output import counted, json_option, print_json
 from midwatch.cli.places import read_time, write_anew
+from midwatch.core.clock import show_time
 from midwatch.engine.clock import wall_ms
 from midwatch.engine.oncall import Gap, Handoff, OnCall, OverrideView, ShiftView
 from midwatch.errors import InputError
 
 DAY_MS = 86_400_000
+BACK = 62  # days in which a shift that goes on has begun
 _SCHEDULE = click.argument("schedule", required=False, default="")
 _AT = click.option("--at", callback=read_time, metavar="TIME", help="When; without it, now.")
 
@@ -66,9 +68,13 @@ def schedule_command(
 ) -> int:
     """List the shifts to come, in order; times are UTC."""
     start = at or wall_ms()
-    found = incidents_at(**where).shifts(schedule, start, start + days * DAY_MS)
+    # A calendar knows a shift by its true start, also one that is under way.
+    back = min(BACK, 400 - days) if ical is not None else 0
+    since, end = start - back * DAY_MS, start + days * DAY_MS
+    found = incidents_at(**where).shifts(schedule, since, end)
     _must_be_some(found, schedule)
     if ical is not None:
+        found = [one for one in found if one.ends_at > show_time(start)]
         write_anew(ical, _calendar(found))
         kept = sum(1 for one in found if one.person)
         click.echo(f"wrote {counted(kept, 'shift')} to {ical}", err=True)

@@ -15,7 +15,7 @@ from midwatch.core.clock import show_duration, show_time
 from midwatch.core.rules import Rules
 from midwatch.core.schedules import Override, Schedule
 from midwatch.core.shard import Shard
-from midwatch.core.teams import Policy, Team
+from midwatch.core.teams import Policy, Step, Team
 from midwatch.engine.queries import Fact, Summary, summaries
 
 AHEAD_MS = 60 * 86_400_000  # how far the end of a present shift is looked for
@@ -107,29 +107,44 @@ def gaps(rules: Rules, shard: Shard, start: int, end: int) -> list[Gap]:
     found: dict[Gap, None] = {}
     for policy in {id(p): p for p in (rules.policy, *rules.policies.values())}.values():
         for number, step in enumerate(policy.steps):
-            for name in step.to:
-                for gap in _gaps(policy, number, name, shard, start, end):
-                    found[gap] = None
+            for gap in _gaps(policy, number, step, shard, start, end):
+                found[gap] = None
     return list(found)
 
 
+# A time in which one target of a step reaches nobody, from and to in milliseconds, and why.
+_Hole = tuple[int, int, str]
+
+
 def _gaps(
-    policy: Policy, number: int, name: str, shard: Shard, start: int, end: int
+    policy: Policy, number: int, step: Step, shard: Shard, start: int, end: int
 ) -> Iterable[Gap]:
-    schedule = policy.team.schedules.get(name)
+    """Find when none of the targets of a step reaches anybody."""
+    holes: list[_Hole] = [(start, end, "")] if step.to else []
+    for name in step.to:
+        mine = list(_holes(policy.team, name, shard, start, end))
+        holes = [both for one in holes for other in mine if (both := _overlap(one, other))]
+    for since, until, why in holes:
+        when = show_time(since), show_time(until)
+        yield Gap(" and ".join(step.to), *when, f"{why}; {_then(policy, number)}")
+
+
+def _overlap(one: _Hole, other: _Hole) -> _Hole | None:
+    since, until = max(one[0], other[0]), min(one[1], other[1])
+    return (since, until, ", ".join(filter(None, (one[2], other[2])))) if since < until else None
+
+
+def _holes(team: Team, name: str, shard: Shard, start: int, end: int) -> Iterable[_Hole]:
+    schedule = team.schedules.get(name)
     if schedule is None:
-        if not policy.team.pagers(name):
-            says = f"a page for {name} reaches nobody: no pager is known; {_then(policy, number)}"
-            yield Gap(name, show_time(start), show_time(end), says)
+        if not team.pagers(name):
+            yield start, end, f"a page for {name} reaches nobody: no pager is known"
         return
     for shift in schedule.shifts(start, end, shard.overrides.get(name, [])):
-        when = show_time(shift.starts_at), show_time(shift.ends_at)
         if shift.person is None:
-            says = f"a page would wake nobody of {name}; {_then(policy, number)}"
-            yield Gap(name, *when, says)
-        elif not _reachable(policy.team, shift.person):
-            says = f"{shift.person} is on call and has no pager; {_then(policy, number)}"
-            yield Gap(name, *when, says)
+            yield shift.starts_at, shift.ends_at, f"a page would wake nobody of {name}"
+        elif not _reachable(team, shift.person):
+            yield shift.starts_at, shift.ends_at, f"{shift.person} is on call and has no pager"
 
 
 def _reachable(team: Team, person: str) -> bool:
