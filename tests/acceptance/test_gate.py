@@ -22,7 +22,9 @@ from tests.acceptance.test_agent import agent
 from tests.proxying import TOKEN, proxy
 
 from midwatch.agent.questions import bank
+from midwatch.cli import gate as gate_command
 from midwatch.cli.targets import judge_named
+from midwatch.errors import BadFile
 
 BOT = """
 import itertools, os, time
@@ -284,6 +286,26 @@ def test_reports_for_people_and_machines(folder: Path) -> None:
     assert len(row.replace("\\|", "").split("|")) == 8
     assert done.stderr.count("::error") == done.stderr.count("\n::error") + 1
     assert not any(line.startswith("::error::pwned") for line in done.stderr.splitlines())
+
+
+def test_a_case_that_an_incident_keeps_stands_beside_the_one_it_came_from(folder: Path) -> None:
+    """The incident's is asked, under one name; one that wants something else is refused."""
+    kept = """suite: kept
+cases:
+  - {id: refund, question: How long?, incident: INC-1, runs: 3, least: 2, expect: %s}
+"""
+    suite = "suite: s\ncases:\n  - {id: refund, question: How long?, expect: 14 days}\n"
+    (folder / "suite.yaml").write_text(suite, "utf-8")
+    for expect, says in (("14 days", ""), ("30 days", "'refund' stands in two suites")):
+        (folder / "kept.yaml").write_text(kept % expect, "utf-8")
+        for files in (("suite.yaml", "kept.yaml"), ("kept.yaml", "suite.yaml")):
+            paths = [folder / one for one in files]
+            if says:
+                with pytest.raises(BadFile, match=says):
+                    gate_command._read(paths, None, (), "")
+            else:
+                (case,) = gate_command._read(paths, None, (), "")
+                assert (case.incident, case.runs, case.least) == ("INC-1", 3, 2)
 
 
 @pytest.mark.parametrize(

@@ -167,6 +167,23 @@ def test_the_period_is_asked_for_now_and_then() -> None:
     assert [SHOP.period_s in asked for asked in source.asked] == [True, False, True]
 
 
+def test_a_period_that_a_burn_outdates_is_asked_for_with_the_next_reading() -> None:
+    """Else the budget would be whole for minutes while it is spent; the burn over, it is kept."""
+    source = Source(Counts(1_000, 1_000))
+    watcher = Watcher(SqliteStore.memory(), {"one": source}, RULES)
+    watcher.readings(Shard(), 1_000)
+    source._counts = Counts(500, 1_000)
+    left: list[float] = []
+    for now in (11_000, 21_000, 31_000):
+        watcher.readings(Shard(), now)
+        (standing,) = standings(Shard(), watcher.newest())
+        assert standing.objective.budget.left is not None
+        left.append(standing.objective.budget.left)
+    assert [SHOP.period_s in asked for asked in source.asked] == [True, False, True, False]
+    assert left[0] == 1.0
+    assert left[1] == left[2] < 0
+
+
 def test_silence_runs_from_the_last_reading_with_events() -> None:
     """A reading says since when it is watched, and when it last heard something."""
     source = Source(GOOD)

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 import msgspec
+from msgspec.structs import replace
 
 from midwatch.cli.output import counted, json_option, on_one_line, print_json
 from midwatch.cli.progress import shown_progress
@@ -208,11 +209,23 @@ def _read(
     found: dict[str, Case] = {}
     for file in suites:
         for case in files.read(file, kind or "", pairs(fields, "--map"), match):
-            if case.id in found:
+            known = found.get(case.id)
+            if known is not None and not _is_kept(known, case):
                 remedy = "give each case of all suites its own id"
                 raise BadFile(f"{case.id!r} stands in two suites", place=str(file), remedy=remedy)
-            found[case.id] = case
+            if known is None or case.incident:
+                found[case.id] = case
     return list(found.values())
+
+
+def _is_kept(one: Case, other: Case) -> bool:
+    """Say whether one is the other as an incident keeps it: the same question, the same answer."""
+
+    def asks(case: Case) -> Case:
+        same = {"incident": "", "slices": (), "runs": 1, "least": 1, "expect": ""}
+        return replace(case, **same, checks=case.wanted)
+
+    return bool(one.incident) != bool(other.incident) and asks(one) == asks(other)
 
 
 def _links(suites: Sequence[Path]) -> dict[str, str]:

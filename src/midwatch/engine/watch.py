@@ -6,7 +6,7 @@ reading, never filled in; a backend that breaks, however it does, gives a readin
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 
 from msgspec import Struct, field
@@ -91,6 +91,11 @@ class Watcher:
         ]
 
 
+def _outdates(windows: Iterable[Counts], period: Counts) -> bool:
+    """Say whether a part of the period holds many more bad events than the whole seemed to."""
+    return any(one.bad * 10 > max(period.bad, 1) * 11 for one in windows)
+
+
 class _Watched:
     """One objective, and what is known of its readings; one thread at a time reads it."""
 
@@ -116,6 +121,8 @@ class _Watched:
         if period_s in asked and period_s in counts:
             self._period, self._period_at = counts[period_s], now
         windows = {w: counts[w] for w in self._windows_s if w in counts}
+        if self._period is not None and _outdates(windows.values(), self._period):
+            self._period_at = now - PERIOD_EVERY_S * SECOND  # ask with the next reading
         period = {period_s: self._period} if self._period is not None else {}
         self.newest = Newest(self.slo, now, windows | period, trouble)
         heard = windows.get(self.slo.quiet_s)
