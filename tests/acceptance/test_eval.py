@@ -54,7 +54,6 @@ cases:
     question: is it
     checks: [{json-schema: {type: string, pattern: "^(a+)+$"}}]
   - {id: fine, question: is it, checks: [{regex: "!.$"}]}
-  - {id: none, question: is it, checks: [{regex: "("}]}
 """
 
 
@@ -69,11 +68,35 @@ def test_a_pattern_that_never_ends_is_an_error_and_keeps_nobody(tmp_path: Path) 
     outcomes = [json.loads(line)["outcome"] for line in lines]
     found = {one["case"]: one for one in outcomes if one["case"]}
     assert {name: one["status"] for name, one in found.items()} == {
-        "slow": "error", "schema": "error", "fine": "passed", "none": "error",
+        "slow": "error", "schema": "error", "fine": "passed",
     }  # fmt: skip
     assert "ended after 2 s of work" in found["slow"]["why"]
     assert "ended after 2 s of work" in found["schema"]["why"]
-    assert "no regular expression" in found["none"]["why"]
+
+
+@pytest.mark.parametrize(
+    ("checks", "says"),
+    [
+        ('[{regex: "(("}]', "checks[0].regex: is no regular expression: missing )"),
+        ("[{number: abc}]", "checks[0].number: wants a number, has 'abc'"),
+        ("[{latency: fast}]", "checks[0].latency: "),
+        ("[{token-f1: yes it is, threshold: 3}]", "checks[0].token-f1: has the threshold 3"),
+        ("[{refuses: false}]", "checks[0].refuses: is false; write true, and negate: true"),
+        ('[{icontains: ""}]', "checks[0].icontains: is empty: every answer has it"),
+        ("[]", "checks: is empty; write what a right answer is"),
+    ],
+)
+def test_a_check_that_no_answer_could_be_judged_by_is_told_at_once(
+    tmp_path: Path, checks: str, says: str
+) -> None:
+    """With its line, and before any answer is asked for."""
+    suite = f"suite: x\ncases:\n  - {{id: a, question: q, checks: {checks}}}\n"
+    (tmp_path / "suite.yaml").write_text(suite, "utf-8")
+    code, _, err = run(tmp_path, "run", "suite.yaml", "--target", "cmd:touch asked")
+    assert code == 2
+    assert err.startswith("error: suite.yaml:3 cases[0].")
+    assert says in err
+    assert not (tmp_path / "asked").exists()
 
 
 def test_what_lies_in_the_folder_is_no_module_of_ours(tmp_path: Path) -> None:

@@ -615,6 +615,8 @@ def _mitigated(i: Incident, event: e.IncidentMitigated, at: int) -> None:
         i.run = "none"
     elif i.run == "verifying":
         i.run = "ended"  # one that is under way goes on: a step may have to be taken back
+    if i.looks:
+        i.looks = "recovered"
 
 
 def _reopened(i: Incident, event: e.IncidentReopened, at: int) -> None:

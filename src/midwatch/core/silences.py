@@ -59,10 +59,15 @@ def read_matcher(text: str) -> Matcher:
     True
     >>> read_matcher("severity!=critical").says
     'severity!="critical"'
+    >>> read_matcher('service="shop",severity="error"')
+    Traceback (most recent call last):
+    ValueError: 'service="shop",severity="error"' is several matchers; write each by itself
     """
     found = _MATCHER.fullmatch(text)
     if found is None:
         raise ValueError(f'{text!r} is no matcher; write it like service=shop or service=~"a|b"')
+    if found[3] is not None and '",' in found[3]:
+        raise ValueError(f"{text!r} is several matchers; write each by itself")
     name, operator, quoted, bare = found.groups()
     value = quoted if quoted is not None else bare
     if operator in ("=~", "!~"):

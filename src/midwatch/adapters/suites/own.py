@@ -25,14 +25,16 @@ Law: a check stands under its kind. Whatever is unknown is an error with its lin
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
-from midwatch.core.evals import Case, Check
-from midwatch.core.scorers import JUDGE, SCORERS
+from midwatch.core.evals import Case, Check, Reply
+from midwatch.core.scorers import JUDGE, PATTERNS, SCORERS, USUAL, Nonsense
 from midwatch.yaml_nodes import Node
 
 KINDS = (*SCORERS, JUDGE)
+_ANY = Reply("0", 0.0, 0.0, (), ())  # an answer that tells everything a check may ask for
 
 
 def looks_like(document: Any) -> bool:
@@ -97,6 +99,8 @@ def _case(node: Node) -> Case:
     )  # fmt: skip
     if node.has("expect") is node.has("checks"):
         node.error("has to say expect or checks", "write what a right answer is")
+    elif node.has("checks") and not list(node.child("checks").items()):
+        node.child("checks").error("is empty", "write what a right answer is")
     runs = node.child("runs").integer(1, at_least=1)
     least = node.child("least").integer(runs, at_least=1)
     if least > runs:
@@ -132,12 +136,34 @@ def _check(node: Node) -> Check:
         node.error(f"has the kinds {', '.join(kinds) or 'none'}", f"use one of {', '.join(KINDS)}")
         return Check("equals")
     threshold = node.child("threshold")
-    return Check(
+    found = Check(
         kinds[0],
         node.child(kinds[0]).value,
         node.child("negate").value is True,
         float(threshold.number("0")) if threshold.value is not None else None,
     )
+    _try(node.child(kinds[0]), found)
+    return found
+
+
+def _try(node: Node, check: Check) -> None:
+    """Note a value that no answer could be judged by, before any is asked for."""
+    if check.kind in USUAL and not 0 <= (check.threshold or 0) <= 1:
+        node.error(f"has the threshold {check.threshold}", "write a number from 0 to 1")
+    elif check.value is False:
+        node.error("is false", "write true, and negate: true beside it")
+    elif check.value == "" and check.kind.removeprefix("i") in ("contains", "starts-with"):
+        node.error("is empty: every answer has it", "write what an answer has to have")
+    elif check.kind == "regex":
+        try:
+            re.compile(str(check.value))
+        except re.error as error:
+            node.error(f"is no regular expression: {error}", "mend the pattern")
+    elif check.kind in SCORERS and check.kind not in PATTERNS:
+        try:
+            SCORERS[check.kind](check, _ANY)
+        except (Nonsense, TypeError, ValueError) as error:
+            node.error(str(error), "see docs/gate.md for what each kind takes")
 
 
 def write(name: str, cases: Iterable[Case]) -> dict[str, Any]:
