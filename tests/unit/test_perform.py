@@ -134,7 +134,7 @@ def test_what_came_from_outside_is_cut_in_a_page_and_whole_in_the_journal() -> N
     sent, followed = told
     assert isinstance(sent, SendPage)
     assert isinstance(followed, UpdatePage)
-    assert [len(one) for one in (sent.title, sent.summary, sent.service)] == [200, 500, 200]
+    assert [len(one) for one in (sent.title, sent.summary, sent.service)] == [200, 1_200, 200]
     assert [len(one) for one in (*sent.also, followed.title)] == [200, 1, 200]
     assert sent.title.endswith("x…")
     assert (sent.key, sent.to, sent.severity) == (page.key, page.to, page.severity)

@@ -25,7 +25,7 @@ from midwatch.core.runbooks import Books
 from midwatch.core.schedules import Hours, Layer, Schedule
 from midwatch.core.shard import Shard
 from midwatch.core.silences import read_matcher
-from midwatch.core.sli import Indicator
+from midwatch.core.sli import FailedAnswer, Indicator
 from midwatch.core.slo import Verify
 from midwatch.core.teams import Person, Team
 from midwatch.engine.plans import view
@@ -592,6 +592,20 @@ def test_the_blast_radius_bounds_how_many_services_change() -> None:
 
 
 # --- the whole life -----------------------------------------------------------------------------
+
+
+def test_the_next_step_stands_in_a_page_however_long_the_rest_is() -> None:
+    """Ids, links and what was said before come from outside."""
+    found = bench(ROLLS)
+    burn(found)
+    found.only.again = "y" * 2_000
+    found.only.links["https://" + "z" * 3_000] = None
+    found.only.failures = (FailedAnswer("x" * 2_000, "", "", ""),) * 3
+    timer = inputs.Timer("escalate/INC-1", 2_000, "escalate", "INC-1")
+    (page,) = found.give(inputs.TimerCameDue(timer), 2_000).effects
+    assert isinstance(page, effects.SendPage)
+    assert page.summary.endswith(f"midwatch runbook approve INC-1 {found.only.plan_hash}")
+    assert len(page.summary) < 1_200
 
 
 def test_a_move_by_hand_ends_the_rollback_that_waits_for_another_try() -> None:

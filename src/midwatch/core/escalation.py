@@ -20,12 +20,14 @@ from midwatch.core.severity import Severity
 from midwatch.core.storm import DIGEST_S
 from midwatch.core.teams import Policy, Step, Team
 from midwatch.errors import StateError
+from midwatch.texts import cut
 
 RULE = "escalation/2"
 MAX_ATTEMPTS = 5
 FIRST_RETRY_S = 5
 MAX_FOLLOWS = 3
 FAILED = 3  # answers that a page names
+LONGEST = 250  # characters of each part of a page's reason
 REASSIGNED_STEP = -1  # a page that no step asked for: the policy begins after it
 
 
@@ -149,12 +151,13 @@ def _plan(
             to=person,
             severity=incident.severity or "sev1",
             title=incident.title,
+            # What comes from outside is cut, so that what may be done next always stands there.
             summary="".join(
                 (
-                    reason.says,
-                    _again(incident),
-                    _failed(incident),
-                    _link(incident),
+                    cut(reason.says, LONGEST),
+                    cut(_again(incident), LONGEST),
+                    cut(_failed(incident), LONGEST),
+                    cut(_link(incident), LONGEST),
                     _next_step(incident),
                 )
             ),

@@ -122,7 +122,7 @@ def inhibit(d: Decision, muting: Muting) -> list[Incident]:
 
 def _watch_all(d: Decision, muting: Muting) -> None:
     """See to it that whatever was muted just now has its end."""
-    for key in {x.key for x in d.events if isinstance(x, events.AlertsMuted)}:
+    for key in dict.fromkeys(x.key for x in d.events if isinstance(x, events.AlertsMuted)):
         watch(d, muting, key)
 
 

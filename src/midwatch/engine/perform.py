@@ -37,7 +37,7 @@ from midwatch.texts import cut
 CLAIM_LIMIT = 16
 # Characters of a page; a chat takes 2,000 or so in all, and refuses what is longer.
 LONGEST_NAME = 200
-LONGEST_TEXT = 500
+LONGEST_TEXT = 1_200
 
 P = TypeVar("P")
 
