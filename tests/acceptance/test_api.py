@@ -252,6 +252,8 @@ def test_a_command_that_cannot_be_written_down_is_told_when_to_come_again(own: S
 def test_a_server_that_lost_its_journal_leaves_the_delivery_with_its_sender(own: Serving) -> None:
     """Another owner has it: 503, so that the sender comes again, and not 500."""
     own.deliver(alert("Down"))
+    # Else the answer of the pager would be what finds out, and the server be gone already.
+    until(lambda: "PageSent" in events(own, "INC-1"))
     with closing(sqlite3.connect(own.folder / "midwatch" / "midwatch.db")) as other:
         other.execute("UPDATE shard SET fence = fence + 1")
         other.commit()

@@ -99,6 +99,15 @@ def test_a_check_that_no_answer_could_be_judged_by_is_told_at_once(
     assert not (tmp_path / "asked").exists()
 
 
+def test_json_that_has_to_be_false_is_a_check_like_another(tmp_path: Path) -> None:
+    """False is a value there, and no switch."""
+    suite = "suite: x\ncases:\n  - {id: a, question: q, checks: [{json-equals: false}]}\n"
+    (tmp_path / "suite.yaml").write_text(suite, "utf-8")
+    (tmp_path / "bot.py").write_text("def answer(question):\n    return 'false'\n", "utf-8")
+    code, out, err = run(tmp_path, "run", "suite.yaml", "--target", "python:bot:answer")
+    assert code == 0, (out, err)
+
+
 def test_what_lies_in_the_folder_is_no_module_of_ours(tmp_path: Path) -> None:
     """The process that tries patterns reads its own modules, whatever somebody's are called."""
     suite = "suite: x\ncases:\n  - {id: a, question: q, checks: [{regex: y}]}\n"

@@ -16,7 +16,7 @@ from midwatch.engine.oncall import Gap, Handoff, OnCall, OverrideView, ShiftView
 from midwatch.errors import InputError
 
 DAY_MS = 86_400_000
-BACK = 62  # days in which a shift that goes on has begun
+BACK_DAYS = 62  # in which a shift that goes on has begun
 _SCHEDULE = click.argument("schedule", required=False, default="")
 _AT = click.option("--at", callback=read_time, metavar="TIME", help="When; without it, now.")
 
@@ -69,7 +69,7 @@ def schedule_command(
     """List the shifts to come, in order; times are UTC."""
     start = at or wall_ms()
     # A calendar knows a shift by its true start, also one that is under way.
-    back = min(BACK, 400 - days) if ical is not None else 0
+    back = min(BACK_DAYS, 400 - days) if ical is not None else 0
     since, end = start - back * DAY_MS, start + days * DAY_MS
     found = incidents_at(**where).shifts(schedule, since, end)
     _must_be_some(found, schedule)

@@ -106,7 +106,6 @@ def _attach(d: Decision, rules: Rules, alerts: Iterable[Alert]) -> None:
     if touched:
         _think_ahead(d, rules, touched)
         _inhibit(d, rules, touched.values())
-        _lift(d, rules, muting.ended(d))
         storms.judge(d)
 
 

@@ -150,7 +150,7 @@ def _try(node: Node, check: Check) -> None:
     """Note a value that no answer could be judged by, before any is asked for."""
     if check.kind in USUAL and not 0 <= (check.threshold or 0) <= 1:
         node.error(f"has the threshold {check.threshold}", "write a number from 0 to 1")
-    elif check.value is False:
+    elif check.value is False and check.kind in ("is-json", "refuses"):
         node.error("is false", "write true, and negate: true beside it")
     elif check.value == "" and check.kind.removeprefix("i") in ("contains", "starts-with"):
         node.error("is empty: every answer has it", "write what an answer has to have")
