@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import accumulate
 
-from midwatch.core import decide, events, inputs, slo
+from tests.unit.shifts import Shift
+
+from midwatch.core import events, inputs, slo
 from midwatch.core.clock import SECOND
-from midwatch.core.incidents import Incident
 from midwatch.core.rules import Rules
-from midwatch.core.shard import Shard
 from midwatch.core.sli import Counts, SliReading
 from midwatch.core.slo import Slo, Verify
 from midwatch.core.teams import Policy, Step
@@ -23,15 +23,12 @@ NOON = 10**9
 Bad = Callable[[int], float]
 
 
-class Life:
+class Life(Shift):
     """A service whose objectives are read every ten seconds; its first second is 0."""
 
     def __init__(self, until_s: int, **bad: Bad) -> None:
         objectives = [one for one in (SHOP, FAST) if one.id.split("/")[1] in bad]
-        self.rules = Rules(slos={one.id: one for one in objectives}, policy=POLICY)
-        self.shard = Shard()
-        self.timers: dict[str, inputs.Timer] = {}
-        self.told: list[tuple[int, events.Event]] = []
+        super().__init__(Rules(slos={one.id: one for one in objectives}, policy=POLICY), NOON)
         self._sums = {
             one.id: list(
                 accumulate(
@@ -42,22 +39,10 @@ class Life:
             for one in objectives
         }
 
-    def give(self, given: inputs.Input, at: int) -> None:
-        """Decide on an input."""
-        decision = decide.decide(self.shard, given, NOON + at * SECOND, self.rules)
-        self.told += [(at, event) for event in decision.events]
-        for key, timer in decision.timers.items():
-            self.timers.pop(key, None)
-            if timer is not None:
-                self.timers[key] = timer
-
     def live(self, since_s: int, until_s: int) -> None:
         """Read everything, and let timers come due, from one second until before another."""
         for at in range(since_s, until_s, EACH_S):
-            now = NOON + at * SECOND
-            for timer in [one for one in self.timers.values() if one.due_at <= now]:
-                if self.timers.pop(timer.key, None):
-                    self.give(inputs.TimerCameDue(timer), at)
+            self.wake(at)
             for objective in self.rules.slos.values():
                 self.give(inputs.SliMeasured(self._read(objective, at)), at)
 
@@ -70,17 +55,10 @@ class Life:
             windows[length_s] = Counts(size * EVENTS - bad, size * EVENTS)
         return SliReading(objective.id, NOON + at * SECOND, windows, heard_at=NOON + at * SECOND)
 
-    def pages(self) -> list[tuple[int, str]]:
-        """When somebody was paged, and for what; the first page of each incident."""
-        first: dict[str, int] = {}
-        for at, event in self.told:
-            if isinstance(event, events.PagePlanned):
-                first.setdefault(event.incident, at)
-        return [(at, name) for name, at in first.items()]
 
-    def incident(self, name: str) -> Incident:
-        """The incident of this name."""
-        return self.shard.incidents[name]
+def first_pages(life: Life) -> list[tuple[int, str]]:
+    """When somebody was first paged for each incident."""
+    return [(life.pages(name)[0], name) for name in life.shard.incidents if life.pages(name)]
 
 
 def outage(*spans: tuple[int, int], share: float = 1.0) -> Bad:
@@ -93,7 +71,7 @@ def test_a_second_outage_pages_while_slow_tiers_still_burn_of_the_first() -> Non
     life = Life(4 * HOUR_S, availability=outage((0, 900), (2 * HOUR_S, 2 * HOUR_S + 1_800)))
     life.live(0, 4 * HOUR_S)
     assert life.incident("INC-1").state == "resolved"
-    (first, _), (second, name) = life.pages()
+    (first, _), (second, name) = first_pages(life)
     assert first <= 60
     assert 2 * HOUR_S <= second <= 2 * HOUR_S + 70
     assert name == "INC-2"
@@ -119,7 +97,7 @@ def test_a_few_bad_answers_after_an_outage_are_no_second_one() -> None:
     life = Life(5 * HOUR_S, availability=lambda at: first(at) or few(at))
     life.live(0, 5 * HOUR_S)
     assert life.shard.burning
-    assert [name for _, name in life.pages()] == ["INC-1"]
+    assert [name for _, name in first_pages(life)] == ["INC-1"]
     assert list(life.shard.incidents) == ["INC-1"]
 
 
@@ -131,7 +109,7 @@ def test_an_outage_right_after_a_person_said_it_is_over_pages() -> None:
     life.give(inputs.ResolveIncident("INC-1", "ada", "all is well"), end)
     assert life.incident("INC-1").state == "resolved"
     life.live(end, end + 600)
-    (_, (second, name)) = life.pages()
+    (_, (second, name)) = first_pages(life)
     assert (name, life.incident(name).severity) == ("INC-2", "sev1")
     assert end + 60 < second < end + 360
 
