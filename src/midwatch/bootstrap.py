@@ -37,6 +37,7 @@ from midwatch.core.slo import Slo
 from midwatch.core.traffic import Traffic
 from midwatch.engine.cases import link
 from midwatch.engine.clock import SteadyClock
+from midwatch.engine.conditions import Conditions
 from midwatch.engine.handle import Handler
 from midwatch.engine.logs import tell
 from midwatch.engine.loop import MAX_WAITING, Beat, Loop
@@ -154,6 +155,7 @@ class Service(Struct):
     pushed: dict[str, PushedMetrics]  # sources of counts that come in by themselves
     moves: bool  # whether a router is configured
     public_url: str  # where people reach it
+    conditions: Conditions = field(default_factory=Conditions)  # what /readyz and /metrics tell
 
 
 def measured(rules: Rules) -> Rules:

@@ -26,6 +26,7 @@ from midwatch.bootstrap import World, build_engine, build_loop
 from midwatch.core import events as e
 from midwatch.core.rules import Rules
 from midwatch.engine import queries
+from midwatch.engine.conditions import Conditions
 from midwatch.engine.loop import Loop
 from midwatch.web.health import STALLED_S, Health
 
@@ -117,9 +118,37 @@ def test_it_says_why_it_is_not_ready(ill: str) -> None:
 SHORT = (",", ":")
 
 
-def asked(loop: Loop, what: str) -> tuple[int, str]:
+def test_a_condition_stands_in_the_texts_and_changes_no_status() -> None:
+    """Named in /readyz and /metrics while it says something; one that breaks breaks nothing."""
+    store = SqliteStore.memory()
+    loop = build_loop(store, build_engine(store, Rules(), World({}), lambda: 1), lambda: 1)
+    now = {"tide": "the tide is high"}
+    conditions = Conditions()
+    conditions.add("tide", lambda: now["tide"])
+    conditions.add("moon", lambda: "")
+    conditions.gauge("midwatch_depth_metres", "Water below the keel.", lambda: 7)
+    conditions.counters("midwatch_gulls", "Gulls seen.", "kind", lambda: {"grey": 2, "white": 3})
+    status, text = asked(loop, "ready", conditions)
+    assert (status, json.loads(text)["notes"]) == (200, {"tide": "the tide is high"})
+    loop.error = RuntimeError("boom")  # no engine has to be asked for its incidents
+    told = asked(loop, "metrics", conditions)[1]
+    for line in (
+        'midwatch_condition{name="tide"} 1.0', 'midwatch_condition{name="moon"} 0.0',
+        "midwatch_depth_metres 7.0", 'midwatch_gulls_total{kind="white"} 3.0',
+    ):  # fmt: skip
+        assert line in told
+    del now["tide"]
+    assert json.loads(asked(loop, "ready", conditions)[1])["notes"] == {
+        "tide": "could not be read: KeyError"
+    }
+    now["tide"] = ""
+    assert "notes" not in json.loads(asked(loop, "ready", conditions)[1])
+    store.close()
+
+
+def asked(loop: Loop, what: str, conditions: Conditions | None = None) -> tuple[int, str]:
     """What a probe is told about a loop."""
-    answer = asyncio.run(getattr(Health(loop), what)(Request({"type": "http"})))
+    answer = asyncio.run(getattr(Health(loop, conditions), what)(Request({"type": "http"})))
     return answer.status_code, answer.body.decode()
 
 

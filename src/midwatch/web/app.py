@@ -35,7 +35,7 @@ log = logging.getLogger("midwatch.web")
 def build_app(service: Service, audit: Audit, tokens: Tokens, changes: News) -> Starlette:
     """Wire the application over a service; its loop may start later."""
     intake = Intake(service, tokens)
-    api, health = Api(service, audit), Health(service.loop)
+    api, health = Api(service, audit), Health(service.loop, service.conditions)
     page = Page(service, audit, tokens, changes)
     slack, heartbeats = SlackButtons(service), Heartbeats(service, tokens)
     described = document(ROUTES)

@@ -25,6 +25,7 @@ from starlette.responses import PlainTextResponse, Response
 
 from midwatch import __version__
 from midwatch.core.shard import Shard
+from midwatch.engine.conditions import Conditions
 from midwatch.engine.loop import COMMIT_BOUNDS_S, Loop, Stats
 from midwatch.engine.queries import OVER
 from midwatch.errors import Busy
@@ -33,17 +34,22 @@ STALLED_S = 15.0
 
 
 class Ready(msgspec.Struct, frozen=True):
-    """Whether it can take alerts, and if not, why."""
+    """Whether it can take alerts, and if not, why.
+
+    `notes` are conditions that somebody should look at, by name; it is ready all the same.
+    """
 
     ready: bool
-    why: str = ""
+    why: str
+    notes: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
 
 
 class Health:
     """`/healthz`, `/readyz` and `/metrics`."""
 
-    def __init__(self, loop: Loop) -> None:
+    def __init__(self, loop: Loop, conditions: Conditions | None = None) -> None:
         self._loop = loop
+        self._conditions = conditions or Conditions()
 
     async def alive(self, request: Request) -> Response:
         """Say that the process answers and its engine runs."""
@@ -61,7 +67,8 @@ class Health:
             why = "commits fail"
         elif stats.last_tick and time.monotonic() - stats.last_tick > STALLED_S:
             why = "the engine is stalled"
-        body = msgspec.json.encode(Ready(not why, why))
+        notes = {name: says for name, says in self._conditions.found().items() if says}
+        body = msgspec.json.encode(Ready(not why, why, notes or msgspec.UNSET))
         return Response(body, 503 if why else 200, media_type="application/json")
 
     async def metrics(self, request: Request) -> Response:
@@ -73,16 +80,19 @@ class Health:
         except (Busy, TimeoutError):
             pass  # an engine that stands still has no counts, but its lag must be seen
         registry = CollectorRegistry()
-        registry.register(_Figures(self._loop, states))
+        registry.register(_Figures(self._loop, states, self._conditions))
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
 
 class _Figures(Collector):
     """One scrape."""
 
-    def __init__(self, loop: Loop, states: Counter[tuple[str, str]]) -> None:
+    def __init__(
+        self, loop: Loop, states: Counter[tuple[str, str]], conditions: Conditions
+    ) -> None:
         self._loop = loop
         self._states = states
+        self._conditions = conditions
 
     def collect(self) -> Iterator[Metric]:
         loop, stats = self._loop, self._loop.stats
@@ -109,11 +119,28 @@ class _Figures(Collector):
         for (state, severity), count in sorted(self._states.items()):
             incidents.add_metric([state, severity], count)
         yield incidents
+        yield from _conditions(self._conditions)
 
 
 def _states(shard: Shard) -> Counter[tuple[str, str]]:
     found = (i for i in shard.incidents.values() if i.state not in OVER)
     return Counter((i.state, i.severity or "") for i in found)
+
+
+def _conditions(conditions: Conditions) -> Iterator[Metric]:
+    if found := conditions.found():
+        noted = GaugeMetricFamily(
+            "midwatch_condition", "1 while /readyz has a note of this name.", labels=["name"]
+        )
+        for name, says in sorted(found.items()):
+            noted.add_metric([name], float(bool(says)))
+        yield noted
+    for one in conditions.figures:
+        kind = GaugeMetricFamily if one.kind == "gauge" else CounterMetricFamily
+        family = kind(one.name, one.says, labels=[one.label] if one.label else [])
+        for value, count in one.values().items():
+            family.add_metric([value] if one.label else [], count)
+        yield family
 
 
 def _commits(stats: Stats) -> HistogramMetricFamily:
