@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
@@ -28,12 +29,13 @@ from midwatch.config import Config
 from midwatch.core.actions import Request
 from midwatch.core.automation import Automation
 from midwatch.core.heartbeats import timer_key
-from midwatch.core.inputs import Envelope, Started
+from midwatch.core.inputs import BeginTerm, Envelope, Started
 from midwatch.core.rules import Rules
 from midwatch.core.runbooks import Books
 from midwatch.core.shard import Shard
 from midwatch.core.sli import Bucket
 from midwatch.core.slo import Slo
+from midwatch.core.terms import SALT_BYTES
 from midwatch.core.traffic import Traffic
 from midwatch.engine.cases import link
 from midwatch.engine.clock import SteadyClock
@@ -201,6 +203,7 @@ def build_service(
     world = World(pagers, router, metrics, actor=build_actor())
     engine = build_engine(store, rules, world, clock, shadow=shadow, counted=_to_all(pushed))
     clock.start_at(engine.handler.shard.at)
+    begin_term(engine.handler)
     beat = None if shadow else build_beat(config)
     rates = {f"page/{name}": rate for name, rate in config.rates.items()}
     loop = build_loop(store, engine, clock, beat=beat, rates=rates)
@@ -218,6 +221,16 @@ def build_service(
         clock, rules, store, engine, loop, sources, paging, pagers, shadow, pushed,
         bool(config.routers), config.public_url,
     )  # fmt: skip
+
+
+def begin_term(handler: Handler) -> None:
+    """Draw a salt and commit it, before anything is decided, claimed or recovered.
+
+    Raises CommitFailed or Fenced when the journal cannot be written.
+    """
+    (handled,) = handler.handle([Envelope("", BeginTerm(secrets.token_hex(SALT_BYTES)))])
+    if handled.status == "rejected":
+        raise BugError(f"the term could not begin: {handled.why}")
 
 
 def _to_all(pushed: Mapping[str, PushedMetrics]) -> Callable[[Sequence[Bucket]], None]:

@@ -73,8 +73,8 @@ def test_a_whole_journal_verifies(journal: Path) -> None:
 @pytest.mark.parametrize(
     ("sql", "names"),
     [
-        ("UPDATE event SET body = replace(body, 'v2-regressed', 'v2-regresseD') WHERE seq = 5",
-         "event 5 (release/support-agent v3)"),
+        ("UPDATE event SET body = replace(body, 'v2-regressed', 'v2-regresseD') WHERE seq = 6",
+         "event 6 (release/support-agent v3)"),
         ("UPDATE event SET at = at + 1 WHERE seq = 9", "event 9 ("),
         ("UPDATE event SET cause = 'x' WHERE seq = 4", "event 4 ("),
         ("UPDATE event SET link = zeroblob(16) WHERE seq = 12", "event 12 ("),

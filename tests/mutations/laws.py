@@ -192,4 +192,9 @@ MUTATIONS = (
         'when nothing moves traffic."""\n        if False:',
         ("tests/acceptance/test_shadow.py",),
     ),
+    Mutation(
+        "a new term keeps the old salt", 12, "src/midwatch/core/shard.py",
+        "shard.term_salt = event.salt", "shard.term_salt = shard.term_salt or event.salt",
+        (f"{UNIT}/test_terms.py",),
+    ),
 )  # fmt: skip

@@ -28,8 +28,8 @@ def test_what_is_to_be_broken_is_there(one: Mutation) -> None:
 
 
 def test_each_law_is_broken_at_least_once() -> None:
-    """All nine."""
-    assert {one.law for one in MUTATIONS} == set(range(1, 10))
+    """All nine of the first release; those of 0.2 as they are enforced."""
+    assert {one.law for one in MUTATIONS} >= set(range(1, 10))
 
 
 @pytest.mark.soak

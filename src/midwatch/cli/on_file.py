@@ -19,7 +19,7 @@ from midwatch import config
 from midwatch.adapters.sources import changes as change_bodies
 from midwatch.adapters.sources import tickets as ticket_bodies
 from midwatch.adapters.stores.sqlite import SqliteStore
-from midwatch.bootstrap import acting, build_pagers, measured, read_objectives
+from midwatch.bootstrap import acting, begin_term, build_pagers, measured, read_objectives
 from midwatch.cli.places import need_database
 from midwatch.core import inputs
 from midwatch.core.judgements import Judgement
@@ -67,9 +67,7 @@ class OnFile:
         """Acknowledge, snooze or resolve."""
         with _Open(self._folder, self._file) as (store, handler):
             self._detail(store, handler, incident)
-            (handled,) = handler.handle([inputs.Envelope("", _command(incident, verb, given))])
-            if handled.status == "rejected":
-                raise StateError(handled.why)
+            _decide(handler, _command(incident, verb, given))
             return self._detail(store, handler, incident)
 
     def _detail(self, store: SqliteStore, handler: Handler, incident: str) -> queries.Detail:
@@ -224,9 +222,7 @@ class OnFile:
     def _give(self, command: inputs.Input) -> Shard:
         """Hand a command to the journal; gives the state after it. Raises StateError."""
         with _Open(self._folder, self._file) as (_, handler):
-            (handled,) = handler.handle([inputs.Envelope("", command)])
-            if handled.status == "rejected":
-                raise StateError(handled.why)
+            _decide(handler, command)
             return handler.shard
 
     def slos(self) -> list[explain.StandingView]:
@@ -324,6 +320,15 @@ class _Open:
 
     def __exit__(self, *_: object) -> None:
         self._store.close()
+
+
+def _decide(handler: Handler, command: inputs.Input) -> None:
+    """Commit a command in the last server's term, or in a first one. Raises StateError."""
+    if not handler.shard.term_salt:
+        begin_term(handler)
+    (handled,) = handler.handle([inputs.Envelope("", command)])
+    if handled.status == "rejected":
+        raise StateError(handled.why)
 
 
 def _command(incident: str, verb: str, given: dict[str, Any]) -> inputs.Input:

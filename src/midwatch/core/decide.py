@@ -35,6 +35,7 @@ from midwatch.core import (
     rollouts,
     runbooks,
     storms,
+    terms,
     tickets,
 )
 from midwatch.core.alerts import Alert
@@ -91,6 +92,10 @@ def _heartbeat(d: Decision, rules: Rules, given: inputs.HeartbeatSeen) -> None:
 
 def _started(d: Decision, rules: Rules, given: inputs.Started) -> None:
     heartbeats.watch(d, rules.jobs.values(), given.due_at)
+
+
+def _begin_term(d: Decision, rules: Rules, given: inputs.BeginTerm) -> None:
+    terms.begin(d, given)
 
 
 def _attach(d: Decision, rules: Rules, alerts: Iterable[Alert]) -> None:
@@ -479,6 +484,7 @@ _DISPATCH = cast(
         inputs.Reassign: _reassign,
         inputs.HeartbeatSeen: _heartbeat,
         inputs.Started: _started,
+        inputs.BeginTerm: _begin_term,
         inputs.AddOverride: _override,
         inputs.MergeIncident: _merge,
         inputs.SplitIncident: _split,

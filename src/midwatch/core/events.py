@@ -144,6 +144,30 @@ class SourceEvent(Struct, frozen=True, tag=True, omit_defaults=True):
         return f"source/{self.source}"
 
 
+class TermEvent(Struct, frozen=True, tag=True, omit_defaults=True):
+    """A fact about the process that owns the journal."""
+
+    @property
+    def stream(self) -> str:
+        """Where the event is appended."""
+        return "term"
+
+
+# --- terms ---------------------------------------------------------------------------------------
+
+
+class TermBegan(TermEvent, frozen=True):
+    """A process began to decide. `salt` is random and stands in every key that it draws.
+
+    `boot` names the run of the machine; `ticks_ms` and `wall` are what its clocks said.
+    """
+
+    salt: str
+    boot: str = ""
+    ticks_ms: int = 0
+    wall: int = 0
+
+
 # --- alerts and their incident -------------------------------------------------------------------
 
 
@@ -924,7 +948,8 @@ class ReleaseProven(ReleaseEvent, frozen=True):
 
 
 Event = (
-    IncidentOpened
+    TermBegan
+    | IncidentOpened
     | AlertsAttached
     | AlertsResolved
     | AlertsMoved

@@ -354,6 +354,18 @@ class Started(Struct, frozen=True, tag=True):
     due_at: dict[str, int]
 
 
+class BeginTerm(Struct, frozen=True, tag=True):
+    """A process begins to decide; `salt` is random, in lower-case hex.
+
+    `boot` names the run of the machine; `ticks_ms` and `wall` are what its clocks say.
+    """
+
+    salt: str
+    boot: str = ""
+    ticks_ms: int = 0
+    wall: int = 0
+
+
 class Unacknowledge(Struct, frozen=True, tag=True):
     """A person gives an incident back; people are paged anew."""
 
@@ -473,6 +485,7 @@ Input = (
     | EditPostmortem
     | HeartbeatSeen
     | Started
+    | BeginTerm
     | Unacknowledge
     | Reassign
     | AddOverride

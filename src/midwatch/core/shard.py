@@ -26,7 +26,7 @@ from midwatch.core.storm import Storm
 from midwatch.errors import BugError
 
 # Raised when the shape of Shard changes, so that an older snapshot is folded anew, not compared.
-STATE_VERSION = 11
+STATE_VERSION = 12
 KEPT_TICKETS, KEPT_TEXT = 4_096, 400
 
 
@@ -104,6 +104,7 @@ class Shard(Struct):
     next_silence: int = 1
     next_override: int = 1
     next_incident: int = 1
+    term_salt: str = ""  # of the process that decides; empty before the first one had one
     board: Board = field(default_factory=Board)  # an index over `incidents`, not written down
 
 
@@ -142,6 +143,7 @@ def _evolve_world(
     | e.StormBegan
     | e.StormEnded
     | e.RealPageSeen
+    | e.TermBegan
     | e.TicketTriaged,
 ) -> None:
     match event:
@@ -153,6 +155,8 @@ def _evolve_world(
             shard.storm.raging = isinstance(event, e.StormBegan)
         case e.TicketTriaged():
             _keep_ticket(shard, event)
+        case e.TermBegan():
+            shard.term_salt = event.salt
         case e.RealPageSeen():
             pass  # kept for whoever compares; nothing is decided on it
 

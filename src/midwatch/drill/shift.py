@@ -17,6 +17,7 @@ from midwatch.core import inputs
 from midwatch.core.changes import Change
 from midwatch.core.clock import SECOND
 from midwatch.core.inputs import Envelope
+from midwatch.core.terms import SALT_BYTES
 from midwatch.drill.scenarios import Scenario, ServicePlan, slug
 from midwatch.drill.storm import Delivery, Storm
 from midwatch.drill.world import (
@@ -99,6 +100,7 @@ class Shift:
         self._ended: set[str] = set()
         self._next_reading = scenario.starts_at
         self._store = store
+        self._seed = seed
         self.handled: list[Handled] = []
         self.engine = self._build()
 
@@ -128,7 +130,11 @@ class Shift:
 
     def start(self) -> None:
         """Finish what an earlier process left in doubt, and go on at the journal's time."""
-        self.clock.now = max(self.clock.now, self.engine.handler.shard.at)
+        shard = self.engine.handler.shard
+        self.clock.now = max(self.clock.now, shard.at)
+        term = f"term/{self._seed}/{shard.versions.get('term', 0)}"
+        salt = blake2b(term.encode(), digest_size=SALT_BYTES).hexdigest()
+        self.deliver([Envelope("", inputs.BeginTerm(salt))])
         for finish in self.engine.performer.recover(self.engine.handler.shard):
             self.deliver([finish()])
         self._follow_world()
