@@ -71,6 +71,18 @@ MUTATIONS = (
         (f"{UNIT}/test_escalation.py",),
     ),
     Mutation(
+        "the second pager waits until the first is given up", 3, "src/midwatch/core/escalation.py",
+        "    _try_next_pager(d, policy_of, waiting, answer.key, answer.error)\n",
+        "    if retry_at is None:\n"
+        "        _try_next_pager(d, policy_of, waiting, answer.key, answer.error)\n",
+        (f"{UNIT}/test_escalation.py", "tests/acceptance/test_second_pager.py"),
+    ),
+    Mutation(
+        "a pager that hangs keeps the second one waiting", 3, "src/midwatch/core/escalation.py",
+        '    if _paged(incident, key).state == "planned":', "    if False:",
+        (f"{UNIT}/test_escalation.py",),
+    ),
+    Mutation(
         "a page in doubt is forgotten", 3, "src/midwatch/engine/perform.py",
         "if any(is_waiting_for_ack(one) for one in _told(page, shard)):", "if False:",
         (f"{UNIT}/test_perform.py", "tests/acceptance/test_crashes.py"),

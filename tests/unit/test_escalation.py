@@ -24,7 +24,7 @@ from hypothesis.stateful import (
 from midwatch.adapters.stores.sqlite import SqliteStore
 from midwatch.core import effects, events, inputs
 from midwatch.core.alerts import identify
-from midwatch.core.escalation import retry_delay_s
+from midwatch.core.escalation import SILENT_S, retry_delay_s
 from midwatch.core.inputs import Envelope
 from midwatch.core.rules import Rules
 from midwatch.core.schedules import DAY_MIN, Layer, Schedule
@@ -56,14 +56,17 @@ RULES = Rules(
 
 
 class World:
-    """Both pagers, as a store of what arrived by key; `down` refuses, `lost` takes and hangs up."""
+    """Both pagers, as a store of what arrived by key; `down` and ways in `broken` refuse."""
 
     def __init__(self) -> None:
         self.arrived: list[effects.SendPage] = []
+        self.tried: list[effects.SendPage] = []
         self.down = False
+        self.broken: set[tuple[str, str]] = set()  # person and pager
 
     def send(self, page: effects.SendPage) -> str:
-        if self.down:
+        self.tried.append(page)
+        if self.down or (page.to, page.via) in self.broken:
             raise OSError("no route")
         self.arrived.append(page)
         return "receipt"
@@ -98,6 +101,9 @@ class Book:
         self.overrides: list[tuple[str, int, int]] = []
         self.asked: dict[str, Asked] = {}
         self.planned: dict[str, tuple[str, str]] = {}
+        self.planned_at: dict[str, int] = {}
+        self.about: dict[str, set[str]] = {}  # incidents of a page, one or those of its digest
+        self.count: Counter[tuple[str, str, str]] = Counter()
 
     def turn(self, at: int) -> str:
         """Whose turn it is: the newest override that covers it, else by days since the start."""
@@ -110,12 +116,18 @@ class Book:
 
     def read(self, given: inputs.Input, rows: list[Row]) -> None:
         """Take in what one input led to."""
-        failed: set[tuple[str, str]] = set()  # whose first pager was given up just now
+        failed: set[tuple[str, str]] = set()  # whose first pager failed or was silent just now
+        if isinstance(given, inputs.TimerCameDue) and given.timer.purpose == "unanswered":
+            key = given.timer.key.removeprefix("unanswered/")
+            assert given.timer.due_at == self.planned_at[key] + SILENT_S * 1_000
+            to, via = self.planned[key]
+            if via == "slack":
+                failed |= {(incident, to) for incident in self.about[key]}
         for row in rows:
             event = msgspec.json.decode(row.body, type=events.Event)
             if isinstance(event, events.IncidentEvent):
                 asked = self.asked.setdefault(event.incident, Asked())
-                if isinstance(event, events.PageFailed) and event.retry_at is None:
+                if isinstance(event, events.PageFailed):
                     person, via = self.planned[event.key]
                     assert via in ("slack", "mail")
                     if via == "slack":
@@ -147,6 +159,12 @@ class Book:
             self.judge_page(given, event, asked, failed, at)
             if isinstance(event, events.PagePlanned):
                 self.planned[event.key] = (event.to, event.via)
+                self.planned_at[event.key] = at
+                self.about.setdefault(event.digest or event.key, set()).add(event.incident)
+                count = self.count
+                count[event.incident, event.to, event.via] += 1
+                second, first = (count[event.incident, event.to, via] for via in ("mail", "slack"))
+                assert second <= first, event  # once for each page, however often that one fails
 
     def judge_page(
         self,
@@ -168,7 +186,7 @@ class Book:
             assert event.step == asked.next - 1, event
         elif way in asked.shared and getattr(given, "incident", event.incident) != event.incident:
             assert event.step == asked.next - 1, event  # that other one was answered
-        else:  # the same person's second pager, as the first was given up; the next step stays
+        else:  # the same person's second pager, as the first failed; the next step stays
             assert (event.incident, event.to) in failed, event
             assert event.via == "mail", event
             assert event.step < asked.next, event
@@ -433,19 +451,149 @@ def test_an_ack_of_one_leaves_the_digest_to_the_others() -> None:
 
 
 def test_a_page_that_cannot_be_delivered_goes_by_the_next_pager_then_to_the_next_step() -> None:
-    """Slack, then mail, then the next person."""
+    """Slack and mail of one person, then the next person when both were given up."""
     desk = Desk()
     desk.world.down = True
     desk.fire("shop")
-    for _ in range(40):
-        desk.later(30)
-        (incident,) = desk.handler.shard.incidents.values()
-        if len(incident.pages) >= 3:
-            break
+    (incident,) = desk.handler.shard.incidents.values()
+    first = incident.pages[0].to
+    while len(incident.pages) < 3:
+        desk.later(1)
+        assert desk.now < BEGIN + 250_000  # the step would wait for 300 s
     ways = [(page.to, page.via) for page in incident.pages]
-    first = ways[0][0]
     assert ways[:2] == [(first, "slack"), (first, "mail")]
     assert ways[2][0] == "cyd"
+    assert [page.state for page in incident.pages[:2]] == ["failed", "failed"]
+
+
+def test_the_second_pager_is_asked_at_the_first_failure_beside_the_tries_of_the_first() -> None:
+    """Each under its own key, the second once; an ack ends both."""
+    desk = Desk()
+    desk.fire("shop")
+    (incident,) = desk.handler.shard.incidents.values()
+    who = incident.pages[0].to
+    desk.world.broken = {(who, "slack")}
+    desk.send()
+    assert [(page.to, page.via) for page in desk.world.arrived] == [(who, "mail")]
+    for _ in range(30):
+        desk.later(1)
+    keys = [page.key for page in desk.world.tried]
+    assert keys.count("page/INC-1/1") >= 3  # 5 to 10 s and 10 to 20 s after that
+    assert keys.count("page/INC-1/2") == 1
+    desk.give(inputs.Acknowledge("INC-1", who))
+    tried = len(desk.world.tried)
+    desk.later(3_600)
+    assert len(desk.world.tried) == tried
+    assert len(incident.pages) == 2
+
+
+def test_a_pager_that_says_nothing_for_15_s_does_not_keep_the_second_waiting() -> None:
+    """Nor is it forgotten: its late receipt is recorded, and pages nobody again."""
+    desk = Desk()
+    desk.fire("shop")
+    (hangs,) = desk.performer.claim(desk.now, 100)
+    desk.later(14)
+    assert desk.told() == []
+    desk.later(1)
+    (incident,) = desk.handler.shard.incidents.values()
+    who = incident.pages[0].to
+    assert desk.told() == [(who, "mail", ())]
+    desk.handler.handle([desk.performer.perform(hangs)])
+    assert [page.state for page in incident.pages] == ["sent", "sent"]
+    desk.later(60)
+    assert len(incident.pages) == 2
+
+
+def test_a_pager_that_failed_and_then_says_nothing_pages_by_the_second_once() -> None:
+    """The first failure was reason enough; the silence after it is no second one."""
+    desk = Desk()
+    desk.fire("shop")
+    desk.world.down = True
+    desk.send()
+    desk.world.down = False
+    desk.now += 11_000
+    claims = desk.performer.claim(desk.now, 100)
+    assert {claim.attempt for claim in claims} == {2}
+    desk.later(60)
+    (incident,) = desk.handler.shard.incidents.values()
+    assert [page.via for page in incident.pages] == ["slack", "mail"]
+
+
+def test_an_ack_ends_the_waiting_for_a_pager_that_says_nothing() -> None:
+    """Whoever has it is not paged by the second pager, whatever the first says later."""
+    for error in (None, "no route"):
+        desk = Desk()
+        desk.fire("shop")
+        (hangs,) = desk.performer.claim(desk.now, 100)
+        desk.give(inputs.Acknowledge("INC-1", "ada"))
+        desk.later(20)
+        answer = inputs.PageAnswered(hangs.effect.key, "INC-1", 1, "" if error else "ok", error)
+        desk.handler.handle([Envelope("", answer)])
+        desk.later(3_600)
+        assert desk.world.arrived == []
+
+
+def test_a_digest_that_hangs_goes_by_the_second_pager_for_those_that_nobody_has() -> None:
+    """One of its incidents was taken meanwhile: the page names the others alone."""
+    desk = Desk()
+    for service in SERVICES:
+        desk.fire(service)
+    desk.send()
+    desk.now += 31_000
+    for timer in desk.store.due(desk.now):
+        desk.give(inputs.TimerCameDue(timer))
+    (hangs,) = desk.performer.claim(desk.now, 100)
+    assert (hangs.effect.incident, len(desk.told())) == ("INC-2", 1)
+    desk.give(inputs.Acknowledge("INC-3", "ada"))
+    desk.later(15)
+    assert [(page.incident, page.via, page.also) for page in desk.world.arrived[1:]] == [
+        ("INC-2", "mail", ())
+    ]
+
+
+def test_a_step_is_over_only_when_each_pager_was_given_up() -> None:
+    """The first was, the second hangs: the next person waits until it is over."""
+    desk = Desk()
+    desk.fire("shop")
+    (incident,) = desk.handler.shard.incidents.values()
+    who = incident.pages[0].to
+    desk.world.broken = {(who, "slack")}
+    (slack,) = desk.performer.claim(desk.now, 100)
+    desk.handler.handle([desk.performer.perform(slack)])
+    (mail,) = desk.performer.claim(desk.now, 100)  # and never performed
+    for _ in range(200):
+        desk.later(1)
+    assert [page.state for page in incident.pages] == ["failed", "planned"]
+    for attempt in range(1, 6):
+        answer = inputs.PageAnswered(mail.effect.key, "INC-1", attempt, error="no route")
+        desk.handler.handle([Envelope("", answer)])
+    assert [page.to for page in incident.pages] == [who, who, "cyd"]
+
+
+def test_a_third_pager_follows_the_second_as_that_one_follows_the_first() -> None:
+    """Two that fail at once cost no time."""
+    people = {"ada": Person("ada", ("slack", "mail", "phone"))}
+    team = Team(people=people)
+    desk = Desk(Rules(RULES.topology, policy=Policy("p", (Step(("ada",), 300),), 0, team)))
+    desk.performer = Performer(
+        desk.store, {}, dict.fromkeys(("slack", "mail", "phone"), desk.world), None, None
+    )
+    desk.world.broken = {("ada", "slack"), ("ada", "mail")}
+    desk.fire("shop")
+    desk.send()
+    assert desk.told() == [("ada", "phone", ())]
+
+
+def test_a_digest_that_fails_is_one_page_by_the_second_pager_too() -> None:
+    """Not one for each of its incidents, and only of those that nobody has."""
+    desk = Desk()
+    for service in SERVICES:
+        desk.fire(service)
+    desk.send()
+    desk.give(inputs.Acknowledge("INC-1", "ada"))
+    desk.world.broken = {(desk.told()[0][0], "slack")}
+    desk.later(31)
+    assert desk.told()[1:] == [(desk.told()[0][0], "mail", ("INC-3 sev2: Down on docs",))]
 
 
 def test_a_forgotten_ack_comes_back() -> None:
@@ -480,24 +628,26 @@ def test_what_was_held_for_one_person_is_not_sent_once_somebody_else_was_named()
     desk.send()
     desk.fire("shop")
     desk.give(inputs.Reassign("INC-2", "cyd", "ben"))
+    desk.send()
     desk.later(31)
     assert [page.to for page in desk.world.arrived if page.incident == "INC-2"] == ["cyd"]
 
 
-def test_a_late_failure_of_an_earlier_step_takes_no_step_back() -> None:
-    """The first step's second pager is tried, and after the second step comes the third."""
+def test_a_late_failure_of_an_earlier_step_takes_no_step_early() -> None:
+    """Both pagers of the first step are given up while the second step still waits."""
     steps = (Step(("ada",), 60), Step(("ben",), 600), Step(("cyd",), 600))
     desk = Desk(Rules(RULES.topology, policy=Policy("three", steps, 0, TEAM)))
-    desk.world.down = True
+    desk.world.broken = {("ada", "slack"), ("ada", "mail")}
     desk.fire("shop")
     (incident,) = desk.handler.shard.incidents.values()
-    while ("ada", "mail") not in [(page.to, page.via) for page in incident.pages]:
+    for _ in range(300):
+        desk.later(1)
+    assert [(page.to, page.state) for page in incident.pages] == [
+        ("ada", "failed"), ("ada", "failed"), ("ben", "sent"),
+    ]  # fmt: skip
+    for _ in range(40):
         desk.later(10)
-    assert [page.to for page in incident.pages] == ["ada", "ben", "ada"]
-    desk.world.down = False
-    for _ in range(60):
-        desk.later(10)
-    assert [page.to for page in incident.pages] == ["ada", "ben", "ada", "cyd"]
+    assert [page.to for page in incident.pages] == ["ada", "ada", "ben", "cyd"]
 
 
 def test_a_late_failure_of_an_earlier_round_takes_no_step_of_this_one() -> None:
@@ -514,9 +664,27 @@ def test_a_late_failure_of_an_earlier_round_takes_no_step_of_this_one() -> None:
     desk.give(inputs.Reassign("INC-1", "cyd", "ben"))
     desk.handler.handle([answer])
     desk.world.down = False
-    desk.later(300)
+    desk.later(14)
+    desk.later(286)
     ways = [(page.to, page.via) for page in incident.pages]
-    assert ways == [("ada", "slack"), ("cyd", "slack"), ("ada", "mail"), ("ada", "slack")]
+    assert ways == [("ada", "slack"), ("ada", "mail"), ("cyd", "slack"), ("ada", "slack")]
+
+
+def test_what_reached_somebody_in_an_earlier_round_holds_up_no_step_of_this_one() -> None:
+    """Everybody was paged and slept; half an hour later the first one's pagers are gone."""
+    steps = (Step(("ada",), 300), Step(("ben",), 300))
+    desk = Desk(Rules(RULES.topology, policy=Policy("two", steps, 0, TEAM)))
+    desk.fire("shop")
+    (incident,) = desk.handler.shard.incidents.values()
+    desk.send()
+    for _ in range(2):
+        desk.later(300)
+    assert incident.exhausted
+    desk.world.broken = {("ada", "slack"), ("ada", "mail")}
+    desk.later(1_800)
+    for _ in range(200):
+        desk.later(1)
+    assert [page.to for page in incident.pages] == ["ada", "ben", "ada", "ada", "ben"]
 
 
 def test_who_has_it_and_that_it_is_over_is_told_to_pagers_that_follow() -> None:

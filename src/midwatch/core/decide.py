@@ -244,6 +244,8 @@ def _incident_timer(d: Decision, rules: Rules, timer: inputs.Timer, incident: In
         runbooks.on_step_timer(d, rules.means(incident), incident)
     elif timer.purpose == "snooze":
         escalation.on_snooze_end(d, rules.policy_of(incident), incident)
+    elif timer.purpose == "unanswered":
+        escalation.on_unanswered(d, rules.policy_of, incident, timer)
     elif timer.purpose == "digest":
         escalation.on_digest_timer(d, timer)
     elif timer.purpose == "forgotten":
@@ -302,7 +304,7 @@ def _undo(d: Decision, rules: Rules, given: inputs.UndoMove) -> None:
 
 def _page_answer(d: Decision, rules: Rules, given: inputs.PageAnswered) -> None:
     incident = _known(d, given.incident)
-    escalation.on_page_answer(d, rules.policy_of(incident), incident, given)
+    escalation.on_page_answer(d, rules.policy_of, incident, given)
 
 
 def _release_answer(d: Decision, rules: Rules, given: inputs.ReleaseAnswered) -> None:

@@ -3,7 +3,9 @@
 Law: severity only ever rises. An incident whose severity pages and that nobody has acknowledged
 always has a page under way, a timer, or a visible "exhausted", which is tried anew after a time. An
 ack stops everything: no page is planned, claimed or escalated after it. Several incidents at once
-reach the same person as one digest; a sev1 is never held back by it, nor is the first page.
+reach the same person as one digest; a sev1 is never held back by it, nor is the first page. Who has
+a second pager is paged by it after the first failure or SILENT_S without an answer, once for each
+page, while the first pager is still tried under its own key.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from midwatch.texts import cut
 RULE = "escalation/2"
 MAX_ATTEMPTS = 5
 FIRST_RETRY_S = 5
+SILENT_S = 15
 MAX_FOLLOWS = 3
 FAILED = 3  # answers that a page names
 LONGEST = 250  # characters of each part of a page's reason
@@ -166,6 +169,8 @@ def _plan(
             also=tuple(f"{one.id} {one.severity or 'sev1'}: {one.title}" for one in others),
         )
     )
+    silent_at = d.now + SILENT_S * SECOND
+    d.set_timer(inputs.Timer(_silent_key(key), silent_at, "unanswered", incident.id))
 
 
 def _again(incident: Incident) -> str:
@@ -358,6 +363,7 @@ def silence(d: Decision, incident: Incident) -> None:
     for sent in incident.pages:
         if sent.state == "planned":
             d.cancel_effect(sent.key)
+            d.cancel_timer(_silent_key(sent.key))
             # The page told of others too, who are not answered by this.
             rest = [one for one in _others(d, incident, sent.key) if is_waiting_for_ack(one)]
             _digest(d, sent.to, sent.via, rest)
@@ -390,7 +396,10 @@ def tell(d: Decision, team: Team, incident: Incident, became: effects.Became, by
 
 
 def on_page_answer(
-    d: Decision, policy: Policy, incident: Incident, answer: inputs.PageAnswered
+    d: Decision,
+    policy_of: Callable[[Incident], Policy],
+    incident: Incident,
+    answer: inputs.PageAnswered,
 ) -> None:
     """Record a receipt, or plan the next try under the same key, or give this way up."""
     if answer.key.startswith("update/"):
@@ -398,6 +407,7 @@ def on_page_answer(
             wait_s = retry_delay_s(answer.key, answer.attempt, answer.retry_after_s)
             d.retry_effect(answer.key, d.now + int(wait_s * SECOND))
         return
+    d.cancel_timer(_silent_key(answer.key))
     told = [incident, *_others(d, incident, answer.key)]
     if answer.error is None:
         for one in told:
@@ -413,26 +423,56 @@ def on_page_answer(
         d.emit(events.PageFailed(one.id, key, answer.attempt, answer.error, retry_at))
     if retry_at is not None:
         d.retry_effect(answer.key, retry_at)
+    _try_next_pager(d, policy_of, waiting, answer.key, answer.error)
+    for one in waiting if retry_at is None else ():
+        _leave_step(d, policy_of(one), one, _paged(one, answer.key), answer.error)
+
+
+def on_unanswered(
+    d: Decision, policy_of: Callable[[Incident], Policy], incident: Incident, timer: inputs.Timer
+) -> None:
+    """Try the next pager beside one that has said nothing; its late receipt does no harm."""
+    key = timer.key.partition("/")[2]
+    told = [incident, *_others(d, incident, key)]
+    waiting = [one for one in told if is_waiting_for_ack(one)]
+    if _paged(incident, key).state == "planned":
+        _try_next_pager(d, policy_of, waiting, key, f"no answer within {SILENT_S} s")
+
+
+def _try_next_pager(
+    d: Decision,
+    policy_of: Callable[[Incident], Policy],
+    waiting: list[Incident],
+    key: str,
+    error: str,
+) -> None:
+    """Page by the person's next pager too, once for each page, whatever becomes of this one."""
+    if not waiting:
         return
-    for one in waiting:
-        _fail_over(d, policy, one, _paged(one, answer.key), answer.error)
-
-
-def _fail_over(d: Decision, policy: Policy, incident: Incident, sent: Paged, error: str) -> None:
-    """Try the person's next pager; when nobody of the step is left, take the next step."""
-    says = f"{sent.to} cannot be reached"
-    says += f" by {sent.via}: {error}" if sent.via else f": {error}"
+    first, *others = waiting
+    policy, sent = policy_of(first), _paged(first, key)
     pagers = policy.team.pagers(sent.to)
     left = pagers[pagers.index(sent.via) + 1 :] if sent.via in pagers else ()
-    if left:
-        # The page may be one of an earlier round: it takes no step of this one for taken.
-        step = min(sent.step, incident.next_step - 1)
-        _plan(d, policy.name, incident, sent.to, left[0], step, Reason(RULE, says))
+    later = first.pages[first.pages.index(sent) + 1 :]
+    if not left or any((one.to, one.via) == (sent.to, left[0]) for one in later):
         return
-    same_step = [one for one in incident.pages if one.step == sent.step and one.at >= sent.at]
-    newest = incident.pages[-1].step == sent.step
-    if newest and all(one.state == "failed" for one in same_step):
-        page(d, policy, incident, Reason(RULE, says, {"step": sent.step}))
+    # The page may be one of an earlier round: it takes no step of this one for taken.
+    step = min(sent.step, first.next_step - 1)
+    reason = Reason(RULE, _unreached(sent, error))
+    _plan(d, policy.name, first, sent.to, left[0], step, reason, tuple(others))
+
+
+def _leave_step(d: Decision, policy: Policy, incident: Incident, sent: Paged, error: str) -> None:
+    """Take the next step when every page of this one, by every pager, was given up."""
+    here = [one for one in incident.pages[incident.earlier_pages :] if one.step == sent.step]
+    newest = sent in here and sent.step == incident.next_step - 1
+    if newest and all(one.state == "failed" for one in here):
+        page(d, policy, incident, Reason(RULE, _unreached(sent, error), {"step": sent.step}))
+
+
+def _unreached(sent: Paged, error: str) -> str:
+    way = f" by {sent.via}" if sent.via else ""
+    return f"{sent.to} cannot be reached{way}: {error}"
 
 
 def _others(d: Decision, incident: Incident, key: str) -> list[Incident]:
@@ -465,6 +505,10 @@ def retry_delay_s(key: str, attempt: int, retry_after_s: float | None = None) ->
 
 def _page_key(incident: Incident) -> str:
     return f"page/{incident.id}/{incident.next_page}"
+
+
+def _silent_key(page: str) -> str:
+    return f"unanswered/{page}"
 
 
 def _ack_key(incident: Incident) -> str:

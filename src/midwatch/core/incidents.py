@@ -158,6 +158,7 @@ class Incident(Struct):
     policy: str = ""
     next_step: int = 0
     next_page: int = 1
+    earlier_pages: int = 0  # how many are of rounds of the policy before this one
     awaits_ack: bool = False
     acknowledged_by: str = ""
     acknowledged_at: int = 0
@@ -424,7 +425,13 @@ def _muted(i: Incident, event: e.AlertsMuted, at: int) -> None:
         i.firing[fingerprint].muted = event.key
     if event.key and not i.slo and not i.tickets and not speaking(i):
         # Nobody is looked for; when it speaks again, paging begins anew.
-        i.awaits_ack, i.exhausted, i.next_step = False, False, 0
+        i.awaits_ack = False
+        _begin_round(i)
+
+
+def _begin_round(i: Incident) -> None:
+    """Let the policy begin with its first step."""
+    i.next_step, i.exhausted, i.earlier_pages = 0, False, len(i.pages)
 
 
 def _merged(i: Incident, event: e.IncidentMerged, at: int) -> None:
@@ -433,7 +440,8 @@ def _merged(i: Incident, event: e.IncidentMerged, at: int) -> None:
 
 def _unmerged(i: Incident, event: e.MergeUndone, at: int) -> None:
     i.merged_into, i.acknowledged_by = "", ""
-    i.next_step, i.exhausted, i.mitigated_at = 0, False, 0
+    i.mitigated_at = 0
+    _begin_round(i)
 
 
 def _ticket(i: Incident, event: e.TicketLinked, at: int) -> None:
@@ -482,11 +490,11 @@ def _step_skipped(i: Incident, event: e.StepSkipped, at: int) -> None:
 
 def _reassigned(i: Incident, event: e.IncidentReassigned, at: int) -> None:
     i.acknowledged_by, i.snoozed_until = "", 0
-    i.next_step, i.exhausted = 0, False
+    _begin_round(i)
 
 
 def _restarted(i: Incident, event: e.EscalationRestarted, at: int) -> None:
-    i.next_step, i.exhausted = 0, False
+    _begin_round(i)
 
 
 def _page_sent(i: Incident, event: e.PageSent, at: int) -> None:
@@ -508,7 +516,7 @@ def _ack(i: Incident, event: e.PageAcknowledged, at: int) -> None:
 
 def _unack(i: Incident, event: e.AckWithdrawn, at: int) -> None:
     i.acknowledged_by, i.snoozed_until = "", 0
-    i.next_step, i.exhausted = 0, False
+    _begin_round(i)
 
 
 def _snoozed(i: Incident, event: e.PageSnoozed, at: int) -> None:
@@ -620,8 +628,9 @@ def _mitigated(i: Incident, event: e.IncidentMitigated, at: int) -> None:
 
 
 def _reopened(i: Incident, event: e.IncidentReopened, at: int) -> None:
-    i.acknowledged_by, i.next_step, i.mitigated_at = "", 0, 0
-    i.exhausted, i.run, i.no_runbook = False, "none", ""
+    i.acknowledged_by, i.mitigated_at = "", 0
+    i.run, i.no_runbook = "none", ""
+    _begin_round(i)
     i.slos = dict.fromkeys(i.slos, 0)
 
 
