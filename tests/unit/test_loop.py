@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 
 import pytest
 
@@ -15,8 +16,10 @@ from midwatch.core.alerts import identify
 from midwatch.core.effects import SendPage
 from midwatch.core.inputs import Envelope
 from midwatch.core.rules import Rules
+from midwatch.core.shard import Shard
 from midwatch.core.teams import Policy, Step, Team
-from midwatch.engine.loop import Beat, Loop
+from midwatch.engine.handle import Handled
+from midwatch.engine.loop import MAX_VIEWS, Beat, Loop
 from midwatch.errors import Busy, CommitFailed
 from midwatch.ports import Claim, Entry, Rate
 
@@ -305,3 +308,45 @@ def test_what_waits_is_counted_until_it_is_decided_on(bench: Bench) -> None:
     for future in futures:
         future.result(WAIT_S)
     assert bench.loop.waiting == 0
+
+
+def test_looks_never_hold_up_a_delivery(bench: Bench) -> None:
+    """Of thirty slow looks that wait, few are answered before what comes in is committed."""
+    seen: list[int] = []
+
+    def look(shard: Shard) -> None:
+        time.sleep(0.006)  # each takes all the time of one turn
+        seen.append(len(shard.incidents))
+
+    looks = [bench.loop.view(look) for _ in range(30)]
+    first = bench.loop.submit(bench.alert("first"))
+    second: list[Future[list[Handled]]] = []
+    first.add_done_callback(lambda _: second.append(bench.loop.submit(bench.alert("second"))))
+    bench.loop.start()
+    for one in looks:
+        one.result(WAIT_S)
+    (two,) = second
+    assert two.result(WAIT_S)[0].status == "committed"
+    # The first delivery came before every look, and the second after one of them.
+    assert seen.count(0) == 0
+    assert seen.count(1) <= 2
+    assert bench.loop.stats.views == 30
+    assert bench.loop.stats.views_put_off == 29
+
+
+def test_too_many_looks_are_refused(bench: Bench) -> None:
+    """What waits has an end; whoever waited is answered."""
+    looks = [bench.loop.view(lambda shard: len(shard.incidents)) for _ in range(MAX_VIEWS)]
+    with pytest.raises(Busy, match="readers wait"):
+        bench.loop.view(lambda shard: None)
+    bench.loop.start()
+    assert [one.result(WAIT_S) for one in looks] == [0] * MAX_VIEWS
+
+
+def test_a_look_that_raises_ends_nobody_elses(bench: Bench) -> None:
+    """Its reader hears of it, and the next one is answered in its turn."""
+    bench.loop.start()
+    broken = bench.loop.view(lambda shard: shard.incidents["INC-404"])
+    assert bench.loop.view(lambda shard: 1).result(WAIT_S) == 1
+    with pytest.raises(KeyError):
+        broken.result(WAIT_S)

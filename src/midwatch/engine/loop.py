@@ -3,7 +3,8 @@
 Law: whoever waits for an answer gets it after the commit, or CommitFailed, or Busy before anything
 was taken. Answers of effects and timers that could not be committed are kept and tried again. What
 is under way when it stops is finished; what was claimed and has no answer yet is in doubt, and the
-next start settles it.
+next start settles it. Readers never hold up the writer: looks at the state get a budget of time in
+each turn, and those that it does not reach wait for the next turn, behind what is decided there.
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ log = logging.getLogger("midwatch.engine")
 MAX_WAITING = 1_000  # deliveries
 MAX_WAITING_ALERTS = 100_000  # in them, so that what waits has an end in bytes too
 MAX_GROUP = 2_000  # alerts in one commit
+MAX_VIEWS = 500  # looks that wait
+VIEWS_S = 0.005  # for looks in one turn; the first one of a turn is always answered
 PERFORMERS = 64  # threads; made when they are needed
 PER_LANE = 8  # of them, so that a pager that hangs holds up no other
 RECOVERY = "recovery"  # the lane of what a former process left in doubt
@@ -64,6 +67,9 @@ class Stats(Struct):
     rejected: int = 0
     pages: dict[str, int] = field(default_factory=lambda: {"sent": 0, "failed": 0, "shadow": 0})
     beats: dict[str, int] = field(default_factory=lambda: {"sent": 0, "failed": 0})
+    views: int = 0  # looks that were answered on the engine's thread
+    view_s: float = 0.0  # of its CPU
+    views_put_off: int = 0  # turns that ended with looks still waiting
     last_tick: float = 0.0
 
 
@@ -163,11 +169,16 @@ class Loop:
         return done
 
     def view(self, look: Callable[[Shard], T]) -> Future[T]:
-        """Look at the shard between two decisions; `look` must copy what it keeps."""
+        """Look at the shard between two decisions; `look` must copy what it keeps, and be short.
+
+        Raises Busy when too many looks wait already, or the loop has stopped.
+        """
         done: Future[object] = Future()
         with self._wake:
             if self._stopping or self.error is not None:
                 raise Busy("is stopping", remedy="ask again in a moment")
+            if len(self._views) >= MAX_VIEWS:
+                raise Busy(f"{MAX_VIEWS} readers wait", remedy="ask again in a moment")
             self._views.append(_View(look, done))
             self._wake.notify()
         return done  # pyright: ignore[reportReturnType]  # what `look` gives is what comes out
@@ -235,12 +246,25 @@ class Loop:
             answers = list(self._answers)
             self._answers.clear()
             deliveries = self._next_group()
-            views = list(self._views)
-            self._views.clear()
         if answers or deliveries:
             self._handle(answers, deliveries)
-        for view in views:
-            _answer_view(view, self._handler.shard)
+        self._answer_views()
+
+    def _answer_views(self) -> None:
+        """Answer those who look, within this turn's budget."""
+        if not self._views:
+            return
+        stats, cpu_s = self.stats, time.thread_time()
+        until = time.monotonic() + VIEWS_S
+        while True:
+            _answer_view(self._views.popleft(), self._handler.shard)
+            stats.views += 1
+            if not self._views:
+                break
+            if time.monotonic() >= until:
+                stats.views_put_off += 1
+                break
+        stats.view_s += time.thread_time() - cpu_s
 
     def _next_group(self) -> list[_Delivery]:
         group: list[_Delivery] = []

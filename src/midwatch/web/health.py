@@ -27,7 +27,6 @@ from midwatch import __version__
 from midwatch.core.shard import Shard
 from midwatch.engine.conditions import Conditions
 from midwatch.engine.loop import COMMIT_BOUNDS_S, Loop, Stats
-from midwatch.engine.queries import OVER
 from midwatch.errors import Busy
 
 STALLED_S = 15.0
@@ -113,6 +112,12 @@ class _Figures(Collector):
         yield _counter("midwatch_alerts_rejected", "Alerts that could not be read.", stats.rejected)
         yield _by_result("midwatch_pages", "Sends of pages, tries counted.", stats.pages)
         yield _by_result("midwatch_heartbeats", "Heartbeats sent.", stats.beats)
+        yield _counter("midwatch_views", "Looks answered on the engine's thread.", stats.views)
+        yield _counter("midwatch_view_seconds", "Its CPU time that looks took.", stats.view_s)
+        yield _counter(
+            "midwatch_views_put_off", "Turns that ended with looks still waiting.",
+            stats.views_put_off,
+        )  # fmt: skip
         incidents = GaugeMetricFamily(
             "midwatch_incidents", "Incidents that are not over.", labels=["state", "severity"]
         )
@@ -123,7 +128,7 @@ class _Figures(Collector):
 
 
 def _states(shard: Shard) -> Counter[tuple[str, str]]:
-    found = (i for i in shard.incidents.values() if i.state not in OVER)
+    found = (shard.incidents[name] for name in shard.open)
     return Counter((i.state, i.severity or "") for i in found)
 
 
