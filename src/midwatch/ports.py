@@ -176,6 +176,10 @@ class Audit(Protocol):
         """Give every event kept, of one stream when it is named, with its stored link, in order."""
         ...
 
+    def stretch(self, stream: str, after: int, limit: int) -> list[Row]:
+        """Give at most `limit` events of a stream, in order, after its `after`-th."""
+        ...
+
     def beside(self) -> AbstractContextManager[Audit]:
         """Read what is committed, from any thread, without holding anybody up."""
         ...

@@ -224,8 +224,8 @@ def tickets(shard: Shard, wanted: str = "") -> list[TicketView]:
 
 def summaries(shard: Shard, *, everything: bool = False) -> list[Summary]:
     """List the incidents that are not over, worst first; `everything` lists those too."""
-    shown = (i for i in shard.incidents.values() if everything or i.state not in OVER)
-    return [_summary(i) for i in sorted(shown, key=_urgent_first)]
+    shown = shard.incidents.values() if everything else (shard.incidents[n] for n in shard.open)
+    return [_summary(i) for i in sorted(shown, key=urgent_first)]
 
 
 def detail(
@@ -237,6 +237,13 @@ def detail(
         return None
     stream = f"incident/{incident_id}"
     moments = [moment_of(row) for row, _ in audit.rows(stream)]
+    pruned = shard.versions.get(stream, 0) - len(moments)
+    found = outline(shard, incident, topology)
+    return msgspec.structs.replace(found, timeline=moments, pruned=pruned)
+
+
+def outline(shard: Shard, incident: Incident, topology: Topology = NOWHERE) -> Detail:
+    """Tell one incident without its timeline; nothing is read from the journal."""
     alike = Counter(
         (f.name or "alert", f.service or "unknown service") for f in incident.firing.values()
     )
@@ -244,21 +251,21 @@ def detail(
         f"{name} on {service}" + (f" x{count}" if count > 1 else "")
         for (name, service), count in alike.items()
     ]
-    pruned = shard.versions.get(stream, 0) - len(moments)
     likely = causes.rank(incident, topology, shard.habits, shard.changes)
     if [one.why for one in likely] == ["in trouble"] and len(incident.services) == 1:
         likely = []  # that the one service in trouble is in trouble is no cause
     texts = [f"{one.count} x {one.says}" for one in incident.texts.values() if one.says]
     return Detail(
-        _summary(incident), firing, likely, texts, moments, pruned, list(incident.failures),
+        _summary(incident), firing, likely, texts, [], 0, list(incident.failures),
         plans.view(incident), incident.no_runbook, incident.again,
         lacks(incident, shard.at) if incident.state == "resolved" else [], list(incident.links),
     )  # fmt: skip
 
 
-def _urgent_first(incident: Incident) -> tuple[bool, str, int]:
-    over = incident.state in OVER
-    return over, incident.severity or "sev9", -incident.opened_at
+def urgent_first(incident: Incident) -> tuple[bool, str, int, int, str]:
+    """Order incidents: those that are not over, then the worst, then the newest, then by name."""
+    over, name = incident.state in OVER, incident.id
+    return over, incident.severity or "sev9", -incident.opened_at, len(name), name
 
 
 def _summary(i: Incident) -> Summary:

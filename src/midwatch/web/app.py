@@ -17,26 +17,34 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from midwatch.bootstrap import Service
+from midwatch.engine.overview import Looker
 from midwatch.ports import Audit, Tokens
 from midwatch.web.api import Api
+from midwatch.web.cards import HERE, Cards, templates
 from midwatch.web.health import Health
 from midwatch.web.heartbeats import Heartbeats
 from midwatch.web.intake import Intake
 from midwatch.web.news import News
 from midwatch.web.openapi import document
-from midwatch.web.page import HERE, Page
+from midwatch.web.page import Page
 from midwatch.web.problems import problem
 from midwatch.web.routes import ROUTES, endpoint
+from midwatch.web.shown import Shown
 from midwatch.web.slack import SlackButtons
 
+SHOWN = 50  # incidents on the page
 log = logging.getLogger("midwatch.web")
 
 
 def build_app(service: Service, audit: Audit, tokens: Tokens, changes: News) -> Starlette:
     """Wire the application over a service; its loop may start later."""
     intake = Intake(service, tokens)
+    looker = Looker(service.rules.topology, SHOWN)
+    cards = Cards(templates(), audit, shadow=service.shadow)
+    shown = Shown(service.loop, looker, cards, changes)
+    shown.figures.tell(service.conditions)
     api, health = Api(service, audit), Health(service.loop, service.conditions)
-    page = Page(service, audit, tokens, changes)
+    page = Page(service, audit, tokens, shown)
     slack, heartbeats = SlackButtons(service), Heartbeats(service, tokens)
     described = document(ROUTES)
 

@@ -8,21 +8,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 
 from midwatch.ports import Row
 
-PAUSE_S = 1.0  # each reader looks at everything anew, and a storm commits many times a second
-
 
 class News:
-    """Counts commits that appended something."""
+    """Counts commits that appended something.
+
+    A commit is counted before whoever waits for its answer goes on.
+    """
 
     def __init__(self) -> None:
+        self.count = 0
+        self._over = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._news = asyncio.Event()
-        self._count = 0
-        self._over = asyncio.Event()
 
     def note(self, rows: Sequence[Row]) -> None:
         """Tell of a commit; from any thread."""
@@ -30,23 +31,27 @@ class News:
             self._loop.call_soon_threadsafe(self._wake)
 
     def close(self) -> None:
-        """End every reader; from the event loop."""
+        """End every wait; from the event loop."""
         self._over.set()
         self._wake()
 
+    @property
+    def is_over(self) -> bool:
+        """Whether the server stops."""
+        return self._over.is_set()
+
     def _wake(self) -> None:
-        self._count += 1
+        self.count += 1
         news, self._news = self._news, asyncio.Event()
         news.set()
 
-    async def read(self) -> AsyncIterator[int]:
-        """Give a growing number each time there is news, at most once in PAUSE_S."""
-        seen = self._count
-        while not self._over.is_set():
-            if self._count == seen:
-                await self._news.wait()
-                continue
-            seen = self._count
-            yield seen
+    async def after(self, seen: int) -> None:
+        """Wait until more were counted than `seen`, or it is over."""
+        while self.count <= seen and not self.is_over:
+            await self._news.wait()
+
+    async def pause(self, seconds: float) -> None:
+        """Wait for so long, or until it is over."""
+        if seconds > 0:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._over.wait(), PAUSE_S)
+                await asyncio.wait_for(self._over.wait(), seconds)

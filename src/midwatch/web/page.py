@@ -8,59 +8,30 @@ A session ends with its token, and so does what it follows.
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import AsyncIterator
-from functools import partial
-from importlib import resources
-from pathlib import Path
 from urllib.parse import parse_qs, quote, urlsplit
 
 from itsdangerous import BadSignature, TimestampSigner
-from jinja2 import Environment, FileSystemLoader, select_autoescape
-from msgspec import Struct
-from msgspec.structs import replace
 from sse_starlette import EventSourceResponse
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from midwatch import __version__
 from midwatch.adapters.reports import postmortem as postmortems
 from midwatch.bootstrap import Service
 from midwatch.core import inputs
-from midwatch.core.clock import SECOND, parse_time, show_time
-from midwatch.core.shard import Shard
-from midwatch.engine import queries
-from midwatch.engine.clock import wall_ms
 from midwatch.engine.retelling import retell, subject
 from midwatch.errors import Busy, CommitFailed
 from midwatch.ports import Audit, Token, Tokens
-from midwatch.texts import cut
 from midwatch.web import guards
-from midwatch.web.news import News
+from midwatch.web.cards import templates
+from midwatch.web.shell import HEADERS, Shells
+from midwatch.web.shown import Shown
 
-HERE = Path(str(resources.files("midwatch.web")))
 COOKIE = "midwatch_session"
 SESSION_S = 14 * 86_400
 MAX_FORM_BYTES = 4096
-SHOWN = 50  # incidents
-TOLD = 100  # events of each
-# Characters of a name and of another text: no label may push the other incidents out of sight.
-LONGEST_NAME = 200
-LONGEST_TEXT = 500
-WELL = ("mitigated",)  # nobody is harmed any more
 PING_S = 15
 RETRY_MS = 1_000  # who lost the stream comes again after that
-HEADERS = {
-    "Content-Security-Policy": (
-        "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; "
-        "img-src 'self'; "
-        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-    ),
-    "Cache-Control": "no-store",
-    # Not "no-referrer": with it a browser says `Origin: null` of our own forms.
-    "Referrer-Policy": "same-origin",
-    "X-Content-Type-Options": "nosniff",
-}
 
 # A document carries its style inside, and runs nothing.
 DOCUMENT_HEADERS = {
@@ -71,31 +42,18 @@ DOCUMENT_HEADERS = {
 }
 
 
-class _Shown(Struct):
-    """What the page shows: those that harm users, those that no longer do; `more` do not fit."""
-
-    open: int
-    harm: list[queries.Detail]
-    well: list[queries.Detail]
-    more: int
-
-
 class Page:
     """Shows incidents to a person with a session."""
 
-    def __init__(self, service: Service, audit: Audit, tokens: Tokens, changes: News) -> None:
+    def __init__(self, service: Service, audit: Audit, tokens: Tokens, shown: Shown) -> None:
         self._loop = service.loop
-        self._topology = service.rules.topology
         self._shadow = service.shadow
         self._audit = audit
         self._tokens = tokens
-        self._changes = changes
+        self._shown = shown
         self._signer = TimestampSigner(tokens.session_key())
-        self._templates = Environment(
-            loader=FileSystemLoader(HERE / "templates"), autoescape=select_autoescape()
-        )
-        self._templates.filters["name"] = partial(cut, limit=LONGEST_NAME)
-        self._templates.filters["text"] = partial(cut, limit=LONGEST_TEXT)
+        self._templates = templates()
+        self._shells = Shells(self._templates)
 
     # --- looking ---
 
@@ -105,19 +63,10 @@ class Page:
         if who is None:
             return RedirectResponse("/login", 303)
         try:
-            shown = await asyncio.wrap_future(self._loop.view(self._look))
+            view = await self._shown.current()
         except Busy as error:
             return self._render("busy.html", 503, says=str(error))
-        return self._render("page.html", shown=shown, who=who, shadow=self._shadow, now=wall_ms())
-
-    def _look(self, shard: Shard) -> _Shown:
-        listed = sorted(queries.summaries(shard), key=lambda one: one.state in WELL)
-        shown = _Shown(sum(one.state not in WELL for one in listed), [], [], len(listed[SHOWN:]))
-        for one in listed[:SHOWN]:
-            detail = queries.detail(shard, self._audit, one.id, self._topology)
-            if detail is not None:
-                (shown.well if one.state in WELL else shown.harm).append(_cut(detail))
-        return shown
+        return self._shells.answer(request, view, who.name)
 
     async def changes(self, request: Request) -> Response:
         """Tell by server-sent events that there is something new to look at."""
@@ -126,11 +75,10 @@ class Page:
 
         async def news() -> AsyncIterator[dict[str, str | int]]:
             # At once: what changed between the page and this connection would be missed.
-            yield {"event": "changed", "data": "0", "retry": RETRY_MS}
-            async for number in self._changes.read():
+            async for tag in self._shown.follow():
                 if self._who(request) is None:
                     return
-                yield {"event": "changed", "data": str(number)}
+                yield {"event": "changed", "data": tag, "retry": RETRY_MS}
 
         return EventSourceResponse(news(), ping=PING_S)
 
@@ -237,51 +185,11 @@ class Page:
         return self._tokens.get(signed.decode())
 
     def _render(self, name: str, status: int = 200, **values: object) -> Response:
-        text = self._templates.get_template(name).render(IN_TEMPLATES, **values)
+        text = self._templates.get_template(name).render(**values)
         return HTMLResponse(text, status, HEADERS)
 
     def _foreign(self) -> Response:
         return self._render("busy.html", 403, says="this form came from another site")
-
-
-def words(event: str) -> str:
-    """Say an event's name in words.
-
-    >>> words("RegressionCaseAdmitted")
-    'Regression case admitted'
-    """
-    return re.sub(r"(?<!^)(?=[A-Z])", " ", event).capitalize()
-
-
-def age(since: str, now: int) -> str:
-    """Say how long ago a time was, in whole units: it must not change while one reads.
-
-    >>> [age("1970-01-01T00:00:00Z", s * SECOND) for s in (59, 7_199, 7_200, 172_800)]
-    ['0 min', '119 min', '2 h', '2 d']
-    """
-    minutes = max(now - parse_time(since), 0) // (60 * SECOND)
-    if minutes < 120:
-        return f"{minutes} min"
-    return f"{minutes // 60} h" if minutes < 2_880 else f"{minutes // 1_440} d"
-
-
-def moment(at: str, now: int) -> str:
-    """Say a time to the minute, with its day unless that is today.
-
-    >>> moment("1970-01-01T09:30:00.000Z", 0), moment("1970-01-02T09:30:00.000Z", 0)
-    ('09:30 UTC', '1970-01-02 09:30 UTC')
-    """
-    day, clock = at[:10], at[11:16]
-    return f"{clock} UTC" if day == show_time(now)[:10] else f"{day} {clock} UTC"
-
-
-IN_TEMPLATES = {"version": __version__, "words": words, "age": age, "moment": moment}
-
-
-def _cut(detail: queries.Detail) -> queries.Detail:
-    """Keep the newest events; the rest counts as gone here."""
-    kept = detail.timeline[-TOLD:]
-    return replace(detail, timeline=kept, pruned=detail.pruned + len(detail.timeline) - len(kept))
 
 
 def _is_own(request: Request) -> bool:

@@ -524,6 +524,18 @@ class SqliteStore:
         except sqlite3.Error as error:
             raise BadDatabase(f"events cannot be read on: {error}") from error
 
+    def stretch(self, stream: str, after: int, limit: int) -> list[Row]:
+        """Give at most `limit` events of a stream, in order, after its `after`-th."""
+        try:
+            rows = self._db.execute(
+                "SELECT seq, stream, version, at, cause, type, body FROM event"
+                " WHERE stream = ? AND version > ? ORDER BY version LIMIT ?",
+                (stream, after, limit),
+            )
+            return [Row(*columns) for columns in rows]
+        except sqlite3.Error as error:
+            raise BadDatabase(f"events cannot be read on: {error}") from error
+
     def snapshots(self) -> list[Snapshot]:
         """Give every snapshot kept, oldest first."""
         try:

@@ -1,5 +1,5 @@
-// Law: the page is whole without this file. With it, the page looks again when the server has news,
-// and now and then without; what a person has opened, read and focused stays, and a page that can
+// Law: the page is whole without this file. With it, the page looks again when the server has another
+// one, and now and then without; what a person has opened, read and focused stays, and a page that can
 // no longer know says so.
 "use strict";
 
@@ -20,22 +20,33 @@ function tell(isLive) {
   live.hidden = false;
 }
 
+function tagOf() {
+  return document.querySelector("main").dataset.tag;
+}
+
 async function look() {
   if (looking) { missed = true; return; }
   looking = true;
   missed = false;
   let known = false;
   try {
-    const answer = await fetch("/", { redirect: "manual", signal: AbortSignal.timeout(PATIENCE_MS) });
+    const headers = { "If-None-Match": `"${tagOf()}.${document.body.dataset.who}"` };
+    const answer = await fetch("/", { headers, redirect: "manual", signal: AbortSignal.timeout(PATIENCE_MS) });
     if (answer.type === "opaqueredirect") {
       location.assign("/login");
     } else if (answer.ok) {
       show(new DOMParser().parseFromString(await answer.text(), "text/html"));
       known = true;
+    } else if (answer.status === 304) {
+      known = true;
     }
   } catch {
     // Whatever kept it from us, what stands here is old.
   }
+  looked(known);
+}
+
+function looked(known) {
   tell(known && news !== null && news.readyState === EventSource.OPEN);
   looking = false;
   clearTimeout(timer);
@@ -71,7 +82,10 @@ function show(fresh) {
 function follow() {
   if (news) news.close();
   const source = news = new EventSource("/changes");
-  source.addEventListener("changed", look);
+  source.addEventListener("changed", ({ data }) => {
+    if (data === tagOf() && !looking) looked(true);
+    else look();
+  });
   source.addEventListener("error", () => {
     if (source.readyState === EventSource.CLOSED) setTimeout(() => { if (news === source) follow(); }, AGAIN_MS);
     look();
