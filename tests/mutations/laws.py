@@ -209,4 +209,24 @@ MUTATIONS = (
         "shard.term_salt = event.salt", "shard.term_salt = shard.term_salt or event.salt",
         (f"{UNIT}/test_terms.py",),
     ),
+    Mutation(
+        "looks hold up what is decided", 11, "src/midwatch/engine/loop.py",
+        "            if time.monotonic() >= until:", "            if False:",
+        (f"{UNIT}/test_loop.py",),
+    ),
+    Mutation(
+        "each reader has a view made for himself", 11, "src/midwatch/web/shown.py",
+        "if self._making is None or self._making.done():", "if True:",
+        (f"{UNIT}/test_shown.py", "tests/acceptance/test_readers.py"),
+    ),
+    Mutation(
+        "a page is older than what was answered", 11, "src/midwatch/web/shown.py",
+        "view.after >= wanted and view.minute == minute", "view.minute == minute",
+        (f"{UNIT}/test_shown.py", "tests/acceptance/test_readers.py"),
+    ),
+    Mutation(
+        "a card misses what another incident gave it", 11, "src/midwatch/engine/overview.py",
+        "stamp = (version, one.alert_count, bool(one.failures))",
+        "stamp = (version, 0, bool(one.failures))", (f"{UNIT}/test_shown.py",),
+    ),
 )  # fmt: skip

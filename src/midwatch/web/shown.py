@@ -12,7 +12,7 @@ import asyncio
 import time
 import zlib
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import blake2b
 
@@ -104,7 +104,7 @@ class Shown:
             # One who leaves takes the view from nobody else.
             await asyncio.shield(self._making)
 
-    async def follow(self) -> AsyncIterator[str]:
+    async def follow(self) -> AsyncGenerator[str]:
         """Give the view's tag, now and each time it has changed, until the server stops."""
         one = _Follower()
         self._followers[one] = None
