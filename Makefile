@@ -97,8 +97,12 @@ dist: $(DEV)
 .PHONY: lock
 lock:
 	@$(PYTHON) -m venv $(VENV)-lock && $(VENV)-lock/bin/python -m pip install --quiet uv
-	@for name in base dev; do \
-	  extra="--group build"; [ $$name = base ] || extra="--group build --group dev --group docs --all-extras"; \
+	@for name in base server dev; do \
+	  case $$name in \
+	    base) extra="--group build" ;; \
+	    server) extra="--extra server --extra notify" ;; \
+	    dev) extra="--group build --group dev --group docs --all-extras" ;; \
+	  esac; \
 	  $(VENV)-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	    --no-emit-index-url --no-header --no-annotate $$extra pyproject.toml -o requirements/$$name.lock; \
 	done

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tarfile
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -93,7 +95,36 @@ def python(version: str) -> str:
     return found
 
 
+def test_the_servers_lock_pins_what_serve_needs_by_hash() -> None:
+    """Each package that the base and the extra `server` name, at one version, each with hashes."""
+    text = (ROOT / "requirements" / "server.lock").read_text("utf-8")
+    pinned = dict(re.findall(r"^([a-z0-9-]+)==(\S+)", text, re.M))
+    blocks = re.split(r"^(?=[a-z0-9-]+==)", text, flags=re.M)[1:]
+    assert all("--hash=sha256:" in one for one in blocks)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    for wanted in (*project["dependencies"], *extras["server"], *extras["notify"]):
+        name = re.match(r"[a-z0-9-]+", wanted.replace("_", "-").replace(".", "-"))
+        assert name is not None
+        assert name[0] in pinned, f"{wanted}: run make lock"
+    assert "pytest" not in pinned
+
+
 if SOAK:
+
+    @pytest.mark.soak
+    def test_the_servers_lock_installs_a_server(dist: dict[str, Path], tmp_path: Path) -> None:
+        """As operations.md types it: nothing but what the lock names, and `serve` is there."""
+        env = tmp_path / "env"
+        subprocess.run([sys.executable, "-m", "venv", env], check=True)
+        pip = [env / "bin" / "python", "-m", "pip", "install", "-q"]
+        lock = str(ROOT / "requirements" / "server.lock")
+        subprocess.run([*pip, "--require-hashes", "-r", lock], check=True, capture_output=True)
+        subprocess.run([*pip, "--no-deps", str(dist[".whl"])], check=True, capture_output=True)
+        checked = subprocess.run([env / "bin" / "python", "-m", "pip", "check"], check=False)
+        assert checked.returncode == 0
+        run = [env / "bin" / "midwatch", "serve", "--help"]
+        assert subprocess.run(run, check=False, capture_output=True).returncode == 0
 
     @pytest.mark.soak
     @pytest.mark.parametrize(

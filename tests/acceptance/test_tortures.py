@@ -460,3 +460,26 @@ def test_a_storm_neither_holds_up_a_page_nor_loses_an_alert(serving: Serving) ->
     assert [name for name in storm.accepted if len(placed.get(name, [])) != 1] == []
     assert len(placed) == len(storm.accepted) + 1
     assert len({incident for (incident,) in placed.values()}) == 2
+
+
+def test_a_slow_pattern_in_a_silence_holds_up_nobody(serving: Serving) -> None:
+    """An alert that meets it is answered and pages, the server still answers, and it stops."""
+    with Receiver() as receiver:
+        configure(serving, {"hook": receiver.url}, "[{to: [hook]}]")
+        serving.start()
+        for pattern in ("(a+)+b", "(a|aa)+b", "(.*)*b"):
+            added = serving.type(
+                "silences", "add", f'service=~"{pattern}"', "--why", "swap", "--server",
+                serving.url, MIDWATCH_TOKEN=serving.person,
+            )  # fmt: skip
+            assert added.returncode == 0, added.stderr
+        assert serving.deliver(alert("Slow", "a" * 5_000)).status == 202
+        receiver.wait(1)
+        assert serving.ask("GET", "/healthz").status == 200
+        refused = serving.type(
+            "silences", "add", 'service=~"(?!shop).*"', "--why", "x", "--server", serving.url,
+            MIDWATCH_TOKEN=serving.person,
+        )  # fmt: skip
+        assert refused.returncode == 2
+        assert "bad regular expression" in refused.stderr
+        assert serving.stop() == 0

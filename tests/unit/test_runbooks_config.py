@@ -89,7 +89,7 @@ def test_a_runbook_is_read_whole(tmp_path: Path) -> None:
         ("{slo: shop/availability}\npar", "{cause: shopp}\npar", "the unknown service 'shopp'"),
         ("{slo: shop/availability}\npar", "{labels: ['x']}\npar", "'x' is no matcher"),
         ("{slo: shop/availability}\npar", "{labels: ['x=']}\npar", "an alert without labels"),
-        ('"[a-z]{1,9}"', '"[a-z"', "params.topic.pattern: is no pattern"),
+        ('"[a-z]{1,9}"', '"[a-z"', "params.topic.pattern: is not a pattern"),
         ('pattern: "[a-z]{1,9}"', 'pattern: "[a-z]", default: UP', "does not fit [a-z]"),
         ("  topic: {p", "  service: {p", "params.service: is midwatch's own"),
         ("cache.purge\n", "rm -rf\n", "steps[0].action: is 'rm -rf'; write one of"),

@@ -85,4 +85,6 @@ def _shown(found: list[SilenceView], as_json: bool) -> int:
             f"{one.silence:<6} {', '.join(one.matchers)}  {one.starts_at} to {one.ends_at}"
             f"  mutes {one.mutes}  {one.by}: {one.why}"
         )
+        if one.trouble:
+            click.echo(f"       mutes nothing: {one.trouble}; end it and add one that RE2 takes")
     return 0

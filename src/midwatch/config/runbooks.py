@@ -17,6 +17,7 @@ from typing import Any, cast
 
 from midwatch.config.muting import read_matchers
 from midwatch.config.paging import read_hours, read_zone
+from midwatch.core import patterns
 from midwatch.core.actions import (
     MAX_VALUE,
     NAME,
@@ -233,12 +234,13 @@ class _Reader:
             node.error("is midwatch's own", "give it another name")
         pattern = node.child("pattern").text()
         try:
-            compiled = re.compile(pattern, re.ASCII)
-        except re.error as error:
-            node.child("pattern").error(f"is no pattern: {error}", "write a regular expression")
+            patterns.check(pattern)
+        except patterns.BadPattern as error:
+            remedy = "write a regular expression as RE2 has it"
+            node.child("pattern").error(f"is not a pattern: {error}", remedy)
             return Param("")
         default = node.child("default").text(default="")
-        if default and (len(default) > MAX_VALUE or compiled.fullmatch(default) is None):
+        if default and (len(default) > MAX_VALUE or not patterns.fits(pattern, default)):
             node.child("default").error(f"does not fit {pattern}", "give one that fits")
         return Param(pattern, node.child("label").text(default=""), default)
 

@@ -13,6 +13,7 @@ from typing import Any, Literal, cast
 
 from msgspec import Struct, field, structs
 
+from midwatch.core import patterns
 from midwatch.errors import InputError
 
 MAX_VALUE = 200
@@ -141,7 +142,7 @@ def checked(name: str, value: str, pattern: str) -> str:
     if len(value) > MAX_VALUE:
         says = f"{len(value)} characters are more than {MAX_VALUE}"
         raise InputError(says, place=name, remedy="give a shorter one")
-    if not value.isprintable() or re.fullmatch(pattern, value, re.ASCII) is None:
+    if not value.isprintable() or not patterns.fits(pattern, value):
         says = f"{value!r} does not fit {pattern}"
         raise InputError(says, place=name, remedy="give one that fits")
     return value

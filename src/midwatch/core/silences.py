@@ -1,18 +1,19 @@
 """What mutes alerts: silences, maintenance windows and inhibition, with Alertmanager's meaning.
 
 Law: muted means that nobody is paged for it, never that it is not recorded. A label that is not
-there is the empty text. A regular expression matches the whole value.
+there is the empty text. A regular expression is RE2's and matches the whole value. Whatever holds a
+pattern that RE2 refuses, as an older journal may, mutes nothing.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Literal
 
 from msgspec import Struct
 
+from midwatch.core import patterns
 from midwatch.core.schedules import Schedule
 
 Operator = Literal["=", "!=", "=~", "!~"]
@@ -31,25 +32,28 @@ class Matcher(Struct, frozen=True):
     def fits(self, labels: Mapping[str, str]) -> bool:
         """Say whether it holds for these labels."""
         value = labels.get(self.name, "")
-        match self.operator:
-            case "=":
-                return value == self.value
-            case "!=":
-                return value != self.value
-            case "=~":
-                return _compiled(self.value).fullmatch(value) is not None
-            case _:
-                return _compiled(self.value).fullmatch(value) is None
+        if self.operator == "=":
+            return value == self.value
+        if self.operator == "!=":
+            return value != self.value
+        try:
+            found = patterns.fits(self.value, value)
+        except patterns.BadPattern:
+            return False  # whichever operator it has: nobody knows what it means
+        return found if self.operator == "=~" else not found
+
+    @property
+    def trouble(self) -> str:
+        """Say why it can hold for nothing; empty when it can."""
+        if self.operator not in ("=~", "!~"):
+            return ""
+        why = patterns.refusal(self.value)
+        return f"{self.says} has a pattern that RE2 refuses: {why}" if why else ""
 
     @property
     def says(self) -> str:
         """Write it as it is read."""
         return f'{self.name}{self.operator}"{self.value}"'
-
-
-@lru_cache(1024)
-def _compiled(pattern: str) -> re.Pattern[str]:
-    return re.compile(pattern, re.S)
 
 
 def read_matcher(text: str) -> Matcher:
@@ -72,8 +76,8 @@ def read_matcher(text: str) -> Matcher:
     value = quoted if quoted is not None else bare
     if operator in ("=~", "!~"):
         try:
-            _compiled(value)
-        except re.error as error:
+            patterns.check(value)
+        except patterns.BadPattern as error:
             raise ValueError(f"{text!r} has a bad regular expression: {error}") from None
     return Matcher(name, operator, value)  # pyright: ignore[reportArgumentType]  the four above
 
@@ -100,6 +104,11 @@ class Silence(Struct, frozen=True):
     def key(self) -> str:
         """How it is named where it mutes."""
         return f"silence {self.id}"
+
+    @property
+    def trouble(self) -> str:
+        """Say why it mutes nothing; empty when it can."""
+        return next((one.trouble for one in self.matchers if one.trouble), "")
 
     def mutes(self, labels: Mapping[str, str], at: int) -> bool:
         """Say whether it mutes these labels at a moment."""

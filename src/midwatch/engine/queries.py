@@ -134,7 +134,10 @@ def rejected(audit: Audit) -> list[Rejected]:
 
 
 class SilenceView(Struct, frozen=True):
-    """One silence that is not over; `mutes` counts the alerts that it mutes now."""
+    """One silence that is not over; `mutes` counts the alerts that it mutes now.
+
+    `trouble` says why it mutes nothing, for one of an older version whose pattern RE2 refuses.
+    """
 
     silence: str
     matchers: list[str]
@@ -143,6 +146,7 @@ class SilenceView(Struct, frozen=True):
     by: str
     why: str
     mutes: int
+    trouble: str = ""
 
 
 def silences(shard: Shard) -> list[SilenceView]:
@@ -156,6 +160,7 @@ def silences(shard: Shard) -> list[SilenceView]:
             one.by,
             one.why,
             len(shard.muted.get(one.key, ())),
+            one.trouble,
         )
         for one in shard.silences.values()
     ]
