@@ -14,6 +14,7 @@ from pathlib import Path
 from tests.acceptance.serving import MIDWATCH
 
 TOKEN = "a-token-of-the-tests-0123456789"
+PIN_TOKEN = "a-pin-token-of-the-tests-0123456789"
 
 
 class Proxy:
@@ -51,7 +52,7 @@ def proxy(
         MIDWATCH, "proxy", "--listen", "127.0.0.1:0", "--control", f"127.0.0.1:{control}",
         "--state", str(folder / "proxy.json"), *options, *(["--cut"] if cut else []), *more,
     ]  # fmt: skip
-    env = {**os.environ, "MIDWATCH_PROXY_TOKEN": TOKEN}
+    env = {**os.environ, "MIDWATCH_PROXY_TOKEN": TOKEN, "MIDWATCH_PROXY_PIN_TOKEN": PIN_TOKEN}
     log = folder / "proxy.log"
     with log.open("a") as errors:
         process = subprocess.Popen(

@@ -5,6 +5,24 @@ Law: what is cut says so.
 
 from __future__ import annotations
 
+import re
+
+# An invisible character that joins what stands beside it: no line breaks there.
+JOINER = "\u2060"
+_LINKED = re.compile(r"(?<=:)(?=//)|(?<=@)(?=\w)|(?<=#)(?=\d)|(?<=www)(?=\.)|(?<=GH-)(?=\d)", re.I)
+
+
+def unlinked(text: str) -> str:
+    """Write addresses and names so that no reader of Markdown makes a link or a mention of them.
+
+    GitHub and GitLab look for them in the text that is shown, where no escape of Markdown helps.
+
+    >>> shown = unlinked("see https://a.example, @org/team and #12")
+    >>> shown.replace(JOINER, "|")
+    'see https:|//a.example, @|org/team and #|12'
+    """
+    return _LINKED.sub(JOINER, text)
+
 
 def plain(text: str) -> str:
     r"""Show control characters, so that nothing obeys them.

@@ -6,6 +6,7 @@ import http.server
 import itertools
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from xml.etree import ElementTree as ET
 import pytest
 from tests.acceptance.serving import MIDWATCH, until
 from tests.acceptance.test_agent import agent
-from tests.proxying import TOKEN, proxy
+from tests.proxying import PIN_TOKEN, TOKEN, proxy
 
 from midwatch.agent.questions import bank
 from midwatch.cli import gate as gate_command
@@ -563,7 +564,7 @@ def test_releases_behind_the_proxy_are_judged_whatever_users_get(
         for one in (bad, *[q for q in bank() if q.must and q.id != bad.id][:3])
     ]  # fmt: skip
     (folder / "agent.yaml").write_text(json.dumps({"suite": "agent", "cases": cases}), "utf-8")
-    monkeypatch.setenv("MIDWATCH_PROXY_TOKEN", TOKEN)
+    monkeypatch.setenv("MIDWATCH_PROXY_PIN_TOKEN", PIN_TOKEN)
     with agent() as good_url, agent("--release", "no-titles") as bad_url:
         ports = [int(url.rpartition(":")[2]) for url in (good_url, bad_url)]
         both = (("v1-good", ports[0]), ("no-titles", ports[1]))
@@ -575,6 +576,104 @@ def test_releases_behind_the_proxy_are_judged_whatever_users_get(
             assert f"case {bad.id} fails" in done.stdout
             done = gate(folder, *words, "--candidate", "release:v1-good", **where)
             assert done.returncode == 0, done.stdout + done.stderr
-            guess = {**where, "MIDWATCH_PROXY_TOKEN": "another-token-0123456789"}
-            assert gate(folder, *words, "--candidate", "release:v1-good", **guess).returncode == 2
+            for guessed in ("another-token-0123456789", TOKEN):  # the one that moves does not name
+                guess = {**where, "MIDWATCH_PROXY_PIN_TOKEN": guessed}
+                assert (
+                    gate(folder, *words, "--candidate", "release:v1-good", **guess).returncode == 2
+                )
     assert "is not set" in gate(folder, *words, "--candidate", "release:v1-good").stderr
+
+
+SPY = """
+import os, sys
+print("a word on stdout", flush=True)
+SECRETS = ("GITHUB_TOKEN", "MIDWATCH_JUDGE_KEY", "MIDWATCH_PROXY_TOKEN", "AWS_SECRET_ACCESS_KEY")
+def seen(question):
+    print("##[error]from the bot")
+    os.write(1, b"::error::from the bot\\n")
+    return ",".join(name for name in (*SECRETS, "WANTED") if os.environ.get(name))
+def dies(question):
+    sys.stderr.write("out of memory")
+    sys.stderr.flush()
+    os._exit(9)
+def odd(question):
+    return "\\ud800"
+"""
+NAMES = ("GITHUB_TOKEN", "MIDWATCH_JUDGE_KEY", "MIDWATCH_PROXY_TOKEN", "AWS_SECRET_ACCESS_KEY")
+PLANTED = dict.fromkeys((*NAMES, "WANTED"), "x" * 20)
+
+
+def typed(folder: Path, *args: str, **env: str) -> subprocess.CompletedProcess[str]:
+    """Type a command."""
+    return subprocess.run(
+        [MIDWATCH, *args], capture_output=True, text=True, check=False, cwd=folder,
+        env={**os.environ, **env}, timeout=120,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("target", ["python:spy:seen", "cmd:sh spy.sh"])
+def test_code_of_a_pull_request_sees_no_secret_of_the_job(folder: Path, target: str) -> None:
+    """Only what is named; what it prints is neither an answer nor a command of the runner."""
+    (folder / "spy.py").write_text(SPY, "utf-8")
+    names = " ".join(PLANTED)
+    (folder / "spy.sh").write_text(
+        f'for one in {names}; do eval v=\\$$one; [ -z "$v" ] || printf %s, $one; done\n', "utf-8"
+    )
+    for more, seen in (((), ""), (("--env", "WANTED"), "WANTED")):
+        suite = f"suite: s\ncases: [{{id: a, question: q, expect: '{seen}'}}]\n"
+        text = (
+            suite
+            if target.startswith("python")
+            else suite.replace(seen, f"{seen}," if seen else "")
+        )
+        (folder / "spy.yaml").write_text(text, "utf-8")
+        done = typed(
+            folder, "eval", "run", "spy.yaml", "--target", target, *more, **PLANTED, CI="true"
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "from the bot" not in done.stdout + done.stderr
+    done = typed(folder, "eval", "run", "spy.yaml", "--target", target, "--env", "NOT_THERE")
+    assert done.returncode == 2
+    assert "$NOT_THERE: is not set" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("function", "says"),
+    [("dies", "ended with 9: a word on stdout; out of memory"), ("odd", "cannot be written")],
+)
+def test_a_function_that_gives_nothing_is_an_error(folder: Path, function: str, says: str) -> None:
+    """Its process ends, or its answer is not text: nobody waits, and nothing is judged."""
+    (folder / "spy.py").write_text(SPY, "utf-8")
+    target = f"python:spy:{function}"
+    done = typed(folder, "eval", "run", "own.yaml", "--target", target, "--retries", "0")
+    assert done.returncode == 2
+    assert says in done.stdout, done.stdout + done.stderr
+
+
+def test_nothing_from_outside_commands_the_runner(folder: Path) -> None:
+    """Neither an answer nor an id, a file's name or a target's; the notes at code are meant."""
+    evil = "nope ##[add-mask]regression ##vso[task.setvariable variable=X]y"
+    bot = f'def evil(q): return {evil!r} + "\\n::set-output name=a::b"\n'
+    (folder / "bot.py").write_text(BOT + bot, "utf-8")
+    suite = "suite: 's ##[group]x'\ncases:\n" + "".join(
+        f"  - {{id: {one!r}, question: {one!r}, expect: 30 days}}\n"
+        for one in ("refund ##[set-output name=passed]true", "::stop-commands::x", "##vso[a]b")
+    )
+    (folder / "evil.yaml").write_text(suite, "utf-8")
+    both = ("--candidate", "python:bot:evil", "--baseline", "python:bot:good")
+    for args in (
+        ("gate", "--suite", "evil.yaml", *both, "--retries", "0"),
+        ("gate", "--suite", "evil.yaml", *both, "--retries", "0", "--json"),
+        ("eval", "run", "evil.yaml", "--target", "python:bot:evil", "--json"),
+        ("eval", "list", "evil.yaml"),
+        ("eval", "show", "evil.yaml", "##vso[a]b"),
+        ("eval", "list", "##[error]no-such-file"),
+    ):
+        done = typed(folder, *args, GITHUB_ACTIONS="true")
+        assert not re.search(r"##[A-Za-z]*\[", done.stdout + done.stderr), (args, done.stdout)
+        assert not [one for one in done.stdout.splitlines() if one.lstrip().startswith("::")]
+        noted = [one for one in done.stderr.splitlines() if one.lstrip().startswith("::")]
+        assert bool(noted) is (args[0] == "gate")
+        assert all(one.startswith("::error title=") for one in noted)
+        if "--json" in args:
+            assert "##[" in json.dumps(json.loads(done.stdout))

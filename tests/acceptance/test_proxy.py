@@ -17,7 +17,7 @@ import pytest
 from tests.acceptance.serving import Serving, midwatch, until
 from tests.echo import PACKED, UNPACKED, Echo
 from tests.haproxy import Upstream
-from tests.proxying import TOKEN, Proxy, proxy
+from tests.proxying import PIN_TOKEN, TOKEN, Proxy, proxy
 from tests.servers import free_port
 
 from midwatch.outbound import Outbound
@@ -279,7 +279,7 @@ def test_a_client_that_hangs_up_amid_its_body_frees_its_place(tmp_path: Path) ->
 
 def test_requests_that_name_their_release_are_open_ones_too(tmp_path: Path) -> None:
     """They take a place and give it back; a move does not cut them, as it did not send them."""
-    named = f"x-midwatch-pin: v1\r\nx-midwatch-pin-token: {TOKEN}\r\n".encode()
+    named = f"x-midwatch-pin: v1\r\nx-midwatch-pin-token: {PIN_TOKEN}\r\n".encode()
     with before(tmp_path, "--max-open", "1", cut=True) as (echo, running):
         head = b"GET /endless HTTP/1.1\r\nhost: shop\r\n" + named + b"\r\n"
         with typed(running, head) as line:

@@ -26,6 +26,7 @@ from midwatch.agent.releases import BASELINE, RELEASES, Release, find
 from midwatch.agent.surroundings import Surroundings
 from midwatch.agent.troubles import TROUBLES
 from midwatch.cli.extras import GroupWithExtras
+from midwatch.cli.joblog import in_json
 from midwatch.cli.listening import address_of, bind, need_extra, server_of, shown
 from midwatch.cli.output import json_lines, json_option, print_json
 from midwatch.cli.progress import shown_progress
@@ -149,7 +150,7 @@ def questions_command(name: Part) -> int:
     """Print questions and their facts, one JSON object a line."""
     for one in part(name):
         row = Asked(one.id, one.turns, one.must, one.must_not, one.source, one.slices)
-        click.echo(msgspec.json.encode(row))
+        click.echo(in_json(msgspec.json.encode(row)))
     return 0
 
 

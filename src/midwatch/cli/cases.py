@@ -192,7 +192,8 @@ def export_command(service: str, out: Path | None, **where: Any) -> int:
 def admit_command(
     file: Path, case: str, incident: str, bad: str, good: str, bad_digest: str, good_digest: str,
     smaller: bool, as_json: bool, kind: str | None, fields: Sequence[str], match: str,
-    request: str, answer: str, headers: Sequence[str], concurrency: int, timeout: float,
+    request: str, answer: str, headers: Sequence[str], variables: Sequence[str],
+    concurrency: int, timeout: float,
     retries: int, **where: Any,
 ) -> int:  # fmt: skip
     """Keep CASE of FILE when it tells the bad from the good side.
@@ -207,7 +208,7 @@ def admit_command(
         raise InputError(f"no case is called {case!r}", place=str(file), remedy=remedy)
     request, answer = asked_as([file], request, answer)
     targets = {
-        side: make_target(spelled, timeout, request, answer, headers)
+        side: make_target(spelled, timeout, request, answer, headers, variables)
         for side, spelled in (("bad", bad), ("good", good))
     }
     names = {"bad": bad, "good": good}

@@ -14,6 +14,7 @@ from msgspec import Struct, structs
 
 from midwatch.adapters.sources import changes as change_files
 from midwatch.adapters.sources.alertmanager import AlertmanagerSource
+from midwatch.cli.joblog import in_json
 from midwatch.cli.output import counted, json_lines
 from midwatch.cli.places import own_config_option, read_file
 from midwatch.cli.progress import shown_progress
@@ -102,7 +103,7 @@ def _lines(storm: Storm) -> Iterable[str]:
     }
     for one in storm.placed:
         row = Correlated(one.incident, named.get(one.incident, []), one.why)
-        yield msgspec.json.encode(row).decode()
+        yield in_json(msgspec.json.encode(row))
 
 
 def _summary(alerts: list[Alert], storm: Storm) -> Iterable[str]:

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Struct, field
 
 from midwatch.adapters.stores.sqlite import SqliteStore
+from midwatch.cli.joblog import in_json
 from midwatch.cli.output import counted, json_option, print_json
 from midwatch.cli.places import write_anew
 from midwatch.cli.progress import shown_progress
@@ -208,7 +209,7 @@ def _run(
         write_anew(report, text)
     passed = all(ok for _, ok, _ in checks)
     if as_json:
-        click.echo(text, nl=False)
+        click.echo(in_json(text), nl=False)
     else:
         _print(story, shift, checks, told, scenario.seven_checks, passed)
     return 0 if passed else 1

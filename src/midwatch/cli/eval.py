@@ -82,7 +82,8 @@ class RunResult(Struct, frozen=True):
 def run_command(
     file: Path, target: str, wanted: Sequence[str], epochs: int, results: Path | None, digest: str,
     judge_url: str, judge_model: str, as_json: bool, kind: str | None, fields: Sequence[str],
-    match: str, request: str, answer: str, headers: Sequence[str], concurrency: int,
+    match: str, request: str, answer: str, headers: Sequence[str],
+    variables: Sequence[str], concurrency: int,
     timeout: float, retries: int,
 ) -> int:  # fmt: skip
     """Run the cases of FILE against a target.
@@ -93,7 +94,7 @@ def run_command(
     """
     cases = chosen(files.read(file, kind or "", pairs(fields, "--map"), match), wanted)
     request, answer = asked_as([file], request, answer)
-    asked = make_target(target, timeout, request, answer, headers)
+    asked = make_target(target, timeout, request, answer, headers, variables)
     opinion = make_opinion(judge_url, judge_model, timeout)
     runner = Runner(
         {target: asked}, {target: digest or target}, Limits(concurrency, timeout, retries),

@@ -12,6 +12,7 @@ import click
 import msgspec
 from msgspec.structs import replace
 
+from midwatch.cli import joblog
 from midwatch.cli.output import counted, json_option, on_one_line, print_json
 from midwatch.cli.progress import shown_progress
 from midwatch.cli.targets import (
@@ -155,6 +156,7 @@ def _gate(
     request: str,
     answer: str,
     headers: Sequence[str],
+    variables: Sequence[str],
     concurrency: int,
     timeout: float,
     retries: int,
@@ -172,7 +174,7 @@ def _gate(
     before = read_history(history, cases, now, history_days) if history else {}
     gate = Gate(told, before, Settings(margin, budget), unproven)
     request, answer = asked_as(suites, request, answer)
-    ask = (timeout, request, answer, headers)
+    ask = (timeout, request, answer, headers, variables)
     targets = {
         "candidate": make_target(candidate, *ask),
         "baseline": make_target(baseline, *ask),
@@ -350,7 +352,7 @@ def _write(found: Report, junit: Path | None, markdown: Path | None) -> None:
             raise InputError(says, place=str(file), remedy="name another file") from None
     if os.environ.get("GITHUB_ACTIONS") == "true":
         for line in text.notes(found):
-            click.echo(line, err=True)
+            joblog.command(line)
 
 
 def _print(found: Report) -> None:

@@ -17,6 +17,7 @@ from importlib import import_module
 import click
 
 from midwatch import __version__
+from midwatch.cli import joblog
 from midwatch.cli.extras import write_commands
 from midwatch.cli.terminal import guard_stdout, shown
 from midwatch.errors import MidwatchError
@@ -113,6 +114,7 @@ def main() -> None:
         if reconfigure is not None:
             reconfigure(errors="backslashreplace")
     guard_stdout()
+    joblog.guard()
     try:
         _check_arguments(sys.argv[1:])
         code = cli.main(prog_name="midwatch", standalone_mode=False)

@@ -12,6 +12,8 @@ from typing import Any, TypeVar
 import click
 import msgspec
 
+from midwatch.cli.joblog import in_json
+
 F = TypeVar("F", bound=Callable[..., Any])
 GIVES = "midwatch_gives"
 EACH_LINE = "midwatch_each_line"
@@ -59,4 +61,4 @@ def on_one_line(text: str) -> str:
 
 def print_json(document: object) -> None:
     """Print one JSON document, indented."""
-    click.echo(msgspec.json.format(msgspec.json.encode(document), indent=2))
+    click.echo(in_json(msgspec.json.format(msgspec.json.encode(document), indent=2)))

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 NEEDED = ("httpx2", "uvicorn", "uvloop")
 STOP_S = 10
 TOKEN_ENV = "MIDWATCH_PROXY_TOKEN"  # noqa: S105  the name of a variable
+PIN_TOKEN_ENV = "MIDWATCH_PROXY_PIN_TOKEN"  # noqa: S105  the name of a variable
 
 
 @click.command("proxy")
@@ -108,12 +109,21 @@ def command(
 
     Bodies stream both ways, server-sent events too; a WebSocket is refused. Every answer says by
     x-midwatch-release which release gave it. Its router in midwatch.yaml is of type split.
+
+    $MIDWATCH_PROXY_TOKEN moves traffic. $MIDWATCH_PROXY_PIN_TOKEN only names the release that one
+    request goes to, as `midwatch gate` does for release:NAME; without it nobody can.
     """
     need_extra("midwatch proxy", NEEDED)
     token = os.environ.get(TOKEN_ENV, "")
     if len(token) < 16:
         remedy = "put 16 characters or more into it, and its name into the router's token_env"
         raise InputError("is no token", place=TOKEN_ENV, remedy=remedy)
+    pin_token = os.environ.get(PIN_TOKEN_ENV, "")
+    if pin_token and (len(pin_token) < 16 or pin_token == token):
+        remedy = "put 16 characters or more of its own into it, or unset it"
+        raise InputError(
+            f"is too short, or the same as ${TOKEN_ENV}", place=f"${PIN_TOKEN_ENV}", remedy=remedy
+        )
     kind, _, name = key.partition(":")
     if key and (kind not in ("header", "cookie") or not name):
         raise InputError(f"{key!r} is none", place="--key", remedy="write header:x-user-id")
@@ -121,7 +131,7 @@ def command(
         raise InputError(f"{health!r} is no path", place="--health", remedy="write /healthz")
     # Nobody who knows no token can find out which users get a candidate.
     salt = blake2b(token.encode(), digest_size=32).digest()
-    settings = SplitSettings(key, salt, health, slow, cut, token, max_open)
+    settings = SplitSettings(key, salt, health, slow, cut, pin_token, max_open)
     known = dict(_upstream(one) for one in upstreams)
     users, commands = bind(*address_of(listen)), bind(*address_of(control))
     handler = logging.StreamHandler()

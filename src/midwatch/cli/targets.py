@@ -19,7 +19,7 @@ from midwatch.engine.evaluating import RETRIES, TIMEOUT_S, WORKERS, Asked
 from midwatch.errors import InputError
 
 SPELLED = "http://..., python:module:function, cmd:program args or release:NAME"
-PROXY_URL, PROXY_TOKEN = "MIDWATCH_PROXY_URL", "MIDWATCH_PROXY_TOKEN"
+PROXY_URL, PIN_TOKEN = "MIDWATCH_PROXY_URL", "MIDWATCH_PROXY_PIN_TOKEN"
 REMEDY = f"write {SPELLED}"
 
 
@@ -37,6 +37,10 @@ def target_options(function: Callable[..., int]) -> Callable[..., int]:
             click.option(
                 "--header", "headers", multiple=True, metavar="NAME=ENV",
                 help="A header, whose value stands in a variable; may stand again.",
+            ),
+            click.option(
+                "--env", "variables", multiple=True, metavar="NAME",
+                help="A variable that a python or cmd target sees; repeat it for more.",
             ),
             click.option(
                 "--concurrency", type=click.IntRange(1, 256), default=WORKERS, show_default=True,
@@ -92,18 +96,26 @@ def pairs(given: Sequence[str], name: str) -> dict[str, str]:
 
 
 def make_target(
-    spelled: str, timeout_s: float, request: str, answer: str, headers: Sequence[str]
+    spelled: str,
+    timeout_s: float,
+    request: str,
+    answer: str,
+    headers: Sequence[str],
+    variables: Sequence[str] = (),
 ) -> Asked:
-    """Build a target. Raises InputError when it is spelled wrongly, or is not there."""
+    """Build a target. Raises InputError when it is spelled wrongly, or is not there.
+
+    Code of the candidate's own sees a clean environment and the `variables` that are named.
+    """
     kind, _, rest = spelled.partition(":")
     if kind == "python":
-        from midwatch.adapters.targets import callables
+        from midwatch.adapters.targets import worker
 
-        return callables.load(rest)
+        return worker.FunctionTarget(rest, _seen((*worker.PASSED, *variables), variables))
     if kind == "cmd":
         from midwatch.adapters.targets import commands
 
-        return commands.load(rest, timeout_s)
+        return commands.load(rest, timeout_s, _seen(variables, variables))
     if kind in ("http", "https") and rest.startswith("//"):
         return _http(spelled, timeout_s, request, answer, headers)
     if kind == "release" and rest:
@@ -111,16 +123,27 @@ def make_target(
     raise InputError(f"{spelled!r} is no target", remedy=REMEDY)
 
 
+def _seen(passed: Sequence[str], wanted: Sequence[str]) -> dict[str, str]:
+    """Make the environment of a target. Raises InputError when a variable is not there."""
+    from midwatch.adapters import processes
+
+    for name in wanted:
+        if name not in os.environ:
+            raise InputError("is not set", place=f"${name}", remedy="export it, or leave out --env")
+    more = {name: os.environ[name] for name in passed if name in os.environ}
+    return processes.clean(os.environ) | more
+
+
 def _release(
     name: str, timeout_s: float, request: str, answer: str, headers: Sequence[str]
 ) -> Asked:
     """Ask one release through `midwatch proxy`, whatever it serves to users."""
     url = os.environ.get(PROXY_URL, "")
-    if not url or not os.environ.get(PROXY_TOKEN):
-        missing = PROXY_URL if not url else PROXY_TOKEN
+    if not url or not os.environ.get(PIN_TOKEN):
+        missing = PROXY_URL if not url else PIN_TOKEN
         remedy = "name where users come in, with its path, such as http://127.0.0.1:8650/ask"
         raise InputError("is not set", place=f"${missing}", remedy=remedy)
-    pin = {"x-midwatch-pin": name, "x-midwatch-pin-token": os.environ[PROXY_TOKEN]}
+    pin = {"x-midwatch-pin": name, "x-midwatch-pin-token": os.environ[PIN_TOKEN]}
     return _http(url, timeout_s, request, answer, headers, pin)
 
 

@@ -10,6 +10,7 @@ import re
 from urllib.parse import quote
 
 from midwatch.core.gate_report import CaseLine, Report
+from midwatch.texts import plain, unlinked
 
 SHOWN, ROWS = 160, 30
 HEAD = "| case | | candidate | baseline | expected | got |"
@@ -82,11 +83,12 @@ def _escaped(text: str, more: str = "") -> str:
 
 
 def _plain(text: str) -> str:
-    short = " ".join(text.split())
+    short = plain(" ".join(text.split()))
     short = short if len(short) <= SHOWN else f"{short[: SHOWN - 3]}..."
-    safe = "".join(HTML.get(letter, letter) for letter in short)
-    return re.sub(r"([\\`*_\[\]|#@!])", r"\\\1", safe)
+    safe = "".join(HTML.get(letter, letter) for letter in unlinked(short))
+    return re.sub(r"([\\`*_\[\]|#@!~])", r"\\\1", safe)
 
 
 def _code(text: str) -> str:
-    return f"`{' '.join(text.split()).replace('`', chr(39)).replace('|', '/')[:SHOWN]}`"
+    shown = plain(" ".join(text.split())).replace("`", "'").replace("|", "/")
+    return f"`{shown[:SHOWN]}`"

@@ -13,6 +13,7 @@ from typing import Any, cast
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from midwatch import texts
 from midwatch.adapters.reports import curve
 from midwatch.core.clock import show_duration
 from midwatch.core.postmortems import Point, Postmortem
@@ -79,7 +80,8 @@ def plain(text: object) -> str:
     >>> print(plain("1 < 2, a_b [x](y)"))
     1 &lt; 2, a_b &#91;x&#93;(y)
     """
-    return _SPECIAL.sub(lambda found: ENTITIES[found[0]], " ".join(str(text).split()))
+    one = texts.unlinked(texts.plain(" ".join(str(text).split())))
+    return _SPECIAL.sub(lambda found: ENTITIES[found[0]], one)
 
 
 def clock(at: str | None) -> str:

@@ -62,7 +62,8 @@ class SplitSettings(Struct, frozen=True):
 
     `key` is what a request is known by, `header:NAME` or `cookie:NAME`, else its address; `health`
     the path that says how a release is, `cuts` whether what is open is cut by a move. Who knows the
-    `token` may name the release that a request goes to: PIN is one, PIN_TOKEN the other header.
+    `pin_token` may name the release that a request goes to: PIN is one, PIN_TOKEN the other header;
+    it moves nothing, and without one nobody may.
     `max_open` requests at once are carried, and no more.
     """
 
@@ -71,7 +72,7 @@ class SplitSettings(Struct, frozen=True):
     health: str = ""
     slow_s: float = 1.0
     cuts: bool = False
-    token: str = ""
+    pin_token: str = ""
     max_open: int = MAX_OPEN
 
 
@@ -297,8 +298,10 @@ class Split:
         import hmac
 
         release, token = pinned
-        known = self._options.token.encode()
-        if not known or not hmac.compare_digest(token, known):
+        known = self._options.pin_token.encode()
+        if not known:
+            await _say(asked.send, 401, "this proxy was started without MIDWATCH_PROXY_PIN_TOKEN")
+        elif not hmac.compare_digest(token, known):
             await _say(asked.send, 401, "a token is needed to name a release")
         elif release not in self._pointer.upstreams:
             await _say(asked.send, 404, f"no upstream is called {release!r}")

@@ -1,13 +1,14 @@
 """A target that is a command: the question on its standard input, the answer on its output.
 
-Law: an argument list, never a shell. A command that takes too long is ended with all that it
-started. An exit code other than 0 is no answer.
+Law: an argument list, never a shell, and an environment without the job's secrets. A command that
+takes too long is ended with all that it started. An exit code other than 0 is no answer.
 """
 
 from __future__ import annotations
 
 import shlex
 import time
+from collections.abc import Mapping
 
 from midwatch.adapters import processes
 from midwatch.core.evals import Case, Reply
@@ -17,26 +18,29 @@ from midwatch.errors import HarnessError, InputError
 class CommandTarget:
     """Runs one command for each question."""
 
-    def __init__(self, arguments: list[str], timeout_s: float) -> None:
+    def __init__(
+        self, arguments: list[str], timeout_s: float, environment: Mapping[str, str]
+    ) -> None:
         self._arguments = arguments
+        self._environment = environment
         self._timeout_s = timeout_s
 
     def ask(self, case: Case) -> Reply:
         """Run it. Raises HarnessError when it fails or hangs."""
         started = time.perf_counter()
         asked = "\n".join((*case.turns, case.question)) + "\n"
-        ended = processes.run(self._arguments, self._timeout_s, given=asked)
+        ended = processes.run(self._arguments, self._timeout_s, self._environment, given=asked)
         if ended.code:
             raise HarnessError(f"ended with {ended.code}: {ended.last}")
         return Reply(ended.said.strip(), time.perf_counter() - started)
 
 
-def load(spelled: str, timeout_s: float) -> CommandTarget:
-    """Read a command line. Raises InputError when there is none."""
+def load(spelled: str, timeout_s: float, environment: Mapping[str, str]) -> CommandTarget:
+    """Read a command line; `environment` is all that it sees. Raises InputError for none."""
     try:
         arguments = shlex.split(spelled)
     except ValueError as error:
         raise InputError(f"is no command: {error}", place=f"cmd:{spelled}") from None
     if not arguments:
         raise InputError("names no program", place="cmd:", remedy="write cmd:program args")
-    return CommandTarget(arguments, timeout_s)
+    return CommandTarget(arguments, timeout_s, environment)
