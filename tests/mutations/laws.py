@@ -50,9 +50,17 @@ MUTATIONS = (
     ),
     Mutation(
         "memory is kept when a commit failed", 2, "src/midwatch/engine/handle.py",
-        "        except BaseException:\n            self.reload()\n            raise",
-        "        except BaseException:\n            raise",
+        "            if not self._take_back(reversed(undos)):", "            if False:",
         (DRILL, f"{UNIT}/test_loop.py", "tests/contract/test_store.py"),
+    ),
+    Mutation(
+        "a decision that raised leaves behind what it changed", 2, "src/midwatch/engine/handle.py",
+        "if not self._take_back([undo]):", "if False:", (f"{UNIT}/test_undo.py",),
+    ),
+    Mutation(
+        "an undo forgets in what order incidents stood", 2, "src/midwatch/core/undo.py",
+        "    u.whole(shard.open)\n", "    u.entry(shard.open, event.incident)\n",
+        (f"{UNIT}/test_undo.py",),
     ),
     Mutation(
         "an ack stops nothing", 3, "src/midwatch/core/escalation.py",

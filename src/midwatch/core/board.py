@@ -59,8 +59,17 @@ class Board(Struct):
             _remove(self.by_service, service, number)
         for ref in incident.refs:
             _remove(self.by_ref, ref, number)
+        self._leave(number, incident.namespace)
+
+    def take_down(self, incident: str, service: str, namespace: str) -> None:
+        """Take back what `put` noted, but for the refs."""
+        number = number_of(incident)
+        _remove(self.by_service, service, number)
+        self._leave(number, namespace)
+
+    def _leave(self, number: int, namespace: str) -> None:
         for lists in (self.by_space, self.crowds):
-            for place in (incident.namespace, "", ANYWHERE):
+            for place in (namespace, "", ANYWHERE):
                 _remove(lists, place, number)
 
     def look(

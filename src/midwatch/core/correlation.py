@@ -445,7 +445,7 @@ class _Batch:
             self._found.clear()
         if found_anew:
             crowd = candidate.is_crowd
-            shard.board.put(name, alert.service, candidate.namespace, alert.refs, crowd=crowd)
+            d.put_up(name, alert.service, candidate.namespace, alert.refs, crowd=crowd)
         if not self._pending:
             self._since = alert.starts_at
         pending = self._pending.get(name)

@@ -45,18 +45,23 @@ from midwatch.core.incidents import Incident, speaking
 from midwatch.core.reasons import Reason
 from midwatch.core.rules import Rules
 from midwatch.core.shard import Shard
+from midwatch.core.undo import Undo
 from midwatch.errors import StateError
 
 # What ends the firing of alerts, and with it what those muted.
 _ENDING = (events.AlertsResolved, events.IncidentResolved)
 
 
-def decide(shard: Shard, given: inputs.Input, now: int, rules: Rules) -> Decision:
+def decide(
+    shard: Shard, given: inputs.Input, now: int, rules: Rules, undo: Undo | None = None
+) -> Decision:
     """Decide on one input. The shard is changed in place; raising leaves it half-changed.
+
+    `undo` hears of each change before it is made, and can take all of them back.
 
     Raises StateError when a command does not fit the present state.
     """
-    d = Decision(shard, max(now, shard.at))
+    d = Decision(shard, max(now, shard.at), undo)
     _DISPATCH[type(given)](d, rules, given)
     if any(isinstance(x, _ENDING) for x in d.events):
         _lift(d, rules, muting.ended(d))

@@ -1,7 +1,7 @@
 """A decision in the making: facts, wishes and timers, to be committed as one.
 
 Law: never split. What is emitted here changes the shard at once, so that the next step of the same
-decision sees it; when the commit fails the whole shard is thrown away and folded anew.
+decision sees it; `undo` is what takes all of it back when it cannot be decided or committed.
 """
 
 from __future__ import annotations
@@ -14,13 +14,15 @@ from midwatch.core.incidents import Incident
 from midwatch.core.inputs import Timer
 from midwatch.core.shard import Shard
 from midwatch.core.sli import Bucket
+from midwatch.core.undo import Undo
 
 
 class Decision:
     """What follows from one input at one moment."""
 
-    def __init__(self, state: Shard, now: int) -> None:
+    def __init__(self, state: Shard, now: int, undo: Undo | None = None) -> None:
         self.shard = state
+        self._undo = undo
         self.now = now
         self.events: list[events.Event] = []
         self.versions: list[int] = []  # of each event, in its stream
@@ -32,9 +34,19 @@ class Decision:
 
     def emit(self, event: events.Event) -> None:
         """Record a fact; the shard has it from here on."""
+        if self._undo is not None:
+            self._undo.note(event)
         shard.evolve(self.shard, event, self.now)
         self.events.append(event)
         self.versions.append(self.shard.versions[event.stream])
+
+    def put_up(
+        self, incident: str, service: str, namespace: str, refs: Iterable[str], *, crowd: bool
+    ) -> None:
+        """Let the next alert of the same decision find an incident that this one will join."""
+        if self._undo is not None:
+            self._undo.put_up(incident, service, namespace, refs)
+        self.shard.board.put(incident, service, namespace, refs, crowd=crowd)
 
     def plan(self, effect: Effect) -> None:
         """Wish for something in the world."""

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Literal, cast
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from midwatch.core import events as e
 from midwatch.core.alerts import RANK, Alert, Level
@@ -69,7 +70,7 @@ FINE, COARSE, MAX_LINKS, MAX_SAYS = 16, 48, 5, 200
 ANY = "*"
 
 
-class Firing(Struct, gc=False):
+class Firing(Struct, frozen=True, gc=False):
     """An alert of the incident that has not been resolved."""
 
     name: str
@@ -91,14 +92,14 @@ class Move(Struct, frozen=True):
     fingerprints: tuple[str, ...]
 
 
-class Alike(Struct, gc=False):
+class Alike(Struct, frozen=True, gc=False):
     """Alerts that say the same: how many, and what the first one said."""
 
     count: int = 0
     says: str = ""
 
 
-class Trouble(Struct, gc=False):
+class Trouble(Struct, frozen=True, gc=False):
     """What one service of the incident raised: alerts, and the worst level of each name."""
 
     alerts: int = 0
@@ -106,7 +107,10 @@ class Trouble(Struct, gc=False):
     names: dict[str, Level] = field(default_factory=dict[str, Level])
 
 
-class Paged(Struct):
+_NO_TROUBLE = Trouble()
+
+
+class Paged(Struct, frozen=True):
     """One page and what became of it."""
 
     key: str
@@ -343,8 +347,9 @@ def _count_text(i: Incident, alert: Alert) -> None:
         text = alert.name if len(i.texts) < COARSE or alert.name in i.texts else ANY
         alike = i.texts.get(text)
     if alike is None:
-        alike = i.texts[text] = Alike(0, " ".join(alert.summary.split())[:MAX_SAYS])
-    alike.count += 1
+        i.texts[text] = Alike(1, " ".join(alert.summary.split())[:MAX_SAYS])
+    else:
+        i.texts[text] = Alike(alike.count + 1, alike.says)
 
 
 def _gain(i: Incident, fingerprint: str, one: Firing) -> None:
@@ -355,15 +360,13 @@ def _gain(i: Incident, fingerprint: str, one: Firing) -> None:
     service, at = one.service, one.starts_at
     if at < i.services.setdefault(service, at):
         i.services[service] = at
-    trouble = i.troubles.get(service)
-    if trouble is None:
-        trouble = i.troubles[service] = Trouble()
-    trouble.alerts += 1
-    trouble.firing += 1
-    i.wide += trouble.firing == 1
-    worst = trouble.names.get(one.name)
+    trouble = i.troubles.get(service) or _NO_TROUBLE
+    names, worst = trouble.names, trouble.names.get(one.name)
     if worst is None or RANK[one.level] < RANK[worst]:
-        trouble.names[one.name] = one.level
+        names = dict(names)
+        names[one.name] = one.level
+    i.troubles[service] = Trouble(trouble.alerts + 1, trouble.firing + 1, names)
+    i.wide += not trouble.firing
     if worst is None and len(i.kinds) < MAX_TOGETHER:
         i.kinds.append(type_of(service, one.name))
     i.alert_count += 1
@@ -376,8 +379,8 @@ def _lose(i: Incident, fingerprint: str) -> Firing | None:
     one = i.firing.pop(fingerprint, None)
     if one is not None:
         trouble = i.troubles[one.service]
-        trouble.firing -= 1
-        i.wide -= not trouble.firing
+        i.troubles[one.service] = Trouble(trouble.alerts, trouble.firing - 1, trouble.names)
+        i.wide -= trouble.firing == 1
     return one
 
 
@@ -389,8 +392,8 @@ def move(old: Incident, new: Incident, fingerprints: Iterable[str]) -> None:
             raise BugError(f"{fingerprint} does not fire in {old.id}")
         old.alert_count -= 1
         trouble = old.troubles[one.service]
-        trouble.alerts -= 1
-        if not trouble.alerts:
+        old.troubles[one.service] = replace(trouble, alerts=trouble.alerts - 1)
+        if trouble.alerts == 1:
             del old.troubles[one.service]
             if one.service != old.service and not old.slo.startswith(f"{one.service}/"):
                 old.services.pop(one.service, None)
@@ -422,7 +425,7 @@ def remembered(event: e.AlertsMoved) -> Move | None:
 
 def _muted(i: Incident, event: e.AlertsMuted, at: int) -> None:
     for fingerprint in event.fingerprints:
-        i.firing[fingerprint].muted = event.key
+        i.firing[fingerprint] = replace(i.firing[fingerprint], muted=event.key)
     if event.key and not i.slo and not i.tickets and not speaking(i):
         # Nobody is looked for; when it speaks again, paging begins anew.
         i.awaits_ack = False
@@ -498,15 +501,13 @@ def _restarted(i: Incident, event: e.EscalationRestarted, at: int) -> None:
 
 
 def _page_sent(i: Incident, event: e.PageSent, at: int) -> None:
-    for page in i.pages:
-        if page.key == event.key:
-            page.state = "not sent" if event.receipt == e.NOT_SENT else "sent"
+    state = "not sent" if event.receipt == e.NOT_SENT else "sent"
+    i.pages = [replace(p, state=state) if p.key == event.key else p for p in i.pages]
 
 
 def _page_failed(i: Incident, event: e.PageFailed, at: int) -> None:
-    for page in i.pages:
-        if page.key == event.key and event.retry_at is None:
-            page.state = "failed"
+    if event.retry_at is None:
+        i.pages = [replace(p, state="failed") if p.key == event.key else p for p in i.pages]
 
 
 def _ack(i: Incident, event: e.PageAcknowledged, at: int) -> None:

@@ -80,7 +80,7 @@ class Shard(Struct):
 
     at: int = 0
     incidents: dict[str, Incident] = field(default_factory=dict[str, Incident])
-    firing: dict[str, str] = field(default_factory=dict[str, str])
+    firing: dict[str, str] = field(default_factory=dict[str, str])  # in no order; never walked
     open: dict[str, None] = field(default_factory=dict[str, None])
     burning: dict[str, Burn] = field(default_factory=dict[str, Burn])
     heard: dict[str, None] = field(default_factory=dict[str, None])  # objectives with events
@@ -292,7 +292,8 @@ def _index_pages(
 ) -> None:
     """Keep what is held for a digest in step with what was sent and answered."""
     if isinstance(event, e.PageHeld):
-        shard.held_pages.setdefault(f"{event.to}/{event.via}", []).append(name)
+        place = f"{event.to}/{event.via}"
+        shard.held_pages[place] = [*shard.held_pages.get(place, ()), name]
         return
     places = list(shard.held_pages)
     if isinstance(event, e.PagePlanned):
@@ -349,8 +350,8 @@ def _index_alerts(
                 alert = item.alert
                 shard.firing[alert.fingerprint] = incident.id
                 services[alert.service] = None
-                if alert.refs:
-                    refs.update(dict.fromkeys(alert.refs))
+                if alert.refs:  # no more of them than the incident keeps
+                    refs.update((ref, None) for ref in alert.refs if ref in incident.refs)
                 if item.muted:
                     shard.muted.setdefault(item.muted, {})[alert.fingerprint] = None
                 for key in item.mutes:
@@ -378,15 +379,21 @@ def _learn(habits: Habits, incident: Incident, event: e.AlertsAttached) -> None:
     """Count what the alerts of an incident are, before they are put into it."""
     if not incident.alert_count:
         habits.count_opening(event.attached[0].alert.fingerprint, incident.id)
+    new: list[str] = []
+    for kind in new_types(incident, event):
+        habits.count_type(kind, [*incident.kinds, *new])
+        new.append(kind)
+
+
+def new_types(incident: Incident, event: e.AlertsAttached) -> dict[str, None]:
+    """List the types of alerts that an incident has not met yet, in their order."""
     new: dict[str, None] = {}
     for item in event.attached:
         alert = item.alert
         trouble = incident.troubles.get(alert.service)
         if trouble is None or alert.name not in trouble.names:
-            kind = incidents.type_of(alert.service, alert.name)
-            if kind not in new:
-                habits.count_type(kind, [*incident.kinds, *new])
-                new[kind] = None
+            new[incidents.type_of(alert.service, alert.name)] = None
+    return new
 
 
 def _move(shard: Shard, old: Incident, event: e.AlertsMoved) -> None:
@@ -408,7 +415,8 @@ _decoder = msgspec.json.Decoder(Shard)
 
 def dump(shard: Shard) -> bytes:
     """Write a shard as bytes; the same events always give the same bytes."""
-    return _encoder.encode(msgspec.structs.replace(shard, board=Board()))
+    firing = dict(sorted(shard.firing.items()))
+    return _encoder.encode(msgspec.structs.replace(shard, firing=firing, board=Board()))
 
 
 def load(data: bytes) -> Shard:

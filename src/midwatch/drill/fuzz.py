@@ -24,9 +24,10 @@ from midwatch.drill.shift import Crashed, Shift
 from midwatch.drill.storm import Delivery
 from midwatch.engine import queries
 from midwatch.engine.verify import verify
-from midwatch.errors import BugError
+from midwatch.errors import BugError, CommitFailed
 
 MAX_CRASHES = 12
+FULL = 0.5  # of the crashes before a commit it is only the disk
 LATE_S = 240
 LAST_EVENTS = 12
 
@@ -59,16 +60,19 @@ class Failure(Struct, frozen=True):
 
 
 class Plug:
-    """Pulls the plug now and then, at any point, a bounded number of times."""
+    """Pulls the plug now and then, or fills the disk for a moment, a bounded number of times."""
 
     def __init__(self, seed: int, share: float) -> None:
         self._rng = Random(f"crashes/{seed}")
+        self._disk = Random(f"disk/{seed}")
         self._share = share
         self.pulled = 0
 
     def __call__(self, point: str) -> None:
         if self._share and self.pulled < MAX_CRASHES and self._rng.random() < self._share:
             self.pulled += 1
+            if point.startswith("before") and self._disk.random() < FULL:
+                raise CommitFailed("the disk is full")
             raise Crashed(point)
 
 

@@ -13,7 +13,7 @@ from hashlib import blake2b
 from itertools import pairwise
 
 from midwatch.bootstrap import Engine, Store, World, build_engine
-from midwatch.core import inputs
+from midwatch.core import inputs, shard
 from midwatch.core.changes import Change
 from midwatch.core.clock import SECOND
 from midwatch.core.inputs import Envelope
@@ -30,8 +30,8 @@ from midwatch.drill.world import (
     SimulatedTarget,
     Troubles,
 )
-from midwatch.engine.handle import Handled
-from midwatch.errors import CommitFailed
+from midwatch.engine.handle import Handled, fold
+from midwatch.errors import BugError, CommitFailed
 from midwatch.ports import Source
 from midwatch.registry import make_source
 
@@ -124,9 +124,18 @@ class Shift:
         """Do something; when the process "dies" in it, start a new one until it is done."""
         try:
             action()
-        except (Crashed, CommitFailed):
+        except Crashed:
             self.engine = self._build()
             self._survive(self.start)
+        except CommitFailed:  # the process lives, with what it knew before
+            self._check_undone()
+            self._survive(self.start)
+
+    def _check_undone(self) -> None:
+        """Law 2: what could not be committed is undone exactly. Raises BugError when it is not."""
+        here, there = self.engine.handler.shard, fold(self._store)
+        if shard.dump(here) != shard.dump(there) or here.board != there.board:
+            raise BugError("what could not be committed was not undone exactly")
 
     def start(self) -> None:
         """Finish what an earlier process left in doubt, and go on at the journal's time."""

@@ -1,13 +1,14 @@
 """One transaction: load, decide, commit. The only place where a shard changes.
 
 Law: a decision is never split. Whoever gets an answer from `handle` may forget the input: it is on
-disk, was there before, or is kept as a dead letter. When the commit fails, memory is thrown away
-and folded anew from the journal, and the caller sends again.
+disk, was there before, or is kept as a dead letter. When the commit fails, what the group changed
+in memory is undone exactly, or else thrown away and folded from the journal, and the caller sends
+again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Literal
 
 import msgspec
@@ -21,8 +22,9 @@ from midwatch.core.inputs import Envelope
 from midwatch.core.rules import Rules
 from midwatch.core.shard import Shard
 from midwatch.core.sli import Bucket
-from midwatch.errors import told
-from midwatch.ports import DeadLetter, Entry, Journal, Planned, Row, Settled
+from midwatch.core.undo import Undo
+from midwatch.errors import CommitFailed, told
+from midwatch.ports import DeadLetter, Entry, Journal, Planned, Row, Settled, Snapshot
 
 # A snapshot is due after so many events, and after so many times its own size of them: writing
 # down a large shard again and again would cost more than the fold that it saves.
@@ -39,6 +41,18 @@ class Handled(Struct, frozen=True):
     key: str
     status: Literal["committed", "duplicate", "rejected"]
     why: str = ""
+
+
+def fold(journal: Journal) -> Shard:
+    """Make a shard out of what a journal holds."""
+    return _fold(*journal.load())
+
+
+def _fold(snapshot: Snapshot | None, tail: Sequence[Row]) -> Shard:
+    state = shard.load(snapshot.body) if snapshot else Shard()
+    for row in tail:
+        shard.evolve(state, _event_decoder.decode(row.body), row.at)
+    return state
 
 
 class Handler:
@@ -67,14 +81,11 @@ class Handler:
     def reload(self) -> None:
         """Throw memory away and fold the journal."""
         snapshot, tail = self._journal.load()
-        self.shard = shard.load(snapshot.body) if snapshot else Shard()
-        self._seq = self._snapshot_seq = snapshot.seq if snapshot else 0
+        self.shard = _fold(snapshot, tail)
+        self._snapshot_seq = snapshot.seq if snapshot else 0
+        self._seq = tail[-1].seq if tail else self._snapshot_seq
         self._snapshot_bytes = len(snapshot.body) if snapshot else 0
-        self._tail_bytes = 0
-        for row in tail:
-            shard.evolve(self.shard, _event_decoder.decode(row.body), row.at)
-            self._seq = row.seq
-            self._tail_bytes += len(row.body)
+        self._tail_bytes = sum(len(row.body) for row in tail)
 
     def handle(self, envelopes: Sequence[Envelope]) -> list[Handled]:
         """Decide on a group of inputs and commit them as one; answers come in their order.
@@ -84,13 +95,21 @@ class Handler:
         poison: dict[int, str] = {}
         while True:
             entry = Entry(max(self._clock(), self.shard.at))
-            answers = self._decide_all(envelopes, entry, poison)
+            undos: list[Undo] = []
+            answers = self._decide_all(envelopes, entry, poison, undos)
             if answers is not None:
                 break
-            # A raising input left the shard half-changed: start over without it.
-            self.reload()
-        self._commit(entry)
+            self.reload()  # and start over without what raised
+        self._commit(entry, undos)
         return answers
+
+    def _take_back(self, undos: Iterable[Undo]) -> bool:
+        """Undo decisions, the newest first. False when one cannot be undone exactly."""
+        for undo in undos:
+            if not undo.is_exact:
+                return False
+            undo.back()
+        return True
 
     def probe(self) -> None:
         """Find out whether a commit would succeed. Raises CommitFailed when not."""
@@ -99,10 +118,14 @@ class Handler:
     def snapshot(self) -> None:
         """Write the shard down, so that the next start folds only what comes after."""
         if self._seq > self._snapshot_seq:
-            self._commit(Entry(self.shard.at, snapshot=shard.dump(self.shard)))
+            self._commit(Entry(self.shard.at, snapshot=shard.dump(self.shard)), [])
 
     def _decide_all(
-        self, envelopes: Sequence[Envelope], entry: Entry, poison: dict[int, str]
+        self,
+        envelopes: Sequence[Envelope],
+        entry: Entry,
+        poison: dict[int, str],
+        undos: list[Undo],
     ) -> list[Handled] | None:
         answers: list[Handled] = []
         in_group: set[str] = set()
@@ -114,18 +137,24 @@ class Handler:
                 continue
             if key:
                 in_group.add(key)
-            if index in poison:
+            decision = None
+            if index not in poison:
+                undo = Undo(self.shard)
+                try:
+                    decision = decide(self.shard, envelope.input, entry.at, self._rules, undo)
+                except Exception as error:  # whatever it raises, its neighbours must commit
+                    poison[index] = told(error)
+                    if not self._take_back([undo]):
+                        return None
+                else:
+                    undos.append(undo)
+            if decision is None:
                 body = _encode(envelope.input)
                 entry.inputs.extend([key] if key else [])
                 entry.dead.append(DeadLetter(key, entry.at, body, poison[index]))
                 _end_timer(entry, envelope.input)
                 answers.append(Handled(key, "rejected", poison[index]))
                 continue
-            try:
-                decision = decide(self.shard, envelope.input, entry.at, self._rules)
-            except Exception as error:  # whatever it raises, its neighbours must commit
-                poison[index] = told(error)
-                return None
             if not decision.is_empty:
                 _collect(entry, decision, key, self._seq)
             if key and not _is_refresh(envelope, decision):
@@ -137,7 +166,7 @@ class Handler:
             answers.append(Handled(key, "committed"))
         return answers
 
-    def _commit(self, entry: Entry) -> None:
+    def _commit(self, entry: Entry, undos: Sequence[Undo]) -> None:
         self.appended = []
         self.wrote = not entry.is_empty
         if entry.is_empty:
@@ -150,7 +179,12 @@ class Handler:
             entry.snapshot = shard.dump(self.shard)
         try:
             self._journal.commit(entry)
-        except BaseException:
+        except CommitFailed:
+            self._tail_bytes -= sum(len(row.body) for row in entry.rows)
+            if not self._take_back(reversed(undos)):
+                self.reload()
+            raise
+        except BaseException:  # nobody can say what is on disk
             self.reload()
             raise
         self._seq = last
