@@ -41,6 +41,18 @@ PORTS = {"http": 80, "https": 443}
 NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 IPV4_COMPATIBLE = ipaddress.IPv6Network("::/96")
 GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
+# All of IANA's registries of special purposes, also what they call reachable: nobody's page is
+# sent to a relay or a sink of the internet's own. What of IPv6 is not in 2000::/3 is closed anyway.
+SPECIAL = tuple(
+    ipaddress.ip_network(block)
+    for block in (
+        "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16",
+        "172.16.0.0/12", "192.0.0.0/24", "192.0.2.0/24", "192.31.196.0/24", "192.52.193.0/24",
+        "192.88.99.0/24", "192.168.0.0/16", "192.175.48.0/24", "198.18.0.0/15", "198.51.100.0/24",
+        "203.0.113.0/24", "240.0.0.0/4",
+        "2001::/23", "2001:db8::/32", "2620:4f:8000::/48", "3fff::/20",
+    )
+)  # fmt: skip
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Lookup = Callable[[str, int], list[str]]
@@ -95,7 +107,8 @@ def is_open(address: str) -> bool:
     seen = _bare(address)
     if isinstance(seen, ipaddress.IPv6Address) and seen not in GLOBAL_UNICAST:
         return False
-    return seen.is_global and not seen.is_multicast
+    special = any(seen in block for block in SPECIAL)
+    return not special and seen.is_global and not seen.is_multicast
 
 
 def find(host: str, port: int) -> list[str]:

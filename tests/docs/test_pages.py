@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -89,6 +91,16 @@ def test_the_lines_about_operations_are_typed_from_install_to_upgrade(tmp_path: 
     assert set(re.findall(r"^After=(.*)$", unit, re.M)) == set(
         re.findall(r"^Wants=(.*)$", unit, re.M)
     )
+    for line in (
+        "LimitNOFILE=16384", "NoNewPrivileges=yes", "ProtectSystem=strict", "PrivateTmp=yes",
+        "CapabilityBoundingSet=", "UMask=0077", "StateDirectory=midwatch",
+    ):  # fmt: skip
+        assert f"\n{line}\n" in unit
+    if analyze := shutil.which("systemd-analyze"):
+        file = tmp_path / "midwatch.service"
+        file.write_text(unit.replace("/opt/midwatch/bin/midwatch", "/bin/true"), "utf-8")
+        said = subprocess.run([analyze, "verify", file], capture_output=True, check=False)
+        assert (said.returncode, said.stderr) == (0, b"")
     state, config, port = tmp_path / "lib", tmp_path / "etc", free_port()
     state.mkdir()
 

@@ -23,7 +23,31 @@ class Mutation:
 
 
 DRILL, UNIT = "tests/acceptance/test_drill.py", "tests/unit"
+# What comes over connections.
+DOOR = (
+    Mutation(
+        "connections have no bound", 11, "src/midwatch/cli/door.py",
+        "if len(self._open) >= self.most and not self._make_room():", "if False:",
+        (f"{UNIT}/test_door.py", "tests/acceptance/test_idle.py"),
+    ),
+    Mutation(
+        "a head has all the time in the world", 11, "src/midwatch/cli/connections.py",
+        'if self.state != "head" or now <= self._head_by:', "if True:",
+        ("tests/acceptance/test_idle.py",),
+    ),
+    Mutation(
+        "a head may be of any size", 11, "src/midwatch/cli/connections.py",
+        "if was_head and self._in_head and self._read > heads.MAX_BYTES and not self._over:",
+        "if False:", (f"{UNIT}/test_connections.py",),
+    ),
+    Mutation(
+        "a trailer is a header", 11, "src/midwatch/cli/connections.py",
+        "        if self._in_head:\n            super().on_header(name, value)",
+        "        super().on_header(name, value)", (f"{UNIT}/test_connections.py",),
+    ),
+)  # fmt: skip
 MUTATIONS = (
+    *DOOR,
     Mutation(
         "the core reads a clock", 1, "src/midwatch/core/clock.py",
         "from datetime import UTC, datetime, timedelta\n",

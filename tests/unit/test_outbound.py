@@ -86,7 +86,10 @@ def test_loopback_is_refused_however_it_is_written(receiver: Receiver, host: str
         "fe80::1", "fe80::1%eth0", "fc00::1", "fd00:ec2::254", "fec0::1", "ff02::1", "ff0e::1",
         "2001:db8::1", "::ffff:10.0.0.1", "::ffff:169.254.169.254", "::10.0.0.1",
         "64:ff9b::a9fe:a9fe", "64:ff9b::a00:1", "64:ff9b:1::7f00:1", "2002:a9fe:a9fe::1",
-        "2002:c0a8:1::", "::ffff:0:7f00:1",
+        "2002:c0a8:1::", "::ffff:0:7f00:1", "192.88.99.1", "192.0.0.9", "192.31.196.1",
+        "192.52.193.1", "192.175.48.1", "2002:c058:6301::", "2001:1::1", "2001:4:112::1",
+        "2001:20::1", "2620:4f:8000::1", "3fff::1", "3fff:fff::1", "5f00::1", "100::1",
+        "100:0:0:1::1",
     ],
 )  # fmt: skip
 def test_what_is_not_the_open_internet_is_closed(reached: list[str], address: str) -> None:

@@ -25,6 +25,7 @@ from midwatch.agent.questions import Part, frequent, part
 from midwatch.agent.releases import BASELINE, RELEASES, Release, find
 from midwatch.agent.surroundings import Surroundings
 from midwatch.agent.troubles import TROUBLES
+from midwatch.cli.door import Door, files_for, raise_limit
 from midwatch.cli.extras import GroupWithExtras
 from midwatch.cli.joblog import in_json
 from midwatch.cli.listening import address_of, bind, need_extra, server_of, shown
@@ -356,7 +357,7 @@ def _untold(event: dict[str, Any]) -> None:
 
 
 async def _listen(site: Site, bound: socket.socket, release: Release) -> int:
-    server = server_of(site.app(), STOP_S)
+    server = server_of(site.app(), STOP_S, Door(files_for(raise_limit())))
     loop = asyncio.get_running_loop()
     serving = asyncio.create_task(server.serve([bound]))
 

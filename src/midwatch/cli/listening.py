@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from midwatch.cli.door import Door
 from midwatch.errors import InputError
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def shown(bound: socket.socket) -> str:
 
 
 def server_of(
-    app: Any, stop_s: int, *, level: str = "warning", bare: bool = False
+    app: Any, stop_s: int, door: Door, *, level: str = "warning", bare: bool = False
 ) -> uvicorn.Server:
     """Make a server of HTTP/1.1; `bare` adds no header of its own to what an app answers.
 
@@ -47,7 +48,7 @@ def server_of(
     """
     import uvicorn
 
-    from midwatch.cli.no_upgrades import NoUpgrades
+    from midwatch.cli.connections import connection_of
 
     return uvicorn.Server(
         uvicorn.Config(
@@ -56,7 +57,8 @@ def server_of(
             log_level=level,
             access_log=False,
             lifespan="off",
-            http=NoUpgrades,
+            http=connection_of(door),
+            backlog=door.backlog,
             ws="none",
             server_header=not bare,
             date_header=not bare,

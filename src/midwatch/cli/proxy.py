@@ -18,6 +18,7 @@ import click
 
 from midwatch.adapters.routers import split
 from midwatch.adapters.routers.split import SplitSettings
+from midwatch.cli.door import Door, Files, files_for, raise_limit
 from midwatch.cli.listening import address_of, bind, need_extra, server_of, shown
 from midwatch.core.releases import is_name
 from midwatch.engine.logs import JsonLines, PlainLines
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 NEEDED = ("httpx2", "uvicorn", "uvloop")
 STOP_S = 10
+CONTROL = Files(open=16, backlog=16)
 TOKEN_ENV = "MIDWATCH_PROXY_TOKEN"  # noqa: S105  the name of a variable
 PIN_TOKEN_ENV = "MIDWATCH_PROXY_PIN_TOKEN"  # noqa: S105  the name of a variable
 
@@ -137,6 +139,7 @@ def command(
     handler = logging.StreamHandler()
     handler.setFormatter(PlainLines() if sys.stderr.isatty() else JsonLines())
     logging.basicConfig(level="ERROR", handlers=[handler], force=True)
+    logging.getLogger("midwatch").setLevel("WARNING")
     import uvloop
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -187,9 +190,12 @@ async def _serve(
     async with _client(settings.max_open, timeout_s) as client:
         proxy = split.Split(pointer, client, settings, began=time.time_ns())
 
+        limit = raise_limit()
+        # What is carried takes a descriptor on each side, and the control address has its own few.
+        doors = (Door(files_for(limit, each=2), lasting=True), Door(CONTROL))
         both = tuple(
-            server_of(app, STOP_S, level="error", bare=True)
-            for app in (proxy, split.Control(proxy, token))
+            server_of(app, STOP_S, door, level="error", bare=True)
+            for app, door in zip((proxy, split.Control(proxy, token)), doors, strict=True)
         )
         loop = asyncio.get_running_loop()
         serving = [

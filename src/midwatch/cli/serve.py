@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import click
 
 from midwatch import config
+from midwatch.cli.door import Door, files_for, raise_limit
 from midwatch.cli.listening import address_of, bind, need_extra, server_of, shown
 from midwatch.cli.places import SHADOW_DATABASE, config_option, database_of, db_option
 from midwatch.engine.clock import wall_ms
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from starlette.applications import Starlette
 
     from midwatch.config import Config
+    from midwatch.engine.conditions import Conditions
     from midwatch.engine.loop import Loop
     from midwatch.web.news import News
 
@@ -102,11 +104,13 @@ async def _serve(loaded: Config, file: Path, host: str, port: int, shadow: bool)
         service = build_service(store, loaded, wall_ms, shadow=shadow)
         changes = News()
         service.loop.on_commit(changes.note)
+        door = Door(files_for(raise_limit()))
+        _tell_of(door, service.conditions)
         app = build_app(service, store, tokens, changes)
         mode = ", in shadow: nothing is sent" if shadow else ""
         try:
             says = f"journal {file}{mode}"
-            return await _listen(app, service.loop, changes, bound, says)
+            return await _listen(app, service.loop, changes, bound, says, door)
         finally:
             service.loop.stop(STOP_S)
     finally:
@@ -115,9 +119,9 @@ async def _serve(loaded: Config, file: Path, host: str, port: int, shadow: bool)
 
 
 async def _listen(
-    app: Starlette, loop: Loop, changes: News, bound: socket.socket, says: str
+    app: Starlette, loop: Loop, changes: News, bound: socket.socket, says: str, door: Door
 ) -> int:
-    server = server_of(app, STOP_S)
+    server = server_of(app, STOP_S, door)
     asyncio_loop = asyncio.get_running_loop()
     serving = asyncio.create_task(server.serve([bound]))
 
@@ -147,6 +151,19 @@ async def _watch(loop: Loop, stop: Callable[[], None]) -> None:
     while loop.error is None:
         await asyncio.sleep(0.1)
     stop()
+
+
+def _tell_of(door: Door, conditions: Conditions) -> None:
+    """Let /readyz and /metrics say how many connections there are, and whom they kept out."""
+    conditions.add("connections", door.says)
+    conditions.gauge("midwatch_connections", "Connections that are open.", lambda: len(door))
+    conditions.gauge(
+        "midwatch_connections_limit", "Connections that may be open.", lambda: door.most
+    )
+    conditions.counters(
+        "midwatch_connections_turned_away", "Connections that were refused or closed early.",
+        "why", lambda: door.turned_away,
+    )  # fmt: skip
 
 
 def _log_to_stderr(level: str) -> None:
