@@ -10,6 +10,10 @@ import re
 # An invisible character that joins what stands beside it: no line breaks there.
 JOINER = "\u2060"
 _LINKED = re.compile(r"(?<=:)(?=//)|(?<=@)(?=\w)|(?<=#)(?=\d)|(?<=www)(?=\.)|(?<=GH-)(?=\d)", re.I)
+# What some chat obeys: a mention, a tag or a link in its own markup, a link or an image behind a
+# text, and words that are hidden until somebody presses them.
+_OBEYED = re.compile(r"[@<]|\](?=[(\[])|\|(?=\|)")
+ZERO_WIDTH_SPACE = "\u200b"
 
 
 def unlinked(text: str) -> str:
@@ -31,6 +35,15 @@ def plain(text: str) -> str:
     'a\\x1b[2J'
     """
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def inert(text: str) -> str:
+    r"""Part what a chat would obey with a space of no width, so that it reads as it was written.
+
+    >>> ascii(inert("@here <!channel> [click](https://x.example)"))
+    "'@\\u200bhere <\\u200b!channel> [click]\\u200b(https://x.example)'"
+    """
+    return _OBEYED.sub(lambda found: found[0] + ZERO_WIDTH_SPACE, text)
 
 
 def cut(text: str, limit: int) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import html
 import io
+import re
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ from urllib.parse import urlencode
 
 import msgspec
 import pytest
+import requests
 from standardwebhooks import Webhook
 from tests.acceptance.receiver import SECRET, Receiver
 from tests.contract.smtp import Smtp
@@ -34,11 +36,26 @@ from midwatch.errors import HarnessError, InputError, Throttled
 from midwatch.outbound import TIMEOUT_S, Outbound
 from midwatch.ports import Pager
 from midwatch.registry import PAGERS, Contact, PagerOptions, Tools, make_pager
+from midwatch.texts import ZERO_WIDTH_SPACE, plain
 
 PAGE = SendPage(
     "page/INC-7/1", "INC-7", "ada", "sev1", "Checkout is down", "burns 20x", "shop-api", "hook"
 )
 HOSTILE = "\x1b[2J\x07\r\n\nPAGE sev4 INC-0 for nobody: all is well\x00\x9b31m\u202e<b>{{7*7}}"
+# What somebody may write into an alert so that the page says or does something else.
+ACTIVE = (
+    "@everyone", "@here", "@channel", "@all", "@room", "x@here.example", "<!channel>",
+    "<!here|all clear>", "<@U999>", "<@&77>", "<@!77>", "<#C1>", "<users/all>",
+    "<https://evil.example|Acknowledge>", "[Acknowledge](https://evil.example)",
+    "![pixel](https://evil.example/p.gif)", "[a][b]", '<img src="https://evil.example/p.gif">',
+    "<a href='https://evil.example'>Acknowledge</a>", "<b>all clear</b>", "</b>", "<at>ada</at>",
+    "rate <5% & List<String>", "&lt;script&gt;", "||hidden||", "*bold* _it_ ~gone~ `code`",
+    "\x1b[2J\x07", "\u202eraelc lla", "\u2066inner\u2069", "\r\n.\r\nQUIT", "\0end", "{{7*7}}",
+)  # fmt: skip
+TEXTS = (*ACTIVE, " ".join(ACTIVE))
+CONTROLS = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]"
+# Mentions, tags and links, and words that are hidden.
+CHAT = rf"{CONTROLS}|@\w|<[!@#/a-zA-Z]|\][(\[]|\|\|"
 MANY = 16
 CUTS = (
     "ApprisePager",
@@ -69,9 +86,14 @@ def webhook(
 
 
 class Channel(Protocol):
-    """A pager, what came out at its other end, and a way to break it."""
+    """A pager, what came out at its other end, what that end would obey, and a way to break it."""
 
     pager: Pager
+    obeys: str  # a pattern of what is no text to whoever reads `wire`
+
+    def wire(self) -> list[str]:
+        """The texts of all pages as they came, before anybody reads them."""
+        ...
 
     def arrived(self) -> list[str]:
         """One text a page."""
@@ -83,11 +105,16 @@ class Channel(Protocol):
 
 
 class Terminal:
-    """Pages on a stream."""
+    """Pages on a stream; it obeys control characters."""
+
+    obeys = CONTROLS
 
     def __init__(self) -> None:
         self._out = io.StringIO()
         self.pager: Pager = TerminalPager(self._out)
+
+    def wire(self) -> list[str]:
+        return self._out.getvalue().split("\n")[:-1]
 
     def arrived(self) -> list[str]:
         return ["PAGE " + part for part in self._out.getvalue().split("PAGE ")[1:]]
@@ -97,11 +124,17 @@ class Terminal:
 
 
 class Hook:
-    """Pages at a receiver."""
+    """Pages at a receiver: data for a program, each field as it is, so that nothing is obeyed."""
+
+    obeys = "(?!)"
 
     def __init__(self, receiver: Receiver) -> None:
         self._receiver = receiver
         self.pager = webhook(receiver)
+
+    def wire(self) -> list[str]:
+        bodies = [msgspec.json.decode(body) for _, _, body in self._receiver.requests]
+        return [text for body in bodies for text in strings(body)]
 
     def arrived(self) -> list[str]:
         assert self._receiver.refused == []
@@ -121,12 +154,44 @@ def receiver() -> Iterator[Receiver]:
 class Vendor(Hook):
     """Pages at a vendor's address, whose receiver checks no signature of ours."""
 
-    def __init__(self, receiver: Receiver, options: PagerOptions, secrets: dict[str, str]) -> None:
+    obeys = CONTROLS
+
+    def __init__(
+        self,
+        receiver: Receiver,
+        options: PagerOptions,
+        secrets: dict[str, str],
+        obeys: str = CONTROLS,
+    ) -> None:
         self._receiver = receiver
+        self.obeys = obeys
         self.pager = make_pager(options, tools(receiver, secrets))
 
     def arrived(self) -> list[str]:
-        return [html.unescape(body.decode()) for _, _, body in self._receiver.requests]
+        bodies = [html.unescape(body.decode()) for _, _, body in self._receiver.requests]
+        return [body.replace(ZERO_WIDTH_SPACE, "") for body in bodies]
+
+
+class Slacked(Vendor):
+    """Pages at a receiver in Slack's place, which obeys nothing in a text of type plain_text."""
+
+    def __init__(self, receiver: Receiver, url: str) -> None:
+        # What Slack makes of its own signs, but for the person who is paged.
+        obeys = rf"{CONTROLS}|<(?!@U123>)"
+        super().__init__(receiver, SlackOptions("URL"), {"URL": url}, obeys)
+
+    def wire(self) -> list[str]:
+        found: list[str] = []
+        for _, _, body in self._receiver.requests:
+            message = msgspec.json.decode(body)
+            assert message.pop("mrkdwn") is False
+            for block in message.pop("blocks"):
+                said = block["text"]
+                plain_ = said["type"] == "plain_text"
+                found.append(html.escape(said["text"]) if plain_ else said["text"])
+                assert plain_ or said["verbatim"]
+            found += strings(message)
+        return found
 
 
 class Apprised(Vendor):
@@ -134,15 +199,18 @@ class Apprised(Vendor):
 
     def __init__(self, receiver: Receiver) -> None:
         url = f"json://127.0.0.1:{receiver.port}/s3cret-path"
-        super().__init__(receiver, AppriseOptions("URL"), {"URL": url})
+        super().__init__(receiver, AppriseOptions("URL"), {"URL": url}, CHAT)
 
     def arrived(self) -> list[str]:
         bodies = [msgspec.json.decode(body) for _, _, body in self._receiver.requests]
-        return [f"{one['title']}\n{one['message']}" for one in bodies]
+        texts = [f"{one['title']}\n{one['message']}" for one in bodies]
+        return [text.replace(ZERO_WIDTH_SPACE, "") for text in texts]
 
 
 class Mail:
-    """Pages at a real SMTP server."""
+    """Pages at a real SMTP server; whatever is no plain text is obeyed by who reads mail."""
+
+    obeys = rf"{CONTROLS}|Content-Type: text/html"
 
     def __init__(self) -> None:
         self.server = Smtp()
@@ -152,8 +220,30 @@ class Mail:
     def arrived(self) -> list[str]:
         return [text_of(message) for message in self.server.messages]
 
+    def wire(self) -> list[str]:
+        found: list[str] = []
+        for one in self.server.messages:
+            found += [f"{name}: {value}" for name, value in one.items()]
+            found += one.get_content().splitlines()
+        return found
+
     def end(self) -> None:
         self.server.close()
+
+
+def strings(value: Any) -> Iterator[str]:
+    """Each text in a JSON document."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, (dict, list)):
+        for one in value.values() if isinstance(value, dict) else value:
+            yield from strings(one)
+
+
+def seen(text: str) -> str:
+    """What a person sees of it, letters and digits alone: no escapes, no space of no width."""
+    shown = html.unescape(html.unescape(text.replace("<br/>", " "))).replace("\xa0", " ")
+    return re.sub(r"\W", "", plain(shown.replace(ZERO_WIDTH_SPACE, "")))
 
 
 def text_of(message: EmailMessage) -> str:
@@ -165,7 +255,7 @@ def tools(receiver: Receiver | None, secrets: dict[str, str]) -> Tools:
     """What pagers are built with, as bootstrap does."""
     contacts = {"ada": Contact("ada@example.org", "U123")}
     # Whoever a hostile text names is somebody with an address too.
-    contacts |= {HOSTILE: Contact("x@example.org", "")}
+    contacts |= dict.fromkeys((HOSTILE, *TEXTS), Contact("x@example.org", ""))
     listed = [receiver.url] if receiver else []
     return Tools(
         lambda url: Outbound([*listed, url]), "j1", wall, secrets, lambda name: "", contacts
@@ -182,7 +272,7 @@ def channel(request: pytest.FixtureRequest, receiver: Receiver) -> Iterator[Chan
         "webhook": lambda: Hook(receiver),
         "email": Mail,
         "pagerduty": lambda: Vendor(receiver, PagerDutyOptions("KEY", url), {"KEY": "s3cret"}),
-        "slack": lambda: Vendor(receiver, SlackOptions("URL"), {"URL": url}),
+        "slack": lambda: Slacked(receiver, url),
         "apprise": lambda: Apprised(receiver),
     }
     channel = ends[request.param]()
@@ -223,6 +313,100 @@ def test_text_from_outside_is_shown_and_never_obeyed(channel: Channel, field: st
     assert [c for c in text if c < " " and c != "\n"] == []
     assert "<b>{{7*7}}" in text
     assert [line for line in text.splitlines() if line.startswith("PAGE sev4")] == []
+
+
+def hostile(text: str) -> SendPage:
+    """A page that says this wherever something from outside may stand."""
+    return SendPage("page/INC-7/1", "INC-7", text, "sev1", text, text, text, "hook", (text,))
+
+
+def test_text_from_outside_is_text_to_whoever_gets_the_page(channel: Channel) -> None:
+    """It mentions nobody, links nothing, hides nothing and formats nothing, and can be read."""
+    for text in TEXTS:
+        before = len(channel.wire())
+        channel.pager.send(hostile(text))
+        wire = channel.wire()[before:]
+        assert [one for one in wire if re.search(channel.obeys, one)] == []
+        # Each place where it stood.
+        assert sum(seen(one).count(seen(text)) for one in wire) >= 4, (text, wire)
+
+
+# Where a page of each service of Apprise goes, and the markup that the service's own plugin adds.
+SERVICES = {
+    "tgram": ("tgram://111111111:" + "A" * 35 + "/222222222/", "<b>sev1 INC-7</b>"),
+    "slack": ("slack://T00000000/B00000000/" + "X" * 24 + "/", ""),
+    "slack blocks": ("slack://T00000000/B00000000/" + "X" * 24 + "/?blocks=yes", ""),
+    "discord": ("discord://1234567/" + "A" * 68, ""),
+    "discord embeds": ("discord://1234567/" + "A" * 68 + "?format=markdown", ""),
+    "mmost": ("mmost://127.0.0.1/abcdefghijklmnopqrstuvwxyz", ""),
+    "matrix": ("matrix://127.0.0.1/" + "a" * 64 + "?mode=slack", ""),
+    "teams": ("workflows://host:443/" + "a" * 32 + "/" + "b" * 20, ""),
+    "webex": ("webex://" + "a" * 80, ""),
+    "gchat": ("gchat://w/k/t", ""),
+    "zulip": ("zulip://b@org/" + "a" * 32 + "/general", ""),
+    "sendgrid": ("sendgrid://abcd:user@example.com/to@example.com", "<br/>"),
+    "ntfy": ("ntfy://127.0.0.1/topic", ""),
+}
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_apprise_hands_text_on_as_text(service: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its request is caught: whatever the service behind it obeys, no word from outside is it."""
+    url, markup = SERVICES[service]
+    bodies: list[str] = []
+
+    def caught(self: Any, method: str, url: str, **given: Any) -> requests.Response:
+        said = given.get("json") or given.get("data") or ""
+        said = msgspec.json.decode(said) if isinstance(said, (str, bytes)) else said
+        bodies.extend(text.replace(markup, "") if markup else text for text in strings(said))
+        answer = requests.Response()
+        answer.status_code, answer.raw = 200, io.BytesIO(b"ok" if "slack" in url else b"{}")
+        return answer
+
+    monkeypatch.setattr(requests.Session, "request", caught)
+    for text in ACTIVE:
+        bodies.clear()
+        # Another one each time: Apprise makes a second page of one wait.
+        assert make_pager(AppriseOptions("URL"), tools(None, {"URL": url})).send(hostile(text))
+        said = [one for one in bodies if seen("midwatch incidents ack INC-7") in seen(one)]
+        assert said
+        assert [one for one in said if re.search(CHAT, one)] == []
+        # Where tags are read, a single sign of one may cost the page: Telegram refuses it.
+        assert [one for one in said if markup and "<" in one] == []
+        assert all(seen(text) in seen(one) for one in said)
+
+
+def test_apprise_sends_mail_without_tags_of_others() -> None:
+    """Neither a picture that tells who reads it nor a link that says something else."""
+    server = Smtp()
+    url = f"mailto://127.0.0.1:{server.port}?from=m@example.org&to=ada@example.org&mode=insecure"
+    make_pager(AppriseOptions("URL"), tools(None, {"URL": url})).send(hostile(" ".join(ACTIVE)))
+    server.close()
+    (message,) = server.messages
+    parts = [part.get_content() for part in message.walk() if not part.is_multipart()]
+    tags = {tag for part in parts for tag in re.findall(r"<(/?\w+)", part)}
+    assert tags <= {"html", "/html", "head", "/head", "body", "/body", "br"}
+    assert any(seen("rate <5% & List<String>") in seen(part) for part in parts)
+
+
+def test_apprise_cuts_no_page_in_the_midst_of_an_escape(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A service that escapes has less room than it says: its own cut would break what it sends."""
+    sent: list[str] = []
+
+    def caught(self: Any, method: str, url: str, **given: Any) -> requests.Response:
+        sent.append(msgspec.json.decode(given["data"])["text"])
+        answer = requests.Response()
+        answer.status_code, answer.raw = 200, io.BytesIO(b"{}")
+        return answer
+
+    monkeypatch.setattr(requests.Session, "request", caught)
+    pager = make_pager(AppriseOptions("URL"), tools(None, {"URL": SERVICES["tgram"][0]}))
+    also = tuple("<&>" * 40 for _ in range(200))
+    pager.send(msgspec.structs.replace(PAGE, also=also))
+    (text,) = sent
+    assert text.endswith("\u2026")
+    assert "incidents ack INC-7" in text
+    assert re.findall(r"&(?!lt;|gt;|amp;)", text) == []
 
 
 def test_apprise_cuts_what_the_service_behind_it_would_refuse(receiver: Receiver) -> None:
@@ -513,7 +697,7 @@ def slack(receiver: Receiver, secret: str = "shh") -> Any:
 def pressed(secret: str, at: float, user: str = "U123") -> tuple[dict[str, str], bytes]:
     """What Slack sends when the button of INC-7 is pressed."""
     payload = {
-        "user": {"id": user, "username": "eve"},
+        "user": {"id": user, "username": "ada", "name": "ada"},
         "actions": [{"action_id": "midwatch-ack", "value": "INC-7"}],
     }
     body = urlencode({"payload": msgspec.json.encode(payload).decode()}).encode()
@@ -535,9 +719,9 @@ def test_slack_mentions_the_person_and_nobody_else(receiver: Receiver) -> None:
 
 
 def test_slacks_button_says_who_pressed_it(receiver: Receiver) -> None:
-    """By the config's contacts, else by Slack's name."""
+    """By the config's contacts, else by Slack's id: whoever likes may call themselves ada there."""
     pager = slack(receiver)
-    for user, name in (("U123", "ada"), ("U777", "eve")):
+    for user, name in (("U123", "ada"), ("U777", "slack:U777")):
         found = pager.read(*pressed("shh", time.time(), user))
         assert (found.incident, pager.person(found)) == ("INC-7", name)
 

@@ -1,20 +1,33 @@
 """Pages by Apprise, for the many services that it knows.
 
 Law: Apprise knows no keys and gives no receipts: what it calls sent may arrive twice, and nothing
-more is known. What the service behind it has no room for is cut. Its address is a secret and stands
-in no error. It makes its own connections; only the config can name them.
+more is known. It is told that a page is text, so that it escapes as each service needs it; what a
+chat would obey even then is parted. What the service behind it has no room for, escaped, is cut.
+Its address is a secret and stands in no error. It makes its own connections; only the config can
+name them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import string
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from msgspec import Struct
 
 from midwatch.core.effects import SendPage
 from midwatch.errors import HarnessError, InputError
-from midwatch.texts import cut, plain
+from midwatch.texts import cut, inert, plain
+
+# How many characters Apprise makes of one, by the format that a service has; of others it makes 1.
+TEXT = {"&": 5, "<": 4, ">": 4}
+HTML = {**TEXT, "'": 6, '"': 6, " ": 6, "\n": 5}
+GROWS: dict[str, dict[str, int]] = {
+    "html": HTML,
+    "markdown": {**dict.fromkeys(string.punctuation, 2), **TEXT},
+    "text": TEXT,
+}
+AROUND_TITLE = 16  # what a service may put around the title, and a line break
 
 
 class AppriseOptions(Struct, frozen=True, tag="apprise"):
@@ -45,17 +58,43 @@ class ApprisePager:
 
     def send(self, page: SendPage) -> str:
         """Send one page. Raises HarnessError when Apprise says that it did not go out."""
-        where = f" ({plain(page.service)})" if page.service else ""
+        where = f" ({_safe(page.service)})" if page.service else ""
         lines = [
-            f"for {plain(page.to)}: {plain(page.title)}{where}",
-            f"why: {plain(page.summary)}",
+            f"for {_safe(page.to)}: {_safe(page.title)}{where}",
+            f"why: {_safe(page.summary)}",
             f"midwatch incidents ack {page.incident}",
             *filter(None, [self._link(page.incident)]),
-            *(plain(line) for line in page.also),  # last: of a long digest the end is cut
+            *(_safe(line) for line in page.also),  # last: of a long digest the end is cut
         ]
         title = f"{page.severity} {page.incident}"
+        body = "\n".join(lines)
         # A service without titles gets it as the first line.
-        room = min(service.body_maxlen for service in self._apprise) - len(f"{title}\r\n")
-        if not self._apprise.notify(title=title, body=cut("\n".join(lines), room)):
+        taken = 2 * len(title) + AROUND_TITLE
+        room = min(_fitting(body, one.body_maxlen - taken, _grows(one)) for one in self._apprise)
+        if not self._apprise.notify(title=title, body=cut(body, room), body_format="text"):
             raise HarnessError("Apprise could not send it", remedy="its log says why")
         return "sent, as far as Apprise knows"
+
+
+def _safe(text: str) -> str:
+    return inert(plain(text))
+
+
+def _grows(service: Any) -> Mapping[str, int]:
+    """Say how much a service's format makes of each character, where it makes more than one."""
+    resolve = getattr(service, "resolve_format", None)  # what Apprise 2 decides for each message
+    format_ = resolve("text") if resolve else service.notify_format
+    return GROWS.get(str(getattr(format_, "value", format_)), HTML)
+
+
+def _fitting(text: str, room: int, grows: Mapping[str, int]) -> int:
+    """Count the characters from the beginning that fit into `room` once they are escaped.
+
+    >>> _fitting("a<b", 5, TEXT), _fitting("a<b", 6, TEXT)
+    (2, 3)
+    """
+    for number, character in enumerate(text):
+        room -= grows.get(character, 1)
+        if room < 0:
+            return number
+    return len(text)

@@ -2,7 +2,7 @@
 
 Law: one incident has one dedup key for its whole life, in every trigger, acknowledge and resolve,
 so that PagerDuty has one incident for it too; the key is unique across journals. Only 202 is a
-delivery.
+delivery. Control characters in text from outside are shown.
 
 Source: https://developer.pagerduty.com/docs/events-api-v2/trigger-events/
 """
@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from midwatch.core.effects import SendPage, UpdatePage
 from midwatch.errors import HarnessError, Throttled
-from midwatch.texts import cut
+from midwatch.texts import cut, plain
 
 if TYPE_CHECKING:  # config reads the options below where no HTTP client is installed
     from midwatch.outbound import Outbound
@@ -59,20 +59,21 @@ class PagerDutyPager:
     def send(self, page: SendPage) -> str:
         """Trigger. Raises Throttled when PagerDuty asks to wait, else HarnessError."""
         link = self._link(page.incident)
+        title, service = plain(page.title), plain(page.service)
         details = {
-            "title": page.title,
-            "why": page.summary,
-            "for": page.to,
+            "title": title,
+            "why": plain(page.summary),
+            "for": plain(page.to),
             "severity": page.severity,
             "ack": f"midwatch incidents ack {page.incident}",
-            **({"also": "\n".join(page.also)} if page.also else {}),
+            **({"also": "\n".join(map(plain, page.also))} if page.also else {}),
         }
         event: dict[str, Any] = {
             "payload": {
-                "summary": cut(f"{page.incident} {page.severity}: {page.title}", MAX_SUMMARY),
-                "source": page.service or "midwatch",
+                "summary": cut(f"{page.incident} {page.severity}: {title}", MAX_SUMMARY),
+                "source": service or "midwatch",
                 "severity": SEVERITY.get(page.severity, "critical"),
-                "component": page.service,
+                "component": service,
                 "custom_details": {name: cut(text, MAX_DETAIL) for name, text in details.items()},
             },
             "client": "midwatch",

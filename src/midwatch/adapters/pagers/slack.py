@@ -2,7 +2,7 @@
 
 Law: text from outside is escaped and can neither format nor mention anybody. The webhook's address
 is a secret and stands in no error. A button counts only with Slack's own signature, younger than
-five minutes.
+five minutes; who pressed it is told by Slack's id alone.
 
 Source: https://api.slack.com/messaging/webhooks, https://api.slack.com/authentication/verifying-requests-from-slack
 """
@@ -24,7 +24,7 @@ from midwatch.core.clock import SECOND
 from midwatch.core.effects import SendPage, UpdatePage
 from midwatch.errors import InputError
 from midwatch.hiding import parts_of
-from midwatch.texts import cut, plain
+from midwatch.texts import ZERO_WIDTH_SPACE, cut, plain
 
 if TYPE_CHECKING:  # config reads the options below where no HTTP client is installed
     from midwatch.outbound import Outbound
@@ -32,6 +32,7 @@ if TYPE_CHECKING:  # config reads the options below where no HTTP client is inst
 MAX_TEXT = 2_900  # of a block's 3,000 characters
 MAX_AGE_S = 300
 ACTION = "midwatch-ack"
+_FORMATS = re.compile("[@*_~`]")
 
 
 class SlackOptions(Struct, frozen=True, tag="slack"):
@@ -42,20 +43,18 @@ class SlackOptions(Struct, frozen=True, tag="slack"):
 
 
 class Pressed(Struct, frozen=True):
-    """Somebody pressed the button of an incident; `user` is Slack's id, `name` Slack's name.
+    """Somebody pressed the button of an incident; `user` is Slack's id.
 
     `signature` is another one for each press, and the same when a press is sent again.
     """
 
     incident: str
     user: str
-    name: str
     signature: str
 
 
 class _User(Struct):
     id: str
-    username: str = ""
 
 
 class _Action(Struct):
@@ -140,12 +139,15 @@ class SlackPager:
         found = next((one for one in payload.actions if one.action_id == ACTION), None)
         if found is None:
             return None
-        return Pressed(found.value, payload.user.id, payload.user.username, wanted)
+        return Pressed(found.value, payload.user.id, wanted)
 
     def person(self, pressed: Pressed) -> str:
-        """Name who pressed: by the config's contacts, else as Slack does."""
+        """Name who pressed: by the config's contacts, else by Slack's id.
+
+        Never by a name of Slack's: people choose it, and it may be somebody else's here.
+        """
         known = (name for name, user in self._ids.items() if user == pressed.user)
-        return next(known, pressed.name or pressed.user)
+        return next(known, f"slack:{plain(pressed.user)}")
 
     def _post(self, message: dict[str, Any]) -> str:
         headers = {"content-type": "application/json"}
@@ -165,7 +167,9 @@ def _button(incident: str) -> dict[str, Any]:
 
 
 def _marked(text: str) -> dict[str, Any]:
-    return {"type": "section", "text": {"type": "mrkdwn", "text": cut(text, MAX_TEXT)}}
+    # Verbatim: Slack makes no mentions and no links of words that only look like some.
+    said = {"type": "mrkdwn", "text": cut(text, MAX_TEXT), "verbatim": True}
+    return {"type": "section", "text": said}
 
 
 def _plain(text: str) -> dict[str, Any]:
@@ -175,9 +179,10 @@ def _plain(text: str) -> dict[str, Any]:
 
 
 def _safe(text: str) -> str:
-    """Escape as Slack asks, so that nothing in it mentions or links.
+    r"""Escape as Slack asks, so that nothing in it mentions, links or formats.
 
-    >>> _safe("<!channel> & all")
-    '&lt;!channel&gt; &amp; all'
+    >>> ascii(_safe("<!channel> & *all*"))
+    "'&lt;!channel&gt; &amp; *\\u200ball*\\u200b'"
     """
-    return plain(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    shown = plain(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return _FORMATS.sub(lambda found: found[0] + ZERO_WIDTH_SPACE, shown)
