@@ -44,13 +44,17 @@ class DeadLetter(Struct, frozen=True):
 
 
 class Planned(Struct, frozen=True):
-    """An effect on its way into the outbox; `seq` is the event that it follows from."""
+    """An effect on its way into the outbox; `seq` is the event that it follows from.
+
+    `lane` names what it waits for together with others.
+    """
 
     key: str
     kind: str
     body: bytes
     due_at: int
     seq: int
+    lane: str
 
 
 class Settled(Struct, frozen=True):

@@ -365,7 +365,7 @@ def silence(d: Decision, incident: Incident) -> None:
             d.cancel_effect(sent.key)
             d.cancel_timer(_silent_key(sent.key))
             # The page told of others too, who are not answered by this.
-            rest = [one for one in _others(d, incident, sent.key) if is_waiting_for_ack(one)]
+            rest = [o for o in d.shard.told_by(sent.key, incident.id) if is_waiting_for_ack(o)]
             _digest(d, sent.to, sent.via, rest)
     for key in (_timer_key(incident), _ack_key(incident)):
         d.cancel_timer(key)
@@ -408,7 +408,7 @@ def on_page_answer(
             d.retry_effect(answer.key, d.now + int(wait_s * SECOND))
         return
     d.cancel_timer(_silent_key(answer.key))
-    told = [incident, *_others(d, incident, answer.key)]
+    told = [incident, *d.shard.told_by(answer.key, incident.id)]
     if answer.error is None:
         for one in told:
             key = _paged(one, answer.key).key
@@ -433,7 +433,7 @@ def on_unanswered(
 ) -> None:
     """Try the next pager beside one that has said nothing; its late receipt does no harm."""
     key = timer.key.partition("/")[2]
-    told = [incident, *_others(d, incident, key)]
+    told = [incident, *d.shard.told_by(key, incident.id)]
     waiting = [one for one in told if is_waiting_for_ack(one)]
     if _paged(incident, key).state == "planned":
         _try_next_pager(d, policy_of, waiting, key, f"no answer within {SILENT_S} s")
@@ -473,16 +473,6 @@ def _leave_step(d: Decision, policy: Policy, incident: Incident, sent: Paged, er
 def _unreached(sent: Paged, error: str) -> str:
     way = f" by {sent.via}" if sent.via else ""
     return f"{sent.to} cannot be reached{way}: {error}"
-
-
-def _others(d: Decision, incident: Incident, key: str) -> list[Incident]:
-    """Find the incidents that the same page told of."""
-    found = (d.shard.incidents[name] for name in d.shard.open)
-    return [
-        one
-        for one in found
-        if one.id != incident.id and any(paged.digest == key for paged in one.pages)
-    ]
 
 
 def _paged(incident: Incident, key: str) -> Paged:

@@ -8,17 +8,14 @@ and no more is claimed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from midwatch.core import events
-from midwatch.core.clock import SECOND
+from midwatch.core import events, past
 from midwatch.core.decision import Decision
 from midwatch.core.incidents import Incident
+from midwatch.core.past import Lesson
 from midwatch.core.reasons import Reason, Term
 from midwatch.core.scorers import token_f1
 
 RULE = "recurrence/1"
-LOOKS_BACK_S = 90 * 86_400
 ALIKE = 0.8  # of two questions
 SHARED = 0.5  # of the types of alerts of the smaller one
 
@@ -27,33 +24,22 @@ def find(d: Decision, incident: Incident) -> None:
     """Link an incident that hurts to the one that it is again, once."""
     if incident.again or not (incident.slo or incident.urgency == "page"):
         return
-    for earlier in _before(d, incident):
+    for earlier in past.before(d.shard.past, incident.service_of_plan, d.now):
         why = _same(incident, earlier)
         if why:
-            says = f"{incident.id} is {earlier.id} again: {why}. {left_behind(earlier)}"
-            terms: dict[str, Term] = {"of": earlier.id, "why": why}
-            d.emit(events.IncidentRecurred(incident.id, earlier.id, Reason(RULE, says, terms)))
+            name = earlier.incident
+            says = f"{incident.id} is {name} again: {why}. {left_behind(earlier)}"
+            terms: dict[str, Term] = {"of": name, "why": why}
+            d.emit(events.IncidentRecurred(incident.id, name, Reason(RULE, says, terms)))
             return
 
 
-def _before(d: Decision, incident: Incident) -> Iterator[Incident]:
-    """Give the incidents of the same service that are over, the newest first."""
-    since = d.now - LOOKS_BACK_S * SECOND
-    for one in reversed(d.shard.incidents.values()):
-        if one.opened_at < since:
-            return
-        over = one.state in ("resolved", "closed") and one.hurt
-        if one.id != incident.id and over and one.service_of_plan == incident.service_of_plan:
-            yield one
-
-
-def _same(incident: Incident, earlier: Incident) -> str:
+def _same(incident: Incident, earlier: Lesson) -> str:
     """Say why two incidents are the same, empty when nothing says so."""
-    case = earlier.case if earlier.case_state == "admitted" else None
-    if case is not None:
+    if earlier.case:
         for failed in incident.failures:
-            if failed.question and token_f1(failed.question, case.question) >= ALIKE:
-                return f"{failed.question!r} fails, which its case {case.id} asks"
+            if failed.question and token_f1(failed.question, earlier.question) >= ALIKE:
+                return f"{failed.question!r} fails, which its case {earlier.case} asks"
     kinds, before = set(incident.kinds), set(earlier.kinds)
     shared = kinds & before
     if shared and len(shared) >= SHARED * min(len(kinds), len(before)):
@@ -61,10 +47,10 @@ def _same(incident: Incident, earlier: Incident) -> str:
     return ""
 
 
-def left_behind(earlier: Incident) -> str:
+def left_behind(earlier: Lesson) -> str:
     """Say what the earlier one left behind that should have caught it."""
-    if earlier.case_state == "admitted" and earlier.case is not None:
-        return f"Its case {earlier.case.id} should have caught it: was it in the gate?"
+    if earlier.case:
+        return f"Its case {earlier.case} should have caught it: was it in the gate?"
     if earlier.waiver:
         return f"It closed without a case, by a waiver: {earlier.waiver}."
     return "It left no case behind."

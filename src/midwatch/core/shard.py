@@ -11,14 +11,15 @@ from typing import Literal
 import msgspec
 from msgspec import Struct, field
 
-from midwatch.core import automation, changes, incidents, releases
+from midwatch.core import automation, changes, incidents, past, releases
 from midwatch.core import events as e
 from midwatch.core.automation import Remediation
-from midwatch.core.board import Board
+from midwatch.core.board import Board, number_of
 from midwatch.core.changes import Change
 from midwatch.core.evals import Case
 from midwatch.core.habits import Habits
 from midwatch.core.incidents import Firing, Incident
+from midwatch.core.past import Lesson, Lessons
 from midwatch.core.releases import Pointer
 from midwatch.core.schedules import KEEP_MS, Override
 from midwatch.core.silences import Silence
@@ -105,7 +106,14 @@ class Shard(Struct):
     next_override: int = 1
     next_incident: int = 1
     term_salt: str = ""  # of the process that decides; empty before the first one had one
-    board: Board = field(default_factory=Board)  # an index over `incidents`, not written down
+    past: Lessons = field(default_factory=dict[str, list[Lesson]])  # of what is over, by service
+    # Indexes over the open incidents, which are not written down.
+    board: Board = field(default_factory=Board)
+    digests: dict[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+
+    def told_by(self, page: str, but: str = "") -> list[Incident]:
+        """List the open incidents that the page of another one told of, but for `but`."""
+        return [self.incidents[name] for name in self.digests.get(page, ()) if name != but]
 
 
 def evolve(shard: Shard, event: e.Event, at: int) -> None:
@@ -299,6 +307,8 @@ def _index_pages(
     if isinstance(event, e.PagePlanned):
         places = [f"{event.to}/{event.via}"]
         shard.last_page_at[places[0]] = shard.at
+        if event.digest and name in shard.open:
+            _note_digest(shard, event.digest, name)
     for place in places:
         left = [one for one in shard.held_pages.get(place, ()) if one != name]
         if left:
@@ -315,6 +325,7 @@ def _index(shard: Shard, incident: Incident, event: e.IncidentEvent) -> None:
         case e.MergeUndone():
             shard.open[incident.id] = None
             shard.board.add(incident)
+            _index_digests(shard, incident)
         case e.TicketLinked() | e.BurnAttached():
             shard.board.add(incident)
         case (
@@ -328,13 +339,38 @@ def _index(shard: Shard, incident: Incident, event: e.IncidentEvent) -> None:
         case e.IncidentMerged() | e.IncidentResolved():
             shard.open.pop(incident.id, None)
             shard.board.remove(incident)
+            _forget_digests(shard, incident)
             if isinstance(event, e.IncidentResolved):
                 shard.last_resolved[incident.service] = incident.id
+                past.learn(shard.past, incident)
             for fingerprint, one in incident.firing.items():
                 _forget_muting(shard, fingerprint, one, gone=True)
                 _forget(shard, incident, fingerprint)
+        case e.RegressionCaseAdmitted() | e.RegressionCaseRefused() | e.WaiverGranted():
+            if incident.state in ("resolved", "closed"):
+                past.learn(shard.past, incident)
         case _:
             pass
+
+
+def _index_digests(shard: Shard, incident: Incident) -> None:
+    for page in incident.pages:
+        if page.digest:
+            _note_digest(shard, page.digest, incident.id)
+
+
+def _note_digest(shard: Shard, digest: str, incident: str) -> None:
+    told = dict.fromkeys((*shard.digests.get(digest, ()), incident))
+    shard.digests[digest] = tuple(sorted(told, key=number_of))
+
+
+def _forget_digests(shard: Shard, incident: Incident) -> None:
+    for page in incident.pages:
+        left = tuple(one for one in shard.digests.get(page.digest, ()) if one != incident.id)
+        if left:
+            shard.digests[page.digest] = left
+        else:
+            shard.digests.pop(page.digest, None)
 
 
 def _index_alerts(
@@ -416,7 +452,8 @@ _decoder = msgspec.json.Decoder(Shard)
 def dump(shard: Shard) -> bytes:
     """Write a shard as bytes; the same events always give the same bytes."""
     firing = dict(sorted(shard.firing.items()))
-    return _encoder.encode(msgspec.structs.replace(shard, firing=firing, board=Board()))
+    whole = msgspec.structs.replace(shard, firing=firing, board=Board(), digests={})
+    return _encoder.encode(whole)
 
 
 def load(data: bytes) -> Shard:
@@ -428,4 +465,5 @@ def load(data: bytes) -> Shard:
     found = _decoder.decode(data)
     for name in found.open:
         found.board.add(found.incidents[name])
+        _index_digests(found, found.incidents[name])
     return found

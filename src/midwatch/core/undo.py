@@ -30,7 +30,7 @@ SMALL = 64  # entries; a table of no more is copied whole, whatever the fact nam
 # The tables that grow with what happens: of these only what a fact names is kept.
 LARGE: Final = (
     "incidents", "firing", "open", "pointers", "tickets", "versions", "last_resolved", "changes",
-    "muted", "inhibitors", "cases", "remediations",
+    "muted", "inhibitors", "cases", "remediations", "past", "digests",
 )  # fmt: skip
 LARGE_OF_INCIDENT: Final = ("services", "troubles", "firing")
 SCALAR: Final = ("habits", "storm", "board")  # structs of their own
@@ -309,6 +309,8 @@ def _over(u: Undo, shard: Shard, event: e.IncidentMerged | e.IncidentResolved) -
     u.whole(shard.open)
     if one is not None:
         u.entry(shard.last_resolved, one.service)
+        u.entry(shard.past, one.service_of_plan)
+        _told(u, shard, one)
         if one.firing:
             _nowhere(u, shard, one.firing)
             _forgotten(u, shard, one.firing.values())
@@ -318,8 +320,26 @@ def _closed(u: Undo, shard: Shard, event: e.IncidentClosed) -> None:
     u.whole(shard.incidents)
 
 
+def _told(u: Undo, shard: Shard, one: Incident) -> None:
+    """Keep which pages told of an incident; their order is nobody's."""
+    u.entries(shard.digests, [page.digest for page in one.pages if page.digest])
+
+
+def _planned(u: Undo, shard: Shard, event: e.PagePlanned) -> None:
+    u.entry(shard.digests, event.digest)
+
+
+def _learned_later(u: Undo, shard: Shard, event: e.RegressionCaseRefused | e.WaiverGranted) -> None:
+    one = shard.incidents.get(event.incident)
+    if one is not None:
+        u.entry(shard.past, one.service_of_plan)
+
+
 def _unmerged(u: Undo, shard: Shard, event: e.MergeUndone) -> None:
     u.entry(shard.open, event.incident)
+    one = shard.incidents.get(event.incident)
+    if one is not None:
+        _told(u, shard, one)
 
 
 def _served(u: Undo, shard: Shard, event: e.TicketLinked | e.BurnAttached) -> None:
@@ -334,6 +354,9 @@ def _approved(u: Undo, shard: Shard, event: e.PlanApproved) -> None:
 
 def _admitted(u: Undo, shard: Shard, event: e.RegressionCaseAdmitted) -> None:
     u.entry(shard.cases, event.case.id)
+    one = shard.incidents.get(event.incident)
+    if one is not None:
+        u.entry(shard.past, one.service_of_plan)
 
 
 def _case(u: Undo, shard: Shard, event: e.CaseEvent) -> None:
@@ -397,6 +420,9 @@ _SPECIAL: dict[type, Callable[[Undo, Shard, Any], None]] = {
     e.BurnAttached: _served,
     e.PlanApproved: _approved,
     e.RegressionCaseAdmitted: _admitted,
+    e.RegressionCaseRefused: _learned_later,
+    e.WaiverGranted: _learned_later,
+    e.PagePlanned: _planned,
     e.BudgetBurning: _burning,
     e.ChangeSeen: _changed,
     e.TicketTriaged: _ticket,

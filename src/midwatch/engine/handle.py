@@ -210,8 +210,8 @@ def _collect(entry: Entry, decision: Decision, cause: str, committed: int) -> No
         entry.rows.append(Row(seq, stream, version, decision.now, cause, kind, _encode(event)))
     last = committed + len(entry.rows)
     for effect in decision.effects:
-        kind = type(effect).__name__
-        entry.planned.append(Planned(effect.key, kind, _encode(effect), decision.now, last))
+        kind, body = type(effect).__name__, _encode(effect)
+        entry.planned.append(Planned(effect.key, kind, body, decision.now, last, effect.lane))
     entry.cancelled.extend(decision.cancelled_effects)
     entry.buckets.extend(decision.buckets)
     entry.retries.update(decision.retries)

@@ -9,7 +9,7 @@ came from outside is too long for a page to arrive: the journal keeps it whole, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TypeVar
 
@@ -242,11 +242,10 @@ class Performer:
         return judge(case, release, Reply(answer), apart=self._apart)
 
 
-def _told(page: effects.SendPage, shard: Shard) -> Iterator[Incident]:
-    """Give the incidents that a page tells of."""
-    for incident in shard.incidents.values():
-        if incident.id == page.incident or any(p.digest == page.key for p in incident.pages):
-            yield incident
+def _told(page: effects.SendPage, shard: Shard) -> list[Incident]:
+    """List the incidents that a page tells of."""
+    first = shard.incidents.get(page.incident)
+    return [*([first] if first else ()), *shard.told_by(page.key, page.incident)]
 
 
 class Tested(Struct, frozen=True):

@@ -8,7 +8,6 @@ not come to its end leaves nothing.
 from __future__ import annotations
 
 import sqlite3
-from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from hashlib import blake2b
@@ -17,7 +16,7 @@ from typing import IO, Self
 
 import msgspec
 
-from midwatch.adapters.stores import sli_buckets
+from midwatch.adapters.stores import lanes, sli_buckets
 from midwatch.adapters.stores.sqlite_file import (
     apply_migrations,
     create_file,
@@ -388,8 +387,8 @@ class SqliteStore:
                 "",
             )
             db.execute(
-                "INSERT INTO outbox VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (*columns, seal(columns)),
+                "INSERT INTO outbox VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (*columns, seal(columns), planned.lane),
             )
         for key in entry.cancelled:
             self._change_effect(key, state="cancelled", only_from="planned")
@@ -438,24 +437,7 @@ class SqliteStore:
 
     def _claimable(self, now: int, limit: int, room: Callable[[str], int] | None) -> list[str]:
         """List the keys of due effects, passing over lanes that have no room."""
-        if not _is_due(self._next()[1], now):
-            return []
-        keys: list[str] = []
-        taken: Counter[str] = Counter()
-        rows = self._db.execute(
-            "SELECT body FROM outbox WHERE state = 'planned' AND due_at <= ?"
-            " ORDER BY due_at, number",
-            (now,),
-        )
-        for (body,) in rows:
-            effect = _decode_effect(body)
-            if room is None or taken[effect.lane] < room(effect.lane):
-                taken[effect.lane] += 1
-                keys.append(effect.key)
-            if len(keys) == limit:
-                break
-        rows.close()
-        return keys
+        return lanes.due(self._db, now, limit, room) if _is_due(self._next()[1], now) else []
 
     def in_doubt(self) -> list[Claim]:
         """List effects that were claimed and never settled."""
