@@ -46,7 +46,7 @@ def measure(count: int) -> Sized:
         token = intake.type_in(here, "token", "create", "--source", "alertmanager").strip()
         headers = {"Content-Type": "application/json", "Authorization": f"Bearer {token}"}
         database = here / "midwatch" / "midwatch.db"
-        with _served(here) as (pid, port):
+        with served(here) as (pid, port):
             made = intake.alerts(datetime.fromtimestamp(time.time(), UTC).isoformat())[:count]
             for status in ("firing", "resolved"):
                 ends = {"endsAt": datetime.fromtimestamp(time.time(), UTC).isoformat()}
@@ -55,7 +55,7 @@ def measure(count: int) -> Sized:
                 intake.send(port, "/intake/alertmanager", headers, bodies)
             memory = intake.memory_mb(pid)
         start = time.perf_counter()
-        with _served(here) as (pid, _):
+        with served(here) as (pid, _):
             restart, again = time.perf_counter() - start, intake.memory_mb(pid)
         size = sum(one.stat().st_size for one in database.parent.glob("midwatch.db*"))
         verify = _timed(here, "db", "verify", str(database))
@@ -65,7 +65,7 @@ def measure(count: int) -> Sized:
 
 
 @contextmanager
-def _served(here: Path) -> Iterator[tuple[int, int]]:
+def served(here: Path) -> Iterator[tuple[int, int]]:
     """Serve on a free port until the block ends; gives the process and the port."""
     port = free_port()
     command = [

@@ -44,6 +44,7 @@ from midwatch.engine.handle import Handler
 from midwatch.engine.logs import tell
 from midwatch.engine.loop import MAX_WAITING, Beat, Loop
 from midwatch.engine.perform import Performer
+from midwatch.engine.upkeep import Upkeep
 from midwatch.engine.watch import Newest, Watcher
 from midwatch.errors import BugError, HarnessError, InputError
 from midwatch.ports import (
@@ -128,6 +129,7 @@ def build_loop(
     max_waiting: int = MAX_WAITING,
     beat: Beat | None = None,
     rates: Mapping[str, Rate] | None = None,
+    upkeep: Upkeep | None = None,
 ) -> Loop:
     """Put an engine on a thread of its own, in real time."""
     return Loop(
@@ -139,6 +141,7 @@ def build_loop(
         max_waiting=max_waiting,
         beat=beat,
         rates=rates,
+        upkeep=upkeep,
     )
 
 
@@ -196,7 +199,7 @@ def build_service(
     metrics = build_metrics(config, rules)
     pushed = {name: one for name, one in metrics.items() if isinstance(one, PushedMetrics)}
     for one in pushed.values():
-        one.take(store.pushed(wall()))
+        one.remember(store, wall())
     router = build_router(config)
     if not shadow:
         check_secrets(rules.books, os.environ)
@@ -206,7 +209,9 @@ def build_service(
     begin_term(engine.handler)
     beat = None if shadow else build_beat(config)
     rates = {f"page/{name}": rate for name, rate in config.rates.items()}
-    loop = build_loop(store, engine, clock, beat=beat, rates=rates)
+    units = {name: unit for one in pushed.values() for name, unit in one.units.items()}
+    upkeep = Upkeep([partial(store.roll_up, units)])
+    loop = build_loop(store, engine, clock, beat=beat, rates=rates, upkeep=upkeep)
     loop.on_commit(tell)
     sources = {
         name: make_source(source.kind, config.naming, source.options)
@@ -265,7 +270,7 @@ def read_objectives(store: SqliteStore, shard: Shard, config: Config, now: int) 
     metrics = build_metrics(config, rules)
     for one in metrics.values():
         if isinstance(one, PushedMetrics):
-            one.take(store.pushed(now))
+            one.remember(store, now)
     watcher = Watcher(store, metrics, rules)
     watcher.readings(shard, now)
     return watcher.newest()

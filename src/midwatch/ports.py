@@ -169,6 +169,29 @@ class Timers(Protocol):
         ...
 
 
+# Events that came up to a moment (milliseconds): (at, good, all).
+Sum = tuple[int, int, int]
+
+
+class Counted(Protocol):
+    """Pushed counts as they are kept: sums that get coarser with age, and stay exact."""
+
+    def counted(self, slo: str, since: int, unit: str | None) -> list[Sum]:
+        """Give what was pushed about an objective since then, oldest first.
+
+        With a unit, what was rolled up of it; with none, what was not rolled up yet.
+        """
+        ...
+
+    def releases(self, slo: str, since: int) -> list[str]:
+        """List the releases that had counts of their own since then, the newest last."""
+        ...
+
+    def failed(self, slo: str) -> list[tuple[int, FailedAnswer]]:
+        """Give the newest bad answers that were pushed, each with its moment, oldest first."""
+        ...
+
+
 class Audit(Protocol):
     """The stored bytes, for whoever verifies them."""
 

@@ -272,7 +272,7 @@ def test_no_push_is_too_large_for_the_sums(tmp_path: Path) -> None:
     assert push(*[most] * 3_000) == 0
     assert push({"slo": objective.id, "good": 0, "total": 1}) == 0
     anew = PushedMetrics({objective.id: objective})
-    anew.take(store.pushed(NOW))
+    anew.remember(store, NOW)
     assert anew.counts(objective, (3_600,), NOW)[3_600] == Counts(10**15, 10**15)
     metrics.take([Bucket(objective.id, NOW, 10**18, 10**18)] * 9)
     assert metrics.counts(objective, (3_600,), NOW)[3_600].total < 2**62

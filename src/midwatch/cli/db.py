@@ -101,7 +101,8 @@ def prune_command(file: Path, keep_days: int, dry_run: bool, as_json: bool) -> i
     An incident that is still open keeps its whole timeline. Its owner must be stopped; make a
     backup first, for what goes is gone.
     """
-    before = wall_ms() - keep_days * DAY
+    now = wall_ms()
+    before = now - keep_days * DAY
     inspect_header(file)
     store = SqliteStore.own(file)
     try:
@@ -109,7 +110,7 @@ def prune_command(file: Path, keep_days: int, dry_run: bool, as_json: bool) -> i
             cut = find_cut(store, before, progress)
         if not dry_run:
             if cut is not None:
-                store.prune(cut.snapshot, before)
+                store.prune(cut.snapshot, before, now)
             store.shrink()
     finally:
         store.close()

@@ -13,7 +13,9 @@ it is never shorter than asked, and longer by less than one bucket.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from itertools import accumulate
 
 from msgspec import Struct, field
 
@@ -51,6 +53,16 @@ class _Level:
             self.good[at % self.size] = good
             self.total[at % self.size] = total
         self.newest = newest
+
+    def fill(self, edges: list[int], goods: list[int], totals: list[int]) -> None:
+        """Close all buckets before the last of `edges`; before each, so much was counted."""
+        if not edges:
+            return
+        self.newest = -(-edges[-1] // self.width)
+        for at in range(max(0, self.newest - self.size), self.newest):
+            came = bisect_right(edges, at * self.width)
+            self.good[at % self.size] = goods[came]
+            self.total[at % self.size] = totals[came]
 
     def correct(self, edge: int, good: int, total: int) -> None:
         """Count something in that belongs before the newest edge."""
@@ -105,6 +117,26 @@ class SliWindow:
         self._good += good
         self._total += total
         return True
+
+    def fill(self, sums: Sequence[tuple[int, int, int]]) -> None:
+        """Count much at once, as `add` would one by one: (at, good, total), oldest first.
+
+        >>> ring = SliWindow(30 * 86_400)
+        >>> ring.fill([(60_000, 4, 5), (120_000, 1, 1)])
+        >>> ring.counts((60, 300), now=120_000)
+        {60: Counts(good=1, total=1), 300: Counts(good=5, total=6)}
+        """
+        if self._newest or sum(total for _, _, total in sums) > FULL:
+            for one in sums:
+                self.add(*one)
+            return
+        edges = [-(-at // _EDGE_MS) for at, _, _ in sums]
+        goods = list(accumulate((good for _, good, _ in sums), initial=0))
+        totals = list(accumulate((total for _, _, total in sums), initial=0))
+        for level in self._levels:
+            level.fill(edges, goods, totals)
+        self._newest = edges[-1] if edges else 0
+        self._good, self._total = goods[-1], totals[-1]
 
     def counts(self, windows_s: Iterable[int], now: int) -> dict[int, Counts]:
         """Count each window that ends `now`; one that the ring does not reach is left out."""

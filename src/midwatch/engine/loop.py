@@ -28,6 +28,7 @@ from midwatch.core.inputs import AlertsArrived, Envelope, PageAnswered
 from midwatch.core.shard import Shard
 from midwatch.engine.handle import Handled, Handler
 from midwatch.engine.perform import Performer
+from midwatch.engine.upkeep import Upkeep
 from midwatch.engine.watch import Watcher
 from midwatch.errors import Busy, CommitFailed, Fenced, told
 from midwatch.ports import Outbox, Rate, Row, Timers
@@ -104,6 +105,7 @@ class Loop:
         max_waiting: int = MAX_WAITING,
         beat: Beat | None = None,
         rates: Mapping[str, Rate] | None = None,
+        upkeep: Upkeep | None = None,
     ) -> None:
         self.stats = Stats()
         self.error: BaseException | None = None
@@ -125,6 +127,7 @@ class Loop:
         self._listeners: list[Callable[[Sequence[Row]], None]] = []
         self._beat = beat
         self._rates = rates or {}
+        self._upkeep = upkeep
         self._begun: dict[str, deque[int]] = {lane: deque() for lane in self._rates}
         self._next_beat = 0
         self._failed_at = 0.0
@@ -353,6 +356,8 @@ class Loop:
                 self._ask(now)
             self._probe()
             self._claim()
+            if self._upkeep is not None and not self.stats.failing_since:
+                self._upkeep.turn(now)
             self._next_effect_at = self._due.next_effect_at()
         except Fenced:
             raise

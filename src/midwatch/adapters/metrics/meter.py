@@ -5,12 +5,13 @@ Law: what is no valid count is refused here, whoever sends it: good and bad neve
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from midwatch.core.sli import Counts, Indicator
 from midwatch.core.sli_window import SliWindow
 from midwatch.core.slices import Slicer
 from midwatch.core.slo import Slo
+from midwatch.ports import Sum
 
 PARTS = 1_000_000  # of a ratio that has no events behind it
 
@@ -34,6 +35,13 @@ class Meter:
             return
         for event in self._slicer.add(at, good, total):
             self._ring.add(*event)
+
+    def fill(self, judged: Sequence[Sum], raw: Sequence[Sum]) -> None:
+        """Count what was kept: slices that were judged already, and then events; oldest first."""
+        events = [(at, min(max(good, 0), total), total) for at, good, total in raw if total > 0]
+        if self._slicer is not None:
+            events = [event for one in events for event in self._slicer.add(*one)]
+        self._ring.fill(sorted([*judged, *events]))
 
     def counts(self, windows_s: Iterable[int], now: int) -> dict[int, Counts]:
         """Count each window that ends now."""

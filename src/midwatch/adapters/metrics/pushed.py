@@ -28,6 +28,7 @@ from midwatch.core.sli import Bucket, Counts, FailedAnswer
 from midwatch.core.sli_window import EDGE_S, LATE_S
 from midwatch.core.slo import Slo
 from midwatch.errors import BadJson
+from midwatch.ports import Counted
 
 EVALUATION = "gen_ai.evaluation.result"
 PREFIX = "evaluation:"
@@ -39,6 +40,7 @@ GOOD_LABELS = ("pass", "passed", "good", "correct", "true", "yes", "relevant")
 GOOD_SCORE = 0.5
 AHEAD_S = 60
 MAX_FAILURES = 20
+SPARE_S = 3_600  # of the widest bucket
 MAX_TEXT = 2_000
 REMEDY = 'send {"slo": "service/name", "good": 99, "total": 100}'
 Count = Annotated[int, Meta(ge=0, le=10**12)]  # no push is of more; sums stay far below 2**63
@@ -140,6 +142,30 @@ class PushedMetrics:
         )
         return Bucket(slo, _edge(event.time, now), int(good), 1, () if good else (failure,))
 
+    # --- at a start ---
+
+    @property
+    def units(self) -> dict[str, str]:
+        """Say how each objective that counts slices judges them; the others count events."""
+        return {name: _unit(slo) for name, slo in self._slos.items()}
+
+    def remember(self, kept: Counted, now: int) -> None:
+        """Count what was pushed before, once, as far back as each period reaches."""
+        with self._lock:
+            for name, slo in self._slos.items():
+                self._fill(kept, name, now - slo.period_s * SECOND, _unit(slo))
+                since = now - RELEASE_S * SECOND
+                for release in kept.releases(name, since)[-MAX_RELEASES:]:
+                    if release not in self._slos and self._of_release(release):
+                        self._fill(kept, release, since, _unit(slo))
+                self._failures[name].extend(kept.failed(name))
+
+    def _fill(self, kept: Counted, name: str, since: int, unit: str) -> None:
+        since -= SPARE_S * SECOND  # a window reaches back to an edge before its start
+        raw = [*kept.counted(name, since, ""), *kept.counted(name, since, None)]
+        judged = kept.counted(name, since, unit) if unit else ()
+        self._meters[name].fill(judged, raw)
+
     # --- after the commit ---
 
     def take(self, buckets: Iterable[Bucket]) -> None:
@@ -176,6 +202,12 @@ class PushedMetrics:
         start = now - window_s * SECOND
         with self._lock:
             return tuple(one for at, one in self._failures[slo.id] if at > start)
+
+
+def _unit(slo: Slo) -> str:
+    """Say by which promise slices of time are judged; empty for an objective of events."""
+    one = slo.indicator
+    return f"{one.slice_s} {one.slice_target}" if one is not None and one.slice_s else ""
 
 
 def _items(body: bytes) -> list[tuple[str, bytes]]:

@@ -1,23 +1,39 @@
-"""The tables of pushed counts: sums in buckets, and the newest bad answers.
+"""The tables of pushed counts: sums in buckets that get wider with age, and the newest bad answers.
 
-Law: they are written inside the caller's transaction, and only there.
+Law: written inside the caller's transaction, and only there. A sum is exact however wide its bucket
+is, and a bucket gets wider only when every window that may begin inside of it begins at the wider
+edges (`core/sli_window.py`), so rolling up changes no answer.
+
+    buckets of    10 s    sli_bucket   for 6 h and as long as something may come late
+                   5 min  sli_rollup   for 3 d
+                   1 h    sli_rollup   for 13 months
+
+An objective that counts slices of time has its slices judged before they are summed: a `unit` says
+by which promise, and what was judged by another one is not counted.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 
 from midwatch.core.clock import SECOND
 from midwatch.core.sli import Bucket, FailedAnswer
+from midwatch.core.sli_window import LATE_S
+from midwatch.core.slices import Slicer
+from midwatch.ports import Sum
 
 KEPT_FAILURES = 100  # of an objective
-FINE_S = 6 * 3_600
-COARSE_S = 300
+MIDDLE_S, COARSE_S = 300, 3_600
+SPARE_S = LATE_S + MIDDLE_S
+FINE_FOR_S = 6 * 3_600 + SPARE_S
+MIDDLE_FOR_S = 72 * 3_600 + SPARE_S
+KEPT_S = 396 * 86_400
 LONGEST_S = 100 * 86_400  # no period is longer
 MOST = 10**15  # events of a bucket: beyond 2**63 a sum would be no whole number any more
+A_SLICE = 720  # rows that are rolled up in one transaction
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(FailedAnswer).decode
@@ -44,25 +60,165 @@ def add(db: sqlite3.Connection, buckets: Iterable[Bucket]) -> None:
         )
 
 
-def read(db: sqlite3.Connection, now: int) -> list[Bucket]:
-    """Give what is kept, oldest first; what is hours old in larger buckets."""
-    fine = now - FINE_S * SECOND
-    wide = COARSE_S * SECOND
-    rows = db.execute(
-        "SELECT slo, (at + ? - 1) / ? * ? AS edge, sum(good), sum(total) FROM sli_bucket"
-        " WHERE at > ? AND at <= ? GROUP BY slo, edge"
-        " UNION ALL SELECT slo, at, good, total FROM sli_bucket WHERE at > ? ORDER BY 2, 1",
-        (wide, wide, wide, now - LONGEST_S * SECOND, fine, fine),
+# --- what is read at a start ---
+
+
+def judged(db: sqlite3.Connection, slo: str, since: int, unit: str) -> list[Sum]:
+    """Give the rolled-up sums of a unit that end after `since`, oldest first."""
+    rows = [
+        row
+        for width in (COARSE_S, MIDDLE_S)
+        for row in db.execute(
+            "SELECT at, good, total FROM sli_rollup WHERE slo = ? AND width_s = ? AND unit = ?"
+            " AND at > ? ORDER BY at",
+            (slo, width, unit, since),
+        )
+    ]
+    return sorted(rows)
+
+
+def fine(db: sqlite3.Connection, slo: str, since: int) -> list[Sum]:
+    """Give what was pushed and is not rolled up yet, oldest first."""
+    return db.execute(
+        "SELECT at, good, total FROM sli_bucket WHERE slo = ? AND at > ? ORDER BY at", (slo, since)
+    ).fetchall()
+
+
+def releases(db: sqlite3.Connection, slo: str, since: int) -> list[str]:
+    """List the names of an objective's releases that had events since then, the newest last."""
+    mark = f"{slo}@"
+    found: list[tuple[int, str]] = []
+    for name in _names(db, "sli_bucket", mark):
+        if not name.startswith(mark):
+            break
+        newest = db.execute("SELECT max(at) FROM sli_bucket WHERE slo = ?", (name,)).fetchone()[0]
+        if newest > since:
+            found.append((newest, name))
+    return [name for _, name in sorted(found)]
+
+
+def failures(db: sqlite3.Connection, slo: str) -> list[tuple[int, FailedAnswer]]:
+    """Give the bad answers that are kept of an objective, oldest first."""
+    rows = db.execute("SELECT at, body FROM sli_failure WHERE slo = ? ORDER BY number", (slo,))
+    return [(at, _decode(body)) for at, body in rows]
+
+
+def _names(db: sqlite3.Connection, table: str, after: str = "") -> Iterator[str]:
+    """Give the objectives of a table, each by one look."""
+    name = after
+    while True:
+        found = db.execute(f"SELECT min(slo) FROM {table} WHERE slo > ?", (name,)).fetchone()[0]
+        if found is None:
+            return
+        name = found
+        yield name
+
+
+# --- what gets wider, and what goes ---
+
+
+def roll_up(db: sqlite3.Connection, units: Mapping[str, str], now: int) -> int:
+    """Roll up, or let go, about A_SLICE rows of what is old enough; gives how many, 0 at the end.
+
+    `units` has the configured objectives, and how those that count slices judge them, as
+    `SECONDS TARGET`. Counts of releases are let go: nothing looks back so far for a release.
+    """
+    done = 0
+    for name in _names(db, "sli_bucket"):
+        done += _roll_fine(db, name, units, _edge(now - FINE_FOR_S * SECOND, MIDDLE_S))
+        if done >= A_SLICE:
+            return done
+    for name in _names(db, "sli_rollup"):
+        done += _roll_middle(db, name, _edge(now - MIDDLE_FOR_S * SECOND, COARSE_S))
+        done += _let_go(db, name, now - KEPT_S * SECOND)
+        if done >= A_SLICE:
+            return done
+    return done
+
+
+def prune(db: sqlite3.Connection, before: int, now: int) -> None:
+    """Let go what is older than `before`, as far as no period reaches back to it."""
+    before = min(before, now - LONGEST_S * SECOND)
+    for table in ("sli_bucket", "sli_rollup"):
+        db.execute(f"DELETE FROM {table} WHERE at < ?", (before,))
+
+
+def _edge(at: int, width_s: int) -> int:
+    """Give the last edge at or before a moment."""
+    return at // (width_s * SECOND) * width_s * SECOND
+
+
+def _roll_fine(db: sqlite3.Connection, slo: str, units: Mapping[str, str], until: int) -> int:
+    unit = units.get(slo, "")
+    if unit:
+        slice_s = int(unit.split()[0])
+        until = _edge(until, slice_s)
+    rows: list[Sum] = db.execute(
+        "SELECT at, good, total FROM sli_bucket WHERE slo = ? AND at <= ? ORDER BY at LIMIT ?",
+        (slo, until, A_SLICE),
+    ).fetchall()
+    if not rows:
+        return 0
+    last, raw = rows[-1][0], len(rows)
+    if slo in units or slo.partition("@")[0] not in units:
+        if unit:
+            last, rows = _sliced(db, slo, unit, rows[0][0], rows[-1][0])
+        _sum_up(db, slo, MIDDLE_S, unit, rows)
+    db.execute("DELETE FROM sli_bucket WHERE slo = ? AND at <= ?", (slo, last))
+    return raw
+
+
+def _sliced(
+    db: sqlite3.Connection, slo: str, unit: str, first: int, last: int
+) -> tuple[int, list[Sum]]:
+    """Judge whole slices alone; gives the end of the last one, and a sum for each."""
+    slice_s, target = unit.split()
+    end = -(-last // (int(slice_s) * SECOND)) * int(slice_s) * SECOND
+    slicer = Slicer(int(slice_s), target)
+    found = [
+        event
+        for at, good, total in db.execute(
+            "SELECT at, good, total FROM sli_bucket WHERE slo = ? AND at BETWEEN ? AND ?"
+            " ORDER BY at",
+            (slo, first, end),
+        )
+        for event in slicer.add(at, good, total)
+    ]
+    return end, found + slicer.close(end)
+
+
+def _roll_middle(db: sqlite3.Connection, slo: str, until: int) -> int:
+    done = 0
+    for (unit,) in db.execute(
+        "SELECT DISTINCT unit FROM sli_rollup WHERE slo = ? AND width_s = ?", (slo, MIDDLE_S)
+    ).fetchall():
+        where = "slo = ? AND width_s = ? AND unit = ? AND at <= ?"
+        rows: list[Sum] = db.execute(
+            f"SELECT at, good, total FROM sli_rollup WHERE {where} ORDER BY at LIMIT ?",
+            (slo, MIDDLE_S, unit, until, A_SLICE),
+        ).fetchall()
+        if rows:
+            _sum_up(db, slo, COARSE_S, unit, rows)
+            db.execute(f"DELETE FROM sli_rollup WHERE {where}", (slo, MIDDLE_S, unit, rows[-1][0]))
+        done += len(rows)
+    return done
+
+
+def _let_go(db: sqlite3.Connection, slo: str, before: int) -> int:
+    return db.execute(
+        "DELETE FROM sli_rollup WHERE slo = ? AND width_s = ? AND at < ?", (slo, COARSE_S, before)
+    ).rowcount
+
+
+def _sum_up(db: sqlite3.Connection, slo: str, width_s: int, unit: str, rows: Iterable[Sum]) -> None:
+    width = width_s * SECOND
+    sums: dict[int, tuple[int, int]] = {}
+    for at, good, total in rows:
+        edge = -(-at // width) * width
+        before = sums.get(edge, (0, 0))
+        sums[edge] = (before[0] + good, before[1] + total)
+    db.executemany(
+        "INSERT INTO sli_rollup VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (slo, width_s, unit, at)"
+        " DO UPDATE SET good = good + excluded.good, total = total + excluded.total",
+        [(slo, width_s, unit, at, good, total) for at, (good, total) in sums.items()],
     )
-    return [Bucket(*row) for row in rows]
-
-
-def failures(db: sqlite3.Connection) -> list[Bucket]:
-    """Give the bad answers that are kept, oldest first."""
-    rows = db.execute("SELECT slo, at, body FROM sli_failure ORDER BY number")
-    return [Bucket(slo, at, 0, 0, (_decode(body),)) for slo, at, body in rows]
-
-
-def prune(db: sqlite3.Connection, before: int) -> None:
-    """Let go what no period reaches back to."""
-    db.execute("DELETE FROM sli_bucket WHERE at < ?", (before - LONGEST_S * SECOND,))

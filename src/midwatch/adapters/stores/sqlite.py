@@ -8,7 +8,7 @@ not come to its end leaves nothing.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from hashlib import blake2b
 from pathlib import Path
@@ -30,9 +30,9 @@ from midwatch.core import chain
 from midwatch.core.effects import Effect
 from midwatch.core.inputs import Timer
 from midwatch.core.shard import STATE_VERSION
-from midwatch.core.sli import Bucket
+from midwatch.core.sli import FailedAnswer
 from midwatch.errors import BadDatabase, CommitFailed, Fenced, HarnessError, StateError
-from midwatch.ports import Claim, DeadLetter, Entry, Row, Snapshot
+from midwatch.ports import Claim, DeadLetter, Entry, Row, Snapshot, Sum
 
 MEMORY = ":memory:"
 # Others write next to nothing here (a token); a sender is better told to come back than kept.
@@ -230,9 +230,29 @@ class SqliteStore:
             raise StateError(f"was kept {was}", place=self._place, remedy="name another with --db")
         self._db.execute("UPDATE journal SET shadow = ?", (int(shadow),))
 
-    def pushed(self, now: int) -> list[Bucket]:
-        """Give what was pushed about objectives and is kept: the counts, then the bad answers."""
-        return [*sli_buckets.read(self._db, now), *sli_buckets.failures(self._db)]
+    # --- pushed counts ---
+
+    def counted(self, slo: str, since: int, unit: str | None) -> list[Sum]:
+        """Give what was pushed about an objective since then, oldest first.
+
+        With a unit, what was rolled up of it; with none, what was not rolled up yet.
+        """
+        if unit is None:
+            return sli_buckets.fine(self._db, slo, since)
+        return sli_buckets.judged(self._db, slo, since, unit)
+
+    def releases(self, slo: str, since: int) -> list[str]:
+        """List the releases that had counts of their own since then, the newest last."""
+        return sli_buckets.releases(self._db, slo, since)
+
+    def failed(self, slo: str) -> list[tuple[int, FailedAnswer]]:
+        """Give the newest bad answers that were pushed, each with its moment, oldest first."""
+        return sli_buckets.failures(self._db, slo)
+
+    def roll_up(self, units: Mapping[str, str], now: int) -> bool:
+        """Roll up a slice of what is old enough; False when nothing is left to do."""
+        with self._transaction("pushed counts could not be rolled up"):
+            return sli_buckets.roll_up(self._db, units, now) >= sli_buckets.A_SLICE
 
     # --- Journal ---
 
@@ -534,7 +554,7 @@ class SqliteStore:
         last_gone = self._read_head()[0] if first is None else first - 1
         return next((s for s in self.snapshots() if s.seq == last_gone > 0), None)
 
-    def prune(self, snapshot: Snapshot, before: int) -> None:
+    def prune(self, snapshot: Snapshot, before: int, now: int) -> None:
         """Put a snapshot in the place of the events that it was folded from.
 
         What has ended and is older than `before` (milliseconds) goes with them: input keys, dead
@@ -554,7 +574,7 @@ class SqliteStore:
             )
             db.execute("DELETE FROM inbox WHERE at < ?", (before,))
             db.execute("DELETE FROM dead_letter WHERE at < ?", (before,))
-            sli_buckets.prune(db, before)
+            sli_buckets.prune(db, before, now)
 
     def shrink(self) -> None:
         """Give the room that pruning left back to the disk. Raises HarnessError when it cannot."""
