@@ -20,7 +20,7 @@ LOOKS_BACK_S = 90 * 86_400
 MOST = 128
 
 
-class Lesson(Struct):
+class Lesson(Struct, frozen=True):
     """An incident that hurt and is over: what it was like, and what it left behind."""
 
     incident: str
