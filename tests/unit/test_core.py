@@ -22,7 +22,7 @@ from midwatch.core import (
 from midwatch.core import events as e
 from midwatch.core.alerts import Alert, fingerprint, identify
 from midwatch.core.decision import Decision
-from midwatch.core.effects import SendPage
+from midwatch.core.effects import RunEvals, SendPage
 from midwatch.core.evals import Case, Outcome
 from midwatch.core.incidents import TRANSITIONS, Incident, evolve
 from midwatch.core.inputs import AlertsArrived, SliMeasured
@@ -590,6 +590,31 @@ def test_a_release_never_changes(proposed: Bench) -> None:
 
 
 CASE = Case("c", "refund window", "30 days", "INC-1")
+
+
+def test_a_case_is_tried_again_under_another_key_when_its_incident_is_mitigated_again(
+    proposed: Bench,
+) -> None:
+    """The first try is still under way; whichever answers first is taken."""
+    approve(proposed)
+    answer(proposed, "applied")
+    keys: list[str] = []
+    for at in (400_000, 1_300_000):
+        done = proposed.read(1_000, 1_000, at)
+        assert "IncidentMitigated" in kinds(done)
+        keys += [x.key for x in done.effects if isinstance(x, RunEvals)]
+        assert "IncidentReopened" in kinds(proposed.read(8_000, 10_000, at + 400_000))
+    assert len({*keys}) == 2
+    case = proposed.only.case
+    assert case is not None
+    rows = tuple(
+        Outcome(case.id, release, word)
+        for release, word in (("v2", "failed"), ("v1", "passed"))
+        for _ in range(3)
+    )
+    for key, event in zip(keys, ("RegressionCaseAdmitted", None), strict=True):
+        found = kinds(proposed.give(inputs.EvalsAnswered(key, "INC-1", 1, rows), 2_000_000))
+        assert (found[:1] or [None])[0] == event
 
 
 def outcomes(*rows: tuple[str, str, str]) -> tuple[Outcome, ...]:

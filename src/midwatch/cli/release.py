@@ -282,13 +282,13 @@ def abort_command(
 ) -> int:
     """Take the candidate of SERVICE off live traffic.
 
-    Its evidence is kept: trying the same digest again goes on with it.
+    Its evidence is kept: trying the same digest again goes on with it. One whose canary is over
+    and that was not seen off yet is taken off as well.
     """
     at = incidents_at(**where)
     before = _one(at.services(), service)
-    if before.canary is None:
-        raise InputError(f"no canary of {service} is under way", remedy="nothing is to be done")
-    plan = f"abort {service}: {before.canary.release} off, all to {before.live}"
+    candidate = before.canary.release if before.canary else before.candidate
+    plan = f"abort {service}: {candidate or 'any candidate'} off, all to {before.live}"
     if dry_run:
         return _only_said(plan, before, as_json)
     _ask(plan, service, confirm)
@@ -378,7 +378,7 @@ def _move(
     before = _one(at.services(), service)
     target = release or before.rollback_to
     if not target:
-        target = before.live if before.canary else "nowhere: no release is recorded as good"
+        target = f"{before.live}, for no other release is recorded as good,"
     plan = f"{purpose} {service}: {before.live} -> {target} at epoch {before.epoch + 1}"
     if dry_run:
         return _only_said(plan, before, as_json)

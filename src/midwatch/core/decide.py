@@ -313,11 +313,18 @@ def _page_answer(d: Decision, rules: Rules, given: inputs.PageAnswered) -> None:
 
 
 def _release_answer(d: Decision, rules: Rules, given: inputs.ReleaseAnswered) -> None:
+    _moved(d, rules, given)
+    pointer = next((p for p in d.shard.pointers.values() if p.done == given.key), None)
+    if pointer is not None:
+        _attach_if(d, rules, pointers.moves_again(d, pointer.service))
+
+
+def _moved(d: Decision, rules: Rules, given: inputs.ReleaseAnswered) -> None:
     if not given.incident:
         pointer = next((p for p in d.shard.pointers.values() if p.pending == given.key), None)
         _attach_if(d, rules, pointers.on_answer(d, given))
         if pointer is not None:
-            _trial_over(d, rollouts.on_answer(d, pointer))
+            _trial_over(d, rollouts.on_answer(d, pointer, given.key))
             _step_over(d, rules, given)
         return
     incident = _known(d, given.incident)
@@ -395,7 +402,8 @@ def _canary_read(d: Decision, rules: Rules, given: inputs.CanaryRead) -> None:
 
 
 def _seen(d: Decision, rules: Rules, given: inputs.ReleaseSeen) -> None:
-    pointers.reconcile(d, given)
+    if pointers.reconcile(d, given):
+        _attach_if(d, rules, pointers.moves_again(d, given.service))
 
 
 def _acknowledge(d: Decision, rules: Rules, given: inputs.Acknowledge) -> None:

@@ -1,9 +1,10 @@
 """Moving a service's traffic: a rollback, a release that goes live, a candidate's part.
 
-Law: every move is written before the router is told, under one operation id and the next epoch, and
+Law: every move is written before the router is told, under a key of its own and the next epoch, and
 counts only when it was observed. A rollback goes to the release recorded as good and goes before a
 promotion or a canary under way; a promotion waits. What went live is recorded as good only after it
-has stayed there without its objective burning. What cannot be seen pages a human.
+has stayed there without its objective burning. What cannot be seen pages a human, once for as long
+as nothing moves.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 from msgspec import structs
 
 from midwatch.core import effects, events, inputs, releases
-from midwatch.core.alerts import Alert, Naming, identify
+from midwatch.core.alerts import Alert, Identity, Naming, identify
 from midwatch.core.clock import SECOND, show_duration
 from midwatch.core.decision import Decision
 from midwatch.core.reasons import Reason
@@ -83,13 +84,19 @@ def begin(
     by: str = "",
     why: Reason | None = None,
 ) -> None:
-    """Write the intent to serve something else, under the next epoch, and wish for it."""
+    """Write the intent to serve something else, under the next epoch, and wish for it.
+
+    `operation` is what it is called. An incident's own is its key as it stands, for the incident
+    counts it; any other gets a key with the epoch in it, so that no name can make two the same.
+    """
     if pointer.pending:
         d.cancel_effect(pointer.pending)
         overtaken = pointer.pending
         d.emit(events.PointerAbandoned(pointer.service, overtaken, pointer.epoch))
         _tell_incident(d, overtaken, f"{operation} went before it")
     epoch = max(pointer.epoch, traffic.epoch) + 1
+    if not incident:
+        operation = releases.key_of_move(pointer.service, epoch, operation)
     d.emit(
         events.PointerIntended(
             pointer.service, operation, traffic.release, epoch, purpose, by, why,
@@ -136,12 +143,18 @@ def withdraw(d: Decision, pointer: Pointer, says: str) -> None:
 def move(d: Decision, given: inputs.MoveRelease) -> None:
     """Begin a move. Raises StateError when it must not be done; the same operation begins once."""
     pointer = known(d, given.service)
-    if given.operation in (pointer.pending, pointer.done):
+    if given.operation in (releases.name_of(pointer.pending), releases.name_of(pointer.done)):
         return
+    if given.operation in pointer.overtaken:
+        raise StateError(
+            f"{given.operation} was begun, and something else went before it",
+            remedy="give it another name if it is still meant",
+        )
     check_epoch(pointer, given.epoch)
     target, why = _target(pointer, given)
     if pointer.pending and given.purpose == "promote":
-        raise StateError(f"{pointer.pending} is under way", remedy="wait for its end")
+        under_way = releases.name_of(pointer.pending)
+        raise StateError(f"{under_way} is under way", remedy="wait for its end")
     if given.purpose == "rollback":
         withdraw(d, pointer, "a rollback goes before a canary")
     elif pointer.canary is not None:
@@ -158,9 +171,9 @@ def _target(pointer: Pointer, given: inputs.MoveRelease) -> tuple[str, Reason]:
     service = pointer.service
     if given.purpose == "rollback":
         target, reason = releases.rollback_target(pointer)
-        if not target and pointer.canary is not None:
-            # What is live is good already: it is the candidate that has to go.
-            target, reason = pointer.live, Reason(RULE, f"{pointer.candidate} is taken off")
+        if not target and pointer.live and releases.is_unsettled(pointer):
+            # What is live is good already: it is what may be served beside it that has to go.
+            target, reason = pointer.live, Reason(RULE, f"everybody gets {pointer.live} again")
         if not target:
             remedy = "register a release that is good, or promote one"
             raise StateError(f"{service} cannot be rolled back: {reason.says}", remedy=remedy)
@@ -199,39 +212,40 @@ def servable(pointer: Pointer, name: str) -> releases.Release:
     return found
 
 
-def reconcile(d: Decision, given: inputs.ReleaseSeen) -> None:
+def reconcile(d: Decision, given: inputs.ReleaseSeen) -> bool:
     """Serve what the pointer says again, when the router was found with something else.
 
     A move that could not be seen, and was given up for that, may have happened all the same: then
-    it is what counts. Nothing is set back to a bad release.
+    it is what counts, and this is True. Nothing is set back to a bad release.
     """
     pointer = d.shard.pointers.get(given.service)
     seen = Traffic(given.release, given.epoch, given.candidate, given.weight)
     if pointer is None or pointer.pending or not pointer.live:
-        return
+        return False
     if given.asked_at not in (-1, pointer.epoch):
-        return  # it was moved since somebody looked
+        return False  # it was moved since somebody looked
     service, live = given.service, pointer.live
+    happened = seen == pointer.wanted and not seen.candidate
+    if happened and (pointer.unseen or not pointer.traffic.is_like(seen)):
+        condemned = live if pointer.purpose == "rollback" and live != seen.release else ""
+        done(d, pointer, f"seen/{service}/{given.epoch}", condemned)
+        if pointer.purpose in ("rollback", "promote"):
+            _prove_later(d, service)
+        return True
     if pointer.candidate and pointer.canary is None:
         # What tried it is over, and taking it off did not succeed: again, until it does.
         why = Reason(RULE, f"no canary of {pointer.candidate} is under way")
         operation = f"off/{service}/{pointer.epoch + 1}"
         begin(d, pointer, operation, Traffic(live, pointer.epoch), "abort", why=why)
-        return
-    if pointer.traffic.is_like(seen):
-        return
-    if seen == pointer.wanted and not seen.candidate:
-        condemned = live if pointer.purpose == "rollback" and live != seen.release else ""
-        done(d, pointer, f"seen/{service}/{given.epoch}", condemned)
-        _prove_later(d, service)
-        return
-    if pointer.releases[live].standing == "bad":
-        return
+        return False
+    if pointer.traffic.is_like(seen) or pointer.releases[live].standing == "bad":
+        return False
     traffic = structs.replace(pointer.traffic, epoch=max(pointer.epoch, given.epoch))
     operation = f"reconcile/{given.service}/{traffic.epoch + 1}"
     says = f"the router serves {seen.says}, the pointer says {pointer.traffic.says}"
     why = Reason(RULE, says, {"seen": given.release, "live": pointer.live})
     begin(d, pointer, operation, traffic, "reconcile", why=why)
+    return False
 
 
 def checked(d: Decision, given: inputs.ReleaseChecked) -> Alert | None:
@@ -286,9 +300,23 @@ def on_answer(d: Decision, given: inputs.ReleaseAnswered) -> Alert | None:
         return None
     says = f"{pointer.purpose} to {pointer.wanted.says} {given.state}: {given.seen}"
     d.emit(events.PointerAbandoned(service, given.key, pointer.epoch, Reason(RULE, says)))
-    labels = {"alertname": ALERT, "service": service, "operation": given.key}
-    alert = identify(labels, _NAMING).alert("firing", d.now, summary=says)
+    found = _not_moved(service)
+    if pointer.purpose != "rollback" and found.fingerprint in d.shard.firing:
+        return None  # people know that nothing moves; that a way back is closed, they are told
+    alert = found.alert("firing", d.now, summary=says)
     return structs.replace(alert, severity=SEVERITY)
+
+
+def _not_moved(service: str) -> Identity:
+    return identify({"alertname": ALERT, "service": service}, _NAMING)
+
+
+def moves_again(d: Decision, service: str) -> Alert | None:
+    """End the alert that nothing moves, once something was seen to."""
+    found = _not_moved(service)
+    if found.fingerprint not in d.shard.firing:
+        return None
+    return structs.replace(found.alert("resolved", d.now, ends_at=d.now), severity=SEVERITY)
 
 
 def _prove_later(d: Decision, service: str) -> None:

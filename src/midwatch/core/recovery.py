@@ -24,6 +24,7 @@ from midwatch.core.clock import SECOND
 from midwatch.core.decision import Decision
 from midwatch.core.incidents import Incident, speaking
 from midwatch.core.reasons import Reason
+from midwatch.core.releases import name_of
 from midwatch.core.rules import Rules
 from midwatch.core.sli import SliReading
 from midwatch.core.slo import Slo
@@ -149,7 +150,7 @@ def resolve_by_person(
     if incident.state not in ("open", "acknowledged", "mitigated"):
         raise StateError(f"{incident.id} is {incident.state}", remedy="nothing is left to resolve")
     if incident.operation or incident.run == "running":
-        under_way = incident.operation or incident.runbook
+        under_way = name_of(incident.operation) or incident.runbook
         raise StateError(f"{incident.id} has {under_way} under way", remedy="wait for its end")
     reason = Reason(RULE_PERSON, f"{given.by}: {given.why}", {"by": given.by})
     if incident.state != "mitigated":

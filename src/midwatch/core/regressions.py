@@ -60,7 +60,10 @@ def try_both_sides(d: Decision, incident: Incident) -> None:
         says = says if bad else "no release is registered, so there are no sides to compare"
         d.emit(events.RegressionCaseRefused(incident.id, case.id, (), Reason(RULE_ADMIT, says)))
         return
-    _try(d, incident, case, EPOCHS, "")
+    # An incident that opened again is tried anew, also while an earlier try is under way: its
+    # stream is further by then.
+    turn = d.shard.versions[f"incident/{incident.id}"]
+    _try(d, incident, case, EPOCHS, f"admission/{incident.id}/{case.id}/{turn}")
 
 
 def _sides(d: Decision, incident: Incident) -> tuple[str, str]:
@@ -71,10 +74,10 @@ def _sides(d: Decision, incident: Incident) -> tuple[str, str]:
     return (pointer.live, pointer.last_good) if pointer else ("", "")
 
 
-def _try(d: Decision, incident: Incident, case: Case, epochs: int, suffix: str) -> None:
+def _try(d: Decision, incident: Incident, case: Case, epochs: int, key: str) -> None:
     d.plan(
         effects.RunEvals(
-            key=f"admission/{incident.id}/{case.id}{suffix}",
+            key=key,
             incident=incident.id,
             service=incident.service_of_plan,
             purpose="admission",
@@ -162,7 +165,7 @@ def on_answer(d: Decision, incident: Incident, answer: EvalsAnswered) -> None:
     if kept is not None:
         _keep(d, incident, kept, bad, good, answer.outcomes, reason)
     elif flakes(answer.outcomes) and not answer.key.endswith(MORE):
-        _try(d, incident, case, NOISY_EPOCHS, MORE)
+        _try(d, incident, case, NOISY_EPOCHS, answer.key + MORE)
     else:
         d.emit(events.RegressionCaseRefused(incident.id, case.id, answer.outcomes, reason))
 

@@ -19,7 +19,8 @@ from midwatch.core.reasons import Reason
 from midwatch.core.traffic import Traffic
 
 RULE = "releases.rollback/2"
-KEPT_GOOD = 8
+KEPT_GOOD, KEPT_OVERTAKEN = 8, 16
+MOVE = "move/"  # what the key of every move begins with, but for those that an incident counts
 Standing = Literal["unproven", "good", "bad"]
 
 
@@ -35,9 +36,10 @@ class Pointer(Struct):
     """What a service runs.
 
     `pending` is an intent that is written but not yet observed, to `intended` for `purpose`; `done`
-    the last operation that was. `weight` per cent go to the `candidate`, that `canary` tries.
-    `bad` are digests that are never served again, `evidence` is what each digest has shown so far,
-    `unfit` and `changed` what the last check of a release found wrong.
+    the last operation that was. `unseen` is set when the newest intent was given up; `overtaken`
+    are the last ones that something else went before. `weight` per cent go to the `candidate`, that
+    `canary` tries. `bad` are digests that are never served again, `evidence` is what each digest
+    has shown so far, `unfit` and `changed` what the last check of a release found wrong.
     """
 
     service: str
@@ -53,6 +55,8 @@ class Pointer(Struct):
     intended_weight: int = 0
     purpose: str = ""
     done: str = ""
+    unseen: bool = False
+    overtaken: list[str] = field(default_factory=list[str])
     rolled_back_at: int = 0
     releases: dict[str, Release] = field(default_factory=dict[str, Release])
     bad: dict[str, str] = field(default_factory=dict[str, str])  # digest -> the name it had
@@ -85,6 +89,38 @@ def is_name(text: str) -> bool:
     (True, False, False, False)
     """
     return _NAME.fullmatch(text) is not None
+
+
+def key_of_move(service: str, epoch: int, name: str) -> str:
+    """Draw the key of a move: each has an epoch of its own, so no two have the same.
+
+    >>> key_of_move("shop", 7, "c1/50")
+    'move/shop/7/c1/50'
+    """
+    return f"{MOVE}{service}/{epoch}/{name}"
+
+
+def name_of(operation: str) -> str:
+    """Say what a move is called, by whoever asked for it.
+
+    >>> name_of("move/shop/7/c1/50"), name_of("rollback/INC-1/1"), name_of("")
+    ('c1/50', 'rollback/INC-1/1', '')
+    """
+    return operation.split("/", 3)[-1] if operation.startswith(MOVE) else operation
+
+
+def is_unsettled(pointer: Pointer) -> bool:
+    """Say whether the router may serve something beside what is live, or instead of it.
+
+    A move is under way, a candidate has a part, or the newest move was given up unseen.
+    """
+    return bool(pointer.pending or pointer.candidate or pointer.canary or pointer.unseen)
+
+
+def may_serve_candidate(pointer: Pointer) -> bool:
+    """Say whether a candidate was seen to have a part, or may have one unseen."""
+    trying = pointer.purpose in ("canary", "abort") and (pointer.pending or pointer.unseen)
+    return bool(pointer.candidate or trying)
 
 
 def rollback_target(pointer: Pointer) -> tuple[str, Reason]:
@@ -135,7 +171,7 @@ def evolve(pointer: Pointer, event: e.ReleaseEvent, at: int) -> None:
         case e.PointerMoved():
             _move(pointer, event, at)
         case e.PointerAbandoned():
-            pointer.pending = ""
+            _abandon(pointer, event)
         case e.ReleaseCondemned():
             _condemn(pointer, event.release)
         case e.ReleaseProven():
@@ -159,7 +195,7 @@ def _check(pointer: Pointer, event: e.ReleaseFoundUnfit | e.ReleaseFoundFit) -> 
 def _move(pointer: Pointer, event: e.PointerMoved, at: int) -> None:
     pointer.pending, pointer.live = "", event.release
     pointer.candidate, pointer.weight = event.candidate, event.weight
-    pointer.done = event.operation
+    pointer.done, pointer.unseen = event.operation, False
     if pointer.purpose == "rollback":
         pointer.rolled_back_at = at
     _condemn(pointer, event.condemned)
@@ -168,6 +204,12 @@ def _move(pointer: Pointer, event: e.PointerMoved, at: int) -> None:
         trial.step = trial.plan.steps.index(event.weight)
         trial.step_at = at
         trial.at_step = {}
+
+
+def _abandon(pointer: Pointer, event: e.PointerAbandoned) -> None:
+    pointer.pending, pointer.unseen = "", True
+    if event.reason is None:  # something else went before it
+        pointer.overtaken = [*pointer.overtaken, name_of(event.operation)][-KEPT_OVERTAKEN:]
 
 
 def _recommend(pointer: Pointer, release: str) -> None:

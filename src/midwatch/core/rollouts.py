@@ -2,14 +2,15 @@
 
 Law: each weight is a move of its own, written, told and observed. A verdict is acted on at once:
 reject and inconclusive take the candidate off, promote makes it live. Whatever else moves the
-traffic ends the canary first.
+traffic ends the canary first, and so does a weight that cannot be set: nobody stays on a candidate
+that nothing is learned from.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from midwatch.core import canary, events, inputs, pointers
+from midwatch.core import canary, events, inputs, pointers, releases
 from midwatch.core.canary import Canary, CanaryPlan
 from midwatch.core.decision import Decision
 from midwatch.core.reasons import Reason
@@ -37,7 +38,7 @@ def start(
     if given.release == pointer.live:
         raise StateError(f"{given.release} is live already", remedy="nothing is to be done")
     if trial is not None or pointer.pending:
-        under_way = f"a canary of {trial.release}" if trial else pointer.pending
+        under_way = f"a canary of {trial.release}" if trial else releases.name_of(pointer.pending)
         raise StateError(f"{under_way} is under way", remedy="wait for its end, or abort it")
     if not pointer.live:
         raise StateError(
@@ -54,13 +55,15 @@ def start(
 
 
 def abort(d: Decision, given: inputs.AbortCanary) -> None:
-    """Take a candidate off. Raises StateError when none is tried."""
+    """Take a candidate off, also one whose canary is over. Raises StateError when none is there."""
     pointer = pointers.known(d, given.service)
-    trial = pointer.canary
-    if trial is None:
+    reason = Reason(canary.RULE, f"aborted by {given.by}" + (f": {given.why}" if given.why else ""))
+    if pointer.canary is not None:
+        _end(d, pointer, pointer.canary, "inconclusive", reason)
+    elif not releases.may_serve_candidate(pointer):
         raise StateError(f"no canary of {given.service} is under way", remedy="nothing is to do")
-    says = f"aborted by {given.by}" + (f": {given.why}" if given.why else "")
-    _end(d, pointer, trial, "inconclusive", Reason(canary.RULE, says))
+    elif not (pointer.pending and pointer.purpose in ("rollback", "abort")):
+        take_off(d, pointer, f"off/{given.service}", reason, given.by)
 
 
 def read(d: Decision, given: inputs.CanaryRead) -> Canary | None:
@@ -116,21 +119,20 @@ def _end(d: Decision, pointer: Pointer, trial: Canary, verdict: str, reason: Rea
             operation = f"{trial.operation}/promote"
             pointers.begin(d, pointer, operation, traffic, "promote", by=trial.by, why=reason)
         return
-    take_off(d, pointer, trial, reason)
+    take_off(d, pointer, f"{trial.operation}/off", reason)
 
 
-def take_off(d: Decision, pointer: Pointer, trial: Canary, why: Reason) -> None:
+def take_off(d: Decision, pointer: Pointer, operation: str, why: Reason, by: str = "") -> None:
     """Give all traffic back to what is live."""
     traffic = Traffic(pointer.live, pointer.epoch)
-    pointers.begin(d, pointer, f"{trial.operation}/off", traffic, "abort", why=why)
+    pointers.begin(d, pointer, operation, traffic, "abort", by=by, why=why)
 
 
-def on_answer(d: Decision, pointer: Pointer) -> Canary | None:
-    """End a canary whose weight could not be set; gives it then. Its move was given up."""
+def on_answer(d: Decision, pointer: Pointer, operation: str) -> Canary | None:
+    """End a canary when its `operation` was given up, whatever it had before; gives it then."""
     trial = pointer.canary
-    if trial is None or pointer.pending:
+    if trial is None or pointer.pending or pointer.done == operation:
         return None
-    if pointer.candidate == trial.release and pointer.weight == trial.weight and trial.step >= 0:
-        return None
-    _end(d, pointer, trial, "inconclusive", Reason(canary.RULE, "its part of traffic was not seen"))
+    says = f"{pointer.wanted.says} was not seen"
+    _end(d, pointer, trial, "inconclusive", Reason(canary.RULE, says))
     return trial

@@ -13,7 +13,7 @@ from midwatch.core import canary
 from midwatch.core.canary import GuardEvidence
 from midwatch.core.clock import show_time
 from midwatch.core.reasons import Term
-from midwatch.core.releases import Pointer, rollback_target
+from midwatch.core.releases import Pointer, name_of, rollback_target
 from midwatch.core.shard import Shard
 from midwatch.engine.queries import Moment, moment_of
 from midwatch.ports import Audit
@@ -117,8 +117,8 @@ def _service(p: Pointer, now: int) -> ServiceView:
     last = p.last_canary
     return ServiceView(
         p.service, p.live, p.last_good, rollback_target(p)[0], p.candidate, p.weight, p.epoch,
-        p.pending,
-        p.wanted.says if p.pending else "", p.done,
+        name_of(p.pending),
+        p.wanted.says if p.pending else "", name_of(p.done),
         [
             ReleaseView(
                 r.name, r.digest, r.standing, r.name == p.live, r.name == p.last_good,
