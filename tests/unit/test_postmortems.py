@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 from tests.unit.test_core import SHOP, Bench, alert, kinds, resolved
@@ -176,7 +176,6 @@ def test_the_curve_is_drawn_with_its_markers(shift: Told) -> None:
     assert curve.draw(structs.replace(written(shift), curve=[])) == ""
 
 
-@settings(deadline=None)
 @given(st.text())
 def test_what_came_from_outside_is_text(text: str) -> None:
     """In both forms: no tag, no link, no row of a table comes out of it."""
