@@ -25,7 +25,7 @@ from midwatch.adapters.metrics.proxy import ProxyOptions
 from midwatch.adapters.metrics.pushed import PushedMetrics
 from midwatch.adapters.pagers.terminal import TerminalOptions
 from midwatch.adapters.stores.sqlite import SqliteStore
-from midwatch.config import Config
+from midwatch.config import Config, Limits
 from midwatch.core.actions import Request
 from midwatch.core.automation import Automation
 from midwatch.core.heartbeats import timer_key
@@ -42,9 +42,10 @@ from midwatch.engine.clock import SteadyClock
 from midwatch.engine.conditions import Conditions
 from midwatch.engine.handle import Handler
 from midwatch.engine.logs import tell
-from midwatch.engine.loop import MAX_WAITING, Beat, Loop
+from midwatch.engine.loop import Beat, Loop
 from midwatch.engine.perform import Performer
 from midwatch.engine.upkeep import Upkeep
+from midwatch.engine.waiting import MAX_WAITING
 from midwatch.engine.watch import Newest, Watcher
 from midwatch.errors import BugError, HarnessError, InputError
 from midwatch.ports import (
@@ -160,6 +161,7 @@ class Service(Struct):
     pushed: dict[str, PushedMetrics]  # sources of counts that come in by themselves
     moves: bool  # whether a router is configured
     public_url: str  # where people reach it
+    limits: Limits = Limits()  # of each token
     conditions: Conditions = field(default_factory=Conditions)  # what /readyz and /metrics tell
 
 
@@ -211,7 +213,9 @@ def build_service(
     rates = {f"page/{name}": rate for name, rate in config.rates.items()}
     units = {name: unit for one in pushed.values() for name, unit in one.units.items()}
     upkeep = Upkeep([partial(store.roll_up, units)])
-    loop = build_loop(store, engine, clock, beat=beat, rates=rates, upkeep=upkeep)
+    loop = build_loop(
+        store, engine, clock, config.limits.waiting, beat=beat, rates=rates, upkeep=upkeep
+    )
     loop.on_commit(tell)
     sources = {
         name: make_source(source.kind, config.naming, source.options)
@@ -224,7 +228,7 @@ def build_service(
         loop.submit([Envelope("", Started(due_at))])
     return Service(
         clock, rules, store, engine, loop, sources, paging, pagers, shadow, pushed,
-        bool(config.routers), config.public_url,
+        bool(config.routers), config.public_url, config.limits,
     )  # fmt: skip
 
 

@@ -409,21 +409,21 @@ def test_a_test_page_says_how_it_went(serving: Serving) -> None:
 
 
 @pytest.mark.parametrize(
-    ("args", "says"),
+    ("args", "token", "says"),
     [
-        (["--server", "127.0.0.1:1", "--token", "x"], "is no address"),
-        (["--server", "http://127.0.0.1:1", "--token", "x"], "is midwatch serve running?"),
-        (["--server", "http://127.0.0.1:1"], "needs a token"),
-        (["--server", "http://a b", "--token", "x"], "is midwatch serve running?"),
-        (["--server", "http://127.0.0.1:1", "--token", "mw_x_T\nX"], "--token: is no token"),
-        (["--db", "nowhere.db"], "is not there"),
+        (["--server", "127.0.0.1:1"], "x", "is no address"),
+        (["--server", "http://127.0.0.1:1"], "x", "is midwatch serve running?"),
+        (["--server", "http://127.0.0.1:1"], "", "needs a token"),
+        (["--server", "http://a b"], "x", "is midwatch serve running?"),
+        (["--server", "http://127.0.0.1:1"], "mw_x_T\nX", "--token: is no token"),
+        (["--db", "nowhere.db"], "", "is not there"),
     ],
 )
 def test_a_command_that_reaches_nobody_says_why(
-    serving: Serving, args: list[str], says: str
+    serving: Serving, args: list[str], token: str, says: str
 ) -> None:
     """One line, exit 2, and what to do."""
-    done = serving.type("incidents", "list", *args)
+    done = serving.type("incidents", "list", *args, MIDWATCH_TOKEN=token)
     assert done.returncode == 2
     assert says in done.stderr
     assert "mw_" not in done.stderr

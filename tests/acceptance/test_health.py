@@ -148,7 +148,9 @@ def test_a_condition_stands_in_the_texts_and_changes_no_status() -> None:
 
 def asked(loop: Loop, what: str, conditions: Conditions | None = None) -> tuple[int, str]:
     """What a probe is told about a loop."""
-    answer = asyncio.run(getattr(Health(loop, conditions), what)(Request({"type": "http"})))
+    answer = asyncio.run(
+        getattr(Health(loop, conditions), what)(Request({"type": "http", "headers": []}))
+    )
     return answer.status_code, answer.body.decode()
 
 

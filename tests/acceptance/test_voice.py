@@ -116,7 +116,11 @@ def test_one_name_of_an_option_is_one_thing() -> None:
         ("--json", "as_json", "Print one JSON document."),
         ("--config", "folder", CONFIG_SAYS),
         ("--server", "server", "A running midwatch serve; also $MIDWATCH_SERVER."),
-        ("--token", "token", "A responder's token for the server; also $MIDWATCH_TOKEN."),
+        (
+            "--token",
+            "token",
+            "A responder's token for the server; rather $MIDWATCH_TOKEN or --token-file.",
+        ),
         ("--limit", "limit", "How many."),
         ("--dry-run", "dry_run", "Say what would be done, and do nothing."),
     ],

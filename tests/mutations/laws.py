@@ -45,6 +45,25 @@ DOOR = (
         "        if self._in_head:\n            super().on_header(name, value)",
         "        super().on_header(name, value)", (f"{UNIT}/test_connections.py",),
     ),
+    Mutation(
+        "one sender may fill the queue", 11, "src/midwatch/engine/waiting.py",
+        "if len(queue) * SHARE >= self._most or alerts * SHARE >= MAX_WAITING_ALERTS:",
+        "if False:", (f"{UNIT}/test_shares.py",),
+    ),
+    Mutation(
+        "senders take no turns", 11, "src/midwatch/engine/waiting.py",
+        "self._queues[of] = queue  # behind the others",
+        "self._queues = {of: queue, **self._queues}", (f"{UNIT}/test_shares.py",),
+    ),
+    Mutation(
+        "a token has no rate", 11, "src/midwatch/web/shares.py", "        if not wait_s:\n",
+        "        if True:\n", (f"{UNIT}/test_shares.py",),
+    ),
+    Mutation(
+        "anybody is believed about who calls", 11, "src/midwatch/web/peers.py",
+        "if at is None or not _is_trusted(at, trust):", "if at is None:",
+        (f"{UNIT}/test_peers.py",),
+    ),
 )  # fmt: skip
 MUTATIONS = (
     *DOOR,

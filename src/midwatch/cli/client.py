@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from midwatch.cli.on_file import OnFile
 from midwatch.cli.over_server import OverServer
@@ -32,6 +33,12 @@ from midwatch.engine.reporting import Report
 from midwatch.errors import InputError
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+KEPT = "midwatch.cli.client.kept"  # where a context has what a file says
+HOW = "write the token into it, as midwatch token create printed it"
+IN_SIGHT = (
+    "--token stands in the list of processes for everybody; use --token-file or $MIDWATCH_TOKEN"
+)
 
 
 class Incidents(Protocol):
@@ -183,21 +190,48 @@ class Incidents(Protocol):
 
 
 def server_options(function: F) -> F:
-    """Add `--server`, `--token`, `--config` and `--db`."""
+    """Add `--server`, `--token-file`, `--token`, `--config` and `--db`."""
     for option in (
         click.option(
             "--server", envvar="MIDWATCH_SERVER", metavar="URL",
             help="A running midwatch serve; also $MIDWATCH_SERVER.",
         ),
         click.option(
-            "--token", envvar="MIDWATCH_TOKEN",
-            help="A responder's token for the server; also $MIDWATCH_TOKEN.",
+            "--token-file", type=click.Path(dir_okay=False, path_type=Path), is_eager=True,
+            expose_value=False, callback=_keep_token,
+            help="A file with a responder's token for the server; else $MIDWATCH_TOKEN.",
+        ),
+        click.option(
+            "--token", envvar="MIDWATCH_TOKEN", callback=_token,
+            help="A responder's token for the server; rather $MIDWATCH_TOKEN or --token-file.",
         ),
         db_option,
         config_option,
     ):  # fmt: skip
         function = option(function)
     return function
+
+
+def _keep_token(ctx: click.Context, param: click.Parameter, file: Path | None) -> None:
+    """Read the token out of its file, for the option that comes after. Raises InputError."""
+    if file is None:
+        return
+    try:
+        text = file.read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        says = getattr(error, "strerror", None) or "is no text"
+        raise InputError(f"cannot be read: {says}", place=str(file), remedy=HOW) from None
+    if not text or len(text.split()) > 1:
+        raise InputError("holds no token", place=str(file), remedy=HOW)
+    ctx.meta[KEPT] = text
+
+
+def _token(ctx: click.Context, param: click.Parameter, text: str | None) -> str | None:
+    """Give the token, that of a file before any other one."""
+    if ctx.get_parameter_source("token") is ParameterSource.COMMANDLINE:
+        click.echo(f"warning: {IN_SIGHT}", err=True)
+    kept: str | None = ctx.meta.get(KEPT)
+    return kept or text
 
 
 def incidents_at(
@@ -207,7 +241,7 @@ def incidents_at(
     if server:
         if not token:
             makes = "midwatch token create --role responder --name NAME"
-            remedy = f"--token or $MIDWATCH_TOKEN; {makes} makes one"
+            remedy = f"--token-file or $MIDWATCH_TOKEN; {makes} makes one"
             raise InputError("needs a token", place="--server", remedy=remedy)
         return OverServer(server, token)
     return OnFile(folder, database_of(folder, database))

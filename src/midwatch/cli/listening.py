@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from midwatch.cli.door import Door
+from midwatch.config.limits import LOOPBACK
 from midwatch.errors import InputError
 
 if TYPE_CHECKING:
@@ -40,19 +41,28 @@ def shown(bound: socket.socket) -> str:
 
 
 def server_of(
-    app: Any, stop_s: int, door: Door, *, level: str = "warning", bare: bool = False
+    app: Any,
+    stop_s: int,
+    door: Door,
+    *,
+    trust: Iterable[str] = LOOPBACK,
+    level: str = "warning",
+    bare: bool = False,
 ) -> uvicorn.Server:
     """Make a server of HTTP/1.1; `bare` adds no header of its own to what an app answers.
 
-    It logs no addresses, for a token or a question may stand in them.
+    What a proxy says of its client counts when the proxy is in `trust`. It logs no addresses, for a
+    token or a question may stand in them.
     """
     import uvicorn
 
     from midwatch.cli.connections import connection_of
+    from midwatch.web.peers import Peers
 
     return uvicorn.Server(
         uvicorn.Config(
-            app,
+            Peers(app, trust),
+            proxy_headers=False,
             log_config=None,
             log_level=level,
             access_log=False,

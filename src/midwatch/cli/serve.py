@@ -110,7 +110,7 @@ async def _serve(loaded: Config, file: Path, host: str, port: int, shadow: bool)
         mode = ", in shadow: nothing is sent" if shadow else ""
         try:
             says = f"journal {file}{mode}"
-            return await _listen(app, service.loop, changes, bound, says, door)
+            return await _listen(app, service.loop, changes, bound, says, door, loaded.trust)
         finally:
             service.loop.stop(STOP_S)
     finally:
@@ -119,9 +119,15 @@ async def _serve(loaded: Config, file: Path, host: str, port: int, shadow: bool)
 
 
 async def _listen(
-    app: Starlette, loop: Loop, changes: News, bound: socket.socket, says: str, door: Door
+    app: Starlette,
+    loop: Loop,
+    changes: News,
+    bound: socket.socket,
+    says: str,
+    door: Door,
+    trust: tuple[str, ...],
 ) -> int:
-    server = server_of(app, STOP_S, door)
+    server = server_of(app, STOP_S, door, trust=trust)
     asyncio_loop = asyncio.get_running_loop()
     serving = asyncio.create_task(server.serve([bound]))
 

@@ -5,7 +5,7 @@ unknown is ignored. YAML is 1.2: `Yes` stays a string and a key stands once.
 
     midwatch.yaml   service_labels, levels, sources, pagers, heartbeat, correlation, escalation,
                     tickets, metrics, slo_defaults, people, public_url, inhibit, maintenance,
-                    watched_jobs, routers, canaries, actions, automation
+                    watched_jobs, routers, canaries, actions, automation, limits, trust
     topology.yaml   services and caller -> callee edges
     topology.json   more edges, as a mesh or a tracing system wrote them down
     schedules/*.yaml  who is on call, in turn; an escalation step may name the file
@@ -25,6 +25,7 @@ from midwatch.adapters.metrics.prometheus import PrometheusOptions
 from midwatch.adapters.pagers.terminal import TerminalOptions
 from midwatch.adapters.specs.reader import read_specs
 from midwatch.config.jobs import read_jobs
+from midwatch.config.limits import LOOPBACK, Limits, read_limits, read_trust
 from midwatch.config.metrics import read_metrics
 from midwatch.config.muting import read_muting
 from midwatch.config.pagers import check_addresses, read_pagers
@@ -71,6 +72,8 @@ class Config(Struct, frozen=True):
     rates: dict[str, Rate] = field(default_factory=dict[str, Rate])
     public_url: str = ""
     routers: dict[str, RouterOptions] = field(default_factory=dict[str, RouterOptions])
+    limits: Limits = Limits()
+    trust: tuple[str, ...] = LOOPBACK  # networks whose proxies are believed
 
 
 def load(folder: Path) -> Config:
@@ -112,6 +115,7 @@ def check(folder: Path, elsewhere: str = ELSEWHERE) -> tuple[Config, list[BadFil
         "service_labels", "levels", "sources", "correlation", "escalation", "tickets", "pagers",
         "heartbeat", "metrics", "slo_defaults", "people", "public_url", "watched_jobs", "inhibit",
         "maintenance", "routers", "canaries", "actions", "automation",
+        "limits", "trust",
     )  # fmt: skip
     files = [*sorted((folder / "slos").glob("*.yaml")), *sorted((folder / "slos").glob("*.yml"))]
     specs = read_specs(files, problems, read_defaults(main.child("slo_defaults")))
@@ -167,6 +171,8 @@ def check(folder: Path, elsewhere: str = ELSEWHERE) -> tuple[Config, list[BadFil
         rates,
         main.child("public_url").url() if main.has("public_url") else "",
         read_routers(main, topology),
+        read_limits(main.child("limits")),
+        read_trust(main.child("trust")),
     )
     return config, problems.in_order()
 

@@ -15,17 +15,18 @@ from midwatch.adapters.pagers.pagerduty import PagerDutyOptions
 from midwatch.adapters.pagers.slack import SlackOptions
 from midwatch.adapters.pagers.terminal import TerminalOptions
 from midwatch.adapters.pagers.webhook import WebhookOptions
+from midwatch.config.limits import read_rate
 from midwatch.config.paging import Paging
 from midwatch.ports import Rate
 from midwatch.registry import PAGERS, PagerOptions
-from midwatch.yaml_nodes import UNITS_S, Node
+from midwatch.yaml_nodes import Node
 
 
 def read_pagers(node: Node) -> tuple[dict[str, PagerOptions], dict[str, Rate]]:
     """Read the channels by which people are reached, and how much those take that say it."""
     channels = list(node.entries())
     pagers = {name: _pager(item) for name, item in channels}
-    rates = {name: _rate(item.child("rate")) for name, item in channels}
+    rates = {name: read_rate(item.child("rate")) for name, item in channels}
     return pagers, {name: rate for name, rate in rates.items() if rate}
 
 
@@ -97,15 +98,3 @@ def _email(node: Node) -> EmailOptions:
         node.child("tls_ca").text(default=""),
         node.child("to").text(default=""),
     )
-
-
-def _rate(node: Node) -> Rate | None:
-    """Read how many pages a pager takes in a time, such as 10/1m."""
-    if node.value is None:
-        return None
-    count, _, span = str(node.value).partition("/")
-    found = re.fullmatch(r"(\d+)([smhd])", span)
-    if not count.isdigit() or int(count) < 1 or not found or int(found[1]) < 1:
-        node.error(f"is {node.shape}", "write it like 10/1m")
-        return None
-    return Rate(int(count), int(found[1]) * UNITS_S[found[2]])

@@ -29,6 +29,7 @@ from midwatch.core.shard import Shard
 from midwatch.engine.handle import Handled, Handler
 from midwatch.engine.perform import Performer
 from midwatch.engine.upkeep import Upkeep
+from midwatch.engine.waiting import MAX_WAITING, Delivery, Waiting
 from midwatch.engine.watch import Watcher
 from midwatch.errors import Busy, CommitFailed, Fenced, told
 from midwatch.ports import Outbox, Rate, Row, Timers
@@ -37,9 +38,6 @@ T = TypeVar("T")
 
 log = logging.getLogger("midwatch.engine")
 
-MAX_WAITING = 1_000  # deliveries
-MAX_WAITING_ALERTS = 100_000  # in them, so that what waits has an end in bytes too
-MAX_GROUP = 2_000  # alerts in one commit
 MAX_VIEWS = 500  # looks that wait
 VIEWS_S = 0.005  # for looks in one turn; the first one of a turn is always answered
 PERFORMERS = 64  # threads; made when they are needed
@@ -81,11 +79,6 @@ class Beat(Struct):
     every_s: int
 
 
-class _Delivery(Struct):
-    envelopes: list[Envelope]
-    done: Future[list[Handled]]
-
-
 class _View(Struct):
     look: Callable[[Shard], object]
     done: Future[object]
@@ -114,10 +107,8 @@ class Loop:
         self._watcher = watcher
         self._due = due
         self._clock = clock
-        self._max_waiting = max_waiting
         self._wake = threading.Condition()
-        self._deliveries: deque[_Delivery] = deque()
-        self._waiting_alerts = 0
+        self._deliveries = Waiting(max_waiting)
         self._views: deque[_View] = deque()
         self._answers: deque[Envelope] = deque()
         self._performing: Counter[str] = Counter()  # by lane
@@ -150,9 +141,10 @@ class Loop:
         if self._thread.is_alive():
             self._thread.join(timeout_s)
 
-    def submit(self, envelopes: list[Envelope]) -> Future[list[Handled]]:
+    def submit(self, envelopes: list[Envelope], of: str = "") -> Future[list[Handled]]:
         """Hand inputs over; the future has an answer for each after the commit.
 
+        `of` is the token that brought them: senders take turns, and none fills the queue alone.
         Raises Busy when too many wait already, or the loop has stopped. The future raises
         CommitFailed when nothing of it happened.
         """
@@ -160,14 +152,7 @@ class Loop:
         with self._wake:
             if self._stopping or self.error is not None:
                 raise Busy("is stopping", remedy="send again in a moment")
-            if (
-                len(self._deliveries) >= self._max_waiting
-                or self._waiting_alerts >= MAX_WAITING_ALERTS
-            ):
-                says = f"{len(self._deliveries)} deliveries wait"
-                raise Busy(says, remedy="send again in a moment")
-            self._deliveries.append(_Delivery(envelopes, done))
-            self._waiting_alerts += sum(map(_alerts_in, envelopes))
+            self._deliveries.put(Delivery(envelopes, done, of))
             self._wake.notify()
         return done
 
@@ -248,7 +233,7 @@ class Loop:
         with self._wake:
             answers = list(self._answers)
             self._answers.clear()
-            deliveries = self._next_group()
+            deliveries = self._deliveries.group()
         if answers or deliveries:
             self._handle(answers, deliveries)
         self._answer_views()
@@ -269,19 +254,7 @@ class Loop:
                 break
         stats.view_s += time.thread_time() - cpu_s
 
-    def _next_group(self) -> list[_Delivery]:
-        group: list[_Delivery] = []
-        alerts = 0
-        while self._deliveries and alerts < MAX_GROUP:
-            delivery = self._deliveries.popleft()
-            size = sum(map(_alerts_in, delivery.envelopes))
-            self._waiting_alerts -= size
-            if delivery.done.set_running_or_notify_cancel():
-                group.append(delivery)
-                alerts += size
-        return group
-
-    def _handle(self, answers: list[Envelope], deliveries: list[_Delivery]) -> None:
+    def _handle(self, answers: list[Envelope], deliveries: list[Delivery]) -> None:
         envelopes = [*answers, *(e for d in deliveries for e in d.envelopes)]
         try:
             handled = self._commit(envelopes)
@@ -432,7 +405,7 @@ class Loop:
     def _refuse_rest(self) -> None:
         with self._wake:
             self._stopping = True
-            rest, self._deliveries = list(self._deliveries), deque()
+            rest = self._deliveries.clear()
             views, self._views = list(self._views), deque()
         for waiting in (*rest, *views):
             if waiting.done.set_running_or_notify_cancel():
@@ -441,10 +414,6 @@ class Loop:
     def _tell(self, rows: Sequence[Row]) -> None:
         for listener in self._listeners:
             listener(rows)
-
-
-def _alerts_in(envelope: Envelope) -> int:
-    return len(envelope.input.alerts) if isinstance(envelope.input, AlertsArrived) else 1
 
 
 def _answer_view(view: _View, shard: Shard) -> None:

@@ -474,7 +474,7 @@ class Api:
     async def _give(self, call: Call, command: inputs.Input, place: str) -> None:
         """Hand a command to the engine, once. Raises StateError when it was refused."""
         envelope = inputs.Envelope(call.key, command)
-        (handled,) = await asyncio.wrap_future(self._loop.submit([envelope]))
+        (handled,) = await asyncio.wrap_future(self._loop.submit([envelope], call.by.id))
         again = handled.status == "duplicate"
         why = await self._refusal(call.key) if again else handled.why
         if why:

@@ -29,6 +29,7 @@ from midwatch.web.openapi import document
 from midwatch.web.page import Page
 from midwatch.web.problems import problem
 from midwatch.web.routes import ROUTES, endpoint
+from midwatch.web.shares import Shares
 from midwatch.web.shown import Shown
 from midwatch.web.slack import SlackButtons
 
@@ -38,14 +39,15 @@ log = logging.getLogger("midwatch.web")
 
 def build_app(service: Service, audit: Audit, tokens: Tokens, changes: News) -> Starlette:
     """Wire the application over a service; its loop may start later."""
-    intake = Intake(service, tokens)
+    shares = Shares(service.limits, service.conditions)
+    intake = Intake(service, tokens, shares)
     looker = Looker(service.rules.topology, SHOWN)
     cards = Cards(templates(), audit, shadow=service.shadow)
     shown = Shown(service.loop, looker, cards, changes)
     shown.figures.tell(service.conditions)
-    api, health = Api(service, audit), Health(service.loop, service.conditions)
+    api, health = Api(service, audit), Health(service.loop, service.conditions, tokens)
     page = Page(service, audit, tokens, shown)
-    slack, heartbeats = SlackButtons(service), Heartbeats(service, tokens)
+    slack, heartbeats = SlackButtons(service), Heartbeats(service, tokens, shares)
     described = document(ROUTES)
 
     async def openapi(request: Request) -> Response:
@@ -54,7 +56,7 @@ def build_app(service: Service, audit: Audit, tokens: Tokens, changes: News) -> 
     routes = [
         Route("/intake/{source}", intake.take, methods=["POST"]),
         Route("/intake/{source}/{token}", intake.take, methods=["POST"]),
-        *_api_routes(api, tokens),
+        *_api_routes(api, tokens, shares),
         Route("/api/v1/openapi.json", openapi),
         Route("/healthz", health.alive),
         Route("/readyz", health.ready),
@@ -80,11 +82,11 @@ def build_app(service: Service, audit: Audit, tokens: Tokens, changes: News) -> 
     return app
 
 
-def _api_routes(api: Api, tokens: Tokens) -> Iterable[Route]:
+def _api_routes(api: Api, tokens: Tokens, shares: Shares) -> Iterable[Route]:
     """Make one route of each address, whatever its methods: a wrong one is told which there are."""
     by_path: dict[str, dict[str, Callable[[Request], Awaitable[Response]]]] = {}
     for row in ROUTES:
-        by_path.setdefault(row.path, {})[row.method] = endpoint(row, api, tokens)
+        by_path.setdefault(row.path, {})[row.method] = endpoint(row, api, tokens, shares)
 
     def answer(
         ways: dict[str, Callable[[Request], Awaitable[Response]]],

@@ -10,6 +10,7 @@ import asyncio
 import base64
 import binascii
 import re
+from collections.abc import Callable
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -74,8 +75,10 @@ def idempotency_key(request: Request) -> str | Response:
     return key
 
 
-async def body_of(request: Request, limit: int) -> bytes | Response:
-    """Read a body, or say why not.
+async def body_of(
+    request: Request, limit: int, room: Callable[[int], bool] = lambda _: True
+) -> bytes | Response:
+    """Read a body, or say why not; `room` says of each part whether there is room for it.
 
     One that is too large is read on for a while and thrown away: a caller that is still writing
     would never see the answer.
@@ -87,6 +90,9 @@ async def body_of(request: Request, limit: int) -> bytes | Response:
             async for part in request.stream():
                 size += len(part)
                 if size <= limit:
+                    if not room(len(part)):
+                        says = "too many bytes of this token wait"
+                        return problem(503, says, remedy="send again in a moment")
                     parts.append(part)
                 elif size > limit + MAX_DRAINED:
                     break

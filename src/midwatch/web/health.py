@@ -1,7 +1,7 @@
 """How the service itself is: alive, ready, and in figures.
 
-Law: ready means that a delivery would be committed now. What is shown names no incident, so it
-needs no token.
+Law: ready means that a delivery would be committed now. What is shown names no incident. How many
+there are, and whether pages fail, is told to this machine itself and to whoever has a token.
 """
 
 from __future__ import annotations
@@ -28,6 +28,9 @@ from midwatch.core.shard import Shard
 from midwatch.engine.conditions import Conditions
 from midwatch.engine.loop import COMMIT_BOUNDS_S, Loop, Stats
 from midwatch.errors import Busy
+from midwatch.ports import Tokens
+from midwatch.web import guards
+from midwatch.web.peers import client_of
 
 STALLED_S = 15.0
 
@@ -46,8 +49,11 @@ class Ready(msgspec.Struct, frozen=True):
 class Health:
     """`/healthz`, `/readyz` and `/metrics`."""
 
-    def __init__(self, loop: Loop, conditions: Conditions | None = None) -> None:
+    def __init__(
+        self, loop: Loop, conditions: Conditions | None = None, tokens: Tokens | None = None
+    ) -> None:
         self._loop = loop
+        self._tokens = tokens
         self._conditions = conditions or Conditions()
 
     async def alive(self, request: Request) -> Response:
@@ -72,6 +78,7 @@ class Health:
 
     async def metrics(self, request: Request) -> Response:
         """Give the figures in Prometheus' text format."""
+        inside = self._is_inside(request)
         states: Counter[tuple[str, str]] = Counter()
         try:
             look = self._loop.view(_states)
@@ -79,16 +86,28 @@ class Health:
         except (Busy, TimeoutError):
             pass  # an engine that stands still has no counts, but its lag must be seen
         registry = CollectorRegistry()
-        registry.register(_Figures(self._loop, states, self._conditions))
+        registry.register(_Figures(self._loop, states, self._conditions, inside=inside))
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+    def _is_inside(self, request: Request) -> bool:
+        if client_of(request).is_local:
+            return True
+        text = guards.token_text(request)
+        return bool(text) and self._tokens is not None and self._tokens.find(text) is not None
 
 
 class _Figures(Collector):
-    """One scrape."""
+    """One scrape; one from inside has what tells how bad it is."""
 
     def __init__(
-        self, loop: Loop, states: Counter[tuple[str, str]], conditions: Conditions
+        self,
+        loop: Loop,
+        states: Counter[tuple[str, str]],
+        conditions: Conditions,
+        *,
+        inside: bool,
     ) -> None:
+        self._inside = inside
         self._loop = loop
         self._states = states
         self._conditions = conditions
@@ -110,7 +129,6 @@ class _Figures(Collector):
         yield _counter("midwatch_failed_commits", "Commits that failed.", stats.failed_commits)
         yield _counter("midwatch_alerts", "Alerts taken.", stats.alerts)
         yield _counter("midwatch_alerts_rejected", "Alerts that could not be read.", stats.rejected)
-        yield _by_result("midwatch_pages", "Sends of pages, tries counted.", stats.pages)
         yield _by_result("midwatch_heartbeats", "Heartbeats sent.", stats.beats)
         yield _counter("midwatch_views", "Looks answered on the engine's thread.", stats.views)
         yield _counter("midwatch_view_seconds", "Its CPU time that looks took.", stats.view_s)
@@ -118,13 +136,16 @@ class _Figures(Collector):
             "midwatch_views_put_off", "Turns that ended with looks still waiting.",
             stats.views_put_off,
         )  # fmt: skip
+        yield from _conditions(self._conditions)
+        if not self._inside:
+            return
+        yield _by_result("midwatch_pages", "Sends of pages, tries counted.", stats.pages)
         incidents = GaugeMetricFamily(
             "midwatch_incidents", "Incidents that are not over.", labels=["state", "severity"]
         )
         for (state, severity), count in sorted(self._states.items()):
             incidents.add_metric([state, severity], count)
         yield incidents
-        yield from _conditions(self._conditions)
 
 
 def _states(shard: Shard) -> Counter[tuple[str, str]]:

@@ -16,15 +16,17 @@ from midwatch.errors import Busy, CommitFailed
 from midwatch.ports import Tokens
 from midwatch.web import guards
 from midwatch.web.problems import problem, problem_of
+from midwatch.web.shares import Shares
 
 
 class Heartbeats:
     """`POST /heartbeats/{job}`, and GET, as a cron line has nothing but a URL."""
 
-    def __init__(self, service: Service, tokens: Tokens) -> None:
+    def __init__(self, service: Service, tokens: Tokens, shares: Shares) -> None:
         self._loop = service.loop
         self._jobs = service.rules.jobs
         self._tokens = tokens
+        self._shares = shares
 
     async def beat(self, request: Request) -> Response:
         """Take one beat."""
@@ -32,13 +34,15 @@ class Heartbeats:
         token = guards.sender(request, self._tokens, name)
         if isinstance(token, Response):
             return token
+        if refused := self._shares.refuses(token):
+            return refused
         job = self._jobs.get(name)
         if job is None or job.alert:
             remedy = "add it to watched_jobs in midwatch.yaml"
             return problem(404, f"no watched job is called {name!r}", remedy=remedy)
         try:
             given = Envelope("", HeartbeatSeen(name))
-            await asyncio.wrap_future(self._loop.submit([given]))
+            await asyncio.wrap_future(self._loop.submit([given], token.id))
         except (Busy, CommitFailed) as error:
             return problem_of(503, error)
         return Response(b"heard\n", 202, media_type="text/plain")

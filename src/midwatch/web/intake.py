@@ -29,9 +29,10 @@ from midwatch.core.inputs import (
     TicketsArrived,
 )
 from midwatch.errors import BadFile, BadJson, Busy, CommitFailed, Fenced
-from midwatch.ports import Parsed, Source, Tokens
+from midwatch.ports import Parsed, Source, Token, Tokens
 from midwatch.web import guards
 from midwatch.web.problems import problem, problem_of
+from midwatch.web.shares import Shares
 
 MAX_BYTES = 8 * 1024 * 1024
 RETRY_WINDOW_S = 600
@@ -50,13 +51,14 @@ class Taken(Struct, frozen=True):
 class Intake:
     """`POST /intake/{source}`."""
 
-    def __init__(self, service: Service, tokens: Tokens) -> None:
+    def __init__(self, service: Service, tokens: Tokens, shares: Shares) -> None:
         self._clock = service.clock
         self._loop = service.loop
         self._sources = service.sources
         self._paging = service.paging
         self._pushed = service.pushed
         self._tokens = tokens
+        self._shares = shares
         self._beats = {(job.source, job.alert) for job in service.rules.jobs.values()}
 
     async def take(self, request: Request) -> Response:
@@ -65,6 +67,8 @@ class Intake:
         token = guards.sender(request, self._tokens, name)
         if isinstance(token, Response):
             return token
+        if refused := self._shares.refuses(token):
+            return refused
         pushed = self._pushed.get(name)
         source = self._sources.get(name)
         if source is None and pushed is None and name not in INTAKES:
@@ -72,9 +76,15 @@ class Intake:
         wanted = guards.idempotency_key(request)
         if isinstance(wanted, Response):
             return wanted
-        body = await guards.body_of(request, MAX_BYTES)
-        if isinstance(body, Response):
-            return body
+        # Its bytes count until they are committed: what waits in the queue is as large as it came.
+        with self._shares.holding(token) as held:
+            body = await guards.body_of(request, MAX_BYTES, held.add)
+            if isinstance(body, Response):
+                return body
+            return await self._read(name, token, body, wanted)
+
+    async def _read(self, name: str, token: Token, body: bytes, wanted: str) -> Response:
+        source, pushed = self._sources.get(name), self._pushed.get(name)
         now = self._clock()
         try:
             if source is not None:
@@ -87,11 +97,11 @@ class Intake:
             return problem_of(400, error)
         except BadFile as error:
             return problem_of(422, error)
-        return await self._submit(given, good)
+        return await self._submit(given, good, token)
 
-    async def _submit(self, given: Envelope, good: int) -> Response:
+    async def _submit(self, given: Envelope, good: int, token: Token) -> Response:
         try:
-            (handled,) = await asyncio.wrap_future(self._loop.submit([given]))
+            (handled,) = await asyncio.wrap_future(self._loop.submit([given], token.id))
         except (Busy, CommitFailed, Fenced) as error:
             return problem_of(503, error)
         bad = len(given.rejected)

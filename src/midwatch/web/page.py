@@ -92,7 +92,7 @@ class Page:
         if not _is_own(request):
             return self._foreign()
         name = request.path_params["id"]
-        return await self._do(name, inputs.Acknowledge(name, who.name))
+        return await self._do(who, name, inputs.Acknowledge(name, who.name))
 
     async def postmortem(self, request: Request) -> Response:
         """Show what is known of an incident, and what people make of it."""
@@ -127,12 +127,12 @@ class Page:
             return self._render("busy.html", 409, says="shadow mode changes nothing")
         name = request.path_params["id"]
         plan_hash = parse_qs(body.decode("utf-8", "replace")).get("hash", [""])[0]
-        return await self._do(name, inputs.ApprovePlan(name, plan_hash, who.name, who.role))
+        return await self._do(who, name, inputs.ApprovePlan(name, plan_hash, who.name, who.role))
 
-    async def _do(self, name: str, command: inputs.Input) -> Response:
+    async def _do(self, who: Token, name: str, command: inputs.Input) -> Response:
         """Give a person's command to the engine and go back to the incident."""
         try:
-            done = self._loop.submit([inputs.Envelope("", command)])
+            done = self._loop.submit([inputs.Envelope("", command)], who.id)
             (handled,) = await asyncio.wrap_future(done)
         except (Busy, CommitFailed) as error:
             return self._render("busy.html", 503, says=str(error))

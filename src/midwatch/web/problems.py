@@ -22,6 +22,7 @@ TITLES = {
     409: "Not in this state",
     413: "Too large",
     422: "Not of this form",
+    429: "Too many requests",
     500: "Broken",
     503: "Not at the moment",
 }
@@ -38,7 +39,14 @@ class Problem(Struct, frozen=True):
     remedy: str = ""
 
 
-def problem(status: int, detail: str, *, place: str = "", remedy: str = "") -> Response:
+def problem(
+    status: int,
+    detail: str,
+    *,
+    place: str = "",
+    remedy: str = "",
+    retry_after_s: int = RETRY_AFTER_S,
+) -> Response:
     """Answer with a problem document.
 
     >>> problem(503, "is stopping").headers["retry-after"]
@@ -48,8 +56,8 @@ def problem(status: int, detail: str, *, place: str = "", remedy: str = "") -> R
     headers: dict[str, str] = {}
     if status == 401:
         headers["WWW-Authenticate"] = 'Bearer realm="midwatch", Basic realm="midwatch"'
-    if status == 503:
-        headers["Retry-After"] = str(RETRY_AFTER_S)
+    if status in (429, 503):
+        headers["Retry-After"] = str(retry_after_s)
     return Response(
         msgspec.json.encode(document),
         status_code=status,

@@ -42,6 +42,7 @@ from midwatch.ports import Token, Tokens
 from midwatch.web import bodies, guards
 from midwatch.web.api import Api, Call, NotThere
 from midwatch.web.problems import problem_of
+from midwatch.web.shares import Shares
 
 MAX_BYTES = 64 * 1024
 REMEDY = "see /api/v1/openapi.json"
@@ -286,13 +287,17 @@ ROUTES = (
 )  # fmt: skip
 
 
-def endpoint(route: Route, api: Api, tokens: Tokens) -> Callable[[Request], Awaitable[Response]]:
+def endpoint(
+    route: Route, api: Api, tokens: Tokens, shares: Shares
+) -> Callable[[Request], Awaitable[Response]]:
     """Make the handler of a row: guard, decode, do, encode."""
 
     async def answer(request: Request) -> Response:
         token = guards.person(request, tokens)
         if isinstance(token, Response):
             return token
+        if refused := shares.refuses(token):
+            return refused
         try:
             call = await _call(route, request, token)
             if isinstance(call, Response):

@@ -51,7 +51,7 @@ class SlackButtons:
         # Whoever has seen a press may send it again while it is fresh: it is the same input.
         press = Envelope(f"slack/{name}/{pressed.signature}", given)
         try:
-            await asyncio.wrap_future(self._loop.submit([press]))
+            await asyncio.wrap_future(self._loop.submit([press], f"slack/{name}"))
         except (Busy, CommitFailed) as error:
             return problem_of(503, error)
         return Response(status_code=200)
