@@ -29,6 +29,7 @@ from benchmarks import (
     correlation,
     evals,
     gate,
+    idle,
     intake,
     kayenta,
     page,
@@ -307,6 +308,19 @@ def sized() -> dict[str, dict[str, Any]]:
     }
 
 
+def idled() -> dict[str, dict[str, Any]]:
+    """Send alerts beside connections that keep quiet, and without them."""
+    command, peer = "python -m benchmarks.idle", "the same without them"
+    beside, calm = idle.measure()
+    answer, paged = beside.answer_ms, beside.page_ms
+    return {
+        "idle_answer_ms": row(
+            answer, "ms", peer, calm.answer_ms, "<= 2000 ms", answer <= 2_000, command
+        ),
+        "idle_page_ms": row(paged, "ms", peer, calm.page_ms, "<= 5000 ms", paged <= 5_000, command),
+    }
+
+
 def judged() -> dict[str, dict[str, Any]]:
     """Run cases, and play the gate over simulated suites."""
     command, peer = "python -m benchmarks.evals", evals.pydantic_ms()
@@ -386,6 +400,7 @@ def measure(data: Path | None) -> dict[str, dict[str, Any]]:
     results |= judged()
     results |= remedied()
     results |= sized()
+    results |= idled()
     if data is not None:
         results |= grouped(data)
     heads = journal_heads()
