@@ -16,6 +16,8 @@ from urllib.parse import urlsplit
 from midwatch.errors import BadFile
 
 SHOWN = 60  # so much of a text is shown in an error
+DEEPEST = 100
+MOST_ALIASED = 100_000  # values beyond those that are written
 UNITS_S = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 
 
@@ -239,10 +241,16 @@ def _load(file: Path, problems: Problems, text: str | None, line: int) -> list[A
 
     try:
         reader: Any = YAML(typ="rt")  # ruamel.yaml has no types for what it loads
-        return [
-            _plain(one, set())
-            for one in reader.load_all(file.read_text("utf-8") if text is None else text)
-        ]
+        loaded: list[Any] = []
+        for one in reader.load_all(file.read_text("utf-8") if text is None else text):
+            if says := excess(one):
+                remedy = "write fewer aliases, or less depth"
+                problems.add(f"{file}:{_begin(one) + line}", says, remedy)
+                return None
+            loaded.append(_plain(one, set()))
+        return loaded
+    except RecursionError:
+        problems.add(f"{file}:{1 + line}", "is nested too deep", "write it flatter")
     except MarkedYAMLError as error:
         known = cast("Any", error)
         mark = known.problem_mark or known.context_mark
@@ -253,6 +261,48 @@ def _load(file: Path, problems: Problems, text: str | None, line: int) -> list[A
         says = " ".join(str(error).split())
         problems.add(f"{file}:1", f"cannot be read: {says}", "write it as YAML in UTF-8")
     return None
+
+
+def excess(value: Any) -> str:
+    """Say why a document is more than anybody may read; empty when it is not.
+
+    A few lines of aliases can stand for more values than any machine has room for, and one that
+    leads back to what holds it for endlessly many. Each value is looked at once here.
+
+    >>> excess({"a": [1, 2]}), excess([[[]]] * 3)
+    ('', '')
+    """
+    sizes: dict[int, int] = {}  # of containers that are counted, with all that is in them
+    open_now: set[int] = set()
+    written = 0
+    stack: list[tuple[Any, bool]] = [(value, False)]
+    while stack:
+        one, counted = stack.pop()
+        inside = _inside(one)
+        if inside is None or id(one) in sizes:
+            continue
+        if counted:
+            sizes[id(one)] = 1 + sum(sizes.get(id(part), 1) for part in inside)
+            open_now.discard(id(one))
+            continue
+        if id(one) in open_now:
+            return "has an alias that leads back to what holds it"
+        if len(open_now) >= DEEPEST:
+            return f"is nested more than {DEEPEST} deep"
+        open_now.add(id(one))
+        written += 1 + len(inside)
+        stack.append((one, True))
+        stack.extend((part, False) for part in inside)
+    stands_for = sizes.get(id(value), 1)
+    if stands_for > written + MOST_ALIASED:
+        return f"has aliases that stand for more than {MOST_ALIASED:,} values"
+    return ""
+
+
+def _inside(value: Any) -> list[Any] | None:
+    if isinstance(value, dict):
+        return list(cast("dict[Any, Any]", value).values())
+    return cast("list[Any]", value) if isinstance(value, list) else None
 
 
 def _plain(value: Any, seen: set[int]) -> Any:

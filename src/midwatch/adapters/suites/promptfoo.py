@@ -30,6 +30,7 @@ KINDS = {
 }  # fmt: skip
 VARIABLE = re.compile(r"{{\s*([\w.]+)\s*}}")
 MAX_DEPTH = 20
+MAX_VALUES = 2_000_000  # of a file whose references are put in
 
 Raw = dict[str, Any]
 
@@ -88,24 +89,43 @@ def _mapping(value: Any, file: Path, name: str) -> Raw:
     return cast("Raw", value)
 
 
-def _resolved(value: Any, root: Any, file: Path, depth: int = 0) -> Any:
-    """Put in what `$ref: '#/...'` points to."""
-    if depth > MAX_DEPTH:
-        raise _bad(file, "refers to itself, or is nested too deep", "look at its $ref")
-    if isinstance(value, dict):
-        mapping = cast("Raw", value)
-        ref = mapping.get("$ref")
-        if isinstance(ref, str):
-            target: Any = root
-            for part in ref.removeprefix("#/").split("/"):
-                if not isinstance(target, dict) or part not in target:
-                    raise _bad(file, f"$ref {ref!r} points to nothing", "write #/key/name")
-                target = cast("Raw", target)[part]
-            return _resolved(target, root, file, depth + 1)
-        return {k: _resolved(v, root, file, depth + 1) for k, v in mapping.items()}
-    if isinstance(value, list):
-        return [_resolved(v, root, file, depth + 1) for v in cast("list[Any]", value)]
-    return value
+def _resolved(value: Any, root: Any, file: Path) -> Any:
+    """Put in what `$ref: '#/...'` points to. Raises BadFile for what would never end."""
+    return _Resolver(root, file).value(value, 0)
+
+
+class _Resolver:
+    """Puts in what references point to, up to MAX_VALUES values in all."""
+
+    def __init__(self, root: Any, file: Path) -> None:
+        self._root = root
+        self._file = file
+        self._left = MAX_VALUES
+
+    def value(self, value: Any, depth: int) -> Any:
+        self._left -= 1
+        if depth > MAX_DEPTH:
+            raise _bad(self._file, "refers to itself, or is nested too deep", "look at its $ref")
+        if self._left < 0:
+            says = f"has references that stand for more than {MAX_VALUES:,} values"
+            raise _bad(self._file, says, "look at its $ref")
+        if isinstance(value, dict):
+            mapping = cast("Raw", value)
+            ref = mapping.get("$ref")
+            if isinstance(ref, str):
+                return self.value(self._target(ref), depth + 1)
+            return {k: self.value(v, depth + 1) for k, v in mapping.items()}
+        if isinstance(value, list):
+            return [self.value(v, depth + 1) for v in cast("list[Any]", value)]
+        return value
+
+    def _target(self, ref: str) -> Any:
+        target: Any = self._root
+        for part in ref.removeprefix("#/").split("/"):
+            if not isinstance(target, dict) or part not in target:
+                raise _bad(self._file, f"$ref {ref!r} points to nothing", "write #/key/name")
+            target = cast("Raw", target)[part]
+        return target
 
 
 def _prompts(value: Any, file: Path) -> list[str]:
