@@ -25,6 +25,8 @@ from tests.acceptance.receiver import SECRET, Receiver
 from tests.acceptance.serving import MIDWATCH, Serving, alert, reconfigure, until
 from tests.servers import clocked, free_port, lacking
 
+pytestmark = [pytest.mark.slow, pytest.mark.soak]
+
 LIMIT = 1_024
 COUNT = 15_000 if os.environ.get("MIDWATCH_SOAK") else 1_100
 AT_ONCE = 50
