@@ -279,6 +279,21 @@ def test_no_push_is_too_large_for_the_sums(tmp_path: Path) -> None:
     store.close()
 
 
+@pytest.mark.parametrize("times", [1, 1_000, 1_000_000, 1_000_000_000])
+def test_a_push_is_of_its_moment_in_whichever_unit(times: int) -> None:
+    """Seconds to nanoseconds, as a number and in digits; what is no moment is refused alone."""
+    objective = slo(Indicator("delta", source="app"))
+    metrics = PushedMetrics({objective.id: objective})
+    at = (NOW // 1_000 - 60) * times
+    items = [{"slo": objective.id, "good": 1, "total": 1, "at": one} for one in (at, str(at))]
+    taken = metrics.parse(msgspec.json.encode(items), NOW)
+    assert len({one.at for one in taken.buckets}) == 1
+    assert 0 <= taken.buckets[0].at - (NOW - 61_000) <= 11_000
+    bad = json.dumps([{**items[0], "at": one} for one in (10**400, -1, True, "NaN", "9" * 400)])
+    refused = metrics.parse(bad.encode(), NOW)
+    assert (refused.buckets, len(refused.rejected)) == ((), 5)
+
+
 # --- how it knows us, and we it ---
 
 MAIN = """

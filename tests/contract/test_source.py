@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from midwatch.adapters.sources import changes
 from midwatch.adapters.sources.generic import GenericOptions
 from midwatch.adapters.stores.sqlite import SqliteStore
 from midwatch.core.alerts import NAMING, Naming
@@ -231,3 +232,89 @@ def test_ones_own_severities_are_understood(form: Format) -> None:
         source = make_source(form.kind, own, OPTIONS)
         (alert,) = source.parse(text.replace('"critical"', f'"{spelled}"').encode(), NOW).alerts
         assert alert.level == level
+
+
+# Times as senders write them, and as nobody should: none of them may cost an alert its page, or
+# come into the journal as a number that is no moment.
+UNREAD = (
+    "2026-11-30 11:22:29", "yesterday", "", [], {}, True, -1, 0, 42, 10**16 - 1, 10**30, 10**400,
+    1e300, "9" * 400, "NaN", "0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z",
+)  # fmt: skip
+READ = (
+    NOW // 1_000, NOW, NOW * 1_000, NOW * 1_000_000, str(NOW), NOW / 1_000, f"{NOW / 1_000:.3f}",
+    T0, "2026-01-31 09:00:00Z", "2026-01-31t10:00:00.000+01:00",
+)  # fmt: skip
+TIMED = GenericOptions(
+    {**OPTIONS.fields, "starts_at": "$.since", "ends_at": "$.until"}, alerts="$.items"
+)
+
+
+def timed(form: Format, at: Any) -> Any:
+    """An alert of this format that says that it began then."""
+    one = form.good("firing")
+    match form.kind:
+        case "pagerduty":
+            one["payload"]["timestamp"] = at
+        case "pagerduty-webhook":
+            one["event"]["occurred_at"] = at
+        case "generic":
+            one["since"] = at
+        case _:
+            one["startsAt"] = at
+    return one
+
+
+@each
+@pytest.mark.parametrize("at", [*UNREAD, *READ], ids=lambda at: repr(at)[:20])
+def test_no_time_from_outside_is_taken_for_another(form: Format, at: Any) -> None:
+    """It is the moment that was meant, or is handed back with its place; its neighbour is read."""
+    source = make_source(form.kind, NAMING, TIMED)
+    batch = form.batch or (lambda alerts: alerts[0])
+    alerts = [timed(form, at), form.good("firing")]
+    body = json.dumps(batch(alerts)).encode()
+    if form.batch is None and not isinstance(at, str):  # not even the type that the format has
+        with pytest.raises(BadFile, match=r"^\$\."):
+            source.parse(body, NOW)
+        return
+    parsed = source.parse(body, NOW)
+    assert all(one.starts_at == NOW for one in parsed.alerts)
+    named = [one for one in parsed.rejected if one.place.startswith("$") and one.why.isprintable()]
+    assert len(named) == len(parsed.rejected)
+    if form.batch:
+        assert len(parsed.alerts) + len(parsed.rejected) >= 2
+    if form.kind in ("generic", "pagerduty", "pagerduty-webhook"):
+        assert len(parsed.alerts) == (2 if form.batch else 1)  # whatever its time, it counts
+
+
+def test_an_alert_of_generic_counts_though_its_time_cannot_be_read() -> None:
+    """As of its arrival, and so it may be news though it is the same to the byte."""
+    source = make_source("generic", NAMING, TIMED)
+    down = {"title": "host DOWN", "app": "shop", "level": "critical", "since": "2026-01-31 09:00"}
+    parsed = source.parse(json.dumps({"items": [down]}).encode(), NOW)
+    assert [(one.name, one.status, one.starts_at) for one in parsed.alerts] == [
+        ("host DOWN", "firing", NOW)
+    ]
+    (unread,) = parsed.rejected
+    assert unread.place == "$.items[0].since"
+    assert "it counts as of its arrival" in unread.why
+    assert json.loads(unread.body) == down
+    assert not parsed.repeatable
+    good = source.parse(json.dumps({"items": [{**down, "since": NOW}]}).encode(), NOW)
+    assert (good.rejected, good.repeatable) == ((), True)
+
+
+@pytest.mark.parametrize("at", READ, ids=lambda at: repr(at)[:20])
+def test_a_change_is_made_when_it_says_in_whichever_unit(at: Any) -> None:
+    """As alerts are: the same number is the same moment at every door."""
+    told = changes.parse(json.dumps({"service": "shop", "at": at}).encode(), NOW)
+    assert [one.at for one in told.changes] == [NOW]
+
+
+@pytest.mark.parametrize("at", [one for one in UNREAD if one != ""], ids=lambda at: repr(at)[:20])
+def test_a_change_at_no_moment_is_refused_and_its_neighbour_kept(at: Any) -> None:
+    """With its place."""
+    body = json.dumps([{"service": "shop", "at": at}, {"service": "cart"}]).encode()
+    told = changes.parse(body, NOW)
+    assert [one.service for one in told.changes] == ["cart"]
+    (refused,) = told.rejected
+    assert refused.place.startswith("$[0]")

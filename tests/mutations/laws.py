@@ -134,6 +134,12 @@ MUTATIONS = (
         (f"{UNIT}/test_escalation.py",),
     ),
     Mutation(
+        "a time from outside may be of any year", 8, "src/midwatch/core/moments.py",
+        "        if earliest <= at < LATEST:\n            return at\n",
+        "        return at\n",
+        (f"{UNIT}/test_moments.py", "tests/contract/test_source.py"),
+    ),
+    Mutation(
         "a page in doubt is forgotten", 3, "src/midwatch/engine/perform.py",
         "if any(is_waiting_for_ack(one) for one in _told(page, shard)):", "if False:",
         (f"{UNIT}/test_perform.py", "tests/acceptance/test_crashes.py"),

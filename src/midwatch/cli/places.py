@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import click
 
-from midwatch.core.clock import SECOND, parse_time
+from midwatch.core.moments import moment
 from midwatch.errors import BadFile, InputError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -31,11 +31,7 @@ def read_time(_: click.Context, option: click.Parameter, given: str | None) -> i
     if given is None:
         return None
     try:
-        return round(float(given) * SECOND)
-    except (ValueError, OverflowError):
-        pass
-    try:
-        return parse_time(given)
+        return moment(given, 0)
     except ValueError as error:
         raise click.BadParameter(f"{error}; write it like 2026-01-31T09:00:00Z") from None
 

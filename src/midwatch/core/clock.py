@@ -9,7 +9,9 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
 SECOND = 1_000
+_LONGEST_S = 10**15
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FIRST, _LAST = -62_135_596_800_000, 253_402_300_799_999  # what a datetime can hold
 
 
 # The alerts of a delivery started at a few moments: each is read once.
@@ -33,19 +35,25 @@ def parse_time(text: str) -> int:
 def show_time(at: int) -> str:
     """Write a time the way it is read back.
 
-    >>> show_time(1500)
-    '1970-01-01T00:00:01.500Z'
+    A journal may hold any number: beyond the years 1 to 9999 it is the first or the last moment of
+    them.
+
+    >>> show_time(1500), show_time(10**15), show_time(-(10**400))
+    ('1970-01-01T00:00:01.500Z', '9999-12-31T23:59:59.999Z', '0001-01-01T00:00:00.000Z')
     """
-    moment = _EPOCH + timedelta(milliseconds=at)
+    moment = _EPOCH + timedelta(milliseconds=min(max(at, _FIRST), _LAST))
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def show_duration(seconds: float) -> str:
-    """Write a duration in the largest unit that stays readable.
+    """Write a duration in the largest unit that stays readable, whatever its size and sign.
 
-    >>> show_duration(90), show_duration(129_600), show_duration(300)
-    ('90 s', '36 h', '5 min')
+    >>> show_duration(90), show_duration(129_600), show_duration(300), show_duration(-7_200)
+    ('90 s', '36 h', '5 min', '-2 h')
     """
+    if seconds < 0:
+        return f"-{show_duration(-seconds)}"
+    seconds = min(seconds, _LONGEST_S)  # a number of any length divides badly
     for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
         if seconds >= 2 * size:
             return f"{seconds / size:.3g} {unit}"

@@ -25,6 +25,7 @@ from midwatch.core.alerts import RANK, Alert, Level
 from midwatch.core.evals import Case
 from midwatch.core.habits import MAX_TOGETHER
 from midwatch.core.judgements import Judgement
+from midwatch.core.moments import kept
 from midwatch.core.plans import Plan, RunState
 from midwatch.core.severity import Severity
 from midwatch.core.sli import Counts, FailedAnswer
@@ -285,15 +286,16 @@ def is_waiting_for_ack(incident: Incident) -> bool:
 
 def opened(event: e.IncidentOpened, at: int) -> Incident:
     """Make the incident that this event opens."""
+    started_at = kept(event.started_at, at)
     return Incident(
         id=event.incident,
         service=event.service,
         namespace=event.namespace,
         title=event.title,
         opened_at=at,
-        first_at=event.started_at,
-        began_at=event.started_at,
-        last_at=event.started_at,
+        first_at=started_at,
+        began_at=started_at,
+        last_at=started_at,
         recurrence_of=event.recurrence_of,
     )
 
@@ -327,7 +329,8 @@ def _attach(i: Incident, event: e.AlertsAttached, at: int) -> None:
     for item in event.attached:
         alert = item.alert
         one = Firing(
-            alert.name, alert.service, alert.level, alert.starts_at, alert.labels, alert.severity,
+            alert.name, alert.service, alert.level, kept(alert.starts_at, at), alert.labels,
+            alert.severity,
             item.muted, item.mutes,
         )  # fmt: skip
         _gain(i, alert.fingerprint, one)

@@ -19,6 +19,7 @@ from midwatch.core.changes import Change
 from midwatch.core.evals import Case
 from midwatch.core.habits import Habits
 from midwatch.core.incidents import Firing, Incident
+from midwatch.core.moments import kept
 from midwatch.core.past import Lesson, Lessons
 from midwatch.core.releases import Pointer
 from midwatch.core.schedules import KEEP_MS, Override
@@ -156,7 +157,8 @@ def _evolve_world(
 ) -> None:
     match event:
         case e.ChangeSeen():
-            changes.keep(shard.changes, event.change)
+            at = kept(event.change.at, shard.at)
+            changes.keep(shard.changes, msgspec.structs.replace(event.change, at=at))
         case e.SilenceAdded() | e.SilenceEnded():
             _evolve_silence(shard, event)
         case e.StormEvent():

@@ -19,6 +19,7 @@ from midwatch.bootstrap import Service
 from midwatch.core import inputs
 from midwatch.core.clock import SECOND
 from midwatch.core.judgements import Judgement
+from midwatch.core.moments import moment
 from midwatch.core.postmortems import Postmortem
 from midwatch.core.shard import Shard
 from midwatch.engine import (
@@ -146,7 +147,7 @@ class Api:
         """Let it close without a case, for a time."""
         given: bodies.Waive = call.given
         command = inputs.GrantWaiver(
-            _id(call), given.why.strip(), given.owner.strip(), int(given.ends_at)
+            _id(call), given.why.strip(), given.owner.strip(), self._at(given.ends_at, "ends_at")
         )
         return await self._tell(call, command)
 
@@ -183,11 +184,10 @@ class Api:
     async def silence(self, call: Call) -> list[queries.SilenceView]:
         """Ask for quiet."""
         given: bodies.Silence = call.given
-        start = int(given.starts_at) or self._service.clock()
+        start = self._at(given.starts_at, "starts_at") or self._service.clock()
+        end = self._at(given.ends_at, "ends_at")
         matchers = tuple(given.matchers)
-        command = inputs.AddSilence(
-            matchers, start, int(given.ends_at), call.by.name, given.why.strip()
-        )
+        command = inputs.AddSilence(matchers, start, end, call.by.name, given.why.strip())
         await self._give(call, command, "")
         return await self._look(queries.silences)
 
@@ -205,7 +205,7 @@ class Api:
         given: bodies.Change = call.given
         change = change_bodies.change_of(
             given.service.strip(), given.kind.strip(), given.id,
-            int(given.at) or self._service.clock(), given.by or call.by.name,
+            self._at(given.at, "at") or self._service.clock(), given.by or call.by.name,
             given.from_release, given.to_release,
         )  # fmt: skip
         await self._give(call, inputs.ChangesArrived(call.by.name, (change,)), "")
@@ -403,7 +403,7 @@ class Api:
     async def override(self, call: Call) -> list[oncall.OverrideView]:
         """Let somebody stand in."""
         given: bodies.Override = call.given
-        start, end = int(given.starts_at), int(given.ends_at)
+        start, end = self._at(given.starts_at, "starts_at"), self._at(given.ends_at, "ends_at")
         name = call.request.path_params["schedule"]
         command = inputs.AddOverride(name, given.person.strip(), start, end, call.by.name)
         return await self._command(call, command)
@@ -418,8 +418,17 @@ class Api:
         """Let two people take each other's shift."""
         given: bodies.Swap = call.given
         name = call.request.path_params["schedule"]
-        command = inputs.SwapShifts(name, int(given.one_at), int(given.other_at), call.by.name)
+        one_at, other_at = self._at(given.one_at, "one_at"), self._at(given.other_at, "other_at")
+        command = inputs.SwapShifts(name, one_at, other_at, call.by.name)
         return await self._command(call, command)
+
+    def _at(self, given: float, name: str) -> int:
+        """Read a moment of a body as milliseconds; 0 is none. Raises InputError."""
+        try:
+            return moment(int(given), self._service.clock()) if given else 0
+        except ValueError as error:
+            remedy = "write milliseconds since 1970"
+            raise InputError(str(error), place=f"$.{name}", remedy=remedy) from None
 
     async def _command(self, call: Call, command: inputs.Input) -> list[oncall.OverrideView]:
         await self._give(call, command, call.request.path_params["schedule"])

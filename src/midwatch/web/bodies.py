@@ -12,9 +12,11 @@ from msgspec import Meta, Struct, field
 
 from midwatch.core import inputs
 from midwatch.core.evals import Case, Outcome
+from midwatch.core.moments import LATEST
 
-MAX_NUMBER = 10**14  # a moment of the year 5138
-Moment = Annotated[float, Meta(ge=0, le=MAX_NUMBER)]  # a whole number may be written 1.0
+MAX_NUMBER = 10**14
+# A whole number may be written 1.0.
+Moment = Annotated[float, Meta(ge=0, lt=LATEST)]
 MAX_WHY = 10_000  # characters
 MAX_AFFECTED = 10_000_000
 # One visible character; spelled out, as \s is another set in each dialect of patterns.

@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from midwatch.adapters.metrics.meter import Meter
-from midwatch.core.clock import SECOND, parse_time
+from midwatch.core.moments import moment
 from midwatch.core.sli import Counts, FailedAnswer, Sample
 from midwatch.core.sli_window import Tally
 from midwatch.core.slo import Slo
@@ -65,10 +65,11 @@ def samples(lines: Iterable[bytes], place: str, first: int = 1) -> Iterator[Samp
 
 
 def time_of(given: str | float) -> int:
-    """Read RFC 3339, or seconds since 1970, as milliseconds. Raises ValueError."""
-    if isinstance(given, str):
-        return parse_time(given)
-    return round(given * SECOND)
+    """Read RFC 3339, or seconds since 1970, as milliseconds. Raises ValueError.
+
+    A file may be of a made-up day, so that its time may begin in 1970.
+    """
+    return moment(given, 0)
 
 
 class FileMetrics:

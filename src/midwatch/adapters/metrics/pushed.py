@@ -21,8 +21,9 @@ import msgspec
 from msgspec import Meta, Struct, field, structs
 
 from midwatch.adapters.metrics.meter import Meter
-from midwatch.core.clock import SECOND, parse_time
+from midwatch.core.clock import SECOND
 from midwatch.core.inputs import Rejected
+from midwatch.core.moments import moment
 from midwatch.core.releases import is_name
 from midwatch.core.sli import Bucket, Counts, FailedAnswer
 from midwatch.core.sli_window import EDGE_S, LATE_S
@@ -232,7 +233,7 @@ def _edge(given: str | float | None, now: int) -> int:
     """Give the end of the bucket that a moment falls in. Raises ValueError for a wrong moment."""
     at = now
     if given is not None:
-        at = parse_time(given) if isinstance(given, str) else round(given * SECOND)
+        at = moment(given, now)
         if at > now + AHEAD_S * SECOND:
             raise ValueError("is from the future: look at the sender's clock")
         if at <= now - (LATE_S - EDGE_S) * SECOND:

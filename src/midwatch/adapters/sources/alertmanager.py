@@ -2,8 +2,8 @@
 
 Law: bytes in, alerts out; a bad alert is handed back alone, with its place. An alert is firing or
 resolved by its own status, never by its group's: a group still fires while a page in it has
-resolved. An end in the year 1 is no end; the API's `endsAt` of an active alert is only when it
-would expire.
+resolved. The year 1 is how Go writes no time: an end in it is no end, a start in it is when the
+alert arrives. The API's `endsAt` of an active alert is only when it would expire.
 
 Source: Alertmanager 0.25, webhook version 4 and GET /api/v2/alerts.
 """
@@ -19,7 +19,6 @@ from msgspec import UNSET, Struct, UnsetType
 
 from midwatch.adapters.sources import batches
 from midwatch.core.alerts import NAMING, Alert, Identity, Naming, Status, identify, refs_in
-from midwatch.core.clock import parse_time
 from midwatch.errors import BadFile
 from midwatch.ports import Parsed
 
@@ -103,15 +102,15 @@ class AlertmanagerSource:
             delivery = _webhook.decode(body)
             _known(delivery.version)
             return Parsed(
-                tuple(self._alert(a, f"$.alerts[{n}]") for n, a in enumerate(delivery.alerts))
+                tuple(self._alert(a, f"$.alerts[{n}]", now) for n, a in enumerate(delivery.alerts))
             )
         except (msgspec.MsgspecError, BadFile, UnicodeDecodeError, RecursionError):
             loose = batches.decode(_loose, body, WEBHOOK_REMEDY)
             _known(loose.version)
-            return batches.each(loose.alerts, self._read)
+            return batches.each(loose.alerts, lambda one: self._read(one, now))
 
-    def _read(self, body: bytes) -> Alert:
-        return self._alert(batches.decode(_one, body, WEBHOOK_REMEDY), "$")
+    def _read(self, body: bytes, now: int) -> Alert:
+        return self._alert(batches.decode(_one, body, WEBHOOK_REMEDY), "$", now)
 
     def parse_file(self, body: bytes, name: str) -> list[Alert]:
         r"""Read a file of alerts: JSON documents, each a webhook, an alert, or an array of them.
@@ -167,10 +166,9 @@ class AlertmanagerSource:
             raise BadFile(part.why, place=f"{name}: {part.place}", remedy=REMEDY)
         return parsed.alerts
 
-    def _alert(self, raw: _Alert, place: str) -> Alert:
+    def _alert(self, raw: _Alert, place: str, now: int = 0) -> Alert:
         try:
-            starts_at = parse_time(raw.startsAt)
-            ends_at = parse_time(raw.endsAt) if raw.endsAt else None
+            starts_at, ends_at = batches.period(raw.startsAt, raw.endsAt, now)
         except ValueError as error:
             remedy = "write times like 2026-01-31T09:00:00Z"
             raise BadFile(f"has a bad time: {error}", place=place, remedy=remedy) from None

@@ -16,8 +16,8 @@ from msgspec import Struct, field
 
 from midwatch.adapters.sources import batches
 from midwatch.core.changes import Change
-from midwatch.core.clock import SECOND, parse_time
 from midwatch.core.inputs import Rejected
+from midwatch.core.moments import moment
 from midwatch.errors import BadFile
 
 REMEDY = 'send changes like {"service": "shop", "kind": "deploy", "id": "d-12"}'
@@ -47,8 +47,8 @@ _many = msgspec.json.Decoder(list[msgspec.Raw])
 def parse(body: bytes, now: int) -> ParsedChanges:
     r"""Read one delivery; a change without a time is made now. Raises BadFile or BadJson.
 
-    >>> parse(b'{"service": "shop", "id": "d-12", "at": 60}', 0).changes[0].at
-    60000
+    >>> parse(b'{"service": "shop", "id": "d-12", "at": 1769850000}', 0).changes[0].at
+    1769850000000
     >>> parse(b'[{"service": "shop"}, {"kind": "deploy"}]', 0).rejected[0].place
     '$[1]'
     """
@@ -103,6 +103,6 @@ def _time(given: str | float | None, now: int | None) -> int:
             raise BadFile("has no time", place="$.at", remedy=remedy)
         return now
     try:
-        return parse_time(given) if isinstance(given, str) else round(given * SECOND)
-    except (ValueError, OverflowError) as error:
+        return moment(given, now or 0)
+    except ValueError as error:
         raise BadFile(f"has a bad time: {error}", place="$.at", remedy=remedy) from None

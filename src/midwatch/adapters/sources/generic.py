@@ -1,7 +1,9 @@
 """Alerts of any JSON shape: config says where each field stands.
 
 Law: a field that config names and an alert lacks costs that alert alone. What counts as over is
-said in config (`resolved`); every other status fires, because in doubt something is wrong.
+said in config (`resolved`); every other status fires, because in doubt something is wrong. For the
+same reason a time that cannot be read costs no alert: it counts as of its arrival, and the time is
+handed back with its place.
 
     sources:
       ci:
@@ -20,7 +22,6 @@ from msgspec import Struct, field
 
 from midwatch.adapters.sources import batches
 from midwatch.core.alerts import NAMING, Alert, Naming, identify
-from midwatch.core.clock import parse_time
 from midwatch.core.inputs import Rejected
 from midwatch.errors import BadFile
 from midwatch.ports import Parsed
@@ -116,16 +117,19 @@ class GenericSource:
                 raise BadFile("is no list", place=path, remedy=REMEDY)
         alerts: list[Alert] = []
         rejected: list[Rejected] = []
+        timed = "starts_at" in self._fields
         for number, item in enumerate(cast("list[Any]", items)):
             place = f"{path}[{number}]" if path else "$"
             try:
-                alerts.append(self._alert(item, place, now))
+                alert, unread = self._alert(item, place, now)
+                alerts.append(alert)
+                rejected.extend(unread)
+                timed = timed and not unread
             except BadFile as error:
                 rejected.append(Rejected(error.place, error.message, msgspec.json.encode(item)))
-        timed = "starts_at" in self._fields
         return Parsed(tuple(alerts), tuple(rejected), repeatable=timed)
 
-    def _alert(self, item: Any, place: str, now: int) -> Alert:
+    def _alert(self, item: Any, place: str, now: int) -> tuple[Alert, list[Rejected]]:
         found = {name: walk(item, path) for name, path in self._fields.items()}
         if not found.get("name"):
             where = _shown(self._fields.get("name", []), place)
@@ -142,23 +146,20 @@ class GenericSource:
         if "service" in text:
             labels[self._naming.services[0]] = text["service"]
         who = identify(labels, self._naming, text.get("key", ""))
-        return who.alert(
+        times: dict[str, int] = {}
+        unread: list[Rejected] = []
+        for name in ("starts_at", "ends_at"):
+            where = _shown(self._fields.get(name, []), place)
+            times[name], bad = batches.start(found.get(name), now, where, item)
+            unread.extend(bad)
+        alert = who.alert(
             "resolved" if over else "firing",
-            self._time(text, "starts_at", place, now),
-            self._time(text, "ends_at", place, now) if over else None,
+            times["starts_at"],
+            times["ends_at"] if over else None,
             text.get("summary", ""),
             runbook=text.get("runbook", ""),
         )
-
-    def _time(self, text: dict[str, str], name: str, place: str, now: int) -> int:
-        if name not in text:
-            return now
-        try:
-            return int(text[name]) if text[name].isdigit() else parse_time(text[name])
-        except ValueError as error:
-            where = _shown(self._fields[name], place)
-            remedy = "write times like 2026-01-31T09:00:00Z, or milliseconds since 1970"
-            raise BadFile(str(error), place=where, remedy=remedy) from None
+        return alert, unread
 
 
 def _shown(path: list[str | int], base: str = "$") -> str:

@@ -15,7 +15,6 @@ from msgspec import Struct, field
 
 from midwatch.adapters.sources import batches
 from midwatch.core.alerts import NAMING, Alert, Naming, identify, refs_in
-from midwatch.core.clock import parse_time
 from midwatch.errors import BadFile
 from midwatch.ports import Parsed
 
@@ -54,16 +53,15 @@ class GrafanaSource:
         'resolved'
         """
         delivery = batches.decode(_webhook, body, REMEDY)
-        return batches.each(delivery.alerts, self._read)
+        return batches.each(delivery.alerts, lambda one: self._read(one, now))
 
-    def _read(self, body: bytes) -> Alert:
+    def _read(self, body: bytes, now: int) -> Alert:
         raw = batches.decode(_one, body, REMEDY)
         if raw.status not in ("firing", "resolved"):
             says = f"has status {raw.status!r}"
             raise BadFile(says, place="$.status", remedy="it must be firing or resolved")
         try:
-            starts_at = parse_time(raw.startsAt)
-            ends_at = parse_time(raw.endsAt) if raw.endsAt else None
+            starts_at, ends_at = batches.period(raw.startsAt, raw.endsAt, now)
         except ValueError as error:
             remedy = "write times like 2026-01-31T09:00:00Z"
             raise BadFile(f"has a bad time: {error}", place="$", remedy=remedy) from None

@@ -16,7 +16,6 @@ from msgspec import Struct, field, structs
 
 from midwatch.adapters.sources import batches
 from midwatch.core.alerts import NAMING, Naming, identify, refs_in
-from midwatch.core.clock import parse_time
 from midwatch.core.inputs import Rejected
 from midwatch.errors import BadFile
 from midwatch.ports import Parsed
@@ -88,11 +87,7 @@ class PagerDutySource:
         if payload.severity not in SEVERITIES:
             says = f"is {payload.severity!r}, not one of {', '.join(SEVERITIES)}"
             raise BadFile(says, place="$.payload.severity", remedy=REMEDY)
-        try:
-            starts_at = parse_time(payload.timestamp) if payload.timestamp else now
-        except ValueError as error:
-            remedy = "write times like 2026-01-31T09:00:00Z"
-            raise BadFile(str(error), place="$.payload.timestamp", remedy=remedy) from None
+        starts_at, unread = batches.start(payload.timestamp, now, "$.payload.timestamp", event)
         labels = {
             "alertname": payload.summary,
             "severity": payload.severity,
@@ -114,4 +109,4 @@ class PagerDutySource:
             event.dedup_key,
         )
         alert = who.alert("firing", starts_at, None, payload.summary, refs)
-        return Parsed((alert,), repeatable=False)
+        return Parsed((alert,), unread, repeatable=False)

@@ -13,8 +13,6 @@ from msgspec import Struct, structs
 
 from midwatch.adapters.sources import batches
 from midwatch.core.alerts import NAMING, Naming, Status, identify
-from midwatch.core.clock import parse_time
-from midwatch.errors import BadFile
 from midwatch.ports import Parsed
 
 REMEDY = "send a PagerDuty V3 webhook subscription"
@@ -70,11 +68,7 @@ class PagerDutyWebhookSource:
         if status is None:
             return Parsed(())
         one = batches.decode(_incident, bytes(event.data), REMEDY, "$.event.data")
-        try:
-            at = parse_time(event.occurred_at)
-        except ValueError as error:
-            remedy = "write times like 2026-01-31T09:00:00Z"
-            raise BadFile(str(error), place="$.event.occurred_at", remedy=remedy) from None
+        at, unread = batches.start(event.occurred_at, now, "$.event.occurred_at", event)
         labels = {
             "alertname": one.title or one.id,
             "severity": LEVELS.get(one.urgency, one.urgency),
@@ -87,4 +81,4 @@ class PagerDutyWebhookSource:
             one.incident_key or one.id,
         )
         over = at if status == "resolved" else None
-        return Parsed((who.alert(status, at, over, one.title),))
+        return Parsed((who.alert(status, at, over, one.title),), unread, repeatable=not unread)
