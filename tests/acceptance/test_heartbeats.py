@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.acceptance.serving import Serving, alert, reconfigure, until
+from tests.acceptance.serving import Serving, alert, midwatch, reconfigure, until
+
+from midwatch import config
 
 pytestmark = pytest.mark.slow
 
@@ -120,3 +123,34 @@ def test_config_errors_of_jobs_are_told_together(serving: Serving) -> None:
     assert told.returncode == 2
     assert "watched_jobs.backup.every" in told.stdout + told.stderr
     assert "watched_jobs.prometheus.source" in told.stdout + told.stderr
+
+
+# --- who hears that midwatch itself is gone ------------------------------------------------------
+
+
+def test_check_warns_when_nobody_would_hear_that_midwatch_is_gone(tmp_path: Path) -> None:
+    """It says what follows and is no error; `init` says it too, and takes the address."""
+    wrote = midwatch("init", cwd=tmp_path)
+    assert "without it nobody is told when midwatch" in wrote.stdout
+    checked = midwatch("check", cwd=tmp_path)
+    assert checked.returncode == 0
+    assert checked.stdout.startswith("ok: ")
+    assert "warning: midwatch.yaml: has no heartbeat, so nobody is told" in checked.stderr
+    listed = json.loads(midwatch("check", "--json", cwd=tmp_path).stdout)
+    assert (listed["ok"], listed["errors"], len(listed["warnings"])) == (True, [], 1)
+
+
+def test_init_takes_the_address_that_is_told(tmp_path: Path) -> None:
+    """Then `check` has nothing to say, and what is no address is refused before a file is there."""
+    url = "https://cron.example.org/ping/4f2?a=b"
+    refused = midwatch("init", "--heartbeat", 'ftp://x"', cwd=tmp_path)
+    assert refused.returncode == 2
+    assert "--heartbeat" in refused.stderr
+    assert list(tmp_path.iterdir()) == []
+    wrote = midwatch("init", "--heartbeat", url, cwd=tmp_path)
+    assert (wrote.returncode, "nobody is told" in wrote.stdout) == (0, False)
+    found, errors = config.check(tmp_path / "midwatch")
+    assert errors == []
+    assert found.heartbeat is not None
+    assert found.heartbeat.url == url
+    assert midwatch("check", cwd=tmp_path).stderr == ""

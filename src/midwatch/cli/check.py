@@ -21,10 +21,11 @@ class ConfigError(Struct, frozen=True):
 
 
 class Checked(Struct, frozen=True):
-    """Whether a config is right, and everything that is wrong with it."""
+    """Whether a config is right, everything that is wrong with it, and what is dangerous."""
 
     ok: bool
     errors: list[ConfigError]
+    warnings: list[ConfigError] = []
 
 
 @click.command("check")
@@ -34,15 +35,18 @@ class Checked(Struct, frozen=True):
 def command(given: Path | None, folder: Path, as_json: bool) -> int:
     """Check a config directory.
 
-    It is FOLDER, else --config. Every error in one go, each with file, line and remedy. Exit 0 when
-    there is none, else 2.
+    It is FOLDER, else --config. Every error in one go, each with file, line and remedy; a warning
+    is of what is right and dangerous. Exit 0 when there is no error, else 2.
     """
     elsewhere = "name another directory" if given else config.ELSEWHERE
     found, errors = config.check(given or folder, elsewhere)
+    warnings = [] if errors else _warnings(found)
     if as_json:
         listed = [ConfigError(e.place, e.message, e.remedy) for e in errors]
-        print_json(Checked(not errors, listed))
+        print_json(Checked(not errors, listed, warnings))
         return 2 if errors else 0
+    for one in warnings:
+        click.echo(f"warning: {one.place}: {one.message}; {one.remedy}", err=True)
     for error in errors:
         click.echo(f"error: {error}", err=True)
     if errors:
@@ -56,3 +60,12 @@ def command(given: Path | None, folder: Path, as_json: bool) -> int:
     }  # fmt: skip
     click.echo(f"ok: {', '.join(counted(len(given), noun) for noun, given in counts.items())}")
     return 0
+
+
+def _warnings(found: config.Config) -> list[ConfigError]:
+    """List what is right and dangerous."""
+    if found.heartbeat is not None:
+        return []
+    says = "has no heartbeat, so nobody is told when midwatch or its machine is gone"
+    remedy = "name an address that pages you by another way when it is not called any more"
+    return [ConfigError("midwatch.yaml", says, remedy)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from importlib import resources
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import click
 
@@ -19,16 +20,27 @@ TEMPLATE = (
     "runbooks/rollback.md",
 )
 
+EXAMPLE = '# heartbeat: {url: "https://example.org/ping/midwatch", every: 60s}'
+
 
 @click.command("init")
 @click.argument("folder", default="midwatch", type=click.Path(path_type=Path))
+@click.option(
+    "--heartbeat", "beat", metavar="URL", default="",
+    help="An address elsewhere that midwatch calls while it lives, and that pages you when not.",
+)  # fmt: skip
 @dry_run_option
-def command(folder: Path, dry_run: bool) -> int:
+def command(folder: Path, beat: str, dry_run: bool) -> int:
     """Write a config directory into FOLDER (default: midwatch).
 
     One alert source, one service, one objective, one schedule, one pager that prints, one runbook.
     Nothing that exists is overwritten.
     """
+    if beat and not _is_address(beat):
+        raise InputError(
+            f"{beat!r} is no http or https address",
+            place="--heartbeat", remedy="write it like https://example.org/ping/midwatch",
+        )  # fmt: skip
     there = [name for name in TEMPLATE if (folder / name).exists()]
     if there:
         raise InputError(
@@ -40,7 +52,7 @@ def command(folder: Path, dry_run: bool) -> int:
         if not dry_run:
             target = folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text((source / name).read_text("utf-8"), "utf-8")
+            target.write_text(_filled((source / name).read_text("utf-8"), beat), "utf-8")
     if dry_run:
         return 0
     errors = config.check(folder)[1]
@@ -51,4 +63,24 @@ def command(folder: Path, dry_run: bool) -> int:
     click.echo(f"      midwatch token create --role responder --name ada{shown}")
     click.echo(f"      midwatch serve{shown}    and open its address in a browser")
     click.echo("with --shadow behind each, it decides and records everything and sends nothing")
+    if not beat:
+        click.echo(
+            f"set heartbeat in {folder / TEMPLATE[0]}: without it nobody is told when midwatch"
+        )
+        click.echo("      itself is gone (or begin with midwatch init --heartbeat URL)")
     return 0
+
+
+def _is_address(text: str) -> bool:
+    """Say whether a text is an address that YAML holds in quotes as it is."""
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        return False
+    plain = text.isascii() and text.isprintable() and not set(text) & set(' "\\')
+    return plain and parts.scheme in ("http", "https") and bool(parts.hostname)
+
+
+def _filled(text: str, beat: str) -> str:
+    """Put the heartbeat's address where the template has an example of one."""
+    return text.replace(EXAMPLE, f'heartbeat: {{url: "{beat}", every: 60s}}') if beat else text
