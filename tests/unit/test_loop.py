@@ -17,7 +17,8 @@ from midwatch.core.effects import SendPage
 from midwatch.core.inputs import Envelope
 from midwatch.core.rules import Rules
 from midwatch.core.shard import Shard
-from midwatch.core.teams import Policy, Step, Team
+from midwatch.core.teams import Person, Policy, Route, Step, Team
+from midwatch.core.topology import Service, Topology
 from midwatch.engine.handle import Handled
 from midwatch.engine.loop import MAX_VIEWS, Beat, Loop
 from midwatch.errors import Busy, CommitFailed
@@ -136,6 +137,41 @@ def test_a_pager_that_hangs_holds_up_nobody(bench: Bench) -> None:
     bench.pager.gate.set()
     until(lambda: states(bench) == ["done"] * 20)
     assert len(bench.pager.sent) == 20
+
+
+def test_pagers_that_hang_leave_room_for_another_one() -> None:
+    """As many of them as would take every performer, with more pages each than are sent at once."""
+    hanging, well = Pager(), Pager()
+    hanging.gate.clear()
+    names = [f"p{number}" for number in range(12)]
+    people = {name: Person(name, (name,)) for name in (*names, "well")}
+    team = Team(people=people, digest_s=0)
+    policies = {name: Policy(name, (Step((name,)),), team=team) for name in people}
+    routes = tuple(Route(name, (name,)) for name in people)
+    sev1 = Topology([Service(name, 1) for name in people], [])  # which no storm holds back
+    rules = Rules(sev1, policy=policies["well"], policies=policies, routes=routes)
+    store = SqliteStore.memory()
+    pagers = {**dict.fromkeys(names, hanging), "well": well}
+    engine = build_engine(store, rules, World(pagers), wall)
+    loop = build_loop(store, engine, wall)
+
+    def alert(service: str, number: int) -> list[Envelope]:
+        labels = {"alertname": "Down", "service": service, "severity": "critical"}
+        one = identify({**labels, "namespace": f"{service}/{number}"}).alert("firing", wall())
+        return [Envelope("", inputs.AlertsArrived("test", (one,)))]
+
+    loop.start()
+    try:
+        for number in range(10):
+            for name in names:
+                loop.submit(alert(name, number)).result(WAIT_S)
+        loop.submit(alert("well", 0)).result(WAIT_S)
+        until(lambda: bool(well.sent))
+        assert hanging.sent == []
+    finally:
+        hanging.gate.set()
+        loop.stop()
+        store.close()
 
 
 def test_too_many_waiting_are_refused_and_nothing_of_them_is_kept() -> None:

@@ -42,6 +42,10 @@ MAX_VIEWS = 500  # looks that wait
 VIEWS_S = 0.005  # for looks in one turn; the first one of a turn is always answered
 PERFORMERS = 64  # threads; made when they are needed
 PER_LANE = 8  # of them, so that a pager that hangs holds up no other
+BUSY = (
+    PERFORMERS // 2
+)  # of them under way, from where on the rest is for lanes that have hardly any
+PER_LANE_WHEN_BUSY = 2  # so that a few pagers that hang leave room for all others
 RECOVERY = "recovery"  # the lane of what a former process left in doubt
 READ_EVERY_S = 10
 IDLE_S = 1.0
@@ -369,9 +373,11 @@ class Loop:
         free = PERFORMERS - self._performing.total()
         if self._stopping or free <= 0:
             return
+        busy = PERFORMERS - free
         try:
             self._claimed_at = self._clock()
-            claims = self._performer.claim(self._claimed_at, free, self._room)
+            limit = BUSY - busy if busy < BUSY else free
+            claims = self._performer.claim(self._claimed_at, limit, self._room)
         except CommitFailed as error:
             self._failed(error, time.monotonic())
             return
@@ -381,7 +387,8 @@ class Loop:
             self._perform(partial(self._performer.perform, claim), claim.effect.lane)
 
     def _room(self, lane: str) -> int:
-        room = PER_LANE - self._performing[lane]
+        is_busy = self._performing.total() >= BUSY
+        room = (PER_LANE_WHEN_BUSY if is_busy else PER_LANE) - self._performing[lane]
         rate = self._rates.get(lane)
         if rate is None:
             return room
