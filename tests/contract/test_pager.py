@@ -6,10 +6,13 @@ import hmac
 import html
 import io
 import re
+import socket
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from email.message import EmailMessage
 from email.utils import formatdate
 from pathlib import Path
@@ -24,6 +27,7 @@ from tests.acceptance.receiver import SECRET, Receiver
 from tests.contract.smtp import Smtp
 from tests.servers import need
 
+from midwatch.adapters.pagers import email
 from midwatch.adapters.pagers.apprise import AppriseOptions
 from midwatch.adapters.pagers.email import EmailOptions
 from midwatch.adapters.pagers.pagerduty import PagerDutyOptions
@@ -832,6 +836,28 @@ def test_what_the_server_refuses_is_told_with_its_code(refusal: str) -> None:
     with pytest.raises(HarnessError, match=refusal[:3]):
         mail(server).send(PAGE)
     server.close()
+
+
+@pytest.mark.parametrize("tls", ["none", "starttls"])
+def test_a_mail_server_that_drips_is_given_up(tls: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each byte in time, the answer never: what sends has something else to do."""
+    monkeypatch.setattr(email, "WHOLE_S", 0.3)
+    over = threading.Event()
+
+    def drip() -> None:
+        one, _ = listener.accept()
+        with one, suppress(OSError):
+            while not over.wait(0.02):
+                one.sendall(b"2")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        dripping = threading.Thread(target=drip, daemon=True)
+        dripping.start()
+        options = EmailOptions("127.0.0.1", listener.getsockname()[1], "m@example.org", tls)
+        with pytest.raises(HarnessError, match="did not take it"):
+            make_pager(options, tools(None, {})).send(PAGE)
+        over.set()
+        dripping.join(10)
 
 
 def test_a_digest_tells_of_every_incident(channel: Channel) -> None:

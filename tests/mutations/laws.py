@@ -122,19 +122,28 @@ MUTATIONS = (
         (f"{UNIT}/test_escalation.py",),
     ),
     Mutation(
-        "the second pager waits until the first is given up", 3, "src/midwatch/core/escalation.py",
+        "the second pager waits until the first is given up", 11, "src/midwatch/core/escalation.py",
         "    _try_next_pager(d, policy_of, waiting, answer.key, answer.error)\n",
         "    if retry_at is None:\n"
         "        _try_next_pager(d, policy_of, waiting, answer.key, answer.error)\n",
         (f"{UNIT}/test_escalation.py", "tests/acceptance/test_second_pager.py"),
     ),
     Mutation(
-        "a pager that hangs keeps the second one waiting", 3, "src/midwatch/core/escalation.py",
+        "a pager that hangs keeps the second one waiting", 11, "src/midwatch/core/escalation.py",
         '    if _paged(incident, key).state == "planned":', "    if False:",
         (f"{UNIT}/test_escalation.py",),
     ),
     Mutation(
-        "a time from outside may be of any year", 8, "src/midwatch/core/moments.py",
+        "Apprise takes a page for markup", 11, "src/midwatch/adapters/pagers/apprise.py",
+        ', body_format="text"):', "):", ("tests/contract/test_pager.py",),
+    ),
+    Mutation(
+        "a name in Slack is taken for a person", 5, "src/midwatch/adapters/pagers/slack.py",
+        'return next(known, f"slack:{plain(pressed.user)}")',
+        "return next(known, plain(pressed.user))", ("tests/contract/test_pager.py",),
+    ),
+    Mutation(
+        "a time from outside may be of any year", 11, "src/midwatch/core/moments.py",
         "        if earliest <= at < LATEST:\n            return at\n",
         "        return at\n",
         (f"{UNIT}/test_moments.py", "tests/contract/test_source.py"),

@@ -2,19 +2,23 @@
 
 Law: one page has one Message-ID, however often it is sent. Text from outside reaches no header
 unless it is one printable line. The connection is encrypted unless the config says that it is not,
-and the server's certificate is always checked.
+and the server's certificate is always checked. A mail is given up after WHOLE_S, however the server
+drips its answers.
 """
 
 from __future__ import annotations
 
 import base64
 import smtplib
+import socket
 import ssl
+import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from email.message import EmailMessage
 from email.utils import formatdate
 from hashlib import blake2b
-from typing import Literal
+from typing import Any, Literal
 
 from msgspec import Struct
 
@@ -24,7 +28,8 @@ from midwatch.errors import HarnessError
 from midwatch.hiding import hidden
 from midwatch.texts import cut, plain
 
-TIMEOUT_S = 10
+TIMEOUT_S = 10  # for each answer
+WHOLE_S = 30.0  # for all of them
 MAX_SUBJECT = 200
 
 
@@ -39,6 +44,34 @@ class EmailOptions(Struct, frozen=True, tag="email"):
     password_env: str = ""
     tls_ca: str = ""
     to: str = ""
+
+
+class _Smtp(smtplib.SMTP):
+    """A connection that is cut when it takes too long: its timeout is for each read alone."""
+
+    _cut: threading.Timer | None = None
+
+    def connect(
+        self, host: str = "localhost", port: int = 0, source_address: Any = None
+    ) -> tuple[int, bytes]:
+        self._cut = threading.Timer(WHOLE_S, self._shut)
+        self._cut.daemon = True
+        self._cut.start()
+        return super().connect(host, port, source_address)
+
+    def close(self) -> None:
+        if self._cut is not None:
+            self._cut.cancel()
+        super().close()
+
+    def _shut(self) -> None:
+        if self.sock is not None:
+            with suppress(OSError):
+                self.sock.shutdown(socket.SHUT_RDWR)
+
+
+class _SmtpOverTls(_Smtp, smtplib.SMTP_SSL):
+    pass
 
 
 class EmailPager:
@@ -83,10 +116,10 @@ class EmailPager:
     def _connect(self) -> smtplib.SMTP:
         options = self._options
         if options.tls == "tls":
-            return smtplib.SMTP_SSL(
+            return _SmtpOverTls(
                 options.host, options.port, timeout=TIMEOUT_S, context=self._context()
             )
-        return smtplib.SMTP(options.host, options.port, timeout=TIMEOUT_S)
+        return _Smtp(options.host, options.port, timeout=TIMEOUT_S)
 
     def _context(self) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=self._options.tls_ca or None)
