@@ -24,10 +24,12 @@ from midwatch.adapters.metrics.prometheus import PrometheusOptions
 from midwatch.adapters.metrics.proxy import ProxyOptions
 from midwatch.adapters.metrics.pushed import PushedMetrics
 from midwatch.adapters.pagers.terminal import TerminalOptions
+from midwatch.adapters.stores.access import SqliteAccess
 from midwatch.adapters.stores.sqlite import SqliteStore
 from midwatch.config import Config, Limits
 from midwatch.core.actions import Request
 from midwatch.core.automation import Automation
+from midwatch.core.events import TermBegan
 from midwatch.core.heartbeats import timer_key
 from midwatch.core.inputs import BeginTerm, Envelope, Started
 from midwatch.core.rules import Rules
@@ -240,6 +242,17 @@ def begin_term(handler: Handler) -> None:
     (handled,) = handler.handle([Envelope("", BeginTerm(secrets.token_hex(SALT_BYTES)))])
     if handled.status == "rejected":
         raise BugError(f"the term could not begin: {handled.why}")
+
+
+def begin_logins(access: SqliteAccess, store: SqliteStore) -> int:
+    """End the logins that were made for another journal or a later state of this one.
+
+    Call it once the term has begun; gives how many logins were ended.
+    """
+    decode = msgspec.json.Decoder(TermBegan).decode
+    salts = [decode(row.body).salt for row, _ in store.rows("term")]
+    before = salts[-2] if len(salts) > 1 else ""
+    return access.begin(store.name, before, salts[-1], store.head()[0])
 
 
 def _to_all(pushed: Mapping[str, PushedMetrics]) -> Callable[[Sequence[Bucket]], None]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 from msgspec import Struct
 
@@ -237,6 +237,7 @@ class Token(Struct, frozen=True):
     name: str
     created_at: int
     revoked_at: int = 0
+    expires_at: int = 0  # 0 for never
 
 
 class Tokens(Protocol):
@@ -250,9 +251,66 @@ class Tokens(Protocol):
         """Give the live token with this id, for somebody who showed its text before."""
         ...
 
-    def session_key(self) -> bytes:
-        """Give the secret that signs sessions."""
+
+class Session(Struct, frozen=True):
+    """One login of a token: `id` names it for people, and opens nothing."""
+
+    id: str
+    token: str
+    began_at: int
+    used_at: int
+
+
+Did = Literal["login", "login refused", "logout", "call refused", "token made", "token revoked",
+              "logins ended"]  # fmt: skip
+
+
+class Attempt(Struct, frozen=True):
+    """A line of the trail: who came, or was refused, and from where; never a secret.
+
+    `times` is how often the same was refused within the minute before `at`.
+    """
+
+    at: int
+    what: Did
+    token: str = ""
+    name: str = ""
+    address: str = ""
+    says: str = ""
+    times: int = 1
+    number: int = 0
+
+
+class Sessions(Protocol):
+    """Who is logged in."""
+
+    def create(self, token: str, seq: int, now: int) -> str:
+        """Log a token in; gives the text that the browser keeps. Raises CommitFailed."""
         ...
+
+    def find(self, text: str, now: int) -> Session | None:
+        """Give the login of this text, unless it is unknown, ended or too old."""
+        ...
+
+    def end(self, text: str) -> None:
+        """End one login. Raises CommitFailed."""
+        ...
+
+
+class Trail(Protocol):
+    """What is kept of who came and who was refused."""
+
+    def note(self, one: Attempt) -> None:
+        """Add a line; what cannot be written is lost, and raises nothing."""
+        ...
+
+    def use(self, token: str, now: int) -> None:
+        """Note that a token was used."""
+        ...
+
+
+class Access(Sessions, Trail, Protocol):
+    """Logins and their trail."""
 
 
 # --- the world ----------------------------------------------------------------------------------

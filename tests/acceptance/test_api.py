@@ -24,6 +24,7 @@ from tests.acceptance.receiver import SECRET, Receiver
 from tests.acceptance.serving import Answer, Serving, alert, reconfigure, until, webhook
 
 from midwatch import config
+from midwatch.adapters.stores.access import SqliteAccess
 from midwatch.adapters.stores.sqlite import SqliteStore
 from midwatch.adapters.stores.tokens import SqliteTokens
 from midwatch.bootstrap import build_service
@@ -134,7 +135,8 @@ async def routed(folder: Path, file: Path) -> set[tuple[str, str]]:
     store, tokens = SqliteStore.own(file), SqliteTokens.open(file)
     try:
         service = build_service(store, config.load(folder), lambda: 0)
-        app = build_app(service, store, tokens, News())
+        with closing(SqliteAccess.open(file)) as access:
+            app = build_app(service, store, tokens, access, store.name, News())
     finally:
         tokens.close()
         store.close()

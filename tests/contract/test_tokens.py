@@ -48,3 +48,17 @@ def test_a_revoked_token_is_nobodys_at_once(tokens: SqliteTokens, tmp_path: Path
     with pytest.raises(StateError):
         tokens.revoke(SENDER.id, 3_000)
     owner.close()
+
+
+def test_a_token_ends_at_its_time(tmp_path: Path) -> None:
+    """To the millisecond, by its text and by its id; one without an end does not."""
+    now = [1_000]
+    tokens = SqliteTokens.open(tmp_path / "midwatch.db", lambda: now[0])
+    brief = Token("aa11bb22", "", "responder", "eve", 1_000, 0, 5_000)
+    texts = [tokens.create(brief), tokens.create(SENDER)]
+    for at, lives in ((4_999, True), (5_000, False), (10**13, False)):
+        now[0] = at
+        assert (tokens.find(texts[0]) == brief) is lives
+        assert (tokens.get(brief.id) == brief) is lives
+        assert tokens.find(texts[1]) == SENDER
+    tokens.close()

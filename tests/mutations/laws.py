@@ -295,4 +295,8 @@ MUTATIONS = (
         "stamp = (version, one.alert_count, bool(one.failures))",
         "stamp = (version, 0, bool(one.failures))", (f"{UNIT}/test_shown.py",),
     ),
+    Mutation(
+        "a restored journal keeps every login", 12, "src/midwatch/adapters/stores/access.py",
+        "            if not same:", "            if False:", ("tests/contract/test_access.py",),
+    ),
 )  # fmt: skip

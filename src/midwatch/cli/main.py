@@ -26,6 +26,7 @@ from midwatch.errors import MidwatchError
 COMMANDS = {
     "agent": ("midwatch.cli.agent", "Run a support agent that can really regress."),
     "alerts": ("midwatch.cli.alerts", "List alerts that could not be taken, and why."),
+    "audit": ("midwatch.cli.audit", "List logins, refusals and changes of tokens."),
     "cases": ("midwatch.cli.cases", "Admit, list and retire regression cases of incidents."),
     "changes": ("midwatch.cli.changes", "Note and list what was changed: deploys, configs."),
     "check": ("midwatch.cli.check", "Check a config directory: every error, with file and line."),
@@ -48,6 +49,7 @@ COMMANDS = {
     "runbook": ("midwatch.cli.runbook", "Look at runbooks; plan, approve and run them."),
     "schema": ("midwatch.cli.schemas", "Print the JSON schema of what a command prints."),
     "serve": ("midwatch.cli.serve", "Take alerts and page people, in real time."),
+    "session": ("midwatch.cli.session", "List who is logged in, and end every login."),
     "shadow": ("midwatch.cli.shadow", "Compare a trial run with what really paged."),
     "silences": ("midwatch.cli.silences", "Page nobody for what matches, for a while."),
     "slo": ("midwatch.cli.slo", "Say how objectives stand, and why they page or do not."),

@@ -17,6 +17,7 @@ import click
 
 from midwatch.core.moments import moment
 from midwatch.errors import BadFile, InputError
+from midwatch.yaml_nodes import UNITS_S
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -34,6 +35,16 @@ def read_time(_: click.Context, option: click.Parameter, given: str | None) -> i
         return moment(given, 0)
     except ValueError as error:
         raise click.BadParameter(f"{error}; write it like 2026-01-31T09:00:00Z") from None
+
+
+def read_span(_: click.Context, option: click.Parameter, given: str | None) -> int | None:
+    """Read how long, such as 90d, in milliseconds."""
+    if given is None:
+        return None
+    found = re.fullmatch(r"([1-9]\d{0,4})([smhdw])", given)
+    if found is None:
+        raise click.BadParameter(f"{given!r} is not a time; write 90d or 12h", param=option)
+    return int(found[1]) * UNITS_S[found[2]] * 1_000
 
 
 def read_incident(_: click.Context, option: click.Parameter, given: str) -> str:

@@ -84,15 +84,17 @@ def command(folder: Path, database: Path | None, listen: str, shadow: bool, log_
 
 
 async def _serve(loaded: Config, file: Path, host: str, port: int, shadow: bool) -> int:
+    from midwatch.adapters.stores.access import SqliteAccess
     from midwatch.adapters.stores.sqlite import SqliteStore
     from midwatch.adapters.stores.tokens import SqliteTokens
-    from midwatch.bootstrap import build_service
+    from midwatch.bootstrap import begin_logins, build_service
     from midwatch.web.app import build_app
     from midwatch.web.news import News
 
     bound = bind(host, port)
     store = SqliteStore.own(file)
     tokens = SqliteTokens.open(file)
+    access = SqliteAccess.open(file)
     try:
         store.keep(shadow=shadow)
         notes = _not_yet(loaded)
@@ -106,7 +108,10 @@ async def _serve(loaded: Config, file: Path, host: str, port: int, shadow: bool)
         service.loop.on_commit(changes.note)
         door = Door(files_for(raise_limit()))
         _tell_of(door, service.conditions)
-        app = build_app(service, store, tokens, changes)
+        if ended := begin_logins(access, store):
+            says = "people were logged in to another journal, or to a later state of this one"
+            log.warning("logins ended", extra={"fields": {"says": says, "logins": ended}})
+        app = build_app(service, store, tokens, access, store.name, changes)
         mode = ", in shadow: nothing is sent" if shadow else ""
         try:
             says = f"journal {file}{mode}"
@@ -114,6 +119,7 @@ async def _serve(loaded: Config, file: Path, host: str, port: int, shadow: bool)
         finally:
             service.loop.stop(STOP_S)
     finally:
+        access.close()
         tokens.close()
         store.close()
 

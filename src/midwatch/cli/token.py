@@ -6,10 +6,12 @@ import difflib
 from pathlib import Path
 
 import click
+from msgspec import Struct
 
 from midwatch import config
 from midwatch.adapters.metrics.pushed import PushedOptions
 from midwatch.adapters.stores.tokens import SqliteTokens, new_id
+from midwatch.cli.audit import note, opened
 from midwatch.cli.output import json_option, print_json
 from midwatch.cli.places import (
     config_option,
@@ -17,6 +19,7 @@ from midwatch.cli.places import (
     db_option,
     dry_run_option,
     need_database,
+    read_span,
     shadow_option,
 )
 from midwatch.core.clock import show_time
@@ -25,6 +28,19 @@ from midwatch.errors import InputError, StateError
 from midwatch.ports import Token
 
 LIST = "look at midwatch token list"
+
+
+class TokenView(Struct, frozen=True):
+    """A token, never its secret; `used_at` is its last use, to the minute, 0 for never."""
+
+    id: str
+    source: str
+    role: str
+    name: str
+    created_at: int
+    revoked_at: int
+    expires_at: int
+    used_at: int
 
 
 @click.group("token")
@@ -36,6 +52,12 @@ def command() -> None:
 @click.option("--source", help="The sender's token for this source of the config.")
 @click.option("--role", type=click.Choice(["responder"]), help="A person's token.")
 @click.option("--name", default="", help="Whose it is; a person's stands in the timeline.")
+@click.option(
+    "--expires",
+    callback=read_span,
+    metavar="SPAN",
+    help="It ends after this time, such as 90d or 12h; without it, never.",
+)
 @config_option
 @db_option
 @shadow_option
@@ -43,6 +65,7 @@ def create_command(
     source: str | None,
     role: str | None,
     name: str,
+    expires: int | None,
     folder: Path,
     database: Path | None,
     shadow: bool,
@@ -50,7 +73,7 @@ def create_command(
     """Print a new token, once: only its hash is kept.
 
     Examples: midwatch token create --source alertmanager;
-    midwatch token create --role responder --name ada
+    midwatch token create --role responder --name ada --expires 90d
     """
     if (source is None) == (role is None):
         raise InputError("needs either --source or --role", remedy="--source is for senders")
@@ -63,35 +86,60 @@ def create_command(
     if not file.parent.exists():
         remedy = f"{config.how_to_begin(file.parent)} writes one; or {config.ELSEWHERE}"
         raise InputError("is not there", place=str(file.parent), remedy=remedy)
+    now = wall_ms()
+    ends_at = now + expires if expires else 0
+    token = Token(new_id(), source or "", role or "", name or source or "", now, 0, ends_at)
     tokens = SqliteTokens.open(file)
     try:
-        token = Token(new_id(), source or "", role or "", name or source or "", wall_ms())
-        click.echo(tokens.create(token))
+        text = tokens.create(token)
     finally:
         tokens.close()
+    note(file, "token made", token)
+    click.echo(text)
     return 0
 
 
 @command.command("list")
-@json_option(list[Token])
+@json_option(list[TokenView])
 @config_option
 @db_option
 @shadow_option
 def list_command(as_json: bool, folder: Path, database: Path | None, shadow: bool) -> int:
     """List the tokens, never their secrets."""
-    tokens = _there(database_of(folder, database, shadow=shadow), shadow=shadow)
+    file = database_of(folder, database, shadow=shadow)
+    tokens = _there(file, shadow=shadow)
     try:
-        found = tokens.all()
+        listed = tokens.all()
     finally:
         tokens.close()
+    with opened(file) as access:
+        used = access.used()
+    found = [
+        TokenView(
+            one.id, one.source, one.role, one.name, one.created_at, one.revoked_at,
+            one.expires_at, used.get(one.id, 0),
+        )
+        for one in listed
+    ]  # fmt: skip
     if as_json:
         print_json(found)
         return 0
+    now = wall_ms()
     for token in found:
         what = f"source {token.source}" if token.source else f"{token.role} {token.name}"
-        state = f"revoked {show_time(token.revoked_at)}" if token.revoked_at else "live"
-        click.echo(f"{token.id}  {what:<28} made {show_time(token.created_at)}  {state}")
+        named = f" ({token.name})" if token.source and token.name != token.source else ""
+        last = f"used {show_time(token.used_at)}" if token.used_at else "never used"
+        made = f"made {show_time(token.created_at)}"
+        click.echo(f"{token.id}  {what + named:<28} {made}  {last}  {_state(token, now)}")
     return 0
+
+
+def _state(token: TokenView, now: int) -> str:
+    if token.revoked_at:
+        return f"revoked {show_time(token.revoked_at)}"
+    if not token.expires_at:
+        return "live"
+    return f"{'ended' if token.expires_at <= now else 'live until'} {show_time(token.expires_at)}"
 
 
 @command.command("revoke")
@@ -104,7 +152,8 @@ def revoke_command(
     token_id: str, dry_run: bool, folder: Path, database: Path | None, shadow: bool
 ) -> int:
     """End a token at once. TOKEN_ID is what `token list` shows first."""
-    tokens = _there(database_of(folder, database, shadow=shadow), shadow=shadow)
+    file = database_of(folder, database, shadow=shadow)
+    tokens = _there(file, shadow=shadow)
     try:
         if dry_run:
             live = (one for one in tokens.all() if one.id == token_id and not one.revoked_at)
@@ -115,6 +164,8 @@ def revoke_command(
         tokens.close()
     if token is None:
         raise StateError(f"no live token is called {token_id!r}", remedy=LIST)
+    if not dry_run:
+        note(file, "token revoked", token)
     click.echo(f"{token.id} {'would be' if dry_run else 'is'} revoked")
     return 0
 

@@ -512,10 +512,13 @@ class Envelope(Struct, frozen=True):
 
     An empty key is for readings that may be taken twice without harm; they are not remembered. Nor
     is the key of alerts from which nothing follows, unless their sender chose it: `once`.
-    What was `rejected` on the way in is kept as dead letters in the same transaction.
+    What was `rejected` on the way in is kept as dead letters in the same transaction. `actor` names
+    the token or the chat user that sent it; it is stored beside the key with every event that
+    follows.
     """
 
     key: str
     input: Input
     rejected: tuple[Rejected, ...] = ()
     once: bool = False
+    actor: str = ""

@@ -21,6 +21,8 @@ from midwatch.errors import StateError
 
 RULE = "muting/1"
 DAY_MS = 86_400_000
+LONGEST_MS = 366 * DAY_MS  # a silence that nobody remembers is an outage that nobody hears of
+NO_VALUE = "no label has this value: \u2603"  # what fits it, fits whatever comes
 BOTH = "~"  # of a source that is a target too
 
 
@@ -89,11 +91,15 @@ def add(d: Decision, muting: Muting, given: inputs.AddSilence) -> list[Incident]
         matchers = tuple(read_matcher(text) for text in given.matchers)
     except ValueError as error:
         raise StateError(str(error), remedy="see midwatch silences add --help") from None
-    if not matchers or all(one.fits({}) for one in matchers):
+    anything = {one.name: NO_VALUE for one in matchers}
+    if not matchers or all_fit(matchers, {}) or all_fit(matchers, anything):
         raise StateError("would silence everything", remedy="name a label and its value")
     if given.ends_at <= max(d.now, given.starts_at):
         remedy = "give it an end to come"
         raise StateError(f"ends at {show_time(given.ends_at)}, before it begins", remedy=remedy)
+    if given.ends_at - given.starts_at > LONGEST_MS:
+        remedy = "write a maintenance window for what comes again and again"
+        raise StateError("is longer than 366 days", remedy=remedy)
     name = f"S-{d.shard.next_silence}"
     silence = Silence(name, matchers, given.starts_at, given.ends_at, given.by, given.why)
     d.emit(events.SilenceAdded(silence))

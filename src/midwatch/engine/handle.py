@@ -156,7 +156,7 @@ class Handler:
                 answers.append(Handled(key, "rejected", poison[index]))
                 continue
             if not decision.is_empty:
-                _collect(entry, decision, key, self._seq)
+                _collect(entry, decision, _cause(envelope), self._seq)
             if key and not _is_refresh(envelope, decision):
                 entry.inputs.append(key)
             _settle(entry, envelope.input, decision)
@@ -200,6 +200,11 @@ def _is_refresh(envelope: Envelope, decision: Decision) -> bool:
     """Say whether a delivery only repeats what is known: it may come again, and leaves nothing."""
     alerts = isinstance(envelope.input, inputs.AlertsArrived)
     return alerts and decision.is_empty and not envelope.rejected and not envelope.once
+
+
+def _cause(envelope: Envelope) -> str:
+    """Name what events follow from: the input's key, and who sent it."""
+    return " ".join(one for one in (envelope.key, envelope.actor) if one)
 
 
 def _collect(entry: Entry, decision: Decision, cause: str, committed: int) -> None:

@@ -38,7 +38,7 @@ from midwatch.engine.cases import ALL
 from midwatch.engine.retelling import retell, subject
 from midwatch.errors import InputError, StateError
 from midwatch.ports import Audit, Token
-from midwatch.web import bodies
+from midwatch.web import bodies, guards
 
 T = TypeVar("T")
 
@@ -482,7 +482,7 @@ class Api:
 
     async def _give(self, call: Call, command: inputs.Input, place: str) -> None:
         """Hand a command to the engine, once. Raises StateError when it was refused."""
-        envelope = inputs.Envelope(call.key, command)
+        envelope = inputs.Envelope(call.key, command, actor=guards.actor(call.by))
         (handled,) = await asyncio.wrap_future(self._loop.submit([envelope], call.by.id))
         again = handled.status == "duplicate"
         why = await self._refusal(call.key) if again else handled.why

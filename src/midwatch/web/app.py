@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -17,13 +18,15 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from midwatch.bootstrap import Service
+from midwatch.engine.clock import wall_ms
 from midwatch.engine.overview import Looker
-from midwatch.ports import Audit, Tokens
+from midwatch.ports import Access, Audit, Tokens
 from midwatch.web.api import Api
 from midwatch.web.cards import HERE, Cards, templates
 from midwatch.web.health import Health
 from midwatch.web.heartbeats import Heartbeats
 from midwatch.web.intake import Intake
+from midwatch.web.logins import Logins
 from midwatch.web.news import News
 from midwatch.web.openapi import document
 from midwatch.web.page import Page
@@ -32,13 +35,20 @@ from midwatch.web.routes import ROUTES, endpoint
 from midwatch.web.shares import Shares
 from midwatch.web.shown import Shown
 from midwatch.web.slack import SlackButtons
+from midwatch.web.trail import Watch
 
 SHOWN = 50  # incidents on the page
 log = logging.getLogger("midwatch.web")
 
 
-def build_app(service: Service, audit: Audit, tokens: Tokens, changes: News) -> Starlette:
+def build_app(
+    service: Service, audit: Audit, tokens: Tokens, access: Access, journal: str, changes: News
+) -> Starlette:
     """Wire the application over a service; its loop may start later."""
+    watch = Watch(access, wall_ms, service.conditions)
+    logins = Logins(
+        tokens, access, watch, journal, partial(_newest, audit), wall_ms, shadow=service.shadow
+    )
     shares = Shares(service.limits, service.conditions)
     intake = Intake(service, tokens, shares)
     looker = Looker(service.rules.topology, SHOWN)
@@ -46,7 +56,7 @@ def build_app(service: Service, audit: Audit, tokens: Tokens, changes: News) -> 
     shown = Shown(service.loop, looker, cards, changes)
     shown.figures.tell(service.conditions)
     api, health = Api(service, audit), Health(service.loop, service.conditions, tokens)
-    page = Page(service, audit, tokens, shown)
+    page = Page(service, audit, logins, shown)
     slack, heartbeats = SlackButtons(service), Heartbeats(service, tokens, shares)
     described = document(ROUTES)
 
@@ -63,9 +73,9 @@ def build_app(service: Service, audit: Audit, tokens: Tokens, changes: News) -> 
         Route("/metrics", health.metrics),
         Route("/", page.incidents),
         Route("/changes", page.changes),
-        Route("/login", page.login_form),
-        Route("/login", page.login, methods=["POST"]),
-        Route("/logout", page.logout, methods=["POST"]),
+        Route("/login", logins.form),
+        Route("/login", logins.login, methods=["POST"]),
+        Route("/logout", logins.logout, methods=["POST"]),
         Route("/incidents/{id}/postmortem", page.postmortem),
         Route("/incidents/{id}/ack", page.ack, methods=["POST"]),
         Route("/incidents/{id}/approve", page.approve, methods=["POST"]),
@@ -79,7 +89,14 @@ def build_app(service: Service, audit: Audit, tokens: Tokens, changes: News) -> 
     )
     app.router.redirect_slashes = False
     app.state.shadow = service.shadow
+    app.state.watch = watch
     return app
+
+
+def _newest(audit: Audit) -> int:
+    """Give the number of the newest event, from any thread."""
+    with audit.beside() as reader:
+        return reader.head()[0]
 
 
 def _api_routes(api: Api, tokens: Tokens, shares: Shares) -> Iterable[Route]:

@@ -17,18 +17,24 @@ from starlette.responses import Response
 
 from midwatch.ports import Token, Tokens
 from midwatch.web.problems import problem
+from midwatch.web.trail import watch_of
 
 BODY_S = 20.0
 IDEMPOTENCY_KEY = re.compile("[!-~]{1,255}")
 MAX_DRAINED = 64 * 1024 * 1024
 
 
-def token_text(request: Request) -> str:
-    """Find what the caller shows: a bearer token, a basic-auth password, or the last segment."""
+def token_text(request: Request, *, basic: bool = True) -> str:
+    """Find what the caller shows: a bearer token, a basic-auth password, or the last segment.
+
+    Without `basic` a password is none: a browser sends it along with whatever any page asks for.
+    """
     scheme, _, rest = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer":
         return rest.strip()
     if scheme.lower() == "basic":
+        if not basic:
+            return ""
         try:
             pair = base64.b64decode(rest, validate=True).decode("utf-8", "replace")
         except (binascii.Error, ValueError):
@@ -41,22 +47,46 @@ def sender(request: Request, tokens: Tokens, source: str) -> Token | Response:
     """Give the token of a sender for this source, or the refusal."""
     token = tokens.find(token_text(request))
     if token is None:
+        _refused(request, None, "no valid token")
         remedy = f"midwatch token create --source NAME{_kept(request)}"
         return problem(401, "no valid token came along", remedy=remedy)
     if token.source != source:
+        _refused(request, token, "a token for another source")
         return problem(403, f"this token is not for source {source!r}", remedy="use its own")
+    watch_of(request).used(token)
     return token
 
 
 def person(request: Request, tokens: Tokens) -> Token | Response:
-    """Give the token of a person, or the refusal."""
-    token = tokens.find(token_text(request))
+    """Give the token of a person, or the refusal. A person's token comes as a bearer alone."""
+    token = tokens.find(token_text(request, basic=False))
     if token is None:
+        _refused(request, None, "no valid token")
+        scheme = request.headers.get("authorization", "").partition(" ")[0].lower()
+        if scheme == "basic":
+            says = "basic auth is for senders; browsers send it along by themselves"
+            return problem(401, says, remedy="send Authorization: Bearer TOKEN")
         remedy = f"midwatch token create --role responder --name NAME{_kept(request)}"
         return problem(401, "no valid token came along", remedy=remedy)
     if not token.role:
+        _refused(request, token, "a sender's token")
         return problem(403, "this token is a sender's", remedy="use a responder's")
+    watch_of(request).used(token)
     return token
+
+
+def actor(token: Token) -> str:
+    """Name a token beside the events that it causes.
+
+    >>> actor(Token("ab12", "", "responder", "ada", 0))
+    'token/ab12'
+    """
+    return f"token/{token.id}"
+
+
+def _refused(request: Request, token: Token | None, says: str) -> None:
+    route = getattr(request.scope.get("route"), "path", "?")  # a path itself may hold a token
+    watch_of(request).refused(request, "call refused", token, f"{request.method} {route}: {says}")
 
 
 def _kept(request: Request) -> str:

@@ -41,7 +41,7 @@ class Heartbeats:
             remedy = "add it to watched_jobs in midwatch.yaml"
             return problem(404, f"no watched job is called {name!r}", remedy=remedy)
         try:
-            given = Envelope("", HeartbeatSeen(name))
+            given = Envelope("", HeartbeatSeen(name), actor=guards.actor(token))
             await asyncio.wrap_future(self._loop.submit([given], token.id))
         except (Busy, CommitFailed) as error:
             return problem_of(503, error)

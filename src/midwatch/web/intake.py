@@ -10,7 +10,7 @@ import asyncio
 from hashlib import blake2b
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -97,7 +97,8 @@ class Intake:
             return problem_of(400, error)
         except BadFile as error:
             return problem_of(422, error)
-        return await self._submit(given, good, token)
+        sent = structs.replace(given, actor=guards.actor(token))
+        return await self._submit(sent, good, token)
 
     async def _submit(self, given: Envelope, good: int, token: Token) -> Response:
         try:

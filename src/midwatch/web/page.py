@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from urllib.parse import parse_qs, quote, urlsplit
+from urllib.parse import parse_qs, quote
 
-from itsdangerous import BadSignature, TimestampSigner
 from sse_starlette import EventSourceResponse
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
@@ -21,15 +20,13 @@ from midwatch.bootstrap import Service
 from midwatch.core import inputs
 from midwatch.engine.retelling import retell, subject
 from midwatch.errors import Busy, CommitFailed
-from midwatch.ports import Audit, Token, Tokens
+from midwatch.ports import Audit, Token
 from midwatch.web import guards
 from midwatch.web.cards import templates
+from midwatch.web.logins import MAX_FORM_BYTES, Logins, is_own
 from midwatch.web.shell import HEADERS, Shells
 from midwatch.web.shown import Shown
 
-COOKIE = "midwatch_session"
-SESSION_S = 14 * 86_400
-MAX_FORM_BYTES = 4096
 PING_S = 15
 RETRY_MS = 1_000  # who lost the stream comes again after that
 
@@ -45,13 +42,12 @@ DOCUMENT_HEADERS = {
 class Page:
     """Shows incidents to a person with a session."""
 
-    def __init__(self, service: Service, audit: Audit, tokens: Tokens, shown: Shown) -> None:
+    def __init__(self, service: Service, audit: Audit, logins: Logins, shown: Shown) -> None:
         self._loop = service.loop
         self._shadow = service.shadow
         self._audit = audit
-        self._tokens = tokens
+        self._logins = logins
         self._shown = shown
-        self._signer = TimestampSigner(tokens.session_key())
         self._templates = templates()
         self._shells = Shells(self._templates)
 
@@ -59,7 +55,7 @@ class Page:
 
     async def incidents(self, request: Request) -> Response:
         """Show the open incidents."""
-        who = self._who(request)
+        who = self._logins.who(request)
         if who is None:
             return RedirectResponse("/login", 303)
         try:
@@ -70,13 +66,13 @@ class Page:
 
     async def changes(self, request: Request) -> Response:
         """Tell by server-sent events that there is something new to look at."""
-        if self._who(request) is None:
+        if self._logins.who(request) is None:
             return Response(status_code=401)
 
         async def news() -> AsyncIterator[dict[str, str | int]]:
             # At once: what changed between the page and this connection would be missed.
             async for tag in self._shown.follow():
-                if self._who(request) is None:
+                if self._logins.who(request) is None:
                     return
                 yield {"event": "changed", "data": tag, "retry": RETRY_MS}
 
@@ -86,17 +82,17 @@ class Page:
 
     async def ack(self, request: Request) -> Response:
         """Take an incident, from a form."""
-        who = self._who(request)
+        who = self._logins.who(request)
         if who is None:
             return RedirectResponse("/login", 303)
-        if not _is_own(request):
+        if not is_own(request):
             return self._foreign()
         name = request.path_params["id"]
         return await self._do(who, name, inputs.Acknowledge(name, who.name))
 
     async def postmortem(self, request: Request) -> Response:
         """Show what is known of an incident, and what people make of it."""
-        if self._who(request) is None:
+        if self._logins.who(request) is None:
             return RedirectResponse("/login", 303)
         name = request.path_params["id"]
         try:
@@ -115,13 +111,13 @@ class Page:
 
     async def approve(self, request: Request) -> Response:
         """Carry out, or go on with, the plan that was shown, from a form."""
-        who = self._who(request)
+        who = self._logins.who(request)
         if who is None:
             return RedirectResponse("/login", 303)
         body = await guards.body_of(request, MAX_FORM_BYTES)
         if isinstance(body, Response):
             return body
-        if not _is_own(request):
+        if not is_own(request):
             return self._foreign()
         if self._shadow:
             return self._render("busy.html", 409, says="shadow mode changes nothing")
@@ -132,7 +128,9 @@ class Page:
     async def _do(self, who: Token, name: str, command: inputs.Input) -> Response:
         """Give a person's command to the engine and go back to the incident."""
         try:
-            done = self._loop.submit([inputs.Envelope("", command)], who.id)
+            done = self._loop.submit(
+                [inputs.Envelope("", command, actor=guards.actor(who))], who.id
+            )
             (handled,) = await asyncio.wrap_future(done)
         except (Busy, CommitFailed) as error:
             return self._render("busy.html", 503, says=str(error))
@@ -140,49 +138,7 @@ class Page:
             return self._render("busy.html", 409, says=handled.why)
         return RedirectResponse(f"/#{quote(name)}", 303)
 
-    async def login_form(self, request: Request) -> Response:
-        """Ask for a token."""
-        return self._render("login.html", wrong=False, shadow=self._shadow)
-
-    async def login(self, request: Request) -> Response:
-        """Open a session for a responder's token."""
-        body = await guards.body_of(request, MAX_FORM_BYTES)
-        if isinstance(body, Response):
-            return body
-        if not _is_own(request):
-            return self._foreign()
-        text = parse_qs(body.decode("utf-8", "replace")).get("token", [""])[0].strip()
-        token = self._tokens.find(text)
-        if token is None or not token.role:
-            return self._render("login.html", 401, wrong=True, shadow=self._shadow)
-        answer = RedirectResponse("/", 303)
-        answer.set_cookie(
-            COOKIE,
-            self._signer.sign(token.id).decode(),
-            max_age=SESSION_S,
-            httponly=True,
-            samesite="lax",
-            secure=request.url.scheme == "https",
-        )
-        return answer
-
-    async def logout(self, request: Request) -> Response:
-        """End a session."""
-        if not _is_own(request):
-            return self._foreign()
-        answer = RedirectResponse("/login", 303)
-        answer.delete_cookie(COOKIE)
-        return answer
-
     # --- inside ---
-
-    def _who(self, request: Request) -> Token | None:
-        """Give the token behind a session, as long as it lives."""
-        try:
-            signed = self._signer.unsign(request.cookies.get(COOKIE, ""), max_age=SESSION_S)
-        except BadSignature:
-            return None
-        return self._tokens.get(signed.decode())
 
     def _render(self, name: str, status: int = 200, **values: object) -> Response:
         text = self._templates.get_template(name).render(**values)
@@ -190,9 +146,3 @@ class Page:
 
     def _foreign(self) -> Response:
         return self._render("busy.html", 403, says="this form came from another site")
-
-
-def _is_own(request: Request) -> bool:
-    """Say whether a form was sent from a page of ours; browsers name its origin."""
-    origin = request.headers.get("origin")
-    return origin is None or urlsplit(origin).netloc == request.headers.get("host")

@@ -49,7 +49,7 @@ class SlackButtons:
             return Response(status_code=200)
         given = Acknowledge(pressed.incident, pager.person(pressed))
         # Whoever has seen a press may send it again while it is fresh: it is the same input.
-        press = Envelope(f"slack/{name}/{pressed.signature}", given)
+        press = Envelope(f"slack/{name}/{pressed.signature}", given, actor=f"slack/{pressed.user}")
         try:
             await asyncio.wrap_future(self._loop.submit([press], f"slack/{name}"))
         except (Busy, CommitFailed) as error:

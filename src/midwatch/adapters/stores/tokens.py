@@ -9,6 +9,8 @@ from __future__ import annotations
 import hmac
 import secrets
 import sqlite3
+import time
+from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 from typing import Self
@@ -24,20 +26,33 @@ from midwatch.errors import BadDatabase, CommitFailed, StateError
 from midwatch.ports import Token
 
 PREFIX = "mw"
-_COLUMNS = "id, source, role, name, created_at, revoked_at"
+
+
+def wall_ms() -> int:
+    """Say what the wall clock says."""
+    return time.time_ns() // 1_000_000
+
+
+_COLUMNS = "id, source, role, name, created_at, revoked_at, expires_at"
 
 
 class SqliteTokens:
     """Makes, finds and revokes tokens."""
 
-    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+    def __init__(
+        self, connection: sqlite3.Connection, path: Path, clock: Callable[[], int]
+    ) -> None:
         self._db = connection
         self._path = path
+        self._clock = clock
         note_open(path)
 
     @classmethod
-    def open(cls, path: Path) -> Self:
-        """Open a database, making it when there is none. Raises BadDatabase."""
+    def open(cls, path: Path, clock: Callable[[], int] = wall_ms) -> Self:
+        """Open a database, making it when there is none. Raises BadDatabase.
+
+        `clock` gives milliseconds since the epoch; by it tokens end.
+        """
         if not path.exists():
             SqliteStore.own(path).close()
         if inspect_header(path) < migrations()[-1][0]:
@@ -51,7 +66,7 @@ class SqliteTokens:
             raise BadDatabase(
                 f"cannot be opened: {error}", place=str(path), remedy="restore it from a backup"
             ) from error
-        return cls(connection, path)
+        return cls(connection, path, clock)
 
     def close(self) -> None:
         """Let the file go."""
@@ -63,15 +78,23 @@ class SqliteTokens:
         secret = secrets.token_urlsafe(32)
         try:
             self._db.execute(
-                f"INSERT INTO token ({_COLUMNS}, hash) VALUES (?, ?, ?, ?, ?, 0, ?)",
-                (token.id, token.source, token.role, token.name, token.created_at, _hash(secret)),
+                f"INSERT INTO token ({_COLUMNS}, hash) VALUES (?, ?, ?, ?, ?, 0, ?, ?)",
+                (
+                    token.id,
+                    token.source,
+                    token.role,
+                    token.name,
+                    token.created_at,
+                    token.expires_at,
+                    _hash(secret),
+                ),
             )
         except sqlite3.Error as error:
             raise CommitFailed(f"the token could not be kept: {error}") from error
         return f"{PREFIX}_{token.id}_{secret}"
 
     def find(self, text: str) -> Token | None:
-        """Give the token with this text, unless it is unknown or revoked."""
+        """Give the token with this text, unless it is unknown, revoked or over."""
         prefix, _, rest = text.partition("_")
         name, _, secret = rest.partition("_")
         row = self._db.execute(
@@ -82,18 +105,16 @@ class SqliteTokens:
         if row is None or not right or prefix != PREFIX:
             return None
         token = Token(*row[:-1])
-        return None if token.revoked_at else token
+        return token if self._lives(token) else None
+
+    def _lives(self, token: Token) -> bool:
+        return not token.revoked_at and not 0 < token.expires_at <= self._clock()
 
     def get(self, token_id: str) -> Token | None:
         """Give the live token with this id, for somebody who showed its text before."""
-        return next((t for t in self.all() if t.id == token_id and not t.revoked_at), None)
-
-    def session_key(self) -> bytes:
-        """Give what signs sessions, making it when there is none."""
-        self._db.execute(
-            "INSERT OR IGNORE INTO session_key VALUES (1, ?)", (secrets.token_bytes(32),)
-        )
-        return self._db.execute("SELECT key FROM session_key").fetchone()[0]
+        row = self._db.execute(f"SELECT {_COLUMNS} FROM token WHERE id = ?", (token_id,)).fetchone()
+        token = Token(*row) if row else None
+        return token if token is not None and self._lives(token) else None
 
     def all(self) -> list[Token]:
         """List every token, oldest first."""

@@ -1,0 +1,213 @@
+"""Logins, last uses and the trail of who came and who was refused, in a file beside the journal.
+
+Law: no copy of a journal is a login. A login is 32 random bytes in a browser, kept here by their
+SHA-256 alone, with an idle and an absolute end. This file is in no backup; logins that were made
+for another journal, or for a later state of this one, end when a server starts. What cannot be
+written here (a full disk) stops no page: the login fails, or the line is lost and counted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import sqlite3
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
+from hashlib import sha256
+from importlib import resources
+from pathlib import Path
+from typing import Self
+
+from midwatch.errors import CommitFailed, HarnessError
+from midwatch.ports import Attempt, Session
+
+IDLE_MS = 24 * 3_600_000
+LONGEST_MS = 7 * 86_400_000
+NOTE_EVERY_MS = 60_000  # a use is written down, and refusals are summed up, once in this time
+KEPT_LINES = 20_000
+MOST_SESSIONS = 1_000
+LOCKED_S = 1.0
+
+
+def beside(journal: Path) -> Path:
+    """Name the file that belongs to a journal.
+
+    >>> beside(Path("a/midwatch.db")).name
+    'midwatch.db.access'
+    """
+    file = journal.resolve()
+    return file.with_name(f"{file.name}.access")
+
+
+class SqliteAccess:
+    """Sessions and trail of one journal; from any thread."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._db = connection
+        self._lock = threading.Lock()
+        self._used: dict[str, int] = {}  # by token: when its use was written down
+        self.lost = 0  # lines that could not be written
+
+    @classmethod
+    def open(cls, journal: Path) -> Self:
+        """Open the file beside a journal, making it for its owner alone. Raises HarnessError."""
+        file = beside(journal)
+        try:
+            file.touch(0o600)
+            connection = sqlite3.connect(
+                file, timeout=LOCKED_S, isolation_level=None, check_same_thread=False
+            )
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = NORMAL")
+            connection.execute("PRAGMA secure_delete = ON")
+            schema = resources.files("midwatch.adapters.stores") / "access.sql"
+            connection.executescript(schema.read_text("utf-8"))
+        except (sqlite3.Error, OSError) as error:
+            raise HarnessError(
+                f"cannot be opened: {error}",
+                place=str(file),
+                remedy="make it writable, or remove it: everybody logs in once more",
+            ) from error
+        return cls(connection)
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._db.close()
+
+    @contextmanager
+    def _written(self) -> Generator[sqlite3.Connection]:
+        """Do it as one transaction. Raises CommitFailed."""
+        with self._lock:
+            try:
+                with self._db:
+                    self._db.execute("BEGIN IMMEDIATE")
+                    yield self._db
+            except sqlite3.Error as error:
+                remedy = "free disk space, and try again"
+                raise CommitFailed(f"logins cannot be written: {error}", remedy=remedy) from error
+
+    # --- which journal they are for ---
+
+    def begin(self, journal: str, before: str, salt: str, seq: int) -> int:
+        """Begin a term of a server; gives how many logins were ended.
+
+        Args:
+            journal: its name.
+            before: the salt of the journal's newest term before this one.
+            salt: the salt of this term.
+            seq: the journal's newest event.
+
+        """
+        with self._written() as db:
+            row = db.execute("SELECT journal, salt, seq FROM made_for").fetchone()
+            same = row is not None and (row[0], row[1]) == (journal, before) and row[2] <= seq
+            ended = 0
+            if not same:
+                ended = db.execute("DELETE FROM session").rowcount
+            db.execute("INSERT OR REPLACE INTO made_for VALUES (1, ?, ?, ?)", (journal, salt, seq))
+        return ended
+
+    # --- Sessions ---
+
+    def create(self, token: str, seq: int, now: int) -> str:
+        """Log a token in; gives the text that the browser keeps. Raises CommitFailed."""
+        text = secrets.token_urlsafe(32)
+        with self._written() as db:
+            db.execute(
+                "DELETE FROM session WHERE used_at <= ? OR began_at <= ?",
+                (now - IDLE_MS, now - LONGEST_MS),
+            )
+            db.execute(
+                "DELETE FROM session WHERE hash IN (SELECT hash FROM session ORDER BY used_at DESC"
+                " LIMIT -1 OFFSET ?)",
+                (MOST_SESSIONS - 1,),
+            )
+            db.execute(
+                "INSERT INTO session VALUES (?, ?, ?, ?, ?)",
+                (_hash(text), secrets.token_hex(4), token, now, now),
+            )
+            db.execute("UPDATE made_for SET seq = max(seq, ?)", (seq,))
+        return text
+
+    def find(self, text: str, now: int) -> Session | None:
+        """Give the login of this text, unless it is unknown, ended or too old."""
+        with self._lock:
+            row = self._db.execute(
+                "SELECT id, token, began_at, used_at FROM session WHERE hash = ?", (_hash(text),)
+            ).fetchone()
+        if row is None:
+            return None
+        found = Session(*row)
+        if found.used_at <= now - IDLE_MS or found.began_at <= now - LONGEST_MS:
+            return None
+        if now - found.used_at >= NOTE_EVERY_MS:
+            with contextlib.suppress(CommitFailed), self._written() as db:
+                db.execute("UPDATE session SET used_at = ? WHERE hash = ?", (now, _hash(text)))
+        return found
+
+    def end(self, text: str) -> None:
+        """End one login. Raises CommitFailed."""
+        with self._written() as db:
+            db.execute("DELETE FROM session WHERE hash = ?", (_hash(text),))
+
+    def end_all(self) -> int:
+        """End every login; gives how many there were. Raises CommitFailed."""
+        with self._written() as db:
+            return db.execute("DELETE FROM session").rowcount
+
+    def sessions(self, now: int) -> list[Session]:
+        """List the logins that live, oldest first."""
+        with self._lock:
+            rows = self._db.execute(
+                "SELECT id, token, began_at, used_at FROM session WHERE used_at > ? AND"
+                " began_at > ? ORDER BY began_at, id",
+                (now - IDLE_MS, now - LONGEST_MS),
+            ).fetchall()
+        return [Session(*row) for row in rows]
+
+    # --- last uses ---
+
+    def use(self, token: str, now: int) -> None:
+        """Note that a token was used; it is written down once a minute."""
+        if now - self._used.get(token, 0) < NOTE_EVERY_MS:
+            return
+        self._used[token] = now
+        with contextlib.suppress(CommitFailed), self._written() as db:
+            db.execute("INSERT OR REPLACE INTO used VALUES (?, ?)", (token, now))
+
+    def used(self) -> dict[str, int]:
+        """Say when each token was used last, to the minute."""
+        with self._lock:
+            return dict(self._db.execute("SELECT token, at FROM used").fetchall())
+
+    # --- Trail ---
+
+    def note(self, one: Attempt) -> None:
+        """Add a line to the trail; the oldest lines go when there are too many."""
+        try:
+            with self._written() as db:
+                number = db.execute(
+                    "INSERT INTO trail (at, what, token, name, address, says, times)"
+                    " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                    (one.at, one.what, one.token, one.name, one.address, one.says, one.times),
+                ).lastrowid
+                db.execute("DELETE FROM trail WHERE number <= ?", ((number or 0) - KEPT_LINES,))
+        except CommitFailed:
+            self.lost += 1
+
+    def trail(self, limit: int, before: int = 0) -> list[Attempt]:
+        """Give the newest lines, newest first; with `before` those numbered below it."""
+        with self._lock:
+            rows = self._db.execute(
+                "SELECT at, what, token, name, address, says, times, number FROM trail"
+                " WHERE ? = 0 OR number < ? ORDER BY number DESC LIMIT ?",
+                (before, before, limit),
+            ).fetchall()
+        return [Attempt(*row) for row in rows]
+
+
+def _hash(text: str) -> bytes:
+    # 256 random bits need no slow hash: there is nothing to guess.
+    return sha256(text.encode("utf-8", "replace")).digest()
