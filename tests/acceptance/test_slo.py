@@ -255,7 +255,8 @@ def test_the_same_push_again_counts_once(serving: Serving) -> None:
 BAD = [
     ({"slo": "shop/other", "good": 1, "total": 1}, "no objective of this source"),
     ({"slo": "shop/answers", "good": 2, "total": 1}, "2 good of 1"),
-    ({"slo": "shop/answers", "good": 1, "total": 1, "at": 1}, "is older than"),
+    ({"slo": "shop/answers", "good": 1, "total": 1, "at": 1}, "is not within 2000 and 2100"),
+    ({"slo": "shop/answers", "good": 1, "total": 1, "at": 1_700_000_000}, "is older than"),
     ({"slo": "shop/answers", "good": 1, "total": 1, "at": 4e9}, "from the future"),
     ({"slo": "shop/answers", "good": -1, "total": 1}, "Expected `int` >= 0"),
     ({"name": "gen_ai.other"}, "not gen_ai.evaluation.result"),
