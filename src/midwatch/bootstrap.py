@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import os
 import secrets
-import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any, Protocol
@@ -27,8 +26,10 @@ from midwatch.adapters.pagers.terminal import TerminalOptions
 from midwatch.adapters.stores.access import SqliteAccess
 from midwatch.adapters.stores.sqlite import SqliteStore
 from midwatch.config import Config, Limits
+from midwatch.core import jumps
 from midwatch.core.actions import Request
 from midwatch.core.automation import Automation
+from midwatch.core.clock import SECOND
 from midwatch.core.events import TermBegan
 from midwatch.core.heartbeats import timer_key
 from midwatch.core.inputs import BeginTerm, Envelope, Started
@@ -40,7 +41,7 @@ from midwatch.core.slo import Slo
 from midwatch.core.terms import SALT_BYTES
 from midwatch.core.traffic import Traffic
 from midwatch.engine.cases import link
-from midwatch.engine.clock import SteadyClock
+from midwatch.engine.clock import SteadyClock, boot_id, settle, wall_ms
 from midwatch.engine.conditions import Conditions
 from midwatch.engine.handle import Handler
 from midwatch.engine.logs import tell
@@ -133,6 +134,7 @@ def build_loop(
     beat: Beat | None = None,
     rates: Mapping[str, Rate] | None = None,
     upkeep: Upkeep | None = None,
+    steady: SteadyClock | None = None,
 ) -> Loop:
     """Put an engine on a thread of its own, in real time."""
     return Loop(
@@ -144,14 +146,14 @@ def build_loop(
         max_waiting=max_waiting,
         beat=beat,
         rates=rates,
-        upkeep=upkeep,
     )
 
 
 class Service(Struct):
     """What runs in production: a loop over an engine, what feeds it, and how it reaches people."""
 
-    clock: Callable[[], int]
+    clock: Callable[[], int]  # the journal's time
+    wall: Callable[[], int]  # what people see
     rules: Rules
     timers: Timers
     engine: Engine
@@ -199,25 +201,29 @@ def build_service(
     """
     pagers = build_pagers(config, store.name, wall)
     rules = acting(measured(config.rules), config, shadow=shadow)
-    clock = SteadyClock(wall, time.monotonic)
-    metrics = build_metrics(config, rules)
+    clock = SteadyClock(wall, boot=boot_id())
+    conditions = Conditions()
+    metrics = build_metrics(config, rules, lambda: clock.skew, conditions)
     pushed = {name: one for name, one in metrics.items() if isinstance(one, PushedMetrics)}
-    for one in pushed.values():
-        one.remember(store, wall())
     router = build_router(config)
     if not shadow:
         check_secrets(rules.books, os.environ)
     world = World(pagers, router, metrics, actor=build_actor())
     engine = build_engine(store, rules, world, clock, shadow=shadow, counted=_to_all(pushed))
-    clock.start_at(engine.handler.shard.at)
-    begin_term(engine.handler)
+    clock.go_on(engine.handler.shard)
+    begin_term(engine.handler, clock)
+    settle(clock, engine.handler.handle)
+    for one in pushed.values():
+        one.remember(store, clock())
+    watch_clock(conditions, clock, engine.handler)
     beat = None if shadow else build_beat(config)
     rates = {f"page/{name}": rate for name, rate in config.rates.items()}
     units = {name: unit for one in pushed.values() for name, unit in one.units.items()}
     upkeep = Upkeep([partial(store.roll_up, units)])
     loop = build_loop(
-        store, engine, clock, config.limits.waiting, beat=beat, rates=rates, upkeep=upkeep
-    )
+        store, engine, clock, config.limits.waiting, beat=beat, rates=rates, upkeep=upkeep,
+        steady=clock,
+    )  # fmt: skip
     loop.on_commit(tell)
     sources = {
         name: make_source(source.kind, config.naming, source.options)
@@ -229,17 +235,32 @@ def build_service(
         due_at = {name: timer.due_at for name, timer in timers.items() if timer}
         loop.submit([Envelope("", Started(due_at))])
     return Service(
-        clock, rules, store, engine, loop, sources, paging, pagers, shadow, pushed,
-        bool(config.routers), config.public_url, config.limits,
+        clock, clock.wall, rules, store, engine, loop, sources, paging, pagers, shadow, pushed,
+        bool(config.routers), config.public_url, config.limits, conditions,
     )  # fmt: skip
 
 
-def begin_term(handler: Handler) -> None:
+def watch_clock(conditions: Conditions, clock: SteadyClock, handler: Handler) -> None:
+    """Let /readyz and /metrics tell how the clocks stand."""
+    conditions.add("clock", lambda: jumps.condition(handler.shard))
+    conditions.counter(
+        "midwatch_clock_jumps", "Jumps of the wall clock by a minute or more.", lambda: clock.jumps
+    )
+    conditions.gauge(
+        "midwatch_clock_skew_seconds", "The journal's time less the wall clock.",
+        lambda: clock.skew / SECOND,
+    )  # fmt: skip
+
+
+def begin_term(handler: Handler, clock: SteadyClock) -> None:
     """Draw a salt and commit it, before anything is decided, claimed or recovered.
 
-    Raises CommitFailed or Fenced when the journal cannot be written.
+    With it goes where the machine's clocks stand. Raises CommitFailed or Fenced when the journal
+    cannot be written.
     """
-    (handled,) = handler.handle([Envelope("", BeginTerm(secrets.token_hex(SALT_BYTES)))])
+    salt = secrets.token_hex(SALT_BYTES)
+    begun = BeginTerm(salt, clock.boot, clock.ticks(), wall_ms())
+    (handled,) = handler.handle([Envelope("", begun)])
     if handled.status == "rejected":
         raise BugError(f"the term could not begin: {handled.why}")
 
@@ -263,28 +284,43 @@ def _to_all(pushed: Mapping[str, PushedMetrics]) -> Callable[[Sequence[Bucket]],
     return counted
 
 
-def build_metrics(config: Config, rules: Rules) -> dict[str, Metrics]:
+def build_metrics(
+    config: Config,
+    rules: Rules,
+    skew: Callable[[], int] = lambda: 0,
+    conditions: Conditions | None = None,
+) -> dict[str, Metrics]:
     """Build the sources of counts that config names, each for its own objectives.
 
-    Raises InputError when a secret is missing.
+    They are asked in the journal's time, which is `skew` milliseconds ahead of the wall clock.
+    `conditions` hears how their clocks differ from ours. Raises InputError when a secret is
+    missing.
     """
+    conditions = conditions or Conditions()
     by_source: dict[str, dict[str, Slo]] = {name: {} for name in config.metrics}
     for slo in rules.slos.values():
         if slo.indicator is not None:
             by_source[slo.indicator.source][slo.id] = slo
+
+    def way(name: str, options: MetricsOptions) -> Outbound:
+        outbound = _way_to(options)
+        conditions.off(f"metrics/{name}", lambda: outbound.ahead_s)
+        return outbound
+
     return {
-        name: make_metrics(options, by_source[name], partial(_way_to, options), os.environ)
+        name: make_metrics(options, by_source[name], partial(way, name, options), os.environ, skew)
         for name, options in config.metrics.items()
     }
 
 
 def read_objectives(store: SqliteStore, shard: Shard, config: Config, now: int) -> list[Newest]:
-    """Ask every source once, as the running service does every few seconds.
+    """Ask every source once, as the running service does every few seconds; `now` is a date.
 
     Raises InputError when a secret is missing.
     """
     rules = measured(config.rules)
-    metrics = build_metrics(config, rules)
+    metrics = build_metrics(config, rules, lambda: shard.skew)
+    now += shard.skew
     for one in metrics.values():
         if isinstance(one, PushedMetrics):
             one.remember(store, now)

@@ -148,6 +148,7 @@ class Outbound:
         self._lookup = lookup
         self._ca = ca
         self._tls: ssl.SSLContext | None = None
+        self.ahead_s: float | None = None  # how far the other side's clock is ahead of ours
 
     def post(
         self, url: str, body: bytes, headers: Mapping[str, str], secrets: Iterable[str] = ()
@@ -220,7 +221,9 @@ class Outbound:
                     if size > self._max_bytes:
                         raise HarnessError(f"answered more than {self._max_bytes} bytes")
                     parts.append(part)
-                return Answer(answer.status, _read(answer.headers), b"".join(parts))
+                headers = _read(answer.headers)
+                self.ahead_s = ahead_s(headers.get("date", ""), time.time(), self.ahead_s)
+                return Answer(answer.status, headers, b"".join(parts))
         except HarnessError as error:
             error.place = error.place or place
             raise
@@ -350,6 +353,22 @@ def _bare(address: str) -> Address:
     if seen in NAT64 or (seen in IPV4_COMPATIBLE and int(seen) > 1):
         carried = ipaddress.IPv4Address(int(seen) & 0xFFFFFFFF)
     return carried or seen
+
+
+def ahead_s(date: str, now_s: float, before: float | None = None) -> float | None:
+    """Say how far the clock behind a `Date` is ahead of ours, in seconds; without one as before.
+
+    A date has whole seconds: what is less than one is nothing.
+
+    >>> ahead_s("Thu, 01 Jan 1970 00:01:00 GMT", 30.2), ahead_s("", 30.2), ahead_s("x", 1.0, 2.0)
+    (30.0, None, 2.0)
+    """
+    try:
+        said = parsedate_to_datetime(date)
+        off = (said if said.tzinfo else said.replace(tzinfo=UTC)).timestamp() - int(now_s)
+    except (ValueError, OverflowError):
+        return before
+    return 0.0 if abs(off) <= 1 else off
 
 
 def _read(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:

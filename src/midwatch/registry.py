@@ -152,8 +152,12 @@ def make_metrics(
     slos: Mapping[str, Slo],
     outbound: Callable[[], Outbound],
     secrets: Mapping[str, str],
+    skew: Callable[[], int] = lambda: 0,
 ) -> Metrics:
-    """Build a source of counts for these objectives. Raises InputError when its secret lacks."""
+    """Build a source of counts for these objectives. Raises InputError when its secret lacks.
+
+    It is asked in the journal's time; `skew` says how far that is ahead of the wall clock.
+    """
     match options:
         case FileOptions():
             return FileMetrics(options)
@@ -163,7 +167,8 @@ def make_metrics(
             return ProxyMetrics(options, _secret(options.token_env, secrets), outbound())
         case PrometheusOptions():
             name = options.token_env or options.password_env
-            return PrometheusMetrics(options, outbound(), _secret(name, secrets) if name else "")
+            secret = _secret(name, secrets) if name else ""
+            return PrometheusMetrics(options, outbound(), secret, skew=skew)
 
 
 def _slack(options: SlackOptions, tools: Tools) -> SlackPager:

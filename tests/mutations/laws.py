@@ -65,8 +65,44 @@ DOOR = (
         (f"{UNIT}/test_peers.py",),
     ),
 )  # fmt: skip
+# Waits by the time that passes, people by the wall clock; a jump is an event and pages.
+CLOCKS = (
+    Mutation(
+        "people are paged by the journal's time", 11, "src/midwatch/core/decision.py",
+        "return self.now - self.shard.skew", "return self.now", (f"{UNIT}/test_jumps.py",),
+    ),
+    Mutation(
+        "a jump of the clock pages nobody", 11, "src/midwatch/core/clocks.py",
+        "        _tell(d, rules, jump, incident)\n", "        pass\n", (f"{UNIT}/test_jumps.py",),
+    ),
+    Mutation(
+        "the journal's time leaps with the wall clock", 11, "src/midwatch/engine/clock.py",
+        "if abs(target - self._at - passed) >= JUMP_MS:", "if False:",
+        (f"{UNIT}/test_clock.py", "tests/acceptance/test_tortures.py"),
+    ),
+    Mutation(
+        "a restart believes the wall clock", 11, "src/midwatch/engine/clock.py",
+        "if self.boot and skews.boot == self.boot and self._seen >= skews.ticks_ms:", "if False:",
+        (f"{UNIT}/test_clock.py",),
+    ),
+    Mutation(
+        "dates are not set again after a jump", 11, "src/midwatch/core/decide.py",
+        "        escalation.keep_dates(d)\n", "", (f"{UNIT}/test_jumps.py",),
+    ),
+    Mutation(
+        "a snooze of a wrong clock lasts for years", 11, "src/midwatch/core/incidents.py",
+        "return min(incident.snoozed_until + skew, latest)",
+        "return incident.snoozed_until + skew", (f"{UNIT}/test_jumps.py",),
+    ),
+    Mutation(
+        "Prometheus is asked by the journal's time", 11,
+        "src/midwatch/adapters/metrics/prometheus.py", "at = now - self._skew()", "at = now",
+        (f"{UNIT}/test_jumps.py",),
+    ),
+)  # fmt: skip
 MUTATIONS = (
     *DOOR,
+    *CLOCKS,
     Mutation(
         "the core reads a clock", 1, "src/midwatch/core/clock.py",
         "from datetime import UTC, datetime, timedelta\n",

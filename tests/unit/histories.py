@@ -52,7 +52,7 @@ def history(seed: int, state: Shard, many: int = 150) -> Iterator[tuple[int, inp
     rng, now = Random(f"history/{seed}"), 1_000_000
     draws = [
         (_alerts, 9), (_read, 4), (_person, 9), (_timer, 6), (_answer, 5), (_release, 5),
-        (_mute, 3), (_ticket, 2),
+        (_mute, 3), (_ticket, 2), (_clock, 1),
     ]  # fmt: skip
     for release, good in (("v1", True), ("v2", False), ("v3", False)):
         yield (
@@ -187,6 +187,12 @@ def _mute(rng: Random, state: Shard, now: int) -> inputs.Input:
     if state.silences and rng.random() < 0.5:
         return inputs.EndSilence(rng.choice(list(state.silences)), "ada")
     return inputs.AddSilence((f"service={service}",), now, now + 900_000, "ada", "known")
+
+
+def _clock(rng: Random, state: Shard, now: int) -> inputs.Input:
+    by = rng.choice((3_600_000, -3_600_000, 86_400_000, -86_400_000, state.skew, -30_000))
+    skew = 0 if by == state.skew else state.skew - by
+    return inputs.ClockSeen(by, skew, "boot", now)
 
 
 def _ticket(rng: Random, state: Shard, now: int) -> inputs.Input:

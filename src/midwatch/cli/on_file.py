@@ -37,7 +37,7 @@ from midwatch.engine import (
     reporting,
     served,
 )
-from midwatch.engine.clock import wall_ms
+from midwatch.engine.clock import SteadyClock, boot_id, settle, wall_ms
 from midwatch.engine.handle import Handler
 from midwatch.engine.perform import Tested, test_page
 from midwatch.engine.plans import PlanView
@@ -65,9 +65,10 @@ class OnFile:
 
     def tell(self, incident: str, verb: str, given: dict[str, Any]) -> queries.Detail:
         """Acknowledge, snooze or resolve."""
-        with _Open(self._folder, self._file) as (store, handler):
+        opened = _Open(self._folder, self._file)
+        with opened as (store, handler):
             self._detail(store, handler, incident)
-            _decide(handler, _command(incident, verb, given))
+            opened.decide(handler, _command(incident, verb, given))
             return self._detail(store, handler, incident)
 
     def _detail(self, store: SqliteStore, handler: Handler, incident: str) -> queries.Detail:
@@ -85,7 +86,8 @@ class OnFile:
             self._detail(store, handler, incident)
             one = handler.shard.incidents[incident]
             values = given.get("given", {})
-            return plans.draft(rules, handler.shard, one, given["runbook"], values, wall_ms())
+            now = wall_ms() + handler.shard.skew
+            return plans.draft(rules, handler.shard, one, given["runbook"], values, now)
 
     def postmortem(self, incident: str) -> Postmortem:
         """Write the postmortem of an incident. Raises StateError when there is none."""
@@ -221,8 +223,9 @@ class OnFile:
 
     def _give(self, command: inputs.Input) -> Shard:
         """Hand a command to the journal; gives the state after it. Raises StateError."""
-        with _Open(self._folder, self._file) as (_, handler):
-            _decide(handler, command)
+        opened = _Open(self._folder, self._file)
+        with opened as (_, handler):
+            opened.decide(handler, command)
             return handler.shard
 
     def slos(self) -> list[explain.StandingView]:
@@ -314,21 +317,26 @@ class _Open:
         there = file.exists()
         self._rules = measured(config.load(folder).rules)
         self._store = SqliteStore.own(file) if there else SqliteStore.memory()
+        self.clock = SteadyClock(wall_ms, boot=boot_id())
 
     def __enter__(self) -> tuple[SqliteStore, Handler]:
-        return self._store, Handler(self._store, self._rules, wall_ms)
+        return self._store, Handler(self._store, self._rules, self.clock)
+
+    def decide(self, handler: Handler, command: inputs.Input) -> None:
+        """Commit a command in the last server's term, or in a first one. Raises StateError.
+
+        Time goes on in the journal's, and a jump of the wall clock is known first.
+        """
+        self.clock.go_on(handler.shard)
+        if not handler.shard.term_salt:
+            begin_term(handler, self.clock)
+        settle(self.clock, handler.handle)
+        (handled,) = handler.handle([inputs.Envelope("", command)])
+        if handled.status == "rejected":
+            raise StateError(handled.why)
 
     def __exit__(self, *_: object) -> None:
         self._store.close()
-
-
-def _decide(handler: Handler, command: inputs.Input) -> None:
-    """Commit a command in the last server's term, or in a first one. Raises StateError."""
-    if not handler.shard.term_salt:
-        begin_term(handler)
-    (handled,) = handler.handle([inputs.Envelope("", command)])
-    if handled.status == "rejected":
-        raise StateError(handled.why)
 
 
 def _command(incident: str, verb: str, given: dict[str, Any]) -> inputs.Input:

@@ -63,8 +63,11 @@ def may_run(
     severity: str,
     plan: Plan,
     now: int,
+    wall: int | None = None,
 ) -> tuple[str, Reason]:
     """Name the policy that lets a plan run by itself, empty when a person has to approve it.
+
+    `now` is the journal's time, `wall` the wall clock's, which hours are in; without it they agree.
 
     >>> roll = Policy("roll", ("shop",), ("sev1",), ("read", "reversible"))
     >>> may_run(Automation((roll,)), (), "shop", "sev1", Plan("book", 1, ()), 0)[0]
@@ -87,7 +90,7 @@ def may_run(
         return "", Reason(RULE, f"a person approves: {says}", terms)
     refusals: list[str] = []
     for policy in fitting:
-        says = _refusal(policy, past, service, plan, now)
+        says = _refusal(policy, past, service, plan, now, now if wall is None else wall)
         if not says:
             return policy.name, Reason(RULE, f"policy {policy.name} lets it run", terms)
         refusals.append(f"policy {policy.name} {says}")
@@ -109,13 +112,13 @@ def _bounded(rules: Automation, past: Iterable[Remediation], service: str, now: 
 
 
 def _refusal(
-    policy: Policy, past: Iterable[Remediation], service: str, plan: Plan, now: int
+    policy: Policy, past: Iterable[Remediation], service: str, plan: Plan, now: int, wall: int
 ) -> str:
     """Say why a policy that fits does not let a plan run."""
     risky = next((step for step in plan.steps if step.risk not in policy.risks), None)
     if risky is not None:
         return f"does not name {risky.risk} steps such as {risky.id}"
-    if policy.hours is not None and policy.hours.on_call(now) is None:
+    if policy.hours is not None and policy.hours.on_call(wall) is None:
         return "is for other hours"
     begun = [one for one in past if one.service == service and one.by == by(policy.name)]
     if sum(now - one.at < policy.per_s * SECOND for one in begun) >= policy.times:

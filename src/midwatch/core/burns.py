@@ -37,13 +37,13 @@ def hear(d: Decision, rules: Rules, objective: Slo, reading: SliReading) -> Aler
     if slo.has_events(objective, reading):
         if objective.id not in d.shard.heard:
             d.emit(events.SliHeard(objective.id))
-        return identity.alert("resolved", d.now, d.now) if raised else None
+        return d.end_of(identity) if raised else None
     why = slo.judge_quiet(objective, reading)
     if why is None or raised:
         return None
     d.emit(events.SliWentSilent(objective.id, why))
     impact.declare_alone(d, rules, objective.service)
-    alert = identity.alert("firing", d.now, summary=why.says)
+    alert = identity.alert("firing", d.wall, summary=why.says)
     return structs.replace(alert, severity=slo.NO_DATA_SEVERITY)
 
 

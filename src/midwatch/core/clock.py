@@ -50,11 +50,14 @@ def show_duration(seconds: float) -> str:
 
     >>> show_duration(90), show_duration(129_600), show_duration(300), show_duration(-7_200)
     ('90 s', '36 h', '5 min', '-2 h')
+    >>> show_duration(3_650 * 86_400)
+    '3650 d'
     """
     if seconds < 0:
         return f"-{show_duration(-seconds)}"
     seconds = min(seconds, _LONGEST_S)  # a number of any length divides badly
     for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
         if seconds >= 2 * size:
-            return f"{seconds / size:.3g} {unit}"
+            count = seconds / size
+            return f"{count:.3g} {unit}" if count < 1_000 else f"{count:.0f} {unit}"
     return f"{seconds:.3g} s"

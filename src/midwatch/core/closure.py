@@ -21,7 +21,7 @@ MAX_WAIVER_S = 366 * 86_400
 
 def close_if_done(d: Decision, incident: Incident) -> None:
     """Close a resolved incident when nothing is missing."""
-    if incident.state != "resolved" or lacks(incident, d.now):
+    if incident.state != "resolved" or lacks(incident, d.wall):
         return
     if not incident.hurt:
         says = "nobody was paged and no budget was spent"
@@ -36,7 +36,7 @@ def close(d: Decision, incident: Incident) -> None:
     """Close an incident for a person. Raises StateError with what is missing."""
     if incident.state == "closed":
         raise StateError(f"{incident.id} is closed", remedy="nothing is left to do")
-    missing = lacks(incident, d.now)
+    missing = lacks(incident, d.wall)
     if incident.state != "resolved":
         missing = [f"its resolution (it is {incident.state})", *missing]
     if missing:
@@ -53,9 +53,9 @@ def waive(d: Decision, incident: Incident, given: inputs.GrantWaiver) -> None:
         raise StateError("a waiver has a reason and an owner", remedy="say both")
     if incident.state in ("closed", "merged"):
         raise StateError(f"{incident.id} is {incident.state}", remedy="nothing is left to waive")
-    if given.ends_at <= d.now:
+    if given.ends_at <= d.wall:
         raise StateError("its end is over already", remedy="name a time to come")
-    if given.ends_at - d.now > MAX_WAIVER_S * SECOND:
+    if given.ends_at - d.wall > MAX_WAIVER_S * SECOND:
         most = show_duration(MAX_WAIVER_S)
         raise StateError(f"a waiver ends within {most}", remedy="look at it again then")
     d.emit(events.WaiverGranted(incident.id, given.why, given.owner, given.ends_at))

@@ -48,6 +48,7 @@ from midwatch.core.incidents import (
 from midwatch.core.reasons import Reason, Term
 from midwatch.core.shard import Shard
 from midwatch.core.silences import Muting
+from midwatch.core.skews import JUMP_MS
 from midwatch.core.templates import text_of
 from midwatch.core.topology import Topology
 
@@ -199,8 +200,9 @@ def candidate_of(incident: Incident) -> Candidate:
 
 
 def open_candidates(d: Decision) -> list[Candidate]:
-    """List the incidents that still absorb, oldest first."""
-    return [candidate_of(d.shard.incidents[i]) for i in d.shard.open]
+    """List the incidents that still absorb, oldest first; one about our own clock takes nothing."""
+    names = (name for name in d.shard.open if name != d.shard.clock_incident)
+    return [candidate_of(d.shard.incidents[name]) for name in names]
 
 
 def symptom_of(shard: Shard, alert: Alert) -> Symptom:
@@ -587,14 +589,16 @@ def _resolved(d: Decision, batch: list[Alert]) -> dict[str, dict[str, None]]:
         if alert.status != "resolved" or incident is None:
             continue
         fires = d.shard.incidents[incident].firing[alert.fingerprint]
-        if not _is_of_an_earlier(alert, fires):
+        if not _is_of_an_earlier(d, alert, fires):
             over.setdefault(incident, {})[alert.fingerprint] = None
     return over
 
 
-def _is_of_an_earlier(alert: Alert, fires: Firing) -> bool:
+def _is_of_an_earlier(d: Decision, alert: Alert, fires: Firing) -> bool:
     """Say whether it is the end of an earlier firing, which came late or once more."""
     ends_at = alert.ends_at
+    if d.shard.clock_incident and fires.starts_at > d.wall + JUMP_MS:
+        return False  # a start that our own clock gave while it was wrong says nothing
     return ends_at is not None and max(alert.starts_at, ends_at) < fires.starts_at
 
 
@@ -617,7 +621,7 @@ def open_incident(d: Decision, symptom: Symptom, title: str, reason: Reason) -> 
 
 def place_burn(d: Decision, places: Places, service: str, title: str) -> tuple[Incident, Reason]:
     """Find the incident that a burn belongs to, as for an alert of the same service, or open it."""
-    symptom = Symptom(service, "", d.now, lasting=True)
+    symptom = Symptom(service, "", d.wall, lasting=True)
     placement = place(symptom, open_candidates(d), places)
     if placement.incident is not None:
         return d.shard.incidents[placement.incident], placement.reason

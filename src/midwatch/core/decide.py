@@ -12,10 +12,13 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, cast
 
+from msgspec import structs
+
 from midwatch.core import (
     burns,
     causes,
     changes,
+    clocks,
     closure,
     correlation,
     drafts,
@@ -103,6 +106,13 @@ def _begin_term(d: Decision, rules: Rules, given: inputs.BeginTerm) -> None:
     terms.begin(d, given)
 
 
+def _clock(d: Decision, rules: Rules, given: inputs.ClockSeen) -> None:
+    if clocks.see(d, rules, given):  # whatever has a date is judged again
+        escalation.keep_dates(d)
+        _quiet(d, muting.keep_dates(d, rules.muting))
+        _lift(d, rules, muting.timed(d.shard))
+
+
 def _attach(d: Decision, rules: Rules, alerts: Iterable[Alert]) -> None:
     touched = correlation.attach(d, rules.places(d.shard), alerts)
     for name, attached in touched.items():
@@ -169,7 +179,7 @@ def _pages(d: Decision, rules: Rules, given: inputs.PagesSeen) -> None:
         services = tuple(dict.fromkeys(alert.service for alert in firing))
         names = ", ".join(dict.fromkeys(alert.name for alert in firing))
         key = firing[0].labels.get("dedup_key") or firing[0].fingerprint
-        d.emit(events.RealPageSeen(given.source, d.now, services, key, names))
+        d.emit(events.RealPageSeen(given.source, d.wall, services, key, names))
 
 
 def _sli(d: Decision, rules: Rules, given: inputs.SliMeasured) -> None:
@@ -202,7 +212,10 @@ def _swap(d: Decision, rules: Rules, given: inputs.SwapShifts) -> None:
 
 
 def _counted(d: Decision, rules: Rules, given: inputs.SliCounted) -> None:
-    d.count(given.buckets)
+    # Whoever pushes says dates; the counts are kept in the journal's time, which does not jump.
+    skew = d.shard.skew
+    shifted = (structs.replace(one, at=one.at + skew) for one in given.buckets)
+    d.count(shifted if skew else given.buckets)
 
 
 def _ticket(d: Decision, rules: Rules, given: inputs.FileTicket) -> None:
@@ -407,7 +420,9 @@ def _seen(d: Decision, rules: Rules, given: inputs.ReleaseSeen) -> None:
 
 
 def _acknowledge(d: Decision, rules: Rules, given: inputs.Acknowledge) -> None:
-    escalation.acknowledge(d, rules.policy.team, _known(d, given.incident), given.by)
+    incident = _known(d, given.incident)
+    escalation.acknowledge(d, rules.policy.team, incident, given.by)
+    clocks.end(d, rules, incident)
 
 
 def _unacknowledge(d: Decision, rules: Rules, given: inputs.Unacknowledge) -> None:
@@ -497,6 +512,7 @@ _DISPATCH = cast(
         inputs.SliCounted: _counted,
         inputs.Unacknowledge: _unacknowledge,
         inputs.Reassign: _reassign,
+        inputs.ClockSeen: _clock,
         inputs.HeartbeatSeen: _heartbeat,
         inputs.Started: _started,
         inputs.BeginTerm: _begin_term,

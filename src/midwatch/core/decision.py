@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from midwatch.core import events, shard
+from midwatch.core.alerts import Alert, Identity
 from midwatch.core.effects import Effect
 from midwatch.core.incidents import Incident
 from midwatch.core.inputs import Timer
@@ -18,7 +19,11 @@ from midwatch.core.undo import Undo
 
 
 class Decision:
-    """What follows from one input at one moment."""
+    """What follows from one input at one moment.
+
+    `now` is the journal's time, which waits are measured in and facts are stamped with; `wall` is
+    the wall clock.
+    """
 
     def __init__(self, state: Shard, now: int, undo: Undo | None = None) -> None:
         self.shard = state
@@ -31,6 +36,11 @@ class Decision:
         self.retries: dict[str, int] = {}
         self.timers: dict[str, Timer | None] = {}
         self.buckets: list[Bucket] = []
+
+    @property
+    def wall(self) -> int:
+        """What people's clocks say: for dates, schedules and whatever came from outside."""
+        return self.now - self.shard.skew
 
     def emit(self, event: events.Event) -> None:
         """Record a fact; the shard has it from here on."""
@@ -47,6 +57,16 @@ class Decision:
         if self._undo is not None:
             self._undo.put_up(incident, service, namespace, refs)
         self.shard.board.put(incident, service, namespace, refs, crowd=crowd)
+
+    def end_of(self, identity: Identity) -> Alert:
+        """Give the end of an alert of our own; it never lies before its start.
+
+        That may have been told by a clock that was ahead.
+        """
+        incident = self.incident(self.shard.firing.get(identity.fingerprint, ""))
+        firing = incident.firing.get(identity.fingerprint) if incident else None
+        at = max(self.wall, firing.starts_at) if firing else self.wall
+        return identity.alert("resolved", at, at)
 
     def plan(self, effect: Effect) -> None:
         """Wish for something in the world."""

@@ -64,7 +64,7 @@ def draft(
     likely = causes.rank(incident, topology, d.shard.habits, d.shard.changes)
     spent = None
     if slo is not None and impact is not None:
-        spent = round(budget_spent(slo, impact, (d.now - incident.first_at) / SECOND), 6)
+        spent = round(budget_spent(slo, impact, _lasted_s(d, incident)), 6)
     reports = [d.shard.tickets[name] for name in incident.tickets if name in d.shard.tickets]
     document: dict[str, Any] = {
         "slo": slo.id if slo else None,
@@ -77,6 +77,11 @@ def draft(
         "causes": [{"service": one.service, "why": one.why} for one in likely],
     }
     d.emit(events.PostmortemDrafted(incident.id, document))
+
+
+def _lasted_s(d: Decision, incident: Incident) -> float:
+    """Say for how long users are hurt; a start to come was told by a clock that was wrong."""
+    return max(d.wall - incident.first_at, 0) / SECOND
 
 
 def _query(slo: Slo | None) -> str | None:

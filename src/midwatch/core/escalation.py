@@ -16,7 +16,13 @@ from hashlib import blake2b
 from midwatch.core import effects, events, inputs
 from midwatch.core.clock import SECOND, show_duration, show_time
 from midwatch.core.decision import Decision
-from midwatch.core.incidents import Incident, Paged, is_waiting_for_ack, speaking
+from midwatch.core.incidents import (
+    Incident,
+    Paged,
+    is_waiting_for_ack,
+    snooze_due,
+    speaking,
+)
 from midwatch.core.reasons import Reason
 from midwatch.core.severity import Severity
 from midwatch.core.storm import DIGEST_S
@@ -97,7 +103,7 @@ def _reach(d: Decision, policy: Policy, incident: Incident, step: Step) -> list[
     """Say whom a step reaches now, and by which pager."""
     found: dict[tuple[str, str], None] = {}
     for name in step.to:
-        person = policy.team.behind(name, d.now, d.shard.overrides)
+        person = policy.team.behind(name, d.wall, d.shard.overrides)
         pagers = policy.team.pagers(person, step.via) if person else ()
         if person and pagers:
             found[person, pagers[0]] = None
@@ -239,7 +245,7 @@ def _nobody_has_it(d: Decision, policy: Policy, incident: Incident, reason: Reas
 
 def page_one(d: Decision, policy: Policy, incident: Incident, name: str, reason: Reason) -> None:
     """Page one person besides, or whoever is on call for a schedule; else the next step."""
-    person = policy.team.behind(name, d.now, d.shard.overrides)
+    person = policy.team.behind(name, d.wall, d.shard.overrides)
     pagers = policy.team.pagers(person) if person else ()
     if person is None or not pagers:
         page(d, policy, incident, reason)
@@ -270,7 +276,7 @@ def _exhausted(d: Decision, policy: Policy, incident: Incident) -> None:
     reason = Reason(RULE, says, {"pages": pages})
     d.emit(events.EscalationExhausted(incident.id, reason))
     for name in policy.team.last_resort:
-        person = policy.team.behind(name, d.now, d.shard.overrides)
+        person = policy.team.behind(name, d.wall, d.shard.overrides)
         for via in policy.team.pagers(person)[:1] if person else ():
             _plan(d, policy.name, incident, person or name, via, incident.next_step - 1, reason)
     _wait(d, incident, policy.team.again_s)
@@ -311,7 +317,7 @@ def snooze(d: Decision, team: Team, incident: Incident, by: str, until: int) -> 
         raise StateError(
             f"{incident.id} is {incident.state}", remedy="only an open one can be snoozed"
         )
-    if until <= d.now:
+    if until <= d.wall:
         raise StateError(
             f"{show_time(until)} is over already", remedy="snooze until a time to come"
         )
@@ -319,7 +325,20 @@ def snooze(d: Decision, team: Team, incident: Incident, by: str, until: int) -> 
     says = f"{by} has it until {show_time(until)}"
     d.emit(events.PageSnoozed(incident.id, by, until, Reason(RULE, says, {"by": by})))
     d.cancel_timer(_ack_key(incident))
-    d.set_timer(inputs.Timer(_snooze_key(incident), until, "snooze", incident.id))
+    _wake_snoozed(d, incident)
+
+
+def keep_dates(d: Decision) -> None:
+    """Set the ends of snoozes to their dates, after the wall clock has jumped."""
+    for name in d.shard.open:
+        incident = d.shard.incidents[name]
+        if incident.snoozed_until and incident.state == "acknowledged":
+            _wake_snoozed(d, incident)
+
+
+def _wake_snoozed(d: Decision, incident: Incident) -> None:
+    due_at = snooze_due(incident, d.shard.skew)
+    d.set_timer(inputs.Timer(_snooze_key(incident), due_at, "snooze", incident.id))
 
 
 def on_snooze_end(d: Decision, policy: Policy, incident: Incident) -> None:
@@ -347,7 +366,7 @@ def reassign(d: Decision, policy: Policy, incident: Incident, to: str, by: str) 
         raise StateError(
             f"{incident.id} is {incident.state}", remedy="only an open one can be handed over"
         )
-    person = policy.team.behind(to, d.now, d.shard.overrides)
+    person = policy.team.behind(to, d.wall, d.shard.overrides)
     pagers = policy.team.pagers(person) if person else ()
     if person is None or not pagers:
         raise StateError(f"nobody can be reached as {to!r}", remedy="name somebody else")

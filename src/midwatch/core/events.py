@@ -133,6 +133,15 @@ class StormEvent(Struct, frozen=True, tag=True, omit_defaults=True):
         return "storm"
 
 
+class ClockEvent(Struct, frozen=True, tag=True, omit_defaults=True):
+    """A fact about the machine's clocks."""
+
+    @property
+    def stream(self) -> str:
+        """Where the event is appended."""
+        return "clock"
+
+
 class SourceEvent(Struct, frozen=True, tag=True, omit_defaults=True):
     """A fact about what a source told that is no alert."""
 
@@ -308,6 +317,32 @@ class RealPageSeen(SourceEvent, frozen=True):
     services: tuple[str, ...]
     key: str
     title: str
+
+
+# --- clocks --------------------------------------------------------------------------------------
+
+
+class ClockJumped(ClockEvent, frozen=True):
+    """The wall clock went `by_ms` further than time passed; below 0 it went back.
+
+    From now on the journal's time is `skew_ms` ahead of it. `right` when this undoes the jump
+    before. At this time of the journal the clock of the run `boot` of the machine said `ticks_ms`.
+    """
+
+    by_ms: int
+    skew_ms: int
+    reason: Reason
+    right: bool = False
+    incident: str = ""  # which tells of it
+    boot: str = ""
+    ticks_ms: int = 0
+
+
+class ClockAnchored(ClockEvent, frozen=True):
+    """The journal's time has followed many small steps: what the other clock says was noted."""
+
+    boot: str
+    ticks_ms: int
 
 
 # --- jobs ----------------------------------------------------------------------------------------
@@ -965,6 +1000,8 @@ Event = (
     | StormEnded
     | ChangeSeen
     | RealPageSeen
+    | ClockJumped
+    | ClockAnchored
     | JobWatched
     | JobHeard
     | JobWentSilent

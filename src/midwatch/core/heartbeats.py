@@ -54,7 +54,7 @@ def seen(d: Decision, job: Watched) -> Alert | None:
     if before == "beating":
         return None
     d.emit(events.JobHeard(job.name))
-    return _identity(job).alert("resolved", d.now, d.now) if before == "silent" else None
+    return d.end_of(_identity(job)) if before == "silent" else None
 
 
 def silent(d: Decision, job: Watched) -> Alert | None:
@@ -65,7 +65,7 @@ def silent(d: Decision, job: Watched) -> Alert | None:
     d.emit(events.JobWentSilent(job.name))
     waited = show_duration(job.every_s + job.grace_s)
     says = f"{job.name} was {'never heard' if never else 'not heard'} for {waited}"
-    alert = _identity(job).alert("firing", d.now, summary=says)
+    alert = _identity(job).alert("firing", d.wall, summary=says)
     return structs.replace(alert, severity=job.severity)
 
 

@@ -49,9 +49,9 @@ TRANSITIONS: dict[tuple[State, type], State] = {
     ("mitigated", e.IncidentMerged): "merged",
     ("merged", e.MergeUndone): "open",
 }
-# What has to be there besides, for an event of the table above: law 7.
+# What has to be there besides by the wall clock, for an event of the table above: law 7.
 GUARDS: dict[type, Callable[[Incident, int], list[str]]] = {
-    e.IncidentClosed: lambda incident, at: lacks(incident, at),  # noqa: PLW0108  defined below
+    e.IncidentClosed: lambda incident, wall: lacks(incident, wall),  # noqa: PLW0108  defined below
 }
 # Events that are only possible in some states, beside those that the table above moves.
 _ONLY_WHILE_OPEN = (e.AlertsAttached, e.BurnAttached, e.TicketLinked)
@@ -168,6 +168,7 @@ class Incident(Struct):
     acknowledged_by: str = ""
     acknowledged_at: int = 0
     snoozed_until: int = 0
+    snooze_over_at: int = 0  # in the journal's time, at the latest
     exhausted: bool = False
     # the mitigation
     runbook: str = ""
@@ -260,8 +261,10 @@ def type_of(service: str, name: str) -> str:
     return f"{service} {name}"
 
 
-def lacks(incident: Incident, at: int) -> list[str]:
+def lacks(incident: Incident, wall: int) -> list[str]:
     """List what still stands between an incident and closed, besides its resolution.
+
+    `wall` is what the wall clock says: a waiver ends at a date.
 
     >>> lacks(Incident("INC-1", "shop", "", "slow", 0, slo="shop/answers"), 0)
     ['a postmortem', 'a proven regression case or a waiver']
@@ -271,7 +274,7 @@ def lacks(incident: Incident, at: int) -> list[str]:
     found: list[str] = []
     if not incident.has_postmortem:
         found.append("a postmortem")
-    if incident.case_state != "admitted" and incident.waived_until <= at:
+    if incident.case_state != "admitted" and incident.waived_until <= wall:
         was = " (its waiver is over)" if incident.waiver else ""
         found.append(f"a proven regression case or a waiver{was}")
     if incident.fix_state == "promoted" and incident.gate != "pass":
@@ -300,14 +303,30 @@ def opened(event: e.IncidentOpened, at: int) -> Incident:
     )
 
 
-def evolve(incident: Incident, event: e.IncidentEvent, at: int) -> None:
-    """Apply one fact in place. Raises BugError for a fact that this state does not allow.
+def snooze_due(incident: Incident, skew: int) -> int:
+    """Say when a snooze is over in the journal's time: at its date, or as long after as was asked.
+
+    A date that was named under a wrong clock keeps nobody quiet for longer than that.
+
+    >>> asked = Incident("INC-1", "shop", "", "slow", 0, snoozed_until=90, snooze_over_at=60)
+    >>> snooze_due(asked, -50), snooze_due(asked, 0)
+    (40, 60)
+    """
+    latest = incident.snooze_over_at or incident.snoozed_until
+    return min(incident.snoozed_until + skew, latest)
+
+
+def evolve(incident: Incident, event: e.IncidentEvent, at: int, wall: int | None = None) -> None:
+    """Apply one fact in place; `wall` is what the wall clock says, the same as `at` without it.
+
+    Raises BugError for a fact that this state does not allow.
 
     >>> inc = Incident("INC-1", "shop", "", "slow", 0, state="resolved")
     >>> evolve(inc, e.AlertsResolved("INC-1", ("ab",)), 1)
     >>> inc.state
     'resolved'
     """
+    wall = at if wall is None else wall
     kind = type(event)
     target = TRANSITIONS.get((incident.state, kind))
     if target is None:
@@ -316,13 +335,16 @@ def evolve(incident: Incident, event: e.IncidentEvent, at: int) -> None:
         if kind in _MOVING and kind not in _HARMLESS_ELSEWHERE:
             raise BugError(f"{kind.__name__} for {incident.id}, which is {incident.state}")
     else:
-        missing = GUARDS[kind](incident, at) if kind in GUARDS else []
+        missing = GUARDS[kind](incident, wall) if kind in GUARDS else []
         if missing:
             raise BugError(f"{kind.__name__} for {incident.id}, which lacks {missing[0]}")
         incident.state = target
     apply = _APPLY.get(kind)
     if apply is not None:
         apply(incident, event, at)
+    dated = _APPLY_DATED.get(kind)
+    if dated is not None:
+        dated(incident, event, at, wall)
 
 
 def _attach(i: Incident, event: e.AlertsAttached, at: int) -> None:
@@ -450,18 +472,18 @@ def _unmerged(i: Incident, event: e.MergeUndone, at: int) -> None:
     _begin_round(i)
 
 
-def _ticket(i: Incident, event: e.TicketLinked, at: int) -> None:
+def _ticket(i: Incident, event: e.TicketLinked, at: int, wall: int) -> None:
     i.tickets.append(event.ticket)
     if event.service:
-        i.services.setdefault(event.service, at)
+        i.services.setdefault(event.service, wall)
 
 
-def _burn(i: Incident, event: e.BurnAttached, at: int) -> None:
+def _burn(i: Incident, event: e.BurnAttached, at: int, wall: int) -> None:
     i.slo = i.slo or event.slo
     i.slos[event.slo] = 0
     i.burned_at = i.burned_at or at
-    i.services.setdefault(event.service, at)
-    i.last_at = max(i.last_at, at)
+    i.services.setdefault(event.service, wall)
+    i.last_at = max(i.last_at, wall)
     if i.worst is None or event.counts.good * i.worst.total < i.worst.good * event.counts.total:
         i.worst = event.counts
 
@@ -523,8 +545,8 @@ def _unack(i: Incident, event: e.AckWithdrawn, at: int) -> None:
     _begin_round(i)
 
 
-def _snoozed(i: Incident, event: e.PageSnoozed, at: int) -> None:
-    i.snoozed_until = event.until
+def _snoozed(i: Incident, event: e.PageSnoozed, at: int, wall: int) -> None:
+    i.snoozed_until, i.snooze_over_at = event.until, at + event.until - wall
 
 
 def _exhausted(i: Incident, event: e.EscalationExhausted, at: int) -> None:
@@ -710,8 +732,6 @@ _APPLY = cast(
         e.AlertsMuted: _muted,
         e.IncidentMerged: _merged,
         e.MergeUndone: _unmerged,
-        e.TicketLinked: _ticket,
-        e.BurnAttached: _burn,
         e.SeverityDeclared: _severity,
         e.PagePlanned: _page_planned,
         e.PageHeld: _page_held,
@@ -722,7 +742,6 @@ _APPLY = cast(
         e.PageFailed: _page_failed,
         e.PageAcknowledged: _ack,
         e.AckWithdrawn: _unack,
-        e.PageSnoozed: _snoozed,
         e.EscalationExhausted: _exhausted,
         e.PlanProposed: _proposed,
         e.PlanApproved: _approved,
@@ -758,5 +777,14 @@ _APPLY = cast(
         e.PromotionStarted: _promoting,
         e.FixPromoted: _promoted,
         e.GateJudged: _gated,
+    },
+)
+# Those that note a date too, which the wall clock names.
+_APPLY_DATED = cast(
+    "dict[type, Callable[[Incident, Any, int, int], None]]",
+    {
+        e.TicketLinked: _ticket,
+        e.BurnAttached: _burn,
+        e.PageSnoozed: _snoozed,
     },
 )

@@ -342,6 +342,19 @@ class SliCounted(Struct, frozen=True, tag=True):
     buckets: tuple[Bucket, ...]
 
 
+class ClockSeen(Struct, frozen=True, tag=True):
+    """The machine's clocks were compared: the wall clock went `by_ms` further than time passed.
+
+    `skew_ms` is the journal's time less the wall clock from now on; at the journal's time `at` the
+    clock of this run of the machine, `boot`, said `ticks_ms`.
+    """
+
+    by_ms: int
+    skew_ms: int
+    boot: str = ""
+    ticks_ms: int = 0
+
+
 class HeartbeatSeen(Struct, frozen=True, tag=True):
     """A watched job said that it lives."""
 
@@ -483,6 +496,7 @@ Input = (
     | CloseIncident
     | DraftPostmortem
     | EditPostmortem
+    | ClockSeen
     | HeartbeatSeen
     | Started
     | BeginTerm

@@ -56,7 +56,7 @@ class Judge:
     def muted(self, labels: Mapping[str, str]) -> str:
         """Name what mutes an alert now, "" when nothing does."""
         for timed in (*self._d.shard.silences.values(), *self._muting.maintenances):
-            if timed.mutes(labels, self._d.now):
+            if timed.mutes(labels, self._d.wall):
                 return timed.key
         for rule in self._muting.inhibitions:
             if all_fit(rule.target, labels) and self._is_inhibited(rule, labels):
@@ -73,7 +73,7 @@ def watch(d: Decision, muting: Muting, key: str) -> None:
     """Ask to be woken when a maintenance window ends that has muted something."""
     for one in muting.maintenances:
         if one.key == key:
-            due_at = _end(one, d.now)
+            due_at = _end(one, d.wall) + d.shard.skew
             d.set_timer(inputs.Timer(f"unmute/{key}", due_at, "unmute", ""))
 
 
@@ -94,7 +94,7 @@ def add(d: Decision, muting: Muting, given: inputs.AddSilence) -> list[Incident]
     anything = {one.name: NO_VALUE for one in matchers}
     if not matchers or all_fit(matchers, {}) or all_fit(matchers, anything):
         raise StateError("would silence everything", remedy="name a label and its value")
-    if given.ends_at <= max(d.now, given.starts_at):
+    if given.ends_at <= max(d.wall, given.starts_at):
         remedy = "give it an end to come"
         raise StateError(f"ends at {show_time(given.ends_at)}, before it begins", remedy=remedy)
     if given.ends_at - given.starts_at > LONGEST_MS:
@@ -103,18 +103,46 @@ def add(d: Decision, muting: Muting, given: inputs.AddSilence) -> list[Incident]
     name = f"S-{d.shard.next_silence}"
     silence = Silence(name, matchers, given.starts_at, given.ends_at, given.by, given.why)
     d.emit(events.SilenceAdded(silence))
-    d.set_timer(inputs.Timer(f"unmute/{silence.key}", silence.ends_at, "unmute", ""))
-    if silence.starts_at > d.now:
-        d.set_timer(inputs.Timer(f"mute/{silence.key}", silence.starts_at, "mute", ""))
+    return _begin(d, silence)
+
+
+def _begin(d: Decision, silence: Silence) -> list[Incident]:
+    """Mute from the date of a silence on, until its date, or as long after as was asked."""
+    skew = d.shard.skew
+    latest = d.shard.quiet_until.get(silence.id, silence.ends_at)
+    over_at = min(silence.ends_at + skew, latest)
+    d.set_timer(inputs.Timer(f"unmute/{silence.key}", over_at, "unmute", ""))
+    if silence.starts_at > d.wall:
+        starts_at = silence.starts_at + skew
+        d.set_timer(inputs.Timer(f"mute/{silence.key}", starts_at, "mute", ""))
         return []
     return mute(d, silence)
+
+
+def keep_dates(d: Decision, muting: Muting) -> list[Incident]:
+    """Set all that mutes to its dates, after the wall clock has jumped.
+
+    A silence that was over too early is there again. Gives the incidents that are changed.
+    """
+    for silence in list(d.shard.lapsed.values()):
+        if silence.ends_at > d.wall and d.now < d.shard.quiet_until[silence.id]:
+            d.emit(events.SilenceAdded(silence))
+    changed = [one for silence in d.shard.silences.values() for one in _begin(d, silence)]
+    for key in d.shard.muted:
+        watch(d, muting, key)
+    return changed
+
+
+def timed(shard: Shard) -> list[str]:
+    """List what mutes by the clock and has muted something."""
+    return [key for key in shard.muted if key.startswith(("silence ", "maintenance "))]
 
 
 def mute(d: Decision, silence: Silence) -> list[Incident]:
     """Mute what fires already and matches a silence that begins."""
 
     def by(labels: Mapping[str, str]) -> str:
-        return silence.key if silence.mutes(labels, d.now) else ""
+        return silence.key if silence.mutes(labels, d.wall) else ""
 
     return _mute(d, by, f", by {silence.by}: {silence.why}")
 

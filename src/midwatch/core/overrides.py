@@ -30,7 +30,7 @@ def add(
     if people and given.person not in people:
         known = ", ".join(sorted(people))
         raise StateError(f"nobody is called {given.person!r}", remedy=f"known are {known}")
-    if given.ends_at <= max(given.starts_at, d.now):
+    if given.ends_at <= max(given.starts_at, d.wall):
         raise StateError(
             f"{show_time(given.ends_at)} is over, or before its start", remedy="give a later end"
         )
@@ -62,7 +62,7 @@ def swap(d: Decision, schedules: Mapping[str, Schedule], given: inputs.SwapShift
             remedy="name a moment in each of two people's shifts",
         )
     for shift, person in ((one, other.person), (other, one.person)):
-        _add(d, schedule.name, person, max(shift.starts_at, d.now), shift.ends_at, given.by)
+        _add(d, schedule.name, person, max(shift.starts_at, d.wall), shift.ends_at, given.by)
 
 
 def _add(d: Decision, schedule: str, person: str, start: int, end: int, by: str) -> None:

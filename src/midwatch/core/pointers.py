@@ -276,9 +276,8 @@ def _unfit(d: Decision, pointer: Pointer, name: str, says: str) -> Alert | None:
     found = identify(labels, _NAMING)
     if not says and found.fingerprint not in d.shard.firing:
         return None
-    status = "firing" if says else "resolved"
-    summary = f"a rollback would go to {name}, which is not fit: {says}" if says else ""
-    alert = found.alert(status, d.now, ends_at=0 if says else d.now, summary=summary)
+    summary = f"a rollback would go to {name}, which is not fit: {says}"
+    alert = found.alert("firing", d.wall, summary=summary) if says else d.end_of(found)
     return structs.replace(alert, severity=UNFIT_SEVERITY)
 
 
@@ -303,7 +302,7 @@ def on_answer(d: Decision, given: inputs.ReleaseAnswered) -> Alert | None:
     found = _not_moved(service)
     if pointer.purpose != "rollback" and found.fingerprint in d.shard.firing:
         return None  # people know that nothing moves; that a way back is closed, they are told
-    alert = found.alert("firing", d.now, summary=says)
+    alert = found.alert("firing", d.wall, summary=says)
     return structs.replace(alert, severity=SEVERITY)
 
 
@@ -316,7 +315,7 @@ def moves_again(d: Decision, service: str) -> Alert | None:
     found = _not_moved(service)
     if found.fingerprint not in d.shard.firing:
         return None
-    return structs.replace(found.alert("resolved", d.now, ends_at=d.now), severity=SEVERITY)
+    return structs.replace(d.end_of(found), severity=SEVERITY)
 
 
 def _prove_later(d: Decision, service: str) -> None:

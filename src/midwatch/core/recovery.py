@@ -32,6 +32,7 @@ from midwatch.errors import StateError
 
 RULE_NO_SLI = "recovery.no-sli/1"
 RULE_PERSON = "recovery.person/1"
+RULE_CLOCK = "recovery.clock/1"
 SETTLE_S = 600
 
 
@@ -44,7 +45,8 @@ def judge(
     acted_at = max(incident.acted_at, incident.promoted_at)
     if not acted_at and not incident.slo and (incident.firing or not incident.alert_count):
         return  # alerts that fire, or people who complain: an objective that is well proves nothing
-    since = acted_at or incident.last_at
+    # Readings are stamped in the journal's time; when an alert came last is a date.
+    since = acted_at or incident.last_at + d.shard.skew
     verify = rules.verify_of(incident, objective.id)
     verdict, reason = slo.judge_recovery(objective, verify, reading, since=since)
     if incident.slo in ("", objective.id) and verdict != "recovered":
@@ -85,6 +87,11 @@ def recover_without_sli(d: Decision, rules: Rules, incident: Incident) -> None:
         return
     says = f"no SLI: all {incident.alert_count} alerts resolved"
     _mitigated(d, rules, incident, Reason(RULE_NO_SLI, says, {"alerts": incident.alert_count}))
+
+
+def recover_clock(d: Decision, rules: Rules, incident: Incident) -> None:
+    """End the harm of a jump of our own clock, which is right again."""
+    _mitigated(d, rules, incident, Reason(RULE_CLOCK, "the clock is as it was before"))
 
 
 def _mitigated(

@@ -226,7 +226,7 @@ def offer(d: Decision, incident: Incident, given: inputs.OfferCase) -> None:
 def quarantine(d: Decision, given: inputs.QuarantineCase) -> None:
     """Take a flaky case out of the count. Raises StateError."""
     _known(d, given.case)
-    if given.until <= d.now:
+    if given.until <= d.wall:
         raise StateError("its end is over already", remedy="name a time to come")
     d.emit(events.CaseQuarantined(given.case, given.owner, given.until, given.why, given.by))
 

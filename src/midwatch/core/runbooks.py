@@ -291,7 +291,7 @@ def _leave(d: Decision, means: Means, incident: Incident, plan: Plan) -> tuple[s
         return "", Reason(automation.RULE, says)
     return automation.may_run(
         means.books.automation, d.shard.remediations, service, incident.severity or "sev1", plan,
-        d.now,
+        d.now, d.wall,
     )  # fmt: skip
 
 

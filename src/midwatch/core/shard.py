@@ -24,6 +24,7 @@ from midwatch.core.past import Lesson, Lessons
 from midwatch.core.releases import Pointer
 from midwatch.core.schedules import KEEP_MS, Override
 from midwatch.core.silences import Silence
+from midwatch.core.skews import JUMP_MS, Skews
 from midwatch.core.storm import Storm
 from midwatch.errors import BugError
 
@@ -103,6 +104,12 @@ class Shard(Struct):
     cases: dict[str, KeptCase] = field(default_factory=dict[str, KeptCase])
     remediations: list[Remediation] = field(default_factory=list[Remediation])  # newest last
     storm: Storm = field(default_factory=Storm)
+    skews: Skews = Skews()
+    clock_incident: str = ""  # the newest one about a jump of the clock
+    clock_right: bool = True  # whether the newest jump has put right the one before
+    # Silences by the journal's time at which they are over at the latest, whatever the clock says.
+    quiet_until: dict[str, int] = field(default_factory=dict[str, int])
+    lapsed: dict[str, Silence] = field(default_factory=dict[str, Silence])  # over before that
     next_silence: int = 1
     next_override: int = 1
     next_incident: int = 1
@@ -115,6 +122,20 @@ class Shard(Struct):
     def told_by(self, page: str, but: str = "") -> list[Incident]:
         """List the open incidents that the page of another one told of, but for `but`."""
         return [self.incidents[name] for name in self.digests.get(page, ()) if name != but]
+
+    @property
+    def skew(self) -> int:
+        """How far the journal's time is ahead of the wall clock, in milliseconds."""
+        return self.skews.now
+
+    @property
+    def wall(self) -> int:
+        """What the wall clock said at the shard's time."""
+        return self.at - self.skew
+
+    def shown(self, at: int) -> int:
+        """Give the wall clock's time for a time of the journal."""
+        return self.skews.shown(at)
 
 
 def evolve(shard: Shard, event: e.Event, at: int) -> None:
@@ -139,34 +160,31 @@ def evolve(shard: Shard, event: e.Event, at: int) -> None:
         case e.JobEvent():
             shard.jobs[event.job] = _JOB_STATES[type(event)]
         case e.ScheduleEvent():
-            _evolve_schedule(shard, event, at)
+            _evolve_schedule(shard, event, at - shard.skew)
+        case e.TermBegan():
+            shard.term_salt = event.salt
+            if event.boot:
+                shard.skews = shard.skews.anchored(at, event.boot, event.ticks_ms)
+        case e.ClockEvent():
+            _evolve_clock(shard, event, at)
+        case e.SilenceEvent():
+            _evolve_silence(shard, event, at)
         case _:
             _evolve_world(shard, event)
 
 
 def _evolve_world(
     shard: Shard,
-    event: e.ChangeSeen
-    | e.SilenceAdded
-    | e.SilenceEnded
-    | e.StormBegan
-    | e.StormEnded
-    | e.RealPageSeen
-    | e.TermBegan
-    | e.TicketTriaged,
+    event: e.ChangeSeen | e.StormBegan | e.StormEnded | e.RealPageSeen | e.TicketTriaged,
 ) -> None:
     match event:
         case e.ChangeSeen():
-            at = kept(event.change.at, shard.at)
+            at = kept(event.change.at, shard.wall)
             changes.keep(shard.changes, msgspec.structs.replace(event.change, at=at))
-        case e.SilenceAdded() | e.SilenceEnded():
-            _evolve_silence(shard, event)
         case e.StormEvent():
             shard.storm.raging = isinstance(event, e.StormBegan)
         case e.TicketTriaged():
             _keep_ticket(shard, event)
-        case e.TermBegan():
-            shard.term_salt = event.salt
         case e.RealPageSeen():
             pass  # kept for whoever compares; nothing is decided on it
 
@@ -223,7 +241,7 @@ def _evolve_incident(shard: Shard, event: e.IncidentEvent, at: int) -> None:
         service = event.service or incident.service_of_plan
         begun = Remediation(service, at, incident.runbook, event.by)
         automation.keep(shard.remediations, begun)
-    incidents.evolve(incident, event, at)
+    incidents.evolve(incident, event, at, at - shard.skew)
     if isinstance(event, e.RegressionCaseAdmitted):
         shard.cases[event.case.id] = KeptCase(
             event.case, incident.id, event.bad, event.good, event.bad_digest, event.good_digest,
@@ -249,12 +267,37 @@ def _forget_muting(shard: Shard, fingerprint: str, one: Firing, *, gone: bool) -
                     del index[key]
 
 
-def _evolve_silence(shard: Shard, event: e.SilenceEvent) -> None:
+def _evolve_silence(shard: Shard, event: e.SilenceEvent, at: int) -> None:
+    """Keep what is silenced; one that ended before its time had passed may begin again."""
+    name = event.silence.id
     if isinstance(event, e.SilenceAdded):
-        shard.silences[event.silence.id] = event.silence
-        shard.next_silence += 1
+        shard.silences[name] = event.silence
+        if shard.lapsed.pop(name, None) is None:
+            shard.quiet_until[name] = event.silence.ends_at + shard.skew
+            shard.next_silence += 1
+        return
+    shard.silences.pop(name, None)
+    by_clock = isinstance(event, e.SilenceEnded) and not event.by
+    if by_clock and at < shard.quiet_until.get(name, 0):
+        shard.lapsed[name] = event.silence
     else:
-        shard.silences.pop(event.silence.id, None)
+        shard.quiet_until.pop(name, None)
+        shard.lapsed.pop(name, None)
+
+
+def _evolve_clock(shard: Shard, event: e.ClockJumped | e.ClockAnchored, at: int) -> None:
+    skews = shard.skews
+    if isinstance(event, e.ClockJumped):
+        skews = skews.jumped(at, event.skew_ms)
+        if abs(event.by_ms) >= JUMP_MS:
+            shard.clock_incident, shard.clock_right = event.incident, event.right
+        over = [name for name, until in shard.quiet_until.items() if until <= at]
+        for name in over:
+            if shard.lapsed.pop(name, None) is not None:
+                del shard.quiet_until[name]
+    if event.boot:
+        skews = skews.anchored(at, event.boot, event.ticks_ms)
+    shard.skews = skews
 
 
 def _evolve_slo(shard: Shard, event: e.SloEvent) -> None:

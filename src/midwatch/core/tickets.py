@@ -109,7 +109,7 @@ def triage(
     placement = _placement(d, places, service, duplicate)
     if placement.incident is None:
         title = f"reported on {service}: {' '.join(ticket.text.split())[:80]}"
-        symptom = Symptom(service, "", d.now, lasting=True)
+        symptom = Symptom(service, "", d.wall, lasting=True)
         incident = open_incident(d, symptom, title, placement.reason)
     else:
         incident = d.shard.incidents[placement.incident]
@@ -138,7 +138,7 @@ def _placement(d: Decision, places: Places, service: str, duplicate: str) -> Pla
     incident = d.shard.incidents.get(told.incident) if told else None
     if incident is not None and is_open(incident):
         return Placement(incident.id, Reason(RULE, f"it says what {duplicate} says"))
-    return place(Symptom(service, "", d.now, lasting=True), open_candidates(d), places)
+    return place(Symptom(service, "", d.wall, lasting=True), open_candidates(d), places)
 
 
 def _duplicate(d: Decision, ticket: FileTicket, service: str) -> str:

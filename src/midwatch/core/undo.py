@@ -429,7 +429,7 @@ _SPECIAL: dict[type, Callable[[Undo, Shard, Any], None]] = {
 }
 _PLAIN = (
     e.IncidentEvent, e.SloEvent, e.JobEvent, e.ScheduleEvent, e.SilenceEvent, e.StormEvent,
-    e.SourceEvent, e.TermEvent,
+    e.SourceEvent, e.TermEvent, e.ClockEvent,
 )  # fmt: skip
 NOTE: dict[type, Callable[[Undo, Shard, Any], None]] = {
     **{one: _nothing for base in _PLAIN for one in _kinds(base)},

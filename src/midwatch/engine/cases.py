@@ -66,7 +66,7 @@ class Kept(Struct, frozen=True):
 
 def cases(shard: Shard) -> list[CaseView]:
     """List the cases that were admitted, oldest first."""
-    return [_view(one, shard.at) for one in shard.cases.values()]
+    return [_view(one, shard.wall) for one in shard.cases.values()]
 
 
 def _view(one: KeptCase, now: int) -> CaseView:
@@ -100,7 +100,7 @@ def story(shard: Shard, facts: Iterable[Fact[e.Event]], name: str) -> CaseStory 
             evidence = list(event.evidence)
     incident = shard.incidents[kept.incident]
     return CaseStory(
-        _view(kept, shard.at), kept.original, evidence, incident.fix, incident.fix_state, moments
+        _view(kept, shard.wall), kept.original, evidence, incident.fix, incident.fix_state, moments
     )
 
 

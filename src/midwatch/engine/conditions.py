@@ -40,6 +40,7 @@ class Conditions:
 
     def __init__(self) -> None:
         self.figures: list[Figure] = []
+        self._ahead: dict[str, Callable[[], float | None]] = {}
         self._says: dict[str, Says] = {}
 
     def add(self, name: str, says: Says) -> None:
@@ -53,6 +54,25 @@ class Conditions:
     def counter(self, name: str, says: str, value: Callable[[], float]) -> None:
         """Add a figure that only rises; its name goes without `_total`."""
         self.figures.append(Figure(name, says, "counter", "", lambda: {"": value()}))
+
+    def off(self, peer: str, ahead_s: Callable[[], float | None]) -> None:
+        """Tell how far a peer's clock is ahead of ours, once that is known.
+
+        >>> conditions = Conditions()
+        >>> conditions.off("metrics/shop", lambda: -3.0), conditions.off("new", lambda: None)
+        (None, None)
+        >>> conditions.figures[0].values()
+        {'metrics/shop': -3.0}
+        """
+        if not self._ahead:
+            says = "How far a peer's clock is ahead of ours, by the Date that it sends."
+            name = "midwatch_peer_clock_ahead_seconds"
+            self.figures.append(Figure(name, says, "gauge", "peer", self._known))
+        self._ahead[peer] = ahead_s
+
+    def _known(self) -> dict[str, float]:
+        found = {peer: ahead_s() for peer, ahead_s in list(self._ahead.items())}
+        return {peer: ahead_s for peer, ahead_s in found.items() if ahead_s is not None}
 
     def counters(
         self, name: str, says: str, label: str, values: Callable[[], Mapping[str, float]]

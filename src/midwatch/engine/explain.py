@@ -206,7 +206,7 @@ def standings(shard: Shard, newest: Iterable[Newest]) -> list[StandingView]:
 
 def _standing(shard: Shard, one: Newest) -> StandingView:
     burn = shard.burning.get(one.slo.id)
-    shown = view(explain(one.slo, one.windows, one.at))
+    shown = view(explain(one.slo, one.windows, shard.shown(one.at) if one.at else 0))
     if burn is not None:
         state = "burning"
     elif one.slo.id in shard.held:

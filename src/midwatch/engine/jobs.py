@@ -31,7 +31,8 @@ def jobs(rules: Rules, shard: Shard, timers: Timers) -> list[JobView]:
     for job in rules.jobs.values():
         state = shard.jobs.get(job.name, "watched")
         timer = timers.timer(timer_key(job.name))
-        due = show_time(timer.due_at) if timer else ""
-        last = show_time(timer.due_at - job.wait_ms) if timer and state == "beating" else ""
+        due_at = shard.shown(timer.due_at) if timer else 0
+        due = show_time(due_at) if timer else ""
+        last = show_time(due_at - job.wait_ms) if timer and state == "beating" else ""
         found.append(JobView(job.name, state, last, due, job.service, job.severity))
     return sorted(found, key=lambda one: (one.state != "silent", one.job))

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from midwatch.core.skews import Skews
 from midwatch.engine.queries import moment_of
 from midwatch.ports import Row
 
@@ -17,7 +18,10 @@ log = logging.getLogger("midwatch.engine")
 
 # What comes by the thousand is told at debug; what somebody should look at, as a warning.
 QUIET = frozenset({"AlertsAttached", "AlertsResolved"})
-LOUD = frozenset({"PageFailed", "EscalationExhausted", "RecoveryMissed", "RollbackFailed"})
+LOUD = frozenset(
+    {"ClockJumped", "PageFailed", "EscalationExhausted", "RecoveryMissed", "RollbackFailed"}
+)
+NEVER = Skews()  # a record has the time of its writing
 
 
 def tell(rows: Sequence[Row]) -> None:
@@ -26,7 +30,7 @@ def tell(rows: Sequence[Row]) -> None:
         level = logging.DEBUG if row.type in QUIET else logging.INFO
         level = logging.WARNING if row.type in LOUD else level
         if log.isEnabledFor(level):
-            moment = moment_of(row)
+            moment = moment_of(row, NEVER)
             noun, _, name = row.stream.partition("/")
             extra = {"event": row.type, noun: name, "seq": row.seq, "says": moment.says}
             log.log(level, "%s", row.type, extra={"fields": extra})

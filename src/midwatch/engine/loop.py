@@ -26,6 +26,7 @@ from midwatch.core.clock import SECOND
 from midwatch.core.events import NOT_SENT
 from midwatch.core.inputs import AlertsArrived, Envelope, PageAnswered
 from midwatch.core.shard import Shard
+from midwatch.engine.clock import SteadyClock, settle
 from midwatch.engine.handle import Handled, Handler
 from midwatch.engine.perform import Performer
 from midwatch.engine.upkeep import Upkeep
@@ -103,6 +104,7 @@ class Loop:
         beat: Beat | None = None,
         rates: Mapping[str, Rate] | None = None,
         upkeep: Upkeep | None = None,
+        steady: SteadyClock | None = None,
     ) -> None:
         self.stats = Stats()
         self.error: BaseException | None = None
@@ -111,6 +113,8 @@ class Loop:
         self._watcher = watcher
         self._due = due
         self._clock = clock
+        self._steady = steady  # the same one, where its wall clock may jump
+        self._max_waiting = max_waiting
         self._wake = threading.Condition()
         self._deliveries = Waiting(max_waiting)
         self._views: deque[_View] = deque()
@@ -200,6 +204,7 @@ class Loop:
                 self._perform(finish, RECOVERY)
             while not self._is_over():
                 self._wait()
+                self._look_at_clock()
                 self._handle_next()
                 self._tick()
             self._pool.shutdown(wait=True)
@@ -211,6 +216,12 @@ class Loop:
         finally:
             self._refuse_rest()
             self._tell([])
+
+    def _look_at_clock(self) -> None:
+        """Commit that the wall clock has jumped, before anything is decided by it."""
+        if self._steady is not None:
+            with suppress(CommitFailed):  # the next turn tries again; time goes on as before
+                settle(self._steady, self._commit)
 
     def _is_over(self) -> bool:
         with self._wake:
@@ -280,7 +291,7 @@ class Loop:
             at = until
         self._count(envelopes)
 
-    def _commit(self, envelopes: list[Envelope]) -> list[Handled]:
+    def _commit(self, envelopes: Sequence[Envelope]) -> list[Handled]:
         """Commit a group. Raises CommitFailed, and remembers since when."""
         stats = self.stats
         started = time.monotonic()

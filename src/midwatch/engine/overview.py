@@ -15,6 +15,7 @@ from msgspec import Struct
 from midwatch.core.changes import Change
 from midwatch.core.incidents import Incident
 from midwatch.core.shard import Shard
+from midwatch.core.skews import Skews
 from midwatch.core.topology import Topology
 from midwatch.engine import queries
 from midwatch.engine.queries import Detail
@@ -39,6 +40,7 @@ class Overview(Struct, frozen=True):
     harm: list[Card]
     well: list[Card]
     more: int
+    skews: Skews = Skews()
 
 
 # What changes with every change of a card. An incident may get alerts by an event of another one's
@@ -53,8 +55,9 @@ class Looker:
         self._topology = topology
         self._most = most
         self._cards: dict[str, tuple[_Stamp, Card]] = {}
-        self._opened = 0
+        self._opened: int = 0
         self._changes: list[Change] = []
+        self._shows = Skews().shows
 
     def look(self, shard: Shard) -> Overview:
         """Take what is shown now."""
@@ -65,13 +68,18 @@ class Looker:
         harm = [self._cards[one.id][1] for one in shown if one.state not in WELL]
         well = [self._cards[one.id][1] for one in shown if one.state in WELL]
         harmed = sum(one.state not in WELL for one in incidents)
-        return Overview(harmed, harm, well, len(incidents) - len(shown))
+        return Overview(harmed, harm, well, len(incidents) - len(shown), shard.skews)
 
     def _known(self, shard: Shard) -> dict[str, tuple[_Stamp, Card]]:
-        """Give the cards that may be shown again; none when causes have to be ranked again."""
-        if shard.next_incident == self._opened and shard.changes == self._changes:
+        """Give the cards that may be shown again; none when causes have to be ranked again.
+
+        Nor any when times are shown by another clock.
+        """
+        same_clock = shard.skews.shows == self._shows
+        if same_clock and shard.next_incident == self._opened and shard.changes == self._changes:
             return self._cards
         self._opened, self._changes = shard.next_incident, list(shard.changes)
+        self._shows = shard.skews.shows
         return {}
 
     def _card(

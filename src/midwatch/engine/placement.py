@@ -57,9 +57,10 @@ def find(shard: Shard, audit: Audit, wanted: str) -> AlertPlace | None:
         if isinstance(event, e.AlertsAttached):
             for item in event.attached:
                 if wanted in (item.alert.fingerprint, item.alert.name):
-                    found, moved = _place(event, item, row.at), []
+                    found, moved = _place(event, item, shard.shown(row.at)), []
         elif isinstance(event, e.AlertsMoved) and found and found.fingerprint in event.fingerprints:
-            moved.append(f"{show_time(row.at)}  to {event.to}: {event.reason.says}")
+            at = show_time(shard.shown(row.at))
+            moved.append(f"{at}  to {event.to}: {event.reason.says}")
             found = structs.replace(found, incident=event.to)
     if found is None:
         return None
@@ -93,10 +94,10 @@ class Routed(Struct, frozen=True):
 
 
 def route(shard: Shard, rules: Rules, alert: Alert, now: int) -> Routed:
-    """Decide on an alert that came now, on a copy of the state."""
+    """Decide on an alert that came now, by the wall clock, on a copy of the state."""
     copy = shards.load(shards.dump(shard))
     before = dict(copy.incidents)
-    decision = decide(copy, AlertsArrived("route test", (alert,)), now, rules)
+    decision = decide(copy, AlertsArrived("route test", (alert,)), now + shard.skew, rules)
     named = f"{alert.name or 'alert'} on {alert.service or 'unknown service'}"
     home = copy.firing.get(alert.fingerprint, "")
     incident = copy.incidents.get(home)
@@ -112,7 +113,7 @@ def route(shard: Shard, rules: Rules, alert: Alert, now: int) -> Routed:
             case e.PagePlanned():
                 pages.append(f"{event.to} by {event.via or 'the first pager'}, now")
             case e.PageHeld():
-                until = show_time(event.until)
+                until = show_time(shard.shown(event.until))
                 pages.append(f"{event.to} by {event.via or 'the first pager'}, at {until}")
             case _:
                 pass

@@ -88,16 +88,16 @@ def draft(
         if found is None:
             raise StateError(why_not, place=incident.id, remedy="choose one with --runbook")
         plan = found[1]
-    return _new(rules, shard, incident, plan, given, d.now)
+    return _new(rules, d, incident, plan, given)
 
 
 def _new(
-    rules: Rules, shard: Shard, incident: Incident, plan: Plan, given: Mapping[str, str], now: int
+    rules: Rules, d: Decision, incident: Incident, plan: Plan, given: Mapping[str, str]
 ) -> PlanView:
     steps = [_step(step, "open") for step in plan.steps]
     _, leave = automation.may_run(
-        rules.books.automation, shard.remediations, incident.service_of_plan,
-        incident.severity or "sev1", plan, now,
+        rules.books.automation, d.shard.remediations, incident.service_of_plan,
+        incident.severity or "sev1", plan, d.now, d.wall,
     )  # fmt: skip
     return PlanView(
         incident.id, plan.runbook, plan.version, plan.hash, "new", steps,

@@ -14,6 +14,7 @@ from midwatch.core.events import Event
 from midwatch.core.incidents import is_open
 from midwatch.core.shard import STATE_VERSION, Shard
 from midwatch.engine.progress import Progress, quiet, reported
+from midwatch.engine.queries import skews_of
 from midwatch.ports import Audit, Snapshot
 
 _decode: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
@@ -29,8 +30,8 @@ class Cut(Struct, frozen=True):
 def find_cut(audit: Audit, before: int, progress: Progress = quiet) -> Cut | None:
     """Find the longest beginning of events older than `before` that nothing open needs.
 
-    `before` is in milliseconds since the epoch. Gives None when there is nothing to cut. `progress`
-    hears how many of all events were read.
+    `before` is a date, in milliseconds since the epoch. Gives None when there is nothing to cut.
+    `progress` hears how many of all events were read.
     """
     last = _last_to_go(audit, before, progress)
     state, head, events = _start(audit), b"", 0
@@ -53,13 +54,14 @@ def _start(audit: Audit) -> Shard:
 def _last_to_go(audit: Audit, before: int, progress: Progress) -> int:
     """Give the number of the last event that may go, 0 when none may."""
     state = _start(audit)
+    skews = skews_of(audit)
     began: dict[str, int] = {}
     base, last = audit.base(), 0
     events = audit.head()[0] - (base.seq if base else 0)
     for row, _ in reported(audit.rows(), events, progress):
         shard.evolve(state, _decode.decode(row.body), row.at)
         began.setdefault(row.stream, row.seq)
-        if row.at < before:
+        if skews.shown(row.at) < before:
             last = row.seq
     needed = [began[f"incident/{i.id}"] for i in state.incidents.values() if is_open(i)]
     return min([last, *(seq - 1 for seq in needed)])

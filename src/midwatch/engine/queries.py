@@ -14,13 +14,15 @@ from msgspec import Struct, field
 
 from midwatch.core import causes
 from midwatch.core import events as e
+from midwatch.core import shard as shards
 from midwatch.core.alerts import Alert
 from midwatch.core.causes import Cause
 from midwatch.core.clock import show_time
 from midwatch.core.events import Event
-from midwatch.core.incidents import Incident, lacks
+from midwatch.core.incidents import Incident, lacks, snooze_due
 from midwatch.core.reasons import Reason
 from midwatch.core.shard import Shard
+from midwatch.core.skews import Skews
 from midwatch.core.sli import FailedAnswer
 from midwatch.core.topology import Topology
 from midwatch.core.traffic import Traffic
@@ -29,6 +31,7 @@ from midwatch.engine.plans import PlanView
 from midwatch.ports import Audit, Row
 
 NOWHERE = Topology()
+CLOCK = "clock"  # the stream of what happened to the machine's clocks
 OVER = ("resolved", "closed", "merged")  # nobody is asked to answer it any more
 
 E = TypeVar("E")
@@ -37,25 +40,38 @@ _decode: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
 
 
 class Fact(Struct, Generic[E], frozen=True):
-    """An event with its place in the journal."""
+    """An event with its place in the journal; `at` is what the wall clock said."""
 
     seq: int
     at: int
     event: E
 
 
+def skews_of(audit: Audit) -> Skews:
+    """Say how a journal's time and the wall clock stand to each other, out of its events alone."""
+    base = audit.base()
+    skews = shards.load(base.body).skews if base is not None else Skews()
+    for row, _ in audit.rows(CLOCK):
+        event = event_of(row)
+        if isinstance(event, e.ClockJumped):
+            skews = skews.jumped(row.at, event.skew_ms)
+    return skews
+
+
 def facts(audit: Audit) -> list[Fact[Event]]:
     """Give every event kept, in order."""
-    return [_fact(row) for row, _ in audit.rows()]
+    skews = skews_of(audit)
+    return [Fact(row.seq, skews.shown(row.at), event_of(row)) for row, _ in audit.rows()]
 
 
 def timeline(audit: Audit, stream: str = "") -> list[str]:
     """Tell every event in one line with its reason; of one stream when it is named."""
     lines: list[str] = []
+    skews = skews_of(audit)
     for row, _ in audit.rows(stream):
-        says = _says(_fact(row).event)
+        says, at = _says(event_of(row)), show_time(skews.shown(row.at))
         gap = "  " if says else ""
-        lines.append(f"{show_time(row.at)}  {row.seq:>4}  {row.stream:<32} {row.type}{gap}{says}")
+        lines.append(f"{at}  {row.seq:>4}  {row.stream:<32} {row.type}{gap}{says}")
     return lines
 
 
@@ -127,10 +143,14 @@ class Rejected(Struct, frozen=True):
 
 def rejected(audit: Audit) -> list[Rejected]:
     """List every input that could not be taken, oldest first."""
+    skews = skews_of(audit)
     return [
-        Rejected(one.key, show_time(one.at), one.reason, one.body.decode("utf-8", "replace"))
+        Rejected(
+            one.key, show_time(skews.shown(one.at)), one.reason,
+            one.body.decode("utf-8", "replace"),
+        )
         for one in audit.letters()
-    ]
+    ]  # fmt: skip
 
 
 class SilenceView(Struct, frozen=True):
@@ -230,7 +250,7 @@ def tickets(shard: Shard, wanted: str = "") -> list[TicketView]:
 def summaries(shard: Shard, *, everything: bool = False) -> list[Summary]:
     """List the incidents that are not over, worst first; `everything` lists those too."""
     shown = shard.incidents.values() if everything else (shard.incidents[n] for n in shard.open)
-    return [_summary(i) for i in sorted(shown, key=urgent_first)]
+    return [_summary(shard, i) for i in sorted(shown, key=urgent_first)]
 
 
 def detail(
@@ -241,7 +261,7 @@ def detail(
     if incident is None:
         return None
     stream = f"incident/{incident_id}"
-    moments = [moment_of(row) for row, _ in audit.rows(stream)]
+    moments = [moment_of(row, shard.skews) for row, _ in audit.rows(stream)]
     pruned = shard.versions.get(stream, 0) - len(moments)
     found = outline(shard, incident, topology)
     return msgspec.structs.replace(found, timeline=moments, pruned=pruned)
@@ -261,9 +281,9 @@ def outline(shard: Shard, incident: Incident, topology: Topology = NOWHERE) -> D
         likely = []  # that the one service in trouble is in trouble is no cause
     texts = [f"{one.count} x {one.says}" for one in incident.texts.values() if one.says]
     return Detail(
-        _summary(incident), firing, likely, texts, [], 0, list(incident.failures),
+        _summary(shard, incident), firing, likely, texts, [], 0, list(incident.failures),
         plans.view(incident), incident.no_runbook, incident.again,
-        lacks(incident, shard.at) if incident.state == "resolved" else [], list(incident.links),
+        lacks(incident, shard.wall) if incident.state == "resolved" else [], list(incident.links),
     )  # fmt: skip
 
 
@@ -273,7 +293,8 @@ def urgent_first(incident: Incident) -> tuple[bool, str, int, int, str]:
     return over, incident.severity or "sev9", -incident.opened_at, len(name), name
 
 
-def _summary(i: Incident) -> Summary:
+def _summary(shard: Shard, i: Incident) -> Summary:
+    snoozed_at = snooze_due(i, shard.skew) - shard.skew if i.snoozed_until else 0
     return Summary(
         id=i.id,
         state=i.state,
@@ -282,10 +303,10 @@ def _summary(i: Incident) -> Summary:
         title=i.title,
         service=i.service,
         services=list(i.services),
-        opened_at=show_time(i.opened_at),
+        opened_at=show_time(shard.shown(i.opened_at)),
         acknowledged_by=i.acknowledged_by,
-        snoozed_until=show_time(i.snoozed_until) if i.snoozed_until else "",
-        mitigated_at=show_time(i.mitigated_at) if i.mitigated_at else "",
+        snoozed_until=show_time(snoozed_at) if snoozed_at else "",
+        mitigated_at=show_time(shard.shown(i.mitigated_at)) if i.mitigated_at else "",
         alerts=i.alert_count,
         firing=len(i.firing),
         pages=len(i.pages),
@@ -297,22 +318,19 @@ def _summary(i: Incident) -> Summary:
     )
 
 
-def moment_of(row: Row) -> Moment:
-    """Tell one event."""
+def moment_of(row: Row, skews: Skews) -> Moment:
+    """Tell one event, at the wall clock's time."""
+    at = show_time(skews.shown(row.at))
     if row.type == e.AlertsAttached.__name__:
-        return Moment(row.seq, show_time(row.at), row.type, _attached(row.body))
-    event = _fact(row).event
+        return Moment(row.seq, at, row.type, _attached(row.body))
+    event = event_of(row)
     reason = getattr(event, "reason", None)
-    return Moment(row.seq, show_time(row.at), row.type, _says(event), reason)
+    return Moment(row.seq, at, row.type, _says(event), reason)
 
 
 def event_of(row: Row) -> Event:
     """Read a stored event."""
     return _decode.decode(row.body)
-
-
-def _fact(row: Row) -> Fact[Event]:
-    return Fact(row.seq, row.at, event_of(row))
 
 
 class _Many(Struct):

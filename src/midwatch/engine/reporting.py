@@ -95,10 +95,12 @@ class Report(Struct, frozen=True):
 def gather(audit: Audit, start: int, end: int) -> Gathered:
     """Add up the events of [start, end), in milliseconds. It may take its time."""
     gathered = Gathered()
+    skews = queries.skews_of(audit)
     for row, _ in audit.rows():
-        if start <= row.at < end:
-            gathered.take(row.at, queries.event_of(row))
-        elif row.type == e.PagePlanned.__name__ and row.at < start:
+        at = skews.shown(row.at)
+        if start <= at < end:
+            gathered.take(at, queries.event_of(row))
+        elif row.type == e.PagePlanned.__name__ and at < start:
             gathered.remember(queries.event_of(row))
     return gathered
 
@@ -106,9 +108,9 @@ def gather(audit: Audit, start: int, end: int) -> Gathered:
 def report(shard: Shard, gathered: Gathered, start: int, end: int) -> Report:
     """Tell a period, of what was gathered of it."""
     lines = [
-        _line(one, gathered)
+        _line(shard, one, gathered)
         for one in shard.incidents.values()
-        if start <= one.opened_at < end and one.state != "merged"
+        if start <= shard.shown(one.opened_at) < end and one.state != "merged"
     ]
     hurt = [line for line in lines if shard.incidents[line.id].hurt]
     budgets: dict[str, float] = {}
@@ -181,13 +183,13 @@ class Gathered:
         return sorted(noisy, key=lambda one: (-one.silent, -one.count, one.alert))[:NOISY]
 
 
-def _line(one: Incident, gathered: Gathered) -> IncidentLine:
+def _line(shard: Shard, one: Incident, gathered: Gathered) -> IncidentLine:
     def since(at: int) -> float | None:
-        return (at - one.first_at) / SECOND if at else None
+        return (shard.shown(at) - one.first_at) / SECOND if at else None
 
     return IncidentLine(
         one.id, one.title, one.service_of_plan, one.severity or "", one.state,
-        show_time(one.opened_at), one.alert_count, len(one.pages),
+        show_time(shard.shown(one.opened_at)), one.alert_count, len(one.pages),
         since(min(at for at in (one.burned_at, one.opened_at) if at)) if one.opened_at else None,
         since(one.acknowledged_at), since(one.mitigated_at), gathered.by_incident.get(one.id),
         one.recurrence_of if one.again else "",

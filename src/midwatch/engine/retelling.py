@@ -14,6 +14,7 @@ from midwatch.core.incidents import Incident, lacks
 from midwatch.core.postmortem_writer import CHANGE_S, Fact, write
 from midwatch.core.postmortems import Postmortem
 from midwatch.core.shard import Shard
+from midwatch.core.skews import Skews
 from midwatch.engine import queries
 from midwatch.ports import Audit
 
@@ -27,23 +28,31 @@ def subject(shard: Shard, name: str) -> tuple[Incident, int] | None:
 
 
 def retell(incident: Incident, at: int, audit: Audit) -> Postmortem:
-    """Write the postmortem of an incident as it stood `at` a time (milliseconds)."""
-    missing = [] if incident.state == "closed" else lacks(incident, at)
-    return write(incident, _facts(audit, incident), missing)
+    """Write the postmortem of an incident as it stood `at` a time of the journal (milliseconds)."""
+    skews = queries.skews_of(audit)
+    missing = [] if incident.state == "closed" else lacks(incident, at - skews.now)
+    told = structs.replace(
+        incident,
+        opened_at=skews.shown(incident.opened_at),
+        mitigated_at=skews.shown(incident.mitigated_at) if incident.mitigated_at else 0,
+    )
+    return write(told, _facts(audit, told, skews), missing)
 
 
-def _facts(audit: Audit, incident: Incident) -> list[Fact]:
+def _facts(audit: Audit, incident: Incident, skews: Skews) -> list[Fact]:
     """Gather what is about an incident, in the order of the journal."""
     streams = [f"incident/{incident.id}"]
     if incident.slo:
         streams.append(f"slo/{incident.slo}")
     streams += [f"change/{service}" for service in incident.services if service]
-    found = [fact for stream in streams for fact in _of(audit, stream)]
+    found = [fact for stream in streams for fact in _of(audit, stream, skews)]
     return sorted((one for one in found if _is_about(one, incident)), key=lambda one: one.seq)
 
 
-def _of(audit: Audit, stream: str) -> list[Fact]:
-    return [Fact(row.seq, row.at, queries.event_of(row)) for row, _ in audit.rows(stream)]
+def _of(audit: Audit, stream: str, skews: Skews) -> list[Fact]:
+    return [
+        Fact(row.seq, skews.shown(row.at), queries.event_of(row)) for row, _ in audit.rows(stream)
+    ]
 
 
 def _is_about(fact: Fact, incident: Incident) -> bool:

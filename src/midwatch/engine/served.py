@@ -15,7 +15,7 @@ from midwatch.core.clock import show_time
 from midwatch.core.reasons import Term
 from midwatch.core.releases import Pointer, name_of, rollback_target
 from midwatch.core.shard import Shard
-from midwatch.engine.queries import Moment, moment_of
+from midwatch.engine.queries import Moment, moment_of, skews_of
 from midwatch.ports import Audit
 
 MOST = 1e9  # evidence that is more than this is shown as this
@@ -105,15 +105,16 @@ class ServiceView(Struct, frozen=True):
 
 def services(shard: Shard) -> list[ServiceView]:
     """List what services run."""
-    return [_service(pointer, shard.at) for _, pointer in sorted(shard.pointers.items())]
+    return [_service(pointer, shard) for _, pointer in sorted(shard.pointers.items())]
 
 
 def history(audit: Audit, service: str) -> list[Moment]:
     """List what happened to a service's releases, oldest first."""
-    return [moment_of(row) for row, _ in audit.rows(f"release/{service}")]
+    skews = skews_of(audit)
+    return [moment_of(row, skews) for row, _ in audit.rows(f"release/{service}")]
 
 
-def _service(p: Pointer, now: int) -> ServiceView:
+def _service(p: Pointer, shard: Shard) -> ServiceView:
     last = p.last_canary
     return ServiceView(
         p.service, p.live, p.last_good, rollback_target(p)[0], p.candidate, p.weight, p.epoch,
@@ -126,22 +127,22 @@ def _service(p: Pointer, now: int) -> ServiceView:
             )
             for r in p.releases.values()
         ],
-        _canary(p, now),
+        _canary(p, shard),
         last and EndedView(
-            last.operation, last.release, last.verdict, last.reason.says, show_time(last.at),
-            last.reason.terms,
+            last.operation, last.release, last.verdict, last.reason.says,
+            show_time(shard.shown(last.at)), last.reason.terms,
         ),
     )  # fmt: skip
 
 
-def _canary(p: Pointer, now: int) -> CanaryView | None:
+def _canary(p: Pointer, shard: Shard) -> CanaryView | None:
     trial = p.canary
     if trial is None:
         return None
     evidence = p.evidence.get(trial.digest, {})
     name = trial.release
     word, reason = canary.judge(
-        trial, evidence, now, p.changed.get(name, ""), p.unfit.get(name, "")
+        trial, evidence, shard.at, p.changed.get(name, ""), p.unfit.get(name, "")
     )
     if p.pending or trial.step < 0:
         word, says = "wait", f"{p.wanted.says} is not seen yet"
@@ -150,7 +151,7 @@ def _canary(p: Pointer, now: int) -> CanaryView | None:
     plan = trial.plan
     return CanaryView(
         trial.operation, name, trial.baseline, trial.by, trial.incident,
-        show_time(trial.started_at), trial.weight, trial.step + 1, [*plan.steps, 100],
+        show_time(shard.shown(trial.started_at)), trial.weight, trial.step + 1, [*plan.steps, 100],
         trial.blocks, trial.missed, word, says,
         [
             _guard(one, evidence.get(canary.key_of(one)), plan.alpha, len(plan.guards))

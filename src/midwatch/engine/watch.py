@@ -67,8 +67,9 @@ class Watcher:
         for name in shard.open:
             incident = shard.incidents[name]
             if incident.slo:
-                age_s = (now - incident.first_at) // SECOND
-                since.setdefault(incident.slo, {})[name] = age_s
+                # Since when it is, is a date; readings are stamped in the journal's time.
+                age_s = (now - shard.skew - incident.first_at) // SECOND
+                since.setdefault(incident.slo, {})[name] = max(age_s, 0)
         read = [
             Question(source, partial(self._ask, source, since, now)) for source in self._by_source
         ]

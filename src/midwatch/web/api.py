@@ -172,7 +172,7 @@ class Api:
 
     async def report(self, call: Call) -> reporting.Report:
         """Tell a period; without its times the last seven days."""
-        end = call.numbers["end"] or self._service.clock()
+        end = call.numbers["end"] or self._service.wall()
         start = call.numbers["start"] or max(end - 7 * DAY_MS, 0)
         gathered = await self._read(lambda audit: reporting.gather(audit, start, end))
         return await self._look(lambda shard: reporting.report(shard, gathered, start, end))
@@ -184,7 +184,7 @@ class Api:
     async def silence(self, call: Call) -> list[queries.SilenceView]:
         """Ask for quiet."""
         given: bodies.Silence = call.given
-        start = self._at(given.starts_at, "starts_at") or self._service.clock()
+        start = self._at(given.starts_at, "starts_at") or self._service.wall()
         end = self._at(given.ends_at, "ends_at")
         matchers = tuple(given.matchers)
         command = inputs.AddSilence(matchers, start, end, call.by.name, given.why.strip())
@@ -205,7 +205,7 @@ class Api:
         given: bodies.Change = call.given
         change = change_bodies.change_of(
             given.service.strip(), given.kind.strip(), given.id,
-            self._at(given.at, "at") or self._service.clock(), given.by or call.by.name,
+            self._at(given.at, "at") or self._service.wall(), given.by or call.by.name,
             given.from_release, given.to_release,
         )  # fmt: skip
         await self._give(call, inputs.ChangesArrived(call.by.name, (change,)), "")
@@ -218,7 +218,7 @@ class Api:
     async def ticket(self, call: Call) -> list[queries.TicketView]:
         """File a report."""
         given: bodies.Ticket = call.given
-        name = given.id or ticket_bodies.new_id(given.by, given.text, self._service.clock())
+        name = given.id or ticket_bodies.new_id(given.by, given.text, self._service.wall())
         filed = inputs.FileTicket(
             name, given.text, given.by or call.by.name, given.service, given.category,
             int(given.affected),
@@ -323,7 +323,7 @@ class Api:
     async def quarantine(self, call: Call) -> list[cases.CaseView]:
         """Take a flaky case out of the count."""
         given: bodies.Quarantine = call.given
-        until = self._service.clock() + int(given.hours * 3_600_000)
+        until = self._service.wall() + int(given.hours * 3_600_000)
         command = inputs.QuarantineCase(_id(call), given.owner, until, given.why, call.by.name)
         await self._give(call, command, _id(call))
         return await self._look(cases.cases)
@@ -349,7 +349,7 @@ class Api:
     async def snooze(self, call: Call) -> queries.Detail:
         """Take an incident for a while."""
         given: bodies.Snooze = call.given
-        until = self._service.clock() + int(given.minutes * 60 * SECOND)
+        until = self._service.wall() + int(given.minutes * 60 * SECOND)
         return await self._tell(call, inputs.Snooze(_id(call), call.by.name, until))
 
     async def resolve(self, call: Call) -> queries.Detail:
@@ -375,7 +375,7 @@ class Api:
 
     async def oncall(self, call: Call) -> list[oncall.OnCall]:
         """Say who is on call."""
-        at = call.numbers["at"] or self._service.clock()
+        at = call.numbers["at"] or self._service.wall()
         return await self._look(lambda shard: oncall.who(self._rules, shard, at))
 
     async def shifts(self, call: Call) -> list[oncall.ShiftView]:
@@ -390,7 +390,7 @@ class Api:
 
     async def handoff(self, call: Call) -> oncall.Handoff:
         """Gather what the next person has to know."""
-        now = self._service.clock()
+        now = self._service.wall()
         since = now - min(call.numbers["hours"] or 24, 1_440) * 3_600 * SECOND
         return await self._look(
             lambda shard: oncall.handoff(self._rules, shard, queries.facts(self._audit), now, since)
@@ -425,7 +425,7 @@ class Api:
     def _at(self, given: float, name: str) -> int:
         """Read a moment of a body as milliseconds; 0 is none. Raises InputError."""
         try:
-            return moment(int(given), self._service.clock()) if given else 0
+            return moment(int(given), self._service.wall()) if given else 0
         except ValueError as error:
             remedy = "write milliseconds since 1970"
             raise InputError(str(error), place=f"$.{name}", remedy=remedy) from None
@@ -448,7 +448,7 @@ class Api:
 
     def _span(self, call: Call) -> tuple[int, int]:
         """Read a moment and for how many days from it; without them, two weeks from now."""
-        start = call.numbers["start"] or self._service.clock()
+        start = call.numbers["start"] or self._service.wall()
         days = call.numbers["days"] or 14
         return start, start + min(days, MAX_DAYS) * DAY_MS
 
@@ -471,7 +471,7 @@ class Api:
             known = ", ".join(pagers)
             raise NotThere(f"no pager is called {given.via!r}", remedy=f"known are {known}")
         return await asyncio.to_thread(
-            perform.test_page, pagers, given.via, call.by.name, self._service.clock()
+            perform.test_page, pagers, given.via, call.by.name, self._service.wall()
         )
 
     async def _tell(self, call: Call, command: inputs.Input) -> queries.Detail:

@@ -22,6 +22,7 @@ from msgspec import Struct
 
 from midwatch import __version__
 from midwatch.core.clock import SECOND, parse_time, show_time
+from midwatch.core.skews import Skews
 from midwatch.engine import queries
 from midwatch.engine.overview import Card, Overview
 from midwatch.ports import Audit
@@ -67,10 +68,14 @@ class Cards:
         self._main = templates.get_template("main.html")
         self._timelines: dict[str, _Timeline] = {}
         self._drawn: dict[str, _Drawn] = {}
+        self._shows = Skews().shows
 
     def draw(self, overview: Overview, now: int) -> bytes:
         """Draw the middle of the page, as it is `now` (milliseconds)."""
-        self._read([*overview.harm, *overview.well])
+        if overview.skews.shows != self._shows:
+            self._shows = overview.skews.shows
+            self._timelines, self._drawn = {}, {}
+        self._read([*overview.harm, *overview.well], overview.skews)
         alone, drawn = overview.open == 1, self._drawn
         self._drawn = {}
         harm = [self._placed(drawn, card, now, is_open=alone) for card in overview.harm]
@@ -81,7 +86,7 @@ class Cards:
         }  # fmt: skip
         return self._main.render(shown).encode()
 
-    def _read(self, cards: list[Card]) -> None:
+    def _read(self, cards: list[Card], skews: Skews) -> None:
         """Draw what happened since the last time; only that is read."""
         before, self._timelines = self._timelines, {}
         behind: list[tuple[Card, _Timeline]] = []
@@ -94,16 +99,16 @@ class Cards:
         if behind:
             with self._audit.beside() as audit:
                 for card, timeline in behind:
-                    self._extend(card, timeline, audit)
+                    self._extend(card, timeline, audit, skews)
 
-    def _extend(self, card: Card, timeline: _Timeline, audit: Audit) -> None:
+    def _extend(self, card: Card, timeline: _Timeline, audit: Audit, skews: Skews) -> None:
         after = max(timeline.version, card.version - TOLD)
         if after > timeline.version:
             timeline.lines.clear()  # what lies between is left out
         stream = f"incident/{card.detail.incident.id}"
         for row in audit.stretch(stream, after, card.version - after):
             if row.version <= card.version:  # what came after the look is of the next one
-                moment = queries.moment_of(row)
+                moment = queries.moment_of(row, skews)
                 timeline.lines.append((moment.at[:DAY], self._line(moment)))
         timeline.version = card.version
 

@@ -28,7 +28,9 @@ from midwatch.core.inputs import (
     SliCounted,
     TicketsArrived,
 )
+from midwatch.engine.clock import wall_ms
 from midwatch.errors import BadFile, BadJson, Busy, CommitFailed, Fenced
+from midwatch.outbound import ahead_s
 from midwatch.ports import Parsed, Source, Token, Tokens
 from midwatch.web import guards
 from midwatch.web.problems import problem, problem_of
@@ -52,7 +54,9 @@ class Intake:
     """`POST /intake/{source}`."""
 
     def __init__(self, service: Service, tokens: Tokens, shares: Shares) -> None:
-        self._clock = service.clock
+        self._wall = service.wall
+        self._conditions = service.conditions
+        self._ahead_s: dict[str, float | None] = {}  # by sender
         self._loop = service.loop
         self._sources = service.sources
         self._paging = service.paging
@@ -81,11 +85,12 @@ class Intake:
             body = await guards.body_of(request, MAX_BYTES, held.add)
             if isinstance(body, Response):
                 return body
+            self._compare_clocks(name, request.headers.get("date", ""))
             return await self._read(name, token, body, wanted)
 
     async def _read(self, name: str, token: Token, body: bytes, wanted: str) -> Response:
         source, pushed = self._sources.get(name), self._pushed.get(name)
-        now = self._clock()
+        now = self._wall()
         try:
             if source is not None:
                 given, good = self._alerts(name, source, body, wanted, now)
@@ -99,6 +104,14 @@ class Intake:
             return problem_of(422, error)
         sent = structs.replace(given, actor=guards.actor(token))
         return await self._submit(sent, good, token)
+
+    def _compare_clocks(self, name: str, date: str) -> None:
+        """Note how far a sender's clock is ahead of ours, when it says what time it is."""
+        if not date:
+            return
+        if name not in self._ahead_s:
+            self._conditions.off(f"source/{name}", lambda: self._ahead_s[name])
+        self._ahead_s[name] = ahead_s(date, wall_ms() / SECOND, self._ahead_s.get(name))
 
     async def _submit(self, given: Envelope, good: int, token: Token) -> Response:
         try:

@@ -3,7 +3,8 @@
 Law: an error, a warning (a partial answer) or a value that is no number is no answer; nothing is
 filled in. Counters are read series by series, so that each starts anew by itself, and a series that
 appears while it is watched counts from its first value, which rate() never sees. What was before
-the first look is taken from rate(), in steps.
+the first look is taken from rate(), in steps. It is asked by dates: the journal's time is counted
+in, which goes on while the wall clock jumps.
 """
 
 from __future__ import annotations
@@ -90,7 +91,9 @@ class _Watched(Struct):
         default_factory=dict[str, dict[str, Counter]]
     )  # by good, bad or total, then by series
     looked_at: int = 0
+    asked_for: int = 0  # the newest date that had an answer
     sliced_at: int = 0
+    skew: int = 0  # with which the time before the first look was asked for
 
 
 class PrometheusMetrics:
@@ -102,10 +105,12 @@ class PrometheusMetrics:
         outbound: Outbound,
         secret: str = "",
         pause: Callable[[float], None] = time.sleep,
+        skew: Callable[[], int] = lambda: 0,
     ) -> None:
         self._base = options.url.rstrip("/")
         self._outbound = outbound
         self._pause = pause
+        self._skew = skew
         self._headers = {"Content-Type": "application/x-www-form-urlencoded"}
         if options.token_env:
             self._headers["Authorization"] = f"Bearer {secret}"
@@ -120,11 +125,11 @@ class PrometheusMetrics:
         if is_windowed(indicator) and not indicator.slice_s:
             return self._windows(indicator, windows_s, now)
         watched = self._watched.get(slo.id)
-        if watched is None:
-            watched = _Watched(Meter(slo))
-            self._look_back(indicator, watched, slo.period_s, now)
+        if watched is None or watched.skew != self._skew():
+            watched = self._begin(slo, indicator, watched, now)
             self._watched[slo.id] = watched
-        if now > watched.looked_at:
+        # A wall clock that was set back asks about what is counted already: that waits.
+        if now > watched.looked_at and now - self._skew() > watched.asked_for:
             self._look(indicator, watched, now)
         return watched.meter.counts(windows_s, now)
 
@@ -172,20 +177,28 @@ class PrometheusMetrics:
         """Take what came since the former look."""
         if indicator.kind == "increase":
             self._look_at_slices(indicator, watched, now)
+            found = True
         elif indicator.kind == "counter":
-            self._count(indicator, watched, now)
+            found = self._count(indicator, watched, now)
         elif indicator.kind == "delta":
-            numbers = {
-                part: sum(_values(self._query(query, now))) for part, query in _parts(indicator)
-            }
+            answers = {part: _values(self._query(query, now)) for part, query in _parts(indicator)}
+            found = any(answers.values())
+            numbers = {part: sum(values) for part, values in answers.items()}
             watched.meter.add(now, *_good_and_total(numbers))
         else:
-            for value in _values(self._query(indicator.total or _ratio_of(indicator), now)):
+            values = _values(self._query(indicator.total or _ratio_of(indicator), now))
+            found = bool(values)
+            for value in values:
                 watched.meter.add(now, *_one_look(indicator, value))
         watched.looked_at = now
+        if found:
+            watched.asked_for = now - self._skew()
 
-    def _count(self, indicator: Indicator, watched: _Watched, now: int) -> None:
-        """Read each series' counter; a gap is filled from rate(), and the counters begin anew."""
+    def _count(self, indicator: Indicator, watched: _Watched, now: int) -> bool:
+        """Read each series' counter; a gap is filled from rate(), and the counters begin anew.
+
+        False when there was no series at all.
+        """
         answers = {
             part: self._query(series_of(query) or query, now) for part, query in _parts(indicator)
         }
@@ -209,6 +222,7 @@ class PrometheusMetrics:
                 came[part] += counter.more(value)
         if not first and not gap:
             watched.meter.add(now, *_good_and_total(came))
+        return any(answers.values())
 
     def _look_at_slices(self, indicator: Indicator, watched: _Watched, now: int) -> None:
         """Ask about each slice that is over, once."""
@@ -222,6 +236,25 @@ class PrometheusMetrics:
         watched.sliced_at = last
 
     # --- what was before ---
+
+    def _begin(self, slo: Slo, indicator: Indicator, before: _Watched | None, now: int) -> _Watched:
+        """Look back; after a jump of the wall clock again, unless it shows less than is known.
+
+        Who was asked about a time to come, or one long over, has said nothing of what was before.
+        """
+        watched = _Watched(Meter(slo), skew=self._skew())
+        try:
+            self._look_back(indicator, watched, slo.period_s, now)
+        except HarnessError:
+            if before is None:
+                raise
+            return before  # the next reading tries again
+        if before is None:
+            return watched
+        before.skew = watched.skew
+        (mine,) = watched.meter.counts((slo.period_s,), now).values() or (Counts(0, 0),)
+        (theirs,) = before.meter.counts((slo.period_s,), now).values() or (Counts(0, 0),)
+        return watched if mine.total > theirs.total else before
 
     def _look_back(self, indicator: Indicator, watched: _Watched, period_s: int, now: int) -> None:
         """Fill the ring with what rate() says of the time before the first look."""
@@ -268,13 +301,21 @@ class PrometheusMetrics:
     # --- HTTP ---
 
     def _query(self, query: str, now: int) -> list[Series]:
-        return self._ask("query", {"query": query, "time": f"{now / SECOND:.3f}"})
+        at = now - self._skew()
+        return self._ask("query", {"query": query, "time": f"{at / SECOND:.3f}"})
 
     def _query_range(self, query: str, start: int, end: int, step_s: int) -> list[Series]:
         if start > end:
             return []
-        given = {"query": query, "start": f"{start / SECOND:.3f}", "end": f"{end / SECOND:.3f}"}
-        return self._ask("query_range", {**given, "step": str(step_s)})
+        skew_s = self._skew() / SECOND
+        asked = {"start": start / SECOND - skew_s, "end": end / SECOND - skew_s}
+        given = {"query": query, **{name: f"{at:.3f}" for name, at in asked.items()}}
+        found = self._ask("query_range", {**given, "step": str(step_s)})
+        if not skew_s:
+            return found
+        return [
+            Series(one.labels, [(at + skew_s, value) for at, value in one.points]) for one in found
+        ]
 
     def _ask(self, what: str, given: dict[str, str]) -> list[Series]:
         body = urlencode(given).encode()
