@@ -16,6 +16,7 @@ from midwatch.core.reasons import Reason
 from midwatch.core.verdicts import Verdict
 from midwatch.drill import checkers, faults, fuzz, scenarios
 from midwatch.drill.faults import Broken
+from midwatch.drill.meddling import KINDS
 from midwatch.drill.reports import Story
 from midwatch.drill.shift import Shift
 from midwatch.drill.world import Troubles
@@ -34,6 +35,8 @@ BREAKS = {
     "rollback": [5, 6],
     "regression-case": [6],
     "fix,regression-case": [6, 7],
+    "router": [4, 5, 6, 7],
+    "metrics": [2, 3, 4, 5, 6, 7],
 }
 
 
@@ -85,7 +88,9 @@ def test_the_docs_have_the_table_of_breaks() -> None:
     assert {name: [int(n) for n in found.split(",")] for name, found in rows.items()} == BREAKS
 
 
-@pytest.mark.parametrize("name", ["shift", "two-at-once", "quiet", "recorded-alertmanager"])
+@pytest.mark.parametrize(
+    "name", ["shift", "two-at-once", "quiet", "recorded-alertmanager", "three-services"]
+)
 def test_each_scenario_passes(name: str) -> None:
     """Every scenario that comes with midwatch ends as it says."""
     done = midwatch("drill", "run", name)
@@ -174,13 +179,59 @@ def test_list_and_explain_name_what_there_is() -> None:
 # --- fuzz ---------------------------------------------------------------------------------------
 
 
+def commit_seed() -> int:
+    """Draw a seed from the commit, so that each one tries others, and a failure can be repeated."""
+    done = subprocess.run(
+        ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False, cwd=DOCS
+    )
+    return int(done.stdout[:7] or "0", 16)
+
+
 @pytest.mark.slow
-def test_no_seed_breaks_a_law() -> None:
-    """500 shifts with duplicates, late and reordered deliveries, crashes, failing pagers, evals."""
-    seeds = 20_000 if os.environ.get("MIDWATCH_SOAK") else 500
-    done = midwatch("drill", "fuzz", "--seeds", str(seeds))
+@pytest.mark.parametrize(
+    ("scenario", "few", "many"),
+    [("shift", 60, 10_000), ("three-services", 50, 1_000), ("two-at-once", 5, 1_000)],
+)
+def test_no_seed_breaks_a_law(scenario: str, few: int, many: int) -> None:
+    """Shifts with late deliveries, crashes, ports that refuse, hang and lie, and people who type.
+
+    Whole in a soak, from the first seed on; else a sample, which the commit draws.
+    """
+    whole = bool(os.environ.get("MIDWATCH_SOAK"))
+    seeds, first = (many, 0) if whole else (few, commit_seed())
+    done = midwatch(
+        "drill", "fuzz", "--scenario", scenario, "--seeds", str(seeds), "--from", str(first)
+    )
     assert done.stdout == f"{seeds} shifts, 0 broke a law\n"
     assert done.returncode == 0
+
+
+def test_ports_misbehave_in_every_way_and_people_type_meanwhile() -> None:
+    """Over a thousand seeds each kind of each port is drawn; what is typed is taken and refused."""
+    drawn = [faults.draw(seed) for seed in range(1_000)]
+    kinds = {(one.port, one.kind) for each in drawn for one in each.ports}
+    assert kinds == {(port, kind) for port, known in KINDS.items() for kind in known}
+    assert all(one.to_s <= each.stops_at_s for each in drawn for one in each.ports)
+    assert 5 < sum(not each.ports for each in drawn) < 100
+    scenario = scenarios.load(scenarios.find("three-services"))
+    told: list[str] = []
+    for seed in range(20):
+        played = fuzz.play(
+            scenario, seed, lambda shift, story: told.extend(x.answer.status for x in shift.told)
+        )
+        assert played is None
+    assert {"committed", "rejected"} == set(told)
+
+
+def test_a_seed_replays_to_the_byte() -> None:
+    """The same journal, with crashes, hangs and lies; another seed gives another one."""
+    scenario = scenarios.load(scenarios.find("three-services"))
+    heads: list[str] = []
+    seeds = [s for s in range(40) if faults.draw(s).crash_share and faults.draw(s).ports][:3]
+    for seed in (*seeds, *seeds):
+        fuzz.play(scenario, seed, lambda shift, story: heads.append(story.head))
+    assert heads[:3] == heads[3:]
+    assert len({*heads}) == 3
 
 
 def test_the_faults_are_really_drawn() -> None:

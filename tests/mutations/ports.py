@@ -31,4 +31,19 @@ MUTATIONS = (
         "src/midwatch/core/regressions.py",
         '{case.id}/{turn}"', '{case.id}"', (f"{UNIT}/test_core.py",),
     ),
+    Mutation(
+        "a receipt is taken as it comes", 11, "src/midwatch/engine/perform.py",
+        "sound.text(given.receipt)", "given.receipt",
+        (f"{UNIT}/test_sound.py", "tests/acceptance/test_drill.py"),
+    ),
+    Mutation(
+        "a router's nonsense is what is served", 11, "src/midwatch/engine/perform.py",
+        'sound.traffic(_there(self._router, "router").observe(wish.service))',
+        '_there(self._router, "router").observe(wish.service)', (f"{UNIT}/test_sound.py",),
+    ),
+    Mutation(
+        "counts that count nothing are judged", 4, "src/midwatch/engine/watch.py",
+        "for window_s, one in said.items() if sound.is_counts(one)}",
+        "for window_s, one in said.items()}", (f"{UNIT}/test_sound.py",),
+    ),
 )  # fmt: skip

@@ -20,6 +20,7 @@ from midwatch.cli.progress import shown_progress
 from midwatch.drill import checkers, faults, fuzz, reports, scenarios
 from midwatch.drill.faults import BREAKS, Broken
 from midwatch.drill.fuzz import Failure
+from midwatch.drill.meddling import Meddler
 from midwatch.drill.reports import ShiftReport, Story
 from midwatch.drill.shift import Shift
 from midwatch.drill.world import Begun, Log, Troubles
@@ -191,7 +192,10 @@ def _run(
     log = Log(database.with_name(f"{database.name}.world") if database else None)
     try:
         log.begin(Begun(scenario.name, seed, broke))
-        shift = Shift(broken.scenario, store, seed=seed, log=log, troubles=broken.troubles)
+        meddler = Meddler(broken.ports, starts_at=scenario.starts_at, seed=seed)
+        shift = Shift(
+            broken.scenario, store, seed=seed, log=log, troubles=broken.troubles, meddler=meddler
+        )
         shift.run()
         story = Story(store, shift.engine.handler.shard)
         told = queries.timeline(store) if trace else []

@@ -7,6 +7,7 @@ why in a sentence.
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from itertools import pairwise
 
 from midwatch.core import events as e
@@ -16,6 +17,7 @@ from midwatch.drill.reports import Story, recovered_by_rollback
 from midwatch.drill.scenarios import Scenario
 from midwatch.drill.storm import Storm
 from midwatch.drill.world import Log, Moved
+from midwatch.engine.perform import STILL_IN_DOUBT
 
 Check = tuple[str, bool, str]
 
@@ -31,6 +33,8 @@ def _correlated(story: Story, storm: Storm) -> tuple[bool, str]:
         event = fact.event
         for item in event.attached:
             cause = storm.cause_of(item.alert.service, item.alert.name)
+            if not cause:
+                continue  # one that midwatch raised itself, such as that nothing moves
             causes.setdefault(event.incident, {})[cause] = None
             key = f"{item.alert.fingerprint}/{item.alert.starts_at}"
             seen[key] = seen.get(key, 0) + 1
@@ -173,14 +177,24 @@ def _overlap(shard: Shard) -> tuple[bool, str]:
 # --- the laws -----------------------------------------------------------------------------------
 
 
-def broken_laws(story: Story, storm: Storm, scenario: Scenario, log: Log) -> list[str]:
-    """List the laws that a shift broke; empty is good."""
+def broken_laws(
+    story: Story,
+    storm: Storm,
+    scenario: Scenario,
+    log: Log,
+    excused: AbstractSet[str] = frozenset(),
+) -> list[str]:
+    """List the laws that a shift broke; empty is good.
+
+    `excused` are operations that were said not to be done though they were, and pages that were on
+    their way for a while: of those, twice and late is the world's doing.
+    """
     found = [
         _every_alert_once(story, storm),
         _no_page_lost(story, log),
-        _nothing_twice(log),
+        _nothing_twice(log, excused),
         _only_approved(story, log),
-        _no_page_after_ack(story, log),
+        _no_page_after_ack(story, log, excused),
         _only_proven_fixes(story, scenario),
         _pointer_is_served(story, scenario, log),
         _recovery_was_seen(story),
@@ -194,6 +208,8 @@ def _every_alert_once(story: Story, storm: Storm) -> str:
     for fact in story.all(e.AlertsAttached):
         event = fact.event
         for item in event.attached:
+            if not storm.cause_of(item.alert.service, item.alert.name):
+                continue  # one that midwatch raised itself, such as that nothing moves
             key = f"{item.alert.fingerprint}/{item.alert.starts_at}"
             places.setdefault(key, []).append(event.incident)
     twice = [key for key, where in places.items() if len(where) > 1]
@@ -208,6 +224,10 @@ def _every_alert_once(story: Story, storm: Storm) -> str:
 def _no_page_lost(story: Story, log: Log) -> str:
     """A planned page arrived, was given up visibly, or was taken back by an ack or a recovery."""
     arrived = {page.key for page in log.sent()}
+    # What a crash left in doubt, and somebody has acknowledged meanwhile, is not sent again.
+    arrived |= {
+        fact.event.key for fact in story.all(e.PageSent) if fact.event.receipt == STILL_IN_DOUBT
+    }
     for fact in story.all(e.PagePlanned):
         event = fact.event
         incident = story.shard.incidents[event.incident]
@@ -220,11 +240,11 @@ def _no_page_lost(story: Story, log: Log) -> str:
     return ""
 
 
-def _nothing_twice(log: Log) -> str:
+def _nothing_twice(log: Log, excused: AbstractSet[str]) -> str:
     operations: dict[str, int] = {}
     for move in (*log.moved(), *log.remedied()):
         operations[move.operation] = operations.get(move.operation, 0) + 1
-    twice = [name for name, times in operations.items() if times > 1]
+    twice = [name for name, times in operations.items() if times > 1 and name not in excused]
     return f"nothing done twice: {', '.join(twice)}" if twice else ""
 
 
@@ -252,10 +272,12 @@ def _only_approved(story: Story, log: Log) -> str:
     return f"nothing without an intent on disk: {unknown[0]}" if unknown else ""
 
 
-def _no_page_after_ack(story: Story, log: Log) -> str:
+def _no_page_after_ack(story: Story, log: Log, excused: AbstractSet[str]) -> str:
     """A page that arrives while an ack stands was claimed before it, or the law is broken."""
     for fact in story.all(e.PagePlanned):
         event = fact.event
+        if event.key in excused:
+            continue
         acked = [
             f.at
             for f in story.all(e.PageAcknowledged)
@@ -296,11 +318,14 @@ def _pointer_is_served(story: Story, scenario: Scenario, log: Log) -> str:
 
 
 def _recovery_was_seen(story: Story) -> str:
-    """With an objective, only its SLI with enough events says that users are well."""
+    """Once its objective burned, only its SLI with enough events says that users are well."""
+    burned: dict[str, int] = {}
+    for attached in story.all(e.BurnAttached):
+        burned.setdefault(attached.event.incident, attached.seq)
     for fact in story.all(e.IncidentMitigated):
         event = fact.event
-        incident = story.shard.incidents[event.incident]
-        if incident.slo and (event.after is None or event.after.total < 30):
+        measured = burned.get(event.incident, fact.seq) < fact.seq
+        if measured and (event.after is None or event.after.total < 30):
             return f"no data is no recovery: {event.incident}"
     return ""
 
@@ -315,6 +340,7 @@ def _settled(story: Story) -> str:
             or incident.acknowledged_by
             or incident.has_postmortem
             or incident.state == "resolved"
+            or incident.urgency != "page"
         )
         if not waits:
             return f"all settles: {incident.id} is {incident.state} and waits for nobody"

@@ -8,22 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from random import Random
+from typing import Literal
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from midwatch.core.effects import SendPage
 from midwatch.core.plans import ROLLBACK, Step
-from midwatch.drill.scenarios import ReleasePlan, Scenario, Ticket
+from midwatch.drill.meddling import KINDS, Fault
+from midwatch.drill.scenarios import ReleasePlan, Scenario, ServicePlan, Ticket
 from midwatch.drill.world import TICK_S, Troubles
 from midwatch.errors import HarnessError, InputError
 
 
 class Broken(Struct, frozen=True):
-    """A scenario that was changed, and troubles to go with it."""
+    """A scenario that was changed, and troubles and faults of ports to go with it."""
 
     scenario: Scenario
     troubles: Troubles
+    ports: tuple[Fault, ...] = ()
 
 
 class PagerDown(Troubles):
@@ -40,22 +43,26 @@ class FailuresLost(Troubles):
         return True
 
 
-def _releases(scenario: Scenario, change: Callable[[ReleasePlan], ReleasePlan]) -> Scenario:
+def _releases(
+    scenario: Scenario, change: Callable[[ReleasePlan, ReleasePlan | None], ReleasePlan]
+) -> Scenario:
+    """Change each release, by itself and by the bad one of its service."""
     services = tuple(
-        replace(s, releases=tuple(change(r) for r in s.releases)) for s in scenario.services
+        replace(plan, releases=tuple(change(one, _bad_release(plan)) for one in plan.releases))
+        for plan in scenario.services
     )
     return replace(scenario, services=services)
 
 
-def _bad_release(scenario: Scenario) -> ReleasePlan:
-    return next(r for s in scenario.services for r in s.releases if r.wrong is not None)
+def _bad_release(plan: ServicePlan) -> ReleasePlan | None:
+    return next((one for one in plan.releases if one.wrong is not None), None)
 
 
 def _break_fix(scenario: Scenario) -> Broken:
-    wrong = _bad_release(scenario).wrong
-
-    def change(release: ReleasePlan) -> ReleasePlan:
-        return replace(release, wrong=wrong) if release.proposed_s is not None else release
+    def change(release: ReleasePlan, bad: ReleasePlan | None) -> ReleasePlan:
+        if bad is None or release.proposed_s is None:
+            return release
+        return replace(release, wrong=bad.wrong)
 
     return Broken(_releases(scenario, change), Troubles())
 
@@ -80,12 +87,12 @@ def _break_page(scenario: Scenario) -> Broken:
 
 def _break_rollback(scenario: Scenario) -> Broken:
     """What broke the new release hits the old one too, from the same moment on."""
-    bad = _bad_release(scenario)
 
-    def change(release: ReleasePlan) -> ReleasePlan:
-        if not release.good or bad.wrong is None:
+    def change(release: ReleasePlan, bad: ReleasePlan | None) -> ReleasePlan:
+        if not release.good or bad is None or bad.wrong is None:
             return release
-        return replace(release, wrong=replace(bad.wrong, from_at=bad.live_at or 0))
+        since = max(bad.live_at or 0, bad.wrong.from_at)
+        return replace(release, wrong=replace(bad.wrong, from_at=since))
 
     return Broken(_releases(scenario, change), Troubles())
 
@@ -105,6 +112,17 @@ def _break_always_rollback(scenario: Scenario) -> Broken:
     return Broken(replace(scenario, config=replace(scenario.config, rules=rules)), Troubles())
 
 
+def _break_router(scenario: Scenario) -> Broken:
+    """The router refuses every move."""
+    return Broken(scenario, Troubles(), (Fault("router", "refuse", 0, ALWAYS_S),))
+
+
+def _break_metrics(scenario: Scenario) -> Broken:
+    """The metrics backend answers with numbers that count nothing."""
+    return Broken(scenario, Troubles(), (Fault("metrics", "absurd", 0, ALWAYS_S),))
+
+
+ALWAYS_S = 86_400
 ALWAYS_ROLLBACK = "always-rollback"
 BREAKS: dict[str, Callable[[Scenario], Broken]] = {
     "fix": _break_fix,
@@ -113,6 +131,8 @@ BREAKS: dict[str, Callable[[Scenario], Broken]] = {
     "page": _break_page,
     "rollback": _break_rollback,
     "regression-case": _break_regression_case,
+    "router": _break_router,
+    "metrics": _break_metrics,
     ALWAYS_ROLLBACK: _break_always_rollback,
 }
 
@@ -135,8 +155,21 @@ def break_on_purpose(scenario: Scenario, names: str) -> Broken:
             )
         one = change(broken.scenario)
         quiet = type(one.troubles) is Troubles
-        broken = Broken(one.scenario, broken.troubles if quiet else one.troubles)
+        troubles = broken.troubles if quiet else one.troubles
+        broken = Broken(one.scenario, troubles, broken.ports + one.ports)
     return broken
+
+
+STOPS_AT_S = 5_400
+TYPED: tuple[Literal["rollback", "abort"], ...] = ("rollback", "rollback", "abort")
+
+
+class Typed(Struct, frozen=True):
+    """Somebody types a rollback or an abort, `at_s` into the shift."""
+
+    at_s: int
+    what: Literal["rollback", "abort"]
+    service: int  # of the scenario's, by number
 
 
 class Drawn(Struct, frozen=True):
@@ -151,7 +184,32 @@ class Drawn(Struct, frozen=True):
     bad_fix: bool = False
     bad_target: bool = False
     failures_lost: bool = False
-    stops_at_s: int = 5_400
+    stops_at_s: int = STOPS_AT_S
+    ports: tuple[Fault, ...] = ()
+    typed: tuple[Typed, ...] = ()
+
+
+def draw_ports(seed: int) -> tuple[Fault, ...]:
+    """Draw how ports misbehave: none in some shifts, several ways at once in others."""
+    rng = Random(f"ports/{seed}")
+    found: list[Fault] = []
+    for port, kinds in KINDS.items():
+        for _ in range(rng.choice((0, 0, 1, 1, 2))):
+            from_s = rng.randrange(0, STOPS_AT_S - 60)
+            to_s = min(from_s + rng.choice((60, 300, 900, 2_400)), STOPS_AT_S)
+            found.append(Fault(port, rng.choice(kinds), from_s, to_s, rng.choice((0.3, 0.7, 1.0))))
+    return tuple(found)
+
+
+def draw_typed(seed: int) -> tuple[Typed, ...]:
+    """Draw what people type without being asked, in half of the shifts."""
+    rng = Random(f"typed/{seed}")
+    if rng.random() < 0.5:
+        return ()
+    return tuple(
+        Typed(rng.randrange(60, STOPS_AT_S + 600), rng.choice(TYPED), rng.randrange(3))
+        for _ in range(rng.randrange(1, 6))
+    )
 
 
 def draw(seed: int) -> Drawn:
@@ -171,19 +229,24 @@ def draw(seed: int) -> Drawn:
         bad_fix=rng.random() < 0.25,
         bad_target=rng.random() < 0.1,
         failures_lost=rng.random() < 0.1,
+        ports=draw_ports(seed),
+        typed=draw_typed(seed),
     )
 
 
 class DrawnTroubles(Troubles):
     """A pager that fails first, evals that error, an SLI with noise; all over after a while."""
 
-    def __init__(self, drawn: Drawn, seed: int) -> None:
+    def __init__(self, drawn: Drawn, seed: int, spared: str = "") -> None:
         self._drawn = drawn
+        self._spared = spared
         self._noise = f"noise/{seed}"
         self._pages_failed = 0
         self._evals_failed = 0
 
     def on_page(self, page: SendPage, now: int) -> None:
+        if page.via == self._spared != "":
+            return
         if self._pages_failed < self._drawn.pager_fails:
             self._pages_failed += 1
             raise HarnessError("503 from the pager's provider")

@@ -7,7 +7,7 @@ the last events and the command that plays it again.
 from __future__ import annotations
 
 import signal
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from functools import partial
 from random import Random
 
@@ -18,13 +18,16 @@ from midwatch.core.clock import SECOND
 from midwatch.drill import checkers, scenarios
 from midwatch.drill.crashes import CrashingStore, crashing
 from midwatch.drill.faults import Drawn, DrawnTroubles, apply_drawn, draw
+from midwatch.drill.meddling import Meddler
+from midwatch.drill.promises import broken_promises
 from midwatch.drill.reports import Story
 from midwatch.drill.scenarios import Scenario
-from midwatch.drill.shift import Crashed, Shift
+from midwatch.drill.shift import FULL_DISK, Crashed, Shift, Typed
 from midwatch.drill.storm import Delivery
 from midwatch.engine import queries
 from midwatch.engine.verify import verify
-from midwatch.errors import BugError, CommitFailed
+from midwatch.errors import CommitFailed, told
+from midwatch.ports import DeadLetter
 
 MAX_CRASHES = 12
 FULL = 0.5  # of the crashes before a commit it is only the disk
@@ -72,7 +75,7 @@ class Plug:
         if self._share and self.pulled < MAX_CRASHES and self._rng.random() < self._share:
             self.pulled += 1
             if point.startswith("before") and self._disk.random() < FULL:
-                raise CommitFailed("the disk is full")
+                raise CommitFailed(FULL_DISK)
             raise Crashed(point)
 
 
@@ -87,30 +90,66 @@ def flaky_network(drawn: Drawn, seed: int, delivery: Delivery) -> list[int]:
     return times
 
 
-def play(scenario: Scenario, seed: int) -> Failure | None:
-    """Play one seed; gives the failure, None when every law held."""
+def typed_in(scenario: Scenario, drawn: Drawn) -> list[Typed]:
+    """Say when people type what, about the services of a scenario that have releases."""
+    names = [plan.name for plan in scenario.services]
+    return [
+        Typed(scenario.starts_at + one.at_s * SECOND, one.what, names[one.service % len(names)])
+        for one in drawn.typed
+        if names
+    ]
+
+
+def _is_refused(letter: DeadLetter, drawn: Drawn) -> bool:
+    """Say whether it is a person's word that the state did not allow, as it may be.
+
+    What was typed without being asked is judged by itself. It makes plans stale, and so does a
+    router that has to be set right.
+    """
+    moved = bool(drawn.typed or drawn.ports)
+    return letter.key.startswith("typed/") or (moved and letter.key.startswith("approve/"))
+
+
+def play(
+    scenario: Scenario, seed: int, seen: Callable[[Shift, Story], None] = lambda shift, story: None
+) -> Failure | None:
+    """Play one seed; gives the failure, None when every law held. `seen` may look at the shift."""
     drawn = draw(seed)
     changed = apply_drawn(scenario, drawn)
     plug = Plug(seed, drawn.crash_share)
     store = CrashingStore.memory().armed(plug)
     broken: list[str] = []
+    bystander = scenario.bystander
     shift = Shift(
         changed,
         store,
         seed=seed,
-        troubles=DrawnTroubles(drawn, seed),
+        troubles=DrawnTroubles(drawn, seed, bystander.pager if bystander else ""),
         network=partial(flaky_network, drawn, seed),
         wrap=partial(crashing, hit=plug),
-    )
+        meddler=Meddler(
+            drawn.ports, starts_at=scenario.starts_at, seed=seed,
+            spared=(bystander.pager,) if bystander else (),
+        ),
+        typed=typed_in(scenario, drawn),
+    )  # fmt: skip
     try:
         shift.run()
-    except BugError as error:
-        broken.append(f"no bug: {error}")
+    except Exception as error:  # whatever it is, it would have ended the engine's thread
+        broken.append(f"no bug: {told(error)}")
     story = Story(store, shift.engine.handler.shard)
-    broken += checkers.broken_laws(story, shift.storm, changed, shift.log)
+    broken += checkers.broken_laws(
+        story, shift.storm, changed, shift.log, excused=shift.meddler.lied | shift.late
+    )
     broken += [f"the journal replays: {line}" for line in verify(store)[1]]
-    broken += [f"no input is lost: {letter.key}: {letter.reason}" for letter in store.letters()]
+    broken += broken_promises(shift, story, plug.pulled)
+    broken += [
+        f"no input is lost: {letter.key}: {letter.reason}"
+        for letter in store.letters()
+        if not _is_refused(letter, drawn)
+    ]
     last = queries.timeline(store)[-LAST_EVENTS:] if broken else []
+    seen(shift, story)
     store.close()
     return Failure(scenario.name, seed, drawn, broken, last) if broken else None
 

@@ -45,11 +45,15 @@ Expected = int | str | bool | tuple[str, ...]
 
 
 class Wrong(Struct, frozen=True):
-    """A release answers these questions with `answer`, from `from_at` on."""
+    """A release answers these questions with `answer`, from `from_at` on.
+
+    With `until` it does so until that action was done for its service.
+    """
 
     questions: tuple[str, ...]
     answer: str
     from_at: int = 0
+    until: str = ""
 
 
 class ReleasePlan(Struct, frozen=True):
@@ -100,6 +104,21 @@ class Ticket(Struct, frozen=True):
     by: str
 
 
+class Trial(Struct, frozen=True):
+    """A candidate that somebody gives a part of live traffic."""
+
+    at: int
+    service: str
+    release: str
+
+
+class Bystander(Struct, frozen=True):
+    """What is in trouble besides, and has to page in time, by a pager that never fails."""
+
+    service: str
+    pager: str
+
+
 class Waiver(Struct, frozen=True):
     """A waiver that somebody grants, so long after the first ack."""
 
@@ -134,6 +153,8 @@ class Scenario(Struct, frozen=True):
     services: tuple[ServicePlan, ...] = ()
     storm: tuple[Fault, ...] = ()
     tickets: tuple[Ticket, ...] = ()
+    trials: tuple[Trial, ...] = ()
+    bystander: Bystander | None = None
     deliveries: tuple[tuple[int, bytes], ...] = ()
     people: People = People()
     waivers: tuple[Waiver, ...] = ()
@@ -191,7 +212,8 @@ class _Reader:
         root = self.root
         root.keys(
             "name", "says", "config", "starts_at", "lasts", "checks", "services", "storm",
-            "tickets", "deliveries", "people", "waivers", "learned", "expect",
+            "tickets", "trials", "bystander", "deliveries", "people", "waivers", "learned",
+            "expect",
             required=("name", "says", "config"),
         )  # fmt: skip
         if self.problems.found:
@@ -214,6 +236,8 @@ class _Reader:
             services=services,
             storm=tuple(self._fault(item, found) for item in root.child("storm").items()),
             tickets=tuple(self._ticket(item) for item in root.child("tickets").items()),
+            trials=tuple(self._trial(item, services) for item in root.child("trials").items()),
+            bystander=self._bystander(root.child("bystander"), found),
             deliveries=deliveries,
             people=self._people(root.child("people")),
             waivers=tuple(self._waiver(item) for item in root.child("waivers").items()),
@@ -302,10 +326,12 @@ class _Reader:
         wrong = None
         if node.has("wrong"):
             item = node.child("wrong")
-            item.keys("questions", "answer", "from", required=("questions", "answer"))
+            item.keys("questions", "answer", "from", "until", required=("questions", "answer"))
             questions = tuple(c.question for c in self._bank(item.child("questions")))
             from_at = self._at(item.child("from")) if item.has("from") else 0
-            wrong = Wrong(questions, item.child("answer").text(), from_at)
+            wrong = Wrong(
+                questions, item.child("answer").text(), from_at, item.child("until").text("")
+            )
         proposed = node.child("proposed")
         return ReleasePlan(
             name,
@@ -344,6 +370,22 @@ class _Reader:
             node.child("severity").choice(*LEVELS, default="warning"),
             lasts_s,
         )
+
+    def _trial(self, node: Node, services: tuple[ServicePlan, ...]) -> Trial:
+        node.keys("at", "service", "release", required=("at", "service", "release"))
+        service, release = node.child("service").text(), node.child("release").text()
+        known = {(plan.name, one.name) for plan in services for one in plan.releases}
+        if (service, release) not in known:
+            says = f"names {release!r} of {service!r}, which is not there"
+            node.child("release").error(says, "name a release of a service of this scenario")
+        return Trial(self._at(node.child("at")), service, release)
+
+    def _bystander(self, node: Node, found: config.Config) -> Bystander | None:
+        if node.value is None:
+            return None
+        node.keys("service", "pager", required=("service", "pager"))
+        pager = node.child("pager").choice(*found.pagers)
+        return Bystander(node.child("service").text(), pager)
 
     def _ticket(self, node: Node) -> Ticket:
         node.keys("at", "by", "text", required=("at", "text"))

@@ -2,22 +2,31 @@
 
 Law: the engine is the production one and is called the way production calls it. Senders keep what
 they could not deliver and send it again. The order of events is a function of scenario and seed;
-after a crash the same shift goes on from the journal and the world's log.
+after a crash the same shift goes on from the journal and the world's log. A call that hangs holds
+up nothing else, and dies with its process.
 """
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Sequence
+from functools import partial
 from hashlib import blake2b
 from itertools import pairwise
+from typing import Literal
+
+from msgspec import Struct
 
 from midwatch.bootstrap import Engine, Store, World, build_engine
 from midwatch.core import inputs, shard
 from midwatch.core.changes import Change
 from midwatch.core.clock import SECOND
 from midwatch.core.inputs import Envelope
+from midwatch.core.releases import is_unsettled
 from midwatch.core.terms import SALT_BYTES
+from midwatch.core.traffic import Traffic
+from midwatch.drill.meddling import Meddler
 from midwatch.drill.scenarios import Scenario, ServicePlan, slug
 from midwatch.drill.storm import Delivery, Storm
 from midwatch.drill.world import (
@@ -32,13 +41,15 @@ from midwatch.drill.world import (
 )
 from midwatch.engine.handle import Handled, fold
 from midwatch.errors import BugError, CommitFailed
-from midwatch.ports import Source
+from midwatch.ports import Claim, Source
 from midwatch.registry import make_source
 
 READ_EVERY_S = 60
 RESEND_S = 30
 ENDS_AFTER_S = 60
 FIX_AGAIN_S = 900
+FULL_DISK = "the disk is full"  # on purpose; any other commit that fails is the engine's fault
+CALM_S = 900  # after the last fault, in which everything has to come right
 MAX_FIXES = 4
 SOURCE = "alertmanager"
 PIPELINE = "pipeline"
@@ -48,6 +59,25 @@ Send = Callable[[], list[Envelope]]
 
 class Crashed(BaseException):
     """The process is dead; everything in memory is gone. Not an Exception: nobody may catch it."""
+
+
+class Typed(Struct, frozen=True):
+    """A rollback, or an abort of a canary, that somebody types at a moment."""
+
+    at: int
+    what: Literal["rollback", "abort"]
+    service: str
+
+
+class Told(Struct, frozen=True):
+    """What was answered to it, what the router served then, and what the pointer said of it."""
+
+    typed: Typed
+    at: int
+    served: Traffic
+    live: str
+    unsettled: bool
+    answer: Handled
 
 
 class VirtualClock:
@@ -73,7 +103,11 @@ class Shift:
         troubles: Troubles | None = None,
         network: Callable[[Delivery], list[int]] = lambda delivery: [delivery.at],
         wrap: Callable[[World], World] = lambda world: world,
+        meddler: Meddler | None = None,
+        typed: Sequence[Typed] = (),
     ) -> None:
+        # What the engine warns of on purpose-made faults is no news to whoever drills.
+        logging.getLogger("midwatch").addHandler(logging.NullHandler())
         self.scenario = scenario
         self.storm = Storm(scenario, seed)
         self.clock = VirtualClock(scenario.starts_at)
@@ -81,15 +115,23 @@ class Shift:
         self.troubles = troubles or Troubles()
         self._network = network
         self.router = SimulatedRouter(scenario, self.log, self.clock)
-        self._world = wrap(
-            World(
-                {"pager": SimulatedPager(self.log, self.clock, self.troubles)},
-                self.router,
-                {"": SimulatedMetrics(scenario, self.router, self.clock, self.troubles, self.log)},
-                SimulatedTarget(scenario, self.clock, self.troubles),
-                SimulatedActor(self.log, self.clock),
-            )
+        self.meddler = meddler or Meddler((), starts_at=scenario.starts_at)
+        pager = SimulatedPager(self.log, self.clock, self.troubles)
+        world = World(
+            dict.fromkeys(("pager", *scenario.config.pagers), pager),
+            self.router,
+            {"": SimulatedMetrics(scenario, self.router, self.clock, self.troubles, self.log)},
+            SimulatedTarget(scenario, self.clock, self.troubles),
+            SimulatedActor(scenario, self.log, self.clock),
         )
+        self._world = wrap(self.meddler.around(world, self.clock, self.router.served_at))
+        self._typed = typed
+        self._asked: set[str] = set()  # sources whose answer is under way
+        self._process = 0  # which one it is: after a crash it is another
+        self.told: list[Told] = []  # what became of what was typed
+        self.unwritten: list[str] = []  # why commits failed
+        self.late: set[str] = set()  # effects of which the call was made a while after the claim
+        self.came_at: dict[str, int] = {}  # when the first alert of each cause was sent
         self._source: Source = make_source(
             scenario.config.sources[SOURCE].kind if SOURCE in scenario.config.sources else SOURCE,
             scenario.config.naming,
@@ -105,6 +147,8 @@ class Shift:
         self.engine = self._build()
 
     def _build(self) -> Engine:
+        self._process += 1
+        self._asked.clear()
         return build_engine(self._store, self.scenario.config.rules, self._world, self.clock)
 
     def run(self) -> None:
@@ -127,8 +171,12 @@ class Shift:
         except Crashed:
             self.engine = self._build()
             self._survive(self.start)
-        except CommitFailed:  # the process lives, with what it knew before
+        except CommitFailed as failed:  # the process lives, with what it knew before
+            if failed.message != FULL_DISK:
+                self.unwritten.append(failed.message)
             self._check_undone()
+            self._process += 1  # what hangs is looked at anew
+            self._asked.clear()
             self._survive(self.start)
 
     def _check_undone(self) -> None:
@@ -158,11 +206,50 @@ class Shift:
             self.deliver(timers)
         if now >= self._next_reading:
             self._next_reading = now + READ_EVERY_S * SECOND
-            self.deliver(self.engine.watcher.readings(self.engine.handler.shard, now))
+            self._read(now)
         while claims := self.engine.performer.claim(now):
             for claim in claims:
-                self.deliver([self.engine.performer.perform(claim)])
+                self._perform(claim, now)
         self._follow_world()
+
+    def _read(self, now: int) -> None:
+        """Ask everything once; an answer that is late comes as it was when it was asked."""
+        read: list[Envelope] = []
+        for question in self.engine.watcher.questions(self.engine.handler.shard, now):
+            if question.source in self._asked:
+                continue
+            answers = question.ask()
+            wait = self.meddler.hangs_question(question.source, now)
+            if wait:
+                self._asked.add(question.source)
+                self._later(now + wait, partial(self._heard, question.source, answers))
+            else:
+                read += answers
+        self.deliver(read)
+
+    def _heard(self, source: str, answers: list[Envelope]) -> list[Envelope]:
+        self._asked.discard(source)
+        return answers
+
+    def _perform(self, claim: Claim, now: int) -> None:
+        """Do an effect; a call that hangs is done now or later, and answers later or never."""
+        hang = self.meddler.hangs(claim.effect, now)
+        if hang is None:
+            self.deliver([self.engine.performer.perform(claim)])
+            return
+        kind, wait = hang
+        if kind == "later":
+            self.late.add(claim.effect.key)
+            self._later(now + wait, lambda: [self.engine.performer.perform(claim)])
+            return
+        answer = self.engine.performer.perform(claim)
+        if kind == "late":
+            self._later(now + wait, lambda: [answer])
+
+    def _later(self, when: int, send: Send) -> None:
+        """Deliver something that only this process waits for."""
+        process = self._process
+        self.at(when, lambda: send() if process == self._process else [])
 
     def deliver(self, envelopes: list[Envelope]) -> list[Handled]:
         """Hand inputs to the engine."""
@@ -204,6 +291,8 @@ class Shift:
         quiet = not self._agenda and self._store.next_effect_at() is None
         if not quiet or self._store.next_timer_at() is not None or shard.burning:
             return False
+        if self.meddler.faults and self.clock.now < self.meddler.ends_at + CALM_S * SECOND:
+            return False
         closed = all(i.state == "closed" for i in shard.incidents.values())
         return closed and bool(shard.incidents)
 
@@ -222,6 +311,14 @@ class Shift:
                 )
                 self._command(when, f"release/{plan.name}/{release.name}", given)
             self._tell_deploys(plan)
+        for trial in self.scenario.trials:
+            operation = f"trial/{trial.service}"
+            start = inputs.StartCanary(trial.service, trial.release, operation, "ada")
+            self._command(trial.at, operation, start)
+        for number, typed in enumerate(self._typed, start=1):
+            self._type(f"typed/{number}", typed)
+        if self.meddler.keeps_answers:
+            self._restart(self.meddler.ends_at)
         for when, body in self.scenario.deliveries:
             self._webhook(Delivery(when, body))
         for delivery in self.storm.deliveries:
@@ -247,8 +344,41 @@ class Shift:
             given = inputs.AlertsArrived(SOURCE, parsed.alerts)
             return [Envelope(key, given, parsed.rejected)]
 
-        for when in self._network(delivery):
+        times = self._network(delivery)
+        for cause in self.storm.causes_in(delivery):
+            self.came_at.setdefault(cause, min(times))
+        for when in times:
             self.at(when, send)
+
+    def _type(self, key: str, typed: Typed) -> None:
+        """Somebody types a rollback or an abort; what came of it is told, with what was served."""
+
+        def send() -> list[Envelope]:
+            pointer = self.engine.handler.shard.pointers.get(typed.service)
+            given: inputs.Input = inputs.AbortCanary(typed.service, "ada")
+            if typed.what == "rollback":
+                given = inputs.MoveRelease(typed.service, "rollback", key, "ada")
+            served = self.router.observe(typed.service)
+            at = self.clock.now
+            unsettled = pointer is not None and is_unsettled(pointer)
+            live = pointer.live if pointer else ""
+            (answer,) = self.deliver([Envelope(key, given)])
+            self.told.append(Told(typed, at, served, live, unsettled, answer))
+            return []
+
+        self.at(typed.at, send)
+
+    def _restart(self, when: int) -> None:
+        """Start it anew at a moment, as an operator does."""
+        planned = [True]
+
+        def send() -> list[Envelope]:
+            if planned:
+                planned.clear()
+                raise Crashed("restart")
+            return []
+
+        self.at(when, send)
 
     def _command(self, when: int, key: str, given: inputs.Input) -> None:
         self.at(when, lambda: [Envelope(key, given)])

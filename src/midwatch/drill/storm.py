@@ -66,6 +66,14 @@ class Storm:
         ]
         return Delivery(at, _webhook(over)) if over else None
 
+    def causes_in(self, delivery: Delivery) -> list[str]:
+        """List the causes of which an alert is in a delivery."""
+        return [
+            fault.cause
+            for fault, alerts in self._faults
+            if any(f'"{one["service"]}"'.encode() in delivery.body for one in alerts)
+        ]
+
     def cause_of(self, service: str, name: str) -> str:
         """Say which cause raised an alert."""
         return next(

@@ -220,19 +220,21 @@ class SimulatedRouter:
 
 
 class SimulatedActor:
-    """Sets right what is around the agent, as often as it is asked to."""
+    """Sets right what is around a service, as often as it is asked to."""
 
-    def __init__(self, log: Log, clock: Callable[[], int]) -> None:
+    def __init__(self, scenario: Scenario, log: Log, clock: Callable[[], int]) -> None:
+        self._agents = {plan.name for plan in scenario.services if plan.is_agent}
         self._log = log
         self._clock = clock
 
     def apply(self, action: RunAction) -> str:
-        """Do what the request asks of the agent. Raises HarnessError for what it does not know."""
+        """Do what the request asks. Raises HarnessError for what an agent does not know."""
         deed = action.apply
         if not isinstance(deed, Request):
-            raise HarnessError("only requests to the agent are done in a drill")
+            raise HarnessError("only requests are done in a drill")
         try:
-            remedies.apply(Surroundings(), action.action, deed.body or {})
+            if action.service in self._agents:
+                remedies.apply(Surroundings(), action.action, deed.body or {})
         except InputError as error:
             raise HarnessError(error.message, remedy=error.remedy) from None
         done = Remedied(self._clock(), action.service, action.action, deed.body or {}, action.key)
@@ -323,6 +325,7 @@ class _Traffic:
         self.wrong = {r.name: _wrong_cases(plan, r) for r in plan.releases}
         self._wrong = {n: {one.question for one in found} for n, found in self.wrong.items()}
         self._ids = [(f"/{case.id}".encode(), case.question) for case in plan.bank]
+        self._log = log
         self._live: LiveAgent | None = None
         if plan.is_agent:
             names = {r.name: r.agent for r in plan.releases}
@@ -377,7 +380,16 @@ class _Traffic:
         plan = self._releases.get(release)
         if plan is None or plan.wrong is None or at < plan.wrong.from_at:
             return ()
+        if plan.wrong.until and self._was_done(plan.wrong.until, at):
+            return ()
         return self._wrong[release]
+
+    def _was_done(self, action: str, at: int) -> bool:
+        """Say whether an action was done for this service by then."""
+        return any(
+            one.action == action and one.service == self.plan.name and one.at <= at
+            for one in self._log.remedied()
+        )
 
     def counts(self, windows_s: Sequence[int], now: int) -> dict[int, Counts]:
         """Count windows of all that was asked."""

@@ -29,6 +29,7 @@ from midwatch.core.inputs import (
 )
 from midwatch.core.scorers import judge
 from midwatch.core.shard import Shard
+from midwatch.engine import sound
 from midwatch.engine.apart import Apart
 from midwatch.errors import HarnessError, InputError, Throttled, told
 from midwatch.ports import Actor, Claim, Follower, Outbox, Pager, Router, Target
@@ -38,6 +39,7 @@ CLAIM_LIMIT = 16
 # Characters of a page; a chat takes 2,000 or so in all, and refuses what is longer.
 LONGEST_NAME = 200
 LONGEST_TEXT = 1_200
+STILL_IN_DOUBT = "in doubt after a crash, not sent again: acknowledged"
 
 P = TypeVar("P")
 
@@ -97,8 +99,9 @@ class Performer:
             case effects.SendPage() as page:
                 if any(is_waiting_for_ack(one) for one in _told(page, shard)):
                     return partial(self._send, page, claim.attempt)
-                receipt = "in doubt after a crash, not sent again: acknowledged"
-                answer = PageAnswered(page.key, page.incident, claim.attempt, receipt=receipt)
+                answer = PageAnswered(
+                    page.key, page.incident, claim.attempt, receipt=STILL_IN_DOUBT
+                )
                 return partial(_answer, answer)
             case effects.UpdatePage() as update:
                 return partial(self._follow, update, claim.attempt)
@@ -165,7 +168,7 @@ class Performer:
         if not name:
             return ""
         try:
-            health = _there(self._router, "router").check(wish.service, name)
+            health = sound.health(_there(self._router, "router").check(wish.service, name))
         except Exception as error:  # what cannot be asked gets no traffic
             return f"{name} cannot be checked: {told(error)}"
         if health.trouble:
@@ -177,7 +180,7 @@ class Performer:
     def _observe(self, wish: effects.SetRelease, attempt: int, when: str) -> Envelope:
         """Only what is seen counts, whatever the call before it said."""
         try:
-            seen = _there(self._router, "router").observe(wish.service)
+            seen = sound.traffic(_there(self._router, "router").observe(wish.service))
         except Exception as error:  # not seen is unknown, whatever the cause
             says = f"{told(error)} ({when})"
             return _answer(ReleaseAnswered(wish.key, wish.incident, attempt, "unknown", says))
@@ -298,4 +301,20 @@ def _there(port: P | None, name: str) -> P:
 def _answer(
     given: PageAnswered | ReleaseAnswered | ActionAnswered | EvalsAnswered,
 ) -> Envelope:
-    return Envelope(f"answer/{given.key}/{given.attempt}", given)
+    return Envelope(f"answer/{given.key}/{given.attempt}", _sound(given))
+
+
+def _sound(
+    given: PageAnswered | ReleaseAnswered | ActionAnswered | EvalsAnswered,
+) -> PageAnswered | ReleaseAnswered | ActionAnswered | EvalsAnswered:
+    """Give an answer of which every text and number can be written down."""
+    match given:
+        case PageAnswered():
+            error = None if given.error is None else sound.text(given.error)
+            receipt, wait_s = sound.text(given.receipt), sound.wait_s(given.retry_after_s)
+            return replace(given, error=error, receipt=receipt, retry_after_s=wait_s)
+        case ReleaseAnswered() | ActionAnswered():
+            return replace(given, seen=sound.text(given.seen))
+        case EvalsAnswered():
+            rows = tuple(replace(one, got=sound.text(one.got)) for one in given.outcomes)
+            return replace(given, outcomes=rows, error=sound.text(given.error))

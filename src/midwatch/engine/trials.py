@@ -19,6 +19,7 @@ from midwatch.core.releases import Pointer, rollback_target
 from midwatch.core.shard import Shard
 from midwatch.core.sli import Counts
 from midwatch.core.slo import Slo
+from midwatch.engine import sound
 from midwatch.engine.question import Question
 from midwatch.errors import told
 from midwatch.ports import Metrics, Router
@@ -75,7 +76,7 @@ class Trials:
         """Look at what is served, and at the releases that may have to be; what breaks says it."""
         found: list[Envelope] = []
         try:
-            seen = router.observe(service)
+            seen = sound.traffic(router.observe(service))
             given = ReleaseSeen(
                 service, seen.release, seen.epoch, seen.candidate, seen.weight, epoch
             )
@@ -84,9 +85,10 @@ class Trials:
             log.warning("not seen", extra={"fields": {"says": f"{service}: {told(error)}"}})
         for name in releases:
             try:
-                health = router.check(service, name)
+                health = sound.health(router.check(service, name))
             except Exception as error:  # who cannot be asked may be well
-                given = ReleaseChecked(service, name, f"cannot be checked: {told(error)}")
+                says = sound.text(f"cannot be checked: {told(error)}")
+                given = ReleaseChecked(service, name, says)
             else:
                 given = ReleaseChecked(service, name, health.trouble, health.digest)
             found.append(Envelope("", given))
@@ -115,14 +117,15 @@ class Trials:
         return CanaryRead(trial.service, trial.operation, end, block, tuple(missed))
 
     def _counts(self, guard: Guard, trial: _Trial, release: str, end: int) -> Counts | None:
-        """Count one release; None when its source breaks, or leaves the block out."""
+        """Count one release; None when its source breaks, leaves it out, or counts nothing."""
         window_s = trial.plan.every_s
         try:
             metrics = self._metrics[guard.indicator.source]
             found = metrics.counts(objective_of(guard, trial.service, release), (window_s,), end)
         except Exception:  # however it breaks, nothing was read
             return None
-        return found.get(window_s)
+        counts = found.get(window_s)
+        return counts if counts is not None and sound.is_counts(counts) else None
 
 
 def _trial(pointer: Pointer) -> _Trial | None:

@@ -17,6 +17,7 @@ from midwatch.core.rules import Rules
 from midwatch.core.shard import Shard
 from midwatch.core.sli import Counts, FailedAnswer, SliReading
 from midwatch.core.slo import Slo, windows_needed
+from midwatch.engine import sound
 from midwatch.engine.question import Question
 from midwatch.engine.trials import Trials
 from midwatch.errors import told
@@ -141,13 +142,18 @@ class _Watched:
         failures: tuple[FailedAnswer, ...] = ()
         trouble = ""
         try:
-            counts = metrics.counts(self.slo, windows_s, now)
+            said = metrics.counts(self.slo, windows_s, now)
+            counts = {window_s: one for window_s, one in said.items() if sound.is_counts(one)}
+            if len(counts) < len(said):
+                odd = next(one for one in said.values() if not sound.is_counts(one))
+                trouble = f"says {odd.good!r} good of {odd.total!r}, which counts nothing"
             shortest = self._windows_s[0]
             if shortest in counts and counts[shortest].bad:
-                failures = metrics.failures(self.slo, shortest, now)
+                found = metrics.failures(self.slo, shortest, now)
+                failures = tuple(sound.failed(one) for one in found)
         except Exception as error:  # however it breaks, nothing more was seen
             trouble = told(error)
-        return counts, failures, trouble
+        return counts, failures, sound.text(trouble)
 
 
 def _came_due(timer: Timer) -> Envelope:

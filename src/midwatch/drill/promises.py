@@ -1,0 +1,100 @@
+"""What neighbours and people are promised while ports refuse, hang and lie.
+
+Law: a promise is kept by the world's own truth: what was sent when, what is served, what was typed.
+"""
+
+from __future__ import annotations
+
+from midwatch.core import events as e
+from midwatch.core.clock import SECOND, show_duration
+from midwatch.drill.reports import Story
+from midwatch.drill.shift import CALM_S, Shift, Told
+
+PAGED_S = 120  # from when the alert was sent; a process that dies adds what senders wait
+RESENT_S = 60
+PENDING_S = 600
+
+
+def broken_promises(shift: Shift, story: Story, crashes: int = 0) -> list[str]:
+    """List what was not kept; empty is good."""
+    found = [
+        _bystander_pages(shift, story, crashes),
+        _typed_is_taken(shift),
+        _served_in_the_end(shift, story),
+        _nothing_hangs(shift, story),
+        *(f"every decision can be committed: {why}" for why in shift.unwritten),
+    ]
+    return [one for one in found if one]
+
+
+def _bystander_pages(shift: Shift, story: Story, crashes: int) -> str:
+    """A service that has nothing to do with any fault pages as if there were none."""
+    bystander = shift.scenario.bystander
+    if bystander is None:
+        return ""
+    came_at = shift.came_at.get(bystander.service)
+    if came_at is None:
+        return ""
+    incidents = {
+        fact.event.incident
+        for fact in story.all(e.AlertsAttached)
+        if any(one.alert.service == bystander.service for one in fact.event.attached)
+    }
+    due_at = came_at + (PAGED_S + RESENT_S * crashes) * SECOND
+    sent = [page.at for page in shift.log.sent() if page.incident in incidents]
+    if sent and sent[0] <= due_at:
+        return ""
+    late = show_duration((sent[0] - came_at) // SECOND) if sent else "never"
+    return f"other services page in time: {bystander.service} was paged for after {late}"
+
+
+def _typed_is_taken(shift: Shift) -> str:
+    """A rollback or an abort is refused only when nothing is there to be moved."""
+    for told in shift.told:
+        if told.answer.status == "rejected" and not _may_refuse(told):
+            return (
+                f"a {told.typed.what} can always be typed: {told.answer.why}, while"
+                f" {told.served.says} was served"
+            )
+    return ""
+
+
+def _may_refuse(told: Told) -> bool:
+    why = told.answer.why
+    if told.typed.what == "abort":
+        return "no canary of" in why and not told.served.candidate
+    if "no release of" in why or "no release is recorded as good" in why:
+        return True
+    nowhere = "live already" in why or "known bad" in why
+    return nowhere and not told.unsettled and told.served.release == told.live
+
+
+def _served_in_the_end(shift: Shift, story: Story) -> str:
+    """Some time after the last fault the router serves what the pointer says, and no orphan."""
+    if shift.clock.now < shift.meddler.ends_at + CALM_S * SECOND:
+        return ""
+    for plan in shift.scenario.services:
+        pointer = story.shard.pointers.get(plan.name)
+        if pointer is None or pointer.pending:
+            continue
+        seen = shift.router.observe(plan.name)
+        stuck = story.shard.pointers[plan.name].releases[pointer.live].standing == "bad"
+        if not pointer.traffic.is_like(seen) and not stuck:
+            return f"what is served comes right: {plan.name} serves {seen.says}"
+        if pointer.candidate and pointer.canary is None:
+            return f"no candidate is left over: {plan.name} serves {seen.says}"
+    return ""
+
+
+def _nothing_hangs(shift: Shift, story: Story) -> str:
+    """No move is under way for long once everything works."""
+    began = {
+        (fact.event.service, fact.event.operation): fact.at for fact in story.all(e.PointerIntended)
+    }
+    for service, pointer in story.shard.pointers.items():
+        at = began.get((service, pointer.pending))
+        if at is None or shift.clock.now < shift.meddler.ends_at + CALM_S * SECOND:
+            continue
+        if shift.clock.now - at > PENDING_S * SECOND:
+            return f"all settles: {pointer.pending} is under way since {at}"
+    return ""
