@@ -195,9 +195,17 @@ def draw_ports(seed: int) -> tuple[Fault, ...]:
     found: list[Fault] = []
     for port, kinds in KINDS.items():
         for _ in range(rng.choice((0, 0, 1, 1, 2))):
-            from_s = rng.randrange(0, STOPS_AT_S - 60)
-            to_s = min(from_s + rng.choice((60, 300, 900, 2_400)), STOPS_AT_S)
-            found.append(Fault(port, rng.choice(kinds), from_s, to_s, rng.choice((0.3, 0.7, 1.0))))
+            from_s = rng.randrange(-STOPS_AT_S // 2, STOPS_AT_S - 60)
+            to_s = min(from_s + rng.choice((60, 900, 2_400, STOPS_AT_S)), STOPS_AT_S)
+            found.append(
+                Fault(
+                    port,
+                    rng.choice(kinds),
+                    max(from_s, 0),
+                    max(to_s, 60),
+                    rng.choice((0.3, 0.7, 1.0)),
+                )
+            )
     return tuple(found)
 
 

@@ -94,20 +94,24 @@ def typed_in(scenario: Scenario, drawn: Drawn) -> list[Typed]:
     """Say when people type what, about the services of a scenario that have releases."""
     names = [plan.name for plan in scenario.services]
     return [
-        Typed(scenario.starts_at + one.at_s * SECOND, one.what, names[one.service % len(names)])
+        Typed(
+            scenario.starts_at + one.at_s * SECOND, one.what, names[one.service % len(names)],
+            f"by-hand/{one.at_s % 3}",
+        )
         for one in drawn.typed
         if names
-    ]
+    ]  # fmt: skip
 
 
 def _is_refused(letter: DeadLetter, drawn: Drawn) -> bool:
     """Say whether it is a person's word that the state did not allow, as it may be.
 
-    What was typed without being asked is judged by itself. It makes plans stale, and so does a
-    router that has to be set right.
+    What was typed without being asked is judged by itself. It makes plans stale and trials late,
+    and so does a router that has to be set right.
     """
     moved = bool(drawn.typed or drawn.ports)
-    return letter.key.startswith("typed/") or (moved and letter.key.startswith("approve/"))
+    late = letter.key.startswith(("approve/", "trial/"))
+    return letter.key.startswith("typed/") or (moved and late)
 
 
 def play(

@@ -20,6 +20,7 @@ def broken_promises(shift: Shift, story: Story, crashes: int = 0) -> list[str]:
     found = [
         _bystander_pages(shift, story, crashes),
         _typed_is_taken(shift),
+        _refused_step_ends(story),
         _served_in_the_end(shift, story),
         _nothing_hangs(shift, story),
         *(f"every decision can be committed: {why}" for why in shift.unwritten),
@@ -63,10 +64,31 @@ def _may_refuse(told: Told) -> bool:
     why = told.answer.why
     if told.typed.what == "abort":
         return "no canary of" in why and not told.served.candidate
-    if "no release of" in why or "no release is recorded as good" in why:
+    if any(word in why for word in ("no release of", "is recorded as good", "went before it")):
         return True
     nowhere = "live already" in why or "known bad" in why
-    return nowhere and not told.unsettled and told.served.release == told.live
+    served = told.served.release == told.live and not told.served.candidate
+    return nowhere and not told.unsettled and served
+
+
+def _refused_step_ends(story: Story) -> str:
+    """A canary ends with the first of its moves that came to nothing."""
+    trying: dict[str, str] = {}
+    lost: dict[str, str] = {}
+    for fact in story.facts:
+        match fact.event:
+            case e.CanaryStarted(service=service, operation=operation):
+                trying[service] = operation
+            case e.CanaryEnded(service=service):
+                trying.pop(service, None)
+                lost.pop(service, None)
+            case e.PointerAbandoned(service=service, operation=operation) if service in trying:
+                lost[service] = operation
+            case e.CanaryCounted(service=service) if service in lost:
+                return f"a step that is refused ends its canary: {lost[service]} did not"
+            case _:
+                pass
+    return ""
 
 
 def _served_in_the_end(shift: Shift, story: Story) -> str:

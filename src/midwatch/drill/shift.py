@@ -62,11 +62,15 @@ class Crashed(BaseException):
 
 
 class Typed(Struct, frozen=True):
-    """A rollback, or an abort of a canary, that somebody types at a moment."""
+    """A rollback, or an abort of a canary, that somebody types at a moment.
+
+    `operation` is what they call it; two may have called it the same.
+    """
 
     at: int
     what: Literal["rollback", "abort"]
     service: str
+    operation: str
 
 
 class Told(Struct, frozen=True):
@@ -312,7 +316,7 @@ class Shift:
                 self._command(when, f"release/{plan.name}/{release.name}", given)
             self._tell_deploys(plan)
         for trial in self.scenario.trials:
-            operation = f"trial/{trial.service}"
+            operation = f"trial/{trial.service}/{trial.release}"
             start = inputs.StartCanary(trial.service, trial.release, operation, "ada")
             self._command(trial.at, operation, start)
         for number, typed in enumerate(self._typed, start=1):
@@ -357,7 +361,7 @@ class Shift:
             pointer = self.engine.handler.shard.pointers.get(typed.service)
             given: inputs.Input = inputs.AbortCanary(typed.service, "ada")
             if typed.what == "rollback":
-                given = inputs.MoveRelease(typed.service, "rollback", key, "ada")
+                given = inputs.MoveRelease(typed.service, "rollback", typed.operation, "ada")
             served = self.router.observe(typed.service)
             at = self.clock.now
             unsettled = pointer is not None and is_unsettled(pointer)
