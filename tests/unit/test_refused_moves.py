@@ -185,6 +185,16 @@ def test_an_abort_does_not_go_before_a_rollback() -> None:
     assert bench.wishes["shop"].traffic.release == "v1"
 
 
+def test_an_abort_is_taken_when_a_rollback_overtook_a_step_that_nobody_saw() -> None:
+    """The candidate may be served, and the rollback under way takes it off."""
+    bench = Bench()
+    bench.give(inputs.RegisterRelease("shop", "v3", "shop3", live=True))
+    bench.give(inputs.StartCanary("shop", "v2", "c1", "ada"))
+    bench.give(inputs.MoveRelease("shop", "rollback", "r1", "ada"))
+    assert (bench.pointer.candidate, bench.pointer.purpose) == ("", "rollback")
+    assert bench.give(inputs.AbortCanary("shop", "ada")).is_empty
+
+
 def test_an_abort_stops_a_promotion_that_evidence_began(refused: Bench) -> None:
     """The candidate has a part still, so it can be taken off."""
     refused.answer("shop", "applied", 1)

@@ -60,9 +60,11 @@ def abort(d: Decision, given: inputs.AbortCanary) -> None:
     reason = Reason(canary.RULE, f"aborted by {given.by}" + (f": {given.why}" if given.why else ""))
     if pointer.canary is not None:
         _end(d, pointer, pointer.canary, "inconclusive", reason)
+    elif pointer.pending and pointer.purpose in ("rollback", "abort"):
+        return  # that takes any candidate off
     elif not releases.may_serve_candidate(pointer):
         raise StateError(f"no canary of {given.service} is under way", remedy="nothing is to do")
-    elif not (pointer.pending and pointer.purpose in ("rollback", "abort")):
+    else:
         take_off(d, pointer, f"off/{given.service}", reason, given.by)
 
 

@@ -63,7 +63,9 @@ def _typed_is_taken(shift: Shift) -> str:
 def _may_refuse(told: Told) -> bool:
     why = told.answer.why
     if told.typed.what == "abort":
-        return "no canary of" in why and not told.served.candidate
+        # After a rollback that was given up unseen, only a rollback may say what is served.
+        by_rollback = told.unsettled and told.purpose == "rollback"
+        return "no canary of" in why and (by_rollback or not told.served.candidate)
     if any(word in why for word in ("no release of", "is recorded as good", "went before it")):
         return True
     nowhere = "live already" in why or "known bad" in why

@@ -80,6 +80,7 @@ class Told(Struct, frozen=True):
     at: int
     served: Traffic
     live: str
+    purpose: str
     unsettled: bool
     answer: Handled
 
@@ -365,9 +366,9 @@ class Shift:
             served = self.router.observe(typed.service)
             at = self.clock.now
             unsettled = pointer is not None and is_unsettled(pointer)
-            live = pointer.live if pointer else ""
+            live, purpose = (pointer.live, pointer.purpose) if pointer else ("", "")
             (answer,) = self.deliver([Envelope(key, given)])
-            self.told.append(Told(typed, at, served, live, unsettled, answer))
+            self.told.append(Told(typed, at, served, live, purpose, unsettled, answer))
             return []
 
         self.at(typed.at, send)
