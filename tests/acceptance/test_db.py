@@ -305,7 +305,7 @@ def test_damage_behind_a_cut_is_found(tmp_path: Path, sql: str) -> None:
     handler.handle([fire("open")])
     cut = find_cut(store, 2_000)
     assert cut is not None
-    store.prune(cut.snapshot, 2_000)
+    store.prune(cut.snapshot, 2_000, 10_000)
     store.close()
     assert midwatch("db", "verify", file).returncode == 0
     connection = sqlite3.connect(file)
@@ -343,7 +343,7 @@ def test_an_open_incident_keeps_its_whole_timeline() -> None:
     assert cut is not None
     assert (cut.events, cut.snapshot.seq) == (whole, whole)
     state = shard.dump(handler.shard)
-    store.prune(cut.snapshot, 1_000_000)
+    store.prune(cut.snapshot, 1_000_000, 2_000_000)
     handler.reload()
     assert shard.dump(handler.shard) == state
     found = queries.detail(handler.shard, store, "INC-2")
