@@ -653,14 +653,15 @@ def test_a_function_that_gives_nothing_is_an_error(folder: Path, function: str, 
 def test_nothing_from_outside_commands_the_runner(folder: Path) -> None:
     """Neither an answer nor an id, a file's name or a target's; the notes at code are meant."""
     evil = "nope ##[add-mask]regression ##vso[task.setvariable variable=X]y"
-    bot = f'def evil(q): return {evil!r} + "\\n::set-output name=a::b"\n'
+    bot = "def fine(q): return '30 days'\n"
+    bot += f'def evil(q): return {evil!r} + "\\n::set-output name=a::b"\n'
     (folder / "bot.py").write_text(BOT + bot, "utf-8")
     suite = "suite: 's ##[group]x'\ncases:\n" + "".join(
         f"  - {{id: {one!r}, question: {one!r}, expect: 30 days}}\n"
         for one in ("refund ##[set-output name=passed]true", "::stop-commands::x", "##vso[a]b")
     )
     (folder / "evil.yaml").write_text(suite, "utf-8")
-    both = ("--candidate", "python:bot:evil", "--baseline", "python:bot:good")
+    both = ("--candidate", "python:bot:evil", "--baseline", "python:bot:fine")
     for args in (
         ("gate", "--suite", "evil.yaml", *both, "--retries", "0"),
         ("gate", "--suite", "evil.yaml", *both, "--retries", "0", "--json"),

@@ -115,7 +115,7 @@ MUTATIONS = (
     ),
     Mutation(
         "a press of Slack's button counts each time it is sent", 2, "src/midwatch/web/slack.py",
-        'Envelope(f"slack/{name}/{pressed.signature}", given)', 'Envelope("", given)',
+        'Envelope(f"slack/{name}/{pressed.signature}", given, actor', 'Envelope("", given, actor',
         ("tests/acceptance/test_channels.py",),
     ),
     Mutation(

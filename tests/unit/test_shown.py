@@ -284,7 +284,7 @@ def test_hundreds_who_look_at_once_cost_one_look(bench: Bench) -> None:
             await watched.shown.current()
         # A minute may end meanwhile, and everybody's ages with it.
         assert watched.shown.figures.looks <= 2
-        assert watched.loop.stats.views == watched.shown.figures.looks
+        assert watched.loop.stats.views <= 2
 
     live(bench, story)
 

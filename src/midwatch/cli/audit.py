@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 
 from midwatch.adapters.stores.access import SqliteAccess
-from midwatch.cli.output import json_option, print_json
+from midwatch.cli.output import counted, json_option, print_json
 from midwatch.cli.places import (
     config_option,
     database_of,
@@ -77,7 +77,7 @@ def command(
     for one in found:
         who = " ".join(part for part in (one.name, one.token and f"token {one.token}") if part)
         parts = [one.what, who, one.address and f"from {one.address}", one.says,
-                 f"{one.times} times" if one.times > 1 else ""]  # fmt: skip
+                 counted(one.times, "time") if one.times > 1 else ""]  # fmt: skip
         says = ", ".join(part for part in parts if part)
         click.echo(f"{one.number:>6}  {show_time(one.at)}  {says}")
     return 0

@@ -14,12 +14,13 @@ import os
 import re
 import stat
 import sys
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager, suppress
 from typing import TextIO
 
 # What names a job: GitHub, GitLab, Buildkite and others say CI; Azure and TeamCity do not.
 JOBS = ("CI", "GITHUB_ACTIONS", "TF_BUILD", "TEAMCITY_VERSION")
-_INLINE = re.compile(r"(##[A-Za-z]*)\[")
+_INLINE = re.compile(r"(##[A-Za-z]{0,32})\[")  # no runner has a longer name
 _SPACED = r"\1 ["
 _LEADING = re.compile(r"^(\s*):(?=:)")
 _IN_JSON = re.compile(rb"##(?=[A-Za-z]*\[)")
@@ -64,6 +65,10 @@ class _Log(io.TextIOWrapper):
             self._begun = "" if part.endswith(("\n", "\r")) else kept
         return len(s)
 
+    def close(self) -> None:
+        """Write what waits. What is behind it belongs to whoever opened it, and stays open."""
+        self.flush()
+
     def plainly(self, s: str) -> None:
         """Write a command that is meant, on a line of its own."""
         super().write(s if not self._begun else f"\n{s}")
@@ -93,10 +98,19 @@ def _is_file(stream: TextIO) -> bool:
         return False
 
 
-def guard() -> None:
-    """Let nothing from outside command the runner."""
-    sys.stdout = careful(sys.stdout, os.environ)
-    sys.stderr = careful(sys.stderr, os.environ)
+@contextmanager
+def guarded() -> Generator[None]:
+    """Let nothing from outside command the runner; afterwards the streams are what they were."""
+    before = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = (careful(one, os.environ) for one in before)
+    try:
+        yield
+    finally:
+        for one in (sys.stdout, sys.stderr):
+            if isinstance(one, _Log):
+                with suppress(OSError, ValueError):
+                    one.flush()
+        sys.stdout, sys.stderr = before
 
 
 def command(line: str) -> None:

@@ -116,7 +116,11 @@ def main() -> None:
         if reconfigure is not None:
             reconfigure(errors="backslashreplace")
     guard_stdout()
-    joblog.guard()
+    with joblog.guarded():
+        _main()
+
+
+def _main() -> None:
     try:
         _check_arguments(sys.argv[1:])
         code = cli.main(prog_name="midwatch", standalone_mode=False)

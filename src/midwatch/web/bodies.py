@@ -12,11 +12,12 @@ from msgspec import Meta, Struct, field
 
 from midwatch.core import inputs
 from midwatch.core.evals import Case, Outcome
-from midwatch.core.moments import LATEST
+from midwatch.core.moments import EARLIEST, LATEST
 
 MAX_NUMBER = 10**14
-# A whole number may be written 1.0.
-Moment = Annotated[float, Meta(ge=0, lt=LATEST)]
+# A whole number may be written 1.0. Left out, where it may be, it is now; what is before the year
+# 2000 is refused with its place.
+Moment = Annotated[float, Meta(ge=0, lt=LATEST, extra_json_schema={"minimum": EARLIEST})]
 MAX_WHY = 10_000  # characters
 MAX_AFFECTED = 10_000_000
 # One visible character; spelled out, as \s is another set in each dialect of patterns.

@@ -35,7 +35,7 @@ def document(routes: Sequence[Route]) -> bytes:
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
         takes = schema_of[repr(route.takes)] if route.takes else None
-        codes = [401, 403, 503]
+        codes = [401, 403, 429, 503]
         codes += [422] if route.takes or route.flags or route.numbers else []
         codes += [400, 408, 409, 413] if route.takes else []
         codes += [404] if "{" in route.path else []
