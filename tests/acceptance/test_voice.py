@@ -400,6 +400,7 @@ WRITES = {
     "incidents undo", "incidents waive", "oncall override add", "oncall override remove",
     "oncall swap", "page test", "postmortem draft", "postmortem edit", "release abort",
     "release canary start", "release promote", "release register", "release rollback",
+    "session end-all",
     "runbook approve", "runbook plan", "runbook refuse", "runbook run", "silences add",
     "silences end", "tickets file", "tickets import",
 }  # fmt: skip
@@ -493,6 +494,8 @@ READS: dict[str, list[str]] = {
     "slo explain": ["SPEC", "--counts", "counts.jsonl"],
     "slo status": ["WHERE"],
     "tickets list": ["WHERE"],
+    "audit": ["WHERE"],
+    "session list": ["WHERE"],
     "token list": ["WHERE"],
 }  # fmt: skip
 
@@ -740,7 +743,8 @@ def test_ctrl_c_stops_what_waits_for_a_server(
     }[command]
     with contextlib.ExitStack() as held:
         code, err = stopped(args, tmp_path, lambda _: held.enter_context(mute.accept()[0]))
-    assert (code, err.strip()) == (130, "error: stopped")
+    said = [line for line in err.splitlines() if line and not line.startswith("warning: --token")]
+    assert (code, said) == (130, ["error: stopped"])
 
 
 def two_children(process: subprocess.Popen[str]) -> None:

@@ -11,18 +11,22 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
+from msgspec.structs import replace
 
 from midwatch.adapters.actions.command import CommandActions
 from midwatch.adapters.actions.http import HttpActions, value_at
 from midwatch.adapters.actions.ways import Actions
 from midwatch.core.actions import Command, Request
 from midwatch.core.effects import RunAction
+from midwatch.drill import scenarios
 from midwatch.drill.world import Log, SimulatedActor
 from midwatch.errors import HarnessError, InputError
 from midwatch.outbound import Outbound
 from midwatch.ports import Actor
 
 SECRET = "nobody-guesses-this"
+_STALE = scenarios.load(scenarios.find("stale-cache"))
+AGENT = replace(_STALE, services=tuple(replace(one, name="shop") for one in _STALE.services))
 
 
 class Cache:
@@ -138,7 +142,7 @@ class InTheDrill:
     """The drill's twin."""
 
     def __init__(self, folder: Path) -> None:
-        self.actor: Actor = SimulatedActor(Log(), lambda: 0)
+        self.actor: Actor = SimulatedActor(AGENT, Log(), lambda: 0)
         self.action = RunAction(
             "op", "INC-1", "shop", "cache.purge", Request("http://agent/remedies", "POST"),
             Request("http://agent/remedies", expect={"cached": 0}),
@@ -295,7 +299,7 @@ def test_a_program_that_is_not_there_is_an_error(tmp_path: Path) -> None:
 
 def test_the_drill_knows_only_the_agents_remedies() -> None:
     """Another name, or a command, is an error there and never a success."""
-    actor = SimulatedActor(Log(), lambda: 0)
+    actor = SimulatedActor(AGENT, Log(), lambda: 0)
     for deed in (Request("http://agent", "POST"), Command(("true",))):
         with pytest.raises(HarnessError):
             actor.apply(RunAction("op", "INC-1", "shop", "no.such", deed))

@@ -86,7 +86,7 @@ def careful(stream: TextIO, environment: Mapping[str, str]) -> TextIO:
     A file that the shell made with `>` is data, and stays as it is.
     """
     buffer = getattr(stream, "buffer", None)
-    if buffer is None or not is_job(environment) or _is_file(stream):
+    if buffer is None or not is_job(environment) or _is_file(stream) or stream.isatty():
         return stream
     return _Log(buffer, stream.encoding, stream.errors, line_buffering=True, write_through=True)
 
