@@ -37,7 +37,7 @@ SLOW = 200
 STORM = 100_000 if os.environ.get("MIDWATCH_SOAK") else 10_000
 SIZES = (100, 100, 1_000)
 CONNECTIONS = 16  # enough for some to wait whenever a group is decided on
-DISK_MB, PIECES = 4, 8
+DISK_MB, PIECES = 2, 8
 
 
 @pytest.fixture
