@@ -146,6 +146,8 @@ def build_loop(
         max_waiting=max_waiting,
         beat=beat,
         rates=rates,
+        upkeep=upkeep,
+        steady=steady,
     )
 
 

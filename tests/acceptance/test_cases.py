@@ -13,7 +13,7 @@ def fixed(question):
     return "30 days" if "refund" in question else "?"
 def unfixed(question):
     return "7 days"
-COUNT = [0]
+COUNT = [3]  # each side is a process of its own: an early answer flakes on both
 def often(question):
     COUNT[0] += 1
     return "30 days" if COUNT[0] % 5 else "eh"
