@@ -130,7 +130,9 @@ def test_an_answer_stands_on_the_page_that_follows_it(serving: Serving) -> None:
             form = re.compile(f"/incidents/{name}/ack".encode())
             assert form.search(serving.ask("GET", "/", Cookie=cookie).body)
             # urllib goes where the answer sends it, as a browser does.
-            answer = serving.ask("POST", f"/incidents/{name}/ack", b"", Cookie=cookie)
+            answer = serving.ask(
+                "POST", f"/incidents/{name}/ack", b"", Cookie=cookie, Origin=serving.url
+            )
             assert answer.status == 200
             assert not form.search(answer.body)
 

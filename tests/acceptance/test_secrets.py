@@ -39,6 +39,7 @@ PLANTED = {
     "MIDWATCH_PUSH_TOKEN": f"{MARK}-in-push",
     "MIDWATCH_MODEL_KEY": f"{MARK}-in-model{ENDS}",
     "MIDWATCH_JUDGE_KEY": f"{MARK}-in-judge",
+    "MIDWATCH_PROXY_TOKEN": f"{MARK}-in-proxy",
     "MIDWATCH_PROXY_PIN_TOKEN": f"{MARK}-in-pin",
     "AGENT_TOKEN": f"{MARK}-in-agent",
 }

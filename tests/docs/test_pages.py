@@ -132,8 +132,8 @@ def test_the_lines_about_operations_are_typed_from_install_to_upgrade(tmp_path: 
                 done = run(tmp_path, here(line), **exported)
                 assert done.code == 0, f"{line}\n{done.output}"
                 told[line] = done.output
-    assert sum("mw_" in output for output in told.values()) == 2
-    assert len(told) == 11
+    assert sum("mw_" in output for output in told.values()) == 3
+    assert len(told) == 16
 
 
 def test_the_lines_about_correlation_are_typed_beside_a_server(tmp_path: Path) -> None:

@@ -15,9 +15,8 @@ from midwatch.core.evals import Case, Outcome
 from midwatch.core.moments import EARLIEST, LATEST
 
 MAX_NUMBER = 10**14
-# A whole number may be written 1.0. Left out, where it may be, it is now; what is before the year
-# 2000 is refused with its place.
-Moment = Annotated[float, Meta(ge=0, lt=LATEST, extra_json_schema={"minimum": EARLIEST})]
+# A whole number may be written 1.0. Where it may be left out, it is now.
+Moment = Annotated[float, Meta(ge=EARLIEST, lt=LATEST)]
 MAX_WHY = 10_000  # characters
 MAX_AFFECTED = 10_000_000
 # One visible character; spelled out, as \s is another set in each dialect of patterns.
