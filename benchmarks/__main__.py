@@ -38,6 +38,7 @@ from benchmarks import (
     runbooks,
     sizing,
     slo,
+    undo,
 )
 from midwatch.adapters.stores.sqlite import SqliteStore
 from midwatch.drill import scenarios
@@ -321,6 +322,15 @@ def idled() -> dict[str, dict[str, Any]]:
     }
 
 
+def undone() -> dict[str, dict[str, Any]]:
+    """Let a commit fail with a quarter's journal."""
+    failed, _, again = undo.measure()
+    command, peer = "python -m benchmarks.undo", "reading the journal again"
+    return {
+        "failed_commit_ms": row(failed, "ms of CPU", peer, again, "<= 20 ms", failed <= 20, command)
+    }
+
+
 def judged() -> dict[str, dict[str, Any]]:
     """Run cases, and play the gate over simulated suites."""
     command, peer = "python -m benchmarks.evals", evals.pydantic_ms()
@@ -401,6 +411,7 @@ def measure(data: Path | None) -> dict[str, dict[str, Any]]:
     results |= remedied()
     results |= sized()
     results |= idled()
+    results |= undone()
     if data is not None:
         results |= grouped(data)
     heads = journal_heads()

@@ -5,6 +5,7 @@
     |   +-- BadFile         a file that does not hold what it should
     |   |   +-- BadJson     it is no JSON at all
     |   +-- BadDatabase     a database file that is not ours, not whole or not intact
+    |   +-- Unstorable      what follows from an input fits into no journal; the input is at fault
     +-- StateError          the request does not fit the present state; exit 2
     |   +-- Fenced          somebody newer owns this shard or this release
     |   +-- Owned           another process holds the database file
@@ -12,6 +13,7 @@
     |   +-- Busy            it takes nothing more at the moment; send the input again
     |   +-- Throttled       it asks to be left alone for a while
     |   +-- CommitFailed    nothing of the transaction happened; send the input again
+    |       +-- Diverged    memory is not what the journal holds: it is folded from it again
     +-- BugError            we erred: the code broke one of its own laws
 
 Law: a message says what is wrong, where, and what to do about it. `place` is the file with its
@@ -57,6 +59,10 @@ class BadDatabase(InputError):
     """A database file is not ours, not whole or not intact; it was left as it was."""
 
 
+class Unstorable(InputError):
+    """What follows from an input cannot be written, however often it is tried; nothing was."""
+
+
 class StateError(MidwatchError):
     """The request is well-formed but does not fit the present state."""
 
@@ -87,6 +93,10 @@ class Throttled(HarnessError):
 
 class CommitFailed(HarnessError):
     """The transaction did not happen at all; the same input may be sent again."""
+
+
+class Diverged(CommitFailed):
+    """What is in memory does not follow on what the journal holds; memory is thrown away."""
 
 
 class BugError(MidwatchError):

@@ -6,7 +6,7 @@ keeps no decision: what an answer means is decided in the core.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Literal, Protocol, runtime_checkable
 
@@ -35,12 +35,14 @@ class Row(Struct, frozen=True):
 
 
 class DeadLetter(Struct, frozen=True):
-    """An input that could not be decided on, as it came, and why."""
+    """An input that could not be decided on, as it came, and why; `id` once it is kept."""
 
     key: str
     at: int
     body: bytes
     reason: str
+    source: str = ""
+    id: int = 0
 
 
 class Planned(Struct, frozen=True):
@@ -78,8 +80,23 @@ class Entry(Struct):
     cancelled: list[str] = []
     timers: dict[str, Timer | None] = {}
     dead: list[DeadLetter] = []
+    dropped: dict[str, int] = {}  # letters that are not kept, by source
     buckets: list[Bucket] = []
     snapshot: bytes | None = None
+
+    def add(self, other: Entry) -> None:
+        """Take what another one has, as what comes after."""
+        self.inputs += other.inputs
+        self.rows += other.rows
+        self.planned += other.planned
+        self.settled += other.settled
+        self.retries |= other.retries
+        self.cancelled += other.cancelled
+        self.timers |= other.timers
+        self.dead += other.dead
+        for source, count in other.dropped.items():
+            self.dropped[source] = self.dropped.get(source, 0) + count
+        self.buckets += other.buckets
 
     @property
     def is_empty(self) -> bool:
@@ -126,7 +143,21 @@ class Journal(Protocol):
         ...
 
     def commit(self, entry: Entry) -> None:
-        """Write one transaction. Raises CommitFailed (nothing happened) or Fenced."""
+        """Write one transaction. Raises CommitFailed, Unstorable or Fenced; then nothing happened.
+
+        Unstorable: the file takes all but this.
+        """
+        ...
+
+    def commit_each(
+        self, parts: Iterable[Entry], instead: Callable[[str, int], Entry | None]
+    ) -> None:
+        """Write one transaction of several parts; what cannot be stored is replaced alone.
+
+        Each part is asked for when the one before is written. `instead` gives what takes the place
+        of one that cannot be stored: why, and how often it was asked for already. Raises as
+        `commit` does.
+        """
         ...
 
     def probe(self) -> None:
@@ -211,8 +242,16 @@ class Audit(Protocol):
         """Read what is committed, from any thread, without holding anybody up."""
         ...
 
-    def letters(self) -> list[DeadLetter]:
-        """Give every input that could not be taken, oldest first."""
+    def letters(self, limit: int = -1, after: int = 0) -> list[DeadLetter]:
+        """Give inputs that could not be taken, oldest first: `limit` after the one `after`."""
+        ...
+
+    def why_dead(self, key: str) -> str:
+        """Say why the input with this key could not be taken; "" when nobody knows of that."""
+        ...
+
+    def dropped(self) -> dict[str, int]:
+        """Count the letters that were dropped by their bounds, by source; from any thread."""
         ...
 
     def snapshots(self) -> list[Snapshot]:

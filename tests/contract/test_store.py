@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -18,6 +18,7 @@ from midwatch.engine import handle
 from midwatch.engine.handle import Handler
 from midwatch.engine.verify import verify
 from midwatch.errors import CommitFailed, Fenced
+from midwatch.ports import Entry, Settled, Snapshot
 
 RULES = Rules(policy=Policy("p", (Step(("ada",)),), team=Team(digest_s=0, ack_s=0)))
 
@@ -111,13 +112,70 @@ def test_a_failed_commit_throws_memory_away(
     assert verify(store)[1] == []
 
 
+WRITES: dict[str, Callable[[SqliteStore], object]] = {
+    "commit": lambda s: s.commit(Entry(2_000, inputs=["k"])),
+    "commit_each": lambda s: s.commit_each([Entry(2_000, inputs=["k"])], lambda *_: None),
+    "claim": lambda s: s.claim(3_000, 5),
+    "settle": lambda s: s.commit(Entry(2_000, settled=[Settled("page/INC-1/1", "done", "")])),
+    "prune": lambda s: s.prune(Snapshot(0, 1, b"{}", b""), 0, 0),
+    "keep": lambda s: s.keep(shadow=True),
+    "probe": lambda s: s.probe(),
+    "snapshot": lambda s: s.commit(Entry(2_000, snapshot=b"{}")),
+    "shrink": lambda s: s.shrink(),
+}
+
+
+@pytest.mark.parametrize("name", WRITES)
+def test_an_older_owner_writes_nothing_at_all(tmp_path: Path, name: str) -> None:
+    """Whoever lost the shard writes nothing, even without any lock; its owner goes on."""
+    path = tmp_path / "journal.db"
+    zombie = SqliteStore.own(path)
+    if name != "keep":  # that is for an empty journal
+        handler(zombie).handle([fire("a")])
+    owner = SqliteStore(sqlite3.connect(path, isolation_level=None), path=path)
+    owner.take_ownership()
+    before = list(owner._db.iterdump())
+    with pytest.raises(Fenced, match="this process must stop"):
+        WRITES[name](zombie)
+    assert list(owner._db.iterdump()) == before
+    if name != "keep":
+        assert len(owner.claim(3_000, 5)) == 1
+    zombie.close()
+    owner.close()
+
+
 def test_an_older_owner_is_fenced(store: SqliteStore) -> None:
-    """Whoever lost the shard cannot commit, even without any lock."""
+    """Whoever lost the shard cannot decide, either."""
     engine = handler(store)
     engine.handle([fire("a")])
     store._db.execute("UPDATE shard SET fence = fence + 1")
     with pytest.raises(Fenced):
         engine.handle([fire("b")])
+
+
+@pytest.mark.parametrize(
+    ("code", "says"),
+    [
+        (sqlite3.SQLITE_FULL, "the disk is full"),
+        (sqlite3.SQLITE_IOERR_WRITE, "the disk has an error"),
+        (sqlite3.SQLITE_READONLY, "the file is read-only"),
+        (sqlite3.SQLITE_BUSY, "another process is writing"),
+        (sqlite3.SQLITE_CORRUPT, "the file is damaged"),
+    ],
+)
+def test_a_file_that_takes_nothing_says_why(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch, code: int, says: str
+) -> None:
+    """Full, broken, read-only, locked or damaged: and each has its remedy."""
+    error = sqlite3.OperationalError("so it is")
+    error.sqlite_errorcode = code
+
+    def refuse() -> None:
+        raise error
+
+    monkeypatch.setattr(store, "before_commit", refuse)
+    with pytest.raises(CommitFailed, match=f"{says}.*so it is.*; ."):
+        handler(store).handle([fire("a")])
 
 
 def test_a_claim_is_taken_once(store: SqliteStore) -> None:

@@ -110,7 +110,7 @@ MUTATIONS = (
     ),
     Mutation(
         "the same input counts twice", 2, "src/midwatch/engine/handle.py",
-        "if key and (key in in_group or self._journal.seen(key)):", "if False:",
+        "if key and (key in group.keys or self._journal.seen(key)):", "if False:",
         (f"{UNIT}/test_loop.py", "tests/acceptance/test_serve.py", DRILL),
     ),
     Mutation(
@@ -124,17 +124,32 @@ MUTATIONS = (
         ("tests/acceptance/test_serve.py", "tests/contract/test_store.py"),
     ),
     Mutation(
-        "a fence that is over still commits", 2, "src/midwatch/adapters/stores/sqlite.py",
-        "if not moved.rowcount:", "if False:", ("tests/contract/test_store.py",),
+        "a fence that is over still writes", 2, "src/midwatch/adapters/stores/sqlite.py",
+        "        if fence != self._fence:", "        if False:", ("tests/contract/test_store.py",),
     ),
     Mutation(
         "memory is kept when a commit failed", 2, "src/midwatch/engine/handle.py",
-        "            if not self._take_back(reversed(undos)):", "            if False:",
+        "not known or not self._take_back(reversed(group.undos)):", "not known:",
         (DRILL, f"{UNIT}/test_loop.py", "tests/contract/test_store.py"),
     ),
     Mutation(
         "a decision that raised leaves behind what it changed", 2, "src/midwatch/engine/handle.py",
         "if not self._take_back([undo]):", "if False:", (f"{UNIT}/test_undo.py",),
+    ),
+    Mutation(
+        "an input that cannot be stored stops its neighbours", 11, "src/midwatch/engine/handle.py",
+        "            except Unstorable:  # one of them", "            except ZeroDivisionError:  #",
+        ("tests/contract/test_dead_letters.py",),
+    ),
+    Mutation(
+        "what died pages nobody", 11, "src/midwatch/core/deaths.py",
+        "        decide.dispatch(d, rules, inputs.AlertsArrived(WE, (raised,)))\n", "",
+        ("tests/contract/test_dead_letters.py",),
+    ),
+    Mutation(
+        "a timer that died once is forgotten", 11, "src/midwatch/core/deaths.py",
+        "if timer is not None and tries <= MAX_RETRIES:", "if False:",
+        ("tests/contract/test_dead_letters.py",),
     ),
     Mutation(
         "an undo forgets in what order incidents stood", 2, "src/midwatch/core/undo.py",

@@ -52,7 +52,8 @@ class Stumbling(Undo):
 
 def known(state: Shard) -> tuple[bytes, bytes]:
     """All that a shard is: its bytes, and the look-ups that are not written down."""
-    return shard.dump(state), msgspec.json.encode(state.board, order="deterministic")
+    looks = (state.board, state.digests)
+    return shard.dump(state), msgspec.json.encode(looks, order="deterministic")
 
 
 def rehearse(state: Shard, given: inputs.Input, now: int, rng: Random, rules: Rules) -> int:

@@ -65,10 +65,15 @@ def decide(
     Raises StateError when a command does not fit the present state.
     """
     d = Decision(shard, max(now, shard.at), undo)
+    dispatch(d, rules, given)
+    return d
+
+
+def dispatch(d: Decision, rules: Rules, given: inputs.Input) -> None:
+    """Decide on one more input in the same decision."""
     _DISPATCH[type(given)](d, rules, given)
     if any(isinstance(x, _ENDING) for x in d.events):
         _lift(d, rules, muting.ended(d))
-    return d
 
 
 def _alerts(d: Decision, rules: Rules, given: inputs.AlertsArrived) -> None:

@@ -16,6 +16,7 @@ from midwatch.core.inputs import Timer
 from midwatch.core.shard import Shard
 from midwatch.core.sli import Bucket
 from midwatch.core.undo import Undo
+from midwatch.errors import BugError
 
 
 class Decision:
@@ -69,7 +70,13 @@ class Decision:
         return identity.alert("resolved", at, at)
 
     def plan(self, effect: Effect) -> None:
-        """Wish for something in the world."""
+        """Wish for something in the world, under a key that nothing else has.
+
+        A key is a name and a number that its incident, its pointer or its stream counts up; the
+        journal refuses one that was used before. Raises BugError for one that is planned twice.
+        """
+        if any(one.key == effect.key for one in self.effects):
+            raise BugError(f"an effect {effect.key} is planned twice")
         self.effects.append(effect)
 
     def count(self, buckets: Iterable[Bucket]) -> None:

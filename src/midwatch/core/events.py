@@ -319,6 +319,20 @@ class RealPageSeen(SourceEvent, frozen=True):
     title: str
 
 
+class InputDied(SourceEvent, frozen=True):
+    """What a source sent, or midwatch asked for, could not be decided on or not be committed.
+
+    It stands once for each kind, until what it raised is over; for a `timer` each time, which is
+    set again after so many `tries`.
+    """
+
+    kind: str
+    service: str
+    reason: Reason
+    timer: str = ""
+    tries: int = 0
+
+
 # --- clocks --------------------------------------------------------------------------------------
 
 
@@ -1002,6 +1016,7 @@ Event = (
     | RealPageSeen
     | ClockJumped
     | ClockAnchored
+    | InputDied
     | JobWatched
     | JobHeard
     | JobWentSilent

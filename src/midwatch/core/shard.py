@@ -31,6 +31,7 @@ from midwatch.errors import BugError
 # Raised when the shape of Shard changes, so that an older snapshot is folded anew, not compared.
 STATE_VERSION = 12
 KEPT_TICKETS, KEPT_TEXT = 4_096, 400
+KEPT_STUMBLES = 256
 
 
 class Ticket(Struct, frozen=True):
@@ -103,6 +104,7 @@ class Shard(Struct):
     inhibitors: dict[str, dict[str, None]] = field(default_factory=dict[str, dict[str, None]])
     cases: dict[str, KeptCase] = field(default_factory=dict[str, KeptCase])
     remediations: list[Remediation] = field(default_factory=list[Remediation])  # newest last
+    stumbled: dict[str, int] = field(default_factory=dict[str, int])  # timers -> how often
     storm: Storm = field(default_factory=Storm)
     skews: Skews = Skews()
     clock_incident: str = ""  # the newest one about a jump of the clock
@@ -175,7 +177,12 @@ def evolve(shard: Shard, event: e.Event, at: int) -> None:
 
 def _evolve_world(
     shard: Shard,
-    event: e.ChangeSeen | e.StormBegan | e.StormEnded | e.RealPageSeen | e.TicketTriaged,
+    event: e.ChangeSeen
+    | e.StormBegan
+    | e.StormEnded
+    | e.RealPageSeen
+    | e.InputDied
+    | e.TicketTriaged,
 ) -> None:
     match event:
         case e.ChangeSeen():
@@ -185,6 +192,10 @@ def _evolve_world(
             shard.storm.raging = isinstance(event, e.StormBegan)
         case e.TicketTriaged():
             _keep_ticket(shard, event)
+        case e.InputDied():
+            if event.timer:
+                rest = [one for one in shard.stumbled.items() if one[0] != event.timer]
+                shard.stumbled = dict([*rest[-KEPT_STUMBLES + 1 :], (event.timer, event.tries)])
         case e.RealPageSeen():
             pass  # kept for whoever compares; nothing is decided on it
 

@@ -187,7 +187,8 @@ class Shift:
     def _check_undone(self) -> None:
         """Law 2: what could not be committed is undone exactly. Raises BugError when it is not."""
         here, there = self.engine.handler.shard, fold(self._store)
-        if shard.dump(here) != shard.dump(there) or here.board != there.board:
+        looks = (here.board, here.digests) == (there.board, there.digests)
+        if shard.dump(here) != shard.dump(there) or not looks:
             raise BugError("what could not be committed was not undone exactly")
 
     def start(self) -> None:

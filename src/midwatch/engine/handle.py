@@ -8,28 +8,32 @@ again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import Literal
 
 import msgspec
 from msgspec import Struct
 
 from midwatch.core import inputs, shard
+from midwatch.core.deaths import Death, bury, is_ours, plain, sender, worst_of
 from midwatch.core.decide import decide
 from midwatch.core.decision import Decision
 from midwatch.core.events import Event
-from midwatch.core.inputs import Envelope
+from midwatch.core.inputs import Envelope, Timer
 from midwatch.core.rules import Rules
 from midwatch.core.shard import Shard
 from midwatch.core.sli import Bucket
 from midwatch.core.undo import Undo
-from midwatch.errors import CommitFailed, told
-from midwatch.ports import DeadLetter, Entry, Journal, Planned, Row, Settled, Snapshot
+from midwatch.engine.letters import body_of, letter, rejects
+from midwatch.errors import CommitFailed, Diverged, StateError, Unstorable, told
+from midwatch.ports import Entry, Journal, Planned, Row, Settled, Snapshot
 
 # A snapshot is due after so many events, and after so many times its own size of them: writing
 # down a large shard again and again would cost more than the fold that it saves.
 SNAPSHOT_EVERY = 1_000
 SNAPSHOT_GROWTH = 8
+MAX_BURIALS = 3  # with its next step, with a page alone, and without
 
 _encode = msgspec.json.Encoder().encode
 _event_decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
@@ -90,18 +94,66 @@ class Handler:
     def handle(self, envelopes: Sequence[Envelope]) -> list[Handled]:
         """Decide on a group of inputs and commit them as one; answers come in their order.
 
-        Raises CommitFailed or Fenced; then nothing of the group happened.
+        What cannot be decided on or be stored is a dead letter, and its neighbours commit. Raises
+        CommitFailed or Fenced; then nothing of the group happened.
         """
-        poison: dict[int, str] = {}
+        dead: dict[int, Death] = {}  # by place in the group
         while True:
-            entry = Entry(max(self._clock(), self.shard.at))
-            undos: list[Undo] = []
-            answers = self._decide_all(envelopes, entry, poison, undos)
-            if answers is not None:
-                break
-            self.reload()  # and start over without what raised
-        self._commit(entry, undos)
-        return answers
+            try:
+                return self._together(envelopes, dead)
+            except Unstorable:  # one of them; each is written by itself to see which
+                with suppress(_Again):
+                    return self._apart(envelopes, dead)
+            except _Again:
+                pass
+
+    def _together(self, envelopes: Sequence[Envelope], dead: dict[int, Death]) -> list[Handled]:
+        group = _Group(max(self._clock(), self.shard.at), self._seq)
+        entry = Entry(group.at)
+        for index, envelope in enumerate(envelopes):
+            entry.add(self._part(group, index, envelope, dead))
+        self.appended = []
+        self.wrote = not entry.is_empty
+        if not entry.is_empty:
+            self._commit(entry, group)
+        return group.answers
+
+    def _apart(self, envelopes: Sequence[Envelope], dead: dict[int, Death]) -> list[Handled]:
+        """Do as `_together` does, with each input in a part of its own of the transaction."""
+        group = _Group(max(self._clock(), self.shard.at), self._seq)
+        parts: list[Entry] = []
+        marks: list[_Mark] = []
+
+        def in_turn() -> Iterator[Entry]:
+            for index, envelope in enumerate(envelopes):
+                marks.append(group.mark())
+                parts.append(self._part(group, index, envelope, dead))
+                yield parts[-1]
+
+        def instead(why: str, tries: int) -> Entry | None:
+            index = len(parts) - 1
+            dead[index] = Death(why, "that cannot be stored")
+            undone = group.undos[marks[-1].undos :]
+            group.back_to(marks[-1])
+            if not self._take_back(reversed(undone)):
+                self.reload()
+                raise _Again
+            if tries >= MAX_BURIALS:
+                raise CommitFailed(f"not even a dead letter can be written: {why}")
+            parts[-1] = self._part(group, index, envelopes[index], dead, tries)
+            return parts[-1]
+
+        try:
+            self._journal.commit_each(in_turn(), instead)
+        except BaseException as error:
+            self._failed(error, group)
+            raise
+        whole = Entry(group.at)
+        for part in parts:
+            whole.add(part)
+        self.wrote = not whole.is_empty
+        self._committed(whole, group)
+        return group.answers
 
     def _take_back(self, undos: Iterable[Undo]) -> bool:
         """Undo decisions, the newest first. False when one cannot be undone exactly."""
@@ -118,82 +170,166 @@ class Handler:
     def snapshot(self) -> None:
         """Write the shard down, so that the next start folds only what comes after."""
         if self._seq > self._snapshot_seq:
-            self._commit(Entry(self.shard.at, snapshot=shard.dump(self.shard)), [])
+            entry = Entry(self.shard.at, snapshot=shard.dump(self.shard))
+            self._commit(entry, _Group(entry.at, self._seq))
 
-    def _decide_all(
+    def _part(
         self,
-        envelopes: Sequence[Envelope],
-        entry: Entry,
-        poison: dict[int, str],
-        undos: list[Undo],
-    ) -> list[Handled] | None:
-        answers: list[Handled] = []
-        in_group: set[str] = set()
-        for index, envelope in enumerate(envelopes):
-            key = envelope.key
-            if key and (key in in_group or self._journal.seen(key)):
-                _end_timer(entry, envelope.input)
-                answers.append(Handled(key, "duplicate"))
-                continue
-            if key:
-                in_group.add(key)
-            decision = None
-            if index not in poison:
-                undo = Undo(self.shard)
-                try:
-                    decision = decide(self.shard, envelope.input, entry.at, self._rules, undo)
-                except Exception as error:  # whatever it raises, its neighbours must commit
-                    poison[index] = told(error)
-                    if not self._take_back([undo]):
-                        return None
-                else:
-                    undos.append(undo)
-            if decision is None:
-                body = _encode(envelope.input)
-                entry.inputs.extend([key] if key else [])
-                entry.dead.append(DeadLetter(key, entry.at, body, poison[index]))
-                _end_timer(entry, envelope.input)
-                answers.append(Handled(key, "rejected", poison[index]))
-                continue
-            if not decision.is_empty:
-                _collect(entry, decision, _cause(envelope), self._seq)
-            if key and not _is_refresh(envelope, decision):
-                entry.inputs.append(key)
-            _settle(entry, envelope.input, decision)
-            for part in envelope.rejected:
-                why = f"{part.place}: {part.why}"
-                entry.dead.append(DeadLetter(key, entry.at, part.body, why))
-            answers.append(Handled(key, "committed"))
-        return answers
+        group: _Group,
+        index: int,
+        envelope: Envelope,
+        dead: dict[int, Death],
+        tries: int = 0,
+    ) -> Entry:
+        """Decide on one input; gives all that is to be written of it."""
+        entry, key = Entry(group.at), plain(envelope.key)
+        if key and (key in group.keys or self._journal.seen(key)):
+            _end_timer(entry, group, envelope.input)
+            group.answers.append(Handled(envelope.key, "duplicate"))
+            return entry
+        if key:
+            group.keys.add(key)
+        if index not in dead:
+            try:
+                self._decide(group, entry, envelope, key)
+            except Exception as error:  # whatever it raises, its neighbours must commit
+                dead[index] = _death_of(error, envelope.input)
+                entry = Entry(group.at)
+        if index in dead:
+            self._bury(group, entry, envelope, key, dead[index], tries)
+        group.timers.update(entry.timers)
+        group.answers.append(
+            Handled(envelope.key, "rejected", dead[index].says)
+            if index in dead
+            else Handled(envelope.key, "committed")
+        )
+        return entry
 
-    def _commit(self, entry: Entry, undos: Sequence[Undo]) -> None:
-        self.appended = []
-        self.wrote = not entry.is_empty
-        if entry.is_empty:
-            return
-        last = entry.rows[-1].seq if entry.rows else self._seq
-        for row in entry.rows:
-            self._tail_bytes += len(row.body)
+    def _decide(self, group: _Group, entry: Entry, envelope: Envelope, key: str) -> None:
+        with self._undoing(group) as undo:
+            decision = decide(self.shard, envelope.input, group.at, self._rules, undo)
+            if not decision.is_empty:
+                _collect(entry, decision, _cause(envelope), group.seq)
+        if key and not _is_refresh(envelope, decision):
+            entry.inputs.append(key)
+        _settle(entry, group, envelope.input, decision.retries)
+        rejects(entry, key, envelope)
+        group.seq += len(entry.rows)
+
+    def _bury(
+        self,
+        group: _Group,
+        entry: Entry,
+        envelope: Envelope,
+        key: str,
+        death: Death,
+        tries: int,
+    ) -> None:
+        """Keep what died, and leave whoever waits for it a next step: as much as can be decided."""
+        entry.inputs.extend([key] if key else [])
+        source = sender(envelope.input)
+        entry.dead.append(letter(key, group.at, body_of(envelope.input), death.says, source))
+        answer, retries = worst_of(envelope.input, death), {}
+        for only_page in () if death.refused else (False, True)[tries:]:
+            more = Entry(group.at)
+            with suppress(Exception):  # then less of it
+                with self._undoing(group) as undo:
+                    decision, instead = bury(
+                        self.shard, envelope.input, death, group.at, self._rules, undo,
+                        only_page=only_page,
+                    )  # fmt: skip
+                    _collect(more, decision, _cause(envelope), group.seq)
+                answer, retries = instead or answer, decision.retries
+                entry.add(more)
+                group.seq += len(more.rows)
+                break
+        _settle(entry, group, answer, retries)
+
+    @contextmanager
+    def _undoing(self, group: _Group) -> Generator[Undo]:
+        """Take back what a decision changed when it ends with an error. Raises that, or _Again."""
+        undo = Undo(self.shard)
+        try:
+            yield undo
+        except Exception:
+            if not self._take_back([undo]):
+                self.reload()
+                raise _Again from None
+            raise
+        group.undos.append(undo)
+
+    def _commit(self, entry: Entry, group: _Group) -> None:
+        last, size = group.seq, sum(len(row.body) for row in entry.rows)
         many = last - self._snapshot_seq >= SNAPSHOT_EVERY
-        if many and self._tail_bytes >= SNAPSHOT_GROWTH * self._snapshot_bytes:
+        if many and self._tail_bytes + size >= SNAPSHOT_GROWTH * self._snapshot_bytes:
             entry.snapshot = shard.dump(self.shard)
         try:
             self._journal.commit(entry)
-        except CommitFailed:
-            self._tail_bytes -= sum(len(row.body) for row in entry.rows)
-            if not self._take_back(reversed(undos)):
-                self.reload()
+        except BaseException as error:
+            self._failed(error, group)
             raise
-        except BaseException:  # nobody can say what is on disk
+        self._committed(entry, group)
+
+    def _failed(self, error: BaseException, group: _Group) -> None:
+        """Make memory what it was. Where nobody can say what is on disk, it is read again."""
+        known = isinstance(error, CommitFailed | Unstorable) and not isinstance(error, Diverged)
+        if isinstance(error, _Again):
+            return
+        if not known or not self._take_back(reversed(group.undos)):
             self.reload()
-            raise
-        self._seq = last
+
+    def _committed(self, entry: Entry, group: _Group) -> None:
+        self._seq = group.seq
         self.appended = entry.rows
+        self._tail_bytes += sum(len(row.body) for row in entry.rows)
         if entry.buckets and self._counted is not None:
             self._counted(entry.buckets)
         if entry.snapshot is not None:
-            self._snapshot_seq, self._snapshot_bytes = last, len(entry.snapshot)
+            self._snapshot_seq, self._snapshot_bytes = group.seq, len(entry.snapshot)
             self._tail_bytes = 0
+
+
+class _Again(BaseException):
+    """A decision could not be undone exactly; memory was folded again, so begin again.
+
+    Not an Exception: it is no fault of the input that was decided on.
+    """
+
+
+class _Mark(Struct, frozen=True):
+    seq: int
+    undos: int
+    answers: int
+    keys: frozenset[str]
+    timers: dict[str, Timer | None]
+
+
+class _Group:
+    """What is known of a group of inputs while it is decided on, one after the other."""
+
+    def __init__(self, at: int, seq: int) -> None:
+        self.at = at
+        self.seq = seq  # of the newest event, those of the group among them
+        self.keys: set[str] = set()
+        self.timers: dict[str, Timer | None] = {}
+        self.undos: list[Undo] = []
+        self.answers: list[Handled] = []
+
+    def mark(self) -> _Mark:
+        """Remember how far the group is."""
+        return _Mark(
+            self.seq, len(self.undos), len(self.answers), frozenset(self.keys), dict(self.timers)
+        )
+
+    def back_to(self, mark: _Mark) -> None:
+        """Forget what came after."""
+        self.seq, self.keys, self.timers = mark.seq, set(mark.keys), dict(mark.timers)
+        del self.undos[mark.undos :], self.answers[mark.answers :]
+
+
+def _death_of(error: Exception, given: inputs.Input) -> Death:
+    refused = isinstance(error, StateError) and not is_ours(given)
+    return Death(told(error), type(error).__name__, refused)
 
 
 def _is_refresh(envelope: Envelope, decision: Decision) -> bool:
@@ -204,7 +340,7 @@ def _is_refresh(envelope: Envelope, decision: Decision) -> bool:
 
 def _cause(envelope: Envelope) -> str:
     """Name what events follow from: the input's key, and who sent it."""
-    return " ".join(one for one in (envelope.key, envelope.actor) if one)
+    return plain(" ".join(one for one in (envelope.key, envelope.actor) if one))
 
 
 def _collect(entry: Entry, decision: Decision, cause: str, committed: int) -> None:
@@ -223,27 +359,24 @@ def _collect(entry: Entry, decision: Decision, cause: str, committed: int) -> No
     entry.timers.update(decision.timers)
 
 
-def _end_timer(entry: Entry, given: inputs.Input) -> None:
+def _end_timer(entry: Entry, group: _Group, given: inputs.Input) -> None:
     """Let a timer go that was answered, however it was: it would be due again and again."""
-    if isinstance(given, inputs.TimerCameDue):
+    if isinstance(given, inputs.TimerCameDue) and given.timer.key not in group.timers:
         entry.timers.setdefault(given.timer.key, None)
 
 
-def _settle(entry: Entry, given: inputs.Input, decision: Decision) -> None:
+def _settle(entry: Entry, group: _Group, given: inputs.Input, retries: Mapping[str, int]) -> None:
     """End the effect or the timer that this input answers, unless it is wished for again."""
     match given:
         case inputs.TimerCameDue():
-            _end_timer(entry, given)
-        case inputs.PageAnswered() if given.key not in decision.retries:
+            _end_timer(entry, group, given)
+        case inputs.PageAnswered() if given.key not in retries:
             state = "done" if given.error is None else "failed"
             entry.settled.append(Settled(given.key, state, given.error or given.receipt))
-        case inputs.ReleaseAnswered() if given.key not in decision.retries:
+        case inputs.ReleaseAnswered() | inputs.ActionAnswered() if given.key not in retries:
             state = {"applied": "done", "not-applied": "failed"}.get(given.state, "unknown")
             entry.settled.append(Settled(given.key, state, given.seen))
-        case inputs.ActionAnswered() if given.key not in decision.retries:
-            state = {"applied": "done", "not-applied": "failed"}.get(given.state, "unknown")
-            entry.settled.append(Settled(given.key, state, given.seen))
-        case inputs.EvalsAnswered() if given.key not in decision.retries:
+        case inputs.EvalsAnswered() if given.key not in retries:
             state = "failed" if given.error else "done"
             entry.settled.append(Settled(given.key, state, given.error))
         case _:

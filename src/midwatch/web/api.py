@@ -491,8 +491,8 @@ class Api:
 
     async def _refusal(self, key: str) -> str:
         """Say why a request was refused when it came first; empty when it was done."""
-        letters = await asyncio.wrap_future(self._loop.view(lambda _: self._audit.letters()))
-        return next((one.reason for one in letters if one.key == key), "")
+        look = self._loop.view(lambda _: self._audit.why_dead(key))
+        return await asyncio.wrap_future(look)
 
 
 def _id(call: Call) -> str:

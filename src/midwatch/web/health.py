@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import msgspec
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
@@ -50,11 +50,16 @@ class Health:
     """`/healthz`, `/readyz` and `/metrics`."""
 
     def __init__(
-        self, loop: Loop, conditions: Conditions | None = None, tokens: Tokens | None = None
+        self,
+        loop: Loop,
+        conditions: Conditions | None = None,
+        tokens: Tokens | None = None,
+        dropped: Callable[[], Mapping[str, int]] = dict,
     ) -> None:
         self._loop = loop
         self._tokens = tokens
         self._conditions = conditions or Conditions()
+        self._dropped = dropped
 
     async def alive(self, request: Request) -> Response:
         """Say that the process answers and its engine runs."""
@@ -80,13 +85,15 @@ class Health:
         """Give the figures in Prometheus' text format."""
         inside = self._is_inside(request)
         states: Counter[tuple[str, str]] = Counter()
+        dropped: Mapping[str, int] = {}
         try:
-            look = self._loop.view(_states)
-            states = await asyncio.wait_for(asyncio.wrap_future(look), 1.0)
+            look = self._loop.view(lambda shard: (_states(shard), self._dropped()))
+            states, dropped = await asyncio.wait_for(asyncio.wrap_future(look), 1.0)
         except (Busy, TimeoutError):
             pass  # an engine that stands still has no counts, but its lag must be seen
         registry = CollectorRegistry()
-        registry.register(_Figures(self._loop, states, self._conditions, inside=inside))
+        figures = _Figures(self._loop, states, self._conditions, dropped, inside=inside)
+        registry.register(figures)
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
     def _is_inside(self, request: Request) -> bool:
@@ -104,10 +111,12 @@ class _Figures(Collector):
         loop: Loop,
         states: Counter[tuple[str, str]],
         conditions: Conditions,
+        dropped: Mapping[str, int],
         *,
         inside: bool,
     ) -> None:
         self._inside = inside
+        self._dropped = dropped
         self._loop = loop
         self._states = states
         self._conditions = conditions
@@ -129,6 +138,12 @@ class _Figures(Collector):
         yield _counter("midwatch_failed_commits", "Commits that failed.", stats.failed_commits)
         yield _counter("midwatch_alerts", "Alerts taken.", stats.alerts)
         yield _counter("midwatch_alerts_rejected", "Alerts that could not be read.", stats.rejected)
+        letters = CounterMetricFamily(
+            "midwatch_dead_letters_dropped", "Rejected input that is not kept.", labels=["source"]
+        )
+        for source, count in self._dropped.items() if self._inside else ():
+            letters.add_metric([source], count)
+        yield letters
         yield _by_result("midwatch_heartbeats", "Heartbeats sent.", stats.beats)
         yield _counter("midwatch_views", "Looks answered on the engine's thread.", stats.views)
         yield _counter("midwatch_view_seconds", "Its CPU time that looks took.", stats.view_s)

@@ -1,6 +1,6 @@
 """The journal in one SQLite file.
 
-Law: one owner a file, by its lock, and a fence that every commit checks, should the lock ever be
+Law: one owner a file, by its lock, and a fence that every write checks, should the lock ever be
 lost. WAL with synchronous=FULL: a commit is on disk before it is answered. A transaction that does
 not come to its end leaves nothing.
 """
@@ -16,7 +16,8 @@ from typing import IO, Self
 
 import msgspec
 
-from midwatch.adapters.stores import lanes, sli_buckets
+from midwatch.adapters.stores import dead_letters, lanes, sli_buckets
+from midwatch.adapters.stores.sqlite_errors import UNFIT, commit_failed, unstorable
 from midwatch.adapters.stores.sqlite_file import (
     apply_migrations,
     create_file,
@@ -31,7 +32,7 @@ from midwatch.core.effects import Effect
 from midwatch.core.inputs import Timer
 from midwatch.core.shard import STATE_VERSION
 from midwatch.core.sli import FailedAnswer
-from midwatch.errors import BadDatabase, CommitFailed, Fenced, HarnessError, StateError
+from midwatch.errors import BadDatabase, Diverged, Fenced, HarnessError, StateError
 from midwatch.ports import Claim, DeadLetter, Entry, Row, Snapshot, Sum
 
 MEMORY = ":memory:"
@@ -195,7 +196,7 @@ class SqliteStore:
 
     def take_ownership(self) -> None:
         """Raise the fence: whoever owned the shard before can no longer commit."""
-        with self._transaction("the file could not be taken over"):
+        with self._transaction("the file could not be taken over", fenced=False):
             self._db.execute("UPDATE shard SET fence = fence + 1")
             self._fence = self._db.execute("SELECT fence FROM shard").fetchone()[0]
         self._seq, self._head = self._read_head()
@@ -228,7 +229,8 @@ class SqliteStore:
         if self._seq:
             was = "in shadow: its pages were never sent" if self.is_shadow else "live"
             raise StateError(f"was kept {was}", place=self._place, remedy="name another with --db")
-        self._db.execute("UPDATE journal SET shadow = ?", (int(shadow),))
+        with self._transaction("it could not be marked"):
+            self._db.execute("UPDATE journal SET shadow = ?", (int(shadow),))
 
     # --- pushed counts ---
 
@@ -286,34 +288,88 @@ class SqliteStore:
         return found is not None
 
     def commit(self, entry: Entry) -> None:
-        """Write one transaction; raises CommitFailed or Fenced, and then nothing happened."""
+        """Write one transaction, or nothing of it.
+
+        Raises CommitFailed when the file takes nothing, Unstorable when it takes all but this, and
+        Fenced.
+        """
         with self._transaction("the journal could not be written"):
             self._write(entry)
             self.before_commit()
 
+    def commit_each(
+        self, parts: Iterable[Entry], instead: Callable[[str, int], Entry | None]
+    ) -> None:
+        """Write one transaction of several parts; what cannot be stored is replaced alone.
+
+        `instead` gets why, and how often it was asked for this part. Raises as `commit` does.
+        """
+        with self._transaction("the journal could not be written"):
+            for part in parts:
+                tries, entry = 0, part
+                while entry is not None:
+                    why = self._attempt(entry)
+                    entry = instead(why, tries) if why else None
+                    tries += 1
+            self.before_commit()
+
+    def _attempt(self, entry: Entry) -> str:
+        """Write a part of a transaction; gives why it cannot be stored, and then it is not there.
+
+        Raises Diverged.
+        """
+        seq, head = self._seq, self._head
+        self._db.execute("SAVEPOINT part")
+        try:
+            self._write(entry)
+        except UNFIT as error:
+            refused = unstorable(error)
+            if isinstance(refused, Diverged):
+                raise refused from error
+            self._db.execute("ROLLBACK TO part")
+            self._seq, self._head = seq, head
+            return refused.message
+        finally:
+            if self._db.in_transaction:
+                self._db.execute("RELEASE part")
+        return ""
+
     @contextmanager
-    def _transaction(self, failed: str) -> Generator[None]:
-        """Do all of it or nothing; raises CommitFailed with `failed` when the disk refuses."""
+    def _transaction(self, failed: str, *, fenced: bool = True) -> Generator[None]:
+        """Do all of it or nothing, and only as the owner.
+
+        Raises CommitFailed with `failed` when the file takes nothing, Unstorable, or Fenced.
+        """
         try:
             self._db.execute("BEGIN IMMEDIATE")
+            if fenced:
+                self._check_fence()
             yield
             self._db.execute("COMMIT")
+        except UNFIT as error:
+            self._roll_back()
+            raise unstorable(error) from error
         except sqlite3.Error as error:
             self._roll_back()
-            remedy = "free disk space or look at the file; then try again"
-            raise CommitFailed(f"{failed}: {error}", remedy=remedy) from error
+            raise commit_failed(failed, error) from error
         except BaseException:
             self._roll_back()
             raise
         finally:
             self._waits = None
 
+    def _check_fence(self) -> None:
+        """Refuse to write when somebody newer owns the file. Raises Fenced."""
+        fence = self._db.execute("SELECT fence FROM shard").fetchone()[0]
+        if fence != self._fence:
+            raise Fenced(
+                f"fence {self._fence} is over, {fence} holds", remedy="this process must stop"
+            )
+
     def probe(self) -> None:
         """Write what is there already, to see whether a commit would succeed."""
-        try:
+        with self._transaction("the journal could not be written"):
             self._db.execute("UPDATE shard SET fence = fence")
-        except sqlite3.Error as error:
-            raise CommitFailed(f"the journal could not be written: {error}") from error
 
     def before_commit(self) -> None:
         """Do nothing; the last moment at which a crash leaves no trace of the transaction."""
@@ -344,12 +400,8 @@ class SqliteStore:
                     "INSERT OR REPLACE INTO timer VALUES (?, ?, ?, ?, ?)",
                     (*columns, seal(columns)),
                 )
-        for letter in entry.dead:
-            columns = (letter.key, letter.at, letter.body, letter.reason)
-            db.execute(
-                "INSERT INTO dead_letter (key, at, body, reason, seal) VALUES (?, ?, ?, ?, ?)",
-                (*columns, seal(columns)),
-            )
+        if entry.dead or entry.dropped:
+            dead_letters.add(db, entry.dead, entry.dropped, seal)
         sli_buckets.add(db, entry.buckets)
         if entry.snapshot is not None:
             columns = (self._seq, STATE_VERSION, entry.snapshot, self._head)
@@ -377,19 +429,8 @@ class SqliteStore:
         return stored
 
     def _move_head(self) -> None:
-        """Write the chain's head where the fence stands: before all else, and only if it holds.
-
-        Raises Fenced.
-        """
-        moved = self._db.execute(
-            "UPDATE shard SET seq = ?, head = ? WHERE fence = ?",
-            (self._seq, self._head, self._fence),
-        )
-        if not moved.rowcount:
-            fence = self._db.execute("SELECT fence FROM shard").fetchone()[0]
-            raise Fenced(
-                f"fence {self._fence} is over, {fence} holds", remedy="this process must stop"
-            )
+        """Write the chain's head where the fence stands."""
+        self._db.execute("UPDATE shard SET seq = ?, head = ?", (self._seq, self._head))
 
     def _write_outbox(self, entry: Entry) -> None:
         db = self._db
@@ -579,6 +620,7 @@ class SqliteStore:
     def shrink(self) -> None:
         """Give the room that pruning left back to the disk. Raises HarnessError when it cannot."""
         try:
+            self._check_fence()
             self._db.execute("VACUUM")
         except sqlite3.Error as error:
             raise HarnessError(
@@ -597,10 +639,17 @@ class SqliteStore:
             "SELECT key, kind, state, attempt FROM outbox ORDER BY number"
         ).fetchall()
 
-    def letters(self) -> list[DeadLetter]:
-        """Give every input that could not be taken, oldest first."""
-        rows = self._db.execute("SELECT key, at, body, reason FROM dead_letter ORDER BY id")
-        return [DeadLetter(*row) for row in rows]
+    def letters(self, limit: int = -1, after: int = 0) -> list[DeadLetter]:
+        """Give inputs that could not be taken, oldest first: `limit` after the one `after`."""
+        return dead_letters.read(self._db, limit, after)
+
+    def why_dead(self, key: str) -> str:
+        """Say why the input with this key could not be taken; "" when nobody knows of that."""
+        return dead_letters.reason_of(self._db, key)
+
+    def dropped(self) -> dict[str, int]:
+        """Count the letters that were dropped by their bounds, by source."""
+        return dead_letters.dropped(self._db)
 
     def problems(self) -> list[str]:
         """List what is wrong with the storage itself: pages, indexes, seals."""
