@@ -8,6 +8,7 @@
     |   +-- Unstorable      what follows from an input fits into no journal; the input is at fault
     +-- StateError          the request does not fit the present state; exit 2
     |   +-- Fenced          somebody newer owns this shard or this release
+    |   |   +-- Gone        the journal's files are not those any more that its owner opened
     |   +-- Owned           another process holds the database file
     +-- HarnessError        the world did not answer: a store, a pager, a router, an eval target
     |   +-- Busy            it takes nothing more at the moment; send the input again
@@ -69,6 +70,10 @@ class StateError(MidwatchError):
 
 class Fenced(StateError):
     """A newer owner or a newer epoch exists; the older one may not write."""
+
+
+class Gone(Fenced):
+    """The files of a journal are not those any more that its owner opened."""
 
 
 class Owned(StateError):

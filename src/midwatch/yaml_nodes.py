@@ -333,7 +333,8 @@ def _root(value: Any, file: Path, line: int, problems: Problems) -> Node:
 
 def _begin(value: Any) -> int:
     """Say in which line a document begins."""
-    return value.lc.line + 1 if hasattr(value, "lc") else 1
+    line = getattr(getattr(value, "lc", None), "line", None)
+    return 1 if line is None else line + 1
 
 
 def _shift(value: Any, by: int) -> None:

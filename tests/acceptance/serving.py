@@ -140,6 +140,16 @@ class Serving:
         assert self._process is not None
         return self._process.pid
 
+    def end(self, seconds: float = 20) -> int:
+        """Wait until it ends by itself; gives the exit code."""
+        assert self._process is not None
+        process, self._process = self._process, None
+        code = process.wait(seconds)
+        self._reader.join(5)
+        assert process.stdout is not None
+        process.stdout.close()
+        return code
+
     def kill(self) -> None:
         """As a power cut does."""
         self._end(signal.SIGKILL)

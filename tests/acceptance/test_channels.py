@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import json
+import re
 import time
 from pathlib import Path
 from urllib.parse import urlencode
@@ -26,9 +27,9 @@ escalation: {{steps: [{{to: ada}}]}}
 JSON = {"Content_Type": "application/json"}
 
 
-def press(secret: str) -> tuple[bytes, dict[str, str]]:
-    """The request that Slack makes when the button of INC-1 is pressed."""
-    payload = {"user": {"id": "U123"}, "actions": [{"action_id": "midwatch-ack", "value": "INC-1"}]}
+def press(secret: str, value: str) -> tuple[bytes, dict[str, str]]:
+    """The request that Slack makes when the button of an incident is pressed."""
+    payload = {"user": {"id": "U123"}, "actions": [{"action_id": "midwatch-ack", "value": value}]}
     body = urlencode({"payload": json.dumps(payload)}).encode()
     at = str(int(time.time()))
     signed = hmac.new(secret.encode(), b"v0:" + at.encode() + b":" + body, "sha256").hexdigest()
@@ -56,9 +57,17 @@ def test_slack_pages_and_its_button_takes_the_incident(
             until(lambda: slack.requests)
             said = json.dumps(json.loads(slack.requests[0][2]))
             assert "<@U123>" in said
-            assert "https://oncall.example.org/#INC-1" in said
+            (ref,) = set(re.findall(r"INC-1-[0-9a-f]{8}", said))
+            assert f"https://oncall.example.org/incidents/{ref}|INC-1" in said
+            # Buttons of another journal, of a copy, and of before the journal was restored.
+            for value in ("INC-9", "INC-1", "INC-1-00000000", ""):
+                body, headers = press("s1gn-s3cret", value)
+                assert serving.ask("POST", "/slack/chat", body, **headers).status == 200
+                refused = slack.requests.pop()[2].decode()
+                assert f"Nothing was done: this journal has no incident {value}:" in refused
+            assert not serving.incidents()[0]["acknowledged_by"]
             for secret, status in (("other", 401), ("s1gn-s3cret", 200)):
-                body, headers = press(secret)
+                body, headers = press(secret, ref)
                 assert serving.ask("POST", "/slack/chat", body, **headers).status == status
             until(lambda: len(slack.requests) == 2)
             assert "INC-1 is acknowledged: ada" in slack.requests[1][2].decode()

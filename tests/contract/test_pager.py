@@ -514,6 +514,7 @@ def test_the_signature_holds(receiver: Receiver) -> None:
         "summary": "burns 20x",
         "service": "shop-api",
         "ack": "/api/v1/incidents/INC-7/ack",
+        "ref": "INC-7",
     }
     assert headers["content-type"] == "application/json"
 
@@ -664,6 +665,29 @@ def test_pagerduty_has_one_incident_for_ours(receiver: Receiver) -> None:
     assert {one["dedup_key"] for one in bodies} == {"midwatch/j1/INC-7"}
     assert bodies[0]["payload"]["severity"] == "critical"
     assert {one["routing_key"] for one in bodies} == {"s3cret-key"}
+
+
+def test_incidents_of_one_number_in_two_copies_are_two_for_pagerduty(receiver: Receiver) -> None:
+    """By the ref; what midwatch 0.1.0 planned has none, and keeps the key that it had."""
+    pager = pagerduty(receiver)
+    for ref in ("INC-7-00112233", "INC-7-ffeeddcc", ""):
+        pager.send(msgspec.structs.replace(PAGE, ref=ref))
+        pager.follow(msgspec.structs.replace(UPDATE, became="resolved", ref=ref))
+    keys = [msgspec.json.decode(body)["dedup_key"] for _, _, body in receiver.requests]
+    assert keys == [
+        *["midwatch/j1/INC-7-00112233"] * 2, *["midwatch/j1/INC-7-ffeeddcc"] * 2,
+        *["midwatch/j1/INC-7"] * 2,
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["slack", "pagerduty", "webhook"])
+def test_what_leads_to_an_incident_names_it_by_its_ref(receiver: Receiver, kind: str) -> None:
+    """Links, buttons and paths; what people read and type keeps its short name."""
+    pager = {"slack": slack, "pagerduty": pagerduty, "webhook": webhook}[kind](receiver)
+    pager.send(msgspec.structs.replace(PAGE, ref="INC-7-00112233"))
+    body = receiver.requests[0][2].decode()
+    assert body.count("INC-7-00112233") == {"slack": 1, "pagerduty": 1, "webhook": 2}[kind]
+    assert "INC-7" in body.replace("INC-7-00112233", "")
 
 
 @pytest.mark.parametrize(("behaviour", "wait_s"), [((429, {"Retry-After": "7"}), 7.0), (429, 60.0)])

@@ -164,7 +164,8 @@ MUTATIONS = (
     ),
     Mutation(
         "every page goes to one person", 3, "src/midwatch/core/escalation.py",
-        "    key = _page_key(incident)\n", '    key, person = _page_key(incident), "ben"\n',
+        "    key = _page_key(d, incident)\n",
+        '    key, person = _page_key(d, incident), "ben"\n',
         (f"{UNIT}/test_escalation.py",),
     ),
     Mutation(
@@ -325,6 +326,37 @@ MUTATIONS = (
         "a new term keeps the old salt", 12, "src/midwatch/core/shard.py",
         "shard.term_salt = event.salt", "shard.term_salt = shard.term_salt or event.salt",
         (f"{UNIT}/test_terms.py",),
+    ),
+    Mutation(
+        "an incident has no salt of its own", 12, "src/midwatch/core/incidents.py",
+        "        salt=salt,\n", "", (f"{UNIT}/test_terms.py", "tests/acceptance/test_restore.py"),
+    ),
+    Mutation(
+        "a page's key is that of every copy", 12, "src/midwatch/core/decision.py",
+        "keys.key_of(self.shard.term_salt, *parts)", 'keys.key_of("", *parts)',
+        (f"{UNIT}/test_terms.py", "tests/acceptance/test_restore.py"),
+    ),
+    Mutation(
+        "a page in doubt gets a new key", 12, "src/midwatch/engine/perform.py",
+        "return partial(self._send, page, claim.attempt)",
+        "return partial(self._send, replace(page, key=f'{page.key}/again'), claim.attempt)",
+        (f"{UNIT}/test_perform.py", "tests/acceptance/test_restore.py"),
+    ),
+    Mutation(
+        "a button of another journal takes an incident", 12, "src/midwatch/core/shard.py",
+        "incident if incident and name in (incident.id, incident.ref) else None", "incident",
+        (f"{UNIT}/test_terms.py",),
+    ),
+    Mutation(
+        "a journal that is gone is written on", 11, "src/midwatch/adapters/stores/sqlite.py",
+        "            self.presence.check()\n", "            pass\n",
+        ("tests/acceptance/test_removed.py",),
+    ),
+    Mutation(
+        "an older midwatch goes on with a newer journal", 12,
+        "src/midwatch/adapters/stores/versions.py",
+        "if state > STATE_VERSION or event > EVENT_VERSION:", "if False:",
+        ("tests/acceptance/test_upgrade.py",),
     ),
     Mutation(
         "looks hold up what is decided", 11, "src/midwatch/engine/loop.py",

@@ -29,7 +29,7 @@ MUTATIONS = (
     Mutation(
         "a case that is tried again has the key of the first try", 11,
         "src/midwatch/core/regressions.py",
-        '{case.id}/{turn}"', '{case.id}"', (f"{UNIT}/test_core.py",),
+        "case.id, turn)", "case.id)", (f"{UNIT}/test_core.py",),
     ),
     Mutation(
         "a receipt is taken as it comes", 11, "src/midwatch/engine/perform.py",

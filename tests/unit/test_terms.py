@@ -10,8 +10,11 @@ from midwatch import config
 from midwatch.adapters.stores.sqlite import SqliteStore
 from midwatch.bootstrap import build_service
 from midwatch.core import decide, events, inputs
+from midwatch.core.alerts import identify
+from midwatch.core.effects import SendPage
 from midwatch.core.rules import Rules
-from midwatch.core.shard import Shard
+from midwatch.core.shard import Shard, dump, load
+from midwatch.core.teams import Policy, Step
 from midwatch.engine import queries
 from midwatch.engine.handle import Handler
 from midwatch.errors import StateError
@@ -48,6 +51,47 @@ def test_a_salt_is_not_drawn_twice_in_a_row() -> None:
     begin(shard, ONE)
     with pytest.raises(StateError, match="last term's salt"):
         begin(shard, ONE)
+
+
+def down(name: str) -> inputs.AlertsArrived:
+    """A critical alert in a namespace of its own, which pages."""
+    labels = {"alertname": name, "service": "shop", "severity": "critical", "namespace": name}
+    return inputs.AlertsArrived("test", (identify(labels).alert("firing", 0),))
+
+
+def test_two_copies_draw_no_key_twice_and_an_incident_keeps_its_own() -> None:
+    """What was open in the copy is one incident for both; what is sent from then on is not."""
+    rules = Rules(policy=Policy("p", (Step(("ada",), delay_s=60), Step(("ada",), delay_s=60))))
+    shard = Shard()
+    decide.decide(shard, inputs.BeginTerm(ONE), 0, rules)
+    decide.decide(shard, down("first"), 0, rules)
+    twin = load(dump(shard))
+    decide.decide(twin, inputs.BeginTerm(OTHER), 1, rules)
+    keys, refs = [], []
+    for one, name in ((shard, "mine"), (twin, "theirs")):
+        timer = inputs.Timer("escalate/INC-1", 60_000, "escalate", "INC-1")
+        pages = [
+            effect
+            for given, at in ((inputs.TimerCameDue(timer), 60_000), (down(name), 6_000_000))
+            for effect in decide.decide(one, given, at, rules).effects
+            if isinstance(effect, SendPage)
+        ]
+        keys += [page.key for page in pages]
+        refs.append([page.ref for page in pages])
+    assert len(set(keys)) == len(keys) == 4
+    assert refs == [["INC-1-00112233", "INC-2-00112233"], ["INC-1-00112233", "INC-2-ffeeddcc"]]
+
+
+def test_a_ref_of_another_journal_names_nobody() -> None:
+    """Whatever a person does by it is refused, and its number's incident is left alone."""
+    shard, rules = Shard(), Rules(policy=Policy("p", (Step(("ada",)),)))
+    decide.decide(shard, inputs.BeginTerm(ONE), 0, rules)
+    decide.decide(shard, down("first"), 0, rules)
+    with pytest.raises(StateError, match="INC-1-ffeeddcc"):
+        decide.decide(shard, inputs.Acknowledge("INC-1-ffeeddcc", "ada"), 0, rules)
+    assert shard.incidents["INC-1"].state == "open"
+    decide.decide(shard, inputs.Acknowledge("INC-1-00112233", "ada"), 0, rules)
+    assert shard.incidents["INC-1"].state == "acknowledged"
 
 
 def test_each_start_draws_a_salt_before_it_decides(tmp_path: Path) -> None:

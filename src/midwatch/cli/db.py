@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from midwatch.adapters.stores.sqlite import SqliteStore
 from midwatch.adapters.stores.sqlite_file import inspect_header, migrations
+from midwatch.cli import restore
 from midwatch.cli.output import counted, json_option, print_json
 from midwatch.cli.places import dry_run_option
 from midwatch.cli.progress import shown_progress
@@ -41,7 +42,10 @@ class Pruned(Struct, frozen=True):
 
 @click.group("db")
 def command() -> None:
-    """Verify, migrate, prune and back up a journal."""
+    """Verify, migrate, prune, back up and restore a journal."""
+
+
+command.add_command(restore.command)
 
 
 @command.command("verify", short_help="Check the hash chain and the folded state.")

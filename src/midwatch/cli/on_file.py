@@ -23,6 +23,7 @@ from midwatch.bootstrap import acting, begin_term, build_pagers, measured, read_
 from midwatch.cli.places import need_database
 from midwatch.core import inputs
 from midwatch.core.judgements import Judgement
+from midwatch.core.keys import id_of
 from midwatch.core.postmortems import Postmortem
 from midwatch.core.rules import Rules
 from midwatch.core.shard import Shard
@@ -84,7 +85,7 @@ class OnFile:
         rules = acting(measured(loaded.rules), loaded, shadow=False)
         with _Open(self._folder, self._file) as (store, handler):
             self._detail(store, handler, incident)
-            one = handler.shard.incidents[incident]
+            one = handler.shard.incidents[id_of(incident)]
             values = given.get("given", {})
             now = wall_ms() + handler.shard.skew
             return plans.draft(rules, handler.shard, one, given["runbook"], values, now)

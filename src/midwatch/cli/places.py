@@ -22,7 +22,7 @@ from midwatch.yaml_nodes import UNITS_S
 F = TypeVar("F", bound=Callable[..., Any])
 
 DATABASE = "midwatch.db"
-INCIDENT = re.compile(r"inc-\d+", re.IGNORECASE)
+INCIDENT = re.compile(r"(inc-\d+)(-[0-9a-f]+)?", re.IGNORECASE)
 CONFIG_SAYS = "The config directory; also $MIDWATCH_CONFIG."
 SHADOW_DATABASE = "shadow.db"
 
@@ -53,7 +53,8 @@ def read_incident(_: click.Context, option: click.Parameter, given: str) -> str:
     >>> read_incident(click.Context(click.Command("x")), click.Argument(["x"]), "inc-4")
     'INC-4'
     """
-    return given.upper() if INCIDENT.fullmatch(given) else given
+    found = INCIDENT.fullmatch(given)
+    return f"{found[1].upper()}{(found[2] or '').lower()}" if found else given
 
 
 def read_number(_: click.Context, option: click.Parameter, given: float) -> float:

@@ -9,9 +9,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import socket
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,10 +26,12 @@ from midwatch.cli.listening import address_of, bind, need_extra, server_of, show
 from midwatch.cli.places import SHADOW_DATABASE, config_option, database_of, db_option
 from midwatch.engine.clock import wall_ms
 from midwatch.engine.logs import JsonLines, PlainLines
+from midwatch.errors import Gone
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
 
+    from midwatch.adapters.stores.sqlite import SqliteStore
     from midwatch.config import Config
     from midwatch.engine.conditions import Conditions
     from midwatch.engine.loop import Loop
@@ -36,6 +40,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("midwatch.serve")
 
 STOP_S = 10
+LOOK_S = 2.0  # between two looks at the journal's files
 NEEDED = (
     "httpx2", "itsdangerous", "prometheus_client", "sse_starlette", "standardwebhooks", "starlette",
     "uvicorn", "uvloop",
@@ -81,6 +86,12 @@ def command(folder: Path, database: Path | None, listen: str, shadow: bool, log_
             return runner.run(_serve(loaded, file, host, port, shadow))
     except KeyboardInterrupt:
         return 0
+    except Gone as error:
+        # At an orderly exit SQLite deletes the log by its name: it may be another journal's by now.
+        click.echo(f"error: {error}", err=True)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(2)
 
 
 async def _serve(loaded: Config, file: Path, host: str, port: int, shadow: bool) -> int:
@@ -115,7 +126,7 @@ async def _serve(loaded: Config, file: Path, host: str, port: int, shadow: bool)
         mode = ", in shadow: nothing is sent" if shadow else ""
         try:
             says = f"journal {file}{mode}"
-            return await _listen(app, service.loop, changes, bound, says, door, loaded.trust)
+            return await _listen(app, service.loop, changes, bound, says, door, loaded.trust, store)
         finally:
             service.loop.stop(STOP_S)
     finally:
@@ -132,6 +143,7 @@ async def _listen(
     says: str,
     door: Door,
     trust: tuple[str, ...],
+    store: SqliteStore,
 ) -> int:
     server = server_of(app, STOP_S, door, trust=trust)
     asyncio_loop = asyncio.get_running_loop()
@@ -148,21 +160,39 @@ async def _listen(
     # Deliveries already wait for the loop; its first pages come after this line, not before it.
     click.echo(f"midwatch is ready on http://{shown(bound)}, {says}")
     loop.start()
-    watch = asyncio.create_task(_watch(loop, stop))
+    watch = asyncio.create_task(_watch(loop, store, stop))
     await serving
     watch.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await watch
     if loop.error is not None:
         raise loop.error
+    _look(store)
     return 0
 
 
-async def _watch(loop: Loop, stop: Callable[[], None]) -> None:
-    """Stop the server when the engine has ended: a process that cannot decide must not linger."""
+async def _watch(loop: Loop, store: SqliteStore, stop: Callable[[], None]) -> None:
+    """Stop the server when the engine has ended: a process that cannot decide must not linger.
+
+    So it is when the journal's files are gone, also when nobody sends anything meanwhile.
+    """
+    looked_at = time.monotonic()
     while loop.error is None:
         await asyncio.sleep(0.1)
+        if time.monotonic() - looked_at < LOOK_S:
+            continue
+        looked_at = time.monotonic()
+        try:
+            _look(store)
+        except Gone:
+            break
     stop()
+
+
+def _look(store: SqliteStore) -> None:
+    """Look whether the journal's files are there. Raises Gone."""
+    if store.presence is not None:
+        store.presence.check()
 
 
 def _tell_of(door: Door, conditions: Conditions) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from midwatch.core import events, shard
+from midwatch.core import events, keys, shard
 from midwatch.core.alerts import Alert, Identity
 from midwatch.core.effects import Effect
 from midwatch.core.incidents import Incident
@@ -69,6 +69,10 @@ class Decision:
         at = max(self.wall, firing.starts_at) if firing else self.wall
         return identity.alert("resolved", at, at)
 
+    def key(self, *parts: object) -> str:
+        """Draw the key of an effect: no copy of this journal draws it, too."""
+        return keys.key_of(self.shard.term_salt, *parts)
+
     def plan(self, effect: Effect) -> None:
         """Wish for something in the world, under a key that nothing else has.
 
@@ -100,8 +104,8 @@ class Decision:
         self.timers[key] = None
 
     def incident(self, incident_id: str) -> Incident | None:
-        """Look an incident up."""
-        return self.shard.incidents.get(incident_id)
+        """Look an incident up, by its name or its ref."""
+        return shard.find(self.shard, incident_id)
 
     @property
     def is_empty(self) -> bool:

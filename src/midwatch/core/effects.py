@@ -31,6 +31,7 @@ class SendPage(Struct, frozen=True, tag=True):
     """Demand one human's attention, by the pager that is called `via`; else by the first one.
 
     `also` are lines about further incidents of the same digest, such as `INC-2 sev2: Slow on shop`.
+    `ref` is what the incident is called in links and keys; midwatch 0.1.0 wrote none.
     """
 
     key: str
@@ -42,6 +43,12 @@ class SendPage(Struct, frozen=True, tag=True):
     service: str
     via: str = ""
     also: tuple[str, ...] = ()
+    ref: str = ""
+
+    @property
+    def outside(self) -> str:
+        """What the incident is called in links and keys."""
+        return self.ref or self.incident
 
     @property
     def lane(self) -> str:
@@ -59,6 +66,12 @@ class UpdatePage(Struct, frozen=True, tag=True):
     by: str
     title: str
     via: str = ""
+    ref: str = ""
+
+    @property
+    def outside(self) -> str:
+        """What the incident is called in links and keys."""
+        return self.ref or self.incident
 
     @property
     def lane(self) -> str:

@@ -145,12 +145,12 @@ def _plan(
     others: tuple[Incident, ...] = (),
 ) -> None:
     """Plan one page, for an incident and for the others of its digest."""
-    key = _page_key(incident)
+    key = _page_key(d, incident)
     d.emit(events.PagePlanned(incident.id, key, person, step, reason, via, policy))
     for other in others:
         d.emit(
             events.PagePlanned(
-                other.id, _page_key(other), person, other.next_step - 1, reason, via, policy, key
+                other.id, _page_key(d, other), person, other.next_step - 1, reason, via, policy, key
             )
         )
     d.plan(
@@ -173,6 +173,7 @@ def _plan(
             service=incident.speaks_of,
             via=via,
             also=tuple(f"{one.id} {one.severity or 'sev1'}: {one.title}" for one in others),
+            ref=incident.ref,
         )
     )
     silent_at = d.now + SILENT_S * SECOND
@@ -400,13 +401,14 @@ def tell(d: Decision, team: Team, incident: Incident, became: effects.Became, by
     for number, (person, via) in enumerate(told):
         d.plan(
             effects.UpdatePage(
-                f"update/{incident.id}/{became}/{version}/{number}",
+                d.key("update", incident.id, became, version, number),
                 incident.id,
                 person,
                 became,
                 by,
                 incident.title,
                 via,
+                incident.ref,
             )
         )
 
@@ -512,8 +514,8 @@ def retry_delay_s(key: str, attempt: int, retry_after_s: float | None = None) ->
     return max(wait_s, retry_after_s or 0.0)
 
 
-def _page_key(incident: Incident) -> str:
-    return f"page/{incident.id}/{incident.next_page}"
+def _page_key(d: Decision, incident: Incident) -> str:
+    return d.key("page", incident.id, incident.next_page)
 
 
 def _silent_key(page: str) -> str:

@@ -22,6 +22,10 @@ from midwatch.core.schedules import Override
 from midwatch.core.silences import Silence
 from midwatch.core.sli import Counts, FailedAnswer
 
+# Raised in the first release that writes an event, or a field of one, that the release before it
+# does not know: 1 is midwatch 0.1.0. An older midwatch refuses a journal with newer events.
+EVENT_VERSION = 2
+
 # --- streams -------------------------------------------------------------------------------------
 
 

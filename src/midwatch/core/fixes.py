@@ -128,7 +128,7 @@ def propose(d: Decision, incident: Incident, release: str, by: str) -> None:
     d.emit(events.FixProposed(incident.id, pointer.service, release, pointer.live, by))
     d.plan(
         effects.RunEvals(
-            key=f"canary/{incident.id}/{incident.canaries}",
+            key=d.key("canary", incident.id, incident.canaries),
             incident=incident.id,
             service=pointer.service,
             purpose="canary",
@@ -221,7 +221,8 @@ def _judged(
         d.emit(events.ReleaseCondemned(pointer.service, incident.fix, reason))
     if verdict != "promote":
         return
-    operation, epoch = f"promote/{incident.id}/{incident.canaries}", pointer.epoch + 1
+    operation = d.key("promote", incident.id, incident.canaries)
+    epoch = pointer.epoch + 1
     d.emit(events.PromotionStarted(incident.id, pointer.service, operation, incident.fix, epoch))
     traffic = Traffic(incident.fix, pointer.epoch)
     pointers.begin(d, pointer, operation, traffic, "promote", incident=incident.id)

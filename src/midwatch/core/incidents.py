@@ -25,6 +25,7 @@ from midwatch.core.alerts import RANK, Alert, Level
 from midwatch.core.evals import Case
 from midwatch.core.habits import MAX_TOGETHER
 from midwatch.core.judgements import Judgement
+from midwatch.core.keys import ref_of
 from midwatch.core.moments import kept
 from midwatch.core.plans import Plan, RunState
 from midwatch.core.severity import Severity
@@ -133,6 +134,7 @@ class Incident(Struct):
     opened_at: int
     state: State = "open"
     recurrence_of: str = ""
+    salt: str = ""  # of the term in which it was opened; empty for one of midwatch 0.1.0
     severity: Severity | None = None
     urgency: str = "ticket"
     worst_service: str = ""  # whose trouble its severity and its title are, when not `service`
@@ -212,6 +214,11 @@ class Incident(Struct):
     gates: int = 0
 
     @property
+    def ref(self) -> str:
+        """What it is called where its number alone could be another one's."""
+        return ref_of(self.id, self.salt)
+
+    @property
     def service_of_plan(self) -> str:
         """The service whose objective burns: the one that a plan acts on."""
         return self.slo.split("/")[0] if self.slo else self.service
@@ -287,8 +294,8 @@ def is_waiting_for_ack(incident: Incident) -> bool:
     return incident.awaits_ack
 
 
-def opened(event: e.IncidentOpened, at: int) -> Incident:
-    """Make the incident that this event opens."""
+def opened(event: e.IncidentOpened, at: int, salt: str) -> Incident:
+    """Make the incident that this event opens, in the term of a salt."""
     started_at = kept(event.started_at, at)
     return Incident(
         id=event.incident,
@@ -300,6 +307,7 @@ def opened(event: e.IncidentOpened, at: int) -> Incident:
         began_at=started_at,
         last_at=started_at,
         recurrence_of=event.recurrence_of,
+        salt=salt,
     )
 
 

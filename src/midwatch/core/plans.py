@@ -151,7 +151,7 @@ class Plan(Struct, frozen=True, omit_defaults=True):
 
 
 def sealed(plan: Plan, incident: str) -> Plan:
-    """Put the hash on a plan for an incident.
+    """Put the hash on a plan for an incident, which is called by its ref.
 
     >>> one = sealed(Plan("book", 1, ()), "INC-1")
     >>> one.hash == sealed(one, "INC-1").hash, one.hash == sealed(one, "INC-2").hash

@@ -54,7 +54,7 @@ def start(d: Decision, incident: Incident) -> None:
     """Ask for the suite and the incident's case to be run on what is live now."""
     d.plan(
         effects.RunEvals(
-            key=f"gate/{incident.id}/{incident.gates}",
+            key=d.key("gate", incident.id, incident.gates),
             incident=incident.id,
             service=incident.service_of_plan,
             purpose="gate",

@@ -63,7 +63,7 @@ def try_both_sides(d: Decision, incident: Incident) -> None:
     # An incident that opened again is tried anew, also while an earlier try is under way: its
     # stream is further by then.
     turn = d.shard.versions[f"incident/{incident.id}"]
-    _try(d, incident, case, EPOCHS, f"admission/{incident.id}/{case.id}/{turn}")
+    _try(d, incident, case, EPOCHS, d.key("admission", incident.id, case.id, turn))
 
 
 def _sides(d: Decision, incident: Incident) -> tuple[str, str]:

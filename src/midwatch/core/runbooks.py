@@ -106,7 +106,7 @@ def make_plan(
     values = _values(d, books, book, incident, given)
     steps = tuple(_planned(d, books, step, incident, values) for step in book.steps)
     plan = Plan(book.id, book.version, steps, "", book.verify, book.resolves)
-    return sealed(plan, incident.id)
+    return sealed(plan, incident.ref)
 
 
 def _values(
@@ -433,7 +433,7 @@ def _advance(d: Decision, means: Means, incident: Incident, *, answered: bool = 
         if not answered and _waits(d, means, incident, step):
             return
         answered = False
-        operation = f"action/{incident.id}/{incident.runs}/{step.id}"
+        operation = d.key("action", incident.id, incident.runs, step.id)
         if step.action == ROLLBACK:
             _roll_back(d, means, incident, step)
         elif step.action == ABORT:
@@ -505,7 +505,8 @@ def _roll_back(d: Decision, means: Means, incident: Incident, step: PlannedStep)
     if incident.fix_state in ("proposed", "trial", "promoting"):
         says = "a rollback goes before a fix"
         d.emit(events.FixWithdrawn(incident.id, incident.fix, Reason(RULE, says)))
-    operation, epoch = f"rollback/{incident.id}/{incident.rollbacks + 1}", pointer.epoch + 1
+    operation = d.key("rollback", incident.id, incident.rollbacks + 1)
+    epoch = pointer.epoch + 1
     d.emit(
         events.RollbackStarted(
             incident.id, pointer.service, operation, pointer.live, target, epoch, reason

@@ -19,6 +19,7 @@ from midwatch.core.changes import Change
 from midwatch.core.evals import Case
 from midwatch.core.habits import Habits
 from midwatch.core.incidents import Firing, Incident
+from midwatch.core.keys import id_of
 from midwatch.core.moments import kept
 from midwatch.core.past import Lesson, Lessons
 from midwatch.core.releases import Pointer
@@ -28,7 +29,8 @@ from midwatch.core.skews import JUMP_MS, Skews
 from midwatch.core.storm import Storm
 from midwatch.errors import BugError
 
-# Raised when the shape of Shard changes, so that an older snapshot is folded anew, not compared.
+# Raised in the first release in which the shape of Shard is not that of the one before it: 11 is
+# midwatch 0.1.0. `upgrades` brings an older state to this shape; an older midwatch refuses it.
 STATE_VERSION = 12
 KEPT_TICKETS, KEPT_TEXT = 4_096, 400
 KEPT_STUMBLES = 256
@@ -147,7 +149,7 @@ def evolve(shard: Shard, event: e.Event, at: int) -> None:
     shard.versions[stream] = shard.versions.get(stream, 0) + 1
     match event:
         case e.IncidentOpened():
-            shard.incidents[event.incident] = incidents.opened(event, at)
+            shard.incidents[event.incident] = incidents.opened(event, at, shard.term_salt)
             shard.open[event.incident] = None
             shard.next_incident += 1
             shard.habits.count_incident()
@@ -173,6 +175,17 @@ def evolve(shard: Shard, event: e.Event, at: int) -> None:
             _evolve_silence(shard, event, at)
         case _:
             _evolve_world(shard, event)
+
+
+def find(shard: Shard, name: str) -> Incident | None:
+    """Look an incident up by its name or its ref; None also for a ref of another journal.
+
+    >>> shard = Shard(incidents={"INC-2": Incident("INC-2", "shop", "", "Slow", 0, salt="aa" * 8)})
+    >>> [find(shard, name) is not None for name in ("INC-2", "INC-2-aaaaaaaa", "INC-2-bbbbbbbb")]
+    [True, True, False]
+    """
+    incident = shard.incidents.get(id_of(name))
+    return incident if incident and name in (incident.id, incident.ref) else None
 
 
 def _evolve_world(

@@ -157,17 +157,21 @@ def kept(shard: Shard, service: str, public_url: str = "") -> Kept:
         if one.quarantined_until
     }  # fmt: skip
     kept_held = {case.id: held[case.id] for case in found if case.id in held}
-    links = {case.incident: link(public_url, case.incident) for case in found if public_url}
+    links = {
+        case.incident: link(public_url, shard.incidents[case.incident].ref)
+        for case in found
+        if public_url
+    }
     return Kept(found, kept_held, unproven, waived, links)
 
 
-def link(public_url: str, incident: str) -> str:
+def link(public_url: str, ref: str) -> str:
     """Say where an incident is shown; nothing where nobody said where midwatch stands.
 
-    >>> link("https://oncall.example.org/", "INC-7")
-    'https://oncall.example.org/#INC-7'
+    >>> link("https://oncall.example.org/", "INC-7-00112233")
+    'https://oncall.example.org/incidents/INC-7-00112233'
     """
-    return f"{public_url.rstrip('/')}/#{incident}" if public_url else ""
+    return f"{public_url.rstrip('/')}/incidents/{ref}" if public_url else ""
 
 
 def _is_of(shard: Shard, incident: str, service: str) -> bool:

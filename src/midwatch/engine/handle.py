@@ -15,7 +15,7 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
-from midwatch.core import inputs, shard
+from midwatch.core import inputs, shard, upgrades
 from midwatch.core.deaths import Death, bury, is_ours, plain, sender, worst_of
 from midwatch.core.decide import decide
 from midwatch.core.decision import Decision
@@ -53,7 +53,7 @@ def fold(journal: Journal) -> Shard:
 
 
 def _fold(snapshot: Snapshot | None, tail: Sequence[Row]) -> Shard:
-    state = shard.load(snapshot.body) if snapshot else Shard()
+    state = upgrades.load(snapshot.body, snapshot.state_version) if snapshot else Shard()
     for row in tail:
         shard.evolve(state, _event_decoder.decode(row.body), row.at)
     return state

@@ -9,7 +9,7 @@ from __future__ import annotations
 import msgspec
 from msgspec import Struct
 
-from midwatch.core import shard
+from midwatch.core import shard, upgrades
 from midwatch.core.events import Event
 from midwatch.core.incidents import is_open
 from midwatch.core.shard import STATE_VERSION, Shard
@@ -48,7 +48,7 @@ def find_cut(audit: Audit, before: int, progress: Progress = quiet) -> Cut | Non
 def _start(audit: Audit) -> Shard:
     """Give the state before the first event that is kept."""
     base = audit.base()
-    return shard.load(base.body) if base is not None else Shard()
+    return upgrades.load(base.body, base.state_version) if base is not None else Shard()
 
 
 def _last_to_go(audit: Audit, before: int, progress: Progress) -> int:

@@ -21,7 +21,7 @@ from midwatch.core.clock import show_time
 from midwatch.core.events import Event
 from midwatch.core.incidents import Incident, lacks, snooze_due
 from midwatch.core.reasons import Reason
-from midwatch.core.shard import Shard
+from midwatch.core.shard import Shard, find
 from midwatch.core.skews import Skews
 from midwatch.core.sli import FailedAnswer
 from midwatch.core.topology import Topology
@@ -107,6 +107,7 @@ class Summary(Struct, frozen=True):
     exhausted: bool = False  # everybody was paged and nobody has it
     plan: str = "none"  # how far its plan is: proposed, running, waiting, verifying, ended
     merged_into: str = ""  # the incident that has its alerts now
+    ref: str = ""  # what links and keys call it; no other journal gives that to another incident
 
 
 class Detail(Struct, frozen=True):
@@ -257,10 +258,10 @@ def detail(
     shard: Shard, audit: Audit, incident_id: str, topology: Topology = NOWHERE
 ) -> Detail | None:
     """Tell one incident; None when there is none of this name."""
-    incident = shard.incidents.get(incident_id)
+    incident = find(shard, incident_id)
     if incident is None:
         return None
-    stream = f"incident/{incident_id}"
+    stream = f"incident/{incident.id}"
     moments = [moment_of(row, shard.skews) for row, _ in audit.rows(stream)]
     pruned = shard.versions.get(stream, 0) - len(moments)
     found = outline(shard, incident, topology)
@@ -285,6 +286,18 @@ def outline(shard: Shard, incident: Incident, topology: Topology = NOWHERE) -> D
         plans.view(incident), incident.no_runbook, incident.again,
         lacks(incident, shard.wall) if incident.state == "resolved" else [], list(incident.links),
     )  # fmt: skip
+
+
+def not_here(name: str) -> str:
+    """Say that a link or a button names an incident of another journal.
+
+    >>> not_here("INC-2-00112233")[:46]
+    'this journal has no incident INC-2-00112233: i'
+    """
+    return (
+        f"this journal has no incident {name}: it is of another journal, or was opened after the"
+        " backup from which this one was restored"
+    )
 
 
 def urgent_first(incident: Incident) -> tuple[bool, str, int, int, str]:
@@ -315,6 +328,7 @@ def _summary(shard: Shard, i: Incident) -> Summary:
         exhausted=i.exhausted and not all(page.state == "not sent" for page in i.pages),
         plan=i.run,
         merged_into=i.merged_into,
+        ref=i.ref,
     )
 
 

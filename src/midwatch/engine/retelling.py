@@ -13,7 +13,7 @@ from midwatch.core.clock import SECOND
 from midwatch.core.incidents import Incident, lacks
 from midwatch.core.postmortem_writer import CHANGE_S, Fact, write
 from midwatch.core.postmortems import Postmortem
-from midwatch.core.shard import Shard
+from midwatch.core.shard import Shard, find
 from midwatch.core.skews import Skews
 from midwatch.engine import queries
 from midwatch.ports import Audit
@@ -21,7 +21,7 @@ from midwatch.ports import Audit
 
 def subject(shard: Shard, name: str) -> tuple[Incident, int] | None:
     """Take an incident as it is now, to be told elsewhere, and the shard's time."""
-    incident = shard.incidents.get(name)
+    incident = find(shard, name)
     if incident is None:
         return None
     return structs.replace(incident, services=dict(incident.services)), shard.at

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
-from midwatch.core import chain, shard
+from midwatch.core import chain, shard, upgrades
 from midwatch.core.events import Event
 from midwatch.core.shard import STATE_VERSION, Shard
 from midwatch.engine.progress import Progress, quiet, reported
@@ -51,11 +51,10 @@ class _Check:
     def begin(self, base: Snapshot) -> None:
         """Start after pruned events, from the snapshot that stands in for them."""
         self.last, self.link = base.seq, base.head
-        if base.state_version == STATE_VERSION:
-            self._state = shard.load(base.body)
-        else:
-            says = f"was pruned by a midwatch of state {base.state_version}; nothing was folded"
-            self.found.append(f"snapshot {base.seq}: {says}")
+        try:
+            self._state = upgrades.load(base.body, base.state_version)
+        except BadDatabase as error:
+            self.found.append(f"snapshot {base.seq}: {error.message}; nothing was folded")
             self._folds = False
 
     def row(self, row: Row, stored: bytes, snapshot: Snapshot | None) -> None:

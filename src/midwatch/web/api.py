@@ -19,6 +19,7 @@ from midwatch.bootstrap import Service
 from midwatch.core import inputs
 from midwatch.core.clock import SECOND
 from midwatch.core.judgements import Judgement
+from midwatch.core.keys import id_of
 from midwatch.core.moments import moment
 from midwatch.core.postmortems import Postmortem
 from midwatch.core.shard import Shard
@@ -114,7 +115,12 @@ class Api:
             now = self._service.clock()
             return await self._look(
                 lambda shard: plans.draft(
-                    self._rules, shard, shard.incidents[_id(call)], given.runbook, given.given, now
+                    self._rules,
+                    shard,
+                    shard.incidents[id_of(_id(call))],
+                    given.runbook,
+                    given.given,
+                    now,
                 )
             )
         name = given.runbook or (detail.plan.runbook if detail.plan else "")

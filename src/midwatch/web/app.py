@@ -77,6 +77,7 @@ def build_app(
         Route("/login", logins.form),
         Route("/login", logins.login, methods=["POST"]),
         Route("/logout", logins.logout, methods=["POST"]),
+        Route("/incidents/{id}", page.link),
         Route("/incidents/{id}/postmortem", page.postmortem),
         Route("/incidents/{id}/ack", page.ack, methods=["POST"]),
         Route("/incidents/{id}/approve", page.approve, methods=["POST"]),

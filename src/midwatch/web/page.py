@@ -18,6 +18,8 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from midwatch.adapters.reports import postmortem as postmortems
 from midwatch.bootstrap import Service
 from midwatch.core import inputs
+from midwatch.core.shard import Shard, find
+from midwatch.engine.queries import OVER, not_here
 from midwatch.engine.retelling import retell, subject
 from midwatch.errors import Busy, CommitFailed
 from midwatch.ports import Audit, Token
@@ -63,6 +65,17 @@ class Page:
         except Busy as error:
             return self._render("busy.html", 503, says=str(error))
         return self._shells.answer(request, view, who.name)
+
+    async def link(self, request: Request) -> Response:
+        """Lead to the incident that a page's link names, and to no other one of its number."""
+        if self._logins.who(request) is None:
+            return RedirectResponse("/login", 303)
+        name: str = request.path_params["id"]
+        try:
+            to, says = await asyncio.wrap_future(self._loop.view(lambda shard: _led(shard, name)))
+        except Busy as error:
+            return self._render("busy.html", 503, says=str(error))
+        return RedirectResponse(to, 303) if to else self._render("busy.html", 404, says=says)
 
     async def changes(self, request: Request) -> Response:
         """Tell by server-sent events that there is something new to look at."""
@@ -146,3 +159,17 @@ class Page:
 
     def _foreign(self) -> Response:
         return self._render("busy.html", 403, says="this form came from another site")
+
+
+def _led(shard: Shard, name: str) -> tuple[str, str]:
+    """Say where a link to an incident leads; else why it leads nowhere."""
+    incident = find(shard, name)
+    if incident is None:
+        return "", not_here(name)
+    if incident.ref != name:
+        there = f"/incidents/{incident.ref}"
+        return "", f"{name} alone may be an incident of another journal; the one here is at {there}"
+    while incident.merged_into:
+        incident = shard.incidents[incident.merged_into]
+    at = quote(incident.ref)
+    return (f"/incidents/{at}/postmortem" if incident.state in OVER else f"/#{at}"), ""

@@ -63,7 +63,7 @@ class ApprisePager:
             f"for {_safe(page.to)}: {_safe(page.title)}{where}",
             f"why: {_safe(page.summary)}",
             f"midwatch incidents ack {page.incident}",
-            *filter(None, [self._link(page.incident)]),
+            *filter(None, [self._link(page.outside)]),
             *(_safe(line) for line in page.also),  # last: of a long digest the end is cut
         ]
         title = f"{page.severity} {page.incident}"

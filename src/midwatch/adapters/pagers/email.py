@@ -148,7 +148,7 @@ class EmailPager:
             *(plain(line) for line in page.also),
             "",
             f"midwatch incidents ack {page.incident}",
-            *filter(None, [self._link(page.incident)]),
+            *filter(None, [self._link(page.outside)]),
         ]
         message.set_content("\n".join(lines) + "\n", cte="base64")
         return message

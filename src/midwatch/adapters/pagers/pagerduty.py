@@ -1,8 +1,8 @@
 """Pages as PagerDuty events, API v2.
 
 Law: one incident has one dedup key for its whole life, in every trigger, acknowledge and resolve,
-so that PagerDuty has one incident for it too; the key is unique across journals. Only 202 is a
-delivery. Control characters in text from outside are shown.
+so that PagerDuty has one incident for it too; the key is unique across journals and their copies.
+Only 202 is a delivery. Control characters in text from outside are shown.
 
 Source: https://developer.pagerduty.com/docs/events-api-v2/trigger-events/
 """
@@ -58,7 +58,7 @@ class PagerDutyPager:
 
     def send(self, page: SendPage) -> str:
         """Trigger. Raises Throttled when PagerDuty asks to wait, else HarnessError."""
-        link = self._link(page.incident)
+        link = self._link(page.outside)
         title, service = plain(page.title), plain(page.service)
         details = {
             "title": title,
@@ -80,11 +80,11 @@ class PagerDutyPager:
         }
         if link:
             event |= {"client_url": link, "links": [{"href": link, "text": page.incident}]}
-        return self._post("trigger", page.incident, event)
+        return self._post("trigger", page.outside, event)
 
     def follow(self, update: UpdatePage) -> str:
         """Acknowledge or resolve what was triggered. Raises as `send` does."""
-        return self._post(BECAME[update.became], update.incident, {})
+        return self._post(BECAME[update.became], update.outside, {})
 
     def _post(self, action: str, incident: str, event: dict[str, Any]) -> str:
         key = f"midwatch/{self._journal}/{incident}"[:MAX_KEY]

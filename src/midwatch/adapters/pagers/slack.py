@@ -45,7 +45,8 @@ class SlackOptions(Struct, frozen=True, tag="slack"):
 class Pressed(Struct, frozen=True):
     """Somebody pressed the button of an incident; `user` is Slack's id.
 
-    `signature` is another one for each press, and the same when a press is sent again.
+    The incident is named by its ref. `signature` is another one for each press, and the same when a
+    press is sent again.
     """
 
     incident: str
@@ -98,7 +99,7 @@ class SlackPager:
         where = f" ({plain(page.service)})" if page.service else ""
         title = f"{plain(page.title)}{where}"
         head = f"{page.severity} {page.incident} for {whom}"
-        link = self._link(page.incident)
+        link = self._link(page.outside)
         take = f"`midwatch incidents ack {page.incident}`"
         blocks: list[dict[str, Any]] = [
             _marked(head),
@@ -109,13 +110,17 @@ class SlackPager:
             _marked(f"{take}  <{link}|{page.incident}>" if link else take),
         ]
         if self._secret:
-            blocks.append({"type": "actions", "elements": [_button(page.incident)]})
+            blocks.append({"type": "actions", "elements": [_button(page.outside)]})
         return self._post({"text": cut(f"{head}: {_safe(title)}", MAX_TEXT), "blocks": blocks})
 
     def follow(self, update: UpdatePage) -> str:
         """Say in the channel what became of an incident. Raises as `send` does."""
         says = f"{update.incident} is {update.became}: {_safe(update.by)}"
         return self._post({"text": cut(says, MAX_TEXT)})
+
+    def say(self, text: str) -> str:
+        """Say something in the channel. Raises as `send` does."""
+        return self._post({"text": cut(_safe(text), MAX_TEXT)})
 
     def read(self, headers: Mapping[str, str], body: bytes) -> Pressed | None:
         """Read a press of the button, None for anything else that Slack tells.

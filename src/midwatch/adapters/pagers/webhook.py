@@ -1,8 +1,8 @@
 """Pages as signed HTTP requests, for whatever a team has: https://www.standardwebhooks.com.
 
 Law: one page has one `webhook-id` for its whole life, however often it is sent, so that the
-receiver can drop repeats; the id is unique across journals. Only a 2xx is a delivery. A secret that
-can be guessed signs nothing.
+receiver can drop repeats; the id is unique across journals and their copies. Only a 2xx is a
+delivery. A secret that can be guessed signs nothing.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ class Body(Struct, frozen=True, omit_defaults=True):
     """What is posted; `ack` is the path at midwatch that takes the incident.
 
     `also` are lines about further incidents; `by` is set where `type` says what became of it.
+    `ref` names the incident; no other journal, and no copy of this one, gives it to another.
     """
 
     type: str
@@ -51,6 +52,7 @@ class Body(Struct, frozen=True, omit_defaults=True):
     ack: str
     also: tuple[str, ...] = ()
     by: str = ""
+    ref: str = ""
 
 
 class WebhookPager:
@@ -78,7 +80,8 @@ class WebhookPager:
             page.key,
             Body(
                 "incident.page", page.incident, page.key, page.to, page.severity, page.title,
-                page.summary, page.service, f"/api/v1/incidents/{page.incident}/ack", page.also,
+                page.summary, page.service, f"/api/v1/incidents/{page.outside}/ack", page.also,
+                ref=page.outside,
             ),
         )  # fmt: skip
 
@@ -88,7 +91,7 @@ class WebhookPager:
             update.key,
             Body(
                 f"incident.{update.became}", update.incident, update.key, update.to, "",
-                update.title, "", "", "", (), update.by,
+                update.title, "", "", "", (), update.by, update.outside,
             ),
         )  # fmt: skip
 

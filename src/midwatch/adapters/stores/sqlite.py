@@ -16,7 +16,8 @@ from typing import IO, Self
 
 import msgspec
 
-from midwatch.adapters.stores import dead_letters, lanes, sli_buckets
+from midwatch.adapters.stores import dead_letters, lanes, sli_buckets, versions
+from midwatch.adapters.stores.presence import Presence
 from midwatch.adapters.stores.sqlite_errors import UNFIT, commit_failed, unstorable
 from midwatch.adapters.stores.sqlite_file import (
     apply_migrations,
@@ -56,6 +57,10 @@ def seal(columns: Iterable[object]) -> bytes:
     return blake2b(repr(tuple(columns)).encode("utf-8", "surrogateescape"), digest_size=8).digest()
 
 
+# Connections to files that are gone. The last one that is closed deletes the log by its name, which
+# may be another journal's by now; so these stay open until the process ends without closing them.
+_abandoned: list[sqlite3.Connection] = []
+
 # When the next timer and the next planned effect are due.
 _Waits = tuple[int | None, int | None]
 
@@ -84,6 +89,7 @@ class SqliteStore:
         if path is not None:
             note_open(path)
         self._fence = 0
+        self.presence: Presence | None = None  # of the files of whoever owns them
         self._waits: _Waits | None = None  # as it stands since the last transaction
         self._seq, self._head = self._read_head()
 
@@ -116,6 +122,7 @@ class SqliteStore:
                 create_file(path)
             store = cls._connect(path, lock)
             store.take_ownership()
+            store.presence = Presence(path, lock)
         except BaseException:
             lock.close()
             raise
@@ -127,6 +134,7 @@ class SqliteStore:
             connection = sqlite3.connect(
                 path, timeout=LOCKED_S, isolation_level=None, check_same_thread=False
             )
+            versions.check(connection, str(path))
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
             # 16 MB of log before it goes into the file: a storm's commits wait for that less often.
@@ -150,6 +158,7 @@ class SqliteStore:
             connection = sqlite3.connect(uri, uri=True, isolation_level=None)
             # A damaged text must still be shown, and hashed as the bytes that it is.
             connection.text_factory = _lenient
+            versions.check(connection, str(path))
             return cls(connection, path=path)
         except sqlite3.Error as error:
             raise BadDatabase(
@@ -198,12 +207,16 @@ class SqliteStore:
         """Raise the fence: whoever owned the shard before can no longer commit."""
         with self._transaction("the file could not be taken over", fenced=False):
             self._db.execute("UPDATE shard SET fence = fence + 1")
+            versions.note(self._db)
             self._fence = self._db.execute("SELECT fence FROM shard").fetchone()[0]
         self._seq, self._head = self._read_head()
 
     def close(self) -> None:
         """Let the file go."""
-        self._db.close()
+        if self.presence is not None and self.presence.error is not None:
+            _abandoned.append(self._db)
+        else:
+            self._db.close()
         if self._path is not None:
             note_closed(self._path)
             self._path = None
@@ -259,22 +272,15 @@ class SqliteStore:
     # --- Journal ---
 
     def load(self) -> tuple[Snapshot | None, list[Row]]:
-        """Give the newest snapshot of this version and the events after it."""
+        """Give the newest snapshot, or what stands in for pruned events, and what comes after."""
         self._seq, self._head = self._read_head()
         found = self._db.execute(
             "SELECT seq, state_version, body, head FROM snapshot WHERE state_version = ?"
             " ORDER BY seq DESC LIMIT 1",
             (STATE_VERSION,),
         ).fetchone()
-        snapshot = Snapshot(*found) if found else None
-        base = self.base()
-        if snapshot is None and base is not None:
-            raise BadDatabase(
-                f"was pruned by a midwatch of state {base.state_version}, this one has"
-                f" {STATE_VERSION}",
-                place=self._place,
-                remedy="use that midwatch, or a backup of before the pruning",
-            )
+        # Of an older version only the one counts that events were pruned behind.
+        snapshot = Snapshot(*found) if found else self.base()
         rows = self._db.execute(
             "SELECT seq, stream, version, at, cause, type, body FROM event WHERE seq > ?"
             " ORDER BY seq",
@@ -340,6 +346,8 @@ class SqliteStore:
 
         Raises CommitFailed with `failed` when the file takes nothing, Unstorable, or Fenced.
         """
+        if self.presence is not None:
+            self.presence.check()
         try:
             self._db.execute("BEGIN IMMEDIATE")
             if fenced:

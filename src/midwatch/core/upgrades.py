@@ -1,0 +1,91 @@
+"""State as an older midwatch wrote it, brought to the shape of today.
+
+Law: one pure function a state version, from decoded JSON to decoded JSON of the next version; each
+is written once and stays. Events never change, so this is needed only where a snapshot stands in
+for events that were pruned. What only gained fields with a default needs nothing done to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from midwatch.core import shard
+from midwatch.core.shard import STATE_VERSION, Shard
+from midwatch.errors import BadDatabase
+
+Doc = dict[str, Any]
+
+
+def _to_12(doc: Doc) -> Doc:
+    """From midwatch 0.1.0, which looked for lessons in its incidents; it drew no salts."""
+    past: dict[str, list[Doc]] = {}
+    incidents: dict[str, Doc] = doc["incidents"]
+    for one in sorted(incidents.values(), key=lambda one: int(one["id"].removeprefix("INC-"))):
+        lesson = _lesson_of_11(one)
+        if lesson is None:
+            continue
+        service = one["slo"].split("/")[0] if one["slo"] else one["service"]
+        kept = past.setdefault(service, [])
+        kept[:] = [
+            old
+            for old in kept
+            if set(old["kinds"]) != set(lesson["kinds"])
+            or old["question"] not in ("", lesson["question"])
+        ]
+        kept.append(lesson)
+        del kept[:-128]
+    return {**doc, "past": past}
+
+
+def _lesson_of_11(one: Doc) -> Doc | None:
+    """Say what is remembered of an incident that is over, when there is anything."""
+    admitted = one["case_state"] == "admitted" and one["case"]
+    over = one["state"] in ("resolved", "closed") and (one["pages"] or one["slo"])
+    if not over or not (one["kinds"] or admitted):
+        return None
+    return {
+        "incident": one["id"],
+        "opened_at": one["opened_at"],
+        "kinds": one["kinds"],
+        "case": one["case"]["id"] if admitted else "",
+        "question": one["case"]["question"] if admitted else "",
+        "waiver": one["waiver"],
+    }
+
+
+# state version -> what brings it to the next one
+UPGRADES: dict[int, Callable[[Doc], Doc]] = {11: _to_12}
+OLDEST = min(UPGRADES)
+
+
+def load(body: bytes, version: int) -> Shard:
+    """Read a shard that a midwatch of this state version wrote.
+
+    Raises BadDatabase when it is newer than this midwatch, older than 0.1.0, or damaged.
+
+    >>> load(shard.dump(Shard(next_incident=7)), STATE_VERSION).next_incident
+    7
+    """
+    try:
+        return _read(body, version)
+    except (msgspec.MsgspecError, AttributeError, KeyError, TypeError, ValueError) as error:
+        remedy = "restore it from a backup"
+        raise BadDatabase(f"has a snapshot that cannot be read: {error}", remedy=remedy) from error
+
+
+def _read(body: bytes, version: int) -> Shard:
+    if version == STATE_VERSION:
+        return shard.load(body)
+    if not OLDEST <= version < STATE_VERSION:
+        newer = version > STATE_VERSION
+        raise BadDatabase(
+            f"has a snapshot of state {version}, this midwatch reads {OLDEST} to {STATE_VERSION}",
+            remedy="upgrade midwatch" if newer else "use that midwatch, or a whole journal",
+        )
+    doc: Doc = msgspec.json.decode(body)
+    for step in range(version, STATE_VERSION):
+        doc = UPGRADES[step](doc)
+    return shard.load(msgspec.json.encode(doc))
