@@ -38,7 +38,7 @@ EXAMPLES = "400" if os.environ.get("MIDWATCH_SOAK") else "25"
 NOT_FOR_INTAKE = "positive_data_acceptance"
 # Pages for people, figures for machines, and an address that would put a token into documents.
 NOT_DESCRIBED = {
-    "/", "/changes", "/login", "/logout", "/incidents/{id}/ack",
+    "/", "/changes", "/login", "/logout", "/incidents/{id}", "/incidents/{id}/ack",
     "/incidents/{id}/approve", "/incidents/{id}/postmortem", "/healthz", "/readyz", "/metrics",
     "/api/v1/openapi.json", "/intake/{source}/{token}", "/slack/{pager}", "/heartbeats/{job}",
     "/heartbeats/{job}/{token}",

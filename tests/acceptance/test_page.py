@@ -600,8 +600,9 @@ def test_what_the_alert_says_and_where_its_runbook_is_stand_in_reach(
            "annotations": {"runbook_url": "javascript:alert(1)"}}  # fmt: skip
     quiet.deliver(full)
     quiet.deliver(bad)
-    name = known(quiet, "QueueFull on orders")["id"]
-    card = visit(quiet, quiet.person).locator(f"#{name}")
+    incident = known(quiet, "QueueFull on orders")
+    name = incident["id"]
+    card = visit(quiet, quiet.person).locator(f"#{incident['ref']}")
     expect(card.get_by_text("The queue of orders is 93 % full")).to_be_visible()
     expect(card.get_by_text("Firing: QueueFull on orders")).to_be_visible()
     expect(card.get_by_role("link", name="https://wiki/orders")).to_be_visible()
@@ -620,7 +621,7 @@ def test_no_label_pushes_the_others_out_of_sight(quiet: Serving, visit: Visit) -
     quiet.deliver(alert("", "", namespace="long"))
     quiet.deliver(alert("Last", "last", namespace="long"))
     incident = known(quiet, f"{long} on {long}")
-    card = visit(quiet, quiet.person).locator(f"#{incident['id']}")
+    card = visit(quiet, quiet.person).locator(f"#{incident['ref']}")
     expect(card.locator(".facts").get_by_text("unknown service, last")).to_be_visible()
     box = card.bounding_box()
     assert box is not None
@@ -636,7 +637,7 @@ def test_no_label_pushes_the_others_out_of_sight(quiet: Serving, visit: Visit) -
 def test_markup_from_outside_is_shown_and_never_run(quiet: Serving, visit: Visit) -> None:
     """In names, labels, reasons and a person's own name; when loaded and when it comes as news."""
     quiet.deliver(alert(HOSTILE, HOSTILE, namespace="loaded", note=HOSTILE))
-    loaded = known(quiet, f"{HOSTILE} on {HOSTILE}")["id"]
+    loaded = known(quiet, f"{HOSTILE} on {HOSTILE}")["ref"]
     mallory = quiet.token("--role", "responder", "--name", HOSTILE)
     page = visit(quiet)
     wrong: list[str] = []
@@ -646,7 +647,7 @@ def test_markup_from_outside_is_shown_and_never_run(quiet: Serving, visit: Visit
     log_in(page, mallory)
     expect(page.get_by_role("banner")).to_contain_text(HOSTILE)
     quiet.deliver(alert(f"News {HOSTILE}", HOSTILE, namespace="news"))
-    news = page.locator(f"#{known(quiet, f'News {HOSTILE} on {HOSTILE}')['id']}")
+    news = page.locator(f"#{known(quiet, f'News {HOSTILE} on {HOSTILE}')['ref']}")
     expect(news.get_by_role("heading")).to_contain_text(f"News {HOSTILE} on {HOSTILE}")
     path = f"/api/v1/incidents/{loaded}/snooze"
     assert quiet.ask("POST", path, b'{"minutes": 60}', mallory).status == 200

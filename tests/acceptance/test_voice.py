@@ -394,7 +394,7 @@ def test_a_database_of_the_other_kind_is_named(typed: Typed) -> None:
 # --- documents ---
 
 WRITES = {
-    "agent load", "cases admit", "cases quarantine", "cases retire", "changes add",
+    "agent load", "cases admit", "cases quarantine", "cases retire", "changes add", "db restore",
     "incidents ack", "incidents close", "incidents merge", "incidents reassign",
     "incidents resolve", "incidents snooze", "incidents split", "incidents unack",
     "incidents undo", "incidents waive", "oncall override add", "oncall override remove",

@@ -26,7 +26,9 @@ DOCS = ROOT / "docs"
 MIDWATCH = [str(Path(sys.executable).with_name("midwatch"))]
 ELSEWHERE = re.compile(r"^midwatch serve")  # it stays, and is typed on other pages
 
-INSTALLS = re.compile(r"python3 -m venv|/opt/midwatch/bin/pip|useradd|export PATH")  # for a machine
+INSTALLS = re.compile(
+    r"python3 -m venv|/opt/midwatch/bin/pip|useradd|chown|export PATH"
+)  # for a machine
 
 
 def nothing(_: Path) -> dict[str, str]:
@@ -133,7 +135,7 @@ def test_the_lines_about_operations_are_typed_from_install_to_upgrade(tmp_path: 
                 assert done.code == 0, f"{line}\n{done.output}"
                 told[line] = done.output
     assert sum("mw_" in output for output in told.values()) == 3
-    assert len(told) == 16
+    assert len(told) == 18
 
 
 def test_the_lines_about_correlation_are_typed_beside_a_server(tmp_path: Path) -> None:
