@@ -133,7 +133,7 @@ def judge(storm: Labelled) -> tuple[Grouping, dict[str, Causes]]:
     told = place_all(storm.alerts, storm.changes, Rules(topology=storm.topology))
     answer = [one.incident for one in told.placed]
     ranked = {name: [one.service for one in found] for name, found in told.causes.items()}
-    first = {name: incident.first_at for name, incident in told.shard.incidents.items()}
+    first = {name: incident.first_at for name, incident in told.incidents.items()}
     newest = {name: _newest(storm.changes, at) for name, at in first.items()}
     found: dict[str, Causes] = {}
     for group, members in (("all", set(storm.roots)), ("announced", storm.announced)):
@@ -339,7 +339,7 @@ def petshop_figures(folder: Path, tell: Callable[[str], None]) -> dict[str, Figu
 def _top(storm: Labelled) -> tuple[list[str], list[str]]:
     """Rank the causes of the whole, and the services by how loud they are."""
     told = place_all(storm.alerts, [], Rules(topology=storm.topology))
-    largest = max(told.shard.incidents.values(), key=lambda one: one.alert_count)
+    largest = max(told.incidents.values(), key=lambda one: one.alert_count)
     loud = sorted(storm.alerts, key=lambda one: (one.level != "critical", one.starts_at))
     services = list(dict.fromkeys(alert.service for alert in loud))
     return [one.service for one in told.causes[largest.id]], services

@@ -40,6 +40,7 @@ from midwatch.core.sli import Bucket
 from midwatch.core.slo import Slo
 from midwatch.core.terms import SALT_BYTES
 from midwatch.core.traffic import Traffic
+from midwatch.engine import archive
 from midwatch.engine.cases import link
 from midwatch.engine.clock import SteadyClock, boot_id, settle, wall_ms
 from midwatch.engine.conditions import Conditions
@@ -53,6 +54,7 @@ from midwatch.engine.watch import Newest, Watcher
 from midwatch.errors import BugError, HarnessError, InputError
 from midwatch.ports import (
     Actor,
+    Archive,
     Health,
     Journal,
     Metrics,
@@ -80,8 +82,8 @@ if TYPE_CHECKING:
 METRICS_BYTES = 64 * 1024 * 1024
 
 
-class Store(Journal, Outbox, Timers, Protocol):
-    """A store is all three."""
+class Store(Journal, Outbox, Timers, Archive, Protocol):
+    """A store is all four."""
 
 
 log = logging.getLogger("midwatch.serve")
@@ -212,6 +214,7 @@ def build_service(
         check_secrets(rules.books, os.environ)
     world = World(pagers, router, metrics, actor=build_actor())
     engine = build_engine(store, rules, world, clock, shadow=shadow, counted=_to_all(pushed))
+    archive.complete(store, engine.handler.shard)
     clock.go_on(engine.handler.shard)
     begin_term(engine.handler, clock)
     settle(clock, engine.handler.handle)

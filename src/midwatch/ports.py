@@ -14,7 +14,9 @@ from msgspec import Struct
 
 from midwatch.core.alerts import Alert
 from midwatch.core.effects import Effect, RunAction, SendPage, UpdatePage
+from midwatch.core.incidents import Incident
 from midwatch.core.inputs import Rejected, Timer
+from midwatch.core.leaving import Archived
 from midwatch.core.sli import Bucket, Counts, FailedAnswer
 from midwatch.core.slo import Slo
 from midwatch.core.traffic import Traffic
@@ -82,6 +84,7 @@ class Entry(Struct):
     dead: list[DeadLetter] = []
     dropped: dict[str, int] = {}  # letters that are not kept, by source
     buckets: list[Bucket] = []
+    archived: list[Archived] = []
     snapshot: bytes | None = None
 
     def add(self, other: Entry) -> None:
@@ -164,6 +167,30 @@ class Journal(Protocol):
         """Write what is there already, to see whether a commit would succeed; raises as it does."""
         ...
 
+    def recall(self, incident: str) -> Archived | None:
+        """Give an incident that has left the shard."""
+        ...
+
+
+class Archive(Protocol):
+    """Incidents that have left the shard: a row each, for whoever asks about the past."""
+
+    def recall(self, incident: str) -> Archived | None:
+        """Give one by its name."""
+        ...
+
+    def closed(self, limit: int, before: str = "") -> list[Incident]:
+        """Give the newest of them, or the newest that were opened before another one."""
+        ...
+
+    def opened(self, start: int, end: int) -> list[Incident]:
+        """Give those that were opened in [start, end), in milliseconds, oldest first."""
+        ...
+
+    def lasting(self) -> list[Incident]:
+        """Give those that still matter: without a proven case, waived, or with work to do."""
+        ...
+
 
 class Outbox(Protocol):
     """Effects between their planning and their end."""
@@ -223,8 +250,12 @@ class Counted(Protocol):
         ...
 
 
-class Audit(Protocol):
+class Audit(Archive, Protocol):
     """The stored bytes, for whoever verifies them."""
+
+    def kept(self) -> int:
+        """Count the incidents that have left the shard."""
+        ...
 
     def head(self) -> tuple[int, bytes]:
         """Give the newest event's number and link, as they are kept beside the events."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pytest
 from hypothesis import given
@@ -26,6 +26,7 @@ from midwatch.core.effects import RunEvals, SendPage
 from midwatch.core.evals import Case, Outcome
 from midwatch.core.incidents import TRANSITIONS, Incident, evolve
 from midwatch.core.inputs import AlertsArrived, SliMeasured
+from midwatch.core.leaving import Archived
 from midwatch.core.plans import Match, Runbook
 from midwatch.core.plans import Step as BookStep
 from midwatch.core.reasons import Reason
@@ -73,10 +74,13 @@ class Bench:
 
     rules: Rules
     state: Shard
+    left: dict[str, Archived] = field(default_factory=dict[str, Archived])
 
     def give(self, given: inputs.Input, now: int = 0) -> decide.Decision:
         """Decide on one input."""
-        return decide.decide(self.state, given, now, self.rules)
+        decision = decide.decide(self.state, given, now, self.rules, recalled=self.left)
+        self.left.update(decision.left)
+        return decision
 
     def alerts(self, *alerts: Alert, now: int = 0) -> decide.Decision:
         """Deliver a batch."""
@@ -94,7 +98,10 @@ class Bench:
     @property
     def only(self) -> Incident:
         """The one incident there is."""
-        (incident,) = self.state.incidents.values()
+        (incident,) = [
+            *self.state.incidents.values(),
+            *(one.incident for one in self.left.values()),
+        ]
         return incident
 
 

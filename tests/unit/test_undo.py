@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from random import Random
 
@@ -19,6 +19,7 @@ from midwatch.core.decision import Decision
 from midwatch.core.habits import Habits
 from midwatch.core.incidents import Incident
 from midwatch.core.inputs import Envelope
+from midwatch.core.leaving import Archived
 from midwatch.core.rules import Rules
 from midwatch.core.shard import Shard
 from midwatch.core.undo import Undo
@@ -29,6 +30,8 @@ from midwatch.engine.handle import Handled, Handler, fold
 from midwatch.engine.verify import verify
 from midwatch.errors import CommitFailed, StateError
 from midwatch.ports import Row, Snapshot
+
+Recalled = Mapping[str, Archived]
 
 
 class Stumbled(Exception):
@@ -139,8 +142,10 @@ def test_a_group_that_cannot_be_committed_is_undone_without_reading_the_journal(
     """Full disks and inputs that nobody can decide on: memory is what a new start would make."""
     store, rng, clock = FullDisk.memory(), Random(f"disk/{seed}"), 0
 
-    def stumble(state: Shard, given: inputs.Input, now: int, rules: Rules, log: Undo) -> Decision:
-        d = decide(state, given, now, rules, log)
+    def stumble(
+        state: Shard, given: inputs.Input, now: int, rules: Rules, log: Undo, recalled: Recalled
+    ) -> Decision:
+        d = decide(state, given, now, rules, log, recalled)
         if d.events and rng.random() < 0.1:
             raise ZeroDivisionError
         return d

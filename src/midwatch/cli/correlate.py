@@ -110,7 +110,7 @@ def _summary(alerts: list[Alert], storm: Storm) -> Iterable[str]:
     members: dict[str, list[tuple[Alert, Placed]]] = {}
     for alert, one in zip(alerts, storm.placed, strict=True):
         members.setdefault(one.incident, []).append((alert, one))
-    incidents = [i for i in storm.shard.incidents.values() if members.get(i.id)]
+    incidents = [i for i in storm.incidents.values() if members.get(i.id)]
     told = counted(_distinct(alerts), "alert")
     # Repeats and ends of an alert are news of it, and no other alerts.
     reports = f" in {counted(len(alerts), 'report')}" if _distinct(alerts) != len(alerts) else ""

@@ -233,7 +233,7 @@ def _print(
         for line in reports.sections(story, shift.storm.alert_count):
             click.echo(line)
     else:
-        for incident in story.shard.incidents.values():
+        for incident in story.incidents.values():
             click.echo(
                 f"{incident.id}  {incident.severity}  {incident.state}  {incident.title}"
                 f"  ({counted(incident.alert_count, 'alert')},"

@@ -28,6 +28,7 @@ from midwatch.core.postmortems import Postmortem
 from midwatch.core.rules import Rules
 from midwatch.core.shard import Shard
 from midwatch.engine import (
+    archive,
     cases,
     explain,
     jobs,
@@ -56,8 +57,8 @@ class OnFile:
 
     def all(self, *, everything: bool) -> list[queries.Summary]:
         """List incidents."""
-        with _Open(self._folder, self._file) as (_, handler):
-            return queries.summaries(handler.shard, everything=everything)
+        with _Open(self._folder, self._file) as (store, handler):
+            return queries.summaries(handler.shard, store if everything else None)
 
     def show(self, incident: str) -> queries.Detail:
         """Tell one."""
@@ -93,7 +94,7 @@ class OnFile:
     def postmortem(self, incident: str) -> Postmortem:
         """Write the postmortem of an incident. Raises StateError when there is none."""
         with _Open(self._folder, self._file) as (store, handler):
-            found = subject(handler.shard, incident)
+            found = subject(handler.shard, store, incident)
             if found is None:
                 raise StateError(
                     f"no incident is called {incident!r}", remedy="look at midwatch incidents list"
@@ -114,7 +115,8 @@ class OnFile:
         """Tell a period."""
         with _Open(self._folder, self._file) as (store, handler):
             gathered = reporting.gather(store, start, end)
-            return reporting.report(handler.shard, gathered, start, end)
+            known = archive.between(handler.shard, store, start, end)
+            return reporting.report(handler.shard, known, gathered, start, end)
 
     def rejected(self) -> list[queries.Rejected]:
         """List what could not be taken."""
@@ -187,7 +189,7 @@ class OnFile:
     def case(self, name: str) -> cases.CaseStory:
         """Tell one case. Raises InputError when there is none of that name."""
         with _Open(self._folder, self._file) as (store, handler):
-            found = cases.story(handler.shard, queries.facts(store), name)
+            found = cases.story(handler.shard, store, queries.facts(store), name)
         if found is None:
             remedy = "midwatch cases list"
             raise InputError(f"no case is called {name!r}", place="cases", remedy=remedy)
@@ -196,7 +198,8 @@ class OnFile:
     def kept(self, service: str) -> cases.Kept:
         """Give what guards a service, or all of them."""
         at = config.load(self._folder).public_url
-        return cases.kept(self._known()[1], service, at)
+        with _Open(self._folder, self._file) as (store, handler):
+            return cases.kept(handler.shard, store, store.lasting(), service, at)
 
     def change_case(self, name: str, what: str, given: dict[str, Any]) -> list[cases.CaseView]:
         """Admit a case, or quarantine or retire the one of this name. Raises StateError."""
@@ -261,7 +264,9 @@ class OnFile:
         with _Open(self._folder, self._file) as (store, handler):
             rules = config.load(self._folder).rules
             since = wall_ms() - hours * 3_600_000
-            return oncall.handoff(rules, handler.shard, queries.facts(store), wall_ms(), since)
+            return oncall.handoff(
+                rules, handler.shard, store, queries.facts(store), wall_ms(), since
+            )
 
     def overrides(self) -> list[oncall.OverrideView]:
         """List overrides."""
@@ -321,7 +326,9 @@ class _Open:
         self.clock = SteadyClock(wall_ms, boot=boot_id())
 
     def __enter__(self) -> tuple[SqliteStore, Handler]:
-        return self._store, Handler(self._store, self._rules, self.clock)
+        handler = Handler(self._store, self._rules, self.clock)
+        archive.complete(self._store, handler.shard)
+        return self._store, handler
 
     def decide(self, handler: Handler, command: inputs.Input) -> None:
         """Commit a command in the last server's term, or in a first one. Raises StateError.

@@ -77,9 +77,9 @@ def _hurts_anew(
 
     Long windows burn on for hours with old harm, so what counts is what came since users were well.
     """
-    owner = d.shard.incidents[d.shard.burning[objective.id].incident]
+    owner = d.known(d.shard.burning[objective.id].incident)
     while owner.merged_into:
-        owner = d.shard.incidents[owner.merged_into]
+        owner = d.known(owner.merged_into)
     if is_open(owner):
         return False
     verify, since = rules.verify_of(owner, objective.id), owner.mitigated_at

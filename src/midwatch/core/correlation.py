@@ -224,10 +224,15 @@ def _is_chronic(shard: Shard, alert: Alert) -> bool:
     if opened is None or len(opened) < CHRONIC:
         return False
     closing = alert.starts_at - CLOSING_S * SECOND
-    return all(
-        shard.incidents[name].alert_count == 1 and shard.incidents[name].first_at < closing
-        for name in opened
-    )
+    return all(_was_alone(shard, name, closing) for name in opened)
+
+
+def _was_alone(shard: Shard, name: str, closing: int) -> bool:
+    """Say whether an incident had one alert, which began before it was closing."""
+    one = shard.incidents.get(name)
+    if one is None:
+        return shard.habits.alone.get(name, closing) < closing
+    return one.alert_count == 1 and one.first_at < closing
 
 
 def score(symptom: Symptom, candidate: Candidate, places: Places) -> Score:
@@ -616,7 +621,7 @@ def open_incident(d: Decision, symptom: Symptom, title: str, reason: Reason) -> 
             d.shard.last_resolved.get(symptom.service, ""),
         )
     )
-    return d.shard.incidents[name]
+    return d.known(name)
 
 
 def place_burn(d: Decision, places: Places, service: str, title: str) -> tuple[Incident, Reason]:

@@ -45,6 +45,7 @@ from midwatch.core.alerts import Alert
 from midwatch.core.canary import Canary
 from midwatch.core.decision import Decision
 from midwatch.core.incidents import Incident, speaking
+from midwatch.core.leaving import Archived
 from midwatch.core.reasons import Reason
 from midwatch.core.rules import Rules
 from midwatch.core.shard import Shard
@@ -56,15 +57,21 @@ _ENDING = (events.AlertsResolved, events.IncidentResolved)
 
 
 def decide(
-    shard: Shard, given: inputs.Input, now: int, rules: Rules, undo: Undo | None = None
+    shard: Shard,
+    given: inputs.Input,
+    now: int,
+    rules: Rules,
+    undo: Undo | None = None,
+    recalled: Mapping[str, Archived] = {},
 ) -> Decision:
     """Decide on one input. The shard is changed in place; raising leaves it half-changed.
 
-    `undo` hears of each change before it is made, and can take all of them back.
+    `undo` hears of each change before it is made, and can take all of them back. `recalled` has the
+    incident that the input is about, when that has left the shard.
 
     Raises StateError when a command does not fit the present state.
     """
-    d = Decision(shard, max(now, shard.at), undo)
+    d = Decision(shard, max(now, shard.at), undo, recalled)
     dispatch(d, rules, given)
     return d
 
@@ -121,7 +128,7 @@ def _clock(d: Decision, rules: Rules, given: inputs.ClockSeen) -> None:
 def _attach(d: Decision, rules: Rules, alerts: Iterable[Alert]) -> None:
     touched = correlation.attach(d, rules.places(d.shard), alerts)
     for name, attached in touched.items():
-        incident = d.shard.incidents[name]
+        incident = d.known(name)
         speaking = [item.alert for item in attached if not item.muted]
         impact.declare(d, rules, incident, speaking)
         if speaking:
@@ -143,7 +150,7 @@ def _think_ahead(
     """
     declared = {x.incident for x in d.events if isinstance(x, events.SeverityDeclared)}
     for name, attached in touched.items():
-        incident = d.shard.incidents[name]
+        incident = d.known(name)
         alerts = [item.alert for item in attached]
         if rules.books.runbooks and (
             name in declared
@@ -164,7 +171,7 @@ def _inhibit(d: Decision, rules: Rules, attached: Iterable[Sequence[events.Attac
 def _lift(d: Decision, rules: Rules, keys: Iterable[str]) -> None:
     """Judge alerts that are muted no longer, as if they had just come."""
     for name, firing in muting.lift(d, rules.muting, keys).items():
-        incident = d.shard.incidents[name]
+        incident = d.known(name)
         impact.declare(d, rules, incident, firing)
         impact.page_if_silent(d, rules, incident, f"{len(firing)} alerts are muted no longer")
 
@@ -195,7 +202,7 @@ def _sli(d: Decision, rules: Rules, given: inputs.SliMeasured) -> None:
     _attach_if(d, rules, burns.hear(d, rules, objective, reading))
     burns.judge(d, rules, objective, reading)
     for incident_id in list(d.shard.open):
-        incident = d.shard.incidents[incident_id]
+        incident = d.known(incident_id)
         if incident.slo == objective.id:
             drafts.sample(d, incident, objective, reading)
         if objective.id in incident.slos or (
@@ -360,7 +367,7 @@ def _moved(d: Decision, rules: Rules, given: inputs.ReleaseAnswered) -> None:
 
 def _step_over(d: Decision, rules: Rules, given: inputs.ReleaseAnswered) -> None:
     """Tell the incident whose plan took a canary off."""
-    for incident in [d.shard.incidents[name] for name in d.shard.open]:
+    for incident in [d.known(name) for name in d.shard.open]:
         if incident.operation == given.key:
             runbooks.on_traffic(d, rules.means(incident), incident, given)
 

@@ -6,13 +6,15 @@ decision sees it; `undo` is what takes all of it back when it cannot be decided 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from copy import deepcopy
 
-from midwatch.core import events, keys, shard
+from midwatch.core import events, incidents, keys, shard
 from midwatch.core.alerts import Alert, Identity
 from midwatch.core.effects import Effect
 from midwatch.core.incidents import Incident
 from midwatch.core.inputs import Timer
+from midwatch.core.leaving import Archived
 from midwatch.core.shard import Shard
 from midwatch.core.sli import Bucket
 from midwatch.core.undo import Undo
@@ -26,7 +28,13 @@ class Decision:
     the wall clock.
     """
 
-    def __init__(self, state: Shard, now: int, undo: Undo | None = None) -> None:
+    def __init__(
+        self,
+        state: Shard,
+        now: int,
+        undo: Undo | None = None,
+        recalled: Mapping[str, Archived] = {},
+    ) -> None:
         self.shard = state
         self._undo = undo
         self.now = now
@@ -37,6 +45,8 @@ class Decision:
         self.retries: dict[str, int] = {}
         self.timers: dict[str, Timer | None] = {}
         self.buckets: list[Bucket] = []
+        self._recalled = recalled
+        self.left: dict[str, Archived] = {}  # incidents that leave, or have left and changed
 
     @property
     def wall(self) -> int:
@@ -47,9 +57,28 @@ class Decision:
         """Record a fact; the shard has it from here on."""
         if self._undo is not None:
             self._undo.note(event)
-        shard.evolve(self.shard, event, self.now)
+        one = self._of_left(event)
+        for gone in shard.evolve(self.shard, event, self.now):
+            self.left[gone.incident.id] = gone
+        if one is not None and isinstance(event, events.IncidentEvent):
+            incidents.evolve(one.incident, event, self.now)
+            one.version += 1
         self.events.append(event)
-        self.versions.append(self.shard.versions[event.stream])
+        self.versions.append(self.version(event.stream))
+
+    def _of_left(self, event: events.Event) -> Archived | None:
+        """Give the record of an incident that has left, for a late fact about it."""
+        if not isinstance(event, events.IncidentEvent) or event.incident in self.shard.incidents:
+            return None
+        name = event.incident
+        if name not in self.left and name in self._recalled:
+            self.left[name] = deepcopy(self._recalled[name])
+        return self.left.get(name)
+
+    def version(self, stream: str) -> int:
+        """Say how many facts a stream has."""
+        gone = self.left.get(stream.removeprefix("incident/"))
+        return gone.version if gone else self.shard.versions[stream]
 
     def put_up(
         self, incident: str, service: str, namespace: str, refs: Iterable[str], *, crowd: bool
@@ -104,8 +133,22 @@ class Decision:
         self.timers[key] = None
 
     def incident(self, incident_id: str) -> Incident | None:
-        """Look an incident up, by its name or its ref."""
-        return shard.find(self.shard, incident_id)
+        """Look an incident up, by its name or its ref, also one that has left, when the input is
+        about it.
+        """
+        found = shard.find(self.shard, incident_id)
+        if found is not None:
+            return found
+        name = keys.id_of(incident_id)
+        gone = self.left.get(name) or self._recalled.get(name)
+        return gone.incident if gone and gone.incident.is_called(incident_id) else None
+
+    def known(self, incident_id: str) -> Incident:
+        """Look up an incident that is there, or has left by this very decision."""
+        found = self.incident(incident_id)
+        if found is None:
+            raise BugError(f"{incident_id} is not there")
+        return found
 
     @property
     def is_empty(self) -> bool:

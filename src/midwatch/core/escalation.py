@@ -212,7 +212,7 @@ def on_digest_timer(d: Decision, timer: inputs.Timer) -> None:
     place = timer.key.removeprefix("digest/")
     person, _, via = place.rpartition("/")
     names = dict.fromkeys(d.shard.held_pages.get(place, ()))
-    _digest(d, person, via, [d.shard.incidents[name] for name in names])
+    _digest(d, person, via, [d.known(name) for name in names if name in d.shard.incidents])
 
 
 def _digest(d: Decision, person: str, via: str, incidents: list[Incident]) -> None:
@@ -397,7 +397,7 @@ def tell(d: Decision, team: Team, incident: Incident, became: effects.Became, by
     """Let the pagers that follow an incident hear what became of it."""
     told = {(one.to, one.via): None for one in incident.pages if one.via in team.followers}
     # The stream's version is another one at each event, also within the same millisecond.
-    version = d.shard.versions[f"incident/{incident.id}"]
+    version = d.version(f"incident/{incident.id}")
     for number, (person, via) in enumerate(told):
         d.plan(
             effects.UpdatePage(

@@ -8,7 +8,7 @@ one incident.
 
 from __future__ import annotations
 
-from msgspec import Struct, field
+from msgspec import Struct, field, structs
 
 WINDOW = 256
 MAX_TYPES = 2_048
@@ -28,6 +28,18 @@ class Habits(Struct):
     # fingerprint -> the newest incidents that it opened
     openings: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
 
+    # of those that have left and had that one alert alone -> when it began
+    alone: dict[str, int] = field(default_factory=dict[str, int])
+
+    def keep_alone(self, incident: str, first_at: int) -> None:
+        """Remember that an incident which leaves had one alert alone, while that is asked for."""
+        if any(incident in opened for opened in self.openings.values()):
+            self.alone[incident] = first_at
+
+    def in_order(self) -> Habits:
+        """Give the same habits, written down in an order that is nobody's accident."""
+        return structs.replace(self, alone=dict(sorted(self.alone.items())))
+
     def count_incident(self) -> None:
         """Count an incident that opened."""
         self.incidents += 1
@@ -36,10 +48,19 @@ class Habits(Struct):
 
     def count_opening(self, fingerprint: str, incident: str) -> None:
         """Note which alert opened an incident."""
+        for one in self.forgotten_by(fingerprint):
+            self.alone.pop(one, None)
         opened = self.openings.pop(fingerprint, [])
         self.openings[fingerprint] = [*opened[-1:], incident]
         if len(self.openings) > MAX_ALONE:
             del self.openings[next(iter(self.openings))]
+
+    def forgotten_by(self, fingerprint: str) -> list[str]:
+        """List the incidents that are forgotten when this alert opens another one."""
+        found = self.openings.get(fingerprint, [])[:-1]
+        if fingerprint not in self.openings and len(self.openings) >= MAX_ALONE:
+            found = self.openings[next(iter(self.openings))]
+        return found
 
     def count_type(self, kind: str, others: list[str]) -> None:
         """Count that a type takes part in an incident where these others do already."""

@@ -48,7 +48,7 @@ def declare(
 def declare_alone(d: Decision, rules: Rules, service: str) -> None:
     """Judge again what waited for an objective that says nothing any more."""
     for name in list(d.shard.open):
-        incident = d.shard.incidents[name]
+        incident = d.known(name)
         waiting = [one for one in speaking(incident) if one.service == service]
         if waiting:
             tier = rules.topology.tier(service)

@@ -218,6 +218,10 @@ class Incident(Struct):
         """What it is called where its number alone could be another one's."""
         return ref_of(self.id, self.salt)
 
+    def is_called(self, name: str) -> bool:
+        """Say whether it is meant by a name: its own, or its ref."""
+        return name in (self.id, self.ref)
+
     @property
     def service_of_plan(self) -> str:
         """The service whose objective burns: the one that a plan acts on."""

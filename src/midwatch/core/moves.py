@@ -77,7 +77,10 @@ def undo(d: Decision, incident: Incident, by: str) -> tuple[Incident, Reason]:
         raise StateError(
             f"{incident.id} was neither merged nor split", remedy="look at its timeline"
         )
-    old, new = d.shard.incidents[last.old], d.shard.incidents[last.new]
+    for name in (last.old, last.new):
+        if (one := d.incident(name)) is None or one.state == "closed":
+            raise StateError(f"{name} is closed", remedy="what is closed is not changed any more")
+    old, new = d.known(last.old), d.known(last.new)
     back = tuple(one for one in last.fingerprints if one in new.firing)
     reason = Reason(RULE, f"{by}: the {last.kind} is undone", {"by": by})
     if last.kind == "merge":

@@ -10,10 +10,11 @@ from __future__ import annotations
 from bisect import insort
 from collections.abc import Iterator
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from midwatch.core.board import number_of
 from midwatch.core.clock import SECOND
+from midwatch.core.evals import Case
 from midwatch.core.incidents import Incident
 
 LOOKS_BACK_S = 90 * 86_400
@@ -46,17 +47,29 @@ def learn(lessons: Lessons, incident: Incident) -> None:
     service, lesson = incident.service_of_plan, _lesson(incident)
     if not incident.hurt or not (lesson.kinds or lesson.case):
         return  # nothing could be recognised by it
-    since = lesson.opened_at - LOOKS_BACK_S * SECOND
+    known = lessons.get(service, [])
+    newest_at = max([lesson.opened_at, *(one.opened_at for one in known[-1:])])
+    since = newest_at - LOOKS_BACK_S * SECOND
     kept = [
         one
-        for one in lessons.get(service, ())
+        for one in known
         if one.incident != lesson.incident
         and one.opened_at >= since
         and not _says_no_more(one, lesson)
     ]
-    if not any(_says_no_more(lesson, one) for one in kept):
+    if lesson.opened_at >= since and not any(_says_no_more(lesson, one) for one in kept):
         insort(kept, lesson, key=lambda one: number_of(one.incident))
     lessons[service] = kept[-MOST:]
+
+
+def amend(lessons: Lessons, incident: str, case: Case) -> None:
+    """Remember a case that was admitted for an incident that is long over."""
+    for service, known in lessons.items():
+        for place, one in enumerate(known):
+            if one.incident == incident:
+                kept = structs.replace(one, case=case.id, question=case.question)
+                lessons[service] = [*known[:place], kept, *known[place + 1 :]]
+                return
 
 
 def before(lessons: Lessons, service: str, now: int) -> Iterator[Lesson]:

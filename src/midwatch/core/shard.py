@@ -18,8 +18,9 @@ from midwatch.core.board import Board, number_of
 from midwatch.core.changes import Change
 from midwatch.core.evals import Case
 from midwatch.core.habits import Habits
-from midwatch.core.incidents import Firing, Incident
+from midwatch.core.incidents import PREFIX, Firing, Incident
 from midwatch.core.keys import id_of
+from midwatch.core.leaving import Archived, leaving
 from midwatch.core.moments import kept
 from midwatch.core.past import Lesson, Lessons
 from midwatch.core.releases import Pointer
@@ -59,6 +60,7 @@ class KeptCase(Struct):
     bad_digest: str = ""
     good_digest: str = ""
     duplicate_of: str = ""
+    service: str = ""
     original: str = ""  # the question before it was made smaller
     owner: str = ""
     quarantined_until: int = 0
@@ -118,6 +120,7 @@ class Shard(Struct):
     next_override: int = 1
     next_incident: int = 1
     term_salt: str = ""  # of the process that decides; empty before the first one had one
+    left: int = 0  # incidents that are in the archive alone
     past: Lessons = field(default_factory=dict[str, list[Lesson]])  # of what is over, by service
     # Indexes over the open incidents, which are not written down.
     board: Board = field(default_factory=Board)
@@ -142,11 +145,53 @@ class Shard(Struct):
         return self.skews.shown(at)
 
 
-def evolve(shard: Shard, event: e.Event, at: int) -> None:
-    """Apply one fact in place; `at` is the shard's time when it was decided."""
+def has_left(shard: Shard, name: str) -> bool:
+    """Say whether an incident was opened once and is in the archive alone.
+
+    >>> has_left(Shard(next_incident=2, left=1), "INC-1"), has_left(Shard(), "INC-1")
+    (True, False)
+    """
+    if name in shard.incidents:
+        return False
+    number = name.removeprefix(PREFIX)
+    known = number.isdecimal() and number.isascii() and f"{PREFIX}{int(number)}" == name
+    return known and 0 < int(number) < shard.next_incident
+
+
+def evolve(shard: Shard, event: e.Event, at: int) -> tuple[Archived, ...]:
+    """Apply one fact in place; `at` is the shard's time when it was decided.
+
+    Gives the incidents that leave by it. A fact about one that has left is none of the shard's.
+    """
     shard.at = max(shard.at, at)
+    if isinstance(event, e.IncidentEvent) and has_left(shard, event.incident):
+        _evolve_left(shard, event)
+        return ()
+    about = _may_free(shard, event)
     stream = event.stream
     shard.versions[stream] = shard.versions.get(stream, 0) + 1
+    _apply(shard, event, at)
+    return _let_leave(shard, about) if about else ()
+
+
+def _may_free(shard: Shard, event: e.Event) -> str:
+    """Name the incident that may leave after a fact."""
+    if isinstance(event, e.IncidentEvent):
+        return event.incident
+    if isinstance(event, e.BudgetBurning | e.BudgetCalm) and event.slo in shard.burning:
+        return shard.burning[event.slo].incident
+    return ""
+
+
+def may_leave(shard: Shard, event: e.Event) -> bool:
+    """Say before a fact whether anybody may leave by it."""
+    one = shard.incidents.get(_may_free(shard, event))
+    return one is not None and (
+        isinstance(event, e.IncidentClosed) or one.state in ("closed", "merged")
+    )
+
+
+def _apply(shard: Shard, event: e.Event, at: int) -> None:
     match event:
         case e.IncidentOpened():
             shard.incidents[event.incident] = incidents.opened(event, at, shard.term_salt)
@@ -185,7 +230,37 @@ def find(shard: Shard, name: str) -> Incident | None:
     [True, True, False]
     """
     incident = shard.incidents.get(id_of(name))
-    return incident if incident and name in (incident.id, incident.ref) else None
+    return incident if incident and incident.is_called(name) else None
+
+
+def _let_leave(shard: Shard, name: str) -> tuple[Archived, ...]:
+    one = shard.incidents.get(name)
+    if one is None or one.state not in ("closed", "merged"):
+        return ()
+    names = leaving(shard.incidents, name, [burn.incident for burn in shard.burning.values()])
+    return tuple(_leave(shard, name) for name in names)
+
+
+def _leave(shard: Shard, name: str) -> Archived:
+    incident = shard.incidents.pop(name)
+    shard.left += 1
+    if incident.alert_count == 1:
+        shard.habits.keep_alone(name, incident.first_at)
+    return Archived(incident, shard.versions.pop(f"incident/{name}"))
+
+
+def _evolve_left(shard: Shard, event: e.IncidentEvent) -> None:
+    """Take what a late fact about an incident that has left means for what is still decided on."""
+    if isinstance(event, e.RegressionCaseAdmitted):
+        _keep_case(shard, event, "")
+        past.amend(shard.past, event.incident, event.case)
+
+
+def _keep_case(shard: Shard, event: e.RegressionCaseAdmitted, service: str) -> None:
+    shard.cases[event.case.id] = KeptCase(
+        event.case, event.incident, event.bad, event.good, event.bad_digest, event.good_digest,
+        event.duplicate_of, service,
+    )  # fmt: skip
 
 
 def _evolve_world(
@@ -267,10 +342,7 @@ def _evolve_incident(shard: Shard, event: e.IncidentEvent, at: int) -> None:
         automation.keep(shard.remediations, begun)
     incidents.evolve(incident, event, at, at - shard.skew)
     if isinstance(event, e.RegressionCaseAdmitted):
-        shard.cases[event.case.id] = KeptCase(
-            event.case, incident.id, event.bad, event.good, event.bad_digest, event.good_digest,
-            event.duplicate_of,
-        )  # fmt: skip
+        _keep_case(shard, event, incident.service_of_plan)
     if incident.namespace != namespace or (crowd and not incidents.is_crowd(incident)):
         shard.board.remove(incident)
         shard.board.add(incident)
@@ -520,8 +592,8 @@ _decoder = msgspec.json.Decoder(Shard)
 
 def dump(shard: Shard) -> bytes:
     """Write a shard as bytes; the same events always give the same bytes."""
-    firing = dict(sorted(shard.firing.items()))
-    whole = msgspec.structs.replace(shard, firing=firing, board=Board(), digests={})
+    firing, habits = dict(sorted(shard.firing.items())), shard.habits.in_order()
+    whole = msgspec.structs.replace(shard, firing=firing, habits=habits, board=Board(), digests={})
     return _encoder.encode(whole)
 
 
@@ -531,8 +603,15 @@ def load(data: bytes) -> Shard:
     >>> load(dump(Shard())) == Shard()
     True
     """
+    return load_whole(data)[0]
+
+
+def load_whole(data: bytes) -> tuple[Shard, list[Archived]]:
+    """Read a shard back, and let leave whoever would have left: before state 12 nobody did."""
     found = _decoder.decode(data)
+    closed = [name for name, one in found.incidents.items() if one.state == "closed"]
+    left = [gone for name in closed for gone in _let_leave(found, name)]
     for name in found.open:
         found.board.add(found.incidents[name])
         _index_digests(found, found.incidents[name])
-    return found
+    return found, left

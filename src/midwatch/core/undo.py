@@ -23,7 +23,7 @@ from midwatch.core import events as e
 from midwatch.core.habits import MAX_ALONE, MAX_TOGETHER, Habits
 from midwatch.core.incidents import Firing, Incident
 from midwatch.core.releases import Pointer
-from midwatch.core.shard import KEPT_TICKETS, Shard, new_types
+from midwatch.core.shard import KEPT_TICKETS, Shard, has_left, may_leave, new_types
 
 SMALL = 64  # entries; a table of no more is copied whole, whatever the fact names
 
@@ -84,7 +84,11 @@ class Undo:
         shard = self._shard
         if self._before is None:
             self._begin(shard)
-        self.entry(shard.versions, event.stream)
+        if may_leave(shard, event):
+            for table in (shard.incidents, shard.versions, shard.habits.alone):
+                self.whole(table)
+        if not (isinstance(event, e.IncidentEvent) and has_left(shard, event.incident)):
+            self.entry(shard.versions, event.stream)
         if isinstance(event, e.IncidentEvent):
             self.incident(event.incident)
         note = NOTE.get(type(event))
@@ -165,7 +169,7 @@ class Undo:
             return
         shard = self._shard
         one = shard.incidents.get(name)
-        if one is None:  # it is opened by this fact
+        if one is None:  # it is opened by this fact, or has left and stays where it is
             self._incidents[name] = None
             self.entry(shard.incidents, name)
             return
@@ -223,6 +227,7 @@ def _learned(u: Undo, habits: Habits, one: Incident, event: e.AlertsAttached) ->
             u.whole(habits.openings)
         else:
             u.entry(habits.openings, first)
+        u.entries(habits.alone, habits.forgotten_by(first))
     new = new_types(one, event)
     if not new:
         return
@@ -314,10 +319,6 @@ def _over(u: Undo, shard: Shard, event: e.IncidentMerged | e.IncidentResolved) -
         if one.firing:
             _nowhere(u, shard, one.firing)
             _forgotten(u, shard, one.firing.values())
-
-
-def _closed(u: Undo, shard: Shard, event: e.IncidentClosed) -> None:
-    u.whole(shard.incidents)
 
 
 def _told(u: Undo, shard: Shard, one: Incident) -> None:
@@ -414,7 +415,6 @@ _SPECIAL: dict[type, Callable[[Undo, Shard, Any], None]] = {
     e.AlertsMuted: _muted,
     e.IncidentMerged: _over,
     e.IncidentResolved: _over,
-    e.IncidentClosed: _closed,
     e.MergeUndone: _unmerged,
     e.TicketLinked: _served,
     e.BurnAttached: _served,

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from midwatch.core import shard
+from midwatch.core.leaving import Archived
 from midwatch.core.shard import STATE_VERSION, Shard
 from midwatch.errors import BadDatabase
 
@@ -27,8 +28,7 @@ def _to_12(doc: Doc) -> Doc:
         lesson = _lesson_of_11(one)
         if lesson is None:
             continue
-        service = one["slo"].split("/")[0] if one["slo"] else one["service"]
-        kept = past.setdefault(service, [])
+        kept = past.setdefault(_service_of_11(one), [])
         kept[:] = [
             old
             for old in kept
@@ -37,7 +37,17 @@ def _to_12(doc: Doc) -> Doc:
         ]
         kept.append(lesson)
         del kept[:-128]
-    return {**doc, "past": past}
+    cases = {
+        name: {**kept, "service": _service_of_11(incidents[kept["incident"]])}
+        if kept["incident"] in incidents
+        else kept
+        for name, kept in doc["cases"].items()
+    }
+    return {**doc, "past": past, "cases": cases}
+
+
+def _service_of_11(one: Doc) -> str:
+    return one["slo"].split("/")[0] if one["slo"] else one["service"]
 
 
 def _lesson_of_11(one: Doc) -> Doc | None:
@@ -62,12 +72,18 @@ OLDEST = min(UPGRADES)
 
 
 def load(body: bytes, version: int) -> Shard:
-    """Read a shard that a midwatch of this state version wrote.
-
-    Raises BadDatabase when it is newer than this midwatch, older than 0.1.0, or damaged.
+    """Read a shard that a midwatch of this state version wrote. Raises BadDatabase as `read` does.
 
     >>> load(shard.dump(Shard(next_incident=7)), STATE_VERSION).next_incident
     7
+    """
+    return read(body, version)[0]
+
+
+def read(body: bytes, version: int) -> tuple[Shard, list[Archived]]:
+    """Read a shard that a midwatch of this state version wrote, and whoever leaves it by that.
+
+    Raises BadDatabase when it is newer than this midwatch, older than 0.1.0, or damaged.
     """
     try:
         return _read(body, version)
@@ -76,9 +92,9 @@ def load(body: bytes, version: int) -> Shard:
         raise BadDatabase(f"has a snapshot that cannot be read: {error}", remedy=remedy) from error
 
 
-def _read(body: bytes, version: int) -> Shard:
+def _read(body: bytes, version: int) -> tuple[Shard, list[Archived]]:
     if version == STATE_VERSION:
-        return shard.load(body)
+        return shard.load_whole(body)
     if not OLDEST <= version < STATE_VERSION:
         newer = version > STATE_VERSION
         raise BadDatabase(
@@ -88,4 +104,4 @@ def _read(body: bytes, version: int) -> Shard:
     doc: Doc = msgspec.json.decode(body)
     for step in range(version, STATE_VERSION):
         doc = UPGRADES[step](doc)
-    return shard.load(msgspec.json.encode(doc))
+    return shard.load_whole(msgspec.json.encode(doc))

@@ -11,7 +11,6 @@ from collections.abc import Set as AbstractSet
 from itertools import pairwise
 
 from midwatch.core import events as e
-from midwatch.core.shard import Shard
 from midwatch.core.verdicts import MARGIN
 from midwatch.drill.reports import Story, recovered_by_rollback
 from midwatch.drill.scenarios import Scenario
@@ -56,7 +55,7 @@ def _paged(story: Story, storm: Storm) -> tuple[bool, str]:
     burning, sent = story.mine(e.BudgetBurning), story.mine(e.PageSent)
     if burning is None or sent is None:
         return False, "no burn or no page arrived"
-    severity = story.shard.incidents[story.incident].severity
+    severity = story.incidents[story.incident].severity
     says = f"{severity}, {burning.event.reason.says}"
     return severity == "sev1" and burning.event.tier == "PageQuick", says
 
@@ -115,14 +114,14 @@ def seven(story: Story, storm: Storm) -> list[Check]:
 
 def expected(story: Story, scenario: Scenario, log: Log) -> list[Check]:
     """Compare what a scenario expects with what was."""
-    shard, wanted = story.shard, scenario.expect
+    wanted = scenario.expect
     mitigated = story.all(e.IncidentMitigated)
     counts: dict[str, int] = {
-        "incidents": len(shard.incidents),
+        "incidents": len(story.incidents),
         "pages": len({page.key for page in log.sent()}),
         "mitigated": len(mitigated),
-        "closed": sum(i.state == "closed" for i in shard.incidents.values()),
-        "unresolved": sum(i.state not in ("resolved", "closed") for i in shard.incidents.values()),
+        "closed": sum(i.state == "closed" for i in story.incidents.values()),
+        "unresolved": sum(i.state not in ("resolved", "closed") for i in story.incidents.values()),
     }
     checks: list[Check] = []
     for name, want in wanted.items():
@@ -135,7 +134,7 @@ def expected(story: Story, scenario: Scenario, log: Log) -> list[Check]:
         elif name == "mitigation" and isinstance(want, tuple):
             checks.append((f"mitigated by {' or '.join(want)}", *_mitigated_by(story, want)))
         elif name == "overlapping":
-            checks.append(("the incidents overlap", *_overlap(shard)))
+            checks.append(("the incidents overlap", *_overlap(story)))
         else:
             last = max((at for at, _ in scenario.deliveries), default=0)
             first = min((f.at for f in mitigated), default=0)
@@ -168,8 +167,8 @@ def _mitigated_by(story: Story, wanted: tuple[str, ...]) -> tuple[bool, str]:
     return passed, says or "nothing was mitigated"
 
 
-def _overlap(shard: Shard) -> tuple[bool, str]:
-    spans = sorted((i.opened_at, i.mitigated_at) for i in shard.incidents.values())
+def _overlap(story: Story) -> tuple[bool, str]:
+    spans = sorted((i.opened_at, i.mitigated_at) for i in story.incidents.values())
     over = all(later[0] < earlier[1] for earlier, later in pairwise(spans))
     return over and len(spans) > 1, f"{len(spans)} incidents"
 
@@ -230,7 +229,7 @@ def _no_page_lost(story: Story, log: Log) -> str:
     }
     for fact in story.all(e.PagePlanned):
         event = fact.event
-        incident = story.shard.incidents[event.incident]
+        incident = story.incidents[event.incident]
         state = next(p.state for p in incident.pages if p.key == event.key)
         over = incident.acknowledged_at or incident.mitigated_at
         if event.key not in arrived and state != "failed" and not over:
@@ -296,7 +295,7 @@ def _only_proven_fixes(story: Story, scenario: Scenario) -> str:
     """
     for fact in story.all(e.FixPromoted):
         event = fact.event
-        incident = story.shard.incidents[event.incident]
+        incident = story.incidents[event.incident]
         plan = next(s for s in scenario.services if s.name == event.service)
         known = {r.name: r.wrong.questions if r.wrong else () for r in plan.releases}
         wrong, before = known[event.release], known[incident.baseline]
@@ -332,7 +331,7 @@ def _recovery_was_seen(story: Story) -> str:
 
 def _settled(story: Story) -> str:
     """Each incident is closed, or says what it waits for."""
-    for incident in story.shard.incidents.values():
+    for incident in story.incidents.values():
         if incident.state == "closed":
             continue
         waits = (

@@ -15,6 +15,7 @@ from midwatch.core import events as e
 from midwatch.core.clock import show_time
 from midwatch.core.shard import Shard
 from midwatch.engine import queries
+from midwatch.engine.archive import everything
 from midwatch.engine.queries import Fact
 from midwatch.ports import Audit
 
@@ -65,6 +66,7 @@ class Story:
 
     def __init__(self, audit: Audit, shard: Shard) -> None:
         self.shard = shard
+        self.incidents = everything(shard, audit)
         self.rows = list(audit.rows())
         self.facts = queries.facts(audit)
         burning = self.first(e.BudgetBurning)
@@ -121,7 +123,7 @@ def _page(story: Story) -> list[str]:
     burning, sent = story.mine(e.BudgetBurning), story.mine(e.PageSent)
     if burning is None:
         return [*lines, "  paged=False  no objective burned"]
-    severity = story.shard.incidents[story.incident].severity
+    severity = story.incidents[story.incident].severity
     event = burning.event
     terms = event.reason.terms
     return [
@@ -197,7 +199,7 @@ def _fix(story: Story) -> list[str]:
     if not judged:
         return [*lines, "  no fix was tried"]
     last = judged[-1]
-    pointer = story.shard.pointers[story.shard.incidents[last.incident].service_of_plan]
+    pointer = story.shard.pointers[story.incidents[last.incident].service_of_plan]
     return [
         *lines,
         f"  {last.release} canary decision: {last.verdict}  ->  live is now {pointer.live}",
@@ -212,7 +214,7 @@ def _trace(story: Story, alert_count: int) -> list[str]:
     counted = f"{alert_count} alerts and {len(story.shard.tickets)} ticket"
     found = [
         (
-            f"[M32] {counted} into {len(story.shard.incidents)} incidents",
+            f"[M32] {counted} into {len(story.incidents)} incidents",
             seqs(e.IncidentOpened, e.AlertsAttached, e.TicketTriaged),
         ),
         (

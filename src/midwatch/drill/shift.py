@@ -22,6 +22,7 @@ from midwatch.bootstrap import Engine, Store, World, build_engine
 from midwatch.core import inputs, shard
 from midwatch.core.changes import Change
 from midwatch.core.clock import SECOND
+from midwatch.core.incidents import Incident
 from midwatch.core.inputs import Envelope
 from midwatch.core.releases import is_unsettled
 from midwatch.core.terms import SALT_BYTES
@@ -39,6 +40,7 @@ from midwatch.drill.world import (
     SimulatedTarget,
     Troubles,
 )
+from midwatch.engine import archive
 from midwatch.engine.handle import Handled, fold
 from midwatch.errors import BugError, CommitFailed
 from midwatch.ports import Claim, Source
@@ -299,8 +301,7 @@ class Shift:
             return False
         if self.meddler.faults and self.clock.now < self.meddler.ends_at + CALM_S * SECOND:
             return False
-        closed = all(i.state == "closed" for i in shard.incidents.values())
-        return closed and bool(shard.incidents)
+        return bool(shard.left) and not shard.incidents
 
     # --- what happens by itself ---
 
@@ -406,7 +407,7 @@ class Shift:
         self._command(acked_at, f"ack/{page.key}", ack)
         approved_at = acked_at + people.approve_after_s * SECOND
         self.at(approved_at, lambda: self._approve(page.incident, page.to))
-        incident = self.engine.handler.shard.incidents.get(page.incident)
+        incident = self._incident(page.incident)
         if incident is None or page.key != incident.pages[0].key:
             return
         for plan in self.scenario.services:
@@ -425,16 +426,25 @@ class Shift:
             key = f"waiver/{page.incident}/{slug(waiver.owner)}"
             self._command(acked_at + waiver.after_s * SECOND, key, given)
 
+    def _incident(self, name: str) -> Incident | None:
+        return archive.find(self.engine.handler.shard, self._store, name)
+
     def _approve(self, incident_id: str, by: str) -> list[Envelope]:
-        incident = self.engine.handler.shard.incidents[incident_id]
-        if incident.run not in ("proposed", "waiting") or not incident.acknowledged_by:
+        incident = self._incident(incident_id)
+        if (
+            incident is None
+            or incident.run not in ("proposed", "waiting")
+            or not incident.acknowledged_by
+        ):
             return []
         given = inputs.ApprovePlan(incident_id, incident.plan_hash, by)
         return [Envelope(f"approve/{incident_id}/{incident.plan_hash}/{incident.step}", given)]
 
     def _propose(self, when: int, incident_id: str, release: str, by: str, number: int) -> None:
         def send() -> list[Envelope]:
-            incident = self.engine.handler.shard.incidents[incident_id]
+            incident = self._incident(incident_id)
+            if incident is None:
+                return []
             if number < MAX_FIXES and incident.fix_state != "promoted":
                 # Somebody looks again later; a release that was rejected stays rejected.
                 later = self.clock.now + FIX_AGAIN_S * SECOND
@@ -453,7 +463,7 @@ class Shift:
         """Alerts on a regressed service end by themselves some time after users are well."""
         if service in self._ended:
             return
-        for incident in self.engine.handler.shard.incidents.values():
+        for incident in archive.everything(self.engine.handler.shard, self._store).values():
             if incident.mitigated_at and incident.service_of_plan == service:
                 self._ended.add(service)
                 delivery = self.storm.end(service, incident.mitigated_at + ENDS_AFTER_S * SECOND)

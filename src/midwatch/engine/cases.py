@@ -12,8 +12,11 @@ from msgspec import Struct, field
 from midwatch.core import events as e
 from midwatch.core.clock import show_time
 from midwatch.core.evals import Case, Outcome
+from midwatch.core.incidents import Incident
 from midwatch.core.shard import KeptCase, Shard
+from midwatch.engine import archive
 from midwatch.engine.queries import Fact
+from midwatch.ports import Archive
 
 ALL = "all"
 
@@ -84,7 +87,9 @@ def _view(one: KeptCase, now: int) -> CaseView:
     )  # fmt: skip
 
 
-def story(shard: Shard, facts: Iterable[Fact[e.Event]], name: str) -> CaseStory | None:
+def story(
+    shard: Shard, records: Archive, facts: Iterable[Fact[e.Event]], name: str
+) -> CaseStory | None:
     """Tell one case; None when there is none of that name."""
     kept = shard.cases.get(name)
     if kept is None:
@@ -98,9 +103,14 @@ def story(shard: Shard, facts: Iterable[Fact[e.Event]], name: str) -> CaseStory 
             moments.append(f"{show_time(fact.at)}  {says}")
         if isinstance(event, e.RegressionCaseAdmitted) and event.case.id == name:
             evidence = list(event.evidence)
-    incident = shard.incidents[kept.incident]
+    incident = archive.find(shard, records, kept.incident)
     return CaseStory(
-        _view(kept, shard.wall), kept.original, evidence, incident.fix, incident.fix_state, moments
+        _view(kept, shard.wall),
+        kept.original,
+        evidence,
+        incident.fix if incident else "",
+        incident.fix_state if incident else "none",
+        moments,
     )
 
 
@@ -125,20 +135,23 @@ def _moment(event: e.Event, incident: str, name: str) -> str:
             return ""
 
 
-def kept(shard: Shard, service: str, public_url: str = "") -> Kept:
+def kept(
+    shard: Shard, records: Archive, left: Iterable[Incident], service: str, public_url: str = ""
+) -> Kept:
     """Give what guards a service: its cases, and its incidents that closed without a proven one.
 
-    Where `public_url` is known, each case says where its incident is shown.
+    `left` are incidents of the archive that last. Where `public_url` is known, each case says where
+    its incident is shown.
     """
     found = [
         one.case
         for one in shard.cases.values()
-        if not one.retired and not one.duplicate_of and _is_of(shard, one.incident, service)
+        if not one.retired and not one.duplicate_of and _is_of(shard, records, one, service)
     ]
     proven = {one.incident for one in shard.cases.values()}
     closed = [
         one
-        for one in shard.incidents.values()
+        for one in archive.joined(shard, list(left)).values()
         if one.state == "closed"
         and one.hurt
         and one.id not in proven
@@ -174,5 +187,8 @@ def link(public_url: str, ref: str) -> str:
     return f"{public_url.rstrip('/')}/incidents/{ref}" if public_url else ""
 
 
-def _is_of(shard: Shard, incident: str, service: str) -> bool:
-    return service in ("", shard.incidents[incident].service_of_plan)
+def _is_of(shard: Shard, records: Archive, kept: KeptCase, service: str) -> bool:
+    if not service or kept.service:
+        return service in ("", kept.service)
+    incident = archive.find(shard, records, kept.incident)  # a case that came late
+    return incident is not None and incident.service_of_plan == service

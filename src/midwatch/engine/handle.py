@@ -21,6 +21,8 @@ from midwatch.core.decide import decide
 from midwatch.core.decision import Decision
 from midwatch.core.events import Event
 from midwatch.core.inputs import Envelope, Timer
+from midwatch.core.keys import id_of
+from midwatch.core.leaving import Archived
 from midwatch.core.rules import Rules
 from midwatch.core.shard import Shard
 from midwatch.core.sli import Bucket
@@ -34,6 +36,7 @@ from midwatch.ports import Entry, Journal, Planned, Row, Settled, Snapshot
 SNAPSHOT_EVERY = 1_000
 SNAPSHOT_GROWTH = 8
 MAX_BURIALS = 3  # with its next step, with a page alone, and without
+MAX_TAIL = 8_000_000  # bytes: what a start folds at most, however large the shard is
 
 _encode = msgspec.json.Encoder().encode
 _event_decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
@@ -207,7 +210,8 @@ class Handler:
 
     def _decide(self, group: _Group, entry: Entry, envelope: Envelope, key: str) -> None:
         with self._undoing(group) as undo:
-            decision = decide(self.shard, envelope.input, group.at, self._rules, undo)
+            recalled = self._recall(envelope.input, group)
+            decision = decide(self.shard, envelope.input, group.at, self._rules, undo, recalled)
             if not decision.is_empty:
                 _collect(entry, decision, _cause(envelope), group.seq)
         if key and not _is_refresh(envelope, decision):
@@ -215,6 +219,7 @@ class Handler:
         _settle(entry, group, envelope.input, decision.retries)
         rejects(entry, key, envelope)
         group.seq += len(entry.rows)
+        group.archived.update((one.incident.id, one) for one in entry.archived)
 
     def _bury(
         self,
@@ -245,6 +250,17 @@ class Handler:
                 break
         _settle(entry, group, answer, retries)
 
+    def _recall(self, given: inputs.Input, group: _Group) -> dict[str, Archived]:
+        """Fetch the incidents that an input is about, of those that have left the shard."""
+        found: dict[str, Archived] = {}
+        for called in (getattr(given, "incident", ""), getattr(given, "into", "")):
+            name = id_of(called)
+            if name and shard.has_left(self.shard, name):
+                record = group.archived.get(name) or self._journal.recall(name)
+                if record is not None:
+                    found[name] = record
+        return found
+
     @contextmanager
     def _undoing(self, group: _Group) -> Generator[Undo]:
         """Take back what a decision changed when it ends with an error. Raises that, or _Again."""
@@ -261,7 +277,9 @@ class Handler:
     def _commit(self, entry: Entry, group: _Group) -> None:
         last, size = group.seq, sum(len(row.body) for row in entry.rows)
         many = last - self._snapshot_seq >= SNAPSHOT_EVERY
-        if many and self._tail_bytes + size >= SNAPSHOT_GROWTH * self._snapshot_bytes:
+        if many and self._tail_bytes + size >= min(
+            SNAPSHOT_GROWTH * self._snapshot_bytes, MAX_TAIL
+        ):
             entry.snapshot = shard.dump(self.shard)
         try:
             self._journal.commit(entry)
@@ -302,6 +320,7 @@ class _Mark(Struct, frozen=True):
     answers: int
     keys: frozenset[str]
     timers: dict[str, Timer | None]
+    archived: dict[str, Archived]
 
 
 class _Group:
@@ -314,16 +333,19 @@ class _Group:
         self.timers: dict[str, Timer | None] = {}
         self.undos: list[Undo] = []
         self.answers: list[Handled] = []
+        self.archived: dict[str, Archived] = {}  # incidents that left, or have left and changed
 
     def mark(self) -> _Mark:
         """Remember how far the group is."""
         return _Mark(
-            self.seq, len(self.undos), len(self.answers), frozenset(self.keys), dict(self.timers)
-        )
+            self.seq, len(self.undos), len(self.answers), frozenset(self.keys), dict(self.timers),
+            dict(self.archived),
+        )  # fmt: skip
 
     def back_to(self, mark: _Mark) -> None:
         """Forget what came after."""
         self.seq, self.keys, self.timers = mark.seq, set(mark.keys), dict(mark.timers)
+        self.archived = dict(mark.archived)
         del self.undos[mark.undos :], self.answers[mark.answers :]
 
 
@@ -355,6 +377,7 @@ def _collect(entry: Entry, decision: Decision, cause: str, committed: int) -> No
         entry.planned.append(Planned(effect.key, kind, body, decision.now, last, effect.lane))
     entry.cancelled.extend(decision.cancelled_effects)
     entry.buckets.extend(decision.buckets)
+    entry.archived.extend(decision.left.values())
     entry.retries.update(decision.retries)
     entry.timers.update(decision.timers)
 

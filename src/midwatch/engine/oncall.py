@@ -16,7 +16,9 @@ from midwatch.core.rules import Rules
 from midwatch.core.schedules import Override, Schedule
 from midwatch.core.shard import Shard
 from midwatch.core.teams import Policy, Step, Team
+from midwatch.engine import archive
 from midwatch.engine.queries import Fact, Summary, summaries
+from midwatch.ports import Archive
 
 AHEAD_MS = 60 * 86_400_000  # how far the end of a present shift is looked for
 
@@ -162,7 +164,12 @@ def _then(policy: Policy, number: int) -> str:
 
 
 def handoff(
-    rules: Rules, shard: Shard, facts: Iterable[Fact[e.Event]], now: int, since: int
+    rules: Rules,
+    shard: Shard,
+    records: Archive,
+    facts: Iterable[Fact[e.Event]],
+    now: int,
+    since: int,
 ) -> Handoff:
     """Gather what happened `since`, for whoever comes next."""
     listed = summaries(shard)
@@ -184,7 +191,7 @@ def handoff(
                 fired[name] += 1
                 paged.setdefault(name, event.incident)
     noisy = [
-        f"{name}: fired {count} times, {_answered(shard, paged[name])}"
+        f"{name}: fired {count} times, {_answered(shard, records, paged[name])}"
         for name, count in fired.most_common(10)
         if count > 1
     ]
@@ -192,8 +199,9 @@ def handoff(
     return Handoff(show_time(since), who(rules, shard, now), listed, snoozed, changed, noisy)
 
 
-def _answered(shard: Shard, incident: str) -> str:
-    found = shard.incidents[incident]
+def _answered(shard: Shard, records: Archive, incident: str) -> str:
+    found = archive.find(shard, records, incident)
+    taken = found is not None and found.acknowledged_at
     return f"first in {incident}, " + (
-        f"which {found.acknowledged_by} took" if found.acknowledged_at else "which nobody took"
+        f"which {found.acknowledged_by} took" if found and taken else "which nobody took"
     )

@@ -16,10 +16,12 @@ from midwatch.core.causes import Cause
 from midwatch.core.changes import Change
 from midwatch.core.decide import decide
 from midwatch.core.events import AlertsAttached, AlertsMoved, AlertsMuted
+from midwatch.core.incidents import Incident
 from midwatch.core.inputs import AlertsArrived, ChangesArrived, Input
 from midwatch.core.reasons import Reason
 from midwatch.core.rules import Rules
 from midwatch.core.shard import Shard
+from midwatch.engine.archive import joined
 from midwatch.engine.progress import Progress, quiet, reported
 
 RULE = "placing/1"
@@ -38,9 +40,9 @@ class Placed(Struct, frozen=True):
 
 
 class Storm(Struct, frozen=True):
-    """What became of a file: the state at its end, and each alert in the order of the input."""
+    """What became of a file: all incidents at its end, and each alert in the order of the input."""
 
-    shard: Shard
+    incidents: dict[str, Incident]
     placed: list[Placed]
     causes: dict[str, list[Cause]]
 
@@ -64,10 +66,13 @@ def place_all(
     ]
     order.sort(key=lambda one: one[:3])
     placed: dict[str, Placed] = {}  # by firing: a fingerprint and when it began
+    left: dict[str, Incident] = {}  # that have closed
     newest: dict[str, str] = {}  # fingerprint -> its newest firing
     firings = [""] * len(alerts)
     for at, fingerprint, n, given in reported(order, len(order), progress):
-        for event in decide(shard, given, at, rules).events:
+        decision = decide(shard, given, at, rules)
+        left.update({name: one.incident for name, one in decision.left.items()})
+        for event in decision.events:
             if isinstance(event, AlertsAttached):
                 (item,) = event.attached
                 newest[fingerprint] = firing = f"{fingerprint}/{item.alert.starts_at}"
@@ -83,13 +88,14 @@ def place_all(
         if fingerprint:
             firings[n] = newest.get(fingerprint, "")
     found = [placed.get(firing, Placed("", NEVER)) for firing in firings]
-    return Storm(shard, found, _causes(shard, rules))
+    incidents = joined(shard, list(left.values()))
+    return Storm(incidents, found, _causes(shard, incidents, rules))
 
 
-def _causes(shard: Shard, rules: Rules) -> dict[str, list[Cause]]:
+def _causes(shard: Shard, incidents: dict[str, Incident], rules: Rules) -> dict[str, list[Cause]]:
     return {
         name: causes.rank(incident, rules.topology, shard.habits, shard.changes)
-        for name, incident in shard.incidents.items()
+        for name, incident in incidents.items()
     }
 
 

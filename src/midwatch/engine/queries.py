@@ -7,6 +7,7 @@ each time it is asked for.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from typing import Generic, TypeVar
 
 import msgspec
@@ -26,9 +27,9 @@ from midwatch.core.skews import Skews
 from midwatch.core.sli import FailedAnswer
 from midwatch.core.topology import Topology
 from midwatch.core.traffic import Traffic
-from midwatch.engine import plans
+from midwatch.engine import archive, plans
 from midwatch.engine.plans import PlanView
-from midwatch.ports import Audit, Row
+from midwatch.ports import Archive, Audit, Row
 
 NOWHERE = Topology()
 CLOCK = "clock"  # the stream of what happened to the machine's clocks
@@ -248,22 +249,28 @@ def tickets(shard: Shard, wanted: str = "") -> list[TicketView]:
     ]
 
 
-def summaries(shard: Shard, *, everything: bool = False) -> list[Summary]:
-    """List the incidents that are not over, worst first; `everything` lists those too."""
-    shown = shard.incidents.values() if everything else (shard.incidents[n] for n in shard.open)
-    return [_summary(shard, i) for i in sorted(shown, key=urgent_first)]
+def summaries(shard: Shard, everything: Archive | None = None) -> list[Summary]:
+    """List the incidents that are not over, worst first; of `everything` those that are, too."""
+    if everything is None:
+        return listed(shard, (shard.incidents[name] for name in shard.open))
+    return listed(shard, archive.everything(shard, everything).values())
+
+
+def listed(shard: Shard, incidents: Iterable[Incident]) -> list[Summary]:
+    """List incidents, worst first."""
+    return [_summary(shard, i) for i in sorted(incidents, key=urgent_first)]
 
 
 def detail(
     shard: Shard, audit: Audit, incident_id: str, topology: Topology = NOWHERE
 ) -> Detail | None:
     """Tell one incident; None when there is none of this name."""
-    incident = find(shard, incident_id)
+    incident = archive.find(shard, audit, incident_id)
     if incident is None:
         return None
     stream = f"incident/{incident.id}"
     moments = [moment_of(row, shard.skews) for row, _ in audit.rows(stream)]
-    pruned = shard.versions.get(stream, 0) - len(moments)
+    pruned = archive.version_of(shard, audit, incident_id) - len(moments)
     found = outline(shard, incident, topology)
     return msgspec.structs.replace(found, timeline=moments, pruned=pruned)
 

@@ -7,14 +7,13 @@ as distributions, never as one mean; what did not happen is not counted as fast.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from msgspec import Struct
 
 from midwatch.core import events as e
 from midwatch.core.clock import SECOND, show_time
 from midwatch.core.incidents import Incident, type_of
-from midwatch.core.shard import Shard
 from midwatch.engine import queries
 from midwatch.ports import Audit
 
@@ -105,14 +104,19 @@ def gather(audit: Audit, start: int, end: int) -> Gathered:
     return gathered
 
 
-def report(shard: Shard, gathered: Gathered, start: int, end: int) -> Report:
-    """Tell a period, of what was gathered of it."""
+def report(
+    shard: Shard, incidents: Mapping[str, Incident], gathered: Gathered, start: int, end: int
+) -> Report:
+    """Tell a period, of what was gathered of it.
+
+    `incidents` are those that were opened in it, and all others that still matter, by name.
+    """
     lines = [
         _line(shard, one, gathered)
-        for one in shard.incidents.values()
+        for one in incidents.values()
         if start <= shard.shown(one.opened_at) < end and one.state != "merged"
     ]
-    hurt = [line for line in lines if shard.incidents[line.id].hurt]
+    hurt = [line for line in lines if incidents[line.id].hurt]
     budgets: dict[str, float] = {}
     for slo, spent in gathered.spent:
         budgets[slo] = round(budgets.get(slo, 0.0) + spent, 6)
@@ -122,9 +126,9 @@ def report(shard: Shard, gathered: Gathered, start: int, end: int) -> Report:
         _spread(line.to_detect_s for line in hurt),
         _spread(line.to_acknowledge_s for line in hurt),
         _spread(line.to_mitigate_s for line in hurt),
-        gathered.noisy(shard), _items(shard, end), gathered.cases, gathered.recurrences,
+        gathered.noisy(incidents), _items(incidents, end), gathered.cases, gathered.recurrences,
         [f"{one.id}: {one.waiver}, until {show_time(one.waived_until)}"
-         for one in shard.incidents.values() if one.waiver and one.waived_until > end],
+         for one in incidents.values() if one.waiver and one.waived_until > end],
     )  # fmt: skip
 
 
@@ -172,11 +176,11 @@ class Gathered:
             case _:
                 pass
 
-    def noisy(self, shard: Shard) -> list[Noise]:
+    def noisy(self, incidents: Mapping[str, Incident]) -> list[Noise]:
         """List the types of alerts that fired most where nobody was paged."""
         found: list[Noise] = []
         for kind, count in self._alerts.items():
-            where = [shard.incidents[name] for name in self._where[kind] if name in shard.incidents]
+            where = [incidents[name] for name in self._where[kind] if name in incidents]
             silent = sum(not one.pages for one in where)
             found.append(Noise(kind.strip(), count, len(where), silent))
         noisy = [one for one in found if one.silent and one.count >= OFTEN]
@@ -209,11 +213,11 @@ def _spread(seconds: Iterable[float | None]) -> Spread:
     return Spread(len(known), known[last // 2], known[-(-last * 9 // 10)], known[last])
 
 
-def _items(shard: Shard, now: int) -> list[OpenItem]:
+def _items(incidents: Mapping[str, Incident], now: int) -> list[OpenItem]:
     today = show_time(now)[:DAY]
     found = [
         OpenItem(one.id, item.what, item.owner, item.due, item.due < today)
-        for one in shard.incidents.values()
+        for one in incidents.values()
         if one.judgement is not None
         for item in one.judgement.action_items
         if item.state == "open"

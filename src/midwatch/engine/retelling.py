@@ -15,13 +15,13 @@ from midwatch.core.postmortem_writer import CHANGE_S, Fact, write
 from midwatch.core.postmortems import Postmortem
 from midwatch.core.shard import Shard, find
 from midwatch.core.skews import Skews
-from midwatch.engine import queries
-from midwatch.ports import Audit
+from midwatch.engine import archive, queries
+from midwatch.ports import Archive, Audit
 
 
-def subject(shard: Shard, name: str) -> tuple[Incident, int] | None:
+def subject(shard: Shard, records: Archive, name: str) -> tuple[Incident, int] | None:
     """Take an incident as it is now, to be told elsewhere, and the shard's time."""
-    incident = find(shard, name)
+    incident = archive.find(shard, records, name)
     if incident is None:
         return None
     return structs.replace(incident, services=dict(incident.services)), shard.at

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import msgspec
 
-from midwatch.core import chain, shard, upgrades
-from midwatch.core.events import Event
+from midwatch.core import chain, incidents, shard, upgrades
+from midwatch.core.events import Event, IncidentEvent
+from midwatch.core.leaving import Archived
 from midwatch.core.shard import STATE_VERSION, Shard
 from midwatch.engine.progress import Progress, quiet, reported
 from midwatch.errors import BadDatabase
@@ -21,7 +22,7 @@ _decode: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
 def verify(audit: Audit, progress: Progress = quiet) -> tuple[int, list[str]]:
     """Give the number of events and everything that is wrong, in the journal's order."""
     found, head = audit.problems(), audit.head()
-    check = _Check(found)
+    check = _Check(found, audit)
     try:
         base = audit.base()
         if base is not None:
@@ -30,6 +31,7 @@ def verify(audit: Audit, progress: Progress = quiet) -> tuple[int, list[str]]:
         events = head[0] - check.last
         for row, stored in reported(audit.rows(), events, progress):
             check.row(row, stored, snapshots.get(row.seq))
+        check.end()
     except BadDatabase as error:
         found.append(f"storage: {error.message}")
     if head != (check.last, check.link):
@@ -40,8 +42,11 @@ def verify(audit: Audit, progress: Progress = quiet) -> tuple[int, list[str]]:
 class _Check:
     """Walks the events once, with the chain and the fold beside each other."""
 
-    def __init__(self, found: list[str]) -> None:
+    def __init__(self, found: list[str], archive: Audit) -> None:
         self.found = found
+        self._archive = archive
+        # Incidents that have left, and are not yet as the archive has them: by what comes late.
+        self._late: dict[str, Archived] = {}
         self.count = 0
         self.last = 0
         self.link = chain.GENESIS
@@ -68,7 +73,7 @@ class _Check:
             self.found.append(f"event {_name(row)}: the bytes do not match the chain")
         self.link = stored
         if self._folds:
-            problem = _fold(self._state, row)
+            problem = self._fold(row)
             if problem:
                 says = f"event {_name(row)}: {problem}; nothing after it was folded"
                 self.found.append(says)
@@ -82,19 +87,52 @@ class _Check:
         if self._folds and snapshot.body != shard.dump(self._state):
             self.found.append(f"snapshot {snapshot.seq}: folding the events gives another state")
 
+    def _fold(self, row: Row) -> str:
+        """Apply a row; gives what is wrong with it, empty when nothing is."""
+        try:
+            event = _decode.decode(row.body)
+            if type(event).__name__ != row.type or event.stream != row.stream:
+                return f"holds {type(event).__name__} of {event.stream}"
+            gone = self._gone(event)
+            last = gone.version if gone else self._state.versions.get(row.stream, 0)
+            if row.version != last + 1:
+                return f"version {row.version} follows {last}"
+            left = shard.evolve(self._state, event, row.at)
+            if gone is not None and isinstance(event, IncidentEvent):
+                incidents.evolve(gone.incident, event, row.at)
+                gone.version += 1
+                left = (gone,)
+            for one in left:
+                self._left(one)
+        except Exception as error:  # damaged bytes may raise anything; it is a finding
+            return f"cannot be folded: {error}"
+        return ""
 
-def _fold(state: Shard, row: Row) -> str:
-    """Apply a row; gives what is wrong with it, empty when nothing is."""
-    try:
-        event = _decode.decode(row.body)
-        if type(event).__name__ != row.type or event.stream != row.stream:
-            return f"holds {type(event).__name__} of {event.stream}"
-        if row.version != state.versions.get(row.stream, 0) + 1:
-            return f"version {row.version} follows {state.versions.get(row.stream, 0)}"
-        shard.evolve(state, event, row.at)
-    except Exception as error:  # damaged bytes may raise anything; it is a finding
-        return f"cannot be folded: {error}"
-    return ""
+    def _gone(self, event: Event) -> Archived | None:
+        """Give the incident that a late fact is about, as it was when it left."""
+        if not isinstance(event, IncidentEvent) or not shard.has_left(self._state, event.incident):
+            return None
+        return self._late.get(event.incident)
+
+    def _left(self, one: Archived) -> None:
+        """Compare what has left with its row; it may become so by what comes late."""
+        name = one.incident.id
+        if self._archive.recall(name) == one:
+            self._late.pop(name, None)
+        else:
+            self._late[name] = one
+
+    def end(self) -> None:
+        """Say what is wrong with the archive, once everything was folded."""
+        if not self._folds:
+            return
+        for name in self._late:
+            kept = self._archive.recall(name)
+            says = "is another one than its events give" if kept else "is missing in the archive"
+            self.found.append(f"archive {name}: {says}")
+        count = self._archive.kept()
+        if count != self._state.left and not self._late:
+            self.found.append(f"archive: has {count} incidents, {self._state.left} have left")
 
 
 def _name(row: Row) -> str:

@@ -24,6 +24,7 @@ from midwatch.core.moments import moment
 from midwatch.core.postmortems import Postmortem
 from midwatch.core.shard import Shard
 from midwatch.engine import (
+    archive,
     cases,
     explain,
     jobs,
@@ -74,9 +75,12 @@ class Api:
 
     async def incidents(self, call: Call) -> list[queries.Summary]:
         """List incidents."""
-        everything = call.flags["all"]
-        look = self._loop.view(lambda shard: queries.summaries(shard, everything=everything))
-        return await asyncio.wrap_future(look)
+        if not call.flags["all"]:
+            return await self._look(queries.summaries)
+        left = await self._read(lambda audit: archive.past(audit, 0, 2**62))
+        return await self._look(
+            lambda shard: queries.listed(shard, archive.joined(shard, left).values())
+        )
 
     async def incident(self, call: Call) -> queries.Detail:
         """Tell one incident."""
@@ -160,7 +164,7 @@ class Api:
     async def postmortem(self, call: Call) -> Postmortem:
         """Write its postmortem."""
         name = _id(call)
-        found = await self._look(lambda shard: subject(shard, name))
+        found = await self._look(lambda shard: subject(shard, self._audit, name))
         if found is None:
             raise NotThere(f"no incident is called {name!r}", remedy="look at the list")
         return await self._read(lambda audit: retell(*found, audit))
@@ -181,7 +185,10 @@ class Api:
         end = call.numbers["end"] or self._service.wall()
         start = call.numbers["start"] or max(end - 7 * DAY_MS, 0)
         gathered = await self._read(lambda audit: reporting.gather(audit, start, end))
-        return await self._look(lambda shard: reporting.report(shard, gathered, start, end))
+        left = await self._read(lambda audit: archive.past(audit, start, end))
+        return await self._look(
+            lambda shard: reporting.report(shard, archive.joined(shard, left), gathered, start, end)
+        )
 
     async def silences(self, call: Call) -> list[queries.SilenceView]:
         """List silences."""
@@ -305,7 +312,7 @@ class Api:
         """Tell one case."""
         name = _id(call)
         facts = await self._read(queries.facts)
-        found = await self._look(lambda shard: cases.story(shard, facts, name))
+        found = await self._look(lambda shard: cases.story(shard, self._audit, facts, name))
         if found is None:
             raise NotThere(f"no case is called {name!r}", remedy="midwatch cases list")
         return found
@@ -314,7 +321,8 @@ class Api:
         """Give what guards a service; `all` is all of them."""
         service = "" if _id(call) == ALL else _id(call)
         at = self._service.public_url
-        return await self._look(lambda shard: cases.kept(shard, service, at))
+        left = await self._read(lambda audit: audit.lasting())
+        return await self._look(lambda shard: cases.kept(shard, self._audit, left, service, at))
 
     async def offer(self, call: Call) -> list[cases.CaseView]:
         """Admit a case with its evidence."""
@@ -399,7 +407,9 @@ class Api:
         now = self._service.wall()
         since = now - min(call.numbers["hours"] or 24, 1_440) * 3_600 * SECOND
         return await self._look(
-            lambda shard: oncall.handoff(self._rules, shard, queries.facts(self._audit), now, since)
+            lambda shard: oncall.handoff(
+                self._rules, shard, self._audit, queries.facts(self._audit), now, since
+            )
         )
 
     async def overrides(self, call: Call) -> list[oncall.OverrideView]:

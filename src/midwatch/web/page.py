@@ -109,7 +109,9 @@ class Page:
             return RedirectResponse("/login", 303)
         name = request.path_params["id"]
         try:
-            found = await asyncio.wrap_future(self._loop.view(lambda shard: subject(shard, name)))
+            found = await asyncio.wrap_future(
+                self._loop.view(lambda shard: subject(shard, self._audit, name))
+            )
         except Busy as error:
             return self._render("busy.html", 503, says=str(error))
         if found is None:

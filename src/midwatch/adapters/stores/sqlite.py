@@ -10,14 +10,14 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from hashlib import blake2b
 from pathlib import Path
 from typing import IO, Self
 
 import msgspec
 
-from midwatch.adapters.stores import dead_letters, lanes, sli_buckets, versions
+from midwatch.adapters.stores import archive, dead_letters, lanes, sli_buckets, versions
 from midwatch.adapters.stores.presence import Presence
+from midwatch.adapters.stores.seals import seal
 from midwatch.adapters.stores.sqlite_errors import UNFIT, commit_failed, unstorable
 from midwatch.adapters.stores.sqlite_file import (
     apply_migrations,
@@ -30,7 +30,9 @@ from midwatch.adapters.stores.sqlite_file import (
 )
 from midwatch.core import chain
 from midwatch.core.effects import Effect
+from midwatch.core.incidents import Incident
 from midwatch.core.inputs import Timer
+from midwatch.core.leaving import Archived
 from midwatch.core.shard import STATE_VERSION
 from midwatch.core.sli import FailedAnswer
 from midwatch.errors import BadDatabase, Diverged, Fenced, HarnessError, StateError
@@ -49,12 +51,8 @@ _SEALED = {
     "snapshot": "seq, state_version, body, head",
     "outbox": _OUTBOX,
     "timer": "key, due_at, purpose, incident",
+    "archive": "number, version, opened_at, lasts, body",
 }
-
-
-def seal(columns: Iterable[object]) -> bytes:
-    """Hash a row's columns to 8 bytes."""
-    return blake2b(repr(tuple(columns)).encode("utf-8", "surrogateescape"), digest_size=8).digest()
 
 
 # Connections to files that are gone. The last one that is closed deletes the log by its name, which
@@ -245,6 +243,33 @@ class SqliteStore:
         with self._transaction("it could not be marked"):
             self._db.execute("UPDATE journal SET shadow = ?", (int(shadow),))
 
+    # --- Archive ---
+
+    def recall(self, incident: str) -> Archived | None:
+        """Give an incident that has left the shard, by its name."""
+        return archive.find(self._db, incident)
+
+    def closed(self, limit: int, before: str = "") -> list[Incident]:
+        """Give the newest that have left, or the newest that were opened before another one."""
+        return archive.newest(self._db, limit, before)
+
+    def opened(self, start: int, end: int) -> list[Incident]:
+        """Give those that were opened in [start, end), in milliseconds, oldest first."""
+        return archive.opened(self._db, start, end)
+
+    def lasting(self) -> list[Incident]:
+        """Give those that still matter: without a proven case, waived, or with work to do."""
+        return archive.lasting(self._db)
+
+    def kept(self) -> int:
+        """Count them."""
+        return archive.count(self._db)
+
+    def archive(self, records: Iterable[Archived]) -> None:
+        """Keep incidents that left before there was an archive. Raises CommitFailed."""
+        with self._transaction("the archive could not be written"):
+            archive.keep(self._db, records)
+
     # --- pushed counts ---
 
     def counted(self, slo: str, since: int, unit: str | None) -> list[Sum]:
@@ -411,6 +436,7 @@ class SqliteStore:
         if entry.dead or entry.dropped:
             dead_letters.add(db, entry.dead, entry.dropped, seal)
         sli_buckets.add(db, entry.buckets)
+        archive.keep(db, entry.archived)
         if entry.snapshot is not None:
             columns = (self._seq, STATE_VERSION, entry.snapshot, self._head)
             db.execute(

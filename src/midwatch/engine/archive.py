@@ -1,0 +1,107 @@
+"""Every incident there ever was: those in the shard, and those that have left it.
+
+Law: whoever asks gets the same answer whether an incident has left or not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+import msgspec
+
+from midwatch.core import incidents, shard, upgrades
+from midwatch.core.board import number_of
+from midwatch.core.events import Event, IncidentEvent
+from midwatch.core.incidents import Incident
+from midwatch.core.keys import id_of
+from midwatch.core.leaving import Archived
+from midwatch.core.shard import Shard
+from midwatch.ports import Archive, Audit
+
+BATCH = 256
+
+_decode: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
+
+
+def find(state: Shard, archive: Archive, name: str) -> Incident | None:
+    """Give an incident by its name or its ref; None when there never was one."""
+    found = shard.find(state, name)
+    if found is not None or not shard.has_left(state, id_of(name)):
+        return found
+    record = archive.recall(id_of(name))
+    return record.incident if record and record.incident.is_called(name) else None
+
+
+def version_of(state: Shard, archive: Archive, name: str) -> int:
+    """Say how many facts an incident has, by its name or its ref."""
+    name = id_of(name)
+    if not shard.has_left(state, name):
+        return state.versions.get(f"incident/{name}", 0)
+    record = archive.recall(name)
+    return record.version if record else 0
+
+
+def everything(state: Shard, archive: Archive) -> dict[str, Incident]:
+    """Give all of them by name, in the order of their opening; it may take its time."""
+    return between(state, archive, 0, 2**62)
+
+
+def between(state: Shard, archive: Archive, start: int, end: int) -> dict[str, Incident]:
+    """Give what is in the shard, and of the rest what was opened in [start, end) or still lasts."""
+    return joined(state, past(archive, start, end))
+
+
+def past(archive: Archive, start: int, end: int) -> list[Incident]:
+    """Give those that have left and were opened in [start, end), or still last."""
+    return [*archive.opened(start, end), *archive.lasting()]
+
+
+def joined(state: Shard, left: list[Incident]) -> dict[str, Incident]:
+    """Put what has left and what is in the shard into one order."""
+    found = {one.id: one for one in (*left, *state.incidents.values())}
+    return dict(sorted(found.items(), key=lambda one: number_of(one[0])))
+
+
+class Filled(Audit, Protocol):
+    """A journal whose archive can be written."""
+
+    def archive(self, records: list[Archived]) -> None:
+        """Keep incidents that left before there was an archive. Raises CommitFailed."""
+        ...
+
+
+def complete(journal: Filled, state: Shard) -> bool:
+    """Write the archive of a journal that had none, out of its events; says whether that was due.
+
+    Raises CommitFailed; then what is missing is written the next time.
+    """
+    if journal.kept() == state.left:
+        return False
+    batch: list[Archived] = []
+    for one in _leaving(journal):
+        batch.append(one)
+        if len(batch) >= BATCH:
+            journal.archive(batch)
+            batch = []
+    journal.archive(batch)
+    return True
+
+
+def _leaving(journal: Filled) -> Iterator[Archived]:
+    """Fold all events, and give whoever leaves by them; again when something comes late."""
+    base = journal.base()
+    state, gone = upgrades.read(base.body, base.state_version) if base else (Shard(), [])
+    yield from gone
+    late = {one.incident.id: one for one in gone}
+    for row, _ in journal.rows():
+        event = _decode.decode(row.body)
+        about = isinstance(event, IncidentEvent) and shard.has_left(state, event.incident)
+        for one in shard.evolve(state, event, row.at):
+            late[one.incident.id] = one
+            yield one
+        if about and isinstance(event, IncidentEvent) and event.incident in late:
+            one = late[event.incident]
+            incidents.evolve(one.incident, event, row.at)
+            one.version += 1
+            yield one
