@@ -48,7 +48,8 @@ from midwatch.engine.handle import Handler
 from midwatch.engine.logs import tell
 from midwatch.engine.loop import Beat, Loop
 from midwatch.engine.perform import Performer
-from midwatch.engine.upkeep import Upkeep
+from midwatch.engine.prune import Pruner
+from midwatch.engine.upkeep import Chore, Upkeep
 from midwatch.engine.waiting import MAX_WAITING
 from midwatch.engine.watch import Newest, Watcher
 from midwatch.errors import BugError, HarnessError, InputError
@@ -224,7 +225,10 @@ def build_service(
     beat = None if shadow else build_beat(config)
     rates = {f"page/{name}": rate for name, rate in config.rates.items()}
     units = {name: unit for one in pushed.values() for name, unit in one.units.items()}
-    upkeep = Upkeep([partial(store.roll_up, units)])
+    chores: list[Chore] = [partial(store.roll_up, units)]
+    if config.keep_s:
+        chores.append(Pruner(store, lambda: engine.handler.shard.incidents, config.keep_s).turn)
+    upkeep = Upkeep(chores)
     loop = build_loop(
         store, engine, clock, config.limits.waiting, beat=beat, rates=rates, upkeep=upkeep,
         steady=clock,

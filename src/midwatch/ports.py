@@ -127,6 +127,20 @@ class Snapshot(Struct, frozen=True):
     head: bytes
 
 
+class Cut(Struct, frozen=True):
+    """Where a journal is cut: `snapshot` holds the state after the last of `events` that may go.
+
+    They come after event `after`, whose link is `head`. Events of the streams that are `staying`
+    are kept.
+    """
+
+    snapshot: Snapshot
+    events: int
+    after: int
+    head: bytes
+    staying: list[str]
+
+
 class Claim(Struct, frozen=True):
     """An effect that one performer has taken; `attempt` counts from 1."""
 
@@ -254,7 +268,7 @@ class Audit(Archive, Protocol):
     """The stored bytes, for whoever verifies them."""
 
     def kept(self) -> int:
-        """Count the incidents that have left the shard."""
+        """Count the incidents that have left the shard; -1 where there is no archive yet."""
         ...
 
     def head(self) -> tuple[int, bytes]:
@@ -263,6 +277,10 @@ class Audit(Archive, Protocol):
 
     def rows(self, stream: str = "") -> Iterator[tuple[Row, bytes]]:
         """Give every event kept, of one stream when it is named, with its stored link, in order."""
+        ...
+
+    def following(self, after: int, limit: int) -> list[tuple[Row, bytes]]:
+        """Give at most `limit` events that follow event `after`, with their stored links."""
         ...
 
     def stretch(self, stream: str, after: int, limit: int) -> list[Row]:

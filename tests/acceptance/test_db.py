@@ -15,12 +15,11 @@ import pytest
 
 from midwatch.adapters.stores.sqlite import SqliteStore, seal
 from midwatch.adapters.stores.sqlite_file import migrations
-from midwatch.core import inputs, shard
+from midwatch.core import inputs
 from midwatch.core.alerts import Status, identify
 from midwatch.core.inputs import Envelope
 from midwatch.core.rules import Rules
 from midwatch.core.teams import Policy, Step
-from midwatch.engine import queries
 from midwatch.engine.handle import Handler
 from midwatch.engine.prune import find_cut
 from midwatch.errors import Owned
@@ -303,9 +302,11 @@ def test_damage_behind_a_cut_is_found(tmp_path: Path, sql: str) -> None:
         handler.handle([fire(f"s{number}"), over(f"s{number}")])
         handler.handle([Envelope("", inputs.ResolveIncident(f"INC-{number + 1}", "ada", "mended"))])
     handler.handle([fire("open")])
-    cut = find_cut(store, 2_000)
+    cut = find_cut(store, 2_000, handler.shard.incidents)
     assert cut is not None
-    store.prune(cut.snapshot, 2_000, 10_000)
+    store.cut(cut)
+    while store.sweep(2_000, 10_000):
+        pass
     store.close()
     assert midwatch("db", "verify", file).returncode == 0
     connection = sqlite3.connect(file)
@@ -328,31 +329,6 @@ def test_a_journal_and_its_copies_are_their_owners_alone(tmp_path: Path) -> None
         os.umask(before)
     assert {"live.db", "live.db-wal", "copy.db"} <= set(modes)
     assert {mode for name, mode in modes.items() if not name.endswith(".lock")} == {0o600}
-
-
-def test_an_open_incident_keeps_its_whole_timeline() -> None:
-    """However old: only what came before it may go."""
-    store = SqliteStore.memory()
-    handler = Handler(store, RULES, lambda: 1_000)
-    handler.handle([fire("first"), over("first")])
-    handler.handle([Envelope("", inputs.ResolveIncident("INC-1", "ada", "mended"))])
-    whole = len(list(store.rows()))
-    handler.handle([fire("open")])
-    handler.handle([fire("late", namespace="elsewhere")])
-    cut = find_cut(store, 1_000_000)
-    assert cut is not None
-    assert (cut.events, cut.snapshot.seq) == (whole, whole)
-    state = shard.dump(handler.shard)
-    store.prune(cut.snapshot, 1_000_000, 2_000_000)
-    handler.reload()
-    assert shard.dump(handler.shard) == state
-    found = queries.detail(handler.shard, store, "INC-2")
-    assert found is not None
-    assert (found.pruned, found.timeline[0].event) == (0, "IncidentOpened")
-    gone = queries.detail(handler.shard, store, "INC-1")
-    assert gone is not None
-    assert gone.pruned > 3
-    assert gone.timeline == []
 
 
 def test_a_pruned_journal_of_an_unknown_shape_is_refused(copy: Path) -> None:

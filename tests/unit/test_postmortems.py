@@ -291,7 +291,7 @@ def over(found: Bench, *, waived: bool = False, now: int = 500_000) -> None:
         rows = [Outcome(case.id, name, status) for name, status in
                 (("v2", "failed"), ("v1", "passed")) for _ in range(3)]  # fmt: skip
         found.give(inputs.OfferCase("INC-1", case, "v2", "v1", tuple(rows), "ada"), now + 1)
-    assert found.state.incidents["INC-1"].state == "closed"
+    assert found.left["INC-1"].incident.state == "closed"
 
 
 def test_the_same_question_fails_again_and_its_case_is_named(shift: Told) -> None:
@@ -299,7 +299,7 @@ def test_the_same_question_fails_again_and_its_case_is_named(shift: Told) -> Non
     over(shift)
     decision = burn(shift, 40_000_000)
     (again,) = (x for x in decision.events if isinstance(x, e.IncidentRecurred))
-    case = shift.state.incidents["INC-1"].case
+    case = shift.left["INC-1"].incident.case
     assert case is not None
     assert again.of == "INC-1"
     assert f"Its case {case.id} should have caught it" in again.reason.says

@@ -19,6 +19,7 @@ from midwatch.core.automation import Policy as Leave
 from midwatch.core.canary import CanaryPlan, Guard
 from midwatch.core.decision import Decision
 from midwatch.core.evals import Outcome
+from midwatch.core.incidents import Incident
 from midwatch.core.plans import Match, Param, Runbook, Step
 from midwatch.core.rules import Rules
 from midwatch.core.runbooks import Books
@@ -681,7 +682,7 @@ class Life(RuleBasedStateMachine):
         elif isinstance(event, e.PlanProposed):
             self.approved.pop(event.incident, None)
         elif isinstance(event, e.ActionStarted | e.RollbackStarted):
-            incident = self.bench.state.incidents[event.incident]
+            incident = self.incident(event.incident)
             plan_hash, at = self.approved[event.incident]
             assert plan_hash == incident.plan_hash
             assert self.now - at <= 900_000
@@ -690,14 +691,19 @@ class Life(RuleBasedStateMachine):
             assert event.after.total >= 30
             assert event.after.bad * 100 < event.after.total
         elif isinstance(event, e.IncidentClosed):
-            incident = self.bench.state.incidents[event.incident]
+            incident = self.incident(event.incident)
             if incident.hurt:
                 assert incident.has_postmortem
                 assert incident.waiver or incident.case_state == "admitted"
 
+    def incident(self, name: str) -> Incident:
+        """Give one, also when it has left."""
+        here = self.bench.state.incidents.get(name)
+        return here or self.bench.left[name].incident
+
     def is_measured(self, name: str) -> bool:
         """Whether only its SLI may say that users are well."""
-        return bool(self.bench.state.incidents[name].slo)
+        return bool(self.incident(name).slo)
 
     @rule(seconds=st.integers(1, 2_000))
     def passes(self, seconds: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import click
@@ -14,10 +15,12 @@ from midwatch.cli.output import counted, json_option, print_json
 from midwatch.cli.places import dry_run_option
 from midwatch.cli.progress import shown_progress
 from midwatch.core.clock import SECOND
+from midwatch.engine import archive
 from midwatch.engine.clock import wall_ms
+from midwatch.engine.handle import fold
 from midwatch.engine.prune import find_cut
 from midwatch.engine.verify import verify
-from midwatch.errors import InputError
+from midwatch.errors import BadDatabase, InputError
 
 DAY = 86_400 * SECOND
 
@@ -82,8 +85,19 @@ def migrate_command(file: Path, dry_run: bool) -> int:
         before, after = inspect_header(file), migrations()[-1][0]
     else:
         before, after = SqliteStore.migrate(file)
+        _fill_archive(file)
     click.echo(f"schema {before} -> {after}" if before != after else f"schema {after}, up to date")
     return 0
+
+
+def _fill_archive(file: Path) -> None:
+    """Write a row for each incident that is closed, where there was no archive before."""
+    store = SqliteStore.own(file)
+    try:
+        with contextlib.suppress(BadDatabase):  # its first start says what is to be done
+            archive.complete(store, fold(store))
+    finally:
+        store.close()
 
 
 @command.command("prune", short_help="Put a snapshot in the place of old events.")
@@ -102,19 +116,23 @@ def migrate_command(file: Path, dry_run: bool) -> int:
 def prune_command(file: Path, keep_days: int, dry_run: bool, as_json: bool) -> int:
     """Shorten a journal: a snapshot takes the place of old events.
 
-    An incident that is still open keeps its whole timeline. Its owner must be stopped; make a
-    backup first, for what goes is gone.
+    An incident that is not closed keeps its whole timeline, and a closed one its facts. The owner
+    must be stopped: one that runs does the same by itself, where the config says how much to keep.
+    Make a backup first, for what goes is gone.
     """
     now = wall_ms()
     before = now - keep_days * DAY
     inspect_header(file)
     store = SqliteStore.own(file)
     try:
+        here = fold(store).incidents
         with shown_progress("events") as progress:
-            cut = find_cut(store, before, progress)
+            cut = find_cut(store, before, here, progress)
         if not dry_run:
             if cut is not None:
-                store.prune(cut.snapshot, before, now)
+                store.cut(cut)
+            while store.sweep(before, now):
+                pass
             store.shrink()
     finally:
         store.close()

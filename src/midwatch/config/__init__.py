@@ -59,6 +59,9 @@ class HeartbeatConfig(Struct, frozen=True):
     every_s: int = 60
 
 
+KEPT_LEAST_S = 86_400
+
+
 class Config(Struct, frozen=True):
     """What people configured."""
 
@@ -74,6 +77,7 @@ class Config(Struct, frozen=True):
     routers: dict[str, RouterOptions] = field(default_factory=dict[str, RouterOptions])
     limits: Limits = Limits()
     trust: tuple[str, ...] = LOOPBACK  # networks whose proxies are believed
+    keep_s: int = 0  # how long events are kept; 0 is for ever
 
 
 def load(folder: Path) -> Config:
@@ -114,7 +118,7 @@ def check(folder: Path, elsewhere: str = ELSEWHERE) -> tuple[Config, list[BadFil
     main.keys(
         "service_labels", "levels", "sources", "correlation", "escalation", "tickets", "pagers",
         "heartbeat", "metrics", "slo_defaults", "people", "public_url", "watched_jobs", "inhibit",
-        "maintenance", "routers", "canaries", "actions", "automation",
+        "maintenance", "routers", "canaries", "actions", "automation", "keep",
         "limits", "trust",
     )  # fmt: skip
     files = [*sorted((folder / "slos").glob("*.yaml")), *sorted((folder / "slos").glob("*.yml"))]
@@ -173,8 +177,17 @@ def check(folder: Path, elsewhere: str = ELSEWHERE) -> tuple[Config, list[BadFil
         read_routers(main, topology),
         read_limits(main.child("limits")),
         read_trust(main.child("trust")),
+        _keep(main),
     )
     return config, problems.in_order()
+
+
+def _keep(main: Node) -> int:
+    """Read how long events are kept; a day is the least."""
+    kept_s = main.child("keep").duration_s(0)
+    if main.has("keep") and kept_s < KEPT_LEAST_S:
+        main.child("keep").error("is less than a day", "name at least 1d; 90d is usual")
+    return kept_s
 
 
 def _heartbeat(node: Node) -> HeartbeatConfig:

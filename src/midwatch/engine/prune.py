@@ -1,67 +1,119 @@
 """How far a journal may be shortened, and the snapshot that stands in for what goes.
 
 Law: events go only behind a snapshot that was folded from them here and now, so that nothing which
-is decided or verified later needs them. An incident that is still open keeps its whole timeline.
+is decided or verified later needs them. An incident that is still in the shard keeps its whole
+timeline, and holds nothing else back. While it serves the same is done a slice at a time.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
+from typing import Protocol
+
 import msgspec
-from msgspec import Struct
 
 from midwatch.core import shard, upgrades
+from midwatch.core.clock import SECOND
 from midwatch.core.events import Event
-from midwatch.core.incidents import is_open
 from midwatch.core.shard import STATE_VERSION, Shard
 from midwatch.engine.progress import Progress, quiet, reported
 from midwatch.engine.queries import skews_of
-from midwatch.ports import Audit, Snapshot
+from midwatch.ports import Audit, Cut, Snapshot
+
+A_SLICE = 100  # events that are folded at a turn
+EVERY_S = 86_400
 
 _decode: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
 
 
-class Cut(Struct, frozen=True):
-    """Where to cut: `snapshot` holds the state after the last of the `events` that may go."""
+class _Fold:
+    """The state after the events so far, on the way to a cut."""
 
-    snapshot: Snapshot
-    events: int
+    def __init__(self, audit: Audit) -> None:
+        base = audit.base()
+        self.state = upgrades.load(base.body, base.state_version) if base else Shard()
+        self._skews = skews_of(audit)  # `before` is a date
+        self.after = self.last = base.seq if base else 0
+        self.head = self.link = base.head if base else b""
+
+    def take(self, audit: Audit, before: int, limit: int) -> bool:
+        """Fold at most `limit` events older than `before`; False at the cut."""
+        rows = audit.following(self.last, limit)
+        for row, link in rows:
+            if self._skews.shown(row.at) >= before:
+                return False
+            shard.evolve(self.state, _decode.decode(row.body), row.at)
+            self.last, self.link = row.seq, link
+        return bool(rows)
+
+    def steps(self, audit: Audit, before: int) -> Iterator[int]:
+        """Fold up to the cut; gives the number of the last event of each slice."""
+        while self.take(audit, before, A_SLICE):
+            yield self.last
+
+    def cut(self, here: Iterable[str]) -> Cut | None:
+        """Make the cut; `here` are the incidents that are in the shard now."""
+        if self.last == self.after:
+            return None
+        streams = [f"incident/{name}" for name in here]
+        staying = [one for one in streams if one in self.state.versions]
+        snapshot = Snapshot(self.last, STATE_VERSION, shard.dump(self.state), self.link)
+        return Cut(snapshot, self.last - self.after, self.after, self.head, staying)
 
 
-def find_cut(audit: Audit, before: int, progress: Progress = quiet) -> Cut | None:
-    """Find the longest beginning of events older than `before` that nothing open needs.
+def find_cut(
+    audit: Audit, before: int, here: Iterable[str], progress: Progress = quiet
+) -> Cut | None:
+    """Cut behind the last event older than `before` (milliseconds since the epoch).
 
-    `before` is a date, in milliseconds since the epoch. Gives None when there is nothing to cut.
-    `progress` hears how many of all events were read.
+    `here` names the incidents that are in the shard now; they keep their events. Gives None when
+    there is nothing to cut. `progress` hears how many events were read.
     """
-    last = _last_to_go(audit, before, progress)
-    state, head, events = _start(audit), b"", 0
-    for row, link in audit.rows():
-        if row.seq > last:
-            break
-        shard.evolve(state, _decode.decode(row.body), row.at)
-        head, events = link, events + 1
-    if not events:
-        return None
-    return Cut(Snapshot(last, STATE_VERSION, shard.dump(state), head), events)
+    fold = _Fold(audit)
+    events = audit.head()[0] - fold.after
+    for _ in reported(fold.steps(audit, before), events // A_SLICE + 1, progress):
+        pass
+    return fold.cut(here)
 
 
-def _start(audit: Audit) -> Shard:
-    """Give the state before the first event that is kept."""
-    base = audit.base()
-    return upgrades.load(base.body, base.state_version) if base is not None else Shard()
+class Pruned(Audit, Protocol):
+    """A journal that can be shortened."""
+
+    def cut(self, made: Cut) -> None:
+        """Put a snapshot in the place of what is before it, and keep what stays."""
+        ...
+
+    def sweep(self, before: int, now: int) -> bool:
+        """Let a slice of what is before the cut go; False when nothing is left."""
+        ...
 
 
-def _last_to_go(audit: Audit, before: int, progress: Progress) -> int:
-    """Give the number of the last event that may go, 0 when none may."""
-    state = _start(audit)
-    skews = skews_of(audit)
-    began: dict[str, int] = {}
-    base, last = audit.base(), 0
-    events = audit.head()[0] - (base.seq if base else 0)
-    for row, _ in reported(audit.rows(), events, progress):
-        shard.evolve(state, _decode.decode(row.body), row.at)
-        began.setdefault(row.stream, row.seq)
-        if skews.shown(row.at) < before:
-            last = row.seq
-    needed = [began[f"incident/{i.id}"] for i in state.incidents.values() if is_open(i)]
-    return min([last, *(seq - 1 for seq in needed)])
+class Pruner:
+    """Shortens a journal while it serves, once a day, a slice at a turn."""
+
+    def __init__(self, journal: Pruned, here: Callable[[], Iterable[str]], keep_s: int) -> None:
+        self._journal = journal
+        self._here = here
+        self._keep_ms = keep_s * SECOND
+        self._next_at = 0
+        self._fold: _Fold | None = None
+        self._before = 0
+
+    def turn(self, now: int) -> bool:
+        """Do a slice; says whether more is left. Raises CommitFailed or Fenced."""
+        if self._fold is None:
+            if now >= self._next_at:
+                self._next_at = now + EVERY_S * SECOND
+                self._before = now - self._keep_ms
+                self._fold = _Fold(self._journal)
+                return True
+            if self._before and not self._journal.sweep(self._before, now):
+                self._before = 0
+            return bool(self._before)
+        if self._fold.take(self._journal, self._before, A_SLICE):
+            return True
+        fold, self._fold = self._fold, None
+        made = fold.cut(self._here())
+        if made is not None:
+            self._journal.cut(made)
+        return True

@@ -45,6 +45,7 @@ class _Check:
     def __init__(self, found: list[str], archive: Audit) -> None:
         self.found = found
         self._archive = archive
+        self._is_archived = archive.kept() >= 0
         # Incidents that have left, and are not yet as the archive has them: by what comes late.
         self._late: dict[str, Archived] = {}
         self.count = 0
@@ -94,7 +95,7 @@ class _Check:
             if type(event).__name__ != row.type or event.stream != row.stream:
                 return f"holds {type(event).__name__} of {event.stream}"
             gone = self._gone(event)
-            last = gone.version if gone else self._state.versions.get(row.stream, 0)
+            last = self._version(event, row, gone)
             if row.version != last + 1:
                 return f"version {row.version} follows {last}"
             left = shard.evolve(self._state, event, row.at)
@@ -114,17 +115,28 @@ class _Check:
             return None
         return self._late.get(event.incident)
 
+    def _version(self, event: Event, row: Row, gone: Archived | None) -> int:
+        """Say how many facts the stream of an event has before it."""
+        if gone is not None:
+            return gone.version
+        if not isinstance(event, IncidentEvent) or not shard.has_left(self._state, event.incident):
+            return self._state.versions.get(row.stream, 0)
+        # It left before what was pruned: its row knows of this fact, and of no later one.
+        kept = self._archive.recall(event.incident)
+        known = row.version <= kept.version if kept else False
+        return row.version - 1 if known else -1
+
     def _left(self, one: Archived) -> None:
         """Compare what has left with its row; it may become so by what comes late."""
         name = one.incident.id
-        if self._archive.recall(name) == one:
+        if self._is_archived and self._archive.recall(name) == one:
             self._late.pop(name, None)
         else:
             self._late[name] = one
 
     def end(self) -> None:
         """Say what is wrong with the archive, once everything was folded."""
-        if not self._folds:
+        if not self._folds or not self._is_archived:
             return
         for name in self._late:
             kept = self._archive.recall(name)

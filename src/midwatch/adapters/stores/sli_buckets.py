@@ -136,11 +136,11 @@ def roll_up(db: sqlite3.Connection, units: Mapping[str, str], now: int) -> int:
     return done
 
 
-def prune(db: sqlite3.Connection, before: int, now: int) -> None:
-    """Let go what is older than `before`, as far as no period reaches back to it."""
+def prune(db: sqlite3.Connection, before: int, now: int) -> int:
+    """Let go what is older than `before`, as far as no period reaches back to it; says how much."""
     before = min(before, now - LONGEST_S * SECOND)
-    for table in ("sli_bucket", "sli_rollup"):
-        db.execute(f"DELETE FROM {table} WHERE at < ?", (before,))
+    tables = ("sli_bucket", "sli_rollup")
+    return sum(db.execute(f"DELETE FROM {t} WHERE at < ?", (before,)).rowcount for t in tables)
 
 
 def _edge(at: int, width_s: int) -> int:

@@ -15,7 +15,7 @@ from typing import IO, Self
 
 import msgspec
 
-from midwatch.adapters.stores import archive, dead_letters, lanes, sli_buckets, versions
+from midwatch.adapters.stores import archive, dead_letters, lanes, pruning, sli_buckets, versions
 from midwatch.adapters.stores.presence import Presence
 from midwatch.adapters.stores.seals import seal
 from midwatch.adapters.stores.sqlite_errors import UNFIT, commit_failed, unstorable
@@ -36,7 +36,7 @@ from midwatch.core.leaving import Archived
 from midwatch.core.shard import STATE_VERSION
 from midwatch.core.sli import FailedAnswer
 from midwatch.errors import BadDatabase, Diverged, Fenced, HarnessError, StateError
-from midwatch.ports import Claim, DeadLetter, Entry, Row, Snapshot, Sum
+from midwatch.ports import Claim, Cut, DeadLetter, Entry, Row, Snapshot, Sum
 
 MEMORY = ":memory:"
 # Others write next to nothing here (a token); a sender is better told to come back than kept.
@@ -51,6 +51,7 @@ _SEALED = {
     "snapshot": "seq, state_version, body, head",
     "outbox": _OUTBOX,
     "timer": "key, due_at, purpose, incident",
+    "pruned": "id, seq, kept",
     "archive": "number, version, opened_at, lasts, body",
 }
 
@@ -58,6 +59,7 @@ _SEALED = {
 # Connections to files that are gone. The last one that is closed deletes the log by its name, which
 # may be another journal's by now; so these stay open until the process ends without closing them.
 _abandoned: list[sqlite3.Connection] = []
+_NEW = ("archive", "pruned")  # tables that a file of an older schema lacks
 
 # When the next timer and the next planned effect are due.
 _Waits = tuple[int | None, int | None]
@@ -89,6 +91,9 @@ class SqliteStore:
         self._fence = 0
         self.presence: Presence | None = None  # of the files of whoever owns them
         self._waits: _Waits | None = None  # as it stands since the last transaction
+        # A file of an older schema is only read: it has neither an archive nor events that stayed.
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        self._is_older = version < migrations()[-1][0]
         self._seq, self._head = self._read_head()
 
     # --- opening and closing ---
@@ -262,8 +267,8 @@ class SqliteStore:
         return archive.lasting(self._db)
 
     def kept(self) -> int:
-        """Count them."""
-        return archive.count(self._db)
+        """Count them; -1 where there is no archive yet."""
+        return -1 if self._is_older else archive.count(self._db)
 
     def archive(self, records: Iterable[Archived]) -> None:
         """Keep incidents that left before there was an archive. Raises CommitFailed."""
@@ -445,9 +450,9 @@ class SqliteStore:
             )
             # Two are enough; the one that stands in for pruned events lies before them all.
             db.execute(
-                "DELETE FROM snapshot WHERE seq >= (SELECT min(seq) FROM event) AND seq <"
+                "DELETE FROM snapshot WHERE seq > ? AND seq <"
                 " (SELECT max(seq) FROM snapshot WHERE seq < ?)",
-                (self._seq,),
+                (self._last_gone(), self._seq),
             )
 
     def _chained(self, rows: Iterable[Row]) -> list[tuple[int | str | bytes, ...]]:
@@ -591,23 +596,40 @@ class SqliteStore:
 
     def rows(self, stream: str = "") -> Iterator[tuple[Row, bytes]]:
         """Give every event kept, of one stream when it is named, with its stored link, in order."""
-        only = "WHERE stream = ? ORDER BY version" if stream else "ORDER BY seq"
+        columns = "seq, stream, version, at, cause, type, body, link"
+        last = self._last_gone()
+        kept = "event WHERE 0 AND" if self._is_older else "kept_event WHERE"
+        one = (
+            f"SELECT {columns} FROM {kept} stream = ? UNION ALL"
+            f" SELECT {columns} FROM event WHERE stream = ? AND seq > ? ORDER BY version"
+        )
+        every = f"SELECT {columns} FROM event WHERE seq > ? ORDER BY seq"
         try:
-            for *columns, link in self._db.execute(
-                f"SELECT seq, stream, version, at, cause, type, body, link FROM event {only}",
-                (stream,) if stream else (),
+            for *row, link in self._db.execute(
+                one if stream else every, (stream, stream, last) if stream else (last,)
             ):
-                yield Row(*columns), link
+                yield Row(*row), link
         except sqlite3.Error as error:
             raise BadDatabase(f"events cannot be read on: {error}") from error
+
+    def following(self, after: int, limit: int) -> list[tuple[Row, bytes]]:
+        """Give at most `limit` events that follow event `after`, with their stored links."""
+        rows = self._db.execute(
+            "SELECT seq, stream, version, at, cause, type, body, link FROM event WHERE seq > ?"
+            " ORDER BY seq LIMIT ?",
+            (after, limit),
+        )
+        return [(Row(*columns), link) for *columns, link in rows]
 
     def stretch(self, stream: str, after: int, limit: int) -> list[Row]:
         """Give at most `limit` events of a stream, in order, after its `after`-th."""
         try:
             rows = self._db.execute(
-                "SELECT seq, stream, version, at, cause, type, body FROM event"
-                " WHERE stream = ? AND version > ? ORDER BY version LIMIT ?",
-                (stream, after, limit),
+                "SELECT seq, stream, version, at, cause, type, body FROM kept_event"
+                " WHERE stream = ? AND version > ? UNION ALL"
+                " SELECT seq, stream, version, at, cause, type, body FROM event"
+                " WHERE stream = ? AND version > ? AND seq > ? ORDER BY version LIMIT ?",
+                (stream, after, stream, after, self._last_gone(), limit),
             )
             return [Row(*columns) for columns in rows]
         except sqlite3.Error as error:
@@ -625,31 +647,25 @@ class SqliteStore:
 
     def base(self) -> Snapshot | None:
         """Give the snapshot that stands in for pruned events; None when the journal is whole."""
-        first = self._db.execute("SELECT min(seq) FROM event").fetchone()[0]
-        last_gone = self._read_head()[0] if first is None else first - 1
+        last_gone = self._last_gone()
         return next((s for s in self.snapshots() if s.seq == last_gone > 0), None)
 
-    def prune(self, snapshot: Snapshot, before: int, now: int) -> None:
-        """Put a snapshot in the place of the events that it was folded from.
+    def cut(self, made: Cut) -> None:
+        """Put a snapshot in the place of the events that it was folded from, and keep what stays.
 
-        What has ended and is older than `before` (milliseconds) goes with them: input keys, dead
-        letters, settled effects. Raises CommitFailed, and then nothing happened.
+        Raises CommitFailed, and then nothing happened.
         """
-        columns = (snapshot.seq, snapshot.state_version, snapshot.body, snapshot.head)
-        db = self._db
         with self._transaction("nothing was pruned"):
-            db.execute(
-                "INSERT OR REPLACE INTO snapshot VALUES (?, ?, ?, ?, ?)", (*columns, seal(columns))
-            )
-            db.execute("DELETE FROM snapshot WHERE seq < ?", (snapshot.seq,))
-            db.execute("DELETE FROM event WHERE seq <= ?", (snapshot.seq,))
-            db.execute(
-                "DELETE FROM outbox WHERE seq <= ? AND state NOT IN ('planned', 'claimed')",
-                (snapshot.seq,),
-            )
-            db.execute("DELETE FROM inbox WHERE at < ?", (before,))
-            db.execute("DELETE FROM dead_letter WHERE at < ?", (before,))
-            sli_buckets.prune(db, before, now)
+            pruning.cut(self._db, made)
+
+    def sweep(self, before: int, now: int) -> bool:
+        """Let a slice of what nobody reads any more go; False when nothing is left.
+
+        What has ended and is older than `before` (milliseconds) goes with the events before the
+        cut: input keys, dead letters, settled effects. Raises CommitFailed.
+        """
+        with self._transaction("nothing was pruned"):
+            return pruning.sweep(self._db, before, now) > 0
 
     def shrink(self) -> None:
         """Give the room that pruning left back to the disk. Raises HarnessError when it cannot."""
@@ -693,12 +709,19 @@ class SqliteStore:
                 if line != "ok":
                     found.append(f"storage: {line}")
             for table, columns in _SEALED.items():
+                if self._is_older and table in _NEW:
+                    continue
                 for *values, stored in self._db.execute(f"SELECT {columns}, seal FROM {table}"):
                     if seal(values) != stored:
                         found.append(f"{table} {values[0]!r}: the row does not match its seal")
+            found += () if self._is_older else pruning.problems(self._db)
         except sqlite3.Error as error:
             found.append(f"storage: {error}")
         return found
+
+    def _last_gone(self) -> int:
+        """Give the number of the last event before the cut, 0 when nothing was pruned."""
+        return pruning.before_first(self._db) if self._is_older else pruning.last_gone(self._db)
 
     def _read_head(self) -> tuple[int, bytes]:
         return self._db.execute("SELECT seq, head FROM shard").fetchone()
