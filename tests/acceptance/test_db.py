@@ -79,7 +79,7 @@ def test_a_whole_journal_verifies(journal: Path) -> None:
         ("UPDATE event SET link = zeroblob(16) WHERE seq = 12", "event 12 ("),
         ("DELETE FROM event WHERE seq = 20", "event 20: missing"),
         ("DELETE FROM event WHERE seq = (SELECT max(seq) FROM event)", "head: the shard ends"),
-        ("UPDATE snapshot SET body = replace(body, 'sev1', 'sev2')", "snapshot "),
+        ("UPDATE snapshot SET body = replace(body, 'next_silence', 'next_salience')", "snapshot "),
         ("UPDATE outbox SET body = replace(body, 'ada', 'adb')", "outbox 'page/INC-1/1/"),
         ("UPDATE outbox SET attempt = attempt + 1", "outbox 'page/INC-1/1/"),
         ("UPDATE inbox SET at = at + 1 WHERE key = 'ticket/T-1'", "inbox 'ticket/T-1'"),
@@ -103,7 +103,7 @@ def test_a_state_that_is_not_the_fold_is_found(copy: Path) -> None:
         seq, version, body, head = connection.execute(
             "SELECT seq, state_version, body, head FROM snapshot"
         ).fetchone()
-        forged = body.replace(b"sev1", b"sev2")
+        forged = body.replace(b'"next_incident":', b'"next_incident":1')
         connection.execute(
             "UPDATE snapshot SET body = ?, seal = ?", (forged, seal((seq, version, forged, head)))
         )
@@ -286,7 +286,7 @@ def test_a_pruned_journal_verifies_and_goes_on(copy: Path) -> None:
     "sql",
     [
         "UPDATE snapshot SET head = zeroblob(16)",
-        "UPDATE snapshot SET body = replace(body, 'sev1', 'sev2')",
+        "UPDATE snapshot SET body = replace(body, 'next_silence', 'next_salience')",
         "DELETE FROM snapshot",
         "DELETE FROM event WHERE seq = (SELECT min(seq) FROM event)",
     ],

@@ -382,4 +382,29 @@ MUTATIONS = (
         "a restored journal keeps every login", 12, "src/midwatch/adapters/stores/access.py",
         "            if not same:", "            if False:", ("tests/contract/test_access.py",),
     ),
+    Mutation(
+        "a closed incident is in no archive", 8, "src/midwatch/engine/handle.py",
+        "    entry.archived.extend(decision.left.values())\n", "", (f"{UNIT}/test_archive.py",),
+    ),
+    Mutation(
+        "a late fact is not told with its incident", 8, "src/midwatch/core/decision.py",
+        "            incidents.evolve(one.incident, event, self.now)\n", "",
+        (f"{UNIT}/test_archive.py",),
+    ),
+    Mutation(
+        "pruning takes the events of what is open", 8, "src/midwatch/adapters/stores/pruning.py",
+        "    for stream in made.staying:\n", "    for stream in ():\n",
+        (f"{UNIT}/test_prune.py",),
+    ),
+    Mutation(
+        "a part leaves before what it was merged into", 2, "src/midwatch/core/leaving.py",
+        'if one is None or one.state != "closed":', "if one is None:",
+        (f"{UNIT}/test_archive.py",),
+    ),
+    Mutation(
+        "rolled-up counts begin where no window may", 4,
+        "src/midwatch/adapters/stores/sli_buckets.py",
+        "FINE_FOR_S = 6 * 3_600 + SPARE_S", "FINE_FOR_S = 5 * 3_600",
+        (f"{UNIT}/test_pushed_counts.py",),
+    ),
 )  # fmt: skip

@@ -97,6 +97,22 @@ def test_one_old_open_incident_holds_nothing_back(year: Year) -> None:
     ][:2]
 
 
+def test_the_very_first_event_may_stay() -> None:
+    """Its link follows from nothing, and is checked all the same."""
+    year = Year()
+    year.alert("shop")
+    year.days(20)
+    for days in (10, 5):
+        cut = find_cut(year.store, year.now - days * DAY, year.handler.shard.incidents)
+        assert cut is not None
+        year.store.cut(cut)
+        assert verify(year.store)[1] == []
+        while year.store.sweep(year.now - days * DAY, year.now):
+            pass
+        assert verify(year.store)[1] == []
+    assert next(year.store.rows("incident/INC-1"))[0].seq == 1
+
+
 def test_what_stayed_goes_when_it_is_closed(year: Year) -> None:
     """The next pruning asks again who is owed work; late facts about who left long ago verify."""
     for _ in range(2):

@@ -12,7 +12,7 @@ from typing import Protocol
 
 import msgspec
 
-from midwatch.core import shard, upgrades
+from midwatch.core import chain, shard, upgrades
 from midwatch.core.clock import SECOND
 from midwatch.core.events import Event
 from midwatch.core.shard import STATE_VERSION, Shard
@@ -34,7 +34,7 @@ class _Fold:
         self.state = upgrades.load(base.body, base.state_version) if base else Shard()
         self._skews = skews_of(audit)  # `before` is a date
         self.after = self.last = base.seq if base else 0
-        self.head = self.link = base.head if base else b""
+        self.head = self.link = base.head if base else chain.GENESIS
 
     def take(self, audit: Audit, before: int, limit: int) -> bool:
         """Fold at most `limit` events older than `before`; False at the cut."""
