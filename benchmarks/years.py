@@ -205,7 +205,7 @@ def open_again(path: Path) -> Opened:
         return 1_000 * (time.process_time() - begun) / times
 
     listed = ms(20, lambda: queries.summaries(handler.shard))
-    history = ms(20, lambda: queries.listed(store.closed(50)))
+    history = ms(20, lambda: queries.listed(handler.shard, store.closed(50)))
     store.close()
     return Opened(took, memory, listed, history)
 

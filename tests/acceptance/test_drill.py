@@ -307,7 +307,7 @@ def test_each_law_can_be_broken() -> None:
     story.facts = facts
     wrong = faults.break_on_purpose(scenario, "fix").scenario
     assert "promoted" in " ".join(checkers.broken_laws(story, shift.storm, wrong, shift.log))
-    incident = next(iter(story.shard.incidents.values()))
+    incident = next(iter(story.incidents.values()))
     incident.state, incident.acknowledged_by, incident.has_postmortem = "open", "", False
     assert "all settles" in broken()
 

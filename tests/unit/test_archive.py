@@ -102,7 +102,8 @@ def test_who_is_closed_leaves_and_is_told_as_before(tmp_path: Path) -> None:
     assert queries.summaries(again.handler.shard) == []
     known = archive.between(again.handler.shard, again.store, 0, desk.now + HOUR)
     end = desk.now + HOUR
-    found = reporting.report(known, reporting.gather(again.store, 0, end), 0, end)
+    gathered = reporting.gather(again.store, 0, end)
+    found = reporting.report(again.handler.shard, known, gathered, 0, end)
     assert [line.id for line in found.incidents] == [quiet, closed]
     assert len(found.waivers) == 1
     assert verify(again.store)[1] == []

@@ -412,7 +412,7 @@ def test_a_postmortem_tells_a_story_in_one_clock() -> None:
     night.set_clock(-DAY)
     night.pass_time(MINUTE)
     night.fire("Down", status="resolved")
-    found = subject(night.state, incident.id)
+    found = subject(night.state, night.store, incident.id)
     assert found is not None
     told = retell(*found, night.store)
     assert (told.durations_s.to_detect, told.durations_s.to_acknowledge) == (0.0, 60.0)

@@ -153,19 +153,19 @@ def lived(store: SqliteStore, since: int, changed_at: int) -> Handler:
 def read_everywhere(store: SqliteStore, handler: Handler) -> reporting.Report:
     """Every page and list that tells of it."""
     state = handler.shard
-    queries.summaries(state, everything=True)
+    queries.summaries(state, store)
     assert queries.detail(state, store, "INC-1") is not None
     assert queries.timeline(store)
     queries.changes(state)
     firing = next(iter(state.firing), "")
     find(state, store, firing)
-    found = subject(state, "INC-1")
+    found = subject(state, store, "INC-1")
     assert found is not None
     document = retell(*found, store)
     assert pages.markdown(document)
     assert pages.html(document)
     gathered = reporting.gather(store, 0, LATEST)
-    return reporting.report(state, gathered, 0, LATEST)
+    return reporting.report(state, state.incidents, gathered, 0, LATEST)
 
 
 @given(ANY, ANY)

@@ -10,7 +10,7 @@ import contextlib
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec import structs
@@ -23,7 +23,6 @@ from midwatch.bootstrap import acting, begin_term, build_pagers, measured, read_
 from midwatch.cli.places import need_database
 from midwatch.core import inputs
 from midwatch.core.judgements import Judgement
-from midwatch.core.keys import id_of
 from midwatch.core.postmortems import Postmortem
 from midwatch.core.rules import Rules
 from midwatch.core.shard import Shard
@@ -46,6 +45,8 @@ from midwatch.engine.plans import PlanView
 from midwatch.engine.reporting import Report
 from midwatch.engine.retelling import retell, subject
 from midwatch.errors import InputError, StateError
+
+_T = TypeVar("_T")
 
 
 class OnFile:
@@ -85,8 +86,7 @@ class OnFile:
         loaded = config.load(self._folder)
         rules = acting(measured(loaded.rules), loaded, shadow=False)
         with _Open(self._folder, self._file) as (store, handler):
-            self._detail(store, handler, incident)
-            one = handler.shard.incidents[id_of(incident)]
+            one = _found(archive.find(handler.shard, store, incident), incident)
             values = given.get("given", {})
             now = wall_ms() + handler.shard.skew
             return plans.draft(rules, handler.shard, one, given["runbook"], values, now)
@@ -391,12 +391,12 @@ def _nobody(would: str) -> StateError:
     )
 
 
-def _found(detail: queries.Detail | None, incident: str) -> queries.Detail:
-    if detail is None:
+def _found(one: _T | None, incident: str) -> _T:
+    if one is None:
         raise StateError(
             f"no incident is called {incident!r}", remedy="look at midwatch incidents list"
         )
-    return detail
+    return one
 
 
 def _user() -> str:

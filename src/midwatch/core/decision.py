@@ -133,9 +133,7 @@ class Decision:
         self.timers[key] = None
 
     def incident(self, incident_id: str) -> Incident | None:
-        """Look an incident up, by its name or its ref, also one that has left, when the input is
-        about it.
-        """
+        """Look an incident up, by name or ref; also one that has left, if the input names it."""
         found = shard.find(self.shard, incident_id)
         if found is not None:
             return found

@@ -62,7 +62,7 @@ def try_both_sides(d: Decision, incident: Incident) -> None:
         return
     # An incident that opened again is tried anew, also while an earlier try is under way: its
     # stream is further by then.
-    turn = d.shard.versions[f"incident/{incident.id}"]
+    turn = d.version(f"incident/{incident.id}")
     _try(d, incident, case, EPOCHS, d.key("admission", incident.id, case.id, turn))
 
 

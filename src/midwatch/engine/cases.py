@@ -170,11 +170,11 @@ def kept(
         if one.quarantined_until
     }  # fmt: skip
     kept_held = {case.id: held[case.id] for case in found if case.id in held}
-    links = {
-        case.incident: link(public_url, shard.incidents[case.incident].ref)
-        for case in found
-        if public_url
-    }
+    links: dict[str, str] = {}
+    for case in found if public_url else ():
+        incident = archive.find(shard, records, case.incident)
+        if incident is not None:
+            links[case.incident] = link(public_url, incident.ref)
     return Kept(found, kept_held, unproven, waived, links)
 
 

@@ -22,7 +22,7 @@ from midwatch.core.clock import show_time
 from midwatch.core.events import Event
 from midwatch.core.incidents import Incident, lacks, snooze_due
 from midwatch.core.reasons import Reason
-from midwatch.core.shard import Shard, find
+from midwatch.core.shard import Shard
 from midwatch.core.skews import Skews
 from midwatch.core.sli import FailedAnswer
 from midwatch.core.topology import Topology

@@ -14,6 +14,7 @@ from msgspec import Struct
 from midwatch.core import events as e
 from midwatch.core.clock import SECOND, show_time
 from midwatch.core.incidents import Incident, type_of
+from midwatch.core.shard import Shard
 from midwatch.engine import queries
 from midwatch.ports import Audit
 

@@ -13,7 +13,7 @@ from midwatch.core.clock import SECOND
 from midwatch.core.incidents import Incident, lacks
 from midwatch.core.postmortem_writer import CHANGE_S, Fact, write
 from midwatch.core.postmortems import Postmortem
-from midwatch.core.shard import Shard, find
+from midwatch.core.shard import Shard
 from midwatch.core.skews import Skews
 from midwatch.engine import archive, queries
 from midwatch.ports import Archive, Audit

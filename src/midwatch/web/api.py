@@ -19,7 +19,6 @@ from midwatch.bootstrap import Service
 from midwatch.core import inputs
 from midwatch.core.clock import SECOND
 from midwatch.core.judgements import Judgement
-from midwatch.core.keys import id_of
 from midwatch.core.moments import moment
 from midwatch.core.postmortems import Postmortem
 from midwatch.core.shard import Shard
@@ -86,10 +85,7 @@ class Api:
         """Tell one incident."""
         name = call.request.path_params["id"]
         look = self._loop.view(lambda shard: self._detail(shard, name))
-        found = await asyncio.wrap_future(look)
-        if found is None:
-            raise NotThere(f"no incident is called {name!r}", remedy="look at the list")
-        return found
+        return _there(await asyncio.wrap_future(look), name)
 
     def _detail(self, shard: Shard, name: str) -> queries.Detail | None:
         return queries.detail(shard, self._audit, name, self._rules.topology)
@@ -121,7 +117,7 @@ class Api:
                 lambda shard: plans.draft(
                     self._rules,
                     shard,
-                    shard.incidents[id_of(_id(call))],
+                    _there(archive.find(shard, self._audit, _id(call)), _id(call)),
                     given.runbook,
                     given.given,
                     now,
@@ -164,9 +160,7 @@ class Api:
     async def postmortem(self, call: Call) -> Postmortem:
         """Write its postmortem."""
         name = _id(call)
-        found = await self._look(lambda shard: subject(shard, self._audit, name))
-        if found is None:
-            raise NotThere(f"no incident is called {name!r}", remedy="look at the list")
+        found = _there(await self._look(lambda shard: subject(shard, self._audit, name)), name)
         return await self._read(lambda audit: retell(*found, audit))
 
     async def draft(self, call: Call) -> Postmortem:
@@ -509,6 +503,12 @@ class Api:
         """Say why a request was refused when it came first; empty when it was done."""
         look = self._loop.view(lambda _: self._audit.why_dead(key))
         return await asyncio.wrap_future(look)
+
+
+def _there(found: T | None, name: str) -> T:
+    if found is None:
+        raise NotThere(f"no incident is called {name!r}", remedy="look at the list")
+    return found
 
 
 def _id(call: Call) -> str:

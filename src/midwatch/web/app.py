@@ -58,7 +58,7 @@ def build_app(
     api = Api(service, audit)
     health = Health(service.loop, service.conditions, tokens, audit.dropped)
     page = Page(service, audit, logins, shown)
-    slack, heartbeats = SlackButtons(service), Heartbeats(service, tokens, shares)
+    slack, heartbeats = SlackButtons(service, audit), Heartbeats(service, tokens, shares)
     described = document(ROUTES)
 
     async def openapi(request: Request) -> Response:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 from urllib.parse import parse_qs, quote
 
 from sse_starlette import EventSourceResponse
@@ -18,11 +19,12 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from midwatch.adapters.reports import postmortem as postmortems
 from midwatch.bootstrap import Service
 from midwatch.core import inputs
-from midwatch.core.shard import Shard, find
+from midwatch.core.shard import Shard
+from midwatch.engine import archive
 from midwatch.engine.queries import OVER, not_here
 from midwatch.engine.retelling import retell, subject
 from midwatch.errors import Busy, CommitFailed
-from midwatch.ports import Audit, Token
+from midwatch.ports import Archive, Audit, Token
 from midwatch.web import guards
 from midwatch.web.cards import templates
 from midwatch.web.logins import MAX_FORM_BYTES, Logins, is_own
@@ -72,7 +74,7 @@ class Page:
             return RedirectResponse("/login", 303)
         name: str = request.path_params["id"]
         try:
-            to, says = await asyncio.wrap_future(self._loop.view(lambda shard: _led(shard, name)))
+            to, says = await asyncio.wrap_future(self._loop.view(partial(_led, self._audit, name)))
         except Busy as error:
             return self._render("busy.html", 503, says=str(error))
         return RedirectResponse(to, 303) if to else self._render("busy.html", 404, says=says)
@@ -163,15 +165,18 @@ class Page:
         return self._render("busy.html", 403, says="this form came from another site")
 
 
-def _led(shard: Shard, name: str) -> tuple[str, str]:
+def _led(records: Archive, name: str, shard: Shard) -> tuple[str, str]:
     """Say where a link to an incident leads; else why it leads nowhere."""
-    incident = find(shard, name)
+    incident = archive.find(shard, records, name)
     if incident is None:
         return "", not_here(name)
     if incident.ref != name:
         there = f"/incidents/{incident.ref}"
         return "", f"{name} alone may be an incident of another journal; the one here is at {there}"
     while incident.merged_into:
-        incident = shard.incidents[incident.merged_into]
+        into = archive.find(shard, records, incident.merged_into)
+        if into is None:
+            return "", not_here(incident.merged_into)
+        incident = into
     at = quote(incident.ref)
     return (f"/incidents/{at}/postmortem" if incident.state in OVER else f"/#{at}"), ""

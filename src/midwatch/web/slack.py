@@ -16,9 +16,10 @@ from starlette.responses import Response
 from midwatch.adapters.pagers.slack import SlackPager
 from midwatch.bootstrap import Service
 from midwatch.core.inputs import Acknowledge, Envelope
-from midwatch.core.shard import find
+from midwatch.engine import archive
 from midwatch.engine.queries import not_here
 from midwatch.errors import Busy, CommitFailed, HarnessError, InputError, told
+from midwatch.ports import Archive
 from midwatch.web import guards
 from midwatch.web.problems import problem, problem_of
 
@@ -30,8 +31,9 @@ log = logging.getLogger("midwatch.web")
 class SlackButtons:
     """`POST /slack/{pager}`."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, records: Archive) -> None:
         self._loop = service.loop
+        self._records = records
         self._pagers = {
             name: pager
             for name, pager in service.pagers.items()
@@ -56,7 +58,9 @@ class SlackButtons:
         given = Acknowledge(pressed.incident, pager.person(pressed))
         ref = pressed.incident
         try:
-            found = await asyncio.wrap_future(self._loop.view(lambda shard: find(shard, ref)))
+            found = await asyncio.wrap_future(
+                self._loop.view(lambda shard: archive.find(shard, self._records, ref))
+            )
         except Busy as error:
             return problem_of(503, error)
         if found is None or found.ref != ref:
