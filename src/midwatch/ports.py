@@ -100,6 +100,7 @@ class Entry(Struct):
         for source, count in other.dropped.items():
             self.dropped[source] = self.dropped.get(source, 0) + count
         self.buckets += other.buckets
+        self.archived += other.archived
 
     @property
     def is_empty(self) -> bool:

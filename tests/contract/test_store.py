@@ -18,7 +18,7 @@ from midwatch.engine import handle
 from midwatch.engine.handle import Handler
 from midwatch.engine.verify import verify
 from midwatch.errors import CommitFailed, Fenced
-from midwatch.ports import Entry, Settled, Snapshot
+from midwatch.ports import Cut, Entry, Settled, Snapshot
 
 RULES = Rules(policy=Policy("p", (Step(("ada",)),), team=Team(digest_s=0, ack_s=0)))
 
@@ -117,7 +117,9 @@ WRITES: dict[str, Callable[[SqliteStore], object]] = {
     "commit_each": lambda s: s.commit_each([Entry(2_000, inputs=["k"])], lambda *_: None),
     "claim": lambda s: s.claim(3_000, 5),
     "settle": lambda s: s.commit(Entry(2_000, settled=[Settled("page/INC-1/1", "done", "")])),
-    "prune": lambda s: s.prune(Snapshot(0, 1, b"{}", b""), 0, 0),
+    "cut": lambda s: s.cut(Cut(Snapshot(0, 1, b"{}", b""), 0, 0, b"", [])),
+    "sweep": lambda s: s.sweep(0, 0),
+    "archive": lambda s: s.archive([]),
     "keep": lambda s: s.keep(shadow=True),
     "probe": lambda s: s.probe(),
     "snapshot": lambda s: s.commit(Entry(2_000, snapshot=b"{}")),

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from midwatch.adapters.stores.sqlite import SqliteStore
-from midwatch.core import inputs, shard
+from midwatch.core import inputs, shard, upgrades
 from midwatch.core.alerts import identify
 from midwatch.core.incidents import Incident
 from midwatch.core.inputs import Envelope
@@ -242,7 +242,7 @@ def test_a_snapshot_of_before_lets_leave_whoever_is_closed(desk: Desk) -> None:
     for new in ("past", "left"):
         del old[new]
     del old["habits"]["alone"]
-    found, left = shard.load_older(msgspec.json.encode(old))
+    found, left = upgrades.read(msgspec.json.encode(old), 11)
     assert found == now
     assert left == [Archived(gone[name].incident, gone[name].version) for name in names]
 
