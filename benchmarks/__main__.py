@@ -39,6 +39,7 @@ from benchmarks import (
     sizing,
     slo,
     undo,
+    years,
 )
 from midwatch.adapters.stores.sqlite import SqliteStore
 from midwatch.drill import scenarios
@@ -48,6 +49,7 @@ HERE = Path(__file__).parent
 LAB = HERE.parent / "lab" / "solution"
 MIDWATCH = str(Path(sys.executable).with_name("midwatch"))
 ROUNDS = 15
+KEEP_DAYS = 90  # as docs/operations.md advises
 
 
 def seconds(
@@ -322,6 +324,25 @@ def idled() -> dict[str, dict[str, Any]]:
     }
 
 
+def aged() -> dict[str, dict[str, Any]]:
+    """Live through two years with a journal that prunes itself, and be killed."""
+    command, keep = f"python -m benchmarks.years {years.DAYS} {KEEP_DAYS}", KEEP_DAYS
+    found, young = years.measure(years.DAYS, keep), years.measure(years.MONTH, keep)
+    one, first = found.opened, young.opened
+    rows = (
+        ("restart_s", "s of CPU", one.start_s, first.start_s, "<= 2 s", 2.0),
+        ("memory_mb", "MB", one.memory_mb, first.memory_mb, "<= 200 MB", 200.0),
+        ("snapshot_mb", "MB", found.snapshot_mb, young.snapshot_mb, "<= 3 MB", 3.0),
+        ("open_ms", "ms", one.open_ms, first.open_ms, "<= 5 ms", 5.0),
+        ("history_ms", "ms", one.history_ms, first.history_ms, "<= 30 ms", 30.0),
+        ("p99_ms", "ms", found.last_ms, found.first_ms, "<= 1.3 x", 1.3 * found.first_ms),
+    )
+    return {
+        f"years_{name}": row(value, unit, "the first month", peer, bar, value <= most, command)
+        for name, unit, value, peer, bar, most in rows
+    }
+
+
 def undone() -> dict[str, dict[str, Any]]:
     """Let a commit fail with a quarter's journal."""
     failed, _, again = undo.measure()
@@ -412,6 +433,7 @@ def measure(data: Path | None) -> dict[str, dict[str, Any]]:
     results |= sized()
     results |= idled()
     results |= undone()
+    results |= aged()
     if data is not None:
         results |= grouped(data)
     heads = journal_heads()
