@@ -198,11 +198,11 @@ class Archive(Protocol):
         """Give the newest of them, or the newest that were opened before another one."""
         ...
 
-    def opened(self, start: int, end: int) -> list[Incident]:
+    def opened(self, start: int, end: int) -> Iterator[Incident]:
         """Give those that were opened in [start, end), in milliseconds, oldest first."""
         ...
 
-    def lasting(self) -> list[Incident]:
+    def lasting(self) -> Iterator[Incident]:
         """Give those that still matter: without a proven case, waived, or with work to do."""
         ...
 
@@ -286,6 +286,10 @@ class Audit(Archive, Protocol):
 
     def stretch(self, stream: str, after: int, limit: int) -> list[Row]:
         """Give at most `limit` events of a stream, in order, after its `after`-th."""
+        ...
+
+    def since(self, at: int) -> Iterator[Row]:
+        """Give every event from the first one on that is not before a moment (milliseconds)."""
         ...
 
     def beside(self) -> AbstractContextManager[Audit]:

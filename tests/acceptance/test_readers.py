@@ -6,6 +6,7 @@ drawn, does not grow with the number of those who look.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import time
@@ -13,10 +14,13 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 
 import pytest
-from tests.acceptance.serving import Serving, alert, until
+from tests.acceptance.serving import Answer, Serving, alert, until
 from tests.acceptance.tabs import Tabs, session
 
 from midwatch.adapters.stores.tokens import SqliteTokens, new_id
+from midwatch.cli.over_server import OverServer
+from midwatch.engine.paging import LIMIT
+from midwatch.engine.queries import OVER
 from midwatch.ports import Token
 
 pytestmark = pytest.mark.slow
@@ -126,14 +130,11 @@ def test_an_answer_stands_on_the_page_that_follows_it(serving: Serving) -> None:
     with Tabs(serving.port, cookie, 5) as tabs:
         until(lambda: tabs.showing('id="INC-2-') == 5)
         for number in range(2, 5):
-            told = serving.ask("GET", f"/api/v1/incidents/INC-{number}", token=serving.person)
-            name = told.document["incident"]["ref"]
-            form = re.compile(f"/incidents/{name}/ack".encode())
-            assert form.search(serving.ask("GET", "/", Cookie=cookie).body)
+            form = re.compile(f"/incidents/INC-{number}-[0-9a-f]+/ack".encode())
+            found = form.search(serving.ask("GET", "/", Cookie=cookie).body)
+            assert found
             # urllib goes where the answer sends it, as a browser does.
-            answer = serving.ask(
-                "POST", f"/incidents/{name}/ack", b"", Cookie=cookie, Origin=serving.url
-            )
+            answer = serving.ask("POST", found[0].decode(), b"", Cookie=cookie, Origin=serving.url)
             assert answer.status == 200
             assert not form.search(answer.body)
 
@@ -150,6 +151,123 @@ def test_a_revoked_token_gets_nothing_more(serving: Serving) -> None:
         serving.deliver(alert("Later", "shop", namespace="later"))
         until(lambda: tabs.tabs[0].over)
         assert tabs.showing("Later on shop") == 0
+
+
+def following(part: Answer) -> str:
+    """Where the next part is, as Link says; empty at the end."""
+    link = part.headers["Link"]
+    where = re.fullmatch('<(.+)>; rel="next"', link) if link else None
+    assert bool(link) == bool(where)
+    return where[1] if where else ""
+
+
+def followed(serving: Serving, path: str) -> list[Answer]:
+    """Every part of an answer."""
+    found = [serving.ask("GET", path, token=serving.person)]
+    while path := following(found[-1]):
+        found.append(serving.ask("GET", path, token=serving.person))
+    assert {one.status for one in found} == {200}
+    return found
+
+
+@pytest.mark.parametrize(
+    "path", ["incidents?", "incidents?all=true&", "changes?", "report?", "alerts/rejected?"]
+)
+def test_a_list_comes_in_parts_that_say_where_the_next_one_is(serving: Serving, path: str) -> None:
+    """Together they are the whole; the last one says nothing."""
+    if path == "changes?":
+        for n in range(5):
+            body = f'{{"service": "svc{n}", "kind": "deploy", "id": "d/{n} ?"}}'.encode()
+            answer = serving.ask("POST", "/api/v1/changes", body, serving.person)
+            assert answer.status == 200
+    if path == "alerts/rejected?":
+        for n in range(5):
+            bad = {"labels": {"alertname": f"Bad{n}"}, "startsAt": "never", "status": "firing"}
+            assert serving.deliver(bad).document["rejected"] == 1
+    whole = serving.ask("GET", f"/api/v1/{path}", token=serving.person)
+    assert whole.headers["Link"] is None
+    size = 2 if path in ("changes?", "alerts/rejected?") else 19
+
+    def rows(answer: Answer) -> list[dict[str, object]]:
+        return answer.document["incidents"] if path == "report?" else answer.document
+
+    parts = followed(serving, f"/api/v1/{path}limit={size}")
+    assert len(parts) == -(-len(rows(whole)) // size) > 1
+    assert [row for part in parts for row in rows(part)] == rows(whole)
+
+
+def test_a_timeline_comes_in_parts(serving: Serving) -> None:
+    """Of an answer to a command too: its Link leads to the rest of the incident."""
+    whole = serving.ask("GET", "/api/v1/incidents/INC-7", token=serving.person).document
+    parts = followed(serving, "/api/v1/incidents/INC-7?limit=2")
+    timeline = [moment for part in parts for moment in part.document["timeline"]]
+    assert timeline == whole["timeline"]
+    assert {part.document["pruned"] for part in parts} == {0}
+
+
+def close(serving: Serving, name: str) -> None:
+    """Let an incident leave: when it harmed somebody it is waived."""
+    until_ms = time.time_ns() // 1_000_000 + 86_400_000
+    waived = {"why": "no model", "owner": "ada", "ends_at": until_ms}
+    for verb, given in (("ack", {}), ("resolve", {"why": "restarted"}), ("waive", waived)):
+        body = json.dumps(given).encode()
+        path = f"/api/v1/incidents/{name}/{verb}"
+        answer = serving.ask("POST", path, body, serving.person)
+        assert answer.status == 200
+        if answer.document["incident"]["state"] == "closed":
+            break  # it paged nobody
+
+
+def test_who_closes_while_all_are_read_is_there_once(serving: Serving) -> None:
+    """Ahead of the part that is read, and behind it; closed, each is told whole under its ref."""
+    names = [one["id"] for one in serving.ask(
+        "GET", "/api/v1/incidents?all=true", token=serving.person
+    ).document]  # fmt: skip
+    read, path = [], "/api/v1/incidents?all=true&limit=9"
+    closing = iter([(names[3], names[30]), (names[12], names[40]), (names[1], names[45])])
+    while path:
+        part = serving.ask("GET", path, token=serving.person)
+        read += [one["id"] for one in part.document]
+        path = following(part)
+        for name in next(closing, ()):
+            close(serving, name)
+    assert read == names
+    whole = serving.ask("GET", f"/api/v1/incidents/{names[3]}", token=serving.person).document
+    assert whole["incident"]["state"] == "closed"
+    parts = followed(serving, f"/api/v1/incidents/{whole['incident']['ref']}?limit=3")
+    assert len(parts) > 1
+    assert [one for part in parts for one in part.document["timeline"]] == whole["timeline"]
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("incidents?limit=0", 422), ("incidents?limit=1001", 422), ("incidents?limit=x", 422),
+        ("incidents?after=nobody", 404), ("incidents?limit=2&after=INC-999999", 404),
+        ("incidents?all=true&after=INC-x", 404), ("incidents/INC-1?after=x", 404),
+        ("changes?after=nobody", 404), ("report?after=INC-999999", 404),
+    ],
+)  # fmt: skip
+def test_a_part_that_cannot_be_given_is_refused(serving: Serving, path: str, status: int) -> None:
+    """A limit that is none is refused, a place that is none is not found; with what to write."""
+    answer = serving.ask("GET", f"/api/v1/{path}", token=serving.person)
+    assert answer.status == status
+    assert answer.document["remedy"]
+
+
+def test_the_commands_show_the_whole_however_many_parts_it_has(serving: Serving) -> None:
+    """More incidents than one part holds, in the order in which the file lists them."""
+    many = [alert("Slow", "docs", severity="info", namespace=f"m{n}") for n in range(LIMIT + 7)]
+    assert serving.deliver(*many).status == 202
+    where = OverServer(serving.url, serving.person)
+    listed = where.all(everything=True)
+    assert len(listed) == len({one.id for one in listed}) > LIMIT
+    assert [one.id for one in where.all(everything=False)] == [
+        one.id for one in listed if one.state not in OVER
+    ]
+    assert listed[0].severity == "sev1"
+    now = time.time_ns() // 1_000_000
+    assert len(where.report(now - 3_600_000, now + 1_000).incidents) == len(listed)
 
 
 def test_a_stop_waits_for_no_tab(serving: Serving) -> None:

@@ -344,7 +344,7 @@ MUTATIONS = (
     ),
     Mutation(
         "a button of another journal takes an incident", 12, "src/midwatch/core/shard.py",
-        "incident if incident and name in (incident.id, incident.ref) else None", "incident",
+        "incident if incident and incident.is_called(name) else None", "incident",
         (f"{UNIT}/test_terms.py",),
     ),
     Mutation(
@@ -377,6 +377,16 @@ MUTATIONS = (
         "a card misses what another incident gave it", 11, "src/midwatch/engine/overview.py",
         "stamp = (version, one.alert_count, bool(one.failures))",
         "stamp = (version, 0, bool(one.failures))", (f"{UNIT}/test_shown.py",),
+    ),
+    Mutation(
+        "a list of all leaves out who has left", 11, "src/midwatch/engine/listing.py",
+        "    found |= {one.id: summary(one, seen.skews) for one in left}\n", "",
+        (f"{UNIT}/test_paging.py",),
+    ),
+    Mutation(
+        "a part begins with the last one of the part before", 11, "src/midwatch/engine/listing.py",
+        "if urgent_first(one)[1:] > last)", "if urgent_first(one)[1:] >= last)",
+        (f"{UNIT}/test_paging.py",),
     ),
     Mutation(
         "a restored journal keeps every login", 12, "src/midwatch/adapters/stores/access.py",

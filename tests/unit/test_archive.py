@@ -100,10 +100,10 @@ def test_who_is_closed_leaves_and_is_told_as_before(tmp_path: Path) -> None:
     listed = queries.summaries(again.handler.shard, again.store)
     assert {one.id for one in listed} == {quiet, closed}
     assert queries.summaries(again.handler.shard) == []
-    known = archive.between(again.handler.shard, again.store, 0, desk.now + HOUR)
-    end = desk.now + HOUR
-    gathered = reporting.gather(again.store, 0, end)
-    found = reporting.report(again.handler.shard, known, gathered, 0, end)
+    end, skews = desk.now + HOUR, again.handler.shard.skews
+    gathered = reporting.gather(again.store, skews, 0, end)
+    known = reporting.known([], again.store, gathered, skews, 0, end)
+    found, _ = reporting.report(known, gathered, 0, end)
     assert [line.id for line in found.incidents] == [quiet, closed]
     assert len(found.waivers) == 1
     assert verify(again.store)[1] == []

@@ -158,14 +158,16 @@ def read_everywhere(store: SqliteStore, handler: Handler) -> reporting.Report:
     assert queries.timeline(store)
     queries.changes(state)
     firing = next(iter(state.firing), "")
-    find(state, store, firing)
+    find(store, state.skews, firing)
     found = subject(state, store, "INC-1")
     assert found is not None
     document = retell(*found, store)
     assert pages.markdown(document)
     assert pages.html(document)
-    gathered = reporting.gather(store, 0, LATEST)
-    return reporting.report(state, state.incidents, gathered, 0, LATEST)
+    gathered = reporting.gather(store, state.skews, 0, LATEST)
+    taken = reporting.take(state, state.incidents)
+    known = reporting.known(taken, store, gathered, state.skews, 0, LATEST)
+    return reporting.report(known, gathered, 0, LATEST)[0]
 
 
 @given(ANY, ANY)

@@ -114,9 +114,11 @@ class OnFile:
     def report(self, start: int, end: int) -> Report:
         """Tell a period."""
         with _Open(self._folder, self._file) as (store, handler):
-            gathered = reporting.gather(store, start, end)
-            known = archive.between(handler.shard, store, start, end)
-            return reporting.report(handler.shard, known, gathered, start, end)
+            shard = handler.shard
+            gathered = reporting.gather(store, shard.skews, start, end)
+            taken = reporting.take(shard, shard.incidents)
+            known = reporting.known(taken, store, gathered, shard.skews, start, end)
+            return reporting.report(known, gathered, start, end)[0]
 
     def rejected(self) -> list[queries.Rejected]:
         """List what could not be taken."""
@@ -126,10 +128,10 @@ class OnFile:
     def alert(self, wanted: str) -> placement.AlertPlace:
         """Say where an alert is and why."""
         with _Open(self._folder, self._file) as (store, handler):
-            found = placement.find(handler.shard, store, wanted)
-        if found is None:
-            raise StateError(f"no alert is called {wanted!r}", remedy=placement.NAMED)
-        return found
+            found = placement.find(store, handler.shard.skews, wanted)
+            if found is None:
+                raise StateError(f"no alert is called {wanted!r}", remedy=placement.NAMED)
+            return placement.muted_now(handler.shard, found)
 
     def silences(self) -> list[queries.SilenceView]:
         """List silences."""
@@ -189,17 +191,17 @@ class OnFile:
     def case(self, name: str) -> cases.CaseStory:
         """Tell one case. Raises InputError when there is none of that name."""
         with _Open(self._folder, self._file) as (store, handler):
-            found = cases.story(handler.shard, store, queries.facts(store), name)
-        if found is None:
-            remedy = "midwatch cases list"
-            raise InputError(f"no case is called {name!r}", place="cases", remedy=remedy)
-        return found
+            found = cases.subject(handler.shard, name)
+            if found is None:
+                remedy = "midwatch cases list"
+                raise InputError(f"no case is called {name!r}", place="cases", remedy=remedy)
+            return cases.story(found, store)
 
     def kept(self, service: str) -> cases.Kept:
         """Give what guards a service, or all of them."""
         at = config.load(self._folder).public_url
         with _Open(self._folder, self._file) as (store, handler):
-            return cases.kept(handler.shard, store, store.lasting(), service, at)
+            return cases.kept(cases.guards(handler.shard), store, service, at)
 
     def change_case(self, name: str, what: str, given: dict[str, Any]) -> list[cases.CaseView]:
         """Admit a case, or quarantine or retire the one of this name. Raises StateError."""
@@ -264,9 +266,9 @@ class OnFile:
         with _Open(self._folder, self._file) as (store, handler):
             rules = config.load(self._folder).rules
             since = wall_ms() - hours * 3_600_000
-            return oncall.handoff(
-                rules, handler.shard, store, queries.facts(store), wall_ms(), since
-            )
+            happened = oncall.gather(store, handler.shard.skews, since)
+            found = oncall.present(rules, handler.shard, happened, wall_ms())
+            return oncall.handoff(found, happened, store)
 
     def overrides(self) -> list[oncall.OverrideView]:
         """List overrides."""

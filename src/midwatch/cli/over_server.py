@@ -9,11 +9,13 @@ import json
 import re
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from http.client import HTTPException
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 from urllib.parse import quote
 
 import msgspec
+from msgspec import structs
 
 from midwatch.core.judgements import Judgement
 from midwatch.core.postmortems import Postmortem
@@ -21,6 +23,7 @@ from midwatch.engine import (
     cases,
     explain,
     jobs,
+    listing,
     oncall,
     queries,
     served,
@@ -37,6 +40,9 @@ TIMEOUT_S = 10
 DAY_MS = 86_400_000
 PAGE_TIMEOUT_S = 60  # each pager may take its time
 TOKEN = re.compile("[!-~]+")
+NEXT = re.compile('<(/api/v1/[!-;=?-~]+)>; rel="next"')
+
+T = TypeVar("T")
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
@@ -69,16 +75,17 @@ class OverServer:
     def all(self, *, everything: bool) -> list[queries.Summary]:
         """List incidents."""
         path = "/api/v1/incidents" + ("?all=true" if everything else "")
-        return self._ask("GET", path, list[queries.Summary])
+        found = self._list("GET", path, queries.Summary)
+        return listing.worst_first(found) if everything else found
 
     def show(self, incident: str) -> queries.Detail:
         """Tell one."""
-        return self._ask("GET", f"/api/v1/incidents/{quote(incident, '')}", queries.Detail)
+        return self._detail("GET", f"/api/v1/incidents/{quote(incident, '')}")
 
     def tell(self, incident: str, verb: str, given: dict[str, Any]) -> queries.Detail:
         """Acknowledge, snooze or resolve."""
         path = f"/api/v1/incidents/{quote(incident, '')}/{verb}"
-        return self._ask("POST", path, queries.Detail, given)
+        return self._detail("POST", path, given)
 
     def plan(self, incident: str, given: dict[str, Any]) -> PlanView:
         """Look at a plan, or propose it."""
@@ -100,11 +107,13 @@ class OverServer:
 
     def report(self, start: int, end: int) -> Report:
         """Tell a period."""
-        return self._ask("GET", f"/api/v1/report?start={start}&end={end}", Report)
+        parts = list(self._parts("GET", f"/api/v1/report?start={start}&end={end}", Report))
+        lines = [line for part in parts for line in part.incidents]
+        return structs.replace(parts[0], incidents=lines)
 
     def rejected(self) -> list[queries.Rejected]:
         """List what could not be taken."""
-        return self._ask("GET", "/api/v1/alerts/rejected", list[queries.Rejected])
+        return self._list("GET", "/api/v1/alerts/rejected", queries.Rejected)
 
     def alert(self, wanted: str) -> AlertPlace:
         """Say where an alert is and why."""
@@ -112,24 +121,24 @@ class OverServer:
 
     def silences(self) -> list[queries.SilenceView]:
         """List silences."""
-        return self._ask("GET", "/api/v1/silences", list[queries.SilenceView])
+        return self._list("GET", "/api/v1/silences", queries.SilenceView)
 
     def silence(self, given: dict[str, Any]) -> list[queries.SilenceView]:
         """Ask for quiet."""
-        return self._ask("POST", "/api/v1/silences", list[queries.SilenceView], given)
+        return self._list("POST", "/api/v1/silences", queries.SilenceView, given)
 
     def end_silence(self, silence: str) -> list[queries.SilenceView]:
         """End a silence."""
         path = f"/api/v1/silences/{quote(silence, '')}/end"
-        return self._ask("POST", path, list[queries.SilenceView], {})
+        return self._list("POST", path, queries.SilenceView, {})
 
     def changes(self) -> list[queries.ChangeView]:
         """List changes."""
-        return self._ask("GET", "/api/v1/changes", list[queries.ChangeView])
+        return self._list("GET", "/api/v1/changes", queries.ChangeView)
 
     def change(self, given: dict[str, Any]) -> list[queries.ChangeView]:
         """Note a change."""
-        return self._ask("POST", "/api/v1/changes", list[queries.ChangeView], given)
+        return self._list("POST", "/api/v1/changes", queries.ChangeView, given)
 
     def services(self) -> list[served.ServiceView]:
         """List what services run."""
@@ -142,7 +151,7 @@ class OverServer:
     def history(self, service: str) -> list[queries.Moment]:
         """Tell what happened to a service's releases."""
         path = f"/api/v1/services/{quote(service, '')}/history"
-        return self._ask("GET", path, list[queries.Moment])
+        return self._list("GET", path, queries.Moment)
 
     def move(self, service: str, purpose: str, given: dict[str, Any]) -> list[served.ServiceView]:
         """Begin to move traffic."""
@@ -151,7 +160,7 @@ class OverServer:
 
     def cases(self) -> list[cases.CaseView]:
         """List regression cases."""
-        return self._ask("GET", "/api/v1/cases", list[cases.CaseView])
+        return self._list("GET", "/api/v1/cases", cases.CaseView)
 
     def case(self, name: str) -> cases.CaseStory:
         """Tell one case."""
@@ -165,15 +174,15 @@ class OverServer:
     def change_case(self, name: str, what: str, given: dict[str, Any]) -> list[cases.CaseView]:
         """Admit a case, or quarantine or retire the one of this name."""
         path = f"/api/v1/cases/{quote(name, '')}/{what}" if name else "/api/v1/cases"
-        return self._ask("POST", path, list[cases.CaseView], given)
+        return self._list("POST", path, cases.CaseView, given)
 
     def tickets(self) -> list[queries.TicketView]:
         """List reports."""
-        return self._ask("GET", "/api/v1/tickets", list[queries.TicketView])
+        return self._list("GET", "/api/v1/tickets", queries.TicketView)
 
     def ticket(self, given: dict[str, Any]) -> list[queries.TicketView]:
         """File a report."""
-        return self._ask("POST", "/api/v1/tickets", list[queries.TicketView], given)
+        return self._list("POST", "/api/v1/tickets", queries.TicketView, given)
 
     def slos(self) -> list[explain.StandingView]:
         """Say how objectives stand, as the server read them last."""
@@ -226,6 +235,29 @@ class OverServer:
         """Send a test page by one pager, or by each."""
         return self._ask("POST", "/api/v1/pages/test", list[Tested], {"via": via}, PAGE_TIMEOUT_S)
 
+    def _detail(
+        self, method: str, path: str, given: dict[str, Any] | None = None
+    ) -> queries.Detail:
+        """Give an incident with its whole timeline."""
+        parts = list(self._parts(method, path, queries.Detail, given))
+        return structs.replace(parts[0], timeline=[m for part in parts for m in part.timeline])
+
+    def _list(
+        self, method: str, path: str, kind: type[T], given: dict[str, Any] | None = None
+    ) -> list[T]:
+        """Give a whole list, however many parts it comes in."""
+        return [one for part in self._parts(method, path, list[kind], given) for one in part]
+
+    def _parts(
+        self, method: str, path: str, kind: Any, given: dict[str, Any] | None = None
+    ) -> Iterator[Any]:
+        """Give an answer part by part, as the server says where the next one is."""
+        found, path = self._answer(method, path, kind, given)
+        yield found
+        while path:
+            found, path = self._answer("GET", path, kind)
+            yield found
+
     def _ask(
         self,
         method: str,
@@ -234,6 +266,17 @@ class OverServer:
         given: dict[str, Any] | None = None,
         timeout_s: float = TIMEOUT_S,
     ) -> Any:
+        return self._answer(method, path, kind, given, timeout_s)[0]
+
+    def _answer(
+        self,
+        method: str,
+        path: str,
+        kind: Any,
+        given: dict[str, Any] | None = None,
+        timeout_s: float = TIMEOUT_S,
+    ) -> tuple[Any, str]:
+        """Ask; gives the answer, and where it goes on."""
         body = json.dumps(given).encode() if given is not None else None
         headers = {"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"}
         try:
@@ -242,7 +285,8 @@ class OverServer:
                 self._server + path, body, headers, method=method
             )
             with _opener.open(request, timeout=timeout_s) as answer:
-                return msgspec.json.decode(hidden_in(answer.read(), [self._token]), type=kind)
+                found = msgspec.json.decode(hidden_in(answer.read(), [self._token]), type=kind)
+                return found, _next(answer.headers.get("Link", ""))
         except urllib.error.HTTPError as error:
             says = hidden(_problem(error), [self._token])
             raise StateError(says, place=self._server) from None
@@ -255,6 +299,16 @@ class OverServer:
             raise HarnessError(
                 f"is no midwatch server: {error}", place=self._server, remedy="check --server"
             ) from None
+
+
+def _next(link: str) -> str:
+    """Read where an answer goes on; only an address of the API, for the token goes there.
+
+    >>> _next('</api/v1/changes?limit=2&after=d-7>; rel="next"'), _next("")
+    ('/api/v1/changes?limit=2&after=d-7', '')
+    """
+    found = NEXT.fullmatch(link)
+    return found[1] if found else ""
 
 
 def _problem(error: urllib.error.HTTPError) -> str:

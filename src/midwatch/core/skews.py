@@ -65,6 +65,15 @@ class Skews(Struct, frozen=True, omit_defaults=True):
                 return at - span.skew
         return at - self.now
 
+    def around(self, start: int, end: int) -> tuple[int, int]:
+        """Give the journal's times from which on, and before which, all lies that is shown between.
+
+        >>> Skews().jumped(100_000_000, -5_000_000).around(60_000_000, 70_000_000)
+        (55000000, 70000000)
+        """
+        skews = [self.now, *(span.skew for span in self.earlier)]
+        return start + min(skews), end + max(skews)
+
     def returns(self, skew: int) -> bool:
         """Say whether a skew undoes the jump that led to the one of now.
 

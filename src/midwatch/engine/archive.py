@@ -5,7 +5,7 @@ Law: whoever asks gets the same answer whether an incident has left or not.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 import msgspec
@@ -17,9 +17,11 @@ from midwatch.core.incidents import Incident
 from midwatch.core.keys import id_of
 from midwatch.core.leaving import Archived
 from midwatch.core.shard import Shard
+from midwatch.core.skews import Skews
 from midwatch.ports import Archive, Audit
 
 BATCH = 256
+_FAR = 2**63 - 1  # milliseconds; SQLite counts no further
 
 _decode: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
 
@@ -44,23 +46,24 @@ def version_of(state: Shard, archive: Archive, name: str) -> int:
 
 def everything(state: Shard, archive: Archive) -> dict[str, Incident]:
     """Give all of them by name, in the order of their opening; it may take its time."""
-    return between(state, archive, 0, 2**62)
+    return joined(state, archive.opened(-_FAR, _FAR))
 
 
-def between(state: Shard, archive: Archive, start: int, end: int) -> dict[str, Incident]:
-    """Give what is in the shard, and of the rest what was opened in [start, end) or still lasts."""
-    return joined(state, past(archive, start, end))
-
-
-def past(archive: Archive, start: int, end: int) -> list[Incident]:
-    """Give those that have left and were opened in [start, end), or still last."""
-    return [*archive.opened(start, end), *archive.lasting()]
-
-
-def joined(state: Shard, left: list[Incident]) -> dict[str, Incident]:
+def joined(state: Shard, left: Iterable[Incident]) -> dict[str, Incident]:
     """Put what has left and what is in the shard into one order."""
     found = {one.id: one for one in (*left, *state.incidents.values())}
     return dict(sorted(found.items(), key=lambda one: number_of(one[0])))
+
+
+def past(archive: Archive, skews: Skews, start: int, end: int) -> Iterator[Incident]:
+    """Give those that have left and were opened in about [start, end), and those that still last.
+
+    The times are the wall clock's. Some come twice, and some were opened a little beside them: a
+    row has the journal's time.
+    """
+    first, last = (min(max(at, -_FAR), _FAR) for at in skews.around(start, end))
+    yield from archive.opened(first, last)
+    yield from archive.lasting()
 
 
 class Filled(Audit, Protocol):

@@ -5,18 +5,17 @@ Law: read only.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-from msgspec import Struct, field
+from msgspec import Struct, field, structs
 
 from midwatch.core import events as e
+from midwatch.core.board import number_of
 from midwatch.core.clock import show_time
 from midwatch.core.evals import Case, Outcome
 from midwatch.core.incidents import Incident
 from midwatch.core.shard import KeptCase, Shard
-from midwatch.engine import archive
-from midwatch.engine.queries import Fact
-from midwatch.ports import Archive
+from midwatch.core.skews import Skews
+from midwatch.engine.queries import event_of
+from midwatch.ports import Archive, Audit
 
 ALL = "all"
 
@@ -69,10 +68,11 @@ class Kept(Struct, frozen=True):
 
 def cases(shard: Shard) -> list[CaseView]:
     """List the cases that were admitted, oldest first."""
-    return [_view(one, shard.wall) for one in shard.cases.values()]
+    return [case_view(one, shard.wall) for one in shard.cases.values()]
 
 
-def _view(one: KeptCase, now: int) -> CaseView:
+def case_view(one: KeptCase, now: int) -> CaseView:
+    """Show one, as it is `now` by the wall clock."""
     state, why = "kept", ""
     if one.retired:
         state, why = "retired", one.retired
@@ -87,31 +87,46 @@ def _view(one: KeptCase, now: int) -> CaseView:
     )  # fmt: skip
 
 
-def story(
-    shard: Shard, records: Archive, facts: Iterable[Fact[e.Event]], name: str
-) -> CaseStory | None:
-    """Tell one case; None when there is none of that name."""
+class Subject(Struct, frozen=True):
+    """A case as it is now, to be told elsewhere; its incident's fix where that is in the shard."""
+
+    view: CaseView
+    original: str
+    fix: tuple[str, str] | None  # the release, and how far it is
+    skews: Skews
+
+
+def subject(shard: Shard, name: str) -> Subject | None:
+    """Take a case as it is now; None when there is none of that name."""
     kept = shard.cases.get(name)
     if kept is None:
         return None
+    incident = shard.incidents.get(kept.incident)
+    fix = (incident.fix, incident.fix_state) if incident else None
+    return Subject(case_view(kept, shard.wall), kept.original, fix, shard.skews)
+
+
+def story(found: Subject, audit: Audit) -> CaseStory:
+    """Tell one case: its own events and those of its incident. It may take its time."""
+    name, incident = found.view.id, found.view.incident
+    streams = (f"incident/{incident}", f"case/{name}")
+    rows = sorted((row for one in streams for row, _ in audit.rows(one)), key=lambda row: row.seq)
     evidence: list[Outcome] = []
     moments: list[str] = []
-    for fact in facts:
-        event = fact.event
-        says = _moment(event, kept.incident, name)
+    for row in rows:
+        event = event_of(row)
+        says = _moment(event, incident, name)
         if says:
-            moments.append(f"{show_time(fact.at)}  {says}")
+            moments.append(f"{show_time(found.skews.shown(row.at))}  {says}")
         if isinstance(event, e.RegressionCaseAdmitted) and event.case.id == name:
             evidence = list(event.evidence)
-    incident = archive.find(shard, records, kept.incident)
-    return CaseStory(
-        _view(kept, shard.wall),
-        kept.original,
-        evidence,
-        incident.fix if incident else "",
-        incident.fix_state if incident else "none",
-        moments,
-    )
+    fix, fix_state = found.fix or _fix_of(audit, incident)
+    return CaseStory(found.view, found.original, evidence, fix, fix_state, moments)
+
+
+def _fix_of(records: Archive, incident: str) -> tuple[str, str]:
+    record = records.recall(incident)
+    return (record.incident.fix, record.incident.fix_state) if record else ("", "none")
 
 
 def _moment(event: e.Event, incident: str, name: str) -> str:
@@ -135,47 +150,92 @@ def _moment(event: e.Event, incident: str, name: str) -> str:
             return ""
 
 
-def kept(
-    shard: Shard, records: Archive, left: Iterable[Incident], service: str, public_url: str = ""
-) -> Kept:
+class Origin(Struct, frozen=True):
+    """What a gate has to know of an incident."""
+
+    incident: str
+    ref: str
+    service: str
+    is_owed: bool  # it hurt somebody and is closed, so it has to have a case
+    waiver: str
+    waived_until: int
+
+
+class Guards(Struct, frozen=True):
+    """The cases as they are now, and what the shard says of incidents, to be told elsewhere."""
+
+    cases: list[KeptCase]
+    origins: dict[str, Origin]
+
+
+def guards(shard: Shard) -> Guards:
+    """Take what guards services, as it is now."""
+    found = [structs.replace(one) for one in shard.cases.values()]
+    names = {one.incident for one in found}
+    origins = {
+        one.id: _origin(one)
+        for one in shard.incidents.values()
+        if one.state == "closed" or one.id in names
+    }
+    return Guards(found, origins)
+
+
+def kept(taken: Guards, records: Archive, service: str, public_url: str = "") -> Kept:
     """Give what guards a service: its cases, and its incidents that closed without a proven one.
 
-    `left` are incidents of the archive that last. Where `public_url` is known, each case says where
-    its incident is shown.
+    What was taken of the shard was taken before the archive is read here. Where `public_url` is
+    known, each case says where its incident is shown. It may take its time.
     """
+    origins = dict(taken.origins)
+    for one in records.lasting():
+        origins[one.id] = _origin(one)
+
+    def origin(name: str) -> Origin | None:
+        if name not in origins and (record := records.recall(name)):
+            origins[name] = _origin(record.incident)
+        return origins.get(name)
+
+    def is_of(one: KeptCase) -> bool:
+        if not service or one.service:
+            return service in ("", one.service)
+        of = origin(one.incident)  # a case that came late
+        return of is not None and of.service == service
+
     found = [
-        one.case
-        for one in shard.cases.values()
-        if not one.retired and not one.duplicate_of and _is_of(shard, records, one, service)
+        one.case for one in taken.cases if not one.retired and not one.duplicate_of and is_of(one)
     ]
-    proven = {one.incident for one in shard.cases.values()}
-    closed = [
+    proven = {one.incident for one in taken.cases}
+    owed = [
         one
-        for one in archive.joined(shard, list(left)).values()
-        if one.state == "closed"
-        and one.hurt
-        and one.id not in proven
-        and service in ("", one.service_of_plan)
+        for name, one in sorted(origins.items(), key=lambda pair: number_of(pair[0]))
+        if one.is_owed and name not in proven and service in ("", one.service)
     ]
-    unproven = [one.id for one in closed if not one.waiver]
+    unproven = [one.incident for one in owed if not one.waiver]
     # Until when a waiver holds is for whoever reads this to say: they may read it much later.
     waived = [
-        Waived(one.id, show_time(one.waived_until), one.waiver) for one in closed if one.waiver
+        Waived(one.incident, show_time(one.waived_until), one.waiver) for one in owed if one.waiver
     ]
     held = {
         one.case.id: {
             "owner": one.owner, "until": show_time(one.quarantined_until), "why": one.held_for,
         }
-        for one in shard.cases.values()
+        for one in taken.cases
         if one.quarantined_until
     }  # fmt: skip
     kept_held = {case.id: held[case.id] for case in found if case.id in held}
     links: dict[str, str] = {}
     for case in found if public_url else ():
-        incident = archive.find(shard, records, case.incident)
-        if incident is not None:
-            links[case.incident] = link(public_url, incident.ref)
+        of = origin(case.incident)
+        if of is not None:
+            links[case.incident] = link(public_url, of.ref)
     return Kept(found, kept_held, unproven, waived, links)
+
+
+def _origin(one: Incident) -> Origin:
+    return Origin(
+        one.id, one.ref, one.service_of_plan, one.state == "closed" and one.hurt, one.waiver,
+        one.waived_until,
+    )  # fmt: skip
 
 
 def link(public_url: str, ref: str) -> str:
@@ -185,10 +245,3 @@ def link(public_url: str, ref: str) -> str:
     'https://oncall.example.org/incidents/INC-7-00112233'
     """
     return f"{public_url.rstrip('/')}/incidents/{ref}" if public_url else ""
-
-
-def _is_of(shard: Shard, records: Archive, kept: KeptCase, service: str) -> bool:
-    if not service or kept.service:
-        return service in ("", kept.service)
-    incident = archive.find(shard, records, kept.incident)  # a case that came late
-    return incident is not None and incident.service_of_plan == service

@@ -8,18 +8,20 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from midwatch.core import events as e
 from midwatch.core.clock import show_duration, show_time
+from midwatch.core.incidents import Incident
 from midwatch.core.rules import Rules
 from midwatch.core.schedules import Override, Schedule
 from midwatch.core.shard import Shard
+from midwatch.core.skews import Skews
 from midwatch.core.teams import Policy, Step, Team
-from midwatch.engine import archive
-from midwatch.engine.queries import Fact, Summary, summaries
-from midwatch.ports import Archive
+from midwatch.engine.queries import Summary, event_of, summaries
+from midwatch.ports import Archive, Audit
 
+NOISY = 10  # alerts that are told to whoever comes next
 AHEAD_MS = 60 * 86_400_000  # how far the end of a present shift is looked for
 
 
@@ -163,45 +165,77 @@ def _then(policy: Policy, number: int) -> str:
     return f"policy {policy.name} is exhausted, and tries anew after {again}"
 
 
-def handoff(
-    rules: Rules,
-    shard: Shard,
-    records: Archive,
-    facts: Iterable[Fact[e.Event]],
-    now: int,
-    since: int,
-) -> Handoff:
-    """Gather what happened `since`, for whoever comes next."""
-    listed = summaries(shard)
-    changed: list[str] = []
-    fired: Counter[str] = Counter()
-    paged: dict[str, str] = {}
-    for fact in facts:
-        if fact.at < since:
+class Happened(Struct):
+    """What the journal tells the next person: changes, and how often alerts fired, since a time."""
+
+    since: int
+    changed: list[str] = field(default_factory=list[str])
+    fired: Counter[str] = field(default_factory=Counter[str])
+    first: dict[str, str] = field(default_factory=dict[str, str])  # alert -> its first incident
+
+    @property
+    def often(self) -> list[tuple[str, int]]:
+        """The alerts that fired most, with how often, if more than once."""
+        return [(name, count) for name, count in self.fired.most_common(NOISY) if count > 1]
+
+
+def gather(audit: Audit, skews: Skews, since: int) -> Happened:
+    """Read what happened `since` (milliseconds). It may take its time."""
+    found = Happened(since)
+    for row in audit.since(skews.around(since, since)[0]):
+        at = skews.shown(row.at)
+        if at < since:
             continue
-        event = fact.event
+        event = event_of(row)
         if isinstance(event, e.ReleaseEvent | e.OverrideAdded | e.OverrideRemoved):
             reason = getattr(event, "reason", None)
             says = f": {reason.says}" if reason else ""
             noun = event.stream.partition("/")[2]
-            changed.append(f"{show_time(fact.at)} {type(event).__name__} {noun}{says}")
+            found.changed.append(f"{show_time(at)} {type(event).__name__} {noun}{says}")
         elif isinstance(event, e.AlertsAttached):
             for item in event.attached:
                 name = f"{item.alert.name or 'alert'} on {item.alert.service or 'unknown service'}"
-                fired[name] += 1
-                paged.setdefault(name, event.incident)
+                found.fired[name] += 1
+                found.first.setdefault(name, event.incident)
+    return found
+
+
+class Present(Struct, frozen=True):
+    """What is now: who is on call, what is open, and who took what alerts fired in.
+
+    Incidents that have left the shard are not among the last.
+    """
+
+    oncall: list[OnCall]
+    open: list[Summary]
+    taken_by: dict[str, str]  # by incident; empty is nobody
+
+
+def present(rules: Rules, shard: Shard, happened: Happened, now: int) -> Present:
+    """Take what is now, to be told elsewhere."""
+    known = (shard.incidents.get(happened.first[name]) for name, _ in happened.often)
+    taken_by = {one.id: _taken_by(one) for one in known if one is not None}
+    return Present(who(rules, shard, now), summaries(shard), taken_by)
+
+
+def handoff(found: Present, happened: Happened, records: Archive) -> Handoff:
+    """Tell whoever comes next what is and what happened; it was taken before this."""
     noisy = [
-        f"{name}: fired {count} times, {_answered(shard, records, paged[name])}"
-        for name, count in fired.most_common(10)
-        if count > 1
+        f"{name}: fired {count} times, {_answered(found, records, happened.first[name])}"
+        for name, count in happened.often
     ]
-    snoozed = [one for one in listed if one.snoozed_until]
-    return Handoff(show_time(since), who(rules, shard, now), listed, snoozed, changed, noisy)
+    snoozed = [one for one in found.open if one.snoozed_until]
+    since = show_time(happened.since)
+    return Handoff(since, found.oncall, found.open, snoozed, happened.changed, noisy)
 
 
-def _answered(shard: Shard, records: Archive, incident: str) -> str:
-    found = archive.find(shard, records, incident)
-    taken = found is not None and found.acknowledged_at
-    return f"first in {incident}, " + (
-        f"which {found.acknowledged_by} took" if found and taken else "which nobody took"
-    )
+def _answered(found: Present, records: Archive, incident: str) -> str:
+    by = found.taken_by.get(incident)
+    if by is None:
+        record = records.recall(incident)
+        by = _taken_by(record.incident) if record else ""
+    return f"first in {incident}, which {by or 'nobody'} took"
+
+
+def _taken_by(incident: Incident) -> str:
+    return incident.acknowledged_by if incident.acknowledged_at else ""

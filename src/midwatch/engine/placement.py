@@ -18,6 +18,7 @@ from midwatch.core.inputs import AlertsArrived
 from midwatch.core.reasons import Reason
 from midwatch.core.rules import Rules
 from midwatch.core.shard import Shard
+from midwatch.core.skews import Skews
 from midwatch.ports import Audit
 
 _ABOUT = (e.AlertsAttached.__name__, e.AlertsMoved.__name__)
@@ -45,8 +46,11 @@ class AlertPlace(Struct, frozen=True):
     labels: dict[str, str] = field(default_factory=dict[str, str])
 
 
-def find(shard: Shard, audit: Audit, wanted: str) -> AlertPlace | None:
-    """Find the newest firing of an alert, by its fingerprint or by its name; None without any."""
+def find(audit: Audit, skews: Skews, wanted: str) -> AlertPlace | None:
+    """Find the newest firing of an alert, by its fingerprint or by its name; None without any.
+
+    Whether it is muted is told as it was then. It may take its time.
+    """
     found: AlertPlace | None = None
     moved: list[str] = []
     written = msgspec.json.encode(wanted)[1:-1]  # as it stands in a body: a quote has a backslash
@@ -57,17 +61,19 @@ def find(shard: Shard, audit: Audit, wanted: str) -> AlertPlace | None:
         if isinstance(event, e.AlertsAttached):
             for item in event.attached:
                 if wanted in (item.alert.fingerprint, item.alert.name):
-                    found, moved = _place(event, item, shard.shown(row.at)), []
+                    found, moved = _place(event, item, skews.shown(row.at)), []
         elif isinstance(event, e.AlertsMoved) and found and found.fingerprint in event.fingerprints:
-            at = show_time(shard.shown(row.at))
+            at = show_time(skews.shown(row.at))
             moved.append(f"{at}  to {event.to}: {event.reason.says}")
             found = structs.replace(found, incident=event.to)
-    if found is None:
-        return None
+    return structs.replace(found, moved=tuple(moved)) if found is not None else None
+
+
+def muted_now(shard: Shard, found: AlertPlace) -> AlertPlace:
+    """Say whether it is muted now, if it still fires."""
     incident = shard.incidents.get(found.incident)
     firing = incident.firing.get(found.fingerprint) if incident else None
-    muted = firing.muted if firing else found.muted
-    return structs.replace(found, muted=muted, moved=tuple(moved))
+    return structs.replace(found, muted=firing.muted) if firing else found
 
 
 def _place(event: e.AlertsAttached, item: e.Attachment, at: int) -> AlertPlace:

@@ -18,18 +18,20 @@ from midwatch.core import events as e
 from midwatch.core import shard as shards
 from midwatch.core.alerts import Alert
 from midwatch.core.causes import Cause
+from midwatch.core.changes import Change
 from midwatch.core.clock import show_time
 from midwatch.core.events import Event
 from midwatch.core.incidents import Incident, lacks, snooze_due
 from midwatch.core.reasons import Reason
-from midwatch.core.shard import Shard
+from midwatch.core.shard import Shard, Ticket
+from midwatch.core.silences import Silence
 from midwatch.core.skews import Skews
 from midwatch.core.sli import FailedAnswer
 from midwatch.core.topology import Topology
 from midwatch.core.traffic import Traffic
 from midwatch.engine import archive, plans
 from midwatch.engine.plans import PlanView
-from midwatch.ports import Archive, Audit, Row
+from midwatch.ports import Archive, Audit, DeadLetter, Row
 
 NOWHERE = Topology()
 CLOCK = "clock"  # the stream of what happened to the machine's clocks
@@ -146,13 +148,13 @@ class Rejected(Struct, frozen=True):
 def rejected(audit: Audit) -> list[Rejected]:
     """List every input that could not be taken, oldest first."""
     skews = skews_of(audit)
-    return [
-        Rejected(
-            one.key, show_time(skews.shown(one.at)), one.reason,
-            one.body.decode("utf-8", "replace"),
-        )
-        for one in audit.letters()
-    ]  # fmt: skip
+    return [rejected_view(one, skews) for one in audit.letters()]
+
+
+def rejected_view(one: DeadLetter, skews: Skews) -> Rejected:
+    """Show one, at the wall clock's time."""
+    body = one.body.decode("utf-8", "replace")
+    return Rejected(one.key, show_time(skews.shown(one.at)), one.reason, body)
 
 
 class SilenceView(Struct, frozen=True):
@@ -173,19 +175,15 @@ class SilenceView(Struct, frozen=True):
 
 def silences(shard: Shard) -> list[SilenceView]:
     """List the silences that are not over."""
-    return [
-        SilenceView(
-            one.id,
-            [matcher.says for matcher in one.matchers],
-            show_time(one.starts_at),
-            show_time(one.ends_at),
-            one.by,
-            one.why,
-            len(shard.muted.get(one.key, ())),
-            one.trouble,
-        )
-        for one in shard.silences.values()
-    ]
+    return [silence_view(shard, one) for one in shard.silences.values()]
+
+
+def silence_view(shard: Shard, one: Silence) -> SilenceView:
+    """Show one."""
+    return SilenceView(
+        one.id, [matcher.says for matcher in one.matchers], show_time(one.starts_at),
+        show_time(one.ends_at), one.by, one.why, len(shard.muted.get(one.key, ())), one.trouble,
+    )  # fmt: skip
 
 
 class ChangeView(Struct, frozen=True):
@@ -202,18 +200,19 @@ class ChangeView(Struct, frozen=True):
 
 def changes(shard: Shard) -> list[ChangeView]:
     """List the changes that are remembered, the newest first."""
-    return [
-        ChangeView(
-            one.id,
-            one.service,
-            one.kind,
-            show_time(one.at),
-            one.by,
-            one.from_release,
-            one.to_release,
-        )
-        for one in reversed(shard.changes)
-    ]
+    return [change_view(one) for one in sorted(shard.changes, key=change_place)]
+
+
+def change_place(one: Change) -> tuple[int, str]:
+    """Say where a change stands in the list of them, for good."""
+    return -one.at, f"{one.service}/{one.id}"
+
+
+def change_view(one: Change) -> ChangeView:
+    """Show one."""
+    return ChangeView(
+        one.id, one.service, one.kind, show_time(one.at), one.by, one.from_release, one.to_release
+    )
 
 
 class TicketView(Struct, frozen=True):
@@ -233,20 +232,18 @@ class TicketView(Struct, frozen=True):
 def tickets(shard: Shard, wanted: str = "") -> list[TicketView]:
     """List the reports that are remembered, the newest first; or the one that is wanted."""
     return [
-        TicketView(
-            name,
-            one.category,
-            one.priority,
-            one.route,
-            one.incident,
-            one.service,
-            one.affected,
-            one.duplicate_of,
-            one.text,
-        )
+        ticket_view(name, one)
         for name, one in reversed(shard.tickets.items())
         if wanted in ("", name)
     ]
+
+
+def ticket_view(name: str, one: Ticket) -> TicketView:
+    """Show one."""
+    return TicketView(
+        name, one.category, one.priority, one.route, one.incident, one.service, one.affected,
+        one.duplicate_of, one.text,
+    )  # fmt: skip
 
 
 def summaries(shard: Shard, everything: Archive | None = None) -> list[Summary]:
@@ -258,7 +255,7 @@ def summaries(shard: Shard, everything: Archive | None = None) -> list[Summary]:
 
 def listed(shard: Shard, incidents: Iterable[Incident]) -> list[Summary]:
     """List incidents, worst first."""
-    return [_summary(shard, i) for i in sorted(incidents, key=urgent_first)]
+    return [summary(i, shard.skews) for i in sorted(incidents, key=urgent_first)]
 
 
 def detail(
@@ -289,7 +286,7 @@ def outline(shard: Shard, incident: Incident, topology: Topology = NOWHERE) -> D
         likely = []  # that the one service in trouble is in trouble is no cause
     texts = [f"{one.count} x {one.says}" for one in incident.texts.values() if one.says]
     return Detail(
-        _summary(shard, incident), firing, likely, texts, [], 0, list(incident.failures),
+        summary(incident, shard.skews), firing, likely, texts, [], 0, list(incident.failures),
         plans.view(incident), incident.no_runbook, incident.again,
         lacks(incident, shard.wall) if incident.state == "resolved" else [], list(incident.links),
     )  # fmt: skip
@@ -313,8 +310,9 @@ def urgent_first(incident: Incident) -> tuple[bool, str, int, int, str]:
     return over, incident.severity or "sev9", -incident.opened_at, len(name), name
 
 
-def _summary(shard: Shard, i: Incident) -> Summary:
-    snoozed_at = snooze_due(i, shard.skew) - shard.skew if i.snoozed_until else 0
+def summary(i: Incident, skews: Skews) -> Summary:
+    """Show an incident as a list does."""
+    snoozed_at = snooze_due(i, skews.now) - skews.now if i.snoozed_until else 0
     return Summary(
         id=i.id,
         state=i.state,
@@ -323,10 +321,10 @@ def _summary(shard: Shard, i: Incident) -> Summary:
         title=i.title,
         service=i.service,
         services=list(i.services),
-        opened_at=show_time(shard.shown(i.opened_at)),
+        opened_at=show_time(skews.shown(i.opened_at)),
         acknowledged_by=i.acknowledged_by,
         snoozed_until=show_time(snoozed_at) if snoozed_at else "",
-        mitigated_at=show_time(shard.shown(i.mitigated_at)) if i.mitigated_at else "",
+        mitigated_at=show_time(skews.shown(i.mitigated_at)) if i.mitigated_at else "",
         alerts=i.alert_count,
         firing=len(i.firing),
         pages=len(i.pages),

@@ -7,16 +7,18 @@ as distributions, never as one mean; what did not happen is not counted as fast.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from midwatch.core import events as e
+from midwatch.core.board import number_of
 from midwatch.core.clock import SECOND, show_time
-from midwatch.core.incidents import Incident, type_of
+from midwatch.core.incidents import PREFIX, Incident, type_of
 from midwatch.core.shard import Shard
-from midwatch.engine import queries
-from midwatch.ports import Audit
+from midwatch.core.skews import Skews
+from midwatch.engine import archive, paging, queries
+from midwatch.ports import Archive, Audit
 
 HOUR_MS = 3_600 * SECOND
 NOISY, OFTEN = 10, 3  # types of alerts that are listed, and how often one has to fire
@@ -92,45 +94,93 @@ class Report(Struct, frozen=True):
     waivers: list[str]
 
 
-def gather(audit: Audit, start: int, end: int) -> Gathered:
+class Told(Struct, frozen=True):
+    """What a report needs of one incident, copied between two decisions."""
+
+    line: IncidentLine  # its budget is not known yet
+    opened_at: int  # by the wall clock
+    hurt: bool
+    items: list[tuple[str, str, str]]  # open action items: what, owner, due
+    waiver: str
+    waived_until: int
+
+
+def gather(audit: Audit, skews: Skews, start: int, end: int) -> Gathered:
     """Add up the events of [start, end), in milliseconds. It may take its time."""
     gathered = Gathered()
-    skews = queries.skews_of(audit)
-    for row, _ in audit.rows():
+    first, last = skews.around(start, end)
+    for row in audit.since(first):
+        if row.at >= last:
+            break
         at = skews.shown(row.at)
         if start <= at < end:
             gathered.take(at, queries.event_of(row))
-        elif row.type == e.PagePlanned.__name__ and at < start:
-            gathered.remember(queries.event_of(row))
+    gathered.ask(audit)
     return gathered
 
 
-def report(
-    shard: Shard, incidents: Mapping[str, Incident], gathered: Gathered, start: int, end: int
-) -> Report:
-    """Tell a period, of what was gathered of it.
+def take(shard: Shard, names: Iterable[str]) -> list[Told]:
+    """Copy the incidents of these names that are in the shard."""
+    known = (shard.incidents.get(name) for name in names)
+    return [_told(one, shard.skews) for one in known if one is not None]
 
-    `incidents` are those that were opened in it, and all others that still matter, by name.
+
+def known(
+    taken: Iterable[Told], records: Archive, gathered: Gathered, skews: Skews, start: int, end: int
+) -> list[Told]:
+    """Put what was taken of the shard, and what has left it and matters to a period, in one order.
+
+    The shard was looked at before the archive is read here, so that nobody leaves unseen between
+    the two. It may take its time.
     """
-    lines = [
-        _line(shard, one, gathered)
-        for one in incidents.values()
-        if start <= shard.shown(one.opened_at) < end and one.state != "merged"
+    found = {one.line.id: one for one in taken}
+    for incident in archive.past(records, skews, start, end):
+        found[incident.id] = _told(incident, skews)
+    for name in gathered.about - found.keys():  # opened before, and alerts came in the period
+        record = records.recall(name)
+        if record is not None:
+            found[name] = _told(record.incident, skews)
+    return sorted(found.values(), key=lambda one: number_of(one.line.id))
+
+
+def report(
+    incidents: Sequence[Told], gathered: Gathered, start: int, end: int, limit: int = 0,
+    after: str = "",
+) -> tuple[Report, str]:  # fmt: skip
+    """Tell a period, of what was gathered of it and of all that is known; and where to go on.
+
+    With a limit only so many lines of incidents, after the one that is named; the sums are of all.
+    Raises NoSuchRow.
+    """
+    period = [
+        one for one in incidents if start <= one.opened_at < end and one.line.state != "merged"
     ]
-    hurt = [line for line in lines if incidents[line.id].hurt]
+    lines = [
+        structs.replace(one.line, budget_spent=gathered.by_incident.get(one.line.id))
+        for one in period
+    ]
+    hurt = [one.line for one in period if one.hurt]
     budgets: dict[str, float] = {}
     for slo, spent in gathered.spent:
         budgets[slo] = round(budgets.get(slo, 0.0) + spent, 6)
-    return Report(
+    more = False
+    if limit:
+        last = paging.number(after, PREFIX) if after else None
+        if last is not None and not any(number_of(one.line.id) >= last for one in incidents):
+            raise paging.unknown(after)
+        lines, more = paging.part(lines, lambda line: number_of(line.id), limit, last)
+    told = Report(
         show_time(start), show_time(end), lines, sum(gathered.hours), gathered.hours,
         dict(gathered.persons.most_common()), budgets,
         _spread(line.to_detect_s for line in hurt),
         _spread(line.to_acknowledge_s for line in hurt),
         _spread(line.to_mitigate_s for line in hurt),
-        gathered.noisy(incidents), _items(incidents, end), gathered.cases, gathered.recurrences,
-        [f"{one.id}: {one.waiver}, until {show_time(one.waived_until)}"
-         for one in incidents.values() if one.waiver and one.waived_until > end],
+        gathered.noisy({one.line.id: one.line.pages for one in incidents}), _items(incidents, end),
+        gathered.cases, gathered.recurrences,
+        [f"{one.line.id}: {one.waiver}, until {show_time(one.waived_until)}"
+         for one in incidents if one.waiver and one.waived_until > end],
     )  # fmt: skip
+    return told, lines[-1].id if more else ""
 
 
 class Gathered:
@@ -144,22 +194,37 @@ class Gathered:
         self.cases: list[str] = []
         self.recurrences: list[str] = []
         self._sent: dict[str, str] = {}
+        self._unknown: list[tuple[str, str]] = []  # pages of before, and their incidents
         self._alerts: Counter[str] = Counter()
         self._where: dict[str, set[str]] = {}
 
-    def remember(self, event: e.Event) -> None:
-        """Keep whom a page is for; it may be sent in the period."""
-        if isinstance(event, e.PagePlanned):
-            self._sent[event.key] = event.to
+    @property
+    def about(self) -> set[str]:
+        """The incidents that alerts came to."""
+        return {name for names in self._where.values() for name in names}
+
+    def ask(self, audit: Audit) -> None:
+        """Find out whom the pages were for that had been planned before the period."""
+        for incident in dict.fromkeys(name for _, name in self._unknown):
+            for row, _ in audit.rows(f"incident/{incident}"):
+                if row.type == e.PagePlanned.__name__:
+                    event = queries.event_of(row)
+                    if isinstance(event, e.PagePlanned):
+                        self._sent[event.key] = event.to
+        for key, _ in self._unknown:
+            self.persons[self._sent.get(key, "somebody")] += 1
 
     def take(self, at: int, event: e.Event) -> None:
         """Count an event in."""
         match event:
             case e.PagePlanned():
-                self.remember(event)
+                self._sent[event.key] = event.to
             case e.PageSent():
                 self.hours[at // HOUR_MS % 24] += 1
-                self.persons[self._sent.get(event.key, "somebody")] += 1
+                if event.key in self._sent:
+                    self.persons[self._sent[event.key]] += 1
+                else:
+                    self._unknown.append((event.key, event.incident))
             case e.AlertsAttached():
                 for item in event.attached:
                     kind = type_of(item.alert.service, item.alert.name)
@@ -177,26 +242,33 @@ class Gathered:
             case _:
                 pass
 
-    def noisy(self, incidents: Mapping[str, Incident]) -> list[Noise]:
-        """List the types of alerts that fired most where nobody was paged."""
+    def noisy(self, pages: Mapping[str, int]) -> list[Noise]:
+        """List the types of alerts that fired most where nobody was paged; pages by incident."""
         found: list[Noise] = []
         for kind, count in self._alerts.items():
-            where = [incidents[name] for name in self._where[kind] if name in incidents]
-            silent = sum(not one.pages for one in where)
+            where = [pages[name] for name in self._where[kind] if name in pages]
+            silent = sum(not paged for paged in where)
             found.append(Noise(kind.strip(), count, len(where), silent))
         noisy = [one for one in found if one.silent and one.count >= OFTEN]
         return sorted(noisy, key=lambda one: (-one.silent, -one.count, one.alert))[:NOISY]
 
 
-def _line(shard: Shard, one: Incident, gathered: Gathered) -> IncidentLine:
+def _told(one: Incident, skews: Skews) -> Told:
+    items = one.judgement.action_items if one.judgement is not None else ()
+    left = [(item.what, item.owner, item.due) for item in items if item.state == "open"]
+    opened_at = skews.shown(one.opened_at)
+    return Told(_line(one, skews), opened_at, one.hurt, left, one.waiver, one.waived_until)
+
+
+def _line(one: Incident, skews: Skews) -> IncidentLine:
     def since(at: int) -> float | None:
-        return (shard.shown(at) - one.first_at) / SECOND if at else None
+        return (skews.shown(at) - one.first_at) / SECOND if at else None
 
     return IncidentLine(
         one.id, one.title, one.service_of_plan, one.severity or "", one.state,
-        show_time(shard.shown(one.opened_at)), one.alert_count, len(one.pages),
+        show_time(skews.shown(one.opened_at)), one.alert_count, len(one.pages),
         since(min(at for at in (one.burned_at, one.opened_at) if at)) if one.opened_at else None,
-        since(one.acknowledged_at), since(one.mitigated_at), gathered.by_incident.get(one.id),
+        since(one.acknowledged_at), since(one.mitigated_at), None,
         one.recurrence_of if one.again else "",
     )  # fmt: skip
 
@@ -214,13 +286,11 @@ def _spread(seconds: Iterable[float | None]) -> Spread:
     return Spread(len(known), known[last // 2], known[-(-last * 9 // 10)], known[last])
 
 
-def _items(incidents: Mapping[str, Incident], now: int) -> list[OpenItem]:
+def _items(incidents: Sequence[Told], now: int) -> list[OpenItem]:
     today = show_time(now)[:DAY]
     found = [
-        OpenItem(one.id, item.what, item.owner, item.due, item.due < today)
-        for one in incidents.values()
-        if one.judgement is not None
-        for item in one.judgement.action_items
-        if item.state == "open"
+        OpenItem(one.line.id, what, owner, due, due < today)
+        for one in incidents
+        for what, owner, due in one.items
     ]
     return sorted(found, key=lambda item: item.due)

@@ -22,8 +22,11 @@ from midwatch.ports import Archive, Audit
 def subject(shard: Shard, records: Archive, name: str) -> tuple[Incident, int] | None:
     """Take an incident as it is now, to be told elsewhere, and the shard's time."""
     incident = archive.find(shard, records, name)
-    if incident is None:
-        return None
+    return taken(shard, incident) if incident is not None else None
+
+
+def taken(shard: Shard, incident: Incident) -> tuple[Incident, int]:
+    """Copy an incident as it is now, with the shard's time."""
     return structs.replace(incident, services=dict(incident.services)), shard.at
 
 

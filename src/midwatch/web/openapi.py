@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from midwatch import __version__
+from midwatch.engine import paging
 from midwatch.web import guards
 from midwatch.web.intake import Taken
 from midwatch.web.problems import TITLES, Problem
@@ -36,9 +37,9 @@ def document(routes: Sequence[Route]) -> bytes:
     for route in routes:
         takes = schema_of[repr(route.takes)] if route.takes else None
         codes = [401, 403, 429, 503]
-        codes += [422] if route.takes or route.flags or route.numbers else []
+        codes += [422] if route.takes or route.flags or route.numbers or route.paged else []
         codes += [400, 408, 409, 413] if route.takes else []
-        codes += [404] if "{" in route.path else []
+        codes += [404] if "{" in route.path or route.paged else []
         codes += route.also
         operation = _operation(
             route.says, route.path, 200, schema_of[repr(route.gives)], codes, problem
@@ -46,6 +47,9 @@ def document(routes: Sequence[Route]) -> bytes:
         operation["operationId"] = route.handle.__name__
         operation["parameters"] += [_flag(name) for name in route.flags]
         operation["parameters"] += [_number(name) for name in route.numbers]
+        if route.paged:
+            operation["parameters"] += _PARTS
+            operation["responses"]["200"]["headers"] = _LINK
         if takes is not None:
             operation["requestBody"] = _body(takes, required=_must_come(route.takes))
         if route.once:
@@ -84,6 +88,27 @@ def document(routes: Sequence[Route]) -> bytes:
 
 INTAKE = "/intake/{source}"
 _EXAMPLES = {"id": "INC-1", "source": "alertmanager", "schedule": "primary"}
+_PARTS: list[dict[str, Any]] = [
+    {
+        "name": "limit", "in": "query", "required": False,
+        "description": "So many rows at most.",
+        "schema": {
+            "type": "integer", "minimum": 1, "maximum": paging.MOST, "default": paging.LIMIT
+        },
+    },
+    {
+        "name": "after", "in": "query", "required": False,
+        "description": "The part after this place, as Link of the part before says.",
+        "schema": {"type": "string"},
+    },
+]  # fmt: skip
+_LINK = {
+    "Link": {
+        "required": False,
+        "description": 'Where the next part is, rel="next"; absent at the end.',
+        "schema": {"type": "string"},
+    }
+}
 _IDEMPOTENCY = {
     "name": "Idempotency-Key",
     "in": "header",

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from hashlib import blake2b
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 from msgspec import Struct
@@ -22,6 +23,7 @@ from midwatch.engine import (
     explain,
     jobs,
     oncall,
+    paging,
     perform,
     placement,
     plans,
@@ -40,8 +42,9 @@ from midwatch.errors import (
 )
 from midwatch.ports import Token, Tokens
 from midwatch.web import bodies, guards
-from midwatch.web.api import Api, Call, NotThere
+from midwatch.web.api import Api
 from midwatch.web.problems import problem_of
+from midwatch.web.reading import Call, NotThere, Part
 from midwatch.web.shares import Shares
 
 MAX_BYTES = 64 * 1024
@@ -54,7 +57,8 @@ class Route(Struct, frozen=True):
     """One row of the table.
 
     `flags` are query parameters that are true or false, `numbers` are whole ones, `also` further
-    status codes; with `once` a request with an idempotency key is done once.
+    status codes; with `once` a request with an idempotency key is done once. One that is `paged`
+    takes `limit` and `after`, and says with Link where the next part is.
     """
 
     method: str
@@ -67,12 +71,14 @@ class Route(Struct, frozen=True):
     numbers: tuple[str, ...] = ()
     also: tuple[int, ...] = ()
     once: bool = False
+    paged: bool = False
 
 
 # The first class that fits says how an error is answered.
 STATUS: dict[type[MidwatchError], int] = {
     BadJson: 400,
     NotThere: 404,
+    paging.NoSuchRow: 404,
     InputError: 422,
     StateError: 409,
     HarnessError: 503,
@@ -80,10 +86,14 @@ STATUS: dict[type[MidwatchError], int] = {
 
 ROUTES = (
     Route(
-        "GET", "/api/v1/incidents", "List incidents, worst first; all=true: also what is over.",
-        Api.incidents, list[queries.Summary], flags=("all",),
+        "GET", "/api/v1/incidents",
+        "List incidents, worst first; all=true: also what is over, newest first.",
+        Api.incidents, list[queries.Summary], flags=("all",), paged=True,
     ),
-    Route("GET", "/api/v1/incidents/{id}", "Tell one incident.", Api.incident, queries.Detail),
+    Route(
+        "GET", "/api/v1/incidents/{id}", "Tell one incident; limit and after count its timeline.",
+        Api.incident, queries.Detail, paged=True,
+    ),
     Route(
         "POST", "/api/v1/incidents/{id}/ack", "Take it.",
         Api.ack, queries.Detail, bodies.Ack, once=True,
@@ -149,8 +159,9 @@ ROUTES = (
         Api.draft, Postmortem, bodies.DraftFacts, once=True,
     ),
     Route(
-        "GET", "/api/v1/report", "Tell a period, in milliseconds since 1970; else seven days.",
-        Api.report, reporting.Report, numbers=("start", "end"),
+        "GET", "/api/v1/report",
+        "Tell a period, in milliseconds since 1970; else seven days. Sums are of all incidents.",
+        Api.report, reporting.Report, numbers=("start", "end"), paged=True,
     ),
     Route(
         "GET", "/api/v1/alerts/{id}/explain", "Say where an alert is, and why.",
@@ -158,7 +169,7 @@ ROUTES = (
     ),
     Route(
         "GET", "/api/v1/silences", "List silences that are not over.",
-        Api.silences, list[queries.SilenceView],
+        Api.silences, list[queries.SilenceView], paged=True,
     ),
     Route(
         "POST", "/api/v1/silences", "Page nobody for what matches, for a while.",
@@ -170,7 +181,7 @@ ROUTES = (
     ),
     Route(
         "GET", "/api/v1/changes", "List what was changed, the newest first.",
-        Api.changes, list[queries.ChangeView],
+        Api.changes, list[queries.ChangeView], paged=True,
     ),
     Route(
         "POST", "/api/v1/changes", "Note what was changed.",
@@ -178,7 +189,7 @@ ROUTES = (
     ),
     Route(
         "GET", "/api/v1/tickets", "List reports as they were triaged, the newest first.",
-        Api.tickets, list[queries.TicketView],
+        Api.tickets, list[queries.TicketView], paged=True,
     ),
     Route(
         "POST", "/api/v1/tickets", "File a report.",
@@ -226,7 +237,7 @@ ROUTES = (
     ),
     Route(
         "GET", "/api/v1/services/{id}/history", "Tell what happened to a service's releases.",
-        Api.history, list[queries.Moment],
+        Api.history, list[queries.Moment], paged=True,
     ),
     Route(
         "POST", "/api/v1/services/{id}/rollback", "Move traffic back to the last good release.",
@@ -246,7 +257,7 @@ ROUTES = (
     ),
     Route(
         "GET", "/api/v1/cases", "List regression cases.",
-        Api.cases, list[cases.CaseView],
+        Api.cases, list[cases.CaseView], paged=True,
     ),
     Route(
         "POST", "/api/v1/cases", "Admit a case of an incident, with its evidence.",
@@ -278,7 +289,7 @@ ROUTES = (
     ),
     Route(
         "GET", "/api/v1/alerts/rejected", "List what could not be taken, and why.",
-        Api.rejected, list[queries.Rejected],
+        Api.rejected, list[queries.Rejected], paged=True,
     ),
     Route(
         "POST", "/api/v1/pages/test", "Send a test page by one pager, or by each.",
@@ -306,9 +317,20 @@ def endpoint(
         except (InputError, StateError, Busy, CommitFailed) as error:
             status = next(code for kind, code in STATUS.items() if isinstance(error, kind))
             return problem_of(status, error)
-        return Response(msgspec.json.encode(found), media_type="application/json")
+        headers: dict[str, str] = {}
+        if isinstance(found, Part):
+            if found.after:
+                headers["Link"] = f'<{_next(found, call.limit)}>; rel="next"'
+            found = found.document
+        return Response(msgspec.json.encode(found), headers=headers, media_type="application/json")
 
     return answer
+
+
+def _next(part: Part, limit: int) -> str:
+    """Say where the part after this one is."""
+    joint = "&" if "?" in part.path else "?"
+    return f"{part.path}{joint}limit={limit}&after={quote(part.after, '')}"
 
 
 async def _call(route: Route, request: Request, token: Token) -> Call | Response:
@@ -316,7 +338,10 @@ async def _call(route: Route, request: Request, token: Token) -> Call | Response
     flags = {name: _flag(request, name) for name in route.flags}
     numbers = {name: _number(request, name) for name in route.numbers}
     if route.takes is None:
-        return Call(request, token, None, flags, numbers, "")
+        call = Call(request, token, None, flags, numbers, "")
+        if route.paged:
+            call.limit, call.after = _limit(request), request.query_params.get("after", "")
+        return call
     wanted = guards.idempotency_key(request) if route.once else ""
     if isinstance(wanted, Response):
         return wanted
@@ -342,6 +367,17 @@ def _number(request: Request, name: str) -> int:
     ):
         raise InputError(f"is {text!r}", place=f"?{name}", remedy="write a whole number")
     return int(text)
+
+
+def _limit(request: Request) -> int:
+    """Read how many rows are wanted. Raises InputError."""
+    if "limit" not in request.query_params:
+        return paging.LIMIT
+    limit = _number(request, "limit")
+    if not 1 <= limit <= paging.MOST:
+        remedy = f"write 1 to {paging.MOST}, and follow Link"
+        raise InputError(f"is {limit}", place="?limit", remedy=remedy)
+    return limit
 
 
 def _flag(request: Request, name: str) -> bool:

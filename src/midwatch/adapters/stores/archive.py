@@ -7,7 +7,7 @@ is always the fold of its stream; it stays when that stream is pruned.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
@@ -48,19 +48,20 @@ def newest(db: sqlite3.Connection, limit: int, before: str) -> list[Incident]:
     return [_decode(body) for (body,) in rows]
 
 
-def opened(db: sqlite3.Connection, start: int, end: int) -> list[Incident]:
-    """Give those that were opened in [start, end), oldest first."""
+def opened(db: sqlite3.Connection, start: int, end: int) -> Iterator[Incident]:
+    """Give those that were opened in [start, end), oldest first, one by one."""
     rows = db.execute(
-        "SELECT body FROM archive WHERE opened_at >= ? AND opened_at < ? ORDER BY number",
+        "SELECT body FROM archive WHERE opened_at >= ? AND opened_at < ?"
+        " ORDER BY opened_at, number",
         (start, end),
     )
-    return [_decode(body) for (body,) in rows]
+    return (_decode(body) for (body,) in rows)
 
 
-def lasting(db: sqlite3.Connection) -> list[Incident]:
-    """Give those that still matter, oldest first."""
+def lasting(db: sqlite3.Connection) -> Iterator[Incident]:
+    """Give those that still matter, oldest first, one by one."""
     rows = db.execute("SELECT body FROM archive WHERE lasts = 1 ORDER BY number")
-    return [_decode(body) for (body,) in rows]
+    return (_decode(body) for (body,) in rows)
 
 
 def count(db: sqlite3.Connection) -> int:

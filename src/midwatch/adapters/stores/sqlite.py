@@ -258,11 +258,11 @@ class SqliteStore:
         """Give the newest that have left, or the newest that were opened before another one."""
         return archive.newest(self._db, limit, before)
 
-    def opened(self, start: int, end: int) -> list[Incident]:
+    def opened(self, start: int, end: int) -> Iterator[Incident]:
         """Give those that were opened in [start, end), in milliseconds, oldest first."""
         return archive.opened(self._db, start, end)
 
-    def lasting(self) -> list[Incident]:
+    def lasting(self) -> Iterator[Incident]:
         """Give those that still matter: without a proven case, waived, or with work to do."""
         return archive.lasting(self._db)
 
@@ -632,6 +632,29 @@ class SqliteStore:
                 (stream, after, stream, after, self._last_gone(), limit),
             )
             return [Row(*columns) for columns in rows]
+        except sqlite3.Error as error:
+            raise BadDatabase(f"events cannot be read on: {error}") from error
+
+    def since(self, at: int) -> Iterator[Row]:
+        """Give every event kept from the first one on that is not before a moment (milliseconds).
+
+        It is found in as many steps as the number of events has bits: time never goes back.
+        """
+        try:
+            first, last = self._last_gone() + 1, self._read_head()[0] + 1
+            while first < last:
+                middle = (first + last) // 2
+                found = self._db.execute(
+                    "SELECT at FROM event WHERE seq >= ? ORDER BY seq LIMIT 1", (middle,)
+                ).fetchone()
+                is_before = found is not None and found[0] < at
+                first, last = (middle + 1, last) if is_before else (first, middle)
+            for columns in self._db.execute(
+                "SELECT seq, stream, version, at, cause, type, body FROM event WHERE seq >= ?"
+                " ORDER BY seq",
+                (first,),
+            ):
+                yield Row(*columns)
         except sqlite3.Error as error:
             raise BadDatabase(f"events cannot be read on: {error}") from error
 
