@@ -38,6 +38,7 @@ from benchmarks import (
     runbooks,
     sizing,
     slo,
+    tabs,
     undo,
     years,
 )
@@ -324,6 +325,34 @@ def idled() -> dict[str, dict[str, Any]]:
     }
 
 
+def looked_at() -> dict[str, dict[str, Any]]:
+    """Serve open tabs, and the same without them; draw the page."""
+    command, found = "python -m benchmarks.tabs", tabs.measure()
+    few, many, all_new = tabs.render_ms(50), tabs.render_ms(500), tabs.render_ms(50, 50)
+    quiet, busy = found.quiet, found.busy
+    alone, ratio = "without tabs", busy.p50_ms / quiet.p50_ms
+    return {
+        "tabs_200_answer_ms": row(
+            busy.p50_ms, "ms", alone, quiet.p50_ms, "<= 2 x", ratio <= 2, command
+        ),
+        "tabs_200_page_s": row(
+            busy.page_s, "s", alone, quiet.page_s, "<= 2 s", busy.page_s <= 2, command
+        ),
+        "tabs_200_views_per_s": row(
+            found.views_per_s, "views/s", "none", 0.0, "<= 2.1", found.views_per_s <= 2.1, command
+        ),
+        "page_view_50_ms": row(
+            few, "ms", "news of all 50", all_new, "<= 5 ms", few <= 5, command
+        ),
+        "page_view_500_ms": row(
+            many, "ms", "50 open incidents", few, "<= 20 ms", many <= 20, command
+        ),
+        "page_look_ms": row(
+            found.look_ms, "ms", "none", 0.0, "<= 1 ms", found.look_ms <= 1, command
+        ),
+    }  # fmt: skip
+
+
 def aged() -> dict[str, dict[str, Any]]:
     """Live through two years with a journal that prunes itself, and be killed."""
     command, keep = f"python -m benchmarks.years {years.DAYS} {KEEP_DAYS}", KEEP_DAYS
@@ -432,6 +461,7 @@ def measure(data: Path | None) -> dict[str, dict[str, Any]]:
     results |= remedied()
     results |= sized()
     results |= idled()
+    results |= looked_at()
     results |= undone()
     results |= aged()
     if data is not None:

@@ -156,11 +156,11 @@ class Shown:
         self._not_before = time.monotonic() + cost_s / ENGINE_SHARE
         self.figures.looks += 1
         minute = now // MINUTE_MS
-        known = self._view
 
         def draw() -> tuple[View, float]:
             began = time.thread_time()
-            view = self._drawn(overview, after, minute, known)
+            tag, main, packed = drawn(self._cards, overview, minute * MINUTE_MS)
+            view = View(after, minute, overview.open, tag, main, packed)
             return view, time.thread_time() - began
 
         self._view, spent = await asyncio.get_running_loop().run_in_executor(self._pool, draw)
@@ -182,12 +182,11 @@ class Shown:
         began = time.thread_time()
         return self._looker.look(shard), time.thread_time() - began
 
-    def _drawn(self, overview: Overview, after: int, minute: int, known: View | None) -> View:
-        main = self._cards.draw(overview, minute * MINUTE_MS)
-        tag = blake2b(main, digest_size=12).hexdigest()
-        if known is not None and known.tag == tag:
-            return View(after, minute, overview.open, tag, known.main, known.packed)
-        main = main.replace(b"<main>", b'<main data-tag="%s">' % tag.encode(), 1)
-        packer = zlib.compressobj(PACKED, wbits=-zlib.MAX_WBITS)
-        packed = packer.compress(main) + packer.flush(zlib.Z_FULL_FLUSH)
-        return View(after, minute, overview.open, tag, main, packed)
+
+def drawn(cards: Cards, overview: Overview, now: int) -> tuple[str, bytes, bytes]:
+    """Draw an overview as it is `now` (milliseconds); gives its tag, its bytes, the same packed."""
+    main = cards.draw(overview, now)
+    tag = blake2b(main, digest_size=12).hexdigest()
+    main = main.replace(b"<main>", b'<main data-tag="%s">' % tag.encode(), 1)
+    packer = zlib.compressobj(PACKED, wbits=-zlib.MAX_WBITS)
+    return tag, main, packer.compress(main) + packer.flush(zlib.Z_FULL_FLUSH)
