@@ -36,6 +36,7 @@ from midwatch.core.inputs import BeginTerm, Envelope, Started
 from midwatch.core.rules import Rules
 from midwatch.core.runbooks import Books
 from midwatch.core.shard import Shard
+from midwatch.core.silences import refused
 from midwatch.core.sli import Bucket
 from midwatch.core.slo import Slo
 from midwatch.core.terms import SALT_BYTES
@@ -222,6 +223,7 @@ def build_service(
     for one in pushed.values():
         one.remember(store, clock())
     watch_clock(conditions, clock, engine.handler)
+    watch_silences(conditions, engine.handler)
     beat = None if shadow else build_beat(config)
     rates = {f"page/{name}": rate for name, rate in config.rates.items()}
     units = {name: unit for one in pushed.values() for name, unit in one.units.items()}
@@ -247,6 +249,11 @@ def build_service(
         clock, clock.wall, rules, store, engine, loop, sources, paging, pagers, shadow, pushed,
         bool(config.routers), config.public_url, config.limits, conditions,
     )  # fmt: skip
+
+
+def watch_silences(conditions: Conditions, handler: Handler) -> None:
+    """Let /readyz tell of silences that mute nothing."""
+    conditions.add("silences", lambda: "; ".join(refused(list(handler.shard.silences.values()))))
 
 
 def watch_clock(conditions: Conditions, clock: SteadyClock, handler: Handler) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 MIDWATCH = str(Path(sys.executable).with_name("midwatch"))
-READY_S = 20
+READY_S = 60
 READY = re.compile(r"midwatch is ready on (http://\S+), journal")
 
 
@@ -53,7 +53,7 @@ def reconfigure(config: Path, text: str) -> None:
     (config / "schedules" / "primary.yaml").unlink(missing_ok=True)
 
 
-def until(true: Callable[[], object], seconds: float = 20) -> None:
+def until(true: Callable[[], object], seconds: float = 60) -> None:
     """Wait for something to become true."""
     end = time.monotonic() + seconds
     while not true():
@@ -140,7 +140,7 @@ class Serving:
         assert self._process is not None
         return self._process.pid
 
-    def end(self, seconds: float = 20) -> int:
+    def end(self, seconds: float = 60) -> int:
         """Wait until it ends by itself; gives the exit code."""
         assert self._process is not None
         process, self._process = self._process, None
@@ -163,7 +163,7 @@ class Serving:
             return 0
         process, self._process = self._process, None
         process.send_signal(how)
-        code = process.wait(20)
+        code = process.wait(60)
         self._reader.join(5)
         assert process.stdout is not None
         process.stdout.close()
@@ -178,7 +178,7 @@ class Serving:
             named["Authorization"] = f"Bearer {token}"
         request = urllib.request.Request(self.url + path, body, named, method=method)
         try:
-            with urllib.request.urlopen(request, timeout=20) as answer:
+            with urllib.request.urlopen(request, timeout=60) as answer:
                 return Answer(answer.status, answer.headers, answer.read())
         except urllib.error.HTTPError as error:
             with error:

@@ -8,8 +8,17 @@ from msgspec.structs import replace
 from midwatch.core import patterns
 from midwatch.core.actions import checked
 from midwatch.core.shard import Shard
-from midwatch.core.silences import Inhibition, Matcher, Silence, all_fit, read_matcher
+from midwatch.core.silences import (
+    Inhibition,
+    Matcher,
+    Silence,
+    all_fit,
+    read_matcher,
+    refused,
+)
+from midwatch.core.topology import Topology
 from midwatch.engine import queries
+from midwatch.engine.overview import Looker
 from midwatch.errors import InputError
 
 LONG = "a" * 50_000
@@ -62,6 +71,8 @@ def test_a_stored_silence_that_re2_refuses_mutes_nothing_and_says_so(operator: s
     assert "RE2 refuses" in old.trouble
     (shown,) = queries.silences(Shard(silences={"S-1": old}))
     assert shown.trouble == old.trouble
+    looked = Looker(Topology(), 10).look(Shard(silences={"S-1": old}))
+    assert looked.notes == refused([old])
     good = replace(old, matchers=(Matcher("service", "=~", "cart|shop"),))
     assert good.mutes({"service": "cart"}, 50)
     assert good.trouble == ""

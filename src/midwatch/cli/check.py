@@ -9,7 +9,9 @@ from msgspec import Struct
 
 from midwatch import config
 from midwatch.cli.output import counted, json_option, print_json
-from midwatch.cli.places import config_option
+from midwatch.cli.places import DATABASE, config_option, db_option
+from midwatch.core.silences import refused
+from midwatch.errors import HarnessError
 
 
 class ConfigError(Struct, frozen=True):
@@ -31,16 +33,19 @@ class Checked(Struct, frozen=True):
 @click.command("check")
 @click.argument("given", required=False, metavar="[FOLDER]", type=click.Path(path_type=Path))
 @config_option
+@db_option
 @json_option(Checked)
-def command(given: Path | None, folder: Path, as_json: bool) -> int:
+def command(given: Path | None, folder: Path, database: Path | None, as_json: bool) -> int:
     """Check a config directory.
 
     It is FOLDER, else --config. Every error in one go, each with file, line and remedy; a warning
-    is of what is right and dangerous. Exit 0 when there is no error, else 2.
+    is of what is right and dangerous, also of silences that are in the database. Exit 0 when there
+    is no error, else 2.
     """
     elsewhere = "name another directory" if given else config.ELSEWHERE
     found, errors = config.check(given or folder, elsewhere)
-    warnings = [] if errors else _warnings(found)
+    file = database or (given or folder) / DATABASE
+    warnings = [] if errors else [*_warnings(found), *_silences(file)]
     if as_json:
         listed = [ConfigError(e.place, e.message, e.remedy) for e in errors]
         print_json(Checked(not errors, listed, warnings))
@@ -69,3 +74,23 @@ def _warnings(found: config.Config) -> list[ConfigError]:
     says = "has no heartbeat, so nobody is told when midwatch or its machine is gone"
     remedy = "name an address that pages you by another way when it is not called any more"
     return [ConfigError("midwatch.yaml", says, remedy)]
+
+
+def _silences(file: Path) -> list[ConfigError]:
+    """List the silences that mute nothing: an older midwatch took patterns that RE2 refuses."""
+    if not file.exists():
+        return []
+    from midwatch.adapters.stores.sqlite import SqliteStore  # a config alone needs no database
+    from midwatch.engine.handle import fold
+
+    try:
+        store = SqliteStore.read_only(file)
+        try:
+            silences = fold(store).silences
+        finally:
+            store.close()
+    except HarnessError as error:
+        remedy = error.remedy or f"midwatch db verify {file}"
+        return [ConfigError(str(file), f"its silences cannot be read: {error.message}", remedy)]
+    remedy = "end it, and add one with a pattern that RE2 takes"
+    return [ConfigError(str(file), says, remedy) for says in refused(silences.values())]

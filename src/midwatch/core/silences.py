@@ -8,7 +8,7 @@ pattern that RE2 refuses, as an older journal may, mutes nothing.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Literal
 
 from msgspec import Struct
@@ -113,6 +113,16 @@ class Silence(Struct, frozen=True):
     def mutes(self, labels: Mapping[str, str], at: int) -> bool:
         """Say whether it mutes these labels at a moment."""
         return self.starts_at <= at < self.ends_at and all_fit(self.matchers, labels)
+
+
+def refused(silences: Iterable[Silence]) -> list[str]:
+    """Say of each silence that mutes nothing why: an older journal may hold one.
+
+    >>> old = Silence("4", (Matcher("job", "=~", "(?=x)"),), 0, 60_000, "ada", "deploy")
+    >>> print(*refused([old]))
+    silence 4 mutes nothing: job=~"(?=x)" has a pattern that RE2 refuses: invalid perl operator: (?=
+    """
+    return [f"{one.key} mutes nothing: {one.trouble}" for one in silences if one.trouble]
 
 
 class Maintenance(Struct, frozen=True):

@@ -15,6 +15,7 @@ from msgspec import Struct
 from midwatch.core.changes import Change
 from midwatch.core.incidents import Incident
 from midwatch.core.shard import Shard
+from midwatch.core.silences import refused
 from midwatch.core.skews import Skews
 from midwatch.core.topology import Topology
 from midwatch.engine import queries
@@ -33,7 +34,8 @@ class Card(Struct, frozen=True):
 class Overview(Struct, frozen=True):
     """Those that harm users, those that no longer do, each worst first; `more` do not fit.
 
-    `open` counts all that harm users. A card that did not change is the same object as before.
+    `open` counts all that harm users; `notes` say what else somebody should look at. A card that
+    did not change is the same object as before.
     """
 
     open: int
@@ -41,6 +43,7 @@ class Overview(Struct, frozen=True):
     well: list[Card]
     more: int
     skews: Skews = Skews()
+    notes: list[str] = []  # what somebody should look at beside the incidents
 
 
 # What changes with every change of a card. An incident may get alerts by an event of another one's
@@ -68,7 +71,8 @@ class Looker:
         harm = [self._cards[one.id][1] for one in shown if one.state not in WELL]
         well = [self._cards[one.id][1] for one in shown if one.state in WELL]
         harmed = sum(one.state not in WELL for one in incidents)
-        return Overview(harmed, harm, well, len(incidents) - len(shown), shard.skews)
+        notes = refused(shard.silences.values())
+        return Overview(harmed, harm, well, len(incidents) - len(shown), shard.skews, notes)
 
     def _known(self, shard: Shard) -> dict[str, tuple[_Stamp, Card]]:
         """Give the cards that may be shown again; none when causes have to be ranked again.

@@ -82,7 +82,7 @@ class Cards:
         well = [self._placed(drawn, card, now, is_open=False) for card in overview.well]
         shown = {
             "open": overview.open, "more": overview.more, "shadow": self._shadow,
-            "harm": _whole(harm), "well": _whole(well),
+            "harm": _whole(harm), "well": _whole(well), "notes": overview.notes,
         }  # fmt: skip
         return self._main.render(shown).encode()
 
