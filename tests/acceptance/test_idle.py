@@ -1,7 +1,7 @@
 """Connections that keep others out: 1,100 of them, at a server that may have 1,024 descriptors.
 
 A real process with a real limit, and no token needed by whoever holds them. What is counted is
-whether the alert is taken and its page arrives while they are held; how fast stands in
+whether the alert is taken and its page arrives while they are held; how fast is in
 `python -m benchmarks.idle`.
 """
 

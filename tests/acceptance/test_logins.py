@@ -192,7 +192,7 @@ def test_a_token_ends_at_its_time_and_says_when_it_was_used(served: Serving) -> 
 
 
 def test_who_is_refused_is_counted_logged_and_kept(served: Serving) -> None:
-    """Fifty refusals are a number, and not fifty lines; logins and tokens stand in the trail."""
+    """Fifty refusals are a number, and not fifty lines; logins and tokens are in the trail."""
     lines = served.out.read_text("utf-8").count("\n")
     for _ in range(50):
         assert served.ask("GET", "/api/v1/incidents", token="mw_deadbeef_x").status == 401

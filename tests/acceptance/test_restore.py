@@ -79,7 +79,7 @@ def put_back(copy: Path, file: Path) -> None:
 
 
 def test_a_new_outage_after_a_restore_is_new_for_everybody(tmp_path: Path, pagers: Pagers) -> None:
-    """Also where a copy runs beside the original; what stands in the copy keeps its key."""
+    """Also where a copy runs beside the original; what is in the copy keeps its key."""
     first = served(tmp_path / "one", pagers)
     file, copy = first.folder / "midwatch" / "midwatch.db", tmp_path / "copy.db"
     first.start()

@@ -204,7 +204,7 @@ def test_through_fuzzed_shifts_the_page_from_memory_is_the_page_from_nothing(
 ) -> None:
     """After every commit, and after every crash, of whole shifts with faults; causes apart.
 
-    Learned habits may rank the causes of an incident anew without an event of its own.
+    Learned habits may rank the causes of an incident again without an event of its own.
     """
     topology = scenarios.load(scenarios.find("shift")).config.rules.topology
     looker = Looker(topology, SHOWN)

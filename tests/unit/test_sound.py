@@ -1,4 +1,4 @@
-"""What ports answer: nonsense is left out and told of, and nothing is raised on it."""
+"""What ports answer: nonsense is left out and reported, and nothing is raised on it."""
 
 from __future__ import annotations
 

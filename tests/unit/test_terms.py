@@ -40,7 +40,7 @@ def test_a_term_has_the_newest_salt() -> None:
 
 @pytest.mark.parametrize("salt", ["", "ab", ONE.upper(), f"{ONE}/", f"{ONE[:-1]}\n", f"{ONE}00"])
 def test_what_is_not_a_salt_begins_nothing(salt: str) -> None:
-    """It would stand in keys and links: it is of one form."""
+    """It would be in keys and links: it is of one form."""
     with pytest.raises(StateError, match="is not a salt"):
         begin(Shard(), salt)
 

@@ -37,7 +37,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 KEPT = "midwatch.cli.client.kept"  # where a context has what a file says
 HOW = "write the token into it, as midwatch token create printed it"
 IN_SIGHT = (
-    "--token stands in the list of processes for everybody; use --token-file or $MIDWATCH_TOKEN"
+    "everybody can read --token in the list of processes; use --token-file or $MIDWATCH_TOKEN"
 )
 
 
@@ -219,7 +219,7 @@ def _keep_token(ctx: click.Context, param: click.Parameter, file: Path | None) -
     try:
         text = file.read_text("utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        says = getattr(error, "strerror", None) or "is no text"
+        says = getattr(error, "strerror", None) or "is not text"
         raise InputError(f"cannot be read: {says}", place=str(file), remedy=HOW) from None
     if not text or len(text.split()) > 1:
         raise InputError("holds no token", place=str(file), remedy=HOW)

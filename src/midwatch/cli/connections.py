@@ -37,7 +37,7 @@ class Connection(HttpToolsProtocol):
         self._fault = (400, "what came is no request of HTTP/1.1")
         self._in_head = True  # the next bytes belong to a head, or to none
         self._read = 0  # bytes of this head as they came
-        self._size = self._fields = 0  # of what stands in it
+        self._size = self._fields = 0  # of what is in it
         self._head_by = 0.0
         self._unread_by: float | None = None
         self._closed_by: float | None = None

@@ -52,7 +52,7 @@ def server_of(
     """Make a server of HTTP/1.1; `bare` adds no header of its own to what an app answers.
 
     What a proxy says of its client counts when the proxy is in `trust`. It logs no addresses, for a
-    token or a question may stand in them.
+    token or a question may be in them.
     """
     import uvicorn
 

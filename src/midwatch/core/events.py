@@ -170,7 +170,7 @@ class TermEvent(Struct, frozen=True, tag=True, omit_defaults=True):
 
 
 class TermBegan(TermEvent, frozen=True):
-    """A process began to decide. `salt` is random and stands in every key that it draws.
+    """A process began to decide. `salt` is random and is in every key that it draws.
 
     `boot` names the run of the machine; `ticks_ms` and `wall` are what its clocks said.
     """

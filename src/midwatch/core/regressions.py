@@ -60,7 +60,7 @@ def try_both_sides(d: Decision, incident: Incident) -> None:
         says = says if bad else "no release is registered, so there are no sides to compare"
         d.emit(events.RegressionCaseRefused(incident.id, case.id, (), Reason(RULE_ADMIT, says)))
         return
-    # An incident that opened again is tried anew, also while an earlier try is under way: its
+    # An incident that opened again is tried again, also while an earlier try is under way: its
     # stream is further by then.
     turn = d.version(f"incident/{incident.id}")
     _try(d, incident, case, EPOCHS, d.key("admission", incident.id, case.id, turn))

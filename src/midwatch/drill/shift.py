@@ -182,7 +182,7 @@ class Shift:
             if failed.message != FULL_DISK:
                 self.unwritten.append(failed.message)
             self._check_undone()
-            self._process += 1  # what hangs is looked at anew
+            self._process += 1  # what hangs is looked at again
             self._asked.clear()
             self._survive(self.start)
 
@@ -376,7 +376,7 @@ class Shift:
         self.at(typed.at, send)
 
     def _restart(self, when: int) -> None:
-        """Start it anew at a moment, as an operator does."""
+        """Start it again at a moment, as an operator does."""
         planned = [True]
 
         def send() -> list[Envelope]:

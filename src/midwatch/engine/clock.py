@@ -24,7 +24,7 @@ from midwatch.engine.handle import Handled
 log = logging.getLogger("midwatch.engine")
 
 PACE_AHEAD = 0.9  # a minute ahead is made good in ten
-ANCHOR_MS = JUMP_MS // 2  # of small steps, after which the other clock is noted anew
+ANCHOR_MS = JUMP_MS // 2  # of small steps, after which the other clock is noted again
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 

@@ -1,6 +1,6 @@
 """What the service says about itself beside ready and not ready: named conditions, and figures.
 
-Law: a condition is a text that stands in /readyz's answer and changes no status code; empty means
+Law: a condition is a text in /readyz's answer and changes no status code; empty means
 that all is well. Whoever watches something adds it here, and neither /readyz nor /metrics is edited
 for it. One that breaks says so, and breaks nothing else.
 """

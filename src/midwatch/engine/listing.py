@@ -21,7 +21,7 @@ from midwatch.engine import paging
 from midwatch.engine.queries import OVER, Moment, Summary, moment_of, summary, urgent_first
 from midwatch.ports import Archive, Audit
 
-# Where an incident stands in the list of the worst: it may have left, or become worse, since.
+# Where an incident is in the list of the worst: it may have left, or become worse, since.
 _PLACE = re.compile(r"(sev[1-9])\.(-?[0-9]{1,19})\.(INC-[1-9][0-9]{0,17})")
 
 

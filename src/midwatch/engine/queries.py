@@ -204,7 +204,7 @@ def changes(shard: Shard) -> list[ChangeView]:
 
 
 def change_place(one: Change) -> tuple[int, str]:
-    """Say where a change stands in the list of them, for good."""
+    """Say where a change is in the list of them, for good."""
     return -one.at, f"{one.service}/{one.id}"
 
 

@@ -1,7 +1,7 @@
 """What ports answer, before anything is decided on it.
 
 Law: an adapter hands on what somebody else said, and a fault of theirs is an answer that is left
-out and told of, never one that the core raises on or the journal cannot hold. Counts that count
+out and reported, never one that the core raises on or the journal cannot hold. Counts that count
 nothing are missing data; a router that says nonsense was not seen; a text is a text, and ends.
 """
 

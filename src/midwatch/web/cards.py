@@ -1,7 +1,7 @@
 """How incidents look: an overview becomes the bytes of the page's middle, the same for everybody.
 
 Law: what did not change is not drawn again. A card is drawn when its incident, the day or the way
-it stands changed, an event once; ages are put in by the minute. What stands in it came from outside
+it stands changed, an event once; ages are put in by the minute. What is in it came from outside
 and is escaped. It is used on one thread at a time, never the engine's.
 """
 
@@ -59,7 +59,7 @@ class Cards:
     def __init__(self, templates: Environment, audit: Audit, *, shadow: bool) -> None:
         self._audit = audit
         self._shadow = shadow
-        # No text from outside can hold it: it is drawn anew at each start.
+        # No text from outside can hold it: it is drawn again at each start.
         self._mark = f"age-{secrets.token_hex(12)}"
         module = cast("Any", templates.get_template("card.html").module)
         self._card: Callable[..., Markup] = module.card

@@ -92,7 +92,7 @@ def client(
     for text in reversed(said[b"x-forwarded-for"]):
         hop = _address(text)
         if hop is None:
-            break  # what stands there is no address, and what stands left of it is anybody's
+            break  # this is not an address, and what is left of it is anybody's
         at, hops = hop, hops + 1
         if not _is_trusted(hop, trust):
             break

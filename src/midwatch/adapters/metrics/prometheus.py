@@ -195,7 +195,7 @@ class PrometheusMetrics:
             watched.asked_for = now - self._skew()
 
     def _count(self, indicator: Indicator, watched: _Watched, now: int) -> bool:
-        """Read each series' counter; a gap is filled from rate(), and the counters begin anew.
+        """Read each series' counter; a gap is filled from rate(), and the counters begin again.
 
         False when there was no series at all.
         """

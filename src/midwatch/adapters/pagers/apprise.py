@@ -3,7 +3,7 @@
 Law: Apprise knows no keys and gives no receipts: what it calls sent may arrive twice, and nothing
 more is known. It is told that a page is text, so that it escapes as each service needs it; what a
 chat would obey even then is parted. What the service behind it has no room for, escaped, is cut.
-Its address is a secret and stands in no error. It makes its own connections; only the config can
+Its address is a secret and is in no error. It makes its own connections; only the config can
 name them.
 """
 

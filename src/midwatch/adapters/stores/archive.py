@@ -75,7 +75,7 @@ def _number(name: str) -> int:
 
 
 def _lasts(incident: Incident) -> bool:
-    """Say whether people are still to be told of it: it lacks a proof, or has work to do."""
+    """Say whether people still have to hear about it: it lacks a proof, or has work to do."""
     items = incident.judgement.action_items if incident.judgement else ()
     unproven = incident.hurt and incident.state == "closed" and incident.case_state != "admitted"
     return unproven or bool(incident.waiver) or any(item.state == "open" for item in items)

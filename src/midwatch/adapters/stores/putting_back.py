@@ -81,7 +81,7 @@ def _migrate(part: Path) -> None:
 
 
 def _fold_log(file: Path, aside: Path) -> None:
-    """Put what stands in the log into the file; when that cannot be, keep the log beside it."""
+    """Put what is in the log into the file; when that cannot be, keep the log beside it."""
     try:
         db = sqlite3.connect(file, isolation_level=None)
         try:
