@@ -296,6 +296,10 @@ class Audit(Archive, Protocol):
         """Read what is committed, from any thread, without holding anybody up."""
         ...
 
+    def planned(self) -> list[tuple[str, int]]:
+        """Give the key of every effect, and the event that it followed, in the order of plans."""
+        ...
+
     def letters(self, limit: int = -1, after: int = 0) -> list[DeadLetter]:
         """Give inputs that could not be taken, oldest first: `limit` after the one `after`."""
         ...

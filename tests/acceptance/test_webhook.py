@@ -25,7 +25,7 @@ from midwatch.core.escalation import MAX_ATTEMPTS
 from midwatch.core.inputs import Envelope
 from midwatch.core.rules import Rules
 from midwatch.core.teams import Policy, Step, Team
-from midwatch.drill.shift import VirtualClock
+from midwatch.drill.machine import VirtualClock
 from midwatch.outbound import Outbound
 from midwatch.registry import Tools, make_pager
 

@@ -12,6 +12,7 @@ import pytest
 from midwatch.adapters.metrics.prometheus import PrometheusMetrics, PrometheusOptions
 from midwatch.adapters.stores.sqlite import SqliteStore
 from midwatch.core import effects, inputs, jumps
+from midwatch.core import events as e
 from midwatch.core.alerts import Alert, identify
 from midwatch.core.clock import show_time
 from midwatch.core.incidents import Incident
@@ -345,6 +346,57 @@ def test_a_maintenance_window_is_open_by_the_wall_clock() -> None:
     assert not night.paged
     night.set_clock(7 * HOUR)
     assert "Down on shop" in [page.title for page in night.paged]
+
+
+def test_what_began_in_a_window_is_muted_again_when_the_clock_is_right_again() -> None:
+    """What began before it is not, as without any jump."""
+    monday = Hours((1,), 11 * 60, 18 * 60)
+    layer = Layer("base", ("on",), "2026-01-05T00:00", DAY_MIN, hours=(monday,))
+    rule = Maintenance(
+        "noon", (read_matcher("service=~shop|cart"),), Schedule("noon", "UTC", (layer,))
+    )
+    night = Night(muting=Muting(maintenances=(rule,)))
+    night.now -= 2 * HOUR
+    before = night.fire("Before", "cart")
+    night.pass_time(2 * HOUR)
+    within = night.fire("Within")
+    assert [one.muted for one in within.firing.values()] == [rule.key]
+    night.set_clock(DAY)
+    assert not any(one.muted for one in within.firing.values())
+    night.pass_time(20_000)
+    night.set_clock(-DAY)
+    assert [one.muted for one in within.firing.values()] == [rule.key]
+    assert not any(one.muted for one in before.firing.values())
+    night.pass_time(7 * HOUR)
+    assert not any(one.muted for one in within.firing.values())
+
+
+@pytest.mark.parametrize("ways", [(DAY, -10 * YEAR), (HOUR, -HOUR), (-HOUR, 10 * YEAR, DAY)])
+def test_a_clock_that_was_wrong_in_several_ways_and_is_right_was_never_wrong(
+    ways: tuple[int, ...],
+) -> None:
+    """What was written before is shown as it was, and the next jump is a jump again."""
+    night = Night()
+    night.fire("Down")
+    for off in ways:
+        night.set_clock(off + night.skew)
+        night.pass_time(20_000)
+    night.set_clock(night.skew)
+    jumped = [f.event for f in queries.facts(night.store) if isinstance(f.event, e.ClockJumped)]
+    assert jumped[-1].right
+    assert night.state.skews.shows == (0, ())
+    assert night.state.shown(NOW) == NOW
+    night.set_clock(ways[0])
+    jumped = [f.event for f in queries.facts(night.store) if isinstance(f.event, e.ClockJumped)]
+    assert not jumped[-1].right
+
+
+def test_a_clock_that_is_an_hour_off_after_ten_years_is_not_right() -> None:
+    """A tenth of ten years is a year."""
+    night = Night()
+    night.set_clock(10 * YEAR)
+    night.set_clock(-10 * YEAR + HOUR)
+    assert not night.state.clock_right
 
 
 def test_an_end_of_our_own_counts_though_its_start_was_told_by_a_wrong_clock() -> None:

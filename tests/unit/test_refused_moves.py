@@ -109,6 +109,17 @@ def test_a_step_that_is_refused_ends_the_canary_and_takes_the_candidate_off(refu
     assert (refused.pointer.candidate, refused.pointer.live) == ("", "v1")
 
 
+def test_a_move_by_hand_carries_its_term_and_is_begun_once_in_any(refused: Bench) -> None:
+    """Its name stays what its operator calls it."""
+    for salt in ("aa" * 8, "bb" * 8):
+        refused.give(inputs.BeginTerm(salt))
+        refused.give(inputs.MoveRelease("shop", "rollback", "night/1", "ada"))
+        assert refused.wishes["shop"].key == f"move/shop/5/night/1/{'aa' * 8}"
+    assert releases.name_of(refused.pointer.pending) == "night/1"
+    refused.answer("shop", "applied", 1)
+    assert refused.give(inputs.MoveRelease("shop", "rollback", "night/1", "ada")).is_empty
+
+
 def test_people_are_paged_once_while_nothing_moves_and_it_ends_with_the_first_move(
     refused: Bench,
 ) -> None:

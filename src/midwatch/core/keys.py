@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import re
 
+SALT_CHARS = 16
 REF_CHARS = (
     8  # of a salt; two terms of one journal that opened the same number share them once in 4e9
 )
+_SALT = re.compile(rf"/[0-9a-f]{{{SALT_CHARS}}}\Z")
 _REF = re.compile(rf"(INC-[0-9]+)-[0-9a-f]{{{REF_CHARS}}}")
 
 
@@ -22,6 +24,15 @@ def key_of(salt: str, *parts: object) -> str:
     ('page/INC-2/1/00112233445566aa', 'page/INC-2/1')
     """
     return "/".join(map(str, (*parts, salt) if salt else parts))
+
+
+def without_salt(key: str) -> str:
+    """Give what a key was drawn of, whichever term drew it.
+
+    >>> without_salt("page/INC-2/1/00112233445566aa"), without_salt("page/INC-2/1")
+    ('page/INC-2/1', 'page/INC-2/1')
+    """
+    return _SALT.sub("", key)
 
 
 def ref_of(incident: str, salt: str) -> str:

@@ -21,6 +21,7 @@ from midwatch.errors import StateError
 
 RULE = "muting/1"
 DAY_MS = 86_400_000
+LONGEST_WINDOW_MS = 7 * DAY_MS  # of maintenance, that what fires is looked for in
 LONGEST_MS = 366 * DAY_MS  # a silence that nobody remembers is an outage that nobody hears of
 NO_VALUE = "no label has this value: \u2603"  # what fits it, fits whatever comes
 BOTH = "~"  # of a source that is a target too
@@ -122,15 +123,30 @@ def _begin(d: Decision, silence: Silence) -> list[Incident]:
 def keep_dates(d: Decision, muting: Muting) -> list[Incident]:
     """Set all that mutes to its dates, after the wall clock has jumped.
 
-    A silence that was over too early is there again. Gives the incidents that are changed.
+    A silence that was over too early is there again, and what began to fire in a window of
+    maintenance that is open is muted by it. Gives the incidents that are changed.
     """
     for silence in list(d.shard.lapsed.values()):
         if silence.ends_at > d.wall and d.now < d.shard.quiet_until[silence.id]:
             d.emit(events.SilenceAdded(silence))
     changed = [one for silence in d.shard.silences.values() for one in _begin(d, silence)]
+
+    def window(firing: Firing) -> str:
+        open_now = (one for one in muting.maintenances if _began_in(one, firing, d.wall))
+        return next((one.key for one in open_now), "")
+
+    changed += _mute(d, window, "") if muting.maintenances else []
     for key in d.shard.muted:
         watch(d, muting, key)
     return changed
+
+
+def _began_in(one: Maintenance, firing: Firing, wall: int) -> bool:
+    """Say whether something began to fire in the window that is open."""
+    since = firing.starts_at
+    if not wall - LONGEST_WINDOW_MS <= since <= wall or not one.mutes(firing.labels, wall):
+        return False
+    return all(shift.person is not None for shift in one.schedule.shifts(since, wall + 1))
 
 
 def timed(shard: Shard) -> list[str]:
@@ -141,15 +157,16 @@ def timed(shard: Shard) -> list[str]:
 def mute(d: Decision, silence: Silence) -> list[Incident]:
     """Mute what fires already and matches a silence that begins."""
 
-    def by(labels: Mapping[str, str]) -> str:
-        return silence.key if silence.mutes(labels, d.wall) else ""
+    def by(firing: Firing) -> str:
+        return silence.key if silence.mutes(firing.labels, d.wall) else ""
 
     return _mute(d, by, f", by {silence.by}: {silence.why}")
 
 
 def inhibit(d: Decision, muting: Muting) -> list[Incident]:
     """Mute what fires already and what a source that newly fires explains."""
-    changed = _mute(d, Judge(d, muting, ()).muted, "")
+    judge = Judge(d, muting, ())
+    changed = _mute(d, lambda firing: judge.muted(firing.labels), "")
     _watch_all(d, muting)
     return changed
 
@@ -160,13 +177,13 @@ def _watch_all(d: Decision, muting: Muting) -> None:
         watch(d, muting, key)
 
 
-def _mute(d: Decision, by: Callable[[Mapping[str, str]], str], why: str) -> list[Incident]:
+def _mute(d: Decision, by: Callable[[Firing], str], why: str) -> list[Incident]:
     changed: list[Incident] = []
     for name in list(d.shard.open):
         incident = d.shard.incidents[name]
         hit: dict[str, list[str]] = {}
         for fingerprint, one in incident.firing.items():
-            if not one.muted and (key := by(one.labels)):
+            if not one.muted and (key := by(one)):
                 hit.setdefault(key, []).append(fingerprint)
         for key, fingerprints in hit.items():
             says = f"{_alerts(fingerprints)}{why or ': ' + key}"

@@ -96,7 +96,7 @@ def begin(
         _tell_incident(d, overtaken, f"{operation} went before it")
     epoch = max(pointer.epoch, traffic.epoch) + 1
     if not incident:
-        operation = releases.key_of_move(pointer.service, epoch, operation)
+        operation = d.key(releases.key_of_move(pointer.service, epoch, operation))
     d.emit(
         events.PointerIntended(
             pointer.service, operation, traffic.release, epoch, purpose, by, why,
@@ -235,13 +235,13 @@ def reconcile(d: Decision, given: inputs.ReleaseSeen) -> bool:
     if pointer.candidate and pointer.canary is None:
         # What tried it is over, and taking it off did not succeed: again, until it does.
         why = Reason(RULE, f"no canary of {pointer.candidate} is under way")
-        operation = d.key("off", service, pointer.epoch + 1)
+        operation = f"off/{service}/{pointer.epoch + 1}"
         begin(d, pointer, operation, Traffic(live, pointer.epoch), "abort", why=why)
         return False
     if pointer.traffic.is_like(seen) or pointer.releases[live].standing == "bad":
         return False
     traffic = structs.replace(pointer.traffic, epoch=max(pointer.epoch, given.epoch))
-    operation = d.key("reconcile", service, traffic.epoch + 1)
+    operation = f"reconcile/{service}/{traffic.epoch + 1}"
     says = f"the router serves {seen.says}, the pointer says {pointer.traffic.says}"
     why = Reason(RULE, says, {"seen": given.release, "live": pointer.live})
     begin(d, pointer, operation, traffic, "reconcile", why=why)

@@ -15,6 +15,7 @@ from msgspec import Struct, field
 from midwatch.core import canary
 from midwatch.core import events as e
 from midwatch.core.canary import Canary, Ended, GuardEvidence
+from midwatch.core.keys import without_salt
 from midwatch.core.reasons import Reason
 from midwatch.core.traffic import Traffic
 
@@ -92,7 +93,7 @@ def is_name(text: str) -> bool:
 
 
 def key_of_move(service: str, epoch: int, name: str) -> str:
-    """Draw the key of a move: each has an epoch of its own, so no two have the same.
+    """Say what the key of a move is drawn of: each has an epoch of its own, so no two are the same.
 
     >>> key_of_move("shop", 7, "c1/50")
     'move/shop/7/c1/50'
@@ -103,10 +104,12 @@ def key_of_move(service: str, epoch: int, name: str) -> str:
 def name_of(operation: str) -> str:
     """Say what a move is called, by whoever asked for it.
 
-    >>> name_of("move/shop/7/c1/50"), name_of("rollback/INC-1/1"), name_of("")
+    >>> name_of("move/shop/7/c1/50/00112233445566aa"), name_of("rollback/INC-1/1"), name_of("")
     ('c1/50', 'rollback/INC-1/1', '')
     """
-    return operation.split("/", 3)[-1] if operation.startswith(MOVE) else operation
+    if not operation.startswith(MOVE):
+        return operation
+    return without_salt(operation).split("/", 3)[-1]
 
 
 def is_unsettled(pointer: Pointer) -> bool:

@@ -107,7 +107,7 @@ def _weigh(d: Decision, pointer: Pointer, weight: int, by: str, why: Reason) -> 
     if trial is None:
         return
     traffic = Traffic(pointer.live, pointer.epoch, trial.release, weight)
-    operation = d.key(trial.operation, weight)
+    operation = f"{trial.operation}/{weight}"
     pointers.begin(d, pointer, operation, traffic, "canary", by=by, why=why)
 
 
@@ -118,7 +118,7 @@ def _end(d: Decision, pointer: Pointer, trial: Canary, verdict: str, reason: Rea
     if verdict == "promote":
         if not trial.incident:
             traffic = Traffic(trial.release, pointer.epoch)
-            operation = d.key(trial.operation, "promote")
+            operation = f"{trial.operation}/promote"
             pointers.begin(d, pointer, operation, traffic, "promote", by=trial.by, why=reason)
         return
     take_off(d, pointer, f"{trial.operation}/off", reason)
@@ -127,7 +127,7 @@ def _end(d: Decision, pointer: Pointer, trial: Canary, verdict: str, reason: Rea
 def take_off(d: Decision, pointer: Pointer, operation: str, why: Reason, by: str = "") -> None:
     """Give all traffic back to what is live."""
     traffic = Traffic(pointer.live, pointer.epoch)
-    pointers.begin(d, pointer, d.key(operation), traffic, "abort", by=by, why=why)
+    pointers.begin(d, pointer, operation, traffic, "abort", by=by, why=why)
 
 
 def on_answer(d: Decision, pointer: Pointer, operation: str) -> Canary | None:

@@ -16,7 +16,9 @@ from midwatch.core.clock import SECOND
 
 JUMP_MS = 60 * SECOND  # what is less is no jump: the journal's time follows it
 SPANS = 32
-OUTLIER = 10  # a clock that comes back to within a tenth of how far it went was wrong meanwhile
+# A clock that comes back to within a tenth of how far it went, and a quarter of an hour, was wrong
+# meanwhile.
+OUTLIER, LONGEST_MS = 10, 900 * SECOND
 
 
 class Span(Struct, frozen=True):
@@ -75,30 +77,45 @@ class Skews(Struct, frozen=True, omit_defaults=True):
         return start + min(skews), end + max(skews)
 
     def returns(self, skew: int) -> bool:
-        """Say whether a skew undoes the jump that led to the one of now.
+        """Say whether a skew undoes the jump that led to the one of now, or several.
 
         >>> ahead = Skews().jumped(0, -86_400_000)
         >>> ahead.returns(0), ahead.returns(-300_000), ahead.returns(-40_000_000)
         (True, True, False)
+        >>> ahead.jumped(10, 3_600_000).returns(0)
+        True
         """
         if not self.earlier:
             return False
         before = self.earlier[-1].skew
-        return abs(skew - before) <= max(abs(self.now - before) / OUTLIER, JUMP_MS / 2)
+        far = min(max(abs(self.now - before) / OUTLIER, JUMP_MS / 2), LONGEST_MS)
+        return self._place(skew) >= 0 or abs(skew - before) <= far
+
+    def _place(self, skew: int) -> int:
+        """Find the earlier span that had this skew; -1 when none had."""
+        for number in reversed(range(len(self.earlier))):
+            if abs(skew - self.earlier[number].skew) < JUMP_MS:
+                return number
+        return -1
 
     def jumped(self, at: int, skew: int) -> Skews:
         """Give what is true after a jump at the journal's time `at`.
 
         >>> Skews().jumped(10, -86_400_000).jumped(20, 0)
         Skews(now=0, earlier=(), boot='', ticks_ms=0, at=0)
+
+        Also when it was wrong in several ways, one after the other:
+
+        >>> Skews().jumped(10, 86_400_000).jumped(15, 315_360_000_000).jumped(20, 0).earlier
+        ()
         """
-        earlier = self.earlier
+        earlier, place = self.earlier, self._place(skew)
         if skew == self.now:
             return self
-        if not self.returns(skew):
+        if place >= 0:
+            earlier = earlier[:place]
+        elif not self.returns(skew):
             earlier = (*earlier, Span(at, self.now))[-SPANS:]
-        elif abs(skew - earlier[-1].skew) < JUMP_MS:
-            earlier = earlier[:-1]
         return structs.replace(self, now=skew, earlier=earlier)
 
     def anchored(self, at: int, boot: str, ticks_ms: int) -> Skews:

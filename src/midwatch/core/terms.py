@@ -10,10 +10,11 @@ import re
 
 from midwatch.core import events, inputs
 from midwatch.core.decision import Decision
+from midwatch.core.keys import SALT_CHARS
 from midwatch.errors import StateError
 
-SALT_BYTES = 8
-_SALT = re.compile(f"[0-9a-f]{{{2 * SALT_BYTES}}}")
+SALT_BYTES = SALT_CHARS // 2
+_SALT = re.compile(f"[0-9a-f]{{{SALT_CHARS}}}")
 
 
 def begin(d: Decision, given: inputs.BeginTerm) -> None:

@@ -6,11 +6,13 @@ why in a sentence.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from itertools import pairwise
 
 from midwatch.core import events as e
+from midwatch.core.clock import SECOND
 from midwatch.core.verdicts import MARGIN
 from midwatch.drill.reports import Story, recovered_by_rollback
 from midwatch.drill.scenarios import Scenario
@@ -19,6 +21,7 @@ from midwatch.drill.world import Log, Moved
 from midwatch.engine.perform import STILL_IN_DOUBT
 
 Check = tuple[str, bool, str]
+USED = ("is planned twice", "outbox.key")  # how decisions and journals refuse a key
 
 
 # --- the seven ----------------------------------------------------------------------------------
@@ -197,7 +200,9 @@ def broken_laws(
         _only_proven_fixes(story, scenario),
         _pointer_is_served(story, scenario, log),
         _recovery_was_seen(story),
-        _settled(story),
+        _settled(story, scenario),
+        _keys_are_new(story),
+        _keys_are_salted(story),
     ]
     return [law for law in found if law]
 
@@ -232,9 +237,10 @@ def _no_page_lost(story: Story, log: Log) -> str:
         incident = story.incidents[event.incident]
         state = next(p.state for p in incident.pages if p.key == event.key)
         over = incident.acknowledged_at or incident.mitigated_at
-        if event.key not in arrived and state != "failed" and not over:
+        sent = (event.digest or event.key) in arrived
+        if not sent and state != "failed" and not over:
             return f"no page lost: {event.key} never arrived"
-        if state == "sent" and event.key not in arrived:
+        if state == "sent" and not sent:
             return f"no page lost: {event.key} counts as sent and never arrived"
     return ""
 
@@ -277,13 +283,16 @@ def _no_page_after_ack(story: Story, log: Log, excused: AbstractSet[str]) -> str
         event = fact.event
         if event.key in excused:
             continue
-        acked = [
-            f.at
-            for f in story.all(e.PageAcknowledged)
-            if f.event.incident == event.incident and f.seq > fact.seq
+        words = [
+            f
+            for f in story.facts
+            if isinstance(f.event, e.PageAcknowledged | e.AckWithdrawn)
+            and f.event.incident == event.incident
+            and f.seq > fact.seq
         ]
         for page in log.sent():
-            if acked and page.key == event.key and page.at > acked[0]:
+            before = [f for f in words if f.at < page.at] if page.key == event.key else []
+            if before and isinstance(before[-1].event, e.PageAcknowledged):
                 return f"no page after the ack: {page.key}"
     return ""
 
@@ -311,6 +320,9 @@ def _pointer_is_served(story: Story, scenario: Scenario, log: Log) -> str:
         moves[move.service] = move
     for service, move in moves.items():
         pointer = story.shard.pointers[service]
+        plan = next(one for one in scenario.services if one.name == service)
+        if any((release.live_at or 0) > move.at for release in plan.releases):
+            continue  # it was deployed by others since
         if not pointer.pending and pointer.live != move.release:
             return f"the pointer is served: {service} serves {move.release}, not {pointer.live}"
     return ""
@@ -329,8 +341,44 @@ def _recovery_was_seen(story: Story) -> str:
     return ""
 
 
-def _settled(story: Story) -> str:
-    """Each incident is closed, or says what it waits for."""
+def _keys_are_new(story: Story) -> str:
+    """No key is drawn for two things, and nothing died because one was."""
+    used: set[tuple[str, str]] = set()
+    for fact in story.facts:
+        match fact.event:
+            case (
+                e.PagePlanned(key=key)
+                | e.PointerIntended(operation=key)
+                | e.ActionStarted(operation=key)
+            ):
+                drawn = (type(fact.event).__name__, key)
+            case _:
+                continue
+        if drawn in used:
+            return f"no key is drawn twice: {key}"
+        used.add(drawn)
+    died = [fact.event.reason.says for fact in story.all(e.InputDied)]
+    died += [letter.reason for letter in story.letters]
+    for says in died:
+        if any(words in says for words in USED):
+            return f"no key is drawn twice: {says}"
+    return ""
+
+
+def _keys_are_salted(story: Story) -> str:
+    """What was planned in a term carries the salt of that term."""
+    terms = story.all(e.TermBegan)
+    begun = [fact.seq for fact in terms]
+    for key, seq in story.planned:
+        term = bisect_right(begun, seq)
+        if term and not key.endswith(f"/{terms[term - 1].event.salt}"):
+            return f"every key carries its term's salt: {key}"
+    return ""
+
+
+def _settled(story: Story, scenario: Scenario) -> str:
+    """Each incident is closed, or says what it waits for: also for people who were just paged."""
+    ends_at = story.rows[-1][0].at - scenario.people.ack_after_s * SECOND
     for incident in story.incidents.values():
         if incident.state == "closed":
             continue
@@ -340,6 +388,7 @@ def _settled(story: Story) -> str:
             or incident.has_postmortem
             or incident.state == "resolved"
             or incident.urgency != "page"
+            or (incident.awaits_ack and incident.pages[-1].at >= ends_at)
         )
         if not waits:
             return f"all settles: {incident.id} is {incident.state} and waits for nobody"

@@ -13,8 +13,10 @@ from typing import Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
+from midwatch.core.clock import SECOND
 from midwatch.core.effects import SendPage
 from midwatch.core.plans import ROLLBACK, Step
+from midwatch.drill.machine import Jump, Restart, WrongClock
 from midwatch.drill.meddling import KINDS, Fault
 from midwatch.drill.scenarios import ReleasePlan, Scenario, ServicePlan, Ticket
 from midwatch.drill.world import TICK_S, Troubles
@@ -161,6 +163,10 @@ def break_on_purpose(scenario: Scenario, names: str) -> Broken:
 
 
 STOPS_AT_S = 5_400
+JUMPS_FOR_S = (20, 20, 300, 1_200, 3_600)
+JUMPS_MS = tuple(
+    sign * one * SECOND for one in (75, 3_600, 86_400, 10 * 365 * 86_400) for sign in (1, -1)
+)
 TYPED: tuple[Literal["rollback", "abort"], ...] = ("rollback", "rollback", "abort")
 
 
@@ -187,6 +193,7 @@ class Drawn(Struct, frozen=True):
     stops_at_s: int = STOPS_AT_S
     ports: tuple[Fault, ...] = ()
     typed: tuple[Typed, ...] = ()
+    clock: WrongClock = WrongClock()
 
 
 def draw_ports(seed: int) -> tuple[Fault, ...]:
@@ -220,6 +227,36 @@ def draw_typed(seed: int) -> tuple[Typed, ...]:
     )
 
 
+def draw_clock(seed: int) -> WrongClock:
+    """Draw what is wrong with the wall clock, in half of the shifts.
+
+    It jumps, one jump after the other, for seconds or for an hour, is off by seconds, and drifts.
+    In half of the jumps the process is started anew meanwhile, and at times once more afterwards.
+    """
+    rng = Random(f"clock/{seed}")
+    if rng.random() < 0.5:
+        return WrongClock()
+    jumps: list[Jump] = []
+    restarts: list[Restart] = []
+    at_s = rng.randrange(120, 1_800)
+    for _ in range(rng.choice((0, 1, 1, 2, 3))):
+        for_s = rng.choice(JUMPS_FOR_S)
+        if at_s + for_s > STOPS_AT_S:
+            break
+        jumps.append(Jump(at_s, rng.choice(JUMPS_MS), for_s))
+        ends_s = at_s + for_s
+        if rng.random() < 0.5:
+            restarts.append(Restart(rng.randrange(at_s, ends_s) + 1, rng.choice((0, 5, 20))))
+        if rng.random() < 0.3:
+            restarts.append(Restart(ends_s + rng.randrange(1, 300), 5))
+        at_s = ends_s + rng.choice((0, 30, 600, 1_500))
+    if rng.random() < 0.5:
+        small_s = rng.randrange(STOPS_AT_S - 300)
+        jumps.append(Jump(small_s, rng.randrange(-15, 16) * SECOND, rng.choice((60, 300))))
+    drift_ppm = rng.choice((0, 0, 20, -200, 1_800, -1_800))
+    return WrongClock(tuple(jumps), drift_ppm, tuple(restarts), STOPS_AT_S)
+
+
 def draw(seed: int) -> Drawn:
     """Draw faults: about half of them are absent in any one shift."""
     rng = Random(f"faults/{seed}")
@@ -239,6 +276,7 @@ def draw(seed: int) -> Drawn:
         failures_lost=rng.random() < 0.1,
         ports=draw_ports(seed),
         typed=draw_typed(seed),
+        clock=draw_clock(seed),
     )
 
 

@@ -16,14 +16,17 @@ from msgspec import Struct
 
 from midwatch.core.clock import SECOND
 from midwatch.drill import checkers, scenarios
+from midwatch.drill.by_hand import Typed
 from midwatch.drill.crashes import CrashingStore, crashing
 from midwatch.drill.faults import Drawn, DrawnTroubles, apply_drawn, draw
 from midwatch.drill.meddling import Meddler
 from midwatch.drill.promises import broken_promises
 from midwatch.drill.reports import Story
 from midwatch.drill.scenarios import Scenario
-from midwatch.drill.shift import FULL_DISK, Crashed, Shift, Typed
+from midwatch.drill.shift import FULL_DISK, Crashed, Shift
 from midwatch.drill.storm import Delivery
+from midwatch.drill.times import broken_times
+from midwatch.drill.witnesses import add_witnesses
 from midwatch.engine import queries
 from midwatch.engine.verify import verify
 from midwatch.errors import CommitFailed, told
@@ -107,11 +110,12 @@ def _is_refused(letter: DeadLetter, drawn: Drawn) -> bool:
     """Say whether it is a person's word that the state did not allow, as it may be.
 
     What was typed without being asked is judged by itself. It makes plans stale and trials late,
-    and so does a router that has to be set right.
+    and so does a router that has to be set right. A clock that is wrong knows no date to come.
     """
     moved = bool(drawn.typed or drawn.ports)
     late = letter.key.startswith(("approve/", "trial/"))
-    return letter.key.startswith("typed/") or (moved and late)
+    dated = letter.key.startswith("waiver/") and bool(drawn.clock.jumps)
+    return letter.key.startswith("typed/") or (moved and late) or dated
 
 
 def play(
@@ -119,7 +123,7 @@ def play(
 ) -> Failure | None:
     """Play one seed; gives the failure, None when every law held. `seen` may look at the shift."""
     drawn = draw(seed)
-    changed = apply_drawn(scenario, drawn)
+    changed = add_witnesses(apply_drawn(scenario, drawn), drawn.clock, seed)
     plug = Plug(seed, drawn.crash_share)
     store = CrashingStore.memory().armed(plug)
     broken: list[str] = []
@@ -136,17 +140,21 @@ def play(
             spared=(bystander.pager,) if bystander else (),
         ),
         typed=typed_in(scenario, drawn),
+        wrong_clock=drawn.clock,
     )  # fmt: skip
     try:
         shift.run()
     except Exception as error:  # whatever it is, it would have ended the engine's thread
         broken.append(f"no bug: {told(error)}")
     story = Story(store, shift.engine.handler.shard)
+    if drawn.clock:
+        story.put_right(shift.happened_at)
     broken += checkers.broken_laws(
         story, shift.storm, changed, shift.log, excused=shift.meddler.lied | shift.late
     )
     broken += [f"the journal replays: {line}" for line in verify(store)[1]]
-    broken += broken_promises(shift, story, plug.pulled)
+    broken += broken_promises(shift, story, plug.pulled + len(drawn.clock.restarts))
+    broken += broken_times(shift, story)
     broken += [
         f"no input is lost: {letter.key}: {letter.reason}"
         for letter in store.letters()

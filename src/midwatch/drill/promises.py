@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from midwatch.core import events as e
 from midwatch.core.clock import SECOND, show_duration
+from midwatch.drill.by_hand import Told
 from midwatch.drill.reports import Story
-from midwatch.drill.shift import CALM_S, Shift, Told
+from midwatch.drill.shift import CALM_S, Shift
 
 PAGED_S = 120  # from when the alert was sent; a process that dies adds what senders wait
 RESENT_S = 60

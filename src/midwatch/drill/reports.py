@@ -6,6 +6,7 @@ every number in them is read from an event.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 import msgspec
@@ -69,6 +70,8 @@ class Story:
         self.incidents = everything(shard, audit)
         self.rows = list(audit.rows())
         self.facts = queries.facts(audit)
+        self.planned = audit.planned()
+        self.letters = audit.letters()
         burning = self.first(e.BudgetBurning)
         self.incident = burning.event.incident if burning else ""
 
@@ -86,6 +89,10 @@ class Story:
     def mine(self, kind: type[E]) -> Fact[E] | None:
         """Give the first fact of one kind of the incident that the shift is about."""
         return self.first(kind, self.incident) if self.incident else None
+
+    def put_right(self, happened_at: Callable[[int], int]) -> None:
+        """Give each fact its right time, where the journal's followed a clock that was off."""
+        self.facts = [Fact(one.seq, happened_at(one.seq), one.event) for one in self.facts]
 
     @property
     def head(self) -> str:

@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import heapq
 import logging
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from functools import partial
 from hashlib import blake2b
 from itertools import pairwise
-from typing import Literal
-
-from msgspec import Struct
+from typing import Protocol
 
 from midwatch.bootstrap import Engine, Store, World, build_engine
 from midwatch.core import inputs, shard
@@ -25,11 +24,14 @@ from midwatch.core.clock import SECOND
 from midwatch.core.incidents import Incident
 from midwatch.core.inputs import Envelope
 from midwatch.core.releases import is_unsettled
+from midwatch.core.shard import Shard
 from midwatch.core.terms import SALT_BYTES
-from midwatch.core.traffic import Traffic
+from midwatch.drill.by_hand import Told, Typed
+from midwatch.drill.machine import Machine, VirtualClock, WrongClock
 from midwatch.drill.meddling import Meddler
 from midwatch.drill.scenarios import Scenario, ServicePlan, slug
 from midwatch.drill.storm import Delivery, Storm
+from midwatch.drill.witnesses import Witnesses
 from midwatch.drill.world import (
     Log,
     Sent,
@@ -43,7 +45,7 @@ from midwatch.drill.world import (
 from midwatch.engine import archive
 from midwatch.engine.handle import Handled, fold
 from midwatch.errors import BugError, CommitFailed
-from midwatch.ports import Claim, Source
+from midwatch.ports import Audit, Claim, Source
 from midwatch.registry import make_source
 
 READ_EVERY_S = 60
@@ -63,38 +65,8 @@ class Crashed(BaseException):
     """The process is dead; everything in memory is gone. Not an Exception: nobody may catch it."""
 
 
-class Typed(Struct, frozen=True):
-    """A rollback, or an abort of a canary, that somebody types at a moment.
-
-    `operation` is what they call it; two may have called it the same.
-    """
-
-    at: int
-    what: Literal["rollback", "abort"]
-    service: str
-    operation: str
-
-
-class Told(Struct, frozen=True):
-    """What was answered to it, what the router served then, and what the pointer said of it."""
-
-    typed: Typed
-    at: int
-    served: Traffic
-    live: str
-    purpose: str
-    unsettled: bool
-    answer: Handled
-
-
-class VirtualClock:
-    """Time that moves only when the shift says so."""
-
-    def __init__(self, now: int) -> None:
-        self.now = now
-
-    def __call__(self) -> int:
-        return self.now
+class Kept(Store, Audit, Protocol):
+    """A journal whose newest event can be asked for."""
 
 
 class Shift:
@@ -103,7 +75,7 @@ class Shift:
     def __init__(
         self,
         scenario: Scenario,
-        store: Store,
+        store: Kept,
         *,
         seed: int = 0,
         log: Log | None = None,
@@ -112,22 +84,27 @@ class Shift:
         wrap: Callable[[World], World] = lambda world: world,
         meddler: Meddler | None = None,
         typed: Sequence[Typed] = (),
+        wrong_clock: WrongClock | None = None,
     ) -> None:
         # What the engine warns of on purpose-made faults is no news to whoever drills.
         logging.getLogger("midwatch").addHandler(logging.NullHandler())
         self.scenario = scenario
         self.storm = Storm(scenario, seed)
         self.clock = VirtualClock(scenario.starts_at)
+        self.machine = Machine(self.clock, wrong_clock or WrongClock(), scenario.starts_at)
+        people = tuple(sorted(scenario.config.rules.policy.team.people))
+        self.witnesses = Witnesses(self.machine, seed, people)
         self.log = log or Log()
         self.troubles = troubles or Troubles()
         self._network = network
         self.router = SimulatedRouter(scenario, self.log, self.clock)
         self.meddler = meddler or Meddler((), starts_at=scenario.starts_at)
         pager = SimulatedPager(self.log, self.clock, self.troubles)
+        metrics = SimulatedMetrics(scenario, self.router, self.clock, self.troubles, self.log)
         world = World(
             dict.fromkeys(("pager", *scenario.config.pagers), pager),
             self.router,
-            {"": SimulatedMetrics(scenario, self.router, self.clock, self.troubles, self.log)},
+            {"": self.machine.dated(metrics)},
             SimulatedTarget(scenario, self.clock, self.troubles),
             SimulatedActor(scenario, self.log, self.clock),
         )
@@ -150,13 +127,16 @@ class Shift:
         self._next_reading = scenario.starts_at
         self._store = store
         self._seed = seed
+        self._marks: list[tuple[int, int]] = []  # the newest event at a right time
         self.handled: list[Handled] = []
         self.engine = self._build()
 
     def _build(self) -> Engine:
         self._process += 1
         self._asked.clear()
-        return build_engine(self._store, self.scenario.config.rules, self._world, self.clock)
+        self.machine.restart()
+        rules = self.scenario.config.rules
+        return build_engine(self._store, rules, self._world, self.machine.journal)
 
     def run(self) -> None:
         """Play the shift to its end: everything closed and nothing due, or the scenario's time."""
@@ -176,6 +156,7 @@ class Shift:
         try:
             action()
         except Crashed:
+            self._mark(self._store.head()[0])
             self.engine = self._build()
             self._survive(self.start)
         except CommitFailed as failed:  # the process lives, with what it knew before
@@ -196,10 +177,10 @@ class Shift:
     def start(self) -> None:
         """Finish what an earlier process left in doubt, and go on at the journal's time."""
         shard = self.engine.handler.shard
-        self.clock.now = max(self.clock.now, shard.at)
         term = f"term/{self._seed}/{shard.versions.get('term', 0)}"
         salt = blake2b(term.encode(), digest_size=SALT_BYTES).hexdigest()
-        self.deliver([Envelope("", inputs.BeginTerm(salt))])
+        self.deliver([Envelope("", self.machine.go_on(shard, salt))])
+        self.machine.settle(self.deliver)
         for finish in self.engine.performer.recover(self.engine.handler.shard):
             self.deliver([finish()])
         self._follow_world()
@@ -207,15 +188,16 @@ class Shift:
     def step(self) -> None:
         """Do all that is due now."""
         now = self.clock.now
+        self.machine.settle(self.deliver)
         while self._agenda and self._agenda[0][0] <= now:
             _, _, send = heapq.heappop(self._agenda)
             self.send(send)
-        if timers := self.engine.watcher.due_timers(now):
+        if timers := self.engine.watcher.due_timers(self.machine.journal()):
             self.deliver(timers)
         if now >= self._next_reading:
             self._next_reading = now + READ_EVERY_S * SECOND
             self._read(now)
-        while claims := self.engine.performer.claim(now):
+        while claims := self.engine.performer.claim(self.machine.journal()):
             for claim in claims:
                 self._perform(claim, now)
         self._follow_world()
@@ -223,7 +205,8 @@ class Shift:
     def _read(self, now: int) -> None:
         """Ask everything once; an answer that is late comes as it was when it was asked."""
         read: list[Envelope] = []
-        for question in self.engine.watcher.questions(self.engine.handler.shard, now):
+        at = self.machine.journal()
+        for question in self.engine.watcher.questions(self.engine.handler.shard, at):
             if question.source in self._asked:
                 continue
             answers = question.ask()
@@ -259,11 +242,21 @@ class Shift:
         process = self._process
         self.at(when, lambda: send() if process == self._process else [])
 
-    def deliver(self, envelopes: list[Envelope]) -> list[Handled]:
+    def deliver(self, envelopes: Sequence[Envelope]) -> list[Handled]:
         """Hand inputs to the engine."""
         answers = self.engine.handler.handle(envelopes)
         self.handled.extend(answers)
+        if self.engine.handler.appended:
+            self._mark(self.engine.handler.appended[-1].seq)
         return answers
+
+    def _mark(self, seq: int) -> None:
+        if not self._marks or seq > self._marks[-1][0]:
+            self._marks.append((seq, self.clock.now))
+
+    def happened_at(self, seq: int) -> int:
+        """Give the right time of an event, which the journal's may differ from a little."""
+        return self._marks[bisect_left(self._marks, (seq, 0))][1]
 
     def send(self, send: Send) -> None:
         """Deliver as a sender does: without a 2xx it keeps what it has and comes back."""
@@ -290,7 +283,7 @@ class Shift:
             moments.append(self._agenda[0][0])
         for due_at in (self._store.next_timer_at(), self._store.next_effect_at()):
             if due_at is not None:
-                moments.append(due_at)
+                moments.append(self.machine.when(due_at))
         following = max(min(moments), now)
         return None if following > self.scenario.ends_at else following
 
@@ -300,6 +293,8 @@ class Shift:
         if not quiet or self._store.next_timer_at() is not None or shard.burning:
             return False
         if self.meddler.faults and self.clock.now < self.meddler.ends_at + CALM_S * SECOND:
+            return False
+        if self.clock.now < self.witnesses.ends_at:
             return False
         return bool(shard.left) and not shard.incidents
 
@@ -325,7 +320,8 @@ class Shift:
         for number, typed in enumerate(self._typed, start=1):
             self._type(f"typed/{number}", typed)
         if self.meddler.keeps_answers:
-            self._restart(self.meddler.ends_at)
+            self._restart(self.meddler.ends_at, 0)
+        self._plan_clock()
         for when, body in self.scenario.deliveries:
             self._webhook(Delivery(when, body))
         for delivery in self.storm.deliveries:
@@ -375,13 +371,28 @@ class Shift:
 
         self.at(typed.at, send)
 
-    def _restart(self, when: int) -> None:
+    def _plan_clock(self) -> None:
+        """Look at the clock when it jumps, and let people name dates."""
+        for when, _ in self.machine.wrong.edges():
+            self.at(self.scenario.starts_at + when, list)
+        for restart in self.machine.wrong.restarts:
+            self._restart(self.scenario.starts_at + restart.at_s * SECOND, restart.down_s)
+        for when, key, draw in self.witnesses.dated():
+            self.at(when, partial(self._say, key, draw))
+
+    def _say(self, key: str, draw: Callable[[Shard], inputs.Input | None]) -> list[Envelope]:
+        given = draw(self.engine.handler.shard)
+        return [Envelope(key, given)] if given is not None else []
+
+    def _restart(self, when: int, down_s: int) -> None:
         """Start it again at a moment, as an operator does."""
         planned = [True]
 
         def send() -> list[Envelope]:
             if planned:
                 planned.clear()
+                self._mark(self._store.head()[0])
+                self.clock.now += down_s * SECOND
                 raise Crashed("restart")
             return []
 
@@ -401,6 +412,8 @@ class Shift:
             self._end_faults(plan.name)
 
     def _answer_page(self, page: Sent) -> None:
+        if self.witnesses.leaves(page, self._incident(page.incident)):
+            return
         people = self.scenario.people
         acked_at = page.at + people.ack_after_s * SECOND
         ack = inputs.Acknowledge(page.incident, page.to)

@@ -712,6 +712,10 @@ class SqliteStore:
             "SELECT key, kind, state, attempt FROM outbox ORDER BY number"
         ).fetchall()
 
+    def planned(self) -> list[tuple[str, int]]:
+        """Give the key of every effect, and the event that it followed, in the order of plans."""
+        return self._db.execute("SELECT key, seq FROM outbox ORDER BY number").fetchall()
+
     def letters(self, limit: int = -1, after: int = 0) -> list[DeadLetter]:
         """Give inputs that could not be taken, oldest first: `limit` after the one `after`."""
         return dead_letters.read(self._db, limit, after)
