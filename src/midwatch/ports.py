@@ -385,8 +385,15 @@ class Sessions(Protocol):
         """Log a token in; gives the text that the browser keeps. Raises CommitFailed."""
         ...
 
-    def find(self, text: str, now: int) -> Session | None:
-        """Give the login of this text, unless it is unknown, ended or too old."""
+    def find(self, text: str, now: int, seq: Callable[[], int]) -> Session | None:
+        """Give the login of this text, unless it is unknown, ended or too old.
+
+        `seq` gives the journal's newest event, to note now and then that the login saw it.
+        """
+        ...
+
+    def end_of(self, token: str) -> int:
+        """End the logins of a token; gives how many there were. Raises CommitFailed."""
         ...
 
     def end(self, text: str) -> None:

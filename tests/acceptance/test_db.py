@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,6 +23,7 @@ from midwatch.core.rules import Rules
 from midwatch.core.teams import Policy, Step
 from midwatch.engine.handle import Handler
 from midwatch.engine.prune import find_cut
+from midwatch.engine.verify import verify
 from midwatch.errors import Owned
 
 MIDWATCH = str(Path(sys.executable).with_name("midwatch"))
@@ -280,6 +282,26 @@ def test_a_pruned_journal_verifies_and_goes_on(copy: Path) -> None:
     assert handler.handle([fire("later")])[0].status == "committed"
     store.close()
     assert midwatch("db", "verify", copy).returncode == 0
+
+
+def test_a_journal_that_is_written_meanwhile_verifies(tmp_path: Path) -> None:
+    """A check reads one and the same state from its first look to its last."""
+    file = tmp_path / "m.db"
+    store = SqliteStore.own(file)
+    handler = Handler(store, RULES, lambda: 1_000)
+    handler.handle([fire("before")])
+    reader = SqliteStore.read_only(file)
+    rows = reader.rows
+
+    def slowly(*given: Any) -> Any:
+        handler.handle([fire("meanwhile")])
+        return rows(*given)
+
+    reader.hold()
+    reader.rows = slowly  # pyright: ignore[reportAttributeAccessIssue]
+    assert verify(reader)[1] == []
+    reader.close()
+    store.close()
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 from tests.acceptance.serving import Serving, alert, midwatch
 
+from midwatch.adapters.stores.putting_back import put_back
 from midwatch.adapters.stores.sqlite import SqliteStore
+from midwatch.adapters.stores.sqlite_file import take_lock
 from midwatch.core.inputs import BeginTerm, Envelope, RegisterRelease
 from midwatch.core.rules import Rules
 from midwatch.engine.handle import Handler
@@ -85,8 +87,10 @@ def test_what_is_lost_is_told_and_the_old_file_is_kept(tmp_path: Path) -> None:
     done = serving.type("db", "restore", str(copy), str(file))
     assert done.returncode == 0, done.stderr
     for says in (
-        "copy.db, ", "verified", "lost: ", "1 incident, whose pages went out: end them there",
-        "INC-2 incident:", "INC-1 acknowledgement: ada has it", "1 token made since",
+        "copy.db, ", "verified", "lost: ",
+        "1 incident, whose pages went out and were not ended: end them there",
+        "INC-2 incident: PaymentsDown on shop", "INC-1 acknowledgement: ada has it",
+        "1 token made since",
         "1 token revoked since are valid again", f"kept: {file}.before-",
     ):  # fmt: skip
         assert says in done.stdout, (says, done.stdout)
@@ -147,6 +151,60 @@ def test_what_cannot_be_compared_is_said(copy: Path, file: Path, state: str) -> 
     assert bool(found["unknown"]) == (state != "pruned")
     assert bool(found["kept_aside"]) == (state != "gone")
     assert midwatch("db", "verify", str(file)).stdout == "ok: 2 events, 0 findings\n"
+
+
+def test_a_link_to_a_journal_stays_one(copy: Path, file: Path) -> None:
+    """What it names is replaced, and kept beside itself."""
+    (file.parent / "data").mkdir()
+    real = file.rename(file.parent / "data" / "m.db")
+    file.symlink_to(real)
+    give(real, release("v2"))
+    code, found = restore(copy, file)
+    assert code == 0
+    assert file.is_symlink()
+    assert Path(found["kept_aside"]).parent == real.parent
+    assert not Path(found["kept_aside"]).is_symlink()
+    assert midwatch("db", "verify", str(real)).stdout.startswith("ok: 2 events")
+
+
+def test_a_copy_from_before_what_was_pruned_is_no_stranger(copy: Path, file: Path) -> None:
+    """What was pruned cannot be listed; that the two parted is not said."""
+    give(file, release("v2"), release("v3"))
+    assert midwatch("db", "prune", str(file), "--keep", "0").returncode == 0
+    give(file, release("v4"))
+    code, found = restore(copy, file, "--dry-run")
+    assert code == 0
+    assert (found["lost"]["behind"], found["lost"]["events"], found["lost"]["pruned"]) == (0, 3, 2)
+
+
+def test_a_folder_is_no_journal(copy: Path, tmp_path: Path) -> None:
+    """One line, not a bug."""
+    done = midwatch("db", "restore", str(copy), str(tmp_path))
+    assert done.returncode == 2
+    assert "is a folder" in done.stderr
+    done = midwatch("db", "backup", str(copy), str(tmp_path / "no" / "copy.db"))
+    assert done.returncode == 2
+    assert "is in no folder that is there" in done.stderr
+
+
+def test_what_root_makes_is_the_services(
+    copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the server, which runs as another user, could not open its own journal."""
+    given: dict[str, tuple[int, int]] = {}
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(
+        os, "chown", lambda path, uid, gid: given.setdefault(Path(path).name, (uid, gid))
+    )
+    home = tmp_path / "home"
+    home.mkdir()
+    owner = home.stat().st_uid, home.stat().st_gid
+    with take_lock(home / "m.db"):
+        put_back(copy, home / "m.db", home / "m.db")
+    assert given == {"m.db.lock": owner, "m.db.restore": owner}
+    (tmp_path / "new").mkdir()
+    SqliteStore.own(tmp_path / "new" / "n.db").close()
+    assert {"n.db.lock", "n.db.part"} <= given.keys()
 
 
 def test_a_journal_of_another_name_is_left_alone(file: Path, tmp_path: Path) -> None:

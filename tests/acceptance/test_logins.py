@@ -159,6 +159,60 @@ def test_a_restore_ends_every_login(tmp_path: Path, *, newer: bool) -> None:
         serving.kill()
 
 
+@pytest.mark.parametrize("how", ["db restore", "cp"])
+def test_who_was_revoked_since_the_copy_stays_out(tmp_path: Path, how: str) -> None:
+    """The copy knows the token as good; a login of before the copy is over all the same."""
+    serving = Serving(tmp_path)
+    serving.start()
+    cookie, _ = log_in(serving)
+    assert serving.type("db", "backup", str(DB), "copy.db").returncode == 0
+    assert serving.deliver(alert("Later")).status == 202
+    until(serving.incidents)
+    name = serving.person.split("_")[1]
+    assert serving.type("token", "revoke", name).returncode == 0
+    assert not opens(serving, cookie)
+    serving.kill()
+    if how == "cp":
+        for one in (serving.folder / "midwatch").glob("midwatch.db-*"):
+            one.unlink()
+        shutil.copy(serving.folder / "copy.db", serving.folder / DB)
+    else:
+        done = serving.type("db", "restore", "copy.db", str(DB))
+        assert "all logins" in done.stdout, done.stderr
+    serving.start()
+    try:
+        assert not opens(serving, cookie)
+        assert opens(serving, log_in(serving)[0]), "the token itself is good again, as is said"
+    finally:
+        serving.kill()
+
+
+@pytest.mark.parametrize("state", ["garbage", "locked"])
+def test_a_file_of_logins_that_is_of_no_use_stops_no_pager(tmp_path: Path, state: str) -> None:
+    """Alerts page, people log in for as long as the process lives, and /readyz says it."""
+    serving = Serving(tmp_path)
+    file = serving.folder / "midwatch" / "midwatch.db.access"
+    holder = None
+    if state == "garbage":
+        for one in file.parent.glob("midwatch.db.access*"):
+            one.unlink()
+        file.write_bytes(b"nobody wrote this" * 1_000)
+    else:
+        holder = sqlite3.connect(file, isolation_level=None)
+        holder.execute("BEGIN EXCLUSIVE")
+    serving.start()
+    try:
+        assert serving.deliver(alert("Down")).status == 202
+        until(lambda: "PAGE sev" in serving.out.read_text())
+        assert opens(serving, log_in(serving)[0])
+        notes = serving.ask("GET", "/readyz").document["notes"]
+        assert "kept in memory" in notes["logins"]
+    finally:
+        serving.kill()
+        if holder is not None:
+            holder.close()
+
+
 def test_a_token_ends_at_its_time_and_says_when_it_was_used(served: Serving) -> None:
     """Its logins end with it; the list tells name, end and last use; the events tell its id."""
     brief = served.token("--role", "responder", "--name", "eve", "--expires", "90d")

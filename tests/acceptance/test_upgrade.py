@@ -138,3 +138,12 @@ def test_what_a_newer_midwatch_wrote_is_refused(newer: Path, column: str) -> Non
         assert "upgrade midwatch" in done.stderr
         assert "Traceback" not in done.stderr
     assert hashlib.sha256(newer.read_bytes()).digest() == before
+
+
+def test_a_copy_of_0_1_0_that_is_put_back_is_whole(old: Path, tmp_path: Path) -> None:
+    """Its closed incidents are in the archive before any server has started."""
+    file = tmp_path / "m.db"
+    done = midwatch("db", "restore", str(old), str(file))
+    assert done.returncode == 0, done.stderr
+    done = midwatch("db", "verify", str(file))
+    assert done.returncode == 0, done.stdout

@@ -34,11 +34,11 @@ def test_a_login_is_found_by_its_text_alone(access: SqliteAccess, journal: Path)
     """It is kept by its hash, for its owner alone."""
     text = access.create("tok", 5, 0)
     assert access.create("tok", 5, 0) != text
-    found = access.find(text, 1)
+    found = access.find(text, 1, lambda: 0)
     assert found is not None
     assert (found.token, found.began_at) == ("tok", 0)
     for wrong in ("", text[:-1], text + "x", found.id, "tok"):
-        assert access.find(wrong, 1) is None
+        assert access.find(wrong, 1, lambda: 0) is None
     for file in journal.parent.iterdir():
         assert text.encode() not in file.read_bytes()
     assert beside(journal).stat().st_mode & 0o777 == 0o600
@@ -47,14 +47,16 @@ def test_a_login_is_found_by_its_text_alone(access: SqliteAccess, journal: Path)
 def test_a_login_ends_idle_and_old(access: SqliteAccess) -> None:
     """Use keeps it, but not for ever; the use is written once a minute at most."""
     idle, used = access.create("a", 5, 0), access.create("b", 5, 0)
-    assert access.find(idle, IDLE_MS - 1) is not None, "a use: it begins again to be idle"
+    assert access.find(idle, IDLE_MS - 1, lambda: 0) is not None, (
+        "a use: it begins again to be idle"
+    )
     now = 0
     while now < LONGEST_MS - IDLE_MS // 2:
         now += IDLE_MS // 2
-        assert access.find(used, now) is not None
-    assert access.find(idle, now) is None
-    assert access.find(used, LONGEST_MS - 1) is not None
-    assert access.find(used, LONGEST_MS) is None
+        assert access.find(used, now, lambda: 0) is not None
+    assert access.find(idle, now, lambda: 0) is None
+    assert access.find(used, LONGEST_MS - 1, lambda: 0) is not None
+    assert access.find(used, LONGEST_MS, lambda: 0) is None
     assert access.sessions(LONGEST_MS) == []
 
 
@@ -62,7 +64,13 @@ def test_logins_are_bounded(access: SqliteAccess, monkeypatch: pytest.MonkeyPatc
     """The one that was used least goes."""
     monkeypatch.setattr(store, "MOST_SESSIONS", 3)
     texts = [access.create("a", 5, at) for at in range(5)]
-    assert [access.find(one, 5) is not None for one in texts] == [False, False, True, True, True]
+    assert [access.find(one, 5, lambda: 0) is not None for one in texts] == [
+        False,
+        False,
+        True,
+        True,
+        True,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -81,7 +89,7 @@ def test_logins_of_another_state_of_the_journal_end(
     """Whatever tool put it there."""
     text = access.create("a", 8, 0)
     assert access.begin(journal_name, before, "salt-2", seq) == (0 if kept else 1)
-    assert (access.find(text, 1) is not None) is kept
+    assert (access.find(text, 1, lambda: 0) is not None) is kept
 
 
 def test_the_trail_is_bounded_and_paged(
@@ -115,6 +123,6 @@ def test_what_cannot_be_written_stops_nobody(access: SqliteAccess, journal: Path
     access.note(Attempt(0, "login"))
     access.use("a", MINUTE)
     assert access.lost == 1
-    assert access.find(text, MINUTE) is not None
+    assert access.find(text, MINUTE, lambda: 0) is not None
     with pytest.raises(HarnessError, match="remove it"):
         SqliteAccess.open(journal.parent / "no" / "folder.db")

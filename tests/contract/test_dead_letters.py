@@ -15,6 +15,7 @@ from midwatch.core.alerts import identify
 from midwatch.core.canary import CanaryPlan, Guard
 from midwatch.core.decision import Decision
 from midwatch.core.inputs import Envelope
+from midwatch.core.judgements import ActionItem, Judgement
 from midwatch.core.reasons import Reason
 from midwatch.core.rules import Rules
 from midwatch.core.shard import Shard
@@ -230,6 +231,20 @@ def test_what_does_not_fit_the_state_pages_nobody(store: SqliteStore) -> None:
     assert [one.status for one in said] == ["rejected"]
     assert store.letters()
     assert not engine.pages()
+
+
+def test_a_persons_typo_pages_nobody(store: SqliteStore) -> None:
+    """Whoever typed it reads what is wrong; nobody is woken, and no incident is opened."""
+    engine = Engine(store)
+    engine.handle([fire("shop")])
+    before = len(engine.pages()), engine.shard.next_incident
+    item = ActionItem("write a test", "ada", "tomorrow")
+    given = inputs.EditPostmortem("INC-1", Judgement(action_items=(item,)), "ada")
+    (answer,) = engine.handle([Envelope("edit/1", given)])
+    assert answer.status == "rejected"
+    assert "tomorrow" in answer.why
+    assert (len(engine.pages()), engine.shard.next_incident) == before
+    assert engine.facts(events.InputDied) == []
 
 
 def test_it_pages_although_somebody_has_the_incident_that_it_joins(

@@ -26,9 +26,7 @@ DOCS = ROOT / "docs"
 MIDWATCH = [str(Path(sys.executable).with_name("midwatch"))]
 ELSEWHERE = re.compile(r"^midwatch serve")  # it stays, and is typed on other pages
 
-INSTALLS = re.compile(
-    r"python3 -m venv|/opt/midwatch/bin/pip|useradd|chown|export PATH"
-)  # for a machine
+INSTALLS = re.compile(r"python3 -m venv|/opt/midwatch/bin/pip|useradd|export PATH")  # for a machine
 
 
 def nothing(_: Path) -> dict[str, str]:

@@ -17,6 +17,7 @@ from midwatch.core.teams import Policy, Step, Team
 from midwatch.engine import prune, queries
 from midwatch.engine.handle import Handler
 from midwatch.engine.prune import Pruner, find_cut
+from midwatch.engine.upkeep import Upkeep
 from midwatch.engine.verify import verify
 
 RULES = Rules(policy=Policy("p", (Step(("ada",)),), team=Team(digest_s=0, ack_s=0)))
@@ -213,3 +214,36 @@ def test_damage_to_what_stayed_is_found(year: Year, sql: str, says: str) -> None
     except sqlite3.OperationalError:
         year.store._db.execute(sql.replace("body, ", "CAST(body AS TEXT), "))
     assert any(says in one for one in verify(year.store)[1])
+
+
+def test_a_clock_that_was_far_ahead_ages_nothing() -> None:
+    """The journal's time goes on from it; how old an event is, the wall clock says."""
+    year = Year()
+    year.days(5)
+    year.now += 400 * DAY
+    year.give(inputs.ClockSeen(-400 * DAY, 400 * DAY))  # the wall clock is right again
+    year.days(5)
+    assert year.handler.shard.skew == 400 * DAY
+    before = year.count("event")
+    pruner = year.pruner(90)
+    while pruner.turn(year.now):
+        pass
+    assert year.count("event") == before
+    pruner = year.pruner(1)
+    while pruner.turn(year.now):
+        pass
+    assert 0 < year.count("event") < before
+    assert verify(year.store)[1] == []
+
+
+def test_a_damaged_old_event_stops_only_the_pruning(year: Year) -> None:
+    """Nobody else reads it: alerts are taken and people are paged as ever."""
+    year.store._db.execute("UPDATE event SET body = '{' WHERE seq = 5")
+    upkeep = Upkeep([year.pruner(10).turn])
+    events = year.count("event")
+    for _ in range(50):
+        upkeep.turn(year.now)
+        year.now += 60_000
+    assert year.count("event") == events
+    year.alert("cart")
+    assert year.handler.shard.incidents[f"INC-{year.handler.shard.next_incident - 1}"].pages

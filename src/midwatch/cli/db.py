@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from pathlib import Path
 
 import click
@@ -11,16 +10,16 @@ from msgspec import Struct
 from midwatch.adapters.stores.sqlite import SqliteStore
 from midwatch.adapters.stores.sqlite_file import inspect_header, migrations
 from midwatch.cli import restore
+from midwatch.cli.archiving import fill_archive
 from midwatch.cli.output import counted, json_option, print_json
 from midwatch.cli.places import dry_run_option
 from midwatch.cli.progress import shown_progress
 from midwatch.core.clock import SECOND
-from midwatch.engine import archive
 from midwatch.engine.clock import wall_ms
 from midwatch.engine.handle import fold
 from midwatch.engine.prune import find_cut
 from midwatch.engine.verify import verify
-from midwatch.errors import BadDatabase, InputError
+from midwatch.errors import InputError
 
 DAY = 86_400 * SECOND
 
@@ -62,6 +61,7 @@ def verify_command(file: Path, as_json: bool) -> int:
     """
     store = SqliteStore.read_only(file)
     try:
+        store.hold()
         with shown_progress("events") as progress:
             count, found = verify(store, progress)
     finally:
@@ -85,19 +85,9 @@ def migrate_command(file: Path, dry_run: bool) -> int:
         before, after = inspect_header(file), migrations()[-1][0]
     else:
         before, after = SqliteStore.migrate(file)
-        _fill_archive(file)
+        fill_archive(file)
     click.echo(f"schema {before} -> {after}" if before != after else f"schema {after}, up to date")
     return 0
-
-
-def _fill_archive(file: Path) -> None:
-    """Write a row for each incident that is closed, where there was no archive before."""
-    store = SqliteStore.own(file)
-    try:
-        with contextlib.suppress(BadDatabase):  # its first start says what is to be done
-            archive.complete(store, fold(store))
-    finally:
-        store.close()
 
 
 @command.command("prune", short_help="Put a snapshot in the place of old events.")
@@ -125,13 +115,13 @@ def prune_command(file: Path, keep_days: int, dry_run: bool, as_json: bool) -> i
     inspect_header(file)
     store = SqliteStore.own(file)
     try:
-        here = fold(store).incidents
+        state = fold(store)
         with shown_progress("events") as progress:
-            cut = find_cut(store, before, here, progress)
+            cut = find_cut(store, before, state.incidents, progress)
         if not dry_run:
             if cut is not None:
                 store.cut(cut)
-            while store.sweep(before, now):
+            while store.sweep(before + state.skew, now + state.skew):
                 pass
             store.shrink()
     finally:
@@ -154,6 +144,8 @@ def backup_command(file: Path, target: Path) -> int:
     """Copy a journal into TARGET, consistently, also beside its running owner."""
     if target.exists():
         raise InputError("exists already", place=str(target), remedy="name a new file")
+    if not target.absolute().parent.is_dir():
+        raise InputError("is in no folder that is there", place=str(target), remedy="make it first")
     store = SqliteStore.read_only(file)
     try:
         store.backup(target)

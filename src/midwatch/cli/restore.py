@@ -10,9 +10,11 @@ import msgspec
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from midwatch.adapters.stores.access import SqliteAccess, beside
 from midwatch.adapters.stores.putting_back import put_back, tokens_of
 from midwatch.adapters.stores.sqlite import SqliteStore
 from midwatch.adapters.stores.sqlite_file import inspect_header, take_lock
+from midwatch.cli.archiving import fill_archive
 from midwatch.cli.output import counted, json_option, on_one_line, print_json
 from midwatch.cli.places import dry_run_option
 from midwatch.cli.progress import shown_progress
@@ -52,6 +54,9 @@ def command(copy: Path, file: Path, dry_run: bool, as_json: bool) -> int:
     COPY is verified first. What FILE has and COPY has not is lost: it is told, and FILE is kept
     beside the new one. Exit 1 when COPY is damaged; then nothing is done.
     """
+    if file.is_dir():
+        raise InputError("is a folder", place=str(file), remedy="name the journal in it")
+    file = file.resolve()  # a link to it stays a link to it
     if file.exists() and copy.exists() and copy.samefile(file):
         raise InputError("is the file itself", place=str(copy), remedy="name a backup of it")
     inspect_header(copy)
@@ -59,12 +64,25 @@ def command(copy: Path, file: Path, dry_run: bool, as_json: bool) -> int:
         found = _looked(copy, file, dry_run)
         if found.ok and not dry_run:
             aside = Path(found.kept_aside) if found.kept_aside else file
+            _end_logins(file)
             put_back(copy, file, aside)
+    if found.ok and not dry_run:
+        fill_archive(file)
     if as_json:
         print_json(found)
     else:
         _print(found, copy, file)
     return 0 if found.ok else 1
+
+
+def _end_logins(file: Path) -> None:
+    """End all logins: also those that are older than the copy, whose tokens it may bring back."""
+    if beside(file).exists():
+        access = SqliteAccess.open(file)
+        try:
+            access.end_all()
+        finally:
+            access.close()
 
 
 def _looked(copy: Path, file: Path, dry_run: bool) -> Restored:
@@ -131,10 +149,13 @@ def _print_lost(found: Restored) -> None:
     lost = found.lost
     since = f" since {lost.since}" if lost.since else ""
     click.echo(f"lost: {counted(lost.events, 'event')}{since}")
+    if lost.pruned:
+        says = "of them were pruned from the file: what they were is not known"
+        click.echo(f"  {counted(lost.pruned, 'event')} {says}")
     if lost.behind:
         click.echo(f"{counted(lost.behind, 'event')} of the copy are not in the file: they parted")
     for title, lines in (
-        ("incident, whose pages went out: end them there", lost.opened),
+        ("incident, whose pages went out and were not ended: end them there", lost.opened),
         ("thing, done by people or runbooks: do again what still counts", lost.done),
     ):
         noun, _, rest = title.partition(",")

@@ -26,11 +26,12 @@ from midwatch.cli.listening import address_of, bind, need_extra, server_of, show
 from midwatch.cli.places import SHADOW_DATABASE, config_option, database_of, db_option
 from midwatch.engine.clock import wall_ms
 from midwatch.engine.logs import JsonLines, PlainLines
-from midwatch.errors import Gone
+from midwatch.errors import Gone, HarnessError, told
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
 
+    from midwatch.adapters.stores.access import SqliteAccess
     from midwatch.adapters.stores.sqlite import SqliteStore
     from midwatch.config import Config
     from midwatch.engine.conditions import Conditions
@@ -95,17 +96,15 @@ def command(folder: Path, database: Path | None, listen: str, shadow: bool, log_
 
 
 async def _serve(loaded: Config, file: Path, host: str, port: int, shadow: bool) -> int:
-    from midwatch.adapters.stores.access import SqliteAccess
     from midwatch.adapters.stores.sqlite import SqliteStore
     from midwatch.adapters.stores.tokens import SqliteTokens
-    from midwatch.bootstrap import begin_logins, build_service
+    from midwatch.bootstrap import build_service
     from midwatch.web.app import build_app
     from midwatch.web.news import News
 
     bound = bind(host, port)
     store = SqliteStore.own(file)
     tokens = SqliteTokens.open(file)
-    access = SqliteAccess.open(file)
     try:
         store.keep(shadow=shadow)
         notes = _not_yet(loaded)
@@ -119,9 +118,7 @@ async def _serve(loaded: Config, file: Path, host: str, port: int, shadow: bool)
         service.loop.on_commit(changes.note)
         door = Door(files_for(raise_limit()))
         _tell_of(door, service.conditions)
-        if ended := begin_logins(access, store):
-            says = "people were logged in to another journal, or to a later state of this one"
-            log.warning("logins ended", extra={"fields": {"says": says, "logins": ended}})
+        access = _logins(file, store, service.conditions)
         app = build_app(service, store, tokens, access, store.name, changes)
         mode = ", in shadow: nothing is sent" if shadow else ""
         try:
@@ -129,10 +126,36 @@ async def _serve(loaded: Config, file: Path, host: str, port: int, shadow: bool)
             return await _listen(app, service.loop, changes, bound, says, door, loaded.trust, store)
         finally:
             service.loop.stop(STOP_S)
+            access.close()
     finally:
-        access.close()
         tokens.close()
         store.close()
+
+
+def _logins(file: Path, store: SqliteStore, conditions: Conditions) -> SqliteAccess:
+    """Open the logins, and end those of another journal; nobody is paged less if they are broken.
+
+    Then they are kept in memory, and /readyz says so.
+    """
+    from midwatch.adapters.stores.access import SqliteAccess
+    from midwatch.bootstrap import begin_logins
+
+    access, broken = None, ""
+    try:
+        access = SqliteAccess.open(file)
+        ended = begin_logins(access, store)
+    except HarnessError as error:
+        broken = f"kept in memory, so they end with this process: {told(error)}"
+        log.warning("logins", extra={"fields": {"says": broken}})
+        if access is not None:
+            access.close()
+        access = SqliteAccess.memory()
+        ended = begin_logins(access, store)
+    conditions.add("logins", lambda: broken)
+    if ended:
+        says = "people were logged in to another journal, or to a later state of this one"
+        log.warning("logins ended", extra={"fields": {"says": says, "logins": ended}})
+    return access
 
 
 async def _listen(

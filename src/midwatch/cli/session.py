@@ -93,5 +93,6 @@ def end_all_command(
     if as_json:
         print_json(Ended(count, dry_run))
         return 0
-    click.echo(f"{counted(count, 'login')} {'would be' if dry_run else 'were'} ended")
+    verb = "would be" if dry_run else "was" if count == 1 else "were"
+    click.echo(f"{counted(count, 'login')} {verb} ended")
     return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from midwatch.cli.places import (
 )
 from midwatch.core.clock import show_time
 from midwatch.engine.clock import wall_ms
-from midwatch.errors import InputError, StateError
+from midwatch.errors import HarnessError, InputError, StateError
 from midwatch.ports import Token
 
 LIST = "look at midwatch token list"
@@ -166,8 +167,15 @@ def revoke_command(
         raise StateError(f"no live token is called {token_id!r}", remedy=LIST)
     if not dry_run:
         note(file, "token revoked", token)
+        _end_logins(file, token_id)
     click.echo(f"{token.id} {'would be' if dry_run else 'is'} revoked")
     return 0
+
+
+def _end_logins(file: Path, token_id: str) -> None:
+    """End the logins of a token; the server ends them too, at their next look."""
+    with contextlib.suppress(HarnessError), opened(file) as access:
+        access.end_of(token_id)
 
 
 def _there(file: Path, *, shadow: bool) -> SqliteTokens:

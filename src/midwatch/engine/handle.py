@@ -28,7 +28,7 @@ from midwatch.core.shard import Shard
 from midwatch.core.sli import Bucket
 from midwatch.core.undo import Undo
 from midwatch.engine.letters import body_of, letter, rejects
-from midwatch.errors import CommitFailed, Diverged, StateError, Unstorable, told
+from midwatch.errors import CommitFailed, Diverged, InputError, StateError, Unstorable, told
 from midwatch.ports import Entry, Journal, Planned, Row, Settled, Snapshot
 
 # A snapshot is due after so many events, and after so many times its own size of them: writing
@@ -350,7 +350,8 @@ class _Group:
 
 
 def _death_of(error: Exception, given: inputs.Input) -> Death:
-    refused = isinstance(error, StateError) and not is_ours(given)
+    theirs = isinstance(error, StateError) or type(error) is InputError  # and of no kind of it
+    refused = theirs and not is_ours(given)
     return Death(told(error), type(error).__name__, refused)
 
 

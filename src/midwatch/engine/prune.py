@@ -36,6 +36,11 @@ class _Fold:
         self.after = self.last = base.seq if base else 0
         self.head = self.link = base.head if base else chain.GENESIS
 
+    @property
+    def skew(self) -> int:
+        """How far the journal's time is ahead of the wall clock."""
+        return self._skews.now
+
     def take(self, audit: Audit, before: int, limit: int) -> bool:
         """Fold at most `limit` events older than `before`; False at the cut."""
         rows = audit.following(self.last, limit)
@@ -110,9 +115,11 @@ class Pruner:
             if self._before and not self._journal.sweep(self._before, now):
                 self._before = 0
             return bool(self._before)
-        if self._fold.take(self._journal, self._before, A_SLICE):
+        # `now` is the journal's time, and events are as old as the wall clock says.
+        fold, self._fold = self._fold, None  # what fails here is begun anew the next day
+        if fold.take(self._journal, self._before - fold.skew, A_SLICE):
+            self._fold = fold
             return True
-        fold, self._fold = self._fold, None
         made = fold.cut(self._here())
         if made is not None:
             self._journal.cut(made)

@@ -262,7 +262,8 @@ def _told(one: Incident, skews: Skews) -> Told:
 
 def _line(one: Incident, skews: Skews) -> IncidentLine:
     def since(at: int) -> float | None:
-        return (skews.shown(at) - one.first_at) / SECOND if at else None
+        took = (skews.shown(at) - one.first_at) / SECOND if at else None
+        return took if took is not None and took >= 0 else None  # it is said to begin later
 
     return IncidentLine(
         one.id, one.title, one.service_of_plan, one.severity or "", one.state,

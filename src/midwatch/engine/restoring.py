@@ -6,7 +6,9 @@ after it is lost, and what people did there is named, for nobody else remembers 
 
 from __future__ import annotations
 
+import msgspec
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from midwatch.core import events as e
 from midwatch.core.clock import show_time
@@ -35,6 +37,12 @@ DONE: dict[type[e.Event], str] = {
     e.PointerMoved: "move of traffic",
 }
 _NAMES = {kind.__name__: says for kind, says in DONE.items()}
+# Whether a page is out after such a fact that nobody has ended.
+_PAGES = {
+    e.PagePlanned.__name__: True, e.IncidentResolved.__name__: False,
+    e.IncidentClosed.__name__: False, e.IncidentMerged.__name__: False,
+}  # fmt: skip
+decode = msgspec.json.Decoder(e.IncidentOpened).decode
 
 
 class Done(Struct, frozen=True):
@@ -49,11 +57,13 @@ class Done(Struct, frozen=True):
 class Lost(Struct, frozen=True):
     """What the file has that the copy has not; `behind` are events that the copy has alone.
 
-    The pages of incidents that were `opened` since have gone out, and nobody will end them.
+    `pruned` are those that the file itself has no more, so nobody can say what they were. Nobody
+    will end the pages of incidents that were `opened` since and are not over.
     """
 
     events: int = 0
     behind: int = 0
+    pruned: int = 0
     since: str = ""
     opened: list[Done] = field(default_factory=list[Done])
     done: list[Done] = field(default_factory=list[Done])
@@ -63,17 +73,24 @@ def compare(copy: Audit, file: Audit) -> Lost:
     """Say what is lost with the file."""
     common, at = _common(copy, file)
     skews = queries.skews_of(file)
-    opened: list[Done] = []
+    opened: dict[str, Done] = {}
+    paged: dict[str, bool] = {}  # and not over since
     done: list[Done] = []
     for row, _ in file.rows():
         if row.seq <= common:
             continue
         if row.type == e.IncidentOpened.__name__:
-            opened.append(_done(row, "incident", skews))
+            title = decode(row.body).title
+            opened[row.stream] = replace(_done(row, "incident", skews), says=title)
         elif row.type in _NAMES:
             done.append(_done(row, _NAMES[row.type], skews))
+        if row.type in _PAGES:
+            paged[row.stream] = _PAGES[row.type]
     since = show_time(skews.shown(at)) if at else ""
-    return Lost(file.head()[0] - common, copy.head()[0] - common, since, opened, done)
+    base = file.base()
+    pruned = max(base.seq - common, 0) if base else 0
+    told = [one for name, one in opened.items() if paged.get(name)]
+    return Lost(file.head()[0] - common, copy.head()[0] - common, pruned, since, told, done)
 
 
 def _common(copy: Audit, file: Audit) -> tuple[int, int]:
@@ -82,6 +99,7 @@ def _common(copy: Audit, file: Audit) -> tuple[int, int]:
     Each link covers all before it: where two differ, the journals have parted, for good.
     """
     seq = at = 0
+    pruned = 0, 0
     ours = file.rows()
     link_of: dict[int, bytes] = {}
     base = file.base()
@@ -97,12 +115,14 @@ def _common(copy: Audit, file: Audit) -> tuple[int, int]:
         known = link_of.get(row.seq) or (
             mine[1] if mine is not None and mine[0].seq == row.seq else None
         )
-        if known is None and row.seq > seq:
+        if known is None and base is not None and row.seq < base.seq:
+            pruned = row.seq, row.at
             continue  # pruned in the file: a later link says whether they are one
         if known != link:
-            break
+            return seq, at
         seq, at = row.seq, row.at
-    return seq, at
+    # Where the copy ends before what was pruned, no link can say it; nothing says otherwise either.
+    return max((seq, at), pruned)
 
 
 def _done(row: Row, kind: str, skews: Skews) -> Done:

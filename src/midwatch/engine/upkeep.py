@@ -44,12 +44,17 @@ class Upkeep:
         """
         if now < self._next_at:
             return False
+        more = any(self._slice(chore, now) for chore in self._chores)
+        self._next_at = now + (PAUSE_MS if more else REST_S * SECOND)
+        return True
+
+    def _slice(self, chore: Chore, now: int) -> bool:
         try:
-            more = any(chore(now) for chore in self._chores)
+            return chore(now)
         except Fenced:
             raise
         except CommitFailed as error:
             log.warning("upkeep waits", extra={"fields": {"says": told(error)}})
-            more = False
-        self._next_at = now + (PAUSE_MS if more else REST_S * SECOND)
-        return True
+        except Exception as error:  # such as an old event that is damaged: nobody else reads it
+            log.error("upkeep failed", extra={"fields": {"says": told(error)}})
+        return False

@@ -10,6 +10,7 @@ journal has a name of its own, for cookies know no ports.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from urllib.parse import parse_qs, urlsplit
 
 from starlette.concurrency import run_in_threadpool
@@ -54,10 +55,13 @@ class Logins:
     def who(self, request: Request) -> Token | None:
         """Give the token behind a login, as long as both live."""
         text = request.cookies.get(self._cookie(request), "")
-        session = self._sessions.find(text, self._clock()) if text else None
+        session = self._sessions.find(text, self._clock(), self._seq) if text else None
         token = self._tokens.get(session.token) if session else None
         if token is not None:
             self._watch.used(token)
+        elif session is not None:  # else a copy of the journal that knows the token would open it
+            with suppress(CommitFailed):
+                self._sessions.end_of(session.token)
         return token
 
     async def form(self, request: Request) -> Response:

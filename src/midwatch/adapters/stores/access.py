@@ -12,7 +12,7 @@ import contextlib
 import secrets
 import sqlite3
 import threading
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from hashlib import sha256
 from importlib import resources
@@ -71,6 +71,14 @@ class SqliteAccess:
             ) from error
         return cls(connection)
 
+    @classmethod
+    def memory(cls) -> Self:
+        """Keep logins and trail in memory alone, when their file cannot be used."""
+        connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+        schema = resources.files("midwatch.adapters.stores") / "access.sql"
+        connection.executescript(schema.read_text("utf-8"))
+        return cls(connection)
+
     def close(self) -> None:
         """Close the file."""
         with self._lock:
@@ -85,7 +93,8 @@ class SqliteAccess:
                     self._db.execute("BEGIN IMMEDIATE")
                     yield self._db
             except sqlite3.Error as error:
-                remedy = "free disk space, and try again"
+                locked = "locked" in str(error)
+                remedy = f"{'end what holds them' if locked else 'free disk space'}, and try again"
                 raise CommitFailed(f"logins cannot be written: {error}", remedy=remedy) from error
 
     # --- which journal they are for ---
@@ -131,8 +140,12 @@ class SqliteAccess:
             db.execute("UPDATE made_for SET seq = max(seq, ?)", (seq,))
         return text
 
-    def find(self, text: str, now: int) -> Session | None:
-        """Give the login of this text, unless it is unknown, ended or too old."""
+    def find(self, text: str, now: int, seq: Callable[[], int]) -> Session | None:
+        """Give the login of this text, unless it is unknown, ended or too old.
+
+        `seq` gives the journal's newest event; once a minute it is noted that the login saw it, so
+        that a journal that is older does not know this login.
+        """
         with self._lock:
             row = self._db.execute(
                 "SELECT id, token, began_at, used_at FROM session WHERE hash = ?", (_hash(text),)
@@ -145,12 +158,18 @@ class SqliteAccess:
         if now - found.used_at >= NOTE_EVERY_MS:
             with contextlib.suppress(CommitFailed), self._written() as db:
                 db.execute("UPDATE session SET used_at = ? WHERE hash = ?", (now, _hash(text)))
+                db.execute("UPDATE made_for SET seq = max(seq, ?)", (seq(),))
         return found
 
     def end(self, text: str) -> None:
         """End one login. Raises CommitFailed."""
         with self._written() as db:
             db.execute("DELETE FROM session WHERE hash = ?", (_hash(text),))
+
+    def end_of(self, token: str) -> int:
+        """End the logins of a token; gives how many there were. Raises CommitFailed."""
+        with self._written() as db:
+            return db.execute("DELETE FROM session WHERE token = ?", (token,)).rowcount
 
     def end_all(self) -> int:
         """End every login; gives how many there were. Raises CommitFailed."""

@@ -34,7 +34,8 @@ class Presence:
             for file in (self._path.with_name(f"{self._path.name}{end}") for end in BESIDE)
             if file.exists()
         }
-        self._known[Path(lock.name)] = _identity(os.fstat(lock.fileno()))
+        self._lock = Path(lock.name)
+        self._known[self._lock] = _identity(os.fstat(lock.fileno()))
         self.error: Gone | None = None
 
     def check(self) -> None:
@@ -52,6 +53,12 @@ class Presence:
             there, what = False, "was removed or moved"
         if there:
             return None
+        if file == self._lock and self._path.exists():
+            return Gone(
+                f"{what} while it was held; nothing more is taken, for others could have the file",
+                place=str(file),
+                remedy=f"start again: {self._path.name} itself is whole",
+            )
         return Gone(
             f"{what} while it was open; nothing more is taken, for it could not be found again",
             place=str(file),

@@ -14,7 +14,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from midwatch.adapters.stores.sqlite import SqliteStore
-from midwatch.adapters.stores.sqlite_file import apply_migrations, inspect_header
+from midwatch.adapters.stores.sqlite_file import apply_migrations, hand_over, inspect_header
 from midwatch.errors import BadDatabase
 
 LOGS = ("-wal", "-shm")
@@ -33,9 +33,11 @@ def put_back(copy: Path, file: Path, aside: Path) -> None:
         reader.close()
     try:
         _migrate(part)
+        hand_over(part, file)
         if file.exists():
             _fold_log(file, aside)
             _keep(file, aside)
+            hand_over(aside, file)
         part.replace(file)
     except OSError as error:
         raise BadDatabase(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Self
 
@@ -180,6 +180,10 @@ class SqliteStore:
         finally:
             reader.close()
 
+    def hold(self) -> None:
+        """Read one and the same state from now on, whatever its owner writes meanwhile."""
+        self._db.execute("BEGIN")
+
     @staticmethod
     def migrate(path: Path) -> tuple[int, int]:
         """Bring a file to the newest schema; gives the versions before and after."""
@@ -193,18 +197,25 @@ class SqliteStore:
         return before, migrations()[-1][0]
 
     def backup(self, target: Path) -> None:
-        """Copy the whole journal, consistently, into a new file."""
+        """Copy the whole journal, consistently, into a new file. Raises BadDatabase."""
         part = target.with_name(f"{target.name}.part")
-        part.unlink(missing_ok=True)
-        part.touch(0o600)
-        copy = sqlite3.connect(part, isolation_level=None)
         try:
-            self._db.backup(copy)
-            copy.execute("PRAGMA journal_mode = DELETE")
-        finally:
-            copy.close()
-        # Somebody may open the copy the moment it has its name, so it gets that only when whole.
-        part.replace(target)
+            part.unlink(missing_ok=True)
+            part.touch(0o600)
+            copy = sqlite3.connect(part, isolation_level=None)
+            try:
+                self._db.backup(copy)
+                copy.execute("PRAGMA journal_mode = DELETE")
+            finally:
+                copy.close()
+            # Somebody may open the copy the moment it has its name: it gets that only when whole.
+            part.replace(target)
+        except (sqlite3.Error, OSError) as error:
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
+            raise BadDatabase(
+                f"could not be written: {error}", place=str(target), remedy="look at the disk"
+            ) from error
 
     def take_ownership(self) -> None:
         """Raise the fence: whoever owned the shard before can no longer commit."""

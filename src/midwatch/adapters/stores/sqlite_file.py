@@ -10,6 +10,7 @@ import fcntl
 import os
 import sqlite3
 from collections import Counter
+from contextlib import suppress
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -92,9 +93,12 @@ def take_lock(path: Path) -> IO[bytes]:
     beside = path.with_name(f"{path.name}.lock")
     try:
         file = beside.open("a+b")
+        hand_over(beside, path)
     except OSError as error:
         raise BadDatabase(
-            f"cannot be made: {error.strerror}", place=str(path), remedy="name another folder"
+            f"cannot be locked: {beside.name}: {error.strerror}",
+            place=str(path),
+            remedy="give it to whom the server runs as, or name another folder",
         ) from None
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -113,6 +117,17 @@ def take_lock(path: Path) -> IO[bytes]:
     return file
 
 
+def hand_over(made: Path, path: Path) -> None:
+    """Give what root made beside a journal to whom the journal belongs, else its folder.
+
+    Else a server that runs as another user could not open what an operator left behind.
+    """
+    if os.geteuid() == 0:
+        whose = (path if path.exists() else path.absolute().parent).stat()
+        with suppress(OSError):  # a container may not let root do that, and has no other user
+            os.chown(made, whose.st_uid, whose.st_gid)
+
+
 def create_file(path: Path) -> None:
     """Make an empty journal; it gets its name only when it is whole and on disk."""
     part = path.with_name(f"{path.name}.part")
@@ -123,6 +138,7 @@ def create_file(path: Path) -> None:
         apply_migrations(connection, 0)
     finally:
         connection.close()
+    hand_over(part, path)
     part.replace(path)
 
 
