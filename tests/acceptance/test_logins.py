@@ -170,7 +170,6 @@ def test_who_was_revoked_since_the_copy_stays_out(tmp_path: Path, how: str) -> N
     until(serving.incidents)
     name = serving.person.split("_")[1]
     assert serving.type("token", "revoke", name).returncode == 0
-    assert not opens(serving, cookie)
     serving.kill()
     if how == "cp":
         for one in (serving.folder / "midwatch").glob("midwatch.db-*"):
