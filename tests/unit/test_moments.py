@@ -173,15 +173,16 @@ def read_everywhere(store: SqliteStore, handler: Handler) -> reporting.Report:
 @given(ANY, ANY)
 @example(1_764_500_000_000_000, 10**300)
 @example(10**400, -(10**400))
+@example(LATEST - 1, NOW)
 def test_a_journal_with_any_number_is_told_of(since: int, changed_at: int) -> None:
     """Folded, decided on, reported and retold; a start that is no moment is when it was told."""
     with closing(SqliteStore.memory()) as store:
         handler = lived(store, since, changed_at)
         report = read_everywhere(store, handler)
         incident = report.incidents[0]
-        assert incident.to_acknowledge_s is not None
-        sane = EARLIEST <= since < LATEST
-        assert sane or incident.to_acknowledge_s == 60
+        sane, took = EARLIEST <= since < LATEST, incident.to_acknowledge_s
+        assert sane or took == 60
+        assert (took is None) == (sane and since > NOW + 60_000), "nothing takes a negative time"
         again = Handler(store, Rules(), lambda: NOW)
         assert shard.dump(again.shard) == shard.dump(handler.shard)
 
