@@ -144,6 +144,7 @@ def backup_command(file: Path, target: Path) -> int:
     """Copy a journal into TARGET, consistently, also beside its running owner."""
     if target.exists():
         raise InputError("exists already", place=str(target), remedy="name a new file")
+    inspect_header(file)
     if not target.absolute().parent.is_dir():
         raise InputError("is in no folder that is there", place=str(target), remedy="make it first")
     store = SqliteStore.read_only(file)
