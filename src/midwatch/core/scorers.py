@@ -222,10 +222,10 @@ def _fits(schema: Any, document: Any) -> tuple[bool, str]:
     except fastjsonschema.JsonSchemaValueException as error:
         return False, f"to fit the schema: {error}"
     except fastjsonschema.JsonSchemaDefinitionException as error:
-        raise Nonsense(f"is no JSON schema: {error}") from None
+        raise Nonsense(f"is not a JSON schema: {error}") from None
     except (AttributeError, TypeError, KeyError, RecursionError) as error:
         # What it does not check of a schema it trips over.
-        raise Nonsense(f"is no JSON schema: {type(error).__name__}: {error}") from None
+        raise Nonsense(f"is not a JSON schema: {type(error).__name__}: {error}") from None
     return True, "to fit the schema"
 
 

@@ -231,7 +231,7 @@ def draw_clock(seed: int) -> WrongClock:
     """Draw what is wrong with the wall clock, in half of the shifts.
 
     It jumps, one jump after the other, for seconds or for an hour, is off by seconds, and drifts.
-    In half of the jumps the process is started anew meanwhile, and at times once more afterwards.
+    In half of the jumps the process is restarted meanwhile, and at times once more afterwards.
     """
     rng = Random(f"clock/{seed}")
     if rng.random() < 0.5:
