@@ -54,14 +54,14 @@ def test_one_line_for_each_alert_in_order() -> None:
         assert row["causes"]
         why = row["why"]
         assert isinstance(why, dict)
-        assert why["rule"] == "correlation/2"
+        assert why["rule"] == "correlation/3"
         assert why["says"]
 
 
 def test_without_a_call_graph_it_says_so() -> None:
     """Grouping by time alone is admitted in the reason."""
     text, _ = storm_lines()
-    rows = correlate(text)
+    rows = correlate(text.replace(b'"warning"', b'"critical"').replace(b'"namespace"', b'"team"'))
     assert any("not in the call graph: time only" in json.dumps(row["why"]) for row in rows)
 
 
@@ -98,8 +98,12 @@ def test_a_storm_after_a_resolved_one_is_a_new_incident() -> None:
         at = f"2026-01-01T{minute // 60:02d}:{minute % 60:02d}:00Z"
         return {"status": status, "labels": labels, "startsAt": at, "endsAt": end}
 
-    rows = correlate(json.dumps([alert(0, "firing"), alert(600, "firing")]).encode())
-    assert [row["incident"] for row in rows] == ["INC-1", "INC-2"]
+    first, later = alert(0, "firing"), alert(600, "firing")
+    over = alert(0, "resolved", "2026-01-01T00:30:00Z")
+    rows = correlate(json.dumps([first, over, later]).encode())
+    assert [row["incident"] for row in rows] == ["INC-1", "INC-1", "INC-2"]
+    rows = correlate(json.dumps([first, later]).encode())  # it still fires, on the same service
+    assert [row["incident"] for row in rows] == ["INC-1", "INC-1"]
 
 
 def test_the_summary_reads_like_a_sentence() -> None:

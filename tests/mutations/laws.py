@@ -65,6 +65,64 @@ DOOR = (
         (f"{UNIT}/test_peers.py",),
     ),
 )  # fmt: skip
+# Which incident an alert joins, and what is named as its cause.
+GROUPING = (
+    Mutation(
+        "time alone joins what somebody has taken", 10, "src/midwatch/core/correlation.py",
+        'if incident.state == "acknowledged" or not self', "if not self",
+        (f"{UNIT}/test_placing.py",),
+    ),
+    Mutation(
+        "a warning draws in by time alone", 10, "src/midwatch/core/board.py",
+        "        if loud:\n            _fire(self.loud",
+        "        if True:\n            _fire(self.loud",
+        (f"{UNIT}/test_placing.py",),
+    ),
+    Mutation(
+        "what rings is small print of a warning", 10, "src/midwatch/core/correlation.py",
+        "    if search.is_surprise():\n", "    if False:\n", (f"{UNIT}/test_placing.py",),
+    ),
+    Mutation(
+        "among many services time says as much", 10, "src/midwatch/core/correlation.py",
+        "                if is_crowded(shard, self._places.topology):", "                if False:",
+        (f"{UNIT}/test_placing.py",),
+    ),
+    Mutation(
+        "a namespace says nothing", 10, "src/midwatch/core/correlation.py",
+        "return space == self._symptom.namespace", "return True", (f"{UNIT}/test_placing.py",),
+    ),
+    Mutation(
+        "there is no wall", 10, "src/midwatch/core/correlation.py",
+        "        if not wall or not mine:\n", "        if True:\n", (f"{UNIT}/test_placing.py",),
+    ),
+    Mutation(
+        "an alert undoes what a person has resolved", 10, "src/midwatch/core/correlation.py",
+        'incident.state == "resolved" and incident.by_itself and',
+        'incident.state == "resolved" and',
+        (f"{UNIT}/test_core.py",),
+    ),
+    Mutation(
+        "a flapping alert is another incident each time", 10, "src/midwatch/core/correlation.py",
+        "AGAIN_S = 3_600", "AGAIN_S = 60", (f"{UNIT}/test_placing.py", f"{UNIT}/test_core.py"),
+    ),
+    Mutation(
+        "what has ended still fires", 10, "src/midwatch/core/shard.py",
+        "    _take_line(shard, name, fingerprint, one)\n    incident, before",
+        "    incident, before",
+        (f"{UNIT}/test_placing.py",),
+    ),
+    Mutation(
+        "a path runs through a hub", 10, "src/midwatch/core/reach.py",
+        "                if at != start and at not in self._through:", "                if False:",
+        (f"{UNIT}/test_reach.py",),
+    ),
+    Mutation(
+        "a cause is named without evidence", 5, "src/midwatch/core/causes.py",
+        "    found = [one for one in ranked if one.why != IN_TROUBLE]\n",
+        "    return list(ranked)\n",
+        (f"{UNIT}/test_causes.py",),
+    ),
+)  # fmt: skip
 # Waits by the time that passes, people by the wall clock; a jump is an event and pages.
 CLOCKS = (
     Mutation(
@@ -102,6 +160,7 @@ CLOCKS = (
 )  # fmt: skip
 MUTATIONS = (
     *DOOR,
+    *GROUPING,
     *CLOCKS,
     Mutation(
         "the core reads a clock", 1, "src/midwatch/core/clock.py",

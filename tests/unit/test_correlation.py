@@ -15,12 +15,12 @@ from msgspec import structs
 from midwatch.adapters.pagers.terminal import TerminalPager
 from midwatch.adapters.stores.sqlite import SqliteStore
 from midwatch.bootstrap import World, build_engine, build_loop
-from midwatch.core import causes, correlation, decide, inputs, shard
+from midwatch.core import decide, inputs, shard
 from midwatch.core import events as e
 from midwatch.core.alerts import Alert, Level, Status, identify
 from midwatch.core.changes import KEPT, Change
 from midwatch.core.habits import MAX_TYPES, WINDOW, Habits
-from midwatch.core.incidents import CROWD, FINE, Incident, Trouble
+from midwatch.core.incidents import FINE
 from midwatch.core.inputs import AlertsArrived, Envelope, Timer
 from midwatch.core.rules import Rules
 from midwatch.core.schedules import Hours, Layer, Schedule
@@ -40,6 +40,7 @@ CALLS = [
     ("mail", "queue"),
 ]  # fmt: skip
 TOPOLOGY = Topology([Service("web", 1), Service("cart", 1), Service("mail", 2)], CALLS)
+APART = {"mail": "post", "queue": "post"}  # no calls and no namespace connect them with others
 POLICY = Policy("p", (Step(("ada",), 300),), repeat=0)
 RULES = Rules(topology=TOPOLOGY, policy=POLICY)
 
@@ -54,6 +55,8 @@ def alert(
     **labels: str,
 ) -> Alert:
     """An alert; `at` in seconds."""
+    if service in APART:
+        labels.setdefault("namespace", APART[service])
     full = {"alertname": name, "service": service, "severity": level, **labels}
     return identify(full).alert(status, at * S, None, text)
 
@@ -110,157 +113,6 @@ def kinds(decision: decide.Decision) -> list[str]:
 
 
 # --- grouping -----------------------------------------------------------------------------------
-
-
-def test_a_late_alert_with_an_old_start_closes_nothing() -> None:
-    """Alertmanager sends what began minutes ago; the next alert of the service still joins."""
-    bench = Bench(Rules(policy=POLICY))
-    bench.alerts(alert("gateway", 1_000, "Errors"))
-    bench.alerts(alert("db", 700, "DiskFull"), at=1_001)
-    bench.alerts(alert("gateway", 1_020, "Slow"))
-    assert list(bench.state.incidents) == ["INC-1"]
-    assert bench.state.incidents["INC-1"].first_at == 700 * S
-    bench.alerts(alert("gateway", 1_316, "Down"))
-    assert list(bench.state.incidents) == ["INC-1", "INC-2"]
-
-
-def test_a_neighbour_joins_while_it_is_close_behind(bench: Bench) -> None:
-    """One call away within 45 s of the last alert; later it is another problem."""
-    bench.alerts(alert("cart"))
-    bench.alerts(alert("db", 40))
-    bench.alerts(alert("web", 100))
-    assert bench.sizes == {"INC-1": 2, "INC-2": 1}
-
-
-def test_far_services_join_at_the_moment_when_it_opens(bench: Bench) -> None:
-    """Two that know each other only through others began together, or they are two problems."""
-    bench.alerts(alert("cart"), alert("disk", 2))
-    bench.alerts(alert("db", 400))
-    decision = bench.alerts(alert("disk", 410, "Other"))
-    assert bench.sizes == {"INC-1": 2, "INC-2": 1, "INC-3": 1}
-    (opened,) = (x for x in decision.events if isinstance(x, e.IncidentOpened))
-    assert "too few alerts there to draw in another service" in opened.reason.says
-
-
-def test_a_crowd_takes_its_part_of_the_call_graph_and_no_other(bench: Bench) -> None:
-    """Four services in trouble are a system; what is connected with it belongs to it."""
-    assert CROWD == 4
-    bench.alerts(*(alert(name, 1) for name in ("web", "cart", "search", "db")))
-    bench.alerts(alert("disk", 100), alert("queue", 100))
-    assert bench.sizes == {"INC-1": 5, "INC-2": 1}
-
-
-def test_what_is_resolved_makes_no_crowd(bench: Bench) -> None:
-    """Only services that fire count."""
-    four = [alert(name, 1) for name in ("web", "cart", "search", "db")]
-    bench.alerts(*four)
-    bench.alerts(*(structs.replace(one, status="resolved") for one in four[1:]), at=50)
-    bench.alerts(alert("disk", 100))
-    assert bench.sizes == {"INC-1": 1, "INC-2": 1}
-
-
-def test_an_incident_closes_to_alerts_with_age(bench: Bench) -> None:
-    """315 s after its first alert even its own service opens another one."""
-    bench.alerts(alert("cart"))
-    bench.alerts(alert("cart", 315, "Other"))
-    bench.alerts(alert("cart", 316, "Third"))
-    assert bench.sizes == {"INC-1": 2, "INC-2": 1}
-
-
-def test_the_same_trace_outlasts_the_closing_time(bench: Bench) -> None:
-    """Ten minutes later, and in another namespace's neighbour service."""
-    bench.alerts(alert("cart", trace_id="7f3a"))
-    late = alert("mail", 600, trace_id="7f3a")
-    decision = bench.alerts(late)
-    assert bench.home(late) == "INC-1"
-    (event,) = (x for x in decision.events if isinstance(x, e.AlertsAttached))
-    reason = event.reasons[0]
-    assert reason.terms["relation"] == "same trace 7f3a"
-    assert 0.8 < float(reason.terms["freshness"]) < 1
-    bench.alerts(alert("mail", 6 * 3600, "Other", trace_id="7f3a"))
-    assert bench.sizes == {"INC-1": 2, "INC-2": 1}
-
-
-def test_the_best_one_wins_and_ties_go_to_the_older(bench: Bench) -> None:
-    """The same service beats a neighbour; two equal ones: the first."""
-    bench.alerts(alert("cart", namespace="eu"))
-    bench.alerts(alert("cart", 1, namespace="us"))
-    either = alert("cart", 100, "Other")
-    bench.alerts(either)
-    assert bench.home(either) == "INC-1"
-
-
-def test_an_alert_that_always_fires_alone_is_noise(bench: Bench) -> None:
-    """The third time it does not draw in, nor join, a neighbour."""
-    for round_ in range(2):
-        bench.alerts(alert("cart", round_ * 1_000))
-        bench.alerts(alert("cart", round_ * 1_000 + 400, status="resolved"))
-    bench.alerts(alert("db", 5_000))
-    bench.alerts(alert("cart", 5_001))
-    assert bench.sizes == {"INC-1": 0, "INC-2": 0, "INC-3": 1, "INC-4": 1}
-    fresh = Bench()
-    fresh.alerts(alert("db", 5_000))
-    fresh.alerts(alert("cart", 5_001))
-    assert fresh.sizes == {"INC-1": 2}
-
-
-def test_types_that_came_together_before_do_so_again() -> None:
-    """Three incidents with both, and a far service joins a small incident."""
-    rules = Rules(topology=Topology((), [("a", "b"), ("b", "c"), ("c", "d"), ("d", "f")]))
-    pair, taught = Bench(rules), Bench(rules)
-    for round_ in range(3):
-        at = round_ * 1_000
-        taught.alerts(alert("a", at), alert("f", at + 2))
-    for one, count in ((pair, 2), (taught, 1)):
-        before = len(one.state.incidents)
-        one.alerts(alert("a", 10_000))
-        one.alerts(alert("f", 10_100))
-        assert len(one.state.incidents) - before == count
-    event = [x for x, _ in taught.log if isinstance(x, e.AlertsAttached)][-1]
-    assert event.reasons[0].terms["relation"] == "f Slow usually comes with it"
-
-
-def test_without_a_call_graph_time_and_text_decide() -> None:
-    """And the reason says so."""
-    bench = Bench(Rules())
-    bench.alerts(alert("a", 0, text="Disk 93 % full on pod-1"))
-    bench.alerts(alert("b", 200, text="Disk 97 % full on pod-7"))
-    decision = bench.alerts(alert("c", 210, text="Login fails"))
-    assert bench.sizes == {"INC-1": 3}
-    says = [
-        event.reasons[0].terms["relation"]
-        for event, _ in bench.log
-        if isinstance(event, e.AlertsAttached) and event.reasons[0].terms.get("relation")
-    ]
-    assert says == [
-        "not in the call graph: time and the same text", "not in the call graph: time only",
-    ]  # fmt: skip
-    assert kinds(decision)[0] == "AlertsAttached"
-
-
-def test_the_first_alerts_of_the_next_problem_are_taken_back(bench: Bench) -> None:
-    """They came at the end of one that closed, and more followed: they move, and it is told."""
-    crowd = [alert(name, 0) for name in ("web", "cart", "search", "db")]
-    bench.alerts(*crowd)
-    early = [alert("index", 300), alert("disk", 301)]
-    bench.alerts(*early)
-    assert {bench.home(one) for one in early} == {"INC-1"}
-    bench.alerts(alert("index", 330, "Other"))
-    decision = bench.alerts(alert("disk", 331, "Other"))
-    assert "AlertsMoved" in kinds(decision)
-    assert {bench.home(one) for one in early} == {"INC-2"}
-    assert bench.sizes == {"INC-1": 4, "INC-2": 4}
-    assert bench.state.incidents["INC-2"].first_at == 300 * S
-    assert "index" not in bench.state.incidents["INC-1"].services
-
-
-def test_what_fires_anew_in_the_same_delivery_is_not_taken_back_twice(bench: Bench) -> None:
-    """Its former firing is over by then; it is moved no more."""
-    bench.alerts(*(alert(name, 0) for name in ("web", "cart", "search", "db")))
-    early = [alert("index", 300), alert("disk", 301), alert("disk", 302, "Full")]
-    bench.alerts(*early)
-    bench.alerts(alert("index", 330), alert("disk", 331, "Other"))
-    assert bench.sizes == {"INC-1": 4, "INC-2": 4}
 
 
 PLACES = st.tuples(
@@ -381,53 +233,7 @@ def test_texts_get_coarser_in_a_storm(bench: Bench) -> None:
     assert all(one.says.endswith(" fails") for one in incident.texts.values())
 
 
-# --- causes -------------------------------------------------------------------------------------
-
-
-def storm(**onsets: int) -> Incident:
-    """An incident with these services, by onset in seconds."""
-    at = {name: s * S for name, s in onsets.items()}
-    found = Incident("INC-1", "", "", "", 0, services=at, first_at=min(at.values()))
-    found.troubles = {name: Trouble(1, 1, {"Slow": "critical"}) for name in at}
-    return found
-
-
-def names(found: list[causes.Cause]) -> list[str]:
-    """The services."""
-    return [one.service for one in found]
-
-
-def test_a_change_wins_though_its_service_is_silent() -> None:
-    """Just before, one call away; not long before, and not in another part."""
-    told = [
-        Change("d-1", "db", "deploy", 400 * S),
-        Change("d-2", "queue", "deploy", 550 * S),
-        Change("d-3", "search", "config", 100 * S),
-    ]
-    found = causes.rank(storm(cart=600, web=601), TOPOLOGY, Habits(), told)
-    assert names(found)[0] == "db"
-    assert found[0].why == "deploy d-1, 200 s before the first alert; one call from cart"
-    assert "queue" not in names(found)
-    assert names(causes.rank(storm(cart=600, web=601), TOPOLOGY, Habits(), told[2:]))[0] == "cart"
-
-
-def test_a_symptom_calls_its_cause() -> None:
-    """The deepest in trouble stands first, though it was seen last."""
-    found = causes.rank(storm(web=0, cart=5, db=9), TOPOLOGY, Habits())
-    assert names(found)[:3] == ["db", "cart", "web"]
-    assert "called by cart" in found[0].why
-
-
-def test_what_fires_in_every_incident_explains_none() -> None:
-    """A type that takes part in most of them weighs nothing."""
-    often = Habits(incidents=20, seen={"db Slow": 20.0, "cart Slow": 1.0})
-    assert names(causes.rank(storm(db=0, search=1), TOPOLOGY, often))[0] == "search"
-    assert names(causes.rank(storm(db=0, search=1), TOPOLOGY, Habits()))[0] == "db"
-
-
-def test_unknown_is_an_answer() -> None:
-    """An alert without a service, and no change: nothing is made up."""
-    assert causes.rank(Incident("INC-1", "", "", "", 0), TOPOLOGY, Habits()) == []
+# --- changes -----------------------------------------------------------------------------------
 
 
 def test_changes_are_told_once_and_bounded(bench: Bench) -> None:
@@ -476,10 +282,10 @@ def test_a_source_that_comes_later_mutes_what_fires() -> None:
     bench = muted_bench(muting(node="alertname=NodeDown > alertname=Slow"))
     here = alert("cart", 0, cluster="eu")
     assert bench.alerts(here).effects
-    decision = bench.alerts(alert("disk", 5, "NodeDown", level="warning", cluster="eu"), at=5)
+    decision = bench.alerts(alert("mail", 5, "NodeDown", level="warning", cluster="eu"), at=5)
     assert "AlertsMuted" in kinds(decision)
     assert not bench.state.incidents[bench.home(here)].awaits_ack
-    again = bench.alerts(alert("mail", 6, "NodeDown", level="warning", cluster="eu"), at=6)
+    again = bench.alerts(alert("queue", 6, "NodeDown", level="warning", cluster="eu"), at=6)
     assert "AlertsMuted" not in kinds(again)
 
 
@@ -514,7 +320,7 @@ def test_a_silence_mutes_what_fires_and_what_comes_until_it_ends(bench: Bench) -
     assert not bench.state.incidents["INC-1"].awaits_ack
     assert not bench.alerts(alert("cart", 400, "Other")).effects
     over = bench.fire("unmute/silence S-1")
-    assert [p.incident for p in over.effects] == ["INC-1", "INC-2"]
+    assert [p.incident for p in over.effects] == ["INC-1"]
     assert all(i.awaits_ack for i in bench.state.incidents.values())
     assert bench.state.silences == {}
 
@@ -726,13 +532,3 @@ def test_a_category_that_somebody_else_knows_is_taken() -> None:
     bench.give(inputs.FileTicket("U", "hm", category="made up"))
     assert bench.state.tickets["T"].category == "checkout"
     assert bench.state.tickets["U"].category == "unknown"
-
-
-def test_correlation_looks_at_few_however_many_are_open() -> None:
-    """The look-up of an alert names a bounded number of incidents."""
-    bench = Bench()
-    for number in range(300):
-        bench.alerts(alert(f"s{number}", number * 400, namespace=f"n{number % 3}"))
-    names_ = bench.state.board.look(("s1", "s2"), "n1")
-    assert len(list(names_)) <= 40
-    assert correlation.RULE == "correlation/2"

@@ -16,6 +16,7 @@ from midwatch.core import events as e
 from midwatch.core.actions import Action, Command, Request, checked, filled
 from midwatch.core.automation import Automation
 from midwatch.core.automation import Policy as Leave
+from midwatch.core.board import Board
 from midwatch.core.canary import CanaryPlan, Guard
 from midwatch.core.decision import Decision
 from midwatch.core.evals import Outcome
@@ -553,6 +554,7 @@ def again(found: Bench, now: int) -> str:
     for one in list(found.state.open):
         found.state.incidents[one].state = "closed"
     found.state.open.clear()
+    found.state.board = Board()
     found.state.burning.clear()
     decision = found.read(8_000, 10_000, now + 1)
     if any(isinstance(x, e.PlanApproved) for x in decision.events):
@@ -576,9 +578,8 @@ def test_the_blast_radius_bounds_how_many_services_change() -> None:
     """A second service within the hour is a person's, whatever its policy says."""
     book = structs.replace(PURGES, match=Match("", (read_matcher("alertname=CacheOld"),)))
     leave = structs.replace(LEAVE, services=("shop", "cart"))
-    rules = Rules(
-        RULES.topology, {}, POLICY, Books((book,), {PURGE.name: PURGE}, Automation((leave,)))
-    )
+    books = Books((book,), {PURGE.name: PURGE}, Automation((leave,)))
+    rules = Rules(RULES.topology, {}, POLICY, books, wall="namespace")
     found = Bench(rules, Shard())
     found.alerts(alert("shop", "CacheOld", namespace="a"))
     found.alerts(alert("cart", "CacheOld", namespace="b"), now=1)

@@ -57,7 +57,7 @@ class Bench:
         self.store = SqliteStore.memory()
         self.now = NOON
         policy = Policy("p", (Step(("ada",)),), team=Team(digest_s=0))
-        self.rules = Rules(policy=policy)
+        self.rules = Rules(policy=policy, wall="namespace")
         self.engine = build_engine(self.store, self.rules, World({"p": Pager()}), lambda: self.now)
         self.looker = Looker(self.rules.topology, SHOWN)
         self.cards = self.new_cards()

@@ -61,7 +61,8 @@ def down(name: str) -> inputs.AlertsArrived:
 
 def test_two_copies_draw_no_key_twice_and_an_incident_keeps_its_own() -> None:
     """What was open in the copy is one incident for both; what is sent from then on is not."""
-    rules = Rules(policy=Policy("p", (Step(("ada",), delay_s=60), Step(("ada",), delay_s=60))))
+    steps = Step(("ada",), delay_s=60), Step(("ada",), delay_s=60)
+    rules = Rules(policy=Policy("p", steps), wall="namespace")
     shard = Shard()
     decide.decide(shard, inputs.BeginTerm(ONE), 0, rules)
     decide.decide(shard, down("first"), 0, rules)

@@ -98,11 +98,8 @@ def _changes(file: Path | None) -> list[Change]:
 
 
 def _lines(storm: Storm) -> Iterable[str]:
-    named = {
-        name: [one.service for one in found if one.service] for name, found in storm.causes.items()
-    }
     for one in storm.placed:
-        row = Correlated(one.incident, named.get(one.incident, []), one.why)
+        row = Correlated(one.incident, list(one.causes), one.why)
         yield in_json(msgspec.json.encode(row))
 
 

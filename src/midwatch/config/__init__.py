@@ -131,7 +131,7 @@ def check(folder: Path, elsewhere: str = ELSEWHERE) -> tuple[Config, list[BadFil
         metrics.setdefault(name, PrometheusOptions(source.url))
     slos = check_slos(specs, topology, metrics)
     if main.has("correlation"):
-        main.child("correlation").keys("threshold")
+        main.child("correlation").keys("threshold", "wall")
     sources = read_sources(main.child("sources"))
     for name, node in (*main.child("sources").entries(), *main.child("metrics").entries()):
         if name in INTAKES:
@@ -155,6 +155,7 @@ def check(folder: Path, elsewhere: str = ELSEWHERE) -> tuple[Config, list[BadFil
         threshold=float(
             main.child("correlation").child("threshold").number(str(correlation.THRESHOLD))
         ),
+        wall=_wall(main.child("correlation").child("wall")),
         muting=read_muting(main),
         canaries=read_canaries(main, topology, slos, metrics),
     )
@@ -188,6 +189,14 @@ def _keep(main: Node) -> int:
     if main.has("keep") and kept_s < KEPT_LEAST_S:
         main.child("keep").error("is less than a day", "name at least 1d; 90d is usual")
     return kept_s
+
+
+def _wall(node: Node) -> str:
+    """Read which label no incident crosses, "" for none."""
+    if node.value is None:
+        return ""
+    named = node.text()
+    return "" if named == "none" else named
 
 
 def _heartbeat(node: Node) -> HeartbeatConfig:

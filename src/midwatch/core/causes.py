@@ -1,40 +1,44 @@
 """What most likely caused an incident: services, best first, each with its reason.
 
-Law: a change just before stands before everything: half of the faults have a root that raises no
-alert. Then a symptom calls its cause: what is called by services in trouble, and is in trouble
-itself, stands before those that call it; an alert that takes part in many incidents says little.
-Among equals, the service whose callees are well, then the earlier onset, then the severity. With
-nothing to go by the answer is empty: unknown.
+Law: a cause is named with evidence or not at all. Evidence is a change shortly before, on a service
+of the incident or on one that it calls; to be the first that fired; to be the deepest in trouble,
+with callees that are well; a signal from inside, such as a full disk, for its own service; and for
+a service that is silent that two or more call it which are in trouble. What fires again and again
+for no cause counts for nothing. A lone alert has no cause but itself, and then none is named.
 
-    weight      1 - 2 * share of the incidents in which this type of alert takes part, at least 0,
-                less for a lower severity: the greatest of a service's alerts
-    score       OWN * weight + CALLED * what of its direct callers' weights it explains
-                + CALLING * what of its callees' weights it sees + CHANGED for a change just before
+    score   the sum of WEIGHTS: each says what one kind of evidence is worth beside the others
+
+The weights are rounded from a conditional logit that was fitted on 756 made outages of 24 days, on
+which nothing below is measured; docs/correlation.md says how.
 """
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from math import sqrt
 
 from msgspec import Struct
 
 from midwatch.core import changes as changes_
-from midwatch.core.alerts import RANK, Alert
+from midwatch.core.alerts import Alert
 from midwatch.core.changes import Change
 from midwatch.core.clock import SECOND
-from midwatch.core.habits import Habits
-from midwatch.core.incidents import Incident, Trouble, type_of
+from midwatch.core.incidents import Incident
 from midwatch.core.topology import Topology
 
-OWN, CALLED, CALLING, NEIGHBOUR = 0.5, 0.6, 0.5, 0.1
-COMMON = 2.0
-BY_SEVERITY = 0.8
-CHANGED = 3.0
-BY_HOPS = {0: 1.0, 1: 0.8, 2: 0.6}
-SAME_PART, UNKNOWN = 0.4, 0.2
+CHANGED, FIRST, DEEP, INSIDE, LOUD = 2.5, 0.75, 0.5, 0.5, 0.5
+REACHED, LASTS, RULES = 1.0, 1.0, 1.0  # at the most
+CALLEES, SILENT, NOISE = -1.5, -0.5, -1.5
+MANY = 5  # services that reach it, and rules of it: more say no more
+CALLERS = 2  # in trouble, before a service that is silent may be the cause
 MAX_CAUSES = 10
+IN_TROUBLE = "in trouble"
+_BY_CHANGE = "the first alert; "
+# A signal from inside: its own service is what is wrong.
+_INSIDE = re.compile(
+    r"disk|filesystem|inode|volume|storage|memory|oom|restart|crash|replica|evict", re.IGNORECASE
+)
 
 
 class Cause(Struct, frozen=True):
@@ -45,152 +49,159 @@ class Cause(Struct, frozen=True):
     why: str
 
 
-def rank(
-    incident: Incident, topology: Topology, habits: Habits, changes: Sequence[Change] = ()
-) -> list[Cause]:
+def rank(incident: Incident, topology: Topology, changes: Sequence[Change] = ()) -> list[Cause]:
     """Rank what may have caused an incident, at most MAX_CAUSES, best first.
 
     >>> t = Topology([], [("shop", "cart"), ("cart", "db")])
-    >>> trouble = Trouble(1, names={"Slow": "critical"})
     >>> onsets = {"shop": 1, "cart": 2, "db": 3}
     >>> storm = Incident("INC-1", "shop", "", "", 0, services=onsets, first_at=1)
-    >>> storm.troubles = dict.fromkeys(onsets, trouble)
-    >>> for cause in rank(storm, t, Habits()):
+    >>> for cause in rank(storm, t):
     ...     print(cause.service, cause.score, cause.why)
-    db 1.1 in trouble, called by cart; its own callees are well
-    cart 1.1 in trouble, called by shop
-    shop 0.5 in trouble
-    >>> rank(storm, t, Habits(), [Change("d-1", "paper", "deploy", 0)])[0].why
-    'deploy d-1, 0 s before the first alert; not in the call graph'
+    db 1.9 in trouble, called by cart; its own callees are well
+    shop 1.0 the first to fire
+    cart 0.45 in trouble, called by shop
+    >>> rank(storm, t, [Change("d-1", "db", "deploy", 0)])[0].why
+    'deploy d-1, 0 s before the first alert; in trouble itself'
     """
-    found = _Found(incident, topology, habits)
-    for change in changes_.before(changes, incident.first_at):
-        found.blame(change)
-    return found.ranked()
+    return _Found(incident, topology, changes).ranked()
+
+
+def evident(incident: Incident, ranked: Sequence[Cause]) -> list[Cause]:
+    """Keep the causes that something speaks for besides that they are in trouble.
+
+    >>> lone = Incident("INC-1", "db", "", "", 0, services={"db": 1}, first_at=1)
+    >>> evident(lone, rank(lone, Topology([], [("shop", "db")])))
+    []
+    """
+    found = [one for one in ranked if one.why != IN_TROUBLE]
+    alone = len(incident.services) <= 1
+    return [one for one in found if not alone or _BY_CHANGE in one.why]
 
 
 class _Found:
     """The candidates of one incident."""
 
-    def __init__(self, incident: Incident, topology: Topology, habits: Habits) -> None:
+    def __init__(self, incident: Incident, topology: Topology, changes: Sequence[Change]) -> None:
         self._incident = incident
         self._topology = topology
         self._onset = {service: at for service, at in incident.services.items() if service}
-        self._weight = {
-            service: _weight(service, incident.troubles.get(service), habits)
-            for service in self._onset
+        self._noise = {
+            service
+            for service, count in incident.noise.items()
+            if (trouble := incident.troubles.get(service)) and count >= trouble.alerts
         }
-        self._score: dict[str, float] = {}
-        self._changed: dict[str, tuple[float, str]] = {}
+        self._real = {one: at for one, at in self._onset.items() if one not in self._noise}
+        began = self._real or self._onset
+        self._first = min(began, key=lambda one: (began[one], one), default="")
+        self._began_at = min(began.values(), default=incident.first_at)
+        self._now = max([incident.last_at, *incident.ended.values()])
         self._callers = self._called_by_trouble()
-        for service in self._candidates():
-            self._score[service] = self._judge(service)
-
-    def blame(self, change: Change) -> None:
-        """Count a change that came just before, by how close its service is to the trouble."""
-        relation, says = self._relation(change.service)
-        if not relation:
-            return
-        before_s = (self._incident.first_at - change.at) / SECOND
-        when = f"{abs(before_s):.0f} s {'before' if before_s >= 0 else 'after'} the first alert"
-        known = self._changed.get(change.service, (0.0, ""))
-        why = f"{change.says}, {when}; {says}"
-        self._changed[change.service] = max(known, (CHANGED * (1 + relation), why))
+        self._changed = self._changes(changes)
 
     def ranked(self) -> list[Cause]:
         """List them, best first."""
-        names = {**self._score, **self._changed}
-        causes = [(self._total(name), self._ties(name), name) for name in names]
-        causes.sort(key=lambda one: (-one[0], one[1]))
+        causes = [(self._judge(name), name) for name in self._candidates()]
+        causes.sort(key=lambda one: (-one[0], self._onset.get(one[1], 2**62), one[1]))
         return [
-            Cause(name, round(total, 3), self._why(name))
-            for total, _, name in causes[:MAX_CAUSES]
-            if total > 0
+            Cause(name, round(total, 3), self._why(name)) for total, name in causes[:MAX_CAUSES]
         ]
-
-    def _total(self, service: str) -> float:
-        changed, _ = self._changed.get(service, (0.0, ""))
-        return max(changed, self._score.get(service, 0.0))
-
-    def _ties(self, service: str) -> tuple[bool, int, int, str]:
-        trouble = self._incident.troubles.get(service)
-        worst = min((RANK[level] for level in trouble.names.values()), default=9) if trouble else 9
-        return not self._is_deep(service), self._onset.get(service, 2**62), worst, service
-
-    def _is_deep(self, service: str) -> bool:
-        """Say whether a service is in trouble and none of those it calls is."""
-        callees = self._topology.callees(service)
-        return service in self._onset and not any(one in self._onset for one in callees)
 
     def _called_by_trouble(self) -> dict[str, list[str]]:
         callers: dict[str, list[str]] = {}
         for service in self._onset:
             for callee in self._topology.callees(service):
-                callers.setdefault(callee, []).append(service)
+                if callee != service:
+                    callers.setdefault(callee, []).append(service)
         return callers
 
-    def _candidates(self) -> Iterable[str]:
-        """Give the services in trouble and their direct neighbours."""
-        found = dict.fromkeys(self._onset)
-        found.update(dict.fromkeys(self._callers))
-        for service in self._onset:
-            found.update(dict.fromkeys(self._topology.callers(service)))
+    def _changes(self, changes: Sequence[Change]) -> dict[str, Change]:
+        """Find the newest change before, of each service that it can have hurt."""
+        found: dict[str, Change] = {}
+        for change in changes_.before(changes, self._began_at):
+            if change.service in self._onset or change.service in self._callers:
+                found[change.service] = change
         return found
 
-    def _judge(self, service: str) -> float:
-        topology, weight = self._topology, self._weight
-        callees = [one for one in topology.callees(service) if one in weight]
-        explains = sum(
-            weight[one] / sqrt(len(topology.callees(one))) for one in self._callers.get(service, ())
-        )
-        if service in weight:
-            return OWN * weight[service] + CALLED * min(1.0, explains)
-        near = [*self._callers.get(service, ()), *callees]
-        silent = NEIGHBOUR * max((weight[one] for one in near), default=0.0)
-        if explains > 1:
-            silent = CALLED
-        sees = sum(weight[one] for one in callees) / max(len(weight), 1)
-        return silent + CALLING * min(1.0, sees)
+    def _candidates(self) -> Iterable[str]:
+        """Give the services in trouble, silent ones that several call, and what was changed."""
+        silent = [one for one, by in self._callers.items() if len(by) >= CALLERS]
+        return dict.fromkeys((*self._onset, *silent, *self._changed))
 
-    def _relation(self, service: str) -> tuple[float, str]:
-        topology = self._topology
-        if service in self._onset:
-            return BY_HOPS[0], "in trouble itself"
-        near = topology.near(service)
-        hops = [(near[one], one) for one in self._onset if one in near]
-        if hops:
-            count, through = min(hops)
-            calls = "one call" if count == 1 else f"{count} calls"
-            return BY_HOPS[count], f"{calls} from {through}"
-        parts = {part for one in self._onset if (part := topology.part(one))}
-        part = topology.part(service)
-        if not part or not parts:
-            return UNKNOWN, "not in the call graph"
-        return (SAME_PART, "connected with it") if part in parts else (0.0, "")
+    def _explained_by(self, service: str) -> list[str]:
+        """List the callees that are in trouble themselves."""
+        return [
+            one for one in self._topology.callees(service) if one in self._real and one != service
+        ]
+
+    def _reached_by(self, service: str) -> int:
+        """Count the services in trouble that call it, directly or through others in trouble."""
+        seen: set[str] = set()
+        edge = [service]
+        while edge and len(seen) < MANY:
+            at = edge.pop()
+            for caller in self._callers.get(at, ()):
+                if caller in self._real and caller not in seen and caller != service:
+                    seen.add(caller)
+                    edge.append(caller)
+        return min(len(seen), MANY)
+
+    def _is_deep(self, service: str) -> bool:
+        """Say whether it is in trouble, a caller of it is, too, and none of its callees is."""
+        return (
+            service in self._onset
+            and not self._explained_by(service)
+            and any(one in self._real for one in self._callers.get(service, ()))
+        )
+
+    def _inside(self, service: str) -> str:
+        """Name an alert of a service about what is inside it, "" when there is none."""
+        trouble = self._incident.troubles.get(service)
+        return next((name for name in trouble.names if _INSIDE.search(name)), "") if trouble else ""
+
+    def _share(self, service: str) -> float:
+        """Say for how much of the time since its onset a service was in trouble."""
+        trouble = self._incident.troubles.get(service)
+        if trouble is None or trouble.firing:
+            return 1.0
+        onset = self._onset[service]
+        lasted = self._incident.ended.get(service, onset) - onset
+        return max(0.0, min(1.0, lasted / max(self._now - onset, 60 * SECOND)))
+
+    def _judge(self, service: str) -> float:
+        total = CHANGED * (service in self._changed)
+        total += CALLEES * min(len(self._explained_by(service)), 2) / 2
+        total += REACHED * self._reached_by(service) / MANY
+        if service not in self._onset:
+            return total + SILENT
+        trouble = self._incident.troubles.get(service)
+        names = trouble.names if trouble else {}
+        total += RULES * min(len(names), MANY) / MANY + LASTS * self._share(service)
+        total += LOUD * ("critical" in names.values() or self._burns(service))
+        total += FIRST * (service == self._first) + DEEP * self._is_deep(service)
+        return total + INSIDE * bool(self._inside(service)) + NOISE * (service in self._noise)
+
+    def _burns(self, service: str) -> bool:
+        return any(slo.startswith(f"{service}/") for slo in self._incident.slos)
 
     def _why(self, service: str) -> str:
-        if service in self._changed:
-            return self._changed[service][1]
         callers = self._callers.get(service, ())
-        if service in self._onset:
-            by = f", called by {_some(callers)}" if callers else ""
-            deep = "; its own callees are well" if callers and self._is_deep(service) else ""
-            return f"in trouble{by}{deep}"
-        if callers:
+        change = self._changed.get(service)
+        if change is not None:
+            before_s = (self._began_at - change.at) / SECOND
+            side = "before" if before_s >= 0 else "after"
+            own = "in trouble itself" if service in self._onset else f"called by {_some(callers)}"
+            return f"{change.says}, {abs(before_s):.0f} s {side} {_BY_CHANGE}{own}"
+        if service not in self._onset:
             return f"silent, called by {_some(callers)}"
-        callees = [one for one in self._topology.callees(service) if one in self._onset]
-        return f"silent, calls {_some(callees)}"
-
-
-def _weight(service: str, trouble: Trouble | None, habits: Habits) -> float:
-    """Say how much a service's alerts say: a rare critical one 1, one in every incident 0."""
-    if trouble is None:  # a burn or a ticket alone
-        return 1.0
-    return max(
-        max(0.0, 1 - COMMON * habits.share(type_of(service, name)))
-        * (1 - BY_SEVERITY * RANK[level] / 3)
-        for name, level in trouble.names.items()
-    )
+        said: list[str] = []
+        if service == self._first and len(self._onset) > 1:
+            said.append("the first to fire")
+        if callers:
+            deep = "; its own callees are well" if self._is_deep(service) else ""
+            said.append(f"{IN_TROUBLE}, called by {_some(callers)}{deep}")
+        if inside := self._inside(service):
+            said.append(f"{inside} is about itself")
+        return "; ".join(said) or IN_TROUBLE
 
 
 def _some(names: Sequence[str]) -> str:

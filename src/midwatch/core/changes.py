@@ -15,10 +15,11 @@ from msgspec import Struct
 from midwatch.core.clock import SECOND
 
 KEPT = 1_024
-# A fault shows within minutes of its change, or its alerts would not be told from those of any
-# other. The clocks of pipelines and of monitoring differ by some seconds.
-BEFORE_S = 300
-AFTER_S = 15
+# Rules wait up to a quarter of an hour before they fire. The clocks of pipelines and of monitoring
+# differ by some seconds, and who deploys tells it when it is done.
+BEFORE_S = 900
+AFTER_S = 60
+SAME_S = 300  # within which the same change may be told again
 
 
 class Change(Struct, frozen=True, gc=False):
@@ -53,14 +54,14 @@ def keep(changes: list[Change], change: Change) -> None:
 
 def near(changes: Sequence[Change], at: int) -> Sequence[Change]:
     """Give the changes of about one time: where the same one would stand, told again."""
-    return _between(changes, at - BEFORE_S * SECOND, at + BEFORE_S * SECOND)
+    return _between(changes, at - SAME_S * SECOND, at + SAME_S * SECOND)
 
 
 def before(changes: Sequence[Change], first_at: int) -> Sequence[Change]:
     """Give the changes that a trouble which began at `first_at` may come from.
 
     >>> two = [Change("a", "shop", "deploy", 0), Change("b", "shop", "deploy", 1)]
-    >>> [one.id for one in before(two, 300_001)]
+    >>> [one.id for one in before(two, 900_001)]
     ['b']
     """
     return _between(changes, first_at - BEFORE_S * SECOND, first_at + AFTER_S * SECOND)

@@ -1,22 +1,16 @@
 """Which incident an alert, a burn or a ticket joins, and why.
 
-Law: each joins the single best open incident whose score reaches THRESHOLD, else it opens a new
-one. Nothing is ever merged through a chain of others. A refresh of an alert that fires already
-writes nothing; the same alert with a later start is a new firing, and proof that the former one
-ended. A namespace is a wall. A service without a place in the call graph is unknown, not alone: it
-is grouped by time, and the reason says so.
+Law: what still fires draws in what comes next, by windows (`core/windows.py`) that depend on how
+near the two services are in the call graph; each joins the incident of what draws most strongly,
+else it opens a new one. Nothing is ever merged through a chain of others, and an answer depends on
+what came before alone. A service's own alerts join it while something of it fires there, and for a
+while after; the same alert finds its way back within an hour of its own resolution. Whether a phone
+rings is decided elsewhere, by other rules.
 
-    score       relation * freshness + TICK at the same moment + CROWD_PULL * size of the crowd
-    relation    the same trace, deploy or change, or service: 1; one call away .8; learned to come
-                together .7; two calls .6; unknown with the same text .5, without .4; apart 0
-    freshness   1 until CLOSING_S after the alert that opened the incident began, then 0; what
-                reports lasting harm, a burn or a ticket, and what names the same id, halves it
-                every HALF_LIFE_S
-
-While it is small, an incident is about its services: others join at the moment when it opens, or,
-when they are near in the call graph or not in it, close behind its last alert. With CROWD services
-it is about a system, and takes what its part of the call graph raises. An alert that has opened
-incidents alone again and again joins its own service only: it is noise.
+Services that the call graph does not connect are joined by time alone, by what is critical and in
+the same namespace, and not any more once somebody has taken the incident. A refresh of an alert
+that fires already writes nothing. An alert that has opened incidents alone again and again is
+noise: while it is alone it draws in its own service only.
 
 How each figure was chosen, on which data, and what was tried besides: docs/correlation.md.
 """
@@ -25,126 +19,47 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from msgspec import Struct, field
+from msgspec import Struct, field, structs
 
-from midwatch.core import events, muting
+from midwatch.core import events, muting, windows
 from midwatch.core.alerts import Alert
-from midwatch.core.board import number_of
-from midwatch.core.clock import SECOND
+from midwatch.core.board import Line, number_of
+from midwatch.core.clock import SECOND, show_duration
 from midwatch.core.decision import Decision
-from midwatch.core.habits import MAX_TOGETHER, MIN_SHARE, Habits
-from midwatch.core.incidents import (
-    CROWD,
-    FINE,
-    PREFIX,
-    Alike,
-    Firing,
-    Incident,
-    Trouble,
-    is_open,
-    title_of,
-    type_of,
-)
+from midwatch.core.incidents import PREFIX, Firing, Incident, is_alone, is_open, title_of, type_of
+from midwatch.core.moments import kept
+from midwatch.core.reach import reach_of
 from midwatch.core.reasons import Reason, Term
-from midwatch.core.shard import Shard
+from midwatch.core.shard import Shard, is_chronic
 from midwatch.core.silences import Muting
 from midwatch.core.skews import JUMP_MS
-from midwatch.core.templates import text_of
 from midwatch.core.topology import Topology
 
-RULE = "correlation/2"
-THRESHOLD = 0.35
-SAME, ONE_CALL, TOGETHER, TWO_CALLS, SAME_TEXT, UNKNOWN, APART = 1.0, 0.8, 0.7, 0.6, 0.5, 0.4, 0.0
-BY_HOPS = {1: ONE_CALL, 2: TWO_CALLS}
-TICK, CROWD_PULL, FULL_CROWD = 0.5, 0.1, 10
-CLOSING_S = 315
-TICK_S = 3
-NEAR_S = {1: 45, 2: 30}  # by calls; what is not in the call graph like two
-HALF_LIFE_S = 1_800
-CHRONIC = 2
-# Looking back: alerts that came LOOK_BACK_S before an incident grew to BACK alerts, at the end of
-# one that has just closed, were its first.
-LOOK_BACK_S = 60
-BACK = 2
-IN_ANOTHER_PART = "apart in the call graph"
-
-
-class Candidate(Struct):
-    """What the scorer has to know of an incident; it grows while a batch is placed."""
-
-    incident: str
-    namespace: str
-    began_at: int
-    last_at: int
-    count: int  # alerts that fire
-    wide: int  # services that fire
-    services: dict[str, int]  # the incident's own: looked at, never changed here
-    troubles: dict[str, Trouble]
-    kinds: list[str]
-    refs: dict[str, None]
-    texts: dict[str, Alike]
-    # What this batch has added: services that fire, types, texts and ids.
-    new: dict[str, None]
-    new_kinds: list[str] = field(default_factory=list[str])
-    new_texts: set[str] = field(default_factory=set[str])
-    new_refs: set[str] = field(default_factory=set[str])
-    parts: set[str] | None = None  # of the call graph, without the unknown; None: not looked up yet
-
-    def has(self, service: str) -> bool:
-        """Say whether a service has an alert in it."""
-        return service in self.services or service in self.new
-
-    @property
-    def is_crowd(self) -> bool:
-        """Whether so many services fire in it that it is about a system."""
-        return self.wide + len(self.new) >= CROWD
-
-    def says(self, text: str) -> bool:
-        """Say whether one of its alerts says the same."""
-        return text in self.texts or text in self.new_texts
-
-    def absorb(self, alert: Alert, symptom: Symptom) -> tuple[bool, bool]:
-        """Count an alert in: say whether it scores, and is found, in another way since then."""
-        service, at = alert.service, alert.starts_at
-        scores_anew, found_anew = self.count < FULL_CROWD, False
-        self.count += 1
-        if service not in self.new:
-            trouble = self.troubles.get(service)
-            if trouble is None or not trouble.firing:
-                self.new[service] = None
-                self.parts = None
-                found_anew = True
-        if at > self.last_at:
-            self.last_at, scores_anew = at, True
-        if alert.namespace and not self.namespace:
-            self.namespace, found_anew = alert.namespace, True
-        if alert.refs:
-            self.new_refs.update(alert.refs)
-            found_anew = True
-        if len(self.kinds) + len(self.new_kinds) < MAX_TOGETHER and symptom.kind not in self.kinds:
-            self.new_kinds.append(symptom.kind)
-            scores_anew = True
-        text = symptom.text
-        if len(self.texts) + len(self.new_texts) < FINE and not self.says(text):
-            self.new_texts.add(text)
-            scores_anew = True
-        return scores_anew or found_anew, found_anew
+RULE = "correlation/3"
+THRESHOLD = 0.0
+AGAIN_S = 3_600  # the same alert is the same incident, so long after it resolved by itself
+SAME_SERVICE = "same service"
+LOOKS = 64  # services that fired last, of which one may draw
+DEEP = 4  # alerts of one of them
 
 
 class Symptom(Struct, frozen=True, gc=False):
-    """Whatever looks for its incident: an alert, or with `lasting` a burn or a ticket.
+    """Whatever looks for its incident: an alert, a burn or a ticket.
 
-    `chronic` when it has opened incidents alone before, `text` its template.
+    `walled` is the value of the label that no incident may cross; `loud` when it is a critical
+    alert, `chronic` when it is not and has ended alone again and again,
+    `lasting` when it is a burn or a ticket, which tell of harm long after it began: time alone says
+    nothing about them.
     """
 
     service: str
     namespace: str
     at: int
-    lasting: bool = False
-    kind: str = ""
+    walled: str = ""
     refs: tuple[str, ...] = ()
+    loud: bool = False
     chronic: bool = False
-    text: str = ""
+    lasting: bool = False
 
 
 class Placement(Struct, frozen=True, gc=False):
@@ -154,239 +69,319 @@ class Placement(Struct, frozen=True, gc=False):
     reason: Reason
 
 
-class Score(Struct, gc=False):
-    """One pairing: the terms as numbers, and the relation in words."""
-
-    candidate: Candidate
-    relation: float
-    says: str
-    freshness: float
-    tick: float = 0.0
-    crowd: float = 0.0
-
-    @property
-    def value(self) -> float:
-        """The sum that is compared."""
-        if not self.relation:
-            return 0.0
-        return round(self.relation * self.freshness + self.tick + self.crowd, 4)
-
-
 class Places(Struct, frozen=True):
-    """By what alerts are placed: the call graph, what is usual, the threshold, and what mutes."""
+    """By what alerts are placed: the call graph, what a join needs at least, what mutes.
+
+    `wall` is the label of which no incident has two values, "" for none.
+    """
 
     topology: Topology
-    habits: Habits
     threshold: float = THRESHOLD
     muting: Muting = Muting()
+    wall: str = ""
 
 
-def candidate_of(incident: Incident) -> Candidate:
-    """Take from an incident what the scorer needs."""
-    return Candidate(
-        incident.id,
-        incident.namespace,
-        incident.began_at,
-        incident.last_at,
-        len(incident.firing),
-        incident.wide,
-        incident.services,
-        incident.troubles,
-        incident.kinds,
-        incident.refs,
-        incident.texts,
-        {},
-    )
+def walled(places: Places, labels: dict[str, str]) -> str:
+    """Give an alert's value of the label that is a wall, "" when it has none."""
+    return labels.get(places.wall, "") if places.wall else ""
 
 
-def open_candidates(d: Decision) -> list[Candidate]:
-    """List the incidents that still absorb, oldest first; one about our own clock takes nothing."""
-    names = (name for name in d.shard.open if name != d.shard.clock_incident)
-    return [candidate_of(d.shard.incidents[name]) for name in names]
-
-
-def symptom_of(shard: Shard, alert: Alert) -> Symptom:
-    """Take from an alert what the scorer needs."""
+def symptom_of(shard: Shard, places: Places, alert: Alert, at: int) -> Symptom:
+    """Take from an alert what the search needs."""
     return Symptom(
         alert.service,
         alert.namespace,
-        alert.starts_at,
-        kind=type_of(alert.service, alert.name),
-        refs=alert.refs,
-        chronic=_is_chronic(shard, alert),
-        text=text_of(alert),
+        at,
+        walled(places, alert.labels),
+        alert.refs,
+        alert.level == "critical",
+        alert.level != "critical" and is_chronic(shard, alert.fingerprint),
     )
 
 
-def _is_chronic(shard: Shard, alert: Alert) -> bool:
-    """Say whether an alert has opened incidents before that nothing else ever joined."""
-    opened = shard.habits.openings.get(alert.fingerprint)
-    if opened is None or len(opened) < CHRONIC:
-        return False
-    closing = alert.starts_at - CLOSING_S * SECOND
-    return all(_was_alone(shard, name, closing) for name in opened)
+class Joined(Struct, gc=False):
+    """What this delivery has put somewhere already: alerts, and the kinds of them by incident."""
+
+    alerts: dict[str, Alert] = field(default_factory=dict[str, Alert])
+    kinds: dict[int, dict[str, None]] = field(default_factory=dict[int, dict[str, None]])
+
+    def add(self, number: int, alert: Alert) -> None:
+        """Note where an alert was put."""
+        self.alerts[alert.fingerprint] = alert
+        self.kinds.setdefault(number, {})[type_of(alert.service, alert.name)] = None
 
 
-def _was_alone(shard: Shard, name: str, closing: int) -> bool:
-    """Say whether an incident had one alert, which began before it was closing."""
-    one = shard.incidents.get(name)
-    if one is None:
-        return shard.habits.alone.get(name, closing) < closing
-    return one.alert_count == 1 and one.first_at < closing
+class _Search:
+    """The strongest pull on one symptom, and the second one for the reason."""
 
+    __slots__ = ("_d", "_joined", "_places", "_symptom", "best", "hint", "second", "value")
 
-def score(symptom: Symptom, candidate: Candidate, places: Places) -> Score:
-    """Score one pairing.
+    def __init__(self, d: Decision, symptom: Symptom, places: Places, joined: Joined) -> None:
+        self._d = d
+        self._symptom = symptom
+        self._places = places
+        self._joined = joined
+        self.value = 0.0
+        self.best: tuple[int, str, windows.Window, int] | None = None
+        self.second: tuple[int, float] = (0, 0.0)
+        self.hint = ""
 
-    >>> near = Candidate("INC-1", "", 0, 0, 1, 1, {"shop": 0}, {}, [], {}, {}, {})
-    >>> places = Places(Topology(), Habits())
-    >>> score(Symptom("shop", "", 10_000), near, places).value
-    1.01
-    >>> score(Symptom("shop", "", 400_000), near, places).value
-    0.0
-    """
-    if symptom.namespace != candidate.namespace and symptom.namespace and candidate.namespace:
-        return Score(candidate, APART, "another namespace", 0.0)
-    age_ms = abs(symptom.at - candidate.began_at)
-    is_fresh = age_ms <= CLOSING_S * SECOND
-    quiet_ms = abs(symptom.at - candidate.last_at)
-    relation, says, lasting = _relation(symptom, candidate, places, is_fresh, quiet_ms)
-    if is_fresh:
-        freshness = 1.0
-    elif lasting:
-        freshness = round(0.5 ** ((age_ms / SECOND - CLOSING_S) / HALF_LIFE_S), 4)
-    else:
-        freshness = 0.0
-    if not relation or not freshness:
-        return Score(candidate, 0.0, says if not relation else "it closed to alerts", freshness)
-    return Score(
-        candidate,
-        relation,
-        says,
-        freshness,
-        TICK if quiet_ms <= TICK_S * SECOND and is_fresh else 0.0,
-        min(candidate.count, FULL_CROWD) / (FULL_CROWD / CROWD_PULL),
-    )
+    def run(self) -> None:
+        """Look where something may draw: the same ids, the same service, near ones, others."""
+        for ref in self._symptom.refs:
+            self._same_ref(ref)
+        if self._symptom.service:
+            self._same_service()
+        lasting = self._symptom.lasting
+        if not (lasting and self._places.wall):
+            self._near()
+        if not lasting:
+            self._by_time()
 
+    def _pull(self, number: int, value: float, says: str, window: windows.Window, ms: int) -> None:
+        before = self.best[0] if self.best else 0
+        if value > self.value:
+            if self.best is not None and before != number:
+                self.second = before, self.value
+            self.best, self.value = (number, says, window, ms), value
+        elif number != before and value > self.second[1]:
+            self.second = number, value
 
-def _relation(
-    symptom: Symptom, candidate: Candidate, places: Places, is_fresh: bool, quiet_ms: int
-) -> tuple[float, str, bool]:
-    """Say how close they are, in words too, and whether that outlasts the closing time."""
-    for ref in symptom.refs:
-        if ref in candidate.refs or ref in candidate.new_refs:
-            return SAME, "same " + ref.replace(":", " "), True
-    lasting = symptom.lasting
-    if not is_fresh and not lasting:
-        return 0.0, "it closed to alerts", False
-    service = symptom.service
-    if service and candidate.has(service):
-        return SAME, "same service", lasting
-    if symptom.chronic:
-        return 0.0, "it mostly fires alone", False
-    topology = places.topology
-    part, parts = topology.part(service), _parts(candidate, topology)
-    if part and parts and part not in parts:
-        return 0.0, IN_ANOTHER_PART, False
-    best, through = _hops(service, candidate, topology)
-    if best:
-        relation = BY_HOPS[best]
-        says = f"{'one call' if best == 1 else f'{best} calls'} from {through}"
-    else:
-        relation, says = _vague(symptom, candidate, topology)
-    # While it is small, it is about its own services.
-    if lasting or not topology.edges or candidate.is_crowd:
-        return relation, says, lasting
-    near = best or not topology.knows(service)
-    opening = abs(symptom.at - candidate.began_at) <= TICK_S * SECOND
-    if opening or (near and quiet_ms <= NEAR_S[best or 2] * SECOND):
-        return relation, says, lasting
-    others = [*candidate.kinds, *candidate.new_kinds]
-    if places.habits.go_together(symptom.kind, others) >= MIN_SHARE:
-        return TOGETHER, f"{symptom.kind} usually comes with it", lasting
-    return 0.0, "too few alerts there to draw in another service", False
+    def _incident(self, number: int) -> Incident:
+        return self._d.shard.incidents[f"{PREFIX}{number}"]
 
+    def _same_ref(self, ref: str) -> None:
+        number = self._d.shard.board.of_ref(ref)
+        if number is not None:
+            incident = self._incident(number)
+            quiet_ms = abs(self._symptom.at - incident.last_at)
+            least = windows.LEAST if incident.firing else 0.0
+            value = max(windows.SAME.strength(quiet_ms), least)
+            says = "same " + ref.replace(":", " ")
+            self._pull(number, value, says, windows.SAME, quiet_ms)
 
-def _hops(service: str, candidate: Candidate, topology: Topology) -> tuple[int, str]:
-    """Count the calls to the nearest of its services, 0 when none is near."""
-    best, through = 0, ""
-    for other, hops in topology.near(service).items():
-        if (not best or hops < best) and candidate.has(other):
-            best, through = hops, other
-            if hops == 1:
+    def _same_service(self) -> None:
+        shard, symptom = self._d.shard, self._symptom
+        for line in reversed(shard.board.lines.get(symptom.service, ())[-2 * DEEP :]):
+            if self._is_walled_off(line, own=True):
+                continue
+            ms = abs(symptom.at - line[0])
+            value = max(windows.SAME.strength(ms), windows.LEAST)
+            self._pull(line[2], value, SAME_SERVICE, windows.SAME, ms)
+            break
+        for number in shard.board.naming(symptom.service):
+            self._rested(number)
+
+    def _rested(self, number: int) -> None:
+        """Let what has ended on the same service draw, in an incident that is not over."""
+        symptom, service = self._symptom, self._symptom.service
+        incident = self._incident(number)
+        if number == self._clock_number():
+            return
+        trouble = incident.troubles.get(service)
+        if trouble is None:  # a burn, a ticket, or what this delivery has put there
+            if service in incident.services:
+                ms = abs(symptom.at - incident.services[service])
+                value = max(windows.SAME.strength(ms), windows.LEAST)
+                self._pull(number, value, SAME_SERVICE, windows.SAME, ms)
+        elif not trouble.firing and service in incident.ended:
+            if self._places.wall and self._wall_of(incident) not in ("", symptom.walled):
+                return
+            if symptom.chronic and not self.is_alone(number):
+                return
+            ms = max(symptom.at - incident.ended[service], 0)
+            says = f"{SAME_SERVICE}, which had calmed down"
+            self._pull(number, windows.ENDED.strength(ms), says, windows.ENDED, ms)
+
+    def _near(self) -> None:
+        """Look among the services that fired last for those near in the call graph."""
+        shard, symptom = self._d.shard, self._symptom
+        around = reach_of(self._places.topology).around(symptom.service)
+        if len(around) < 2:
+            return
+        looks = LOOKS
+        lines, at_once = shard.board.lines, windows.ONE_CALL
+        for newest, service in reversed(shard.board.recent):
+            quiet_ms = symptom.at - newest
+            if quiet_ms >= 0 and at_once.strength(quiet_ms) <= self.value:
+                return
+            looks -= 1
+            if looks < 0:
+                return
+            hops = around.get(service)
+            if not hops:
+                continue
+            window = windows.near(hops)
+            for line in reversed(lines[service][-DEEP:]):
+                if self._draws(line):
+                    ms = abs(symptom.at - line[0])
+                    calls = "one call" if hops == 1 else f"{hops} calls"
+                    says = f"{calls} from {service}"
+                    self._pull(line[2], window.strength(ms), says, window, ms)
+                    break
+
+    def _by_time(self) -> None:
+        """Look for what is critical where the call graph says nothing."""
+        symptom, window = self._symptom, windows.BY_TIME
+        if window.at_once <= self.value:
+            return
+        shard, looks = self._d.shard, LOOKS
+        around = reach_of(self._places.topology).around(symptom.service)
+        for newest, service in reversed(shard.board.recent_loud):
+            quiet_ms = symptom.at - newest
+            if quiet_ms >= 0 and window.strength(quiet_ms) <= self.value:
+                return
+            looks -= 1
+            if looks < 0:
+                return
+            if service in around and service:
+                continue
+            for line in reversed(shard.board.loud[service][-DEEP:]):
+                if not self._draws(line):
+                    continue
+                incident = self._incident(line[2])
+                if incident.state == "acknowledged" or not self._shares_space(line):
+                    self.hint = f"{incident.id}: not connected in the call graph"
+                    continue
+                if is_crowded(shard, self._places.topology):
+                    window = windows.BY_TIME_CROWDED
+                ms = abs(symptom.at - line[0])
+                says = "not in the call graph: time only"
+                self._pull(line[2], window.strength(ms), says, window, ms)
+                if self.best is not None and self.best[1] == says:
+                    return
                 break
-    return best, through
+
+    def is_surprise(self) -> bool:
+        """Say whether nothing critical of late explains a critical alert that is drawn weakly.
+
+        That rings, and what rings is an outage of its own, unless it is the same service's.
+        """
+        symptom, best = self._symptom, self.best
+        if not symptom.loud or best is None or self.value >= windows.SURPRISE:
+            return False
+        return not best[1].startswith(SAME_SERVICE) and not self._is_explained()
+
+    def _is_explained(self) -> bool:
+        shard, symptom = self._d.shard, self._symptom
+        board, topology = shard.board, self._places.topology
+        own = board.loud.get(symptom.service)
+        if own and symptom.at - own[-1][0] <= windows.EXPLAINS_SAME_S * SECOND:
+            return True
+        for number in board.naming(symptom.service):
+            incident = self._incident(number)
+            ended = incident.ended.get(symptom.service, -windows.EXPLAINS_ENDED_S * SECOND)
+            trouble = incident.troubles.get(symptom.service)
+            was_loud = trouble is not None and "critical" in trouble.names.values()
+            if was_loud and symptom.at - ended < windows.EXPLAINS_ENDED_S * SECOND:
+                return True
+        around, looks = reach_of(topology).around(symptom.service), LOOKS
+        for newest, service in reversed(board.recent_loud[-looks:]):
+            if symptom.at - newest > windows.EXPLAINS_S * SECOND:
+                return False
+            if service != symptom.service and (
+                service in around
+                or (not is_crowded(shard, topology) and self._shares_space(board.loud[service][-1]))
+            ):
+                return True
+        return False
+
+    def _draws(self, line: Line) -> bool:
+        """Say whether an alert draws in other services."""
+        _, fingerprint, number = line
+        if number == self._clock_number() or self._is_walled_off(line):
+            return False
+        if not self.is_alone(number) or not is_chronic(self._d.shard, fingerprint):
+            return True
+        told = self._told(number, fingerprint)
+        return told is not None and told.level == "critical"
+
+    def _clock_number(self) -> int:
+        name = self._d.shard.clock_incident
+        return number_of(name) if name else 0
+
+    def is_alone(self, number: int) -> bool:
+        """Say whether one kind of alert is all that an incident has, with this delivery."""
+        incident = self._incident(number)
+        kinds = {*incident.kinds, *self._joined.kinds.get(number, ())}
+        return len(kinds) <= 1 and not incident.slo and len(incident.troubles) <= 1
+
+    def _told(self, number: int, fingerprint: str) -> Firing | Alert | None:
+        """Look up an alert that fires; None for an objective that burns."""
+        firing = self._incident(number).firing.get(fingerprint)
+        return firing or self._joined.alerts.get(fingerprint)
+
+    def _is_walled_off(self, line: Line, *, own: bool = False) -> bool:
+        """Say whether the wall is between; of a burn that names no side only its service knows."""
+        wall, mine = self._places.wall, self._symptom.walled
+        if not wall or not mine:
+            return False
+        told = self._told(line[2], line[1])
+        if told is not None:
+            return told.labels.get(wall, "") not in ("", mine)
+        theirs = self._wall_of(self._incident(line[2]))
+        return theirs != mine and not (own and not theirs)
+
+    def _wall_of(self, incident: Incident) -> str:
+        found = (one.labels.get(self._places.wall, "") for one in incident.firing.values())
+        return next(filter(None, found), incident.last_labels.get(self._places.wall, ""))
+
+    def _shares_space(self, line: Line) -> bool:
+        """Say whether an alert is of the same namespace: more than time has to speak for it."""
+        told = self._told(line[2], line[1])
+        incident = self._incident(line[2])
+        space = told.labels.get("namespace", "") if told is not None else incident.namespace
+        return space == self._symptom.namespace
 
 
-def _parts(candidate: Candidate, topology: Topology) -> set[str]:
-    """Look up the parts of the call graph that it reaches into."""
-    if candidate.parts is None:
-        found = {topology.part(one) for one in (*candidate.services, *candidate.new)}
-        candidate.parts = found - {""}
-    return candidate.parts
+def is_crowded(shard: Shard, topology: Topology) -> bool:
+    """Say whether so many services share one namespace that time alone says little."""
+    if len(shard.spaces) > 1:
+        return False
+    known = reach_of(topology)
+    named = known.count + sum(not known.knows(name) for name in topology.services)
+    met = (name for name in shard.met if not known.knows(name) and name not in topology.services)
+    return named > windows.CROWDED or named + sum(1 for _ in met) > windows.CROWDED
 
 
-def _vague(symptom: Symptom, candidate: Candidate, topology: Topology) -> tuple[float, str]:
-    """Judge by time and text, when the call graph has nothing to say."""
-    if topology.part(symptom.service) and _parts(candidate, topology):
-        return UNKNOWN, "the same part of the call graph"
-    if symptom.text and candidate.says(symptom.text):
-        return SAME_TEXT, "not in the call graph: time and the same text"
-    return UNKNOWN, "not in the call graph: time only"
+def place(d: Decision, symptom: Symptom, places: Places, joined: Joined | None = None) -> Placement:
+    """Find the incident that draws most strongly. Ties go to what fired last.
 
-
-def place(symptom: Symptom, candidates: Iterable[Candidate], places: Places) -> Placement:
-    """Find the best incident. Ties go to the older one."""
-    best: Score | None = None
-    scored: Score | None = None
-    best_value = second_value = 0.0
-    second = ""
-    # Of many candidates most are apart, which a look tells as well as a whole score.
-    topology = places.topology
-    part = "" if symptom.refs else topology.part(symptom.service)
-    for candidate in candidates:
-        parts = candidate.parts if candidate.parts is not None else _parts(candidate, topology)
-        if part and parts and part not in parts:
-            scored = Score(candidate, APART, IN_ANOTHER_PART, 0.0)
-            continue
-        scored = score(symptom, candidate, places)
-        value = scored.value
-        if value > best_value:
-            if best is not None:
-                second, second_value = best.candidate.incident, best_value
-            best, best_value = scored, value
-        elif value > second_value:
-            second, second_value = candidate.incident, value
+    `joined` has what the same delivery has put somewhere before.
+    """
+    search = _Search(d, symptom, places, joined or Joined())
+    search.run()
+    threshold, best = places.threshold, search.best
     if best is None:
-        says = "nothing related is open"
-        if scored is not None:
-            says = f"{says}; {scored.candidate.incident}: {scored.says}"
-        return Placement(None, Reason(RULE, says, {"threshold": places.threshold}))
-    terms = _terms(symptom, best, best_value, places.threshold)
-    name = best.candidate.incident
-    if best_value < places.threshold:
-        says = f"nothing open is close enough: {name} scores {best_value:.2f}, {best.says}"
-        return Placement(None, Reason(RULE, says, terms, runner_up=name))
-    if second:
-        terms["margin"] = round(best_value - second_value, 4)
-    says = f"{best.says}, {terms['age_s']} s after the first alert"
-    return Placement(name, Reason(RULE, says, terms, runner_up=second))
-
-
-def _terms(symptom: Symptom, best: Score, value: float, threshold: float) -> dict[str, Term]:
-    """Give the numbers of one pairing, as they are shown."""
-    candidate = best.candidate
-    return {
+        says = "nothing related fires"
+        says = f"{says}; {search.hint}" if search.hint else says
+        return Placement(None, Reason(RULE, says, {"threshold": threshold}))
+    number, relation, window, quiet_ms = best
+    name, value = f"{PREFIX}{number}", round(search.value, 4)
+    terms: dict[str, Term] = {
         "score": value,
-        "relation": best.says,
-        "relation_value": best.relation,
-        "age_s": max(symptom.at - candidate.began_at, 0) / SECOND,
-        "freshness": best.freshness,
-        "quiet_s": abs(symptom.at - candidate.last_at) / SECOND,
-        "same_moment": best.tick,
-        "crowd": best.crowd,
+        "relation": relation,
+        "relation_value": window.at_once,
+        "window_s": window.seconds,
+        "quiet_s": quiet_ms / SECOND,
         "threshold": threshold,
     }
+    if value < threshold:
+        says = f"nothing draws strongly enough: {name} scores {value:.2f}, {relation}"
+        return Placement(None, Reason(RULE, says, terms, runner_up=name))
+    if search.is_surprise():
+        says = f"nothing critical explains it, and {name} draws only {value:.2f}, {relation}"
+        return Placement(None, Reason(RULE, says, terms, runner_up=name))
+    if symptom.chronic and value < windows.CHRONIC and not search.is_alone(number):
+        says = f"it mostly fires alone, and {name} draws only {value:.2f}, {relation}"
+        return Placement(None, Reason(RULE, says, terms, runner_up=name))
+    second, less = search.second
+    if second:
+        terms["margin"] = round(value - less, 4)
+    after = show_duration(quiet_ms // SECOND) if quiet_ms >= SECOND else "at the same moment"
+    says = f"{relation}, {after}{' after it' if quiet_ms >= SECOND else ''}"
+    runner_up = f"{PREFIX}{second}" if second else ""
+    return Placement(name, Reason(RULE, says, terms, runner_up=runner_up))
 
 
 class _Pending(Struct, gc=False):
@@ -400,7 +395,6 @@ class _Found(Struct, gc=False):
     """Where an alert belongs, which holds for the next like it; `why` is the reason's number."""
 
     incident: str
-    candidate: Candidate
     pending: _Pending
     why: int
 
@@ -410,66 +404,59 @@ class _Batch:
 
     What is placed is counted at once, so that one delivery of many alerts gives what as many
     deliveries would; it is written as one event for each incident. A storm's alerts are alike, and
-    many begin at the same evaluation: what was found for one holds for the next like it, until an
-    incident scores in another way.
+    many begin at the same evaluation: nothing draws more than the same service at the same moment,
+    so what was found for one holds for the next.
     """
 
     def __init__(self, d: Decision, places: Places, news: Iterable[Alert]) -> None:
         self._d = d
         self._places = places
         self._judge = muting.Judge(d, places.muting, news)
-        self._candidates: dict[int, Candidate] = {}
         self._pending: dict[str, _Pending] = {}
         self._over: dict[str, dict[str, None]] = {}
-        self._found: dict[tuple[str, str, str, int, str], _Found] = {}
-        self._since = 0
+        self._found: dict[tuple[str, str, int], _Found] = {}
+        self._joined = Joined()
         self.touched: dict[str, list[events.Attachment]] = {}
 
     def put(self, alert: Alert) -> None:
         """Find the incident of an alert, opening it when there is none, and count it in."""
-        d, shard = self._d, self._d.shard
-        like = (alert.service, alert.name, alert.namespace, alert.starts_at, alert.summary)
+        d = self._d
+        at = kept(alert.starts_at, d.now)
+        like = (alert.service, walled(self._places, alert.labels), at)
         found = self._found.get(like)
         if found is not None and not self._is_special(alert):
-            found.candidate.count += 1
+            self._d.put_up(found.incident, alert)
             self._add(alert, found)
             return
-        if self._pending and alert.starts_at - self._since > CLOSING_S * SECOND:
-            self.flush()  # what is usual may have changed
-        symptom = symptom_of(shard, alert)
-        placement = _home(d, alert) if alert.keyed else None
+        placement = self._special(alert)
+        symptom = symptom_of(d.shard, self._places, alert, at)
         if placement is None:
-            around = self._places.topology.around(alert.service)
-            numbers = shard.board.look(around, alert.namespace, alert.refs)
-            placement = place(symptom, map(self._candidate, numbers), self._places)
+            placement = place(d, symptom, self._places, self._joined)
         name = placement.incident
         if name is None:
             title = title_of(alert.name, alert.service)
             name = open_incident(d, symptom, title, placement.reason).id
-        candidate = self._candidate(number_of(name))
-        scores_anew, found_anew = candidate.absorb(alert, symptom)
-        if scores_anew:
-            self._found.clear()
-        if found_anew:
-            crowd = candidate.is_crowd
-            d.put_up(name, alert.service, candidate.namespace, alert.refs, crowd=crowd)
-        if not self._pending:
-            self._since = alert.starts_at
+        d.put_up(name, alert)
         pending = self._pending.get(name)
         if pending is None:
             pending = self._pending[name] = _Pending([], [])
-        found = _Found(name, candidate, pending, len(pending.reasons))
+        found = _Found(name, pending, len(pending.reasons))
         pending.reasons.append(placement.reason)
         self._add(alert, found)
-        if not (scores_anew or self._is_special(alert)):
-            self._found[like] = found
-        if candidate.count == BACK:
-            self._look_back(name)
+        if alert.service and not symptom.chronic and self._places.threshold <= 1:
+            says = Reason(RULE, "same service, at the same moment", {"score": 1.0})
+            self._found[like] = _Found(name, pending, len(pending.reasons))
+            pending.reasons.append(says)
+
+    def _special(self, alert: Alert) -> Placement | None:
+        """Find where an alert belongs for a better reason than nearness."""
+        placement = _home(self._d, alert) if alert.keyed else None
+        return placement or _again(self._d, alert)
 
     def _is_special(self, alert: Alert) -> bool:
         """Say whether more than its like decides where an alert belongs."""
-        openings = self._d.shard.habits.openings
-        return alert.keyed or bool(alert.refs) or alert.fingerprint in openings
+        shard = self._d.shard
+        return alert.keyed or bool(alert.refs) or alert.fingerprint in shard.rested
 
     def _add(self, alert: Alert, found: _Found) -> None:
         """Note what joins an incident, and where it fired before."""
@@ -481,64 +468,23 @@ class _Batch:
         if muted:
             muting.watch(self._d, self._places.muting, muted)
         found.pending.items.append(events.Attachment(alert, found.why, muted, mutes))
+        self._joined.add(number_of(name), alert)
 
     def flush(self) -> None:
-        """Write what was placed so far."""
+        """Write what was placed."""
         for name, fingerprints in self._over.items():
             self._d.emit(events.AlertsResolved(name, tuple(fingerprints)))
             self.touched.setdefault(name, [])
         for name, pending in self._pending.items():
-            items, reasons = tuple(pending.items), tuple(pending.reasons)
+            used = sorted({item.why for item in pending.items})
+            at = {why: number for number, why in enumerate(used)}
+            items = tuple(
+                item if at[item.why] == item.why else structs.replace(item, why=at[item.why])
+                for item in pending.items
+            )
+            reasons = tuple(pending.reasons[why] for why in used)
             self._d.emit(events.AlertsAttached(name, items, reasons))
             self.touched.setdefault(name, []).extend(items)
-        self._candidates, self._pending, self._over = {}, {}, {}
-        self._found.clear()
-
-    def _candidate(self, number: int) -> Candidate:
-        found = self._candidates.get(number)
-        if found is None:
-            incident = self._d.shard.incidents[f"{PREFIX}{number}"]
-            found = self._candidates[number] = candidate_of(incident)
-        return found
-
-    def _look_back(self, name: str) -> None:
-        """Take over what came last to an incident that closes, when it was the start of this."""
-        shard = self._d.shard
-        mine = self._candidate(number_of(name))
-        names = (f"{PREFIX}{number}" for number in shard.board.look((), mine.namespace))
-        closing = [
-            other
-            for other in names
-            if other != name and _has_just_closed(shard.incidents[other], mine)
-        ]
-        if closing:
-            self.flush()  # what it has, and what it lost, is known from here on
-        for other in closing:
-            late = _late(shard.incidents[other], shard.incidents[name])
-            if len(late) >= BACK:
-                says = f"{len(late)} alerts at the end of {other} were the first of {name}"
-                reason = Reason(RULE, says, {"alerts": len(late), "look_back_s": LOOK_BACK_S})
-                self._d.emit(events.AlertsMoved(other, name, tuple(late), reason))
-                self.touched.setdefault(other, [])
-
-
-def _has_just_closed(old: Incident, new: Candidate) -> bool:
-    opened_ms = new.began_at - old.began_at
-    closed = CLOSING_S * SECOND < opened_ms <= (CLOSING_S + LOOK_BACK_S) * SECOND
-    return closed and old.namespace == new.namespace
-
-
-def _late(old: Incident, new: Incident) -> list[str]:
-    """List the alerts of an incident that has just closed which began with the new one."""
-    since = max(
-        new.began_at - (LOOK_BACK_S + TICK_S) * SECOND,
-        old.began_at + (CLOSING_S - LOOK_BACK_S - 2 * NEAR_S[2]) * SECOND,
-    )
-    return [
-        fingerprint
-        for fingerprint, one in old.firing.items()
-        if one.starts_at >= since and old.services[one.service] >= since
-    ]
 
 
 def attach(
@@ -576,6 +522,32 @@ def _home(d: Decision, alert: Alert) -> Placement | None:
     if home is None or not is_open(d.shard.incidents[home]):
         return None
     return Placement(home, Reason(RULE, "the sender's key is open there"))
+
+
+def _again(d: Decision, alert: Alert) -> Placement | None:
+    """Find the incident that this very alert was in before it ended, opening it again.
+
+    One that a person resolved stays over, and so does one that has closed.
+    """
+    rest = d.shard.rested.get(alert.fingerprint)
+    incident = d.shard.incidents.get(rest.incident) if rest is not None else None
+    if rest is None or incident is None:
+        return None
+    over = incident.state == "resolved" and incident.by_itself and not incident.firing
+    if not over and not is_open(incident):
+        return None
+    since_s = max(kept(alert.starts_at, d.now) - rest.at, 0) // SECOND
+    if since_s > AGAIN_S:
+        return None
+    if alert.level != "critical" and not is_alone(incident) and is_chronic(
+        d.shard, alert.fingerprint
+    ):  # fmt: skip
+        return None
+    says = f"it fires again, {show_duration(since_s)} after it ended there"
+    reason = Reason(RULE, says, {"since_s": since_s, "rounds": rest.rounds})
+    if over:
+        d.emit(events.IncidentReopened(incident.id, reason))
+    return Placement(incident.id, reason)
 
 
 def _is_refresh(firing: dict[str, str], incidents: dict[str, Incident], alert: Alert) -> bool:
@@ -627,7 +599,7 @@ def open_incident(d: Decision, symptom: Symptom, title: str, reason: Reason) -> 
 def place_burn(d: Decision, places: Places, service: str, title: str) -> tuple[Incident, Reason]:
     """Find the incident that a burn belongs to, as for an alert of the same service, or open it."""
     symptom = Symptom(service, "", d.wall, lasting=True)
-    placement = place(symptom, open_candidates(d), places)
+    placement = place(d, symptom, places)
     if placement.incident is not None:
         return d.shard.incidents[placement.incident], placement.reason
     return open_incident(d, symptom, title, placement.reason), placement.reason

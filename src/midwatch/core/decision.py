@@ -15,6 +15,7 @@ from midwatch.core.effects import Effect
 from midwatch.core.incidents import Incident
 from midwatch.core.inputs import Timer
 from midwatch.core.leaving import Archived
+from midwatch.core.moments import kept
 from midwatch.core.shard import Shard
 from midwatch.core.sli import Bucket
 from midwatch.core.undo import Undo
@@ -80,13 +81,13 @@ class Decision:
         gone = self.left.get(stream.removeprefix("incident/"))
         return gone.version if gone else self.shard.versions[stream]
 
-    def put_up(
-        self, incident: str, service: str, namespace: str, refs: Iterable[str], *, crowd: bool
-    ) -> None:
+    def put_up(self, incident: str, alert: Alert) -> None:
         """Let the next alert of the same decision find an incident that this one will join."""
+        at, loud = kept(alert.starts_at, self.now), alert.level == "critical"
         if self._undo is not None:
-            self._undo.put_up(incident, service, namespace, refs)
-        self.shard.board.put(incident, service, namespace, refs, crowd=crowd)
+            self._undo.put_up(incident, alert, at)
+        self.shard.board.put(incident, alert.service, alert.refs)
+        self.shard.board.fire(incident, alert.service, alert.fingerprint, at, loud=loud)
 
     def end_of(self, identity: Identity) -> Alert:
         """Give the end of an alert of our own; it never lies before its start.

@@ -61,7 +61,7 @@ def draft(
     """Write down what an incident that hurt has cost, once it is mitigated."""
     if not incident.hurt or incident.has_postmortem:
         return
-    likely = causes.rank(incident, topology, d.shard.habits, d.shard.changes)
+    likely = causes.evident(incident, causes.rank(incident, topology, d.shard.changes))
     spent = None
     if slo is not None and impact is not None:
         spent = round(budget_spent(slo, impact, _lasted_s(d, incident)), 6)

@@ -1,10 +1,11 @@
 """An incident: what is wrong, who has it, what was done, and how far it is from closed.
 
-Law: the state changes by TRANSITIONS alone. A resolved or closed incident absorbs nothing; only a
-mitigation that did not hold opens it again.
+Law: the state changes by TRANSITIONS alone. A resolved or closed incident absorbs nothing. A
+mitigation that did not hold opens it again, and the very alert that it was about, within an hour of
+a resolution that no person gave.
 
-          +--------- reopened ----------+
-          v                             |
+          +--------- reopened ----------+------------+
+          v                             |            |
         open --ack--> acknowledged --> mitigated --> resolved --> closed
           |                             ^
           +--------- mitigated ---------+
@@ -43,6 +44,7 @@ TRANSITIONS: dict[tuple[State, type], State] = {
     ("open", e.IncidentMitigated): "mitigated",
     ("acknowledged", e.IncidentMitigated): "mitigated",
     ("mitigated", e.IncidentReopened): "open",
+    ("resolved", e.IncidentReopened): "open",
     ("mitigated", e.IncidentResolved): "resolved",
     ("resolved", e.IncidentClosed): "closed",
     ("open", e.IncidentMerged): "merged",
@@ -64,6 +66,7 @@ CaseState = Literal["none", "drafted", "admitted", "refused"]
 
 
 PREFIX = "INC-"
+BY_PERSON = "recovery.person/1"  # the rule of a resolution that a person has said
 CROWD = 4
 MAX_REFS = 64
 # In a storm texts get coarser: beyond FINE of them an alert counts by its name, beyond COARSE as
@@ -152,6 +155,10 @@ class Incident(Struct):
     firing: dict[str, Firing] = field(default_factory=dict[str, Firing])
     tickets: list[str] = field(default_factory=list[str])
     wide: int = 0  # services with an alert that fires
+    ended: dict[str, int] = field(default_factory=dict[str, int])  # service -> its newest end
+    noise: dict[str, int] = field(default_factory=dict[str, int])  # service -> chronic alerts
+    last_labels: dict[str, str] = field(default_factory=dict[str, str])  # of what ended last
+    by_itself: bool = False  # whether it was resolved by what was seen, not by a person
     last_move: Move | None = None
     merged_into: str = ""
     # the burn
@@ -256,6 +263,12 @@ def is_open(incident: Incident) -> bool:
 def is_crowd(incident: Incident) -> bool:
     """Say whether so many services are in trouble that the incident is about a system."""
     return incident.wide >= CROWD
+
+
+def is_alone(incident: Incident) -> bool:
+    """Say whether alerts of one name on one service are all that it ever had."""
+    troubles = incident.troubles
+    return len(troubles) == 1 and all(len(one.names) == 1 for one in troubles.values())
 
 
 def title_of(name: str, service: str) -> str:
@@ -423,6 +436,9 @@ def _lose(i: Incident, fingerprint: str) -> Firing | None:
 
 def move(old: Incident, new: Incident, fingerprints: Iterable[str]) -> None:
     """Hand alerts that fire over from one incident to another, with all that they count for."""
+    for service, at in old.ended.items():
+        if service in old.troubles:
+            new.ended[service] = max(at, new.ended.get(service, 0))
     for fingerprint in fingerprints:
         one = _lose(old, fingerprint)
         if one is None:
@@ -672,6 +688,10 @@ def _reopened(i: Incident, event: e.IncidentReopened, at: int) -> None:
     i.slos = dict.fromkeys(i.slos, 0)
 
 
+def _over(i: Incident, event: e.IncidentResolved, at: int) -> None:
+    i.by_itself = event.reason.rule != BY_PERSON
+
+
 def _objective_judged(i: Incident, event: e.ObjectiveJudged, at: int) -> None:
     i.slos[event.slo] = at if event.verdict == "recovered" else 0
 
@@ -775,6 +795,7 @@ _APPLY = cast(
         e.FixWithdrawn: _fix_over,
         e.IncidentMitigated: _mitigated,
         e.IncidentReopened: _reopened,
+        e.IncidentResolved: _over,
         e.PostmortemDrafted: _postmortem,
         e.RegressionCaseDrafted: _case_drafted,
         e.RegressionCaseAdmitted: _case_admitted,

@@ -44,6 +44,11 @@ class Reach:
         self._kept: dict[str, dict[str, int]] = {}
         self._entries = 0
 
+    @property
+    def count(self) -> int:
+        """How many services have a call."""
+        return len(self._neighbours)
+
     def knows(self, service: str) -> bool:
         """Say whether the graph has a call of this service."""
         return service in self._neighbours

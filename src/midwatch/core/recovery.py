@@ -22,7 +22,7 @@ from midwatch.core import (
 )
 from midwatch.core.clock import SECOND
 from midwatch.core.decision import Decision
-from midwatch.core.incidents import Incident, speaking
+from midwatch.core.incidents import BY_PERSON, Incident, speaking
 from midwatch.core.reasons import Reason
 from midwatch.core.releases import name_of
 from midwatch.core.rules import Rules
@@ -31,7 +31,7 @@ from midwatch.core.slo import Slo
 from midwatch.errors import StateError
 
 RULE_NO_SLI = "recovery.no-sli/1"
-RULE_PERSON = "recovery.person/1"
+RULE_PERSON = BY_PERSON
 RULE_CLOCK = "recovery.clock/1"
 SETTLE_S = 600
 

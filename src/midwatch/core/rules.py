@@ -31,6 +31,7 @@ class Rules(Struct, frozen=True):
     categories: tuple[Category, ...] = ()
     suites: dict[str, Suite] = field(default_factory=dict[str, Suite])
     threshold: float = THRESHOLD
+    wall: str = ""  # the label that no incident crosses
     policies: dict[str, Policy] = field(default_factory=dict[str, Policy])
     routes: tuple[Route, ...] = ()
     jobs: dict[str, Watched] = field(default_factory=dict[str, Watched])
@@ -53,7 +54,7 @@ class Rules(Struct, frozen=True):
 
     def places(self, shard: Shard) -> Places:
         """Give by what alerts are placed."""
-        return Places(self.topology, shard.habits, self.threshold, self.muting)
+        return Places(self.topology, self.threshold, self.muting, self.wall)
 
     def verify_of(self, incident: Incident, slo_id: str = "") -> Verify:
         """Find what proves recovery: the plan's own words, else those of a runbook for its SLO.

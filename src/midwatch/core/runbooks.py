@@ -266,7 +266,7 @@ def best(d: Decision, means: Means, incident: Incident) -> tuple[tuple[Runbook, 
     why_not = f"no runbook matches {about}"
     cause = ""
     if any(book.match.cause for book in means.books.runbooks):
-        likely = causes.rank(incident, means.topology, d.shard.habits, d.shard.changes)
+        likely = causes.rank(incident, means.topology, d.shard.changes)
         cause = likely[0].service if likely else ""
     labels: list[Mapping[str, str]] = [one.labels for one in speaking(incident)]
     for book in best_first(means.books.runbooks):

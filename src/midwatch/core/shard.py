@@ -13,6 +13,7 @@ from msgspec import Struct, field
 
 from midwatch.core import automation, changes, incidents, past, releases
 from midwatch.core import events as e
+from midwatch.core.alerts import Alert
 from midwatch.core.automation import Remediation
 from midwatch.core.board import Board, number_of
 from midwatch.core.changes import Change
@@ -35,6 +36,9 @@ from midwatch.errors import BugError
 STATE_VERSION = 12
 KEPT_TICKETS, KEPT_TEXT = 4_096, 400
 KEPT_STUMBLES = 256
+KEPT_RESTED = 4_096
+CHRONIC = 2
+KEPT_MET, KEPT_SPACES = 64, 2
 
 
 class Ticket(Struct, frozen=True):
@@ -66,6 +70,18 @@ class KeptCase(Struct):
     quarantined_until: int = 0
     held_for: str = ""  # why it is quarantined
     retired: str = ""  # why
+
+
+class Rest(Struct, frozen=True, gc=False):
+    """Where an alert ended last and when, by people's clocks, and how often it has there.
+
+    `alone` counts the incidents in which it was alone when it first ended.
+    """
+
+    incident: str
+    at: int
+    rounds: int = 1
+    alone: int = 0
 
 
 class Burn(Struct, frozen=True):
@@ -121,6 +137,9 @@ class Shard(Struct):
     next_incident: int = 1
     term_salt: str = ""  # of the process that decides; empty before the first one had one
     left: int = 0  # incidents that are in the archive alone
+    rested: dict[str, Rest] = field(default_factory=dict[str, Rest])  # alerts that ended
+    met: dict[str, None] = field(default_factory=dict[str, None])  # the first services and
+    spaces: dict[str, None] = field(default_factory=dict[str, None])  # namespaces that fired
     past: Lessons = field(default_factory=dict[str, list[Lesson]])  # of what is over, by service
     # Indexes over the open incidents, which are not written down.
     board: Board = field(default_factory=Board)
@@ -244,7 +263,7 @@ def _let_leave(shard: Shard, name: str) -> tuple[Archived, ...]:
 def _leave(shard: Shard, name: str) -> Archived:
     incident = shard.incidents.pop(name)
     shard.left += 1
-    if incident.alert_count == 1:
+    if incidents.is_alone(incident):
         shard.habits.keep_alone(name, incident.first_at)
     return Archived(incident, shard.versions.pop(f"incident/{name}"))
 
@@ -330,12 +349,22 @@ def _evolve_incident(shard: Shard, event: e.IncidentEvent, at: int) -> None:
     if isinstance(event, e.AlertsAttached):
         _learn(shard.habits, incident, event)
         shard.storm.count(len(event.attached), at)
+        for item in event.attached:
+            again = incident.firing.get(item.alert.fingerprint)
+            if again is not None:
+                _take_line(shard, incident.id, item.alert.fingerprint, again)
+            _meet(shard, item.alert)
+            if item.alert.level != "critical" and is_chronic(shard, item.alert.fingerprint):
+                service = item.alert.service
+                incident.noise[service] = incident.noise.get(service, 0) + 1
     elif isinstance(event, e.AlertsResolved | e.AlertsMuted):
+        gone = isinstance(event, e.AlertsResolved)
         for fingerprint in event.fingerprints:
             one = incident.firing.get(fingerprint)
             if one is not None:
-                _forget_muting(shard, fingerprint, one, gone=isinstance(event, e.AlertsResolved))
-    namespace, crowd = incident.namespace, incidents.is_crowd(incident)
+                _forget_muting(shard, fingerprint, one, gone=gone)
+                if gone:
+                    _let_rest(shard, incident.id, fingerprint, one)
     if isinstance(event, e.PlanApproved) and incident.run == "proposed":
         service = event.service or incident.service_of_plan
         begun = Remediation(service, at, incident.runbook, event.by)
@@ -343,10 +372,42 @@ def _evolve_incident(shard: Shard, event: e.IncidentEvent, at: int) -> None:
     incidents.evolve(incident, event, at, at - shard.skew)
     if isinstance(event, e.RegressionCaseAdmitted):
         _keep_case(shard, event, incident.service_of_plan)
-    if incident.namespace != namespace or (crowd and not incidents.is_crowd(incident)):
-        shard.board.remove(incident)
-        shard.board.add(incident)
     _index(shard, incident, event)
+
+
+def is_chronic(shard: Shard, fingerprint: str) -> bool:
+    """Say whether an alert has ended before in CHRONIC incidents in which nothing else fired."""
+    rest = shard.rested.get(fingerprint)
+    return rest is not None and rest.alone >= CHRONIC
+
+
+def _meet(shard: Shard, alert: Alert) -> None:
+    """Note which services and namespaces there are, as far as it matters how many."""
+    if len(shard.met) < KEPT_MET:
+        shard.met[alert.service] = None
+    if len(shard.spaces) < KEPT_SPACES:
+        shard.spaces[alert.namespace] = None
+
+
+def _take_line(shard: Shard, name: str, fingerprint: str, one: Firing) -> None:
+    loud = one.level == "critical"
+    shard.board.rest(name, one.service, fingerprint, one.starts_at, loud=loud)
+
+
+def _let_rest(shard: Shard, name: str, fingerprint: str, one: Firing) -> None:
+    """Remember where an alert ended, and when, so that it finds its way back."""
+    _take_line(shard, name, fingerprint, one)
+    incident, before = shard.incidents[name], shard.rested.get(fingerprint)
+    incident.last_labels = one.labels
+    incident.ended[one.service] = max(shard.wall, incident.ended.get(one.service, 0))
+    if before is None and len(shard.rested) >= KEPT_RESTED:
+        del shard.rested[next(iter(shard.rested))]
+    here = before is not None and before.incident == name
+    rounds = before.rounds + 1 if before is not None and here else 1
+    alone = before.alone if before is not None else 0
+    if rounds == 1 and incidents.is_alone(incident):
+        alone += 1
+    shard.rested[fingerprint] = Rest(name, shard.wall, rounds, alone)
 
 
 def _forget_muting(shard: Shard, fingerprint: str, one: Firing, *, gone: bool) -> None:
@@ -463,7 +524,7 @@ def _index(shard: Shard, incident: Incident, event: e.IncidentEvent) -> None:
     match event:
         case e.AlertsAttached() | e.AlertsResolved() | e.AlertsMoved() | e.AlertsMuted():
             _index_alerts(shard, incident, event)
-        case e.MergeUndone():
+        case e.MergeUndone() | e.IncidentReopened():
             shard.open[incident.id] = None
             shard.board.add(incident)
             _index_digests(shard, incident)
@@ -478,20 +539,31 @@ def _index(shard: Shard, incident: Incident, event: e.IncidentEvent) -> None:
         ):
             _index_pages(shard, incident.id, event)
         case e.IncidentMerged() | e.IncidentResolved():
-            shard.open.pop(incident.id, None)
-            shard.board.remove(incident)
-            _forget_digests(shard, incident)
-            if isinstance(event, e.IncidentResolved):
-                shard.last_resolved[incident.service] = incident.id
-                past.learn(shard.past, incident)
-            for fingerprint, one in incident.firing.items():
-                _forget_muting(shard, fingerprint, one, gone=True)
-                _forget(shard, incident, fingerprint)
+            _index_over(shard, incident, event)
         case e.RegressionCaseAdmitted() | e.RegressionCaseRefused() | e.WaiverGranted():
             if incident.state in ("resolved", "closed"):
                 past.learn(shard.past, incident)
         case _:
             pass
+
+
+def _index_over(
+    shard: Shard, incident: Incident, event: e.IncidentMerged | e.IncidentResolved
+) -> None:
+    shard.open.pop(incident.id, None)
+    shard.board.remove(incident)
+    _forget_digests(shard, incident)
+    if isinstance(event, e.IncidentMerged):
+        for fingerprint, rest in shard.rested.items():
+            if rest.incident == incident.id:
+                moved = msgspec.structs.replace(rest, incident=event.into)
+                shard.rested[fingerprint] = moved
+    else:
+        shard.last_resolved[incident.service] = incident.id
+        past.learn(shard.past, incident)
+    for fingerprint, one in incident.firing.items():
+        _forget_muting(shard, fingerprint, one, gone=True)
+        _forget(shard, incident, fingerprint)
 
 
 def _index_digests(shard: Shard, incident: Incident) -> None:
@@ -527,15 +599,19 @@ def _index_alerts(
                 alert = item.alert
                 shard.firing[alert.fingerprint] = incident.id
                 services[alert.service] = None
+                one = incident.firing[alert.fingerprint]
+                loud = one.level == "critical"
+                shard.board.fire(
+                    incident.id, one.service, alert.fingerprint, one.starts_at, loud=loud
+                )
                 if alert.refs:  # no more of them than the incident keeps
                     refs.update((ref, None) for ref in alert.refs if ref in incident.refs)
                 if item.muted:
                     shard.muted.setdefault(item.muted, {})[alert.fingerprint] = None
                 for key in item.mutes:
                     shard.inhibitors.setdefault(key, {})[alert.fingerprint] = None
-            crowd = incidents.is_crowd(incident)
             for service in services:
-                shard.board.put(incident.id, service, incident.namespace, refs, crowd=crowd)
+                shard.board.put(incident.id, service, refs)
         case e.AlertsResolved():
             for fingerprint in event.fingerprints:
                 _forget(shard, incident, fingerprint)

@@ -19,7 +19,6 @@ from midwatch.core.correlation import (
     Placement,
     Places,
     Symptom,
-    open_candidates,
     open_incident,
     place,
 )
@@ -138,7 +137,7 @@ def _placement(d: Decision, places: Places, service: str, duplicate: str) -> Pla
     incident = d.shard.incidents.get(told.incident) if told else None
     if incident is not None and is_open(incident):
         return Placement(incident.id, Reason(RULE, f"it says what {duplicate} says"))
-    return place(Symptom(service, "", d.wall, lasting=True), open_candidates(d), places)
+    return place(d, Symptom(service, "", d.wall, lasting=True), places)
 
 
 def _duplicate(d: Decision, ticket: FileTicket, service: str) -> str:

@@ -20,19 +20,20 @@ from typing import Any, Final
 import msgspec
 
 from midwatch.core import events as e
+from midwatch.core.alerts import Alert
 from midwatch.core.habits import MAX_ALONE, MAX_TOGETHER, Habits
 from midwatch.core.incidents import Firing, Incident
 from midwatch.core.releases import Pointer
-from midwatch.core.shard import KEPT_TICKETS, Shard, has_left, may_leave, new_types
+from midwatch.core.shard import KEPT_RESTED, KEPT_TICKETS, Shard, has_left, may_leave, new_types
 
 SMALL = 64  # entries; a table of no more is copied whole, whatever the fact names
 
 # The tables that grow with what happens: of these only what a fact names is kept.
 LARGE: Final = (
     "incidents", "firing", "open", "pointers", "tickets", "versions", "last_resolved", "changes",
-    "muted", "inhibitors", "cases", "remediations", "past", "digests",
+    "muted", "inhibitors", "cases", "remediations", "past", "digests", "rested", "met", "spaces",
 )  # fmt: skip
-LARGE_OF_INCIDENT: Final = ("services", "troubles", "firing")
+LARGE_OF_INCIDENT: Final = ("services", "troubles", "firing", "ended", "noise")
 SCALAR: Final = ("habits", "storm", "board")  # structs of their own
 
 
@@ -75,7 +76,7 @@ class Undo:
         self._steps: list[tuple[Any, Any, Any]] = []
         self._copied: set[int] = set()  # tables that are kept whole
         self._incidents: dict[str, Incident | None] = {}
-        self._put_up: list[tuple[str, str, str]] = []
+        self._put_up: list[tuple[str, str, str, int, bool]] = []
         self.pointers: set[str] = set()
         self.is_exact = True
 
@@ -115,8 +116,8 @@ class Undo:
             else:
                 table[key] = value
         _restore(shard, before, _FIELDS)
-        for incident, service, namespace in self._put_up:
-            shard.board.take_down(incident, service, namespace)
+        for incident, service, fingerprint, at, loud in self._put_up:
+            shard.board.take_down(incident, service, fingerprint, at, loud=loud)
         for name in {**self._incidents, **dict.fromkeys(one[0] for one in self._put_up)}:
             if (then := shard.incidents.get(name)) is not None:
                 shard.board.remove(then)
@@ -124,13 +125,14 @@ class Undo:
                     shard.board.add(then)
         self._before = None
 
-    def put_up(self, incident: str, service: str, namespace: str, refs: Iterable[str]) -> None:
-        """Keep what the board says, before an incident is put up there."""
+    def put_up(self, incident: str, alert: Alert, at: int) -> None:
+        """Keep what the board says, before an alert of an incident is put up there."""
         board = self._shard.board
         if self._before is None:
             self._begin(self._shard)
-        self._put_up.append((incident, service, namespace))
-        for ref in refs:
+        loud = alert.level == "critical"
+        self._put_up.append((incident, alert.service, alert.fingerprint, at, loud))
+        for ref in alert.refs:
             numbers = board.by_ref.get(ref)
             self._steps.append((board.by_ref, ref, _GONE if numbers is None else numbers.copy()))
 
@@ -197,12 +199,15 @@ def _attached(u: Undo, shard: Shard, event: e.AlertsAttached) -> None:
     fingerprints = [item.alert.fingerprint for item in event.attached]
     services = {item.alert.service for item in event.attached}
     u.entries(shard.firing, fingerprints)
+    u.entries(shard.met, services)
+    u.entries(shard.spaces, {item.alert.namespace for item in event.attached})
     again = [one.firing[name] for name in fingerprints if name in one.firing]
     if again:  # they go to the end
         u.whole(one.firing)
         services.update(firing.service for firing in again)
     for table, keys in (
         (one.firing, fingerprints), (one.services, services), (one.troubles, services),
+        (one.noise, services),
     ):  # fmt: skip
         if not u.has(table):
             u.entries(table, keys)
@@ -254,6 +259,13 @@ def _resolved(u: Undo, shard: Shard, event: e.AlertsResolved) -> None:
     one = shard.incidents.get(event.incident)
     if one is not None:
         _taken(u, one, event.fingerprints)
+        if not u.has(one.ended):
+            gone = (one.firing.get(fingerprint) for fingerprint in event.fingerprints)
+            u.entries(one.ended, [firing.service for firing in gone if firing is not None])
+        if len(shard.rested) + len(event.fingerprints) > KEPT_RESTED:  # the oldest leave it
+            u.whole(shard.rested)
+        else:
+            u.entries(shard.rested, event.fingerprints)
         _nowhere(u, shard, event.fingerprints)
         _forgotten(u, shard, map(one.firing.get, event.fingerprints))
 
@@ -312,6 +324,8 @@ def _muted(u: Undo, shard: Shard, event: e.AlertsMuted) -> None:
 def _over(u: Undo, shard: Shard, event: e.IncidentMerged | e.IncidentResolved) -> None:
     one = shard.incidents.get(event.incident)
     u.whole(shard.open)
+    if isinstance(event, e.IncidentMerged):
+        u.whole(shard.rested)
     if one is not None:
         u.entry(shard.last_resolved, one.service)
         u.entry(shard.past, one.service_of_plan)
@@ -336,7 +350,7 @@ def _learned_later(u: Undo, shard: Shard, event: e.RegressionCaseRefused | e.Wai
         u.entry(shard.past, one.service_of_plan)
 
 
-def _unmerged(u: Undo, shard: Shard, event: e.MergeUndone) -> None:
+def _unmerged(u: Undo, shard: Shard, event: e.MergeUndone | e.IncidentReopened) -> None:
     u.entry(shard.open, event.incident)
     one = shard.incidents.get(event.incident)
     if one is not None:
@@ -416,6 +430,7 @@ _SPECIAL: dict[type, Callable[[Undo, Shard, Any], None]] = {
     e.IncidentMerged: _over,
     e.IncidentResolved: _over,
     e.MergeUndone: _unmerged,
+    e.IncidentReopened: _unmerged,
     e.TicketLinked: _served,
     e.BurnAttached: _served,
     e.PlanApproved: _approved,

@@ -94,6 +94,7 @@ class Fault(Struct, frozen=True):
     alerts: tuple[str, ...]
     severity: str
     lasts_s: int | None
+    namespace: str = ""
 
 
 class Ticket(Struct, frozen=True):
@@ -352,7 +353,7 @@ class _Reader:
 
     def _fault(self, node: Node, found: config.Config) -> Fault:
         node.keys(
-            "at", "cause", "also", "lasts", "until", "severity", "alerts",
+            "at", "cause", "also", "lasts", "until", "severity", "alerts", "namespace",
             required=("at", "cause", "alerts"),
         )  # fmt: skip
         known = found.rules.topology
@@ -369,6 +370,7 @@ class _Reader:
             tuple(a.text() for a in node.child("alerts").items()),
             node.child("severity").choice(*LEVELS, default="warning"),
             lasts_s,
+            node.child("namespace").text() if node.has("namespace") else "",
         )
 
     def _trial(self, node: Node, services: tuple[ServicePlan, ...]) -> Trial:

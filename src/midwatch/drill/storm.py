@@ -82,7 +82,8 @@ class Storm:
 
 
 def _labels(fault: Fault, service: str, alert: str) -> dict[str, str]:
-    return {"alertname": alert, "service": service, "severity": fault.severity}
+    labels = {"alertname": alert, "service": service, "severity": fault.severity}
+    return {**labels, "namespace": fault.namespace} if fault.namespace else labels
 
 
 def _alert(labels: dict[str, str], starts_at: int) -> dict[str, Any]:

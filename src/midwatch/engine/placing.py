@@ -6,18 +6,19 @@ it happened. Gives what became of it, never a decision of its own.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from midwatch.core import causes
 from midwatch.core.alerts import Alert
 from midwatch.core.causes import Cause
 from midwatch.core.changes import Change
 from midwatch.core.decide import decide
+from midwatch.core.decision import Decision
 from midwatch.core.events import AlertsAttached, AlertsMoved, AlertsMuted
 from midwatch.core.incidents import Incident
-from midwatch.core.inputs import AlertsArrived, ChangesArrived, Input
+from midwatch.core.inputs import AlertsArrived, ChangesArrived, Input, Timer, TimerCameDue
 from midwatch.core.reasons import Reason
 from midwatch.core.rules import Rules
 from midwatch.core.shard import Shard
@@ -25,18 +26,22 @@ from midwatch.engine.archive import joined
 from midwatch.engine.progress import Progress, quiet, reported
 
 RULE = "placing/1"
+PLAYED = ("settle",)
+MANY = 256  # alerts; of a larger incident causes are ranked after one in sixteen more
 NEVER = Reason(RULE, "resolved, and was never seen firing")
 
 
 class Placed(Struct, frozen=True):
     """Where an alert of the input is, and why; no incident when it resolved and never fired.
 
-    `muted` names what muted it, "" when nothing did.
+    `muted` names what muted it, "" when nothing did; `causes` are the services that were most
+    likely the cause when the line was read, best first.
     """
 
     incident: str
     why: Reason
     muted: str = ""
+    causes: tuple[str, ...] = ()
 
 
 class Storm(Struct, frozen=True):
@@ -45,6 +50,52 @@ class Storm(Struct, frozen=True):
     incidents: dict[str, Incident]
     placed: list[Placed]
     causes: dict[str, list[Cause]]
+
+
+class _Waits:
+    """What time alone does to incidents between two alerts: what held for its time is over.
+
+    Nobody is paged again by it: who answers when is not in a file.
+    """
+
+    def __init__(self) -> None:
+        self._timers: dict[str, Timer] = {}
+
+    def take(self, decision: Decision) -> None:
+        """Keep what a decision asks for."""
+        for key, timer in decision.timers.items():
+            if timer is None:
+                self._timers.pop(key, None)
+            elif timer.purpose in PLAYED:
+                self._timers[key] = timer
+
+    def due(self, at: int) -> Iterator[Timer]:
+        """Give the timers up to a time, the earliest first, also those that come meanwhile."""
+        while self._timers:
+            first = min(self._timers.values(), key=lambda one: (one.due_at, one.key))
+            if first.due_at > at:
+                return
+            yield self._timers.pop(first.key)
+
+
+class _Thinking:
+    """The causes of incidents as they stand, ranked again where the answer may have changed."""
+
+    def __init__(self, shard: Shard, rules: Rules) -> None:
+        self._shard = shard
+        self._rules = rules
+        self._known: dict[str, tuple[int, tuple[str, ...]]] = {}
+
+    def of(self, name: str) -> tuple[str, ...]:
+        """Name the likely causes of an incident, best first; of a huge one now and then."""
+        incident = self._shard.incidents.get(name)
+        count, known = self._known.get(name, (0, ()))
+        if incident is None or (count >= MANY and incident.alert_count * 16 < count * 17):
+            return known
+        found = causes.rank(incident, self._rules.topology, self._shard.changes)
+        known = tuple(one.service for one in found)
+        self._known[name] = incident.alert_count, known
+        return known
 
 
 def place_all(
@@ -60,17 +111,27 @@ def place_all(
         (change.at, "", n, ChangesArrived("file", (change,))) for n, change in enumerate(changes)
     ]
     # A resolved alert is news at its end, whatever its start: it must find the incident open.
+    # What comes at the same moment stays in the order of the file, so that a line's answer depends
+    # on no line after it; a change is known before the alerts of its moment.
     order += [
         (_news_at(alert), alert.fingerprint, n, AlertsArrived("file", (alert,)))
         for n, alert in enumerate(alerts)
     ]
-    order.sort(key=lambda one: one[:3])
+    order.sort(key=lambda one: (one[0], bool(one[1]), one[2]))
     placed: dict[str, Placed] = {}  # by firing: a fingerprint and when it began
     left: dict[str, Incident] = {}  # that have closed
     newest: dict[str, str] = {}  # fingerprint -> its newest firing
     firings = [""] * len(alerts)
+    likely: list[tuple[str, ...]] = [()] * len(alerts)
+    thinking = _Thinking(shard, rules)
+    waits = _Waits()
     for at, fingerprint, n, given in reported(order, len(order), progress):
+        for timer in waits.due(at):
+            after = decide(shard, TimerCameDue(timer), timer.due_at, rules)
+            waits.take(after)
+            left.update({name: one.incident for name, one in after.left.items()})
         decision = decide(shard, given, at, rules)
+        waits.take(decision)
         left.update({name: one.incident for name, one in decision.left.items()})
         for event in decision.events:
             if isinstance(event, AlertsAttached):
@@ -86,15 +147,20 @@ def place_all(
                     was = placed[newest[muted]]
                     placed[newest[muted]] = Placed(was.incident, was.why, event.key)
         if fingerprint:
-            firings[n] = newest.get(fingerprint, "")
-    found = [placed.get(firing, Placed("", NEVER)) for firing in firings]
+            firings[n] = firing = newest.get(fingerprint, "")
+            if firing:
+                likely[n] = thinking.of(placed[firing].incident)
+    found = [
+        structs.replace(placed[firing], causes=likely[n]) if firing else Placed("", NEVER)
+        for n, firing in enumerate(firings)
+    ]
     incidents = joined(shard, list(left.values()))
     return Storm(incidents, found, _causes(shard, incidents, rules))
 
 
 def _causes(shard: Shard, incidents: dict[str, Incident], rules: Rules) -> dict[str, list[Cause]]:
     return {
-        name: causes.rank(incident, rules.topology, shard.habits, shard.changes)
+        name: causes.rank(incident, rules.topology, shard.changes)
         for name, incident in incidents.items()
     }
 

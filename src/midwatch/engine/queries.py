@@ -281,9 +281,7 @@ def outline(shard: Shard, incident: Incident, topology: Topology = NOWHERE) -> D
         f"{name} on {service}" + (f" x{count}" if count > 1 else "")
         for (name, service), count in alike.items()
     ]
-    likely = causes.rank(incident, topology, shard.habits, shard.changes)
-    if [one.why for one in likely] == ["in trouble"] and len(incident.services) == 1:
-        likely = []  # that the one service in trouble is in trouble is no cause
+    likely = causes.evident(incident, causes.rank(incident, topology, shard.changes))
     texts = [f"{one.count} x {one.says}" for one in incident.texts.values() if one.says]
     return Detail(
         summary(incident, shard.skews), firing, likely, texts, [], 0, list(incident.failures),
