@@ -32,6 +32,7 @@ from benchmarks import (
     idle,
     intake,
     kayenta,
+    outages,
     page,
     placing,
     proxy,
@@ -429,6 +430,43 @@ def grouped(data: Path) -> dict[str, dict[str, Any]]:
     }
 
 
+def lasting(data: Path | None) -> dict[str, dict[str, Any]]:
+    """Group, page and explain days of outages that last, beside the best trivial answer of each."""
+    command, best = "python -m benchmarks.outages", "best trivial"
+    found: dict[str, dict[str, Any]] = {}
+    wanted = {"calm": 0.97, "busy": 0.94}
+    for kind, most in wanted.items():
+        days = outages.days_of(kind, 12)
+        with_graph = outages.figures([outages.measure(day) for day in days])
+        bare = outages.figures([outages.measure(day, graph=False) for day in days])
+        more = {"calm": 1.02, "busy": 0.95}[kind]
+        figures = {
+            "cost": (with_graph.cost, 1.0, f"<= {most}", with_graph.cost <= most),
+            "cost_worst_day": (with_graph.worst, 1.0, "<= 1.08", with_graph.worst <= 1.08),
+            "cost_no_graph": (bare.cost, 1.0, f"<= {more}", bare.cost <= more),
+            "pages": (with_graph.pages, 1.0, "<= 1.1", with_graph.pages <= 1.1),
+            "f1": (with_graph.f1, 1.0, ">= 0.92", with_graph.f1 >= 0.92),
+            "cause_first": (with_graph.top1, 0.0, ">= 0.58", with_graph.top1 >= 0.58),
+            "cause_first_ratio": (
+                with_graph.top1_ratio, 1.0, ">= 0.95", with_graph.top1_ratio >= 0.95
+            ),
+            "cause_three_ratio": (
+                with_graph.top3_ratio, 1.0, ">= 1", with_graph.top3_ratio >= 1
+            ),
+        }  # fmt: skip
+        for name, (value, peer, reach, ok) in figures.items():
+            found[f"outages_{kind}_{name}"] = row(
+                value, "x" if peer else "share", best, peer, reach, ok, command
+            )
+    if data is not None:
+        for name, graph, least in (("graph", True, 0.93), ("no_graph", False, 0.60)):
+            share = outages.one_storm(data, graph=graph)
+            found[f"fast_storm_is_one_{name}"] = row(
+                share, "share", "none", 0.0, f">= {least}", share >= least, command
+            )
+    return found
+
+
 def measure(data: Path | None) -> dict[str, dict[str, Any]]:
     """Run every benchmark."""
     python = [sys.executable, "-c", "pass"]
@@ -464,6 +502,7 @@ def measure(data: Path | None) -> dict[str, dict[str, Any]]:
     results |= looked_at()
     results |= undone()
     results |= aged()
+    results |= lasting(data)
     if data is not None:
         results |= grouped(data)
     heads = journal_heads()

@@ -33,6 +33,7 @@ from typing import Any
 
 from msgspec import Struct, field
 
+from benchmarks import correlation
 from benchmarks.correlation import grouping
 from midwatch.adapters.sources import changes as change_files
 from midwatch.adapters.sources.alertmanager import AlertmanagerSource
@@ -294,8 +295,9 @@ def _ms(seconds: float) -> int:
 
 
 def read(folder: Path) -> list[Day]:
-    """Read the days below a folder. Raises KeyError for one whose truth is of another kind."""
-    return [_read(truth.parent) for truth in sorted(folder.rglob("truth.json"))]
+    """Read the days below a folder; what has a truth of another kind is none."""
+    found = sorted(folder.rglob("truth.json"))
+    return [_read(one.parent) for one in found if "outage_of_line" in json.loads(one.read_bytes())]
 
 
 def _read(here: Path) -> Day:
@@ -533,6 +535,20 @@ def figures(days: Sequence[Beside]) -> Figures:
     )  # fmt: skip
 
 
+def one_storm(folder: Path, *, graph: bool) -> float:
+    """Say which share of the bursts below a folder, each alone, is one incident."""
+    whole: list[bool] = []
+    for storm in correlation.storms(folder):
+        rules = Rules(topology=storm.topology if graph else Topology())
+        for burst in sorted({*storm.truth} - {correlation.NOISE}):
+            mine = [
+                alert for alert, one in zip(storm.alerts, storm.truth, strict=True) if one == burst
+            ]
+            placed = place_all(mine, [], rules).placed
+            whole.append(len({one.incident for one in placed}) == 1)
+    return statistics.mean(whole) if whole else 0.0
+
+
 def days_of(kind: str, many: int) -> list[Day]:
     """Make days that nothing was chosen on, of 12 to 40 services."""
     return [make(9_000 + n, busy=kind == "busy", size=12 + 28 * n // many) for n in range(many)]
@@ -544,7 +560,15 @@ def main() -> None:
     told.add_argument("--days", type=int, default=12, help="of each kind")
     told.add_argument("--folder", type=Path, help="days that lie there, instead of made ones")
     told.add_argument("--no-graph", action="store_true", help="with an empty call graph")
+    told.add_argument("--bursts", type=Path, help="fast storms, each of which should be one")
     given = told.parse_args()
+    if given.bursts:
+        for graph in (True, False):
+            share = one_storm(given.bursts, graph=graph)
+            print(
+                f"fast storms that are one incident, {'with' if graph else 'no'} graph: {share:.3f}"
+            )
+        return
     kinds = {"read": read(given.folder)} if given.folder else {
         kind: days_of(kind, given.days) for kind in ("calm", "busy")
     }  # fmt: skip

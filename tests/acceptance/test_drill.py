@@ -89,7 +89,16 @@ def test_the_docs_have_the_table_of_breaks() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["shift", "two-at-once", "quiet", "recorded-alertmanager", "three-services"]
+    "name",
+    [
+        "shift",
+        "two-at-once",
+        "quiet",
+        "recorded-alertmanager",
+        "three-services",
+        "slow-cascade",
+        "flapping",
+    ],
 )
 def test_each_scenario_passes(name: str) -> None:
     """Every scenario that comes with midwatch ends as it says."""

@@ -102,7 +102,7 @@ GROUPING = (
         (f"{UNIT}/test_core.py",),
     ),
     Mutation(
-        "a flapping alert is another incident each time", 10, "src/midwatch/core/correlation.py",
+        "a flapping alert is another incident each time", 10, "src/midwatch/core/windows.py",
         "AGAIN_S = 3_600", "AGAIN_S = 60", (f"{UNIT}/test_placing.py", f"{UNIT}/test_core.py"),
     ),
     Mutation(

@@ -25,7 +25,7 @@ from midwatch.core.alerts import Alert, fingerprint, identify
 from midwatch.core.board import Board
 from midwatch.core.effects import RunEvals, SendPage
 from midwatch.core.evals import Case, Outcome
-from midwatch.core.incidents import TRANSITIONS, Incident, evolve
+from midwatch.core.incidents import TRANSITIONS, Incident, evolve, lacks
 from midwatch.core.inputs import AlertsArrived, SliMeasured
 from midwatch.core.leaving import Archived
 from midwatch.core.plans import Match, Runbook
@@ -215,6 +215,37 @@ def test_after_an_hour_the_same_alert_is_another_incident(bench: Bench, later_s:
     bench.give(inputs.TimerCameDue(timer), 601_000)
     bench.alerts(alert("shop", at=later_s * 1_000), now=later_s * 1_000)
     assert bench.state.incidents["INC-2"].recurrence_of == "INC-1"
+
+
+def closes(bench: Bench, severity: str = "critical", **more: inputs.Input) -> list[str]:
+    """Let an alert of `queue` come and go, and two hours pass; gives what was told."""
+    one = alert("queue", severity=severity)
+    bench.alerts(one)
+    for one_more in more.values():
+        bench.give(one_more, 500)
+    told = kinds(bench.alerts(resolved(one), now=1_000))
+    for at in (601_000, 4_300_000):
+        timer = inputs.Timer("settle/INC-1", at, "settle", "INC-1")
+        told += kinds(bench.give(inputs.TimerCameDue(timer), at))
+    return told
+
+
+def test_a_plain_incident_closes_with_its_postmortem_an_hour_after_it_is_over() -> None:
+    """Nothing can be asked of a queue again: no suite, no releases, no judged answers."""
+    bench = Bench(RULES, Shard())
+    told = closes(bench)
+    assert told.index("IncidentClosed") > told.index("IncidentResolved") > 0
+    assert "PostmortemDrafted" in told
+    closed = bench.left["INC-1"].incident
+    assert closed.no_case == "queue has no suite, no releases and no judged answers"
+
+
+def test_where_a_case_can_be_made_it_is_owed() -> None:
+    """A service that has releases closes with a case, or with a waiver."""
+    bench = Bench(RULES, Shard())
+    told = closes(bench, release=inputs.RegisterRelease("queue", "v1", "d-1", good=True))
+    assert "IncidentClosed" not in told
+    assert lacks(bench.only, 0) == ["a proven regression case or a waiver"]
 
 
 def test_what_a_person_has_resolved_stays_so(bench: Bench) -> None:

@@ -72,7 +72,11 @@ class Bench:
 
     def give(self, given: inputs.Input, at: int = 0) -> decide.Decision:
         """Decide on an input; `at` in seconds."""
-        decision = decide.decide(self.state, given, at * S, self.rules)
+        return self.give_at(given, at * S)
+
+    def give_at(self, given: inputs.Input, at_ms: int) -> decide.Decision:
+        """Decide on an input at a millisecond."""
+        decision = decide.decide(self.state, given, at_ms, self.rules)
         self.log += [(event, decision.now) for event in decision.events]
         for key, timer in decision.timers.items():
             if timer is None:

@@ -12,11 +12,13 @@ from tests.unit.test_correlation import Bench, S, alert
 
 from midwatch.core import events as e
 from midwatch.core import inputs, windows
-from midwatch.core.alerts import Alert, Level
+from midwatch.core.alerts import Alert, Level, identify
 from midwatch.core.board import number_of
+from midwatch.core.gathering import Gathering, Until
 from midwatch.core.reach import reach_of
 from midwatch.core.rules import Rules
 from midwatch.core.shard import is_chronic
+from midwatch.core.silences import read_matcher
 from midwatch.core.teams import Policy, Step
 from midwatch.core.topology import Service, Topology
 
@@ -213,6 +215,55 @@ def test_a_critical_alert_that_nothing_explains_is_an_outage_of_its_own() -> Non
     assert placed(RULES, near, alert("db", 700, level="warning"))[1] == "INC-1"
     loud = alert("cart", 0)
     assert placed(RULES, loud, alert("db", 700))[1] == "INC-1"
+
+
+# --- what people say ----------------------------------------------------------------------------
+
+
+def gathers(until: Until = "resolved") -> Rules:
+    """Disks of a cluster are one incident, whatever the service."""
+    route = Gathering((read_matcher("alertname=~Disk.*"),), ("cluster",), until)
+    return structs.replace(RULES, gatherings=(route,))
+
+
+def test_what_people_want_together_is_together() -> None:
+    """By the values of its labels alone, until that is over; nothing else is drawn by it more."""
+    eu, us = {"cluster": "eu"}, {"cluster": "us"}
+    lines = [
+        alert("db", 0, "DiskFull", **eu), alert("db", 1, "DiskFull", **us),
+        alert("mail", 9_000, "DiskSlow", **eu), alert("db", 9_001, "Slow", **us),
+    ]  # fmt: skip
+    assert placed(gathers(), *lines) == ["INC-1", "INC-2", "INC-1", "INC-2"]
+    assert placed(gathers(), *lines[:2], over(lines[1], 60), alert("db", 90, "DiskSlow", **us)) == [
+        "INC-1", "INC-2", "", "INC-2",
+    ]  # fmt: skip
+    bench = Bench(gathers())
+    bench.alerts(*lines[:2])
+    assert bench.sizes == {"INC-1": 1, "INC-2": 1}
+
+
+@pytest.mark.parametrize(("gap_s", "incident"), [(600, "INC-1"), (601, "INC-2")])
+def test_a_group_may_end_when_it_is_quiet(gap_s: int, incident: str) -> None:
+    """Ten minutes after its newest alert, whatever still fires; the next begins another one."""
+    lines = [alert("db", n * gap_s, f"Disk{n}", cluster="eu") for n in range(2)]
+    assert placed(gathers("quiet"), *lines)[1] == incident
+
+
+@pytest.mark.parametrize(
+    ("labels", "service"),
+    [
+        ({"job": "kube-state-metrics", "deployment": "shop"}, "shop"),
+        ({"service": "monitoring-kube-state-metrics", "statefulset": "db", "pod": "db-0"}, "db"),
+        ({"job": "kubelet", "container": "cart", "node": "n1"}, "cart"),
+        ({"job": "node-exporter", "node": "n1"}, "n1"),
+        ({"job": "kube-state-metrics", "pod": "x"}, "kube-state-metrics"),
+        ({"service": "shop", "deployment": "shop-v2"}, "shop"),
+        ({"job": "my-kubelet-proxy", "container": "c"}, "my-kubelet-proxy"),
+    ],
+)
+def test_what_tells_of_others_is_about_them(labels: dict[str, str], service: str) -> None:
+    """Every alert of a cluster would be on one service else."""
+    assert identify({"alertname": "Restarts", **labels}).service == service
 
 
 # --- noise and flaps ----------------------------------------------------------------------------

@@ -24,6 +24,7 @@ from msgspec import Struct, field
 from midwatch.adapters.metrics.prometheus import PrometheusOptions
 from midwatch.adapters.pagers.terminal import TerminalOptions
 from midwatch.adapters.specs.reader import read_specs
+from midwatch.config.grouping import read_gatherings, read_threshold, read_wall
 from midwatch.config.jobs import read_jobs
 from midwatch.config.limits import LOOPBACK, Limits, read_limits, read_trust
 from midwatch.config.metrics import read_metrics
@@ -36,7 +37,6 @@ from midwatch.config.slos import check_slos, read_defaults
 from midwatch.config.sources import SourceConfig, read_naming, read_sources
 from midwatch.config.suites import read_suites
 from midwatch.config.topology import read_topology
-from midwatch.core import correlation
 from midwatch.core.alerts import Naming
 from midwatch.core.rules import Rules
 from midwatch.core.tickets import Category
@@ -130,8 +130,9 @@ def check(folder: Path, elsewhere: str = ELSEWHERE) -> tuple[Config, list[BadFil
     for name, source in specs.sources.items():
         metrics.setdefault(name, PrometheusOptions(source.url))
     slos = check_slos(specs, topology, metrics)
+    grouping = main.child("correlation")
     if main.has("correlation"):
-        main.child("correlation").keys("threshold", "wall")
+        grouping.keys("threshold", "wall", "routes")
     sources = read_sources(main.child("sources"))
     for name, node in (*main.child("sources").entries(), *main.child("metrics").entries()):
         if name in INTAKES:
@@ -152,10 +153,9 @@ def check(folder: Path, elsewhere: str = ELSEWHERE) -> tuple[Config, list[BadFil
         books=read_books(main, folder, slos, topology, who, problems),
         categories=_categories(main.child("tickets"), topology),
         suites=suites,
-        threshold=float(
-            main.child("correlation").child("threshold").number(str(correlation.THRESHOLD))
-        ),
-        wall=_wall(main.child("correlation").child("wall")),
+        threshold=read_threshold(grouping),
+        wall=read_wall(grouping),
+        gatherings=read_gatherings(grouping),
         muting=read_muting(main),
         canaries=read_canaries(main, topology, slos, metrics),
     )
@@ -189,14 +189,6 @@ def _keep(main: Node) -> int:
     if main.has("keep") and kept_s < KEPT_LEAST_S:
         main.child("keep").error("is less than a day", "name at least 1d; 90d is usual")
     return kept_s
-
-
-def _wall(node: Node) -> str:
-    """Read which label no incident crosses, "" for none."""
-    if node.value is None:
-        return ""
-    named = node.text()
-    return "" if named == "none" else named
 
 
 def _heartbeat(node: Node) -> HeartbeatConfig:

@@ -7,6 +7,7 @@ is. An end that lies in the year 1, Alertmanager's way of saying "not yet", is n
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from hashlib import blake2b
@@ -50,6 +51,16 @@ REFS = {
     "changeid": "change",
     "changenumber": "change",
 }
+
+
+# What tells of others names itself as the service; what it tells of stands in one of these labels.
+ABOUT = (
+    "deployment", "statefulset", "daemonset", "cronjob", "job_name", "horizontalpodautoscaler",
+    "persistentvolumeclaim", "container", "node",
+)  # fmt: skip
+_TELLS_OF_OTHERS = re.compile(
+    r"(^|-)(kube-state-metrics|kubelet|cadvisor|node[-_]exporter|blackbox[-_]exporter)$"
+)
 
 
 class Naming(Struct, frozen=True):
@@ -183,10 +194,13 @@ class Identity(Struct, frozen=True, gc=False):
 def identify(labels: dict[str, str], naming: Naming = NAMING, key: str = "") -> Identity:
     """Read labels.
 
-    The first label that names a service and is set does. A sender's own `key` takes the labels'
-    place as the identity.
+    The first label that names a service and is set does; what kube-state-metrics and the like tell
+    is about the service that they tell of. A sender's own `key` takes the labels' place as the
+    identity.
 
     >>> identify({"alertname": "Slow", "app": "shop"}).service
+    'shop'
+    >>> identify({"job": "kube-state-metrics", "namespace": "eu", "deployment": "shop"}).service
     'shop'
     >>> one, two = (identify({"alertname": "Slow", "trace_id": t}) for t in ("a", "b"))
     >>> one.fingerprint == two.fingerprint, one.refs
@@ -196,6 +210,8 @@ def identify(labels: dict[str, str], naming: Naming = NAMING, key: str = "") -> 
     for name in naming.services:
         if service := labels.get(name, ""):
             break
+    if service and _TELLS_OF_OTHERS.search(service):
+        service = next(filter(None, (labels.get(name, "") for name in ABOUT)), service)
     passing = _ref_names(tuple(labels))
     lasting = labels
     if passing:

@@ -39,6 +39,16 @@ class Board(Struct):
         for ref in refs:
             _put(self.by_ref, ref, number)
 
+    def gather(self, incident: str, group: str) -> None:
+        """Note which group of alerts an incident is for."""
+        if group:
+            _put(self.by_ref, group, number_of(incident))
+
+    def of_group(self, group: str) -> int | None:
+        """Give the newest open incident of a group."""
+        numbers = self.by_ref.get(group)
+        return numbers[-1] if numbers else None
+
     def fire(self, incident: str, service: str, fingerprint: str, at: int, *, loud: bool) -> None:
         """Note what fires in an incident; to note it again changes nothing."""
         line = at, fingerprint, number_of(incident)
@@ -61,6 +71,7 @@ class Board(Struct):
             self.put(incident.id, service)
         for ref in incident.refs:
             _put(self.by_ref, ref, number_of(incident.id))
+        self.gather(incident.id, incident.group)
         for fingerprint, one in incident.firing.items():
             loud = one.level == "critical"
             self.fire(incident.id, one.service, fingerprint, one.starts_at, loud=loud)
@@ -72,7 +83,7 @@ class Board(Struct):
         number = number_of(incident.id)
         for service in incident.services:
             _remove(self.by_service, service, number)
-        for ref in incident.refs:
+        for ref in (*incident.refs, incident.group):
             _remove(self.by_ref, ref, number)
         for fingerprint, one in incident.firing.items():
             loud = one.level == "critical"

@@ -4,7 +4,8 @@ Law: a cause is named with evidence or not at all. Evidence is a change shortly 
 of the incident or on one that it calls; to be the first that fired; to be the deepest in trouble,
 with callees that are well; a signal from inside, such as a full disk, for its own service; and for
 a service that is silent that two or more call it which are in trouble. What fires again and again
-for no cause counts for nothing. A lone alert has no cause but itself, and then none is named.
+for no cause counts for nothing, and so does what only informs. A lone alert has no cause but
+itself, and then none is named.
 
     score   the sum of WEIGHTS: each says what one kind of evidence is worth beside the others
 
@@ -89,6 +90,12 @@ class _Found:
             service
             for service, count in incident.noise.items()
             if (trouble := incident.troubles.get(service)) and count >= trouble.alerts
+        }
+        # What only informs says nothing about harm, neither as a cause nor as a callee in trouble.
+        self._noise |= {
+            service
+            for service, trouble in incident.troubles.items()
+            if trouble.names and all(level == "info" for level in trouble.names.values())
         }
         self._real = {one: at for one, at in self._onset.items() if one not in self._noise}
         began = self._real or self._onset

@@ -1,12 +1,15 @@
 """Whether an incident may close, and what a person says instead of a proof.
 
 Law: one that was paged or spent error budget closes with a postmortem and an admitted case, or with
-a waiver that has a reason, an owner and an end; others close with a recorded reason. What is
+a waiver that has a reason, an owner and an end. Where no case can be made, it closes with its
+postmortem when it paged at sev1 or sev2, else with a recorded reason, like all others. What is
 missing is always said. What an incident has to have before it closes stands in
 `incidents.GUARDS`, and no event gets past it.
 """
 
 from __future__ import annotations
+
+from collections.abc import Collection
 
 from midwatch.core import events, inputs
 from midwatch.core.clock import SECOND, show_duration, show_time
@@ -25,11 +28,38 @@ def close_if_done(d: Decision, incident: Incident) -> None:
         return
     if not incident.hurt:
         says = "nobody was paged and no budget was spent"
+    elif is_plain(incident):
+        says = f"{'postmortem; ' if incident.has_postmortem else ''}{incident.no_case}"
     elif incident.case_state == "admitted" and incident.case:
         says = f"postmortem and {incident.case.id}"
     else:
         says = f"waiver: {incident.waiver}, until {show_time(incident.waived_until)}"
     d.emit(events.IncidentClosed(incident.id, Reason(RULE, says)))
+
+
+def no_case(incident: Incident, suites: Collection[str], releases: Collection[str]) -> str:
+    """Say why an incident owes no regression case, "" when it does.
+
+    One is owed where it can be made: a service has a suite, releases, or answers that were judged.
+
+    >>> queue = Incident("INC-1", "queue", "", "", 0, services={"queue": 0})
+    >>> no_case(queue, {"agent"}, {})
+    'queue has no suite, no releases and no judged answers'
+    >>> no_case(queue, {"agent"}, {"queue"})
+    ''
+    """
+    services = dict.fromkeys((*incident.services, incident.service_of_plan))
+    can = any(one in suites or one in releases for one in services)
+    if can or incident.failures or incident.case is not None or incident.fix:
+        return ""
+    name = incident.speaks_of or "it"
+    return f"{name} has no suite, no releases and no judged answers"
+
+
+def is_plain(incident: Incident) -> bool:
+    """Say whether it hurt and owes no regression case."""
+    owes = incident.case is not None or bool(incident.fix) or bool(incident.waiver)
+    return incident.hurt and bool(incident.no_case) and not owes
 
 
 def close(d: Decision, incident: Incident) -> None:

@@ -26,6 +26,7 @@ from midwatch.core.alerts import Alert
 from midwatch.core.board import Line, number_of
 from midwatch.core.clock import SECOND, show_duration
 from midwatch.core.decision import Decision
+from midwatch.core.gathering import QUIET_S, Gathering, Group, group_of
 from midwatch.core.incidents import PREFIX, Firing, Incident, is_alone, is_open, title_of, type_of
 from midwatch.core.moments import kept
 from midwatch.core.reach import reach_of
@@ -37,7 +38,6 @@ from midwatch.core.topology import Topology
 
 RULE = "correlation/3"
 THRESHOLD = 0.0
-AGAIN_S = 3_600  # the same alert is the same incident, so long after it resolved by itself
 SAME_SERVICE = "same service"
 LOOKS = 64  # services that fired last, of which one may draw
 DEEP = 4  # alerts of one of them
@@ -79,6 +79,7 @@ class Places(Struct, frozen=True):
     threshold: float = THRESHOLD
     muting: Muting = Muting()
     wall: str = ""
+    gatherings: tuple[Gathering, ...] = ()
 
 
 def walled(places: Places, labels: dict[str, str]) -> str:
@@ -428,14 +429,16 @@ class _Batch:
             self._d.put_up(found.incident, alert)
             self._add(alert, found)
             return
-        placement = self._special(alert)
+        group = group_of(self._places.gatherings, alert.labels)
+        placement = self._special(alert, group, at)
         symptom = symptom_of(d.shard, self._places, alert, at)
         if placement is None:
             placement = place(d, symptom, self._places, self._joined)
         name = placement.incident
         if name is None:
             title = title_of(alert.name, alert.service)
-            name = open_incident(d, symptom, title, placement.reason).id
+            to = group.name if group else ""
+            name = open_incident(d, symptom, title, placement.reason, to).id
         d.put_up(name, alert)
         pending = self._pending.get(name)
         if pending is None:
@@ -448,15 +451,17 @@ class _Batch:
             self._found[like] = _Found(name, pending, len(pending.reasons))
             pending.reasons.append(says)
 
-    def _special(self, alert: Alert) -> Placement | None:
+    def _special(self, alert: Alert, group: Group | None, at: int) -> Placement | None:
         """Find where an alert belongs for a better reason than nearness."""
         placement = _home(self._d, alert) if alert.keyed else None
+        if placement is None and group is not None:
+            return _gathered(self._d, group, at)
         return placement or _again(self._d, alert)
 
     def _is_special(self, alert: Alert) -> bool:
         """Say whether more than its like decides where an alert belongs."""
-        shard = self._d.shard
-        return alert.keyed or bool(alert.refs) or alert.fingerprint in shard.rested
+        shard, told = self._d.shard, alert.keyed or bool(alert.refs)
+        return told or bool(self._places.gatherings) or alert.fingerprint in shard.rested
 
     def _add(self, alert: Alert, found: _Found) -> None:
         """Note what joins an incident, and where it fired before."""
@@ -524,6 +529,19 @@ def _home(d: Decision, alert: Alert) -> Placement | None:
     return Placement(home, Reason(RULE, "the sender's key is open there"))
 
 
+def _gathered(d: Decision, group: Group, at: int) -> Placement:
+    """Find the incident of a group that people want together."""
+    number = d.shard.board.of_group(group.name)
+    if number is None:
+        return Placement(None, Reason(RULE, f"the first of {group.name}"))
+    name = f"{PREFIX}{number}"
+    quiet_ms = at - d.shard.incidents[name].last_at
+    if group.until == "quiet" and quiet_ms > QUIET_S * SECOND:
+        says = f"the first of {group.name} in {show_duration(quiet_ms // SECOND)}"
+        return Placement(None, Reason(RULE, says, runner_up=name))
+    return Placement(name, Reason(RULE, group.name, {"quiet_s": quiet_ms / SECOND}))
+
+
 def _again(d: Decision, alert: Alert) -> Placement | None:
     """Find the incident that this very alert was in before it ended, opening it again.
 
@@ -537,7 +555,7 @@ def _again(d: Decision, alert: Alert) -> Placement | None:
     if not over and not is_open(incident):
         return None
     since_s = max(kept(alert.starts_at, d.now) - rest.at, 0) // SECOND
-    if since_s > AGAIN_S:
+    if since_s > windows.AGAIN_S:
         return None
     if alert.level != "critical" and not is_alone(incident) and is_chronic(
         d.shard, alert.fingerprint
@@ -579,7 +597,9 @@ def _is_of_an_earlier(d: Decision, alert: Alert, fires: Firing) -> bool:
     return ends_at is not None and max(alert.starts_at, ends_at) < fires.starts_at
 
 
-def open_incident(d: Decision, symptom: Symptom, title: str, reason: Reason) -> Incident:
+def open_incident(
+    d: Decision, symptom: Symptom, title: str, reason: Reason, group: str = ""
+) -> Incident:
     """Open an incident; after a resolved one of the same service it is linked as a recurrence."""
     name = f"{PREFIX}{d.shard.next_incident}"
     d.emit(
@@ -591,6 +611,7 @@ def open_incident(d: Decision, symptom: Symptom, title: str, reason: Reason) -> 
             symptom.at,
             reason,
             d.shard.last_resolved.get(symptom.service, ""),
+            group,
         )
     )
     return d.known(name)

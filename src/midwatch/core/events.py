@@ -193,6 +193,7 @@ class IncidentOpened(IncidentEvent, frozen=True):
     started_at: int
     reason: Reason
     recurrence_of: str = ""
+    group: str = ""  # that people want together
 
 
 class Attachment(Struct, frozen=True, gc=False):
@@ -685,11 +686,15 @@ class RollbackFailed(IncidentEvent, frozen=True):
 
 
 class IncidentMitigated(IncidentEvent, frozen=True):
-    """Users are well again; the cause may remain."""
+    """Users are well again; the cause may remain.
+
+    `no_case` says why no regression case is owed, "" when one is.
+    """
 
     reason: Reason
     before: Counts | None = None
     after: Counts | None = None
+    no_case: str = ""
 
 
 class RecoveryJudged(IncidentEvent, frozen=True):

@@ -158,6 +158,8 @@ class Incident(Struct):
     ended: dict[str, int] = field(default_factory=dict[str, int])  # service -> its newest end
     noise: dict[str, int] = field(default_factory=dict[str, int])  # service -> chronic alerts
     last_labels: dict[str, str] = field(default_factory=dict[str, str])  # of what ended last
+    group: str = ""  # of alerts that people want together
+    no_case: str = ""  # why it owes no regression case
     by_itself: bool = False  # whether it was resolved by what was seen, not by a person
     last_move: Move | None = None
     merged_into: str = ""
@@ -296,9 +298,10 @@ def lacks(incident: Incident, wall: int) -> list[str]:
     if not incident.hurt:
         return []
     found: list[str] = []
-    if not incident.has_postmortem:
+    plain = bool(incident.no_case) and incident.case is None and not incident.fix
+    if not incident.has_postmortem and (not plain or (incident.severity or "sev1") <= "sev2"):
         found.append("a postmortem")
-    if incident.case_state != "admitted" and incident.waived_until <= wall:
+    if not plain and incident.case_state != "admitted" and incident.waived_until <= wall:
         was = " (its waiver is over)" if incident.waiver else ""
         found.append(f"a proven regression case or a waiver{was}")
     if incident.fix_state == "promoted" and incident.gate != "pass":
@@ -324,6 +327,7 @@ def opened(event: e.IncidentOpened, at: int, salt: str) -> Incident:
         began_at=started_at,
         last_at=started_at,
         recurrence_of=event.recurrence_of,
+        group=event.group,
         salt=salt,
     )
 
@@ -673,6 +677,7 @@ def _fix_over(i: Incident, event: e.PromotionFailed | e.FixWithdrawn, at: int) -
 
 def _mitigated(i: Incident, event: e.IncidentMitigated, at: int) -> None:
     i.mitigated_at, i.recovery, i.awaits_ack = at, event.reason.says, False
+    i.no_case = event.no_case
     if i.run == "proposed":
         i.run = "none"
     elif i.run == "verifying":

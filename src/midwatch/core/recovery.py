@@ -28,6 +28,7 @@ from midwatch.core.releases import name_of
 from midwatch.core.rules import Rules
 from midwatch.core.sli import SliReading
 from midwatch.core.slo import Slo
+from midwatch.core.windows import AGAIN_S
 from midwatch.errors import StateError
 
 RULE_NO_SLI = "recovery.no-sli/1"
@@ -103,7 +104,8 @@ def _mitigated(
 ) -> None:
     objective = rules.slos.get(incident.slo)
     after = reading.windows.get(rules.verify_of(incident).window_s) if reading else None
-    d.emit(events.IncidentMitigated(incident.id, reason, incident.worst, after))
+    no_case = closure.no_case(incident, rules.suites, d.shard.pointers)
+    d.emit(events.IncidentMitigated(incident.id, reason, incident.worst, after, no_case))
     escalation.silence(d, incident)
     d.cancel_timer(f"verify/{incident.id}")
     harm = reading.since.get(incident.id) if reading else None
@@ -147,7 +149,12 @@ def _resolve(d: Decision, rules: Rules, incident: Incident, reason: Reason) -> N
     escalation.tell(d, rules.policy.team, incident, "resolved", reason.says)
     if incident.promoted_at:
         d.emit(events.ReleaseProven(incident.service_of_plan, incident.fix))
-    closure.close_if_done(d, incident)
+    if closure.is_plain(incident):
+        # The very alert may come back, and a person may want to write down more.
+        key = f"settle/{incident.id}"
+        d.set_timer(inputs.Timer(key, d.now + AGAIN_S * SECOND, "settle", incident.id))
+    else:
+        closure.close_if_done(d, incident)
 
 
 def resolve_by_person(
@@ -176,6 +183,8 @@ def resolve_by_person(
 
 def on_settle_timer(d: Decision, rules: Rules, incident: Incident, timer: inputs.Timer) -> None:
     """Resolve what held for its time; alerts that still fire are waited for."""
+    if incident.state == "resolved":
+        closure.close_if_done(d, incident)
     if incident.state != "mitigated" or not incident.cause_gone:
         return
     if incident.firing:

@@ -10,6 +10,7 @@ from msgspec import Struct, field
 from midwatch.core.canary import CanaryPlan
 from midwatch.core.correlation import THRESHOLD, Places
 from midwatch.core.evals import Suite
+from midwatch.core.gathering import Gathering
 from midwatch.core.heartbeats import Watched
 from midwatch.core.incidents import Incident
 from midwatch.core.runbooks import Books, Means
@@ -32,6 +33,7 @@ class Rules(Struct, frozen=True):
     suites: dict[str, Suite] = field(default_factory=dict[str, Suite])
     threshold: float = THRESHOLD
     wall: str = ""  # the label that no incident crosses
+    gatherings: tuple[Gathering, ...] = ()
     policies: dict[str, Policy] = field(default_factory=dict[str, Policy])
     routes: tuple[Route, ...] = ()
     jobs: dict[str, Watched] = field(default_factory=dict[str, Watched])
@@ -54,7 +56,7 @@ class Rules(Struct, frozen=True):
 
     def places(self, shard: Shard) -> Places:
         """Give by what alerts are placed."""
-        return Places(self.topology, self.threshold, self.muting, self.wall)
+        return Places(self.topology, self.threshold, self.muting, self.wall, self.gatherings)
 
     def verify_of(self, incident: Incident, slo_id: str = "") -> Verify:
         """Find what proves recovery: the plan's own words, else those of a runbook for its SLO.

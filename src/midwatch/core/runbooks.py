@@ -262,7 +262,7 @@ def _is_urgent(incident: Incident, books: Books) -> bool:
 
 def best(d: Decision, means: Means, incident: Incident) -> tuple[tuple[Runbook, Plan] | None, str]:
     """Find the runbook that fits best and can be done; or say why there is none."""
-    about = incident.slo or incident.service or "it"
+    about = incident.slo or incident.speaks_of or "it"
     why_not = f"no runbook matches {about}"
     cause = ""
     if any(book.match.cause for book in means.books.runbooks):

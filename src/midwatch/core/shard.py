@@ -215,6 +215,7 @@ def _apply(shard: Shard, event: e.Event, at: int) -> None:
         case e.IncidentOpened():
             shard.incidents[event.incident] = incidents.opened(event, at, shard.term_salt)
             shard.open[event.incident] = None
+            shard.board.gather(event.incident, event.group)
             shard.next_incident += 1
             shard.habits.count_incident()
         case e.IncidentEvent():

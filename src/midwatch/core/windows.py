@@ -40,6 +40,7 @@ CONNECTED = Window(600, 0.6)
 BY_TIME = Window(500, 0.5)  # not connected, and something critical fires there
 BY_TIME_CROWDED = Window(60, 0.5)  # the same where too many services are for time to say much
 CROWDED = 48  # services of one namespace; beyond, two of them begin to fail at once by chance
+AGAIN_S = 3_600  # the same alert is the same incident, so long after it resolved by itself
 LONGEST_S = ONE_CALL.seconds
 CHRONIC = 0.4  # what mostly fires alone joins others only when it is drawn as strongly as this
 

@@ -317,7 +317,7 @@ def summary(i: Incident, skews: Skews) -> Summary:
         severity=i.severity or "",
         urgency=i.urgency,
         title=i.title,
-        service=i.service,
+        service=i.speaks_of,
         services=list(i.services),
         opened_at=show_time(skews.shown(i.opened_at)),
         acknowledged_by=i.acknowledged_by,

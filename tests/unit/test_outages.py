@@ -1,0 +1,97 @@
+"""Whole days of outages: what an answer depends on, and the benchmark that judges them."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+from benchmarks import outages
+from tests.unit.test_correlation import Bench
+
+from midwatch.core import inputs
+from midwatch.core.inputs import AlertsArrived, ChangesArrived
+from midwatch.core.rules import Rules
+from midwatch.core.teams import Policy, Step
+from midwatch.core.topology import Topology
+from midwatch.engine.placing import place_all
+
+LINES = 400
+
+
+def a_day(seed: int) -> outages.Day:
+    """The beginning of a busy day."""
+    day = outages.make(seed, busy=True, size=16)
+    return outages.Day(
+        day.name, day.lines[:LINES], day.truth[:LINES], day.outages, day.topology, day.changes
+    )
+
+
+@pytest.mark.parametrize("graph", [True, False])
+def test_an_answer_depends_on_its_own_and_earlier_lines_alone(graph: bool) -> None:
+    """A day that is cut at random lines gives the same answers up to there: causes, too."""
+    day = a_day(3)
+    rules = Rules(topology=day.topology if graph else Topology())
+    whole = place_all(day.lines, day.changes, rules).placed
+    rng = Random(7)
+    for cut in (rng.randrange(1, LINES) for _ in range(4)):
+        last = day.lines[cut - 1].ends_at or day.lines[cut - 1].starts_at
+        known = [one for one in day.changes if one.at <= last]
+        part = place_all(day.lines[:cut], known, rules).placed
+        assert part == whole[:cut]
+    assert len({one.incident for one in whole}) > 10
+
+
+@pytest.mark.parametrize("graph", [True, False])
+def test_a_server_decides_as_the_command_does(graph: bool) -> None:
+    """The same day, one delivery a line, with every timer of a running midwatch coming due."""
+    day = a_day(4)
+    policy = Policy("p", (Step(("ada",), 300),), repeat=0)
+    rules = Rules(topology=day.topology if graph else Topology(), policy=policy)
+    told = [one.incident for one in place_all(day.lines, day.changes, rules).placed]
+    bench = Bench(rules)
+    found: list[str] = []
+    changes = list(day.changes)
+    for line in day.lines:
+        at = line.ends_at or line.starts_at
+        while changes and changes[0].at <= at:
+            change = changes.pop(0)
+            come_due(bench, change.at)
+            bench.give_at(ChangesArrived("ci", (change,)), change.at)
+        come_due(bench, at)
+        home = bench.state.firing.get(line.fingerprint, "")
+        bench.give_at(AlertsArrived("am", (line,)), at)
+        found.append(bench.state.firing.get(line.fingerprint, home))
+    assert found == told
+
+
+def come_due(bench: Bench, at: int) -> None:
+    """Let everything come due until a moment."""
+    while bench.timers:
+        first = min(bench.timers.values(), key=lambda one: (one.due_at, one.key))
+        if first.due_at > at:
+            return
+        del bench.timers[first.key]
+        bench.give_at(inputs.TimerCameDue(first), first.due_at)
+
+
+def test_the_judge_knows_a_perfect_answer_and_a_useless_one() -> None:
+    """True groups that page once cost 1; one group for all hides nearly every outage."""
+    day = a_day(5)
+    true = [one if one >= 0 else f"noise {n}" for n, one in enumerate(day.truth)]
+    quiet = [
+        rings and outage >= 0
+        for rings, outage in zip(outages.first_critical(day, true), day.truth, strict=True)
+    ]
+    best = outages.judge(day, true, quiet, outages.first_to_fire(day, true))
+    assert (best.cost, best.pages, best.hidden, best.f1, best.woken) == (1.0, 1.0, 0.0, 1.0, 0.0)
+    one = outages.judge(day, [0] * LINES, outages.first_critical(day, [0] * LINES), {})
+    assert one.hidden > 0.8
+    assert one.cost > 3
+    assert one.f1 < best.f1
+
+
+def test_the_trivial_answers_and_ours_stand_beside_each_other() -> None:
+    """Ours costs about what the best of theirs does, on a day that nothing was chosen on."""
+    found = outages.measure(outages.make(9, busy=False, size=16))
+    assert 0.5 < found.mine.cost / found.cost < 1.5
+    assert found.mine.f1 > 0.6 * found.f1
