@@ -21,8 +21,8 @@ from midwatch.bootstrap import World, build_engine
 from midwatch.core import inputs
 from midwatch.core.alerts import identify
 from midwatch.core.clock import SECOND
-from midwatch.core.escalation import MAX_ATTEMPTS
 from midwatch.core.inputs import Envelope
+from midwatch.core.receipts import MAX_ATTEMPTS
 from midwatch.core.rules import Rules
 from midwatch.core.teams import Policy, Step, Team
 from midwatch.drill.machine import VirtualClock

@@ -23,6 +23,7 @@ class Mutation:
 
 
 DRILL, UNIT = "tests/acceptance/test_drill.py", "tests/unit"
+NEWS = f"{UNIT}/test_news.py"
 # What comes over connections.
 DOOR = (
     Mutation(
@@ -228,19 +229,58 @@ MUTATIONS = (
         (f"{UNIT}/test_escalation.py",),
     ),
     Mutation(
+        "an ack hides whatever comes after it", 10, "src/midwatch/core/news.py",
+        'if incident.state not in ("open", "acknowledged"):', 'if incident.state != "open":',
+        (NEWS,),
+    ),
+    Mutation(
+        "an ack leaves what is not connected covered", 10, "src/midwatch/core/covers.py",
+        " and not _was_answered(shard, one):", ":", (NEWS,),
+    ),
+    Mutation(
+        "a milder page covers what is worse", 10, "src/midwatch/core/covers.py",
+        "return _rank(one.severity) <= _rank(news.severity) and", "return", (NEWS,),
+    ),
+    Mutation(
+        "a change covers what it broke", 10, "src/midwatch/core/covers.py",
+        "oldest = max(shard.at - NEAR_S * SECOND, changed_at)",
+        "oldest = shard.at - NEAR_S * SECOND", (NEWS,),
+    ),
+    Mutation(
+        "a raise under the same key is a repeat", 10, "src/midwatch/core/refreshes.py",
+        "return alert.level != one.level or", "return", (NEWS,),
+    ),
+    Mutation(
+        "growth that is held is dropped", 10, "src/midwatch/core/growth.py",
+        '    d.set_timer(inputs.Timer(_growth_key(incident), until, "grow", incident.id))\n', "",
+        (NEWS,),
+    ),
+    Mutation(
+        "anybody answers for the people of another service", 10, "src/midwatch/core/escalation.py",
+        "silence(d, incident, others=False)", "silence(d, incident)", (NEWS,),
+    ),
+    Mutation(
+        "what covered is over and nobody looks", 10, "src/midwatch/core/escalation.py",
+        'looked_for or other.state == "acknowledged"', "True", (NEWS,),
+    ),
+    Mutation(
+        "an approval answers for every service", 10, "src/midwatch/core/news.py",
+        "if set(incident.asking) <= {incident.service_of_plan}:", "if True:", (NEWS,),
+    ),
+    Mutation(
         "an escalation stays where it is", 3, "src/midwatch/core/incidents.py",
         "    i.next_step = max(i.next_step, event.step + 1)\n", "",
         (f"{UNIT}/test_escalation.py",),
     ),
     Mutation(
-        "the second pager waits until the first is given up", 11, "src/midwatch/core/escalation.py",
+        "the second pager waits until the first is given up", 11, "src/midwatch/core/receipts.py",
         "    _try_next_pager(d, policy_of, waiting, answer.key, answer.error)\n",
         "    if retry_at is None:\n"
         "        _try_next_pager(d, policy_of, waiting, answer.key, answer.error)\n",
         (f"{UNIT}/test_escalation.py", "tests/acceptance/test_second_pager.py"),
     ),
     Mutation(
-        "a pager that hangs keeps the second one waiting", 11, "src/midwatch/core/escalation.py",
+        "a pager that hangs keeps the second one waiting", 11, "src/midwatch/core/receipts.py",
         '    if _paged(incident, key).state == "planned":', "    if False:",
         (f"{UNIT}/test_escalation.py",),
     ),
@@ -261,7 +301,7 @@ MUTATIONS = (
     ),
     Mutation(
         "a page in doubt is forgotten", 3, "src/midwatch/engine/perform.py",
-        "if any(is_waiting_for_ack(one) for one in _told(page, shard)):", "if False:",
+        "if any(asks_by(one, page.key) for one in _told(page, shard)):", "if False:",
         (f"{UNIT}/test_perform.py", "tests/acceptance/test_crashes.py"),
     ),
     Mutation(

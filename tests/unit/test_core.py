@@ -305,7 +305,7 @@ def test_every_state_can_be_left_but_closed() -> None:
 def test_a_critical_alert_without_an_objective_pages(bench: Bench) -> None:
     """The table over level and tier decides, and the page is planned with a timer behind it."""
     decision = bench.alerts(alert("shop"))
-    assert kinds(decision)[-2:] == ["SeverityDeclared", "PagePlanned"]
+    assert kinds(decision)[-3:] == ["SeverityDeclared", "NewsJudged", "PagePlanned"]
     assert [effect.key for effect in decision.effects] == ["page/INC-1/1"]
     assert decision.timers["escalate/INC-1"] is not None
 
@@ -481,27 +481,31 @@ def test_with_an_objective_that_does_not_burn_the_sli_still_decides() -> None:
     assert calm.only.state == "mitigated"
 
 
-def test_the_same_alert_with_a_later_start_is_the_same_outage(bench: Bench) -> None:
-    """No end was told: its sender was started again, and nothing recovered meanwhile."""
+def test_the_same_alert_with_a_later_start_is_the_same_firing(bench: Bench) -> None:
+    """Its sender was started again: nothing has ended, nothing began, and nobody is woken."""
     bench.alerts(alert("shop"))
-    bench.give(inputs.Acknowledge("INC-1", "ada"), 1_000)
-    decision = bench.alerts(alert("shop", at=7_200_000), now=7_200_000)
-    assert "IncidentMitigated" not in kinds(decision)
-    assert bench.only.state == "acknowledged"
-    assert list(bench.state.firing.values()) == ["INC-1"]
+    later = bench.alerts(alert("shop", at=7_200_000), now=7_200_000)
+    assert kinds(later) == ["AlertsChanged"]
+    assert (bench.only.state, bench.only.alert_count, len(bench.only.firing)) == ("open", 1, 1)
     assert bench.alerts(alert("shop", at=7_200_000), now=7_260_000).is_empty
+    late = identify(alert("shop").labels).alert("resolved", 0, 60_000)
+    assert bench.alerts(late, now=7_270_000).is_empty  # the end of what came before the restart
 
 
 def test_an_alert_that_comes_back_opens_a_mitigated_incident_again(bench: Bench) -> None:
-    """Without an objective the alerts speak: nothing that fires is swallowed without a page."""
+    """Without an objective the alerts speak; who had it is paged when it holds."""
     one = alert("shop")
     bench.alerts(one)
     bench.give(inputs.Acknowledge("INC-1", "ada"), 500)
     bench.alerts(resolved(one), now=1_000)
     assert bench.only.state == "mitigated"
     decision = bench.alerts(alert("shop", at=60_000), now=60_000)
-    assert kinds(decision) == ["AlertsAttached", "IncidentReopened", "PagePlanned"]
+    assert kinds(decision) == ["AlertsAttached", "NewsJudged", "IncidentReopened", "PageWaits"]
     assert (bench.only.state, bench.only.awaits_ack) == ("open", True)
+    timer = decision.timers["escalate/INC-1"]
+    assert timer is not None
+    assert timer.due_at == 60_000 + 900_000
+    assert "PagePlanned" in kinds(bench.give(inputs.TimerCameDue(timer), timer.due_at))
 
 
 def test_a_page_for_a_mitigated_incident_escalates_too(proposed: Bench) -> None:
@@ -836,7 +840,7 @@ def test_a_repeat_under_the_senders_key_stays_where_it_is_open(bench: Bench) -> 
     two = identify(labels | {"x": "1"}, key="disk/7").alert("firing", 7_200_000)
     bench.alerts(one)
     bench.alerts(two, now=7_200_000)
-    assert bench.only.alert_count == 2
+    assert (bench.only.alert_count, len(bench.only.firing)) == (1, 1)
     over = identify({}, key="disk/7").alert("resolved", 0)
     bench.alerts(over, now=7_300_000)
     assert bench.only.state == "mitigated"

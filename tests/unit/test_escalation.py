@@ -24,8 +24,9 @@ from hypothesis.stateful import (
 from midwatch.adapters.stores.sqlite import SqliteStore
 from midwatch.core import effects, events, inputs
 from midwatch.core.alerts import identify
-from midwatch.core.escalation import SILENT_S, retry_delay_s
+from midwatch.core.escalation import SILENT_S
 from midwatch.core.inputs import Envelope
+from midwatch.core.receipts import retry_delay_s
 from midwatch.core.rules import Rules
 from midwatch.core.schedules import DAY_MIN, Layer, Schedule
 from midwatch.core.teams import Person, Policy, Route, Step, Team
@@ -83,6 +84,9 @@ class Asked:
     exhausted: bool = False
     held: set[tuple[str, str]] = field(default_factory=set)
     shared: set[tuple[str, str]] = field(default_factory=set)  # a page for another told of it
+    here: set[tuple[str, str]] = field(default_factory=set)  # whom the newest step has asked
+    holder: str = ""  # who answered last
+    grew: bool = False  # by this very input
 
 
 RESETS = (
@@ -123,6 +127,8 @@ class Book:
             to, via = self.planned[key]
             if via == "slack":
                 failed |= {(incident, to) for incident in self.about[key]}
+        for asked in self.asked.values():
+            asked.grew = False
         for row in rows:
             event = msgspec.json.decode(row.body, type=events.Event)
             if isinstance(event, events.IncidentEvent):
@@ -148,8 +154,14 @@ class Book:
                 assert asked.exhausted, event
             asked.next, asked.exhausted = 0, False
             asked.held.clear()
+            asked.here.clear()
         elif isinstance(event, events.PageAcknowledged):
             asked.held.clear()
+            asked.holder = event.by
+        elif isinstance(event, events.PageSnoozed):
+            asked.holder = event.by
+        elif isinstance(event, events.IncidentGrew):
+            asked.grew = True
         elif isinstance(event, events.EscalationExhausted):
             assert asked.next == len(POLICY.steps) * (POLICY.repeat + 1), event
             asked.exhausted = True
@@ -179,9 +191,16 @@ class Book:
         if event.step == asked.next:  # the next step, and no other
             assert way == (self.turn(at) if event.step % 2 == 0 else "cyd", "slack"), event
             asked.next += 1
+            asked.here = {way}
+        elif asked.grew and event.step == -1:  # worse news goes to whoever has it first
+            assert way in {(asked.holder, "slack"), *asked.here}, event
+        elif asked.grew:  # or to whoever is being asked
+            assert event.step == asked.next - 1, event
+            assert way in asked.here, event
         elif isinstance(given, inputs.Reassign) and given.incident == event.incident:
             to = self.turn(at) if given.to == "primary" else given.to
             assert (event.step, *way) == (-1, to, "slack"), event
+            asked.here = {way}
         elif way in asked.held:  # what was kept back for a digest
             assert event.step == asked.next - 1, event
         elif way in asked.shared and getattr(given, "incident", event.incident) != event.incident:

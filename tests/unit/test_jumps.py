@@ -35,7 +35,7 @@ from midwatch.outbound import Answer
 MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
 YEAR = 365 * DAY
 NOW = 1_796_040_000_000  # 2026-11-30 12:00 UTC, a Monday
-DAILY = Schedule("primary", "UTC", (Layer("base", ("ada", "ben"), "2026-01-05T00:00", DAY_MIN),))
+DAILY = Schedule("primary", "UTC", (Layer("base", ("ada", "ben"), "2006-01-02T00:00", DAY_MIN),))
 PEOPLE = {name: Person(name, ("phone",)) for name in ("ada", "ben", "cyd")}
 TEAM = Team(people=PEOPLE, schedules={"primary": DAILY}, digest_s=0)
 POLICY = Policy("default", (Step(("primary",), 300), Step(("cyd",), 600)), 1, TEAM)
@@ -95,7 +95,8 @@ class Night:
 
     def fire(self, name: str, service: str = "shop", status: str = "firing") -> Incident:
         """An alert without a time of its own: it began when it came."""
-        found = identify({"alertname": name, "service": service, "severity": "critical"})
+        labels = {"alertname": name, "service": service, "severity": "critical"}
+        found = identify({**labels, "namespace": service})
         alert: Alert = found.alert(
             "firing" if status == "firing" else "resolved", self.wall,
             None if status == "firing" else self.wall,
@@ -338,7 +339,7 @@ def test_a_silence_begins_at_its_date() -> None:
 def test_a_maintenance_window_is_open_by_the_wall_clock() -> None:
     """What it mutes speaks when the wall clock jumps out of it, and not when it ends later."""
     monday = Hours((1,), 11 * 60, 18 * 60)
-    layer = Layer("base", ("on",), "2026-01-05T00:00", DAY_MIN, hours=(monday,))
+    layer = Layer("base", ("on",), "2006-01-02T00:00", DAY_MIN, hours=(monday,))
     window = Schedule("noon", "UTC", (layer,))
     rule = Maintenance("noon", (read_matcher("service=shop"),), window)
     night = Night(muting=Muting(maintenances=(rule,)))

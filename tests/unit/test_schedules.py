@@ -160,12 +160,44 @@ def test_the_newest_override_wins() -> None:
     """Whoever said it last, until it ends."""
     schedule = simple("primary", PEOPLE, "UTC", "2026-01-05T09:00")
     both = [Override("O-1", "ben", 0, 10), Override("O-2", "cyd", 5, 20)]
-    assert [schedule.on_call(at, both) for at in (4, 5, 19, 20)] == ["ben", "cyd", "cyd", "ada"]
+    assert [schedule.on_call(at, both) for at in (4, 5, 19, 20)] == ["ben", "cyd", "cyd", None]
 
 
-def test_before_the_start_it_is_the_first() -> None:
-    """A schedule that begins tomorrow leaves nobody out tonight."""
-    assert simple("primary", PEOPLE, "UTC", "2030-01-01T00:00").on_call(0) == "ada"
+def test_before_the_start_nobody_is_on_call() -> None:
+    """Of a rotation with hand-offs, too; and the list of shifts begins there."""
+    day = DAY_MIN * 60_000
+    for layer in (
+        Layer("a", PEOPLE, "1970-01-08T12:00"),
+        Layer("a", PEOPLE, "1970-01-08T12:00", handoffs=(540, 3 * DAY_MIN)),
+    ):
+        schedule = Schedule("primary", "UTC", (layer,))
+        start = 7 * day + day // 2
+        assert schedule.on_call(start - 1) is None
+        assert schedule.on_call(start) == "ada"
+        first, second, *_ = schedule.shifts(0, 30 * day)
+        assert (first.person, second.person, second.starts_at) == (None, "ada", start)
+
+
+def test_a_change_of_rota_is_written_down_ahead() -> None:
+    """The layer that takes over later leaves the one below alone until then, and hides none."""
+    old = Layer("old", ("ada",), "1970-01-01T00:00")
+    new = Layer("new", ("ben",), "1970-02-01T00:00")
+    schedule = Schedule("primary", "UTC", (old, new))
+    takes_over = 31 * DAY_MIN * 60_000
+    assert [schedule.on_call(at) for at in (takes_over - 1, takes_over)] == ["ada", "ben"]
+    assert hidden([old, new]) == {}
+    assert hidden([new, old]) == {"new": "old"}
+
+
+def test_hand_offs_cut_turns() -> None:
+    """Also between two turns of one person, and around whoever stands in."""
+    weekly = simple("primary", ("ada", "ada", "ben"), "UTC", "1970-01-01T00:00")
+    week = WEEK_MIN * 60_000
+    turns = weekly.turns(0, 3 * week, [Override("O-1", "cyd", week + 10, week + 20)])
+    assert [(one.person, one.starts_at) for one in turns] == [
+        ("ada", 0), ("ada", week), ("cyd", week + 10), ("ada", week + 20), ("ben", 2 * week),
+    ]  # fmt: skip
+    assert len(weekly.shifts(0, 3 * week)) == 2
 
 
 def test_a_layer_that_can_never_be_seen_is_named() -> None:

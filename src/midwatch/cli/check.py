@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
 from msgspec import Struct
 
 from midwatch import config
-from midwatch.cli.output import counted, json_option, print_json
+from midwatch.cli.output import counted, json_option, print_json, some_of
 from midwatch.cli.places import DATABASE, config_option, db_option
+from midwatch.core.severity import severity_of
 from midwatch.core.silences import refused
 from midwatch.errors import HarnessError
 
@@ -69,11 +72,30 @@ def command(given: Path | None, folder: Path, database: Path | None, as_json: bo
 
 def _warnings(found: config.Config) -> list[ConfigError]:
     """List what is right and dangerous."""
-    if found.heartbeat is not None:
-        return []
-    says = "has no heartbeat, so nobody is told when midwatch or its machine is gone"
-    remedy = "name an address that pages you by another way when it is not called any more"
-    return [ConfigError("midwatch.yaml", says, remedy)]
+    warnings = list(_silent(found))
+    if found.heartbeat is None:
+        says = "has no heartbeat, so nobody is told when midwatch or its machine is gone"
+        remedy = "name an address that pages you by another way when it is not called any more"
+        warnings.append(ConfigError("midwatch.yaml", says, remedy))
+    return warnings
+
+
+def _silent(found: config.Config) -> Iterator[ConfigError]:
+    """Name the services whose critical alerts wake nobody, and say why."""
+    team, topology = found.rules.policy.team, found.rules.topology
+    by_tier: dict[int, list[str]] = defaultdict(list)
+    for one in topology.services.values():
+        if found.rules.slo_of(one.name) is None:  # there the objective pages
+            by_tier[one.tier].append(one.name)
+    for tier, names in sorted(by_tier.items()):
+        severity = severity_of("critical", tier, team.table)
+        if team.urgency[severity] != "page":
+            says = (
+                f"critical alerts of {some_of(sorted(names))} page nobody: tier {tier} makes them"
+                f" {severity}, which is a ticket"
+            )
+            remedy = "give them tier 2 (the default) or 1, or an objective, if that is not meant"
+            yield ConfigError("topology.yaml", says, remedy)
 
 
 def _silences(file: Path) -> list[ConfigError]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -15,14 +15,14 @@ from msgspec import Struct, structs
 from midwatch.adapters.sources import changes as change_files
 from midwatch.adapters.sources.alertmanager import AlertmanagerSource
 from midwatch.cli.joblog import in_json
-from midwatch.cli.output import counted, json_lines
+from midwatch.cli.output import counted, json_lines, some_of
 from midwatch.cli.places import own_config_option, read_file
 from midwatch.cli.progress import shown_progress
 from midwatch.config import USUAL, load
 from midwatch.config.topology import read_edges
 from midwatch.core.alerts import NAMING, Alert
 from midwatch.core.changes import Change
-from midwatch.core.clock import show_time
+from midwatch.core.clock import show_span
 from midwatch.core.incidents import Incident
 from midwatch.core.reasons import Reason
 from midwatch.core.rules import Rules
@@ -32,16 +32,21 @@ from midwatch.errors import InputError
 
 STDIN = "<stdin>"
 NO_SERVICE = "no service"
+DAY_MS, SHOWN_DAYS = 86_400_000, 2
 HINTS = 5  # labels that may name a service
 _FILE = click.Path(path_type=Path)
 
 
 class Correlated(Struct, frozen=True):
-    """Where one alert belongs; no incident when it resolved and was never seen firing."""
+    """Where one alert belongs; no incident when it resolved and was never seen firing.
+
+    `pages` when it makes a phone ring: its incident begins to page, or has news beyond that.
+    """
 
     incident: str
     causes: list[str]
     why: Reason
+    pages: bool = False
 
 
 @click.command("correlate", context_settings={"allow_extra_args": True})
@@ -98,8 +103,8 @@ def _changes(file: Path | None) -> list[Change]:
 
 
 def _lines(storm: Storm) -> Iterable[str]:
-    for one in storm.placed:
-        row = Correlated(one.incident, list(one.causes), one.why)
+    for one, pages in zip(storm.placed, storm.pages, strict=True):
+        row = Correlated(one.incident, list(one.causes), one.why, pages)
         yield in_json(msgspec.json.encode(row))
 
 
@@ -108,12 +113,13 @@ def _summary(alerts: list[Alert], storm: Storm) -> Iterable[str]:
     for alert, one in zip(alerts, storm.placed, strict=True):
         members.setdefault(one.incident, []).append((alert, one))
     incidents = [i for i in storm.incidents.values() if members.get(i.id)]
-    told = counted(_distinct(alerts), "alert")
-    # Repeats and ends of an alert are news of it, and no other alerts.
-    reports = f" in {counted(len(alerts), 'report')}" if _distinct(alerts) != len(alerts) else ""
-    yield f"{told}{reports} -> {counted(len(incidents), 'incident')}"
+    found = f"{_many(len(incidents), 'incident')}, {_many(sum(storm.pages), 'page')}"
+    yield f"{_many(_distinct(alerts), 'alert')}{_within(alerts)} -> {found}"
+    pages = Counter(
+        one.incident for one, rang in zip(storm.placed, storm.pages, strict=True) if rang
+    )
     for incident in incidents:
-        yield from _told(incident, members[incident.id], storm)
+        yield from _told(incident, members[incident.id], storm, pages[incident.id])
     lost = _distinct(alert for alert, _ in members.get("", ()))
     if lost:
         was = "was" if lost == 1 else "were"
@@ -121,7 +127,17 @@ def _summary(alerts: list[Alert], storm: Storm) -> Iterable[str]:
 
 
 def _distinct(alerts: Iterable[Alert]) -> int:
-    return len({one.fingerprint for one in alerts})
+    """Count firings: repeats and the end of one are news of it, and no others."""
+    return len({(one.fingerprint, one.starts_at) for one in alerts})
+
+
+def _within(alerts: list[Alert]) -> str:
+    """Say in what time they came, or in how many reports when that is short."""
+    times = [one.starts_at for one in alerts]
+    days = (max(times) - min(times)) / DAY_MS if times else 0
+    if days >= SHOWN_DAYS:
+        return f" in {days:.0f} days"
+    return f" in {_many(len(alerts), 'report')}" if _distinct(alerts) != len(alerts) else ""
 
 
 def _advice(alerts: list[Alert], folder: Path | None) -> Iterable[str]:
@@ -158,7 +174,9 @@ def _hints(nameless: list[dict[str, str]]) -> list[str]:
     return sorted(few, key=lambda name: (-len(values[name]), name))[:HINTS]
 
 
-def _told(incident: Incident, mine: list[tuple[Alert, Placed]], storm: Storm) -> Iterable[str]:
+def _told(
+    incident: Incident, mine: list[tuple[Alert, Placed]], storm: Storm, pages: int
+) -> Iterable[str]:
     likely = storm.causes[incident.id]
     cause = (likely[0].service if likely else "") or "unknown"
     why = max((one.why for _, one in mine), key=lambda why: len(why.terms))
@@ -168,12 +186,20 @@ def _told(incident: Incident, mine: list[tuple[Alert, Placed]], storm: Storm) ->
         services.append(NO_SERVICE)
     alerts = counted(_distinct(alert for alert, _ in mine), "alert")
     yield (
-        f"  {incident.id}: {alerts} on {', '.join(services)};"
-        f" cause {cause}; {show_time(incident.first_at)} to {show_time(incident.last_at)}"
+        f"  {incident.id}: {alerts} on {some_of(services)}; cause {cause};"
+        f" {show_span(incident.first_at, incident.last_at)}; {_rang(pages)}"
     )
     if cause != "unknown":
         yield f"    {cause}: {likely[0].why}"
-    yield f"    {', '.join(names)}; {why.says}"
+    yield f"    {some_of(list(names))}; {why.says}"
     muted = [(alert, one.muted) for alert, one in mine if one.muted]
     if muted:
         yield f"    {_distinct(alert for alert, _ in muted)} muted: {muted[0][1]}"
+
+
+def _many(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _rang(pages: int) -> str:
+    return counted(pages, "page") if pages else "pages nobody"

@@ -16,6 +16,7 @@ from midwatch.engine.oncall import Gap, Handoff, OnCall, OverrideView, ShiftView
 from midwatch.errors import InputError
 
 DAY_MS = 86_400_000
+AROUND_MS = 62 * DAY_MS  # in which a whole shift is looked for
 BACK_DAYS = 62  # in which a shift that goes on has begun
 _SCHEDULE = click.argument("schedule", required=False, default="")
 _AT = click.option("--at", callback=read_time, metavar="TIME", help="When; without it, now.")
@@ -173,9 +174,21 @@ def list_command(as_json: bool, **where: Any) -> int:
 @json_option(list[OverrideView])
 @server_options
 def swap_command(schedule: str, one: int, other: int, as_json: bool, **where: Any) -> int:
-    """Let the people of two shifts take each other's."""
+    """Let the people of two shifts take each other's.
+
+    A shift goes from hand-off to hand-off, also where the next one is the same person's. Both are
+    shown first.
+    """
     given = {"one_at": one, "other_at": other}
-    return _overrides(incidents_at(**where).swap(schedule, given), as_json)
+    found = incidents_at(**where)
+    if not as_json:
+        for at in (one, other):
+            when = show_time(at)
+            for shift in found.shifts(schedule, at - AROUND_MS, at + AROUND_MS):
+                if shift.starts_at <= when < shift.ends_at:
+                    who, since, until = shift.person or "nobody", shift.starts_at, shift.ends_at
+                    click.echo(f"{who} has {since} to {until}", err=True)
+    return _overrides(found.swap(schedule, given), as_json)
 
 
 def _overrides(found: list[OverrideView], as_json: bool) -> int:

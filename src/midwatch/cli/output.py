@@ -6,7 +6,7 @@ that its schema can be published.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import click
@@ -47,6 +47,17 @@ def counted(number: int, noun: str) -> str:
     ('1 alert', '0 incidents')
     """
     return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def some_of(names: Sequence[str], shown: int = 5) -> str:
+    """List names, and of many only how many more there are.
+
+    >>> some_of(["a", "b"]), some_of(["a", "b", "c", "d"], 2)
+    ('a, b', 'a, b and 2 more')
+    """
+    if len(names) <= shown + 1:
+        return ", ".join(names)
+    return f"{', '.join(names[:shown])} and {len(names) - shown:,} more"
 
 
 def on_one_line(text: str) -> str:

@@ -32,8 +32,9 @@ def command() -> None:
 def test_command(file: Path, as_json: bool, folder: Path, database: Path | None) -> int:
     """Say where the alerts of a file would go, and whom they page.
 
-    FILE holds alerts as Alertmanager sends them. Each is decided on alone, with the config and,
-    when there is a journal, with what is open now.
+    FILE holds alerts as Alertmanager sends them. They are decided on with the config and, when
+    there is a journal, with what is open now: the first as if it came now, the others as much later
+    as their times say, so that it shows which of them would wake somebody again.
     """
     config = load(folder)
     rules = measured(config.rules)
@@ -47,7 +48,7 @@ def test_command(file: Path, as_json: bool, folder: Path, database: Path | None)
             shard = Handler(store, rules, wall_ms).shard
         finally:
             store.close()
-    found = [route(shard, rules, alert, wall_ms()) for alert in alerts]
+    found = route(shard, rules, alerts, wall_ms())
     if as_json:
         print_json(found)
         return 0
@@ -61,6 +62,7 @@ def _told(one: Routed) -> Iterable[str]:
     yield one.alert
     if one.why is None:
         yield f"  {one.says}" + (f" in {one.incident}" if one.incident else "")
+        yield from (f"  pages {page} (policy {one.policy})" for page in one.pages)
         return
     yield f"  {'opens' if one.is_new else 'joins'} {one.incident}: {one.why.says}"
     if one.muted:
@@ -69,5 +71,7 @@ def _told(one: Routed) -> Iterable[str]:
     yield f"  {one.severity or 'unrated'}: {one.says or 'as it was'}"
     if one.pages:
         yield from (f"  pages {page} (policy {one.policy})" for page in one.pages)
+    elif one.covered:
+        yield f"  pages nobody: {one.covered}"
     else:
         yield f"  pages nobody (policy {one.policy})"

@@ -148,7 +148,7 @@ def _lines(report: shadow.Report) -> Iterator[str]:
     yield (
         f"  {counted(report.real_pages, 'real page')} ({counted(report.keys, 'key')});"
         f" midwatch: {counted(report.alerts, 'alert')}, {counted(report.incidents, 'incident')},"
-        f" {report.would_page} would have paged"
+        f" {report.would_page} would have paged, {counted(report.pages, 'page')}"
     )
     within = show_duration(report.within_s)
     yield f"  covered  {report.covered:>4}  midwatch pages too, at most {within} later"

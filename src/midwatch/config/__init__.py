@@ -5,7 +5,8 @@ unknown is ignored. YAML is 1.2: `Yes` stays a string and a key stands once.
 
     midwatch.yaml   service_labels, levels, sources, pagers, heartbeat, correlation, escalation,
                     tickets, metrics, slo_defaults, people, public_url, inhibit, maintenance,
-                    watched_jobs, routers, canaries, actions, automation, limits, trust
+                    watched_jobs, routers, canaries, actions, automation, limits, trust,
+                    always_page
     topology.yaml   services and caller -> callee edges
     topology.json   more edges, as a mesh or a tracing system wrote them down
     schedules/*.yaml  who is on call, in turn; an escalation step may name the file
@@ -28,7 +29,7 @@ from midwatch.config.grouping import read_gatherings, read_threshold, read_wall
 from midwatch.config.jobs import read_jobs
 from midwatch.config.limits import LOOPBACK, Limits, read_limits, read_trust
 from midwatch.config.metrics import read_metrics
-from midwatch.config.muting import read_muting
+from midwatch.config.muting import read_always, read_muting
 from midwatch.config.pagers import check_addresses, read_pagers
 from midwatch.config.paging import read_paging
 from midwatch.config.releases import read_canaries, read_routers
@@ -37,6 +38,7 @@ from midwatch.config.slos import check_slos, read_defaults
 from midwatch.config.sources import SourceConfig, read_naming, read_sources
 from midwatch.config.suites import read_suites
 from midwatch.config.topology import read_topology
+from midwatch.config.unread import find_unread
 from midwatch.core.alerts import Naming
 from midwatch.core.rules import Rules
 from midwatch.core.tickets import Category
@@ -113,13 +115,14 @@ def check(folder: Path, elsewhere: str = ELSEWHERE) -> tuple[Config, list[BadFil
         return Config(Rules()), problems.found
     main = read_yaml(folder / "midwatch.yaml", problems)
     unread = bool(problems.found)
+    find_unread(folder, problems)
     topology = read_topology(folder, problems)
     suites = read_suites(folder, problems)
     main.keys(
         "service_labels", "levels", "sources", "correlation", "escalation", "tickets", "pagers",
         "heartbeat", "metrics", "slo_defaults", "people", "public_url", "watched_jobs", "inhibit",
         "maintenance", "routers", "canaries", "actions", "automation", "keep",
-        "limits", "trust",
+        "limits", "trust", "always_page",
     )  # fmt: skip
     files = [*sorted((folder / "slos").glob("*.yaml")), *sorted((folder / "slos").glob("*.yml"))]
     specs = read_specs(files, problems, read_defaults(main.child("slo_defaults")))
@@ -158,6 +161,7 @@ def check(folder: Path, elsewhere: str = ELSEWHERE) -> tuple[Config, list[BadFil
         gatherings=read_gatherings(grouping),
         muting=read_muting(main),
         canaries=read_canaries(main, topology, slos, metrics),
+        always_page=read_always(main.child("always_page")),
     )
     beat = _heartbeat(main.child("heartbeat")) if main.has("heartbeat") else None
     for name in sorted(set(metrics) & set(sources)):

@@ -33,7 +33,7 @@ def _maintenance(name: str, node: Node) -> Maintenance:
     node.keys("matchers", "hours", "time_zone", required=("matchers", "hours"))
     hours = tuple(read_hours(item) for item in node.child("hours").items())
     zone = read_zone(node.child("time_zone"))
-    layer = Layer("window", (name,), "2026-01-05T00:00", hours=hours)
+    layer = Layer("window", (name,), "1970-01-01T00:00", hours=hours)
     if not hours:
         node.child("hours").error("names no hours", "write [{from: '02:00', to: '03:00'}]")
     return Maintenance(name, _named(node.child("matchers")), Schedule(name, zone, (layer,)))
@@ -48,6 +48,23 @@ def read_matchers(node: Node) -> tuple[Matcher, ...]:
         except ValueError as error:
             item.error(str(error), "see docs/correlation.md")
     return tuple(found)
+
+
+def read_always(node: Node) -> tuple[tuple[Matcher, ...], ...]:
+    """Read which alerts page though an objective of their service is heard.
+
+    Each entry is one matcher, or a list of those that have to fit together.
+    """
+    found: list[tuple[Matcher, ...]] = []
+    for item in node.items():
+        if isinstance(item.value, list):
+            found.append(_named(item))
+        else:
+            try:
+                found.append((read_matcher(item.text()),))
+            except ValueError as error:
+                item.error(str(error), "see docs/correlation.md")
+    return tuple(one for one in found if one)
 
 
 def _named(node: Node) -> tuple[Matcher, ...]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from midwatch.core.topology import Service, Topology
+from midwatch.core.topology import UNKNOWN_TIER, Service, Topology
 from midwatch.errors import BadFile
 from midwatch.yaml_nodes import Problems, read_yaml
 
@@ -30,7 +30,7 @@ def read_topology(folder: Path, problems: Problems) -> Topology:
         name = item.child("name").text()
         if name in services:
             item.error(f"names {name!r} a second time", "give each service once")
-        tier = item.child("tier").integer(3, at_least=1, at_most=3)
+        tier = item.child("tier").integer(UNKNOWN_TIER, at_least=1, at_most=3)
         services[name] = Service(name, tier, item.child("owner").text(default=""))
     for item in root.child("edges").items():
         ends = list(item.items())

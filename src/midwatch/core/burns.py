@@ -16,6 +16,7 @@ from midwatch.core import (
     escalation,
     events,
     impact,
+    news,
     recovery,
     recurrence,
     regressions,
@@ -139,9 +140,12 @@ def _burn(
     def ahead() -> None:
         runbooks.consider(d, rules.means(incident), incident)
 
-    policy = rules.policy_of(incident)
-    escalation.declare(
-        d, policy, incident, burning.tier.severity, why_burning, ahead,
-        title=title, service=objective.service,
+    was = news.known_of(incident)
+    severity = burning.tier.severity
+    escalation.rate(
+        d, rules.policy_of(incident), incident, severity, why_burning, ahead,
+        title=title, service=objective.service, level=severity,
     )  # fmt: skip
+    item = news.Item(objective.service, severity, title, severity, slo=objective.id)
+    news.hear(d, rules, incident, (item,), was)
     ahead()  # also when it was as bad before

@@ -45,6 +45,20 @@ def show_time(at: int) -> str:
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def show_span(begin: int, end: int) -> str:
+    """Write from when to when, to the minute, as a person reads it; times are UTC.
+
+    >>> show_span(1_796_004_000_000, 1_796_006_100_000)
+    '2026-11-30 02:00 to 02:35 UTC'
+    >>> show_span(1_796_004_000_000, 1_796_104_000_000)
+    '2026-11-30 02:00 to 2026-12-01 05:46 UTC'
+    """
+    first, last = (show_time(at)[:16].replace("T", " ") for at in (begin, end))
+    if first[:10] == last[:10]:
+        last = last[11:]
+    return f"{first} UTC" if first[11:] == last else f"{first} to {last} UTC"
+
+
 def show_duration(seconds: float) -> str:
     """Write a duration in the largest unit that stays readable, whatever its size and sign.
 

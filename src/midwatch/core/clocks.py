@@ -6,7 +6,7 @@ earlier one waits for its answer, a further jump adds none.
 
 from __future__ import annotations
 
-from midwatch.core import escalation, events, inputs, jumps, recovery
+from midwatch.core import escalation, events, growth, inputs, jumps, recovery
 from midwatch.core.decision import Decision
 from midwatch.core.incidents import Incident
 from midwatch.core.rules import Rules
@@ -28,7 +28,7 @@ def _tell(d: Decision, rules: Rules, jump: events.ClockJumped, incident: Inciden
     reason = jumps.advised(jump.reason)
     policy = rules.policy_of(incident)
     if incident.severity is None:
-        escalation.declare(
+        growth.declare(
             d, policy, incident, jumps.SEVERITY, reason, title=incident.title,
             service=incident.service,
         )  # fmt: skip

@@ -25,15 +25,19 @@ from midwatch.core import (
     escalation,
     events,
     fixes,
+    growth,
     heartbeats,
     impact,
     inputs,
     moves,
     muting,
+    news,
     overrides,
     pointers,
+    receipts,
     rechecks,
     recovery,
+    refreshes,
     regressions,
     rollouts,
     runbooks,
@@ -126,7 +130,10 @@ def _clock(d: Decision, rules: Rules, given: inputs.ClockSeen) -> None:
 
 
 def _attach(d: Decision, rules: Rules, alerts: Iterable[Alert]) -> None:
-    touched = correlation.attach(d, rules.places(d.shard), alerts)
+    known = refreshes.take(d, rules.muting, alerts)
+    for name, worse in known.worse.items():
+        impact.declare(d, rules, d.known(name), worse)
+    touched = correlation.attach(d, rules.places(d.shard), known.rest)
     for name, attached in touched.items():
         incident = d.known(name)
         speaking = [item.alert for item in attached if not item.muted]
@@ -134,6 +141,7 @@ def _attach(d: Decision, rules: Rules, alerts: Iterable[Alert]) -> None:
         if speaking:
             impact.page_if_silent(d, rules, incident, f"{speaking[0].name} is not muted")
         recovery.reopen_without_sli(d, rules, incident)
+        news.not_over(d, rules, incident)
         recovery.recover_without_sli(d, rules, incident)
     if touched:
         _think_ahead(d, rules, touched)
@@ -212,7 +220,7 @@ def _sli(d: Decision, rules: Rules, given: inputs.SliMeasured) -> None:
 
 
 def _override(d: Decision, rules: Rules, given: inputs.AddOverride) -> None:
-    overrides.add(d, rules.policy.team.schedules, rules.policy.team.people, given)
+    overrides.add(d, rules.policy.team.schedules, rules.people, given)
 
 
 def _override_over(d: Decision, rules: Rules, given: inputs.RemoveOverride) -> None:
@@ -234,7 +242,7 @@ def _ticket(d: Decision, rules: Rules, given: inputs.FileTicket) -> None:
     found = tickets.triage(d, rules.places(d.shard), rules.categories, given)
     if found is not None and not found.incident.slo and not found.incident.alert_count:
         policy = rules.policy_of(found.incident)
-        escalation.declare(
+        growth.declare(
             d, policy, found.incident, found.severity, found.reason,
             title=found.incident.title, service=found.incident.service,
         )  # fmt: skip
@@ -274,14 +282,24 @@ def _incident_timer(d: Decision, rules: Rules, timer: inputs.Timer, incident: In
         runbooks.on_step_timer(d, rules.means(incident), incident)
     elif timer.purpose == "snooze":
         escalation.on_snooze_end(d, rules.policy_of(incident), incident)
+    elif timer.purpose == "grow":
+        growth.on_growth_timer(d, rules.policy_of(incident), incident)
+    elif timer.purpose == "others":
+        _others_timer(d, rules, incident, timer)
     elif timer.purpose == "unanswered":
-        escalation.on_unanswered(d, rules.policy_of, incident, timer)
+        receipts.on_unanswered(d, rules.policy_of, incident, timer)
     elif timer.purpose == "digest":
         escalation.on_digest_timer(d, timer)
     elif timer.purpose == "forgotten":
         escalation.on_forgotten(d, rules.policy_of(incident), incident)
     else:
         recovery.on_settle_timer(d, rules, incident, timer)
+
+
+def _others_timer(d: Decision, rules: Rules, incident: Incident, timer: inputs.Timer) -> None:
+    policy = rules.policies.get(timer.key.removeprefix(f"others/{incident.id}/"))
+    if policy is not None:  # else it is gone from the config: the incident's own goes on
+        growth.on_others_timer(d, policy, incident)
 
 
 def _mute_or_lift(d: Decision, rules: Rules, timer: str) -> None:
@@ -314,8 +332,10 @@ def _silence_over(d: Decision, rules: Rules, given: inputs.EndSilence) -> None:
 
 def _merge(d: Decision, rules: Rules, given: inputs.MergeIncident) -> None:
     into = _known(d, given.into)
-    moves.merge(d, rules.policy_of(into), _known(d, given.incident), into, given.by)
-    recovery.reopen_without_sli(d, rules, into)
+    old = _known(d, given.incident)
+    asks = old.awaits_ack and not old.waits
+    moves.merge(d, rules.policy_of(into), old, into, given.by)
+    recovery.reopen_without_sli(d, rules, into, asks=asks)
     if speaking(into):
         impact.page_if_silent(d, rules, into, f"{given.incident} is part of it")
 
@@ -334,7 +354,7 @@ def _undo(d: Decision, rules: Rules, given: inputs.UndoMove) -> None:
 
 def _page_answer(d: Decision, rules: Rules, given: inputs.PageAnswered) -> None:
     incident = _known(d, given.incident)
-    escalation.on_page_answer(d, rules.policy_of, incident, given)
+    receipts.on_page_answer(d, rules.policy_of, incident, given)
 
 
 def _release_answer(d: Decision, rules: Rules, given: inputs.ReleaseAnswered) -> None:
@@ -444,7 +464,8 @@ def _unacknowledge(d: Decision, rules: Rules, given: inputs.Unacknowledge) -> No
 
 def _reassign(d: Decision, rules: Rules, given: inputs.Reassign) -> None:
     incident = _known(d, given.incident)
-    escalation.reassign(d, rules.policy_of(incident), incident, given.to, given.by)
+    known = rules.people | frozenset(rules.policy.team.schedules)
+    escalation.reassign(d, rules.policy_of(incident), incident, given.to, given.by, known)
 
 
 def _snooze(d: Decision, rules: Rules, given: inputs.Snooze) -> None:
@@ -458,6 +479,7 @@ def _resolve(d: Decision, rules: Rules, given: inputs.ResolveIncident) -> None:
 def _approve(d: Decision, rules: Rules, given: inputs.ApprovePlan) -> None:
     incident = _known(d, given.incident)
     runbooks.approve(d, rules.means(incident), incident, given)
+    news.approved(d, rules, incident, given.by)
 
 
 def _choose_plan(d: Decision, rules: Rules, given: inputs.ProposePlan) -> None:

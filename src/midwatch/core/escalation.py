@@ -2,23 +2,22 @@
 
 Law: severity only ever rises. An incident whose severity pages and that nobody has acknowledged
 always has a page under way, a timer, or a visible "exhausted", which is tried anew after a time. An
-ack stops everything: no page is planned, claimed or escalated after it. Several incidents at once
-reach the same person as one digest; a sev1 is never held back by it, nor is the first page. Who has
-a second pager is paged by it after the first failure or SILENT_S without an answer, once for each
-page, while the first pager is still tried under its own key.
+ack stops all that it was given for: no page of that news is planned, claimed or escalated after it.
+What is worse or elsewhere is a page of its own (`news`, `growth`). Several incidents at once reach
+the same person as one digest; a sev1 is never held back by it, nor is the first page. What became
+of a page that was sent: `receipts`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from hashlib import blake2b
+from collections.abc import Callable, Collection
 
 from midwatch.core import effects, events, inputs
 from midwatch.core.clock import SECOND, show_duration, show_time
+from midwatch.core.covers import home_of
 from midwatch.core.decision import Decision
 from midwatch.core.incidents import (
     Incident,
-    Paged,
     is_waiting_for_ack,
     snooze_due,
     speaking,
@@ -31,16 +30,14 @@ from midwatch.errors import StateError
 from midwatch.texts import cut
 
 RULE = "escalation/2"
-MAX_ATTEMPTS = 5
-FIRST_RETRY_S = 5
 SILENT_S = 15
-MAX_FOLLOWS = 3
 FAILED = 3  # answers that a page names
+LOOK_S = 900  # after which what pages nobody for now is looked at again
 LONGEST = 250  # characters of each part of a page's reason
 REASSIGNED_STEP = -1  # a page that no step asked for: the policy begins after it
 
 
-def declare(
+def rate(
     d: Decision,
     policy: Policy,
     incident: Incident,
@@ -50,33 +47,34 @@ def declare(
     *,
     title: str,
     service: str,
-) -> None:
-    """Raise the severity of an incident and page when it now demands a human.
+    level: str = "",
+) -> bool:
+    """Raise the severity of an incident, and page nobody; False when it is as bad already.
 
-    `title` and `service` say what is so bad: from now on the incident is called so.
-
-    `ahead` is called in between: what it finds out goes along with the page.
+    `ahead` is called then: what it finds out goes along with the page.
     """
     if incident.severity and incident.severity <= severity:
-        return
+        return False
     urgency = policy.team.urgency[severity]
     renamed = (title, service) if title != incident.title else ("", "")
-    d.emit(events.SeverityDeclared(incident.id, severity, urgency, reason, *renamed))
+    d.emit(events.SeverityDeclared(incident.id, severity, urgency, reason, *renamed, level))
     ahead()
-    if urgency != "page" or incident.state != "open":
-        return
-    if not incident.awaits_ack:
-        page(d, policy, incident, reason)
-    elif severity == "sev1":
-        _release(d, policy, incident, reason)
+    return True
 
 
-def _release(d: Decision, policy: Policy, incident: Incident, reason: Reason) -> None:
+def wait(d: Decision, incident: Incident, reason: Reason, delay_s: int, by: str = "") -> None:
+    """Page nobody for now, and look again; `by` is the incident that stands for it meanwhile."""
+    until = d.now + delay_s * SECOND
+    d.emit(events.PageWaits(incident.id, until, reason, by))
+    d.set_timer(inputs.Timer(_timer_key(incident), until, "escalate", incident.id))
+
+
+def release(d: Decision, policy: Policy, incident: Incident, reason: Reason) -> None:
     """Send at once what was held for a digest."""
     places = [place for place, held in d.shard.held_pages.items() if incident.id in held]
     for place in places:
         person, _, via = place.rpartition("/")
-        _plan(d, policy.name, incident, person, via, incident.next_step - 1, reason)
+        plan_page(d, policy.name, incident, person, via, incident.next_step - 1, reason)
 
 
 def page(d: Decision, policy: Policy, incident: Incident, reason: Reason) -> None:
@@ -84,11 +82,11 @@ def page(d: Decision, policy: Policy, incident: Incident, reason: Reason) -> Non
     d.cancel_timer(_timer_key(incident))
     while (step := policy.step(incident.next_step)) is not None:
         number = incident.next_step
-        reached = _reach(d, policy, incident, step)
+        reached = reach_of_step(d, policy, incident, step)
         if reached:
             for person, via in reached:
-                _send(d, policy, incident, person, via, number, reason)
-            _wait(d, incident, step.delay_s)
+                send(d, policy, incident, person, via, number, reason)
+            wait_for_ack(d, incident, step.delay_s)
             return
         says = f"nobody can be reached at step {number + 1} of policy {policy.name!r}"
         d.emit(
@@ -99,7 +97,9 @@ def page(d: Decision, policy: Policy, incident: Incident, reason: Reason) -> Non
     _exhausted(d, policy, incident)
 
 
-def _reach(d: Decision, policy: Policy, incident: Incident, step: Step) -> list[tuple[str, str]]:
+def reach_of_step(
+    d: Decision, policy: Policy, incident: Incident, step: Step
+) -> list[tuple[str, str]]:
     """Say whom a step reaches now, and by which pager."""
     found: dict[tuple[str, str], None] = {}
     for name in step.to:
@@ -112,7 +112,7 @@ def _reach(d: Decision, policy: Policy, incident: Incident, step: Step) -> list[
     return list(found)
 
 
-def _send(
+def send(
     d: Decision,
     policy: Policy,
     incident: Incident,
@@ -128,13 +128,13 @@ def _send(
         digest_s = max(digest_s, DIGEST_S)
     until = (last_at or 0) + digest_s * SECOND
     if last_at is None or incident.severity == "sev1" or d.now >= until:
-        _plan(d, policy.name, incident, person, via, step, reason)
+        plan_page(d, policy.name, incident, person, via, step, reason)
         return
     d.emit(events.PageHeld(incident.id, person, via, step, until, policy.name, reason))
     d.set_timer(inputs.Timer(f"digest/{person}/{via}", until, "digest", incident.id))
 
 
-def _plan(
+def plan_page(
     d: Decision,
     policy: str,
     incident: Incident,
@@ -143,16 +143,22 @@ def _plan(
     step: int,
     reason: Reason,
     others: tuple[Incident, ...] = (),
+    *,
+    beside: bool = False,
 ) -> None:
     """Plan one page, for an incident and for the others of its digest."""
     key = _page_key(d, incident)
-    d.emit(events.PagePlanned(incident.id, key, person, step, reason, via, policy))
+    d.emit(events.PagePlanned(incident.id, key, person, step, reason, via, policy, beside=beside))
     for other in others:
         d.emit(
             events.PagePlanned(
                 other.id, _page_key(d, other), person, other.next_step - 1, reason, via, policy, key
             )
         )
+    covered = (d.shard.incidents.get(name) for name in incident.also)
+    told = dict.fromkeys(o.id for o in others)
+    told.update((o.id, None) for o in covered if o is not None and o.awaits_ack and o.waits)
+    also = [d.known(name) for name in told]
     d.plan(
         effects.SendPage(
             key=key,
@@ -164,20 +170,34 @@ def _plan(
             summary="".join(
                 (
                     cut(reason.says, LONGEST),
+                    cut(_why(incident, reason), LONGEST),
                     cut(_again(incident), LONGEST),
                     cut(_failed(incident), LONGEST),
                     cut(_link(incident), LONGEST),
+                    cut(_tried(incident), LONGEST),
                     _next_step(incident),
                 )
             ),
             service=incident.speaks_of,
             via=via,
-            also=tuple(f"{one.id} {one.severity or 'sev1'}: {one.title}" for one in others),
+            also=tuple(f"{one.id} {one.severity or 'sev1'}: {one.title}" for one in also),
             ref=incident.ref,
         )
     )
     silent_at = d.now + SILENT_S * SECOND
-    d.set_timer(inputs.Timer(_silent_key(key), silent_at, "unanswered", incident.id))
+    d.set_timer(inputs.Timer(silent_key(key), silent_at, "unanswered", incident.id))
+
+
+def _why(incident: Incident, reason: Reason) -> str:
+    """Repeat why it pages, where the page itself says something else, such as who was asked."""
+    told = incident.why and incident.why not in reason.says
+    return f"; why: {incident.why}" if told else ""
+
+
+def _tried(incident: Incident) -> str:
+    """Name the runbooks that were tried and have not helped."""
+    over = incident.run not in ("proposed", "running", "verifying", "waiting")
+    return f"; tried: {', '.join(incident.tried)}" if incident.tried and over else ""
 
 
 def _again(incident: Incident) -> str:
@@ -221,24 +241,27 @@ def _digest(d: Decision, person: str, via: str, incidents: list[Incident]) -> No
         first, *others = sorted(waiting, key=lambda one: (one.severity or "sev1", one.opened_at))
         says = f"{len(waiting)} incidents" if others else first.title
         reason = Reason(RULE, says, {"incidents": len(waiting)})
-        _plan(d, first.policy, first, person, via, first.next_step - 1, reason, tuple(others))
+        plan_page(d, first.policy, first, person, via, first.next_step - 1, reason, tuple(others))
 
 
 def page_again(d: Decision, policy: Policy, incident: Incident, reason: Reason) -> None:
     """Wake people anew: something failed that midwatch may not try again by itself."""
-    _withdraw(d, incident, reason)
+    withdraw(d, incident, reason)
     page(d, policy, incident, reason)
 
 
-def _withdraw(d: Decision, incident: Incident, reason: Reason) -> None:
+def withdraw(d: Decision, incident: Incident, reason: Reason) -> None:
+    """Take an ack or a snooze back, when there is one."""
     if incident.acknowledged_by:
+        if incident.snoozed_until:
+            d.cancel_timer(_snooze_key(incident))
         d.emit(events.AckWithdrawn(incident.id, reason))
         d.cancel_timer(_ack_key(incident))
 
 
 def _nobody_has_it(d: Decision, policy: Policy, incident: Incident, reason: Reason) -> None:
     """Take an ack back; people are paged anew when the incident would page them as it stands."""
-    _withdraw(d, incident, reason)
+    withdraw(d, incident, reason)
     muted = incident.firing and not speaking(incident) and not incident.slo and not incident.tickets
     if incident.urgency == "page" and not muted:
         page(d, policy, incident, reason)
@@ -251,7 +274,7 @@ def page_one(d: Decision, policy: Policy, incident: Incident, name: str, reason:
     if person is None or not pagers:
         page(d, policy, incident, reason)
         return
-    _plan(d, policy.name, incident, person, pagers[0], incident.next_step - 1, reason)
+    plan_page(d, policy.name, incident, person, pagers[0], incident.next_step - 1, reason)
 
 
 def on_timer(d: Decision, policy: Policy, incident: Incident) -> None:
@@ -264,11 +287,39 @@ def on_timer(d: Decision, policy: Policy, incident: Incident) -> None:
         d.emit(events.EscalationRestarted(incident.id, reason))
         page(d, policy, incident, reason)
         return
+    if incident.waits:
+        _look_again(d, policy, incident)
+        return
     last = policy.step(max(incident.next_step - 1, 0))
     waited = show_duration(last.delay_s) if last else "its time"
     who = incident.pages[-1].to if incident.pages else "anybody"
     says = f"no ack from {who} within {waited}"
     page(d, policy, incident, Reason(RULE, says, {"step": incident.next_step}))
+
+
+def _look_again(d: Decision, policy: Policy, incident: Incident) -> None:
+    """Page for what paged nobody for a while, unless it is over or somebody has what covers it."""
+    if not fires(d, incident):
+        wait_for_ack(d, incident, policy.team.again_s)
+        return
+    other = home_of(d.shard, incident.waits_by) if incident.waits_by else None
+    if other is not None and other is not incident:
+        looked_for = other.state == "open" and other.awaits_ack and not other.waits
+        if looked_for or other.state == "acknowledged":
+            wait_for_ack(d, incident, LOOK_S)
+            return
+        says = f"{other.id} is over, and {incident.title} still fires"
+    else:
+        says = f"{incident.title} still fires"
+    page(d, policy, incident, Reason(RULE, says))
+
+
+def fires(d: Decision, incident: Incident) -> bool:
+    """Say whether something of it fires that pages by itself."""
+    known = (d.shard.loud.get(service, ()) for service in incident.services)
+    if any(x.incident == incident.id and not x.ended_at for loud in known for x in loud):
+        return True
+    return any(one.level == "critical" for one in speaking(incident))
 
 
 def _exhausted(d: Decision, policy: Policy, incident: Incident) -> None:
@@ -279,11 +330,12 @@ def _exhausted(d: Decision, policy: Policy, incident: Incident) -> None:
     for name in policy.team.last_resort:
         person = policy.team.behind(name, d.wall, d.shard.overrides)
         for via in policy.team.pagers(person)[:1] if person else ():
-            _plan(d, policy.name, incident, person or name, via, incident.next_step - 1, reason)
-    _wait(d, incident, policy.team.again_s)
+            plan_page(d, policy.name, incident, person or name, via, incident.next_step - 1, reason)
+    wait_for_ack(d, incident, policy.team.again_s)
 
 
-def _wait(d: Decision, incident: Incident, delay_s: int) -> None:
+def wait_for_ack(d: Decision, incident: Incident, delay_s: int) -> None:
+    """Go one step on when nobody has acknowledged after a while."""
     due_at = d.now + delay_s * SECOND
     d.set_timer(inputs.Timer(_timer_key(incident), due_at, "escalate", incident.id))
 
@@ -292,16 +344,41 @@ def _wait(d: Decision, incident: Incident, delay_s: int) -> None:
 
 
 def acknowledge(d: Decision, team: Team, incident: Incident, by: str) -> None:
-    """Stop all paging of an incident: somebody has it. This also ends a snooze."""
+    """Stop the paging that a person answers: somebody has it. This also ends a snooze.
+
+    Where people of several policies are paged, each answers for their own; a name of none for all.
+    """
+    asked = _answered(team, incident, by)
+    for policy in asked:
+        d.emit(events.OthersAnswered(incident.id, policy, by))
+        _take_back(d, incident, policy)
+        d.cancel_timer(others_key(incident, policy))
+    theirs = by in team.people and by not in _people_of(incident, "")
+    if asked and incident.awaits_ack and theirs:
+        return
     if incident.acknowledged_by and not incident.snoozed_until:
         return
     says = f"{by} has it"
-    silence(d, incident)
+    silence(d, incident, others=False)
     d.emit(events.PageAcknowledged(incident.id, by, Reason(RULE, says, {"by": by})))
     tell(d, team, incident, "acknowledged", by)
     if team.ack_s and incident.state == "acknowledged":
         due_at = d.now + team.ack_s * SECOND
         d.set_timer(inputs.Timer(_ack_key(incident), due_at, "forgotten", incident.id))
+
+
+def _answered(team: Team, incident: Incident, by: str) -> list[str]:
+    """Name the policies that are asked besides and that somebody answers for."""
+    return [
+        policy
+        for policy in incident.besides
+        if by not in team.people or by in _people_of(incident, policy)
+    ]
+
+
+def _people_of(incident: Incident, policy: str) -> set[str]:
+    """Name whom a policy that is asked besides has paged; with "" the incident's own."""
+    return {one.to for one in incident.pages if one.beside == policy}
 
 
 def on_forgotten(d: Decision, policy: Policy, incident: Incident) -> None:
@@ -358,9 +435,10 @@ def unacknowledge(d: Decision, policy: Policy, incident: Incident, by: str) -> N
     _nobody_has_it(d, policy, incident, Reason(RULE, says, {"by": by}))
 
 
-def reassign(d: Decision, policy: Policy, incident: Incident, to: str, by: str) -> None:
+def reassign(
+    d: Decision, policy: Policy, incident: Incident, to: str, by: str, known: Collection[str]
+) -> None:
     """Hand an incident to somebody else. Raises StateError when nobody is called so."""
-    known = {*policy.team.people, *policy.team.schedules}
     if known and to not in known:
         raise StateError(f"nobody is called {to!r}", remedy=f"known are {', '.join(sorted(known))}")
     if incident.state not in ("open", "acknowledged"):
@@ -374,23 +452,35 @@ def reassign(d: Decision, policy: Policy, incident: Incident, to: str, by: str) 
     silence(d, incident)
     reason = Reason(RULE, f"{by} hands it to {person}", {"by": by, "to": person})
     d.emit(events.IncidentReassigned(incident.id, person, by, reason))
-    _plan(d, policy.name, incident, person, pagers[0], REASSIGNED_STEP, reason)
-    _wait(d, incident, policy.steps[0].delay_s if policy.steps else policy.team.again_s)
+    plan_page(d, policy.name, incident, person, pagers[0], REASSIGNED_STEP, reason)
+    wait_for_ack(d, incident, policy.steps[0].delay_s if policy.steps else policy.team.again_s)
 
 
-def silence(d: Decision, incident: Incident) -> None:
-    """Take back the pages that are not sent yet, and every timer that would page."""
-    for sent in incident.pages:
-        if sent.state == "planned":
-            d.cancel_effect(sent.key)
-            d.cancel_timer(_silent_key(sent.key))
-            # The page told of others too, who are not answered by this.
-            rest = [o for o in d.shard.told_by(sent.key, incident.id) if is_waiting_for_ack(o)]
-            _digest(d, sent.to, sent.via, rest)
+def silence(d: Decision, incident: Incident, *, others: bool = True) -> None:
+    """Take back the pages that are not sent yet, and every timer that would page.
+
+    Without `others` the people of policies that are asked besides go on being paged.
+    """
+    _take_back(d, incident, "")
     for key in (_timer_key(incident), _ack_key(incident)):
         d.cancel_timer(key)
     if incident.snoozed_until:
         d.cancel_timer(_snooze_key(incident))
+    if others:
+        for policy in incident.besides:
+            _take_back(d, incident, policy)
+            d.cancel_timer(others_key(incident, policy))
+
+
+def _take_back(d: Decision, incident: Incident, policy: str) -> None:
+    """Take back the pages of one policy that are not sent yet."""
+    for sent in incident.pages:
+        if sent.state == "planned" and sent.beside == policy:
+            d.cancel_effect(sent.key)
+            d.cancel_timer(silent_key(sent.key))
+            # The page told of others too, who are not answered by this.
+            rest = [o for o in d.shard.told_by(sent.key, incident.id) if is_waiting_for_ack(o)]
+            _digest(d, sent.to, sent.via, rest)
 
 
 def tell(d: Decision, team: Team, incident: Incident, became: effects.Became, by: str) -> None:
@@ -413,112 +503,12 @@ def tell(d: Decision, team: Team, incident: Incident, became: effects.Became, by
         )
 
 
-# --- answers of pagers --------------------------------------------------------------------------
-
-
-def on_page_answer(
-    d: Decision,
-    policy_of: Callable[[Incident], Policy],
-    incident: Incident,
-    answer: inputs.PageAnswered,
-) -> None:
-    """Record a receipt, or plan the next try under the same key, or give this way up."""
-    if answer.key.startswith("update/"):
-        if answer.error is not None and answer.attempt < MAX_FOLLOWS:
-            wait_s = retry_delay_s(answer.key, answer.attempt, answer.retry_after_s)
-            d.retry_effect(answer.key, d.now + int(wait_s * SECOND))
-        return
-    d.cancel_timer(_silent_key(answer.key))
-    told = [incident, *d.shard.told_by(answer.key, incident.id)]
-    if answer.error is None:
-        for one in told:
-            key = _paged(one, answer.key).key
-            d.emit(events.PageSent(one.id, key, answer.receipt, answer.attempt))
-        return
-    waiting = [one for one in told if is_waiting_for_ack(one)]
-    wait_s = retry_delay_s(answer.key, answer.attempt, answer.retry_after_s)
-    gives_up = answer.attempt >= MAX_ATTEMPTS or not waiting
-    retry_at = None if gives_up else d.now + int(wait_s * SECOND)
-    for one in told:
-        key = _paged(one, answer.key).key
-        d.emit(events.PageFailed(one.id, key, answer.attempt, answer.error, retry_at))
-    if retry_at is not None:
-        d.retry_effect(answer.key, retry_at)
-    _try_next_pager(d, policy_of, waiting, answer.key, answer.error)
-    for one in waiting if retry_at is None else ():
-        _leave_step(d, policy_of(one), one, _paged(one, answer.key), answer.error)
-
-
-def on_unanswered(
-    d: Decision, policy_of: Callable[[Incident], Policy], incident: Incident, timer: inputs.Timer
-) -> None:
-    """Try the next pager beside one that has said nothing; its late receipt does no harm."""
-    key = timer.key.partition("/")[2]
-    told = [incident, *d.shard.told_by(key, incident.id)]
-    waiting = [one for one in told if is_waiting_for_ack(one)]
-    if _paged(incident, key).state == "planned":
-        _try_next_pager(d, policy_of, waiting, key, f"no answer within {SILENT_S} s")
-
-
-def _try_next_pager(
-    d: Decision,
-    policy_of: Callable[[Incident], Policy],
-    waiting: list[Incident],
-    key: str,
-    error: str,
-) -> None:
-    """Page by the person's next pager too, once for each page, whatever becomes of this one."""
-    if not waiting:
-        return
-    first, *others = waiting
-    policy, sent = policy_of(first), _paged(first, key)
-    pagers = policy.team.pagers(sent.to)
-    left = pagers[pagers.index(sent.via) + 1 :] if sent.via in pagers else ()
-    later = first.pages[first.pages.index(sent) + 1 :]
-    if not left or any((one.to, one.via) == (sent.to, left[0]) for one in later):
-        return
-    # The page may be one of an earlier round: it takes no step of this one for taken.
-    step = min(sent.step, first.next_step - 1)
-    reason = Reason(RULE, _unreached(sent, error))
-    _plan(d, policy.name, first, sent.to, left[0], step, reason, tuple(others))
-
-
-def _leave_step(d: Decision, policy: Policy, incident: Incident, sent: Paged, error: str) -> None:
-    """Take the next step when every page of this one, by every pager, was given up."""
-    here = [one for one in incident.pages[incident.earlier_pages :] if one.step == sent.step]
-    newest = sent in here and sent.step == incident.next_step - 1
-    if newest and all(one.state == "failed" for one in here):
-        page(d, policy, incident, Reason(RULE, _unreached(sent, error), {"step": sent.step}))
-
-
-def _unreached(sent: Paged, error: str) -> str:
-    way = f" by {sent.via}" if sent.via else ""
-    return f"{sent.to} cannot be reached{way}: {error}"
-
-
-def _paged(incident: Incident, key: str) -> Paged:
-    return next(one for one in incident.pages if key in (one.key, one.digest))
-
-
-def retry_delay_s(key: str, attempt: int, retry_after_s: float | None = None) -> float:
-    """Back off twice as long each time, with a jitter that depends on key and attempt alone.
-
-    >>> 5 <= retry_delay_s("page/INC-1/1", 1) <= 10 <= retry_delay_s("page/INC-1/1", 2) <= 20
-    True
-    >>> retry_delay_s("page/INC-1/1", 1, retry_after_s=60.0) >= 60
-    True
-    """
-    digest = blake2b(f"{key}#{attempt}".encode(), digest_size=4).digest()
-    jitter = int.from_bytes(digest) / 2**32
-    wait_s = FIRST_RETRY_S * 2 ** (attempt - 1) * (1 + jitter)
-    return max(wait_s, retry_after_s or 0.0)
-
-
 def _page_key(d: Decision, incident: Incident) -> str:
     return d.key("page", incident.id, incident.next_page)
 
 
-def _silent_key(page: str) -> str:
+def silent_key(page: str) -> str:
+    """Name the timer that waits for a pager's answer."""
     return f"unanswered/{page}"
 
 
@@ -528,6 +518,11 @@ def _ack_key(incident: Incident) -> str:
 
 def _snooze_key(incident: Incident) -> str:
     return f"snooze/{incident.id}"
+
+
+def others_key(incident: Incident, policy: str) -> str:
+    """Name the timer of a policy that is asked besides."""
+    return f"others/{incident.id}/{policy}"
 
 
 def _timer_key(incident: Incident) -> str:

@@ -239,6 +239,16 @@ class AlertsMuted(IncidentEvent, frozen=True):
     reason: Reason
 
 
+class AlertsChanged(IncidentEvent, frozen=True):
+    """Alerts that fire already say something else: another level, text or runbook, a later start.
+
+    They are the same firing: nothing has ended, and nothing else began.
+    """
+
+    alerts: tuple[Alert, ...]
+    reason: Reason
+
+
 class IncidentMerged(IncidentEvent, frozen=True):
     """It was the same as another one, `into`, which has its alerts and tickets now."""
 
@@ -471,6 +481,72 @@ class SeverityDeclared(IncidentEvent, frozen=True):
     reason: Reason
     title: str = ""
     service: str = ""
+    level: str = ""
+
+
+class NewsJudged(IncidentEvent, frozen=True):
+    """Something came for which somebody is woken: it pages, or earlier news covers it.
+
+    `told` is the worst severity that whoever is paged knows of with it, `policy` whose news it is.
+    """
+
+    service: str
+    severity: str
+    pages: bool
+    reason: Reason
+    told: str = ""
+    policy: str = ""
+    namespace: str = ""
+    fingerprints: tuple[str, ...] = ()
+    slo: str = ""
+    covered_by: str = ""
+
+
+class IncidentGrew(IncidentEvent, frozen=True):
+    """It is worse or wider than whoever was paged for it knows: they are paged again."""
+
+    reason: Reason
+
+
+class GrowthHeld(IncidentEvent, frozen=True):
+    """It grew again, soon after a page that told of growth: one page tells of all, at `until`.
+
+    With `flaps` it came and went too often to be told at once: it is told if it fires then.
+    """
+
+    until: int
+    reason: Reason
+    flaps: bool = False
+
+
+class PageWaits(IncidentEvent, frozen=True):
+    """It pages nobody yet, and is looked at again at `until`; `by` is the one that covers it."""
+
+    until: int
+    reason: Reason
+    by: str = ""
+
+
+class CoversAlso(IncidentEvent, frozen=True):
+    """Whoever has this incident is looked to for another one, `other`, too."""
+
+    other: str
+    reason: Reason
+
+
+class OthersAsked(IncidentEvent, frozen=True):
+    """It has news of a service of other people: they are paged besides, by their own policy."""
+
+    policy: str
+    step: int
+    reason: Reason
+
+
+class OthersAnswered(IncidentEvent, frozen=True):
+    """One of those has it."""
+
+    policy: str
+    by: str
 
 
 class PagePlanned(IncidentEvent, frozen=True):
@@ -483,6 +559,7 @@ class PagePlanned(IncidentEvent, frozen=True):
     via: str = ""
     policy: str = ""
     digest: str = ""  # the key of the page that tells of this incident too
+    beside: bool = False  # whether its policy is asked besides the incident's own
 
 
 class PageHeld(IncidentEvent, frozen=True):
@@ -1012,6 +1089,7 @@ Event = (
     | AlertsResolved
     | AlertsMoved
     | AlertsMuted
+    | AlertsChanged
     | IncidentMerged
     | MergeUndone
     | IncidentRecurred
@@ -1040,6 +1118,13 @@ Event = (
     | OverrideAdded
     | OverrideRemoved
     | SeverityDeclared
+    | NewsJudged
+    | IncidentGrew
+    | GrowthHeld
+    | PageWaits
+    | CoversAlso
+    | OthersAsked
+    | OthersAnswered
     | PagePlanned
     | PageHeld
     | StepSkipped

@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import cast
 
-from midwatch.core import escalation, muting, recurrence, runbooks
+from midwatch.core import escalation, muting, news, recurrence, runbooks
 from midwatch.core.alerts import Alert
 from midwatch.core.decision import Decision
 from midwatch.core.incidents import Firing, Incident, speaking, title_of
 from midwatch.core.reasons import Reason
 from midwatch.core.rules import Rules
 from midwatch.core.severity import Severity, severity_of
+from midwatch.core.silences import all_fit
 
 
 def declare(
@@ -24,25 +25,46 @@ def declare(
 ) -> None:
     """Take the worst of the new alerts; those of a service with an objective wait for it.
 
-    What fired before was judged when it came, and a severity only ever rises.
+    What fired before was judged when it came, and a severity only ever rises. Whether a phone rings
+    is judged of each, by `news`.
     """
-    kinds: dict[tuple[str, str, str], Alert | Firing] = {}
+    kinds: dict[tuple[str, str, str], list[Alert | Firing]] = {}
     for alert in attached:
-        kinds.setdefault((alert.service, alert.level, alert.severity), alert)
-    if kinds:
-        judged = [(*_severity(d, rules, alert), alert) for alert in kinds.values()]
-        severity, says, worst = min(judged, key=lambda one: one[0])
-        reason = Reason(escalation.RULE, says, {"alerts": len(incident.firing)})
+        paged = any(all_fit(one, alert.labels) for one in rules.always_page)
+        kinds.setdefault((alert.service, alert.level, f"{alert.severity}{paged}"), []).append(alert)
+    if not kinds:
+        return
+    judged = [(*_severity(d, rules, some[0]), some) for some in kinds.values()]
+    severity, says, (worst, *_) = min(judged, key=lambda one: one[0])
+    was = news.known_of(incident)
+    reason = Reason(escalation.RULE, says, {"alerts": len(incident.firing)})
 
-        def ahead() -> None:
-            recurrence.find(d, incident)
-            if rules.books.runbooks:
-                runbooks.consider(d, rules.means(incident), incident)
+    def ahead() -> None:
+        recurrence.find(d, incident)
+        if rules.books.runbooks:
+            runbooks.consider(d, rules.means(incident), incident)
 
-        escalation.declare(
-            d, rules.policy_of(incident), incident, severity, reason, ahead,
-            title=title_of(worst.name, worst.service), service=worst.service,
-        )  # fmt: skip
+    escalation.rate(
+        d, rules.policy_of(incident), incident, severity, reason, ahead,
+        title=title_of(worst.name, worst.service), service=worst.service, level=worst.level,
+    )  # fmt: skip
+    items = [_item(incident, how_bad, some) for how_bad, _, some in judged]
+    news.hear(d, rules, incident, items, was)
+
+
+def _item(incident: Incident, severity: Severity, alerts: Sequence[Alert | Firing]) -> news.Item:
+    """Tell of alerts of one service that are as bad."""
+    one = alerts[0]
+    spaces = (alert.labels.get("namespace", "") for alert in alerts)
+    fingerprints = [alert.fingerprint for alert in alerts if isinstance(alert, Alert)]
+    if not fingerprints:
+        known = {id(alert) for alert in alerts}
+        fingerprints = [name for name, fires in incident.firing.items() if id(fires) in known]
+    more = f" and {len(alerts) - 1} more" if len(alerts) > 1 else ""
+    return news.Item(
+        one.service, severity, f"{title_of(one.name, one.service)}{more}", one.level,
+        next(filter(None, spaces), ""), tuple(fingerprints),
+    )  # fmt: skip
 
 
 def declare_alone(d: Decision, rules: Rules, service: str) -> None:
@@ -51,17 +73,7 @@ def declare_alone(d: Decision, rules: Rules, service: str) -> None:
         incident = d.known(name)
         waiting = [one for one in speaking(incident) if one.service == service]
         if waiting:
-            tier = rules.topology.tier(service)
-            worst = min(
-                waiting, key=lambda one: severity_of(one.level, tier, rules.policy.team.table)
-            )
-            severity = severity_of(worst.level, tier, rules.policy.team.table)
-            says = f"{worst.level} {worst.name} on {service} (tier {tier}, its SLO is silent)"
-            reason = Reason(escalation.RULE, says, {"alerts": len(incident.firing)})
-            escalation.declare(
-                d, rules.policy_of(incident), incident, severity, reason,
-                title=title_of(worst.name, service), service=service,
-            )  # fmt: skip
+            declare(d, rules, incident, waiting)
 
 
 def _severity(d: Decision, rules: Rules, alert: Alert | Firing) -> tuple[Severity, str]:
@@ -69,11 +81,14 @@ def _severity(d: Decision, rules: Rules, alert: Alert | Firing) -> tuple[Severit
     if alert.severity:
         says = alert.summary if isinstance(alert, Alert) else alert.name
         return cast("Severity", alert.severity), says
-    if _measured(d, rules, alert.service):
+    always = any(all_fit(one, alert.labels) for one in rules.always_page)
+    if not always and _measured(d, rules, alert.service):
         return "sev4", f"{alert.name} on {alert.service}, whose objective decides"
     tier = rules.topology.tier(alert.service)
     where = alert.service or "an unknown service"
     silent = "its SLO is silent" if rules.slo_of(alert.service) else "no SLO"
+    if always:
+        silent = "it always pages"
     says = f"{alert.level} {alert.name} on {where} (tier {tier}, {silent})"
     return severity_of(alert.level, tier, rules.policy.team.table), says
 

@@ -27,6 +27,7 @@ from midwatch.core.evals import Case
 from midwatch.core.habits import MAX_TOGETHER
 from midwatch.core.judgements import Judgement
 from midwatch.core.keys import ref_of
+from midwatch.core.marks import KEPT_SERVICES, Answer, Mark
 from midwatch.core.moments import kept
 from midwatch.core.plans import Plan, RunState
 from midwatch.core.severity import Severity
@@ -73,6 +74,7 @@ MAX_REFS = 64
 # any.
 FINE, COARSE, MAX_LINKS, MAX_SAYS = 16, 48, 5, 200
 ANY = "*"
+MAX_ROUNDS, MAX_ALSO, MAX_GROWTH = 64, 16, 16
 
 
 class Firing(Struct, frozen=True, gc=False):
@@ -125,6 +127,7 @@ class Paged(Struct, frozen=True):
     via: str = ""
     digest: str = ""
     at: int = 0
+    beside: str = ""  # the policy whose people are paged besides
 
 
 class Incident(Struct):
@@ -181,6 +184,20 @@ class Incident(Struct):
     snoozed_until: int = 0
     snooze_over_at: int = 0  # in the journal's time, at the latest
     exhausted: bool = False
+    # what whoever is paged knows
+    mark: Mark | None = None  # what was known when somebody answered last
+    asking: dict[str, str] = field(default_factory=dict[str, str])  # services -> unanswered news
+    why: str = ""  # it pages
+    level: str = ""  # of the alert that its title names
+    waits: bool = False  # nobody is paged yet: something else stands for it, or it flaps
+    waits_by: str = ""  # the incident that stands for it
+    also: list[str] = field(default_factory=list[str])  # incidents that it stands for
+    grown_at: int = 0  # when a page last told of growth
+    growth: list[str] = field(default_factory=list[str])  # that the next one tells of
+    growth_at: int = 0  # when that is due
+    growth_flaps: bool = False  # whether it is told only if it fires then
+    besides: dict[str, int] = field(default_factory=dict[str, int])  # other policies -> next step
+    rounds: dict[str, int] = field(default_factory=dict[str, int])  # alerts -> how often they fired
     # the mitigation
     runbook: str = ""
     plan_hash: str = ""
@@ -314,6 +331,12 @@ def is_waiting_for_ack(incident: Incident) -> bool:
     return incident.awaits_ack
 
 
+def asks_by(incident: Incident, key: str) -> bool:
+    """Say whether a page, or the digest of that key, still looks for somebody."""
+    beside = next((one.beside for one in incident.pages if key in (one.key, one.digest)), "")
+    return beside in incident.besides if beside else incident.awaits_ack
+
+
 def opened(event: e.IncidentOpened, at: int, salt: str) -> Incident:
     """Make the incident that this event opens, in the term of a salt."""
     started_at = kept(event.started_at, at)
@@ -385,6 +408,8 @@ def _attach(i: Incident, event: e.AlertsAttached, at: int) -> None:
             item.muted, item.mutes,
         )  # fmt: skip
         _gain(i, alert.fingerprint, one)
+        if alert.fingerprint in i.rounds or len(i.rounds) < MAX_ROUNDS:
+            i.rounds[alert.fingerprint] = i.rounds.get(alert.fingerprint, 0) + 1
         _count_text(i, alert)
         i.namespace = i.namespace or alert.namespace
         if alert.runbook and len(i.links) < MAX_LINKS:
@@ -392,6 +417,22 @@ def _attach(i: Incident, event: e.AlertsAttached, at: int) -> None:
         for ref in alert.refs:
             if len(i.refs) < MAX_REFS:
                 i.refs[ref] = None
+
+
+def _changed(i: Incident, event: e.AlertsChanged, at: int) -> None:
+    for alert in event.alerts:
+        one = i.firing[alert.fingerprint]
+        starts_at = max(one.starts_at, kept(alert.starts_at, at))
+        i.firing[alert.fingerprint] = replace(
+            one, level=alert.level, starts_at=starts_at, labels=alert.labels
+        )
+        trouble = i.troubles[one.service]
+        worst = trouble.names.get(one.name)
+        if worst is None or RANK[alert.level] < RANK[worst]:
+            names = {**trouble.names, one.name: alert.level}
+            i.troubles[one.service] = replace(trouble, names=names)
+        if alert.runbook and len(i.links) < MAX_LINKS:
+            i.links[alert.runbook] = None
 
 
 def _count_text(i: Incident, alert: Alert) -> None:
@@ -485,7 +526,8 @@ def _muted(i: Incident, event: e.AlertsMuted, at: int) -> None:
         i.firing[fingerprint] = replace(i.firing[fingerprint], muted=event.key)
     if event.key and not i.slo and not i.tickets and not speaking(i):
         # Nobody is looked for; when it speaks again, paging begins anew.
-        i.awaits_ack = False
+        i.awaits_ack = i.waits = False
+        i.growth, i.besides = [], {}
         _begin_round(i)
 
 
@@ -495,7 +537,8 @@ def _begin_round(i: Incident) -> None:
 
 
 def _merged(i: Incident, event: e.IncidentMerged, at: int) -> None:
-    i.merged_into, i.awaits_ack = event.into, False
+    i.merged_into, i.awaits_ack, i.waits = event.into, False, False
+    i.besides = {}
 
 
 def _unmerged(i: Incident, event: e.MergeUndone, at: int) -> None:
@@ -524,28 +567,77 @@ def _severity(i: Incident, event: e.SeverityDeclared, at: int) -> None:
     i.severity = cast("Severity", event.severity)
     if event.title:
         i.title, i.worst_service = event.title, event.service
-    i.urgency = event.urgency
+    i.urgency, i.why, i.level = event.urgency, event.reason.says, event.level
+
+
+def _news(i: Incident, event: e.NewsJudged, at: int) -> None:
+    i.asking[event.service] = min(event.severity, i.asking.get(event.service, event.severity))
+
+
+def _mark(i: Incident, at: int, kind: Answer, by: str) -> Mark:
+    """Note what is known of it now."""
+    people = tuple(dict.fromkeys(one.to for one in i.pages[i.earlier_pages :]))
+    services = tuple(list(i.services)[:KEPT_SERVICES])
+    return Mark(
+        at, kind, by, i.severity or "", i.title, services, i.policy, people, i.alert_count, i.level
+    )
+
+
+def _grew(i: Incident, event: e.IncidentGrew, at: int) -> None:
+    i.why, i.grown_at, i.growth, i.growth_at = event.reason.says, at, [], 0
+
+
+def _growth_held(i: Incident, event: e.GrowthHeld, at: int) -> None:
+    if event.until != i.growth_at:  # what was held before has been told
+        i.growth, i.growth_flaps = [], True
+    if len(i.growth) < MAX_GROWTH:
+        i.growth.append(event.reason.says)
+    i.growth_at, i.growth_flaps = event.until, i.growth_flaps and event.flaps
+
+
+def _waits(i: Incident, event: e.PageWaits, at: int) -> None:
+    i.waits, i.waits_by, i.awaits_ack = True, event.by, True
+
+
+def _others_asked(i: Incident, event: e.OthersAsked, at: int) -> None:
+    i.besides[event.policy] = event.step + 1
+
+
+def _others_answered(i: Incident, event: e.OthersAnswered, at: int) -> None:
+    i.besides.pop(event.policy, None)
+
+
+def _covers_also(i: Incident, event: e.CoversAlso, at: int) -> None:
+    if event.other not in i.also:
+        i.also = [*i.also[-MAX_ALSO + 1 :], event.other]
 
 
 def _page_planned(i: Incident, event: e.PagePlanned, at: int) -> None:
-    i.pages.append(Paged(event.key, event.to, "planned", event.step, event.via, event.digest, at))
+    beside = event.policy if event.beside else ""
+    i.pages.append(
+        Paged(event.key, event.to, "planned", event.step, event.via, event.digest, at, beside)
+    )
+    if beside:
+        i.next_page += 1
+        return
     # The second pager of an earlier step takes nothing back: the next step stays the next.
     i.next_step = max(i.next_step, event.step + 1)
     i.next_page += 1
-    i.policy = event.policy
-    i.awaits_ack = True
+    _asks(i, event.policy)
+
+
+def _asks(i: Incident, policy: str) -> None:
+    i.policy, i.awaits_ack, i.waits, i.waits_by = policy, True, False, ""
 
 
 def _page_held(i: Incident, event: e.PageHeld, at: int) -> None:
     i.next_step = event.step + 1
-    i.policy = event.policy
-    i.awaits_ack = True
+    _asks(i, event.policy)
 
 
 def _step_skipped(i: Incident, event: e.StepSkipped, at: int) -> None:
     i.next_step = event.step + 1
-    i.policy = event.policy
-    i.awaits_ack = True
+    _asks(i, event.policy)
 
 
 def _reassigned(i: Incident, event: e.IncidentReassigned, at: int) -> None:
@@ -570,6 +662,8 @@ def _page_failed(i: Incident, event: e.PageFailed, at: int) -> None:
 def _ack(i: Incident, event: e.PageAcknowledged, at: int) -> None:
     i.acknowledged_by, i.awaits_ack, i.snoozed_until = event.by, False, 0
     i.acknowledged_at = i.acknowledged_at or at
+    i.waits, i.asking = False, {}
+    i.mark = _mark(i, at, "ack", event.by)
 
 
 def _unack(i: Incident, event: e.AckWithdrawn, at: int) -> None:
@@ -579,10 +673,11 @@ def _unack(i: Incident, event: e.AckWithdrawn, at: int) -> None:
 
 def _snoozed(i: Incident, event: e.PageSnoozed, at: int, wall: int) -> None:
     i.snoozed_until, i.snooze_over_at = event.until, at + event.until - wall
+    i.mark = _mark(i, at, "snooze", event.by)
 
 
 def _exhausted(i: Incident, event: e.EscalationExhausted, at: int) -> None:
-    i.exhausted, i.awaits_ack = True, True
+    i.exhausted, i.awaits_ack, i.waits = True, True, False
 
 
 def _proposed(i: Incident, event: e.PlanProposed, at: int) -> None:
@@ -677,6 +772,7 @@ def _fix_over(i: Incident, event: e.PromotionFailed | e.FixWithdrawn, at: int) -
 
 def _mitigated(i: Incident, event: e.IncidentMitigated, at: int) -> None:
     i.mitigated_at, i.recovery, i.awaits_ack = at, event.reason.says, False
+    i.waits, i.growth, i.asking, i.besides = False, [], {}, {}
     i.no_case = event.no_case
     if i.run == "proposed":
         i.run = "none"
@@ -767,6 +863,14 @@ _APPLY = cast(
         e.AlertsResolved: _resolve,
         e.AlertsMoved: _moved,
         e.AlertsMuted: _muted,
+        e.AlertsChanged: _changed,
+        e.NewsJudged: _news,
+        e.IncidentGrew: _grew,
+        e.GrowthHeld: _growth_held,
+        e.PageWaits: _waits,
+        e.CoversAlso: _covers_also,
+        e.OthersAsked: _others_asked,
+        e.OthersAnswered: _others_answered,
         e.IncidentMerged: _merged,
         e.MergeUndone: _unmerged,
         e.SeverityDeclared: _severity,

@@ -37,9 +37,13 @@ def merge(d: Decision, policy: Policy, old: Incident, into: Incident, by: str) -
     for ticket in old.tickets:
         d.emit(events.TicketLinked(into.id, ticket, reason))
     if old.severity is not None:
-        escalation.declare(
-            d, policy, into, old.severity, reason, title=old.title, service=old.speaks_of
-        )
+        # Whoever merges them knows both: that wakes nobody who has the other one already.
+        rated = escalation.rate(
+            d, policy, into, old.severity, reason,
+            title=old.title, service=old.speaks_of, level=old.level,
+        )  # fmt: skip
+        if rated and into.urgency == "page" and into.state == "open" and not into.awaits_ack:
+            escalation.page(d, policy, into, reason)
 
 
 def split(d: Decision, incident: Incident, given: inputs.SplitIncident) -> tuple[Incident, Reason]:

@@ -1,7 +1,8 @@
 """Who stands in for whom: overrides and swaps, which people say while it runs.
 
 Law: config says whose turn it is, these say what is different for a while, and who said so. A swap
-is two overrides, so that everything which reads a schedule sees it.
+is two overrides, so that everything which reads a schedule sees it; it takes the two shifts that it
+names, from hand-off to hand-off, and nothing beside them.
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ def _add(d: Decision, schedule: str, person: str, start: int, end: int, by: str)
 
 def _shift(schedule: Schedule, at: int, overrides: list[Override]) -> Shift:
     """Find the whole shift that a moment lies in."""
-    around = schedule.shifts(at - SEARCH_MS, at + SEARCH_MS, overrides)
+    around = schedule.turns(at - SEARCH_MS, at + SEARCH_MS, overrides)
     return next(one for one in around if one.starts_at <= at < one.ends_at)
 
 

@@ -16,6 +16,7 @@ from midwatch.core import (
     events,
     impact,
     inputs,
+    news,
     regressions,
     runbooks,
     slo,
@@ -26,6 +27,7 @@ from midwatch.core.incidents import BY_PERSON, Incident, speaking
 from midwatch.core.reasons import Reason
 from midwatch.core.releases import name_of
 from midwatch.core.rules import Rules
+from midwatch.core.shard import BY_PERSON
 from midwatch.core.sli import SliReading
 from midwatch.core.slo import Slo
 from midwatch.core.windows import AGAIN_S
@@ -130,8 +132,13 @@ def reopen(
         runbooks.consider(d, rules.means(incident), incident)
 
 
-def reopen_without_sli(d: Decision, rules: Rules, incident: Incident) -> None:
-    """Without an objective, an alert that fires again says that the mitigation did not hold."""
+def reopen_without_sli(
+    d: Decision, rules: Rules, incident: Incident, *, asks: bool = False
+) -> None:
+    """Without an objective, an alert that fires again says that the mitigation did not hold.
+
+    `asks` when somebody was still looked for, for what was merged into it.
+    """
     if incident.state != "mitigated" or impact.is_watched(d, rules, incident):
         return
     names = ", ".join(dict.fromkeys(one.name for one in speaking(incident)))
@@ -140,8 +147,7 @@ def reopen_without_sli(d: Decision, rules: Rules, incident: Incident) -> None:
     reason = Reason(RULE_NO_SLI, f"no SLI: {names} fires again", {"firing": len(incident.firing)})
     d.emit(events.IncidentReopened(incident.id, reason))
     d.cancel_timer(f"settle/{incident.id}")
-    if incident.urgency == "page":
-        escalation.page(d, rules.policy_of(incident), incident, reason)
+    news.reopened(d, rules, incident, reason, asks=asks)
 
 
 def _resolve(d: Decision, rules: Rules, incident: Incident, reason: Reason) -> None:

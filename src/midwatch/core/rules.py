@@ -14,8 +14,9 @@ from midwatch.core.gathering import Gathering
 from midwatch.core.heartbeats import Watched
 from midwatch.core.incidents import Incident
 from midwatch.core.runbooks import Books, Means
+from midwatch.core.severity import Severity
 from midwatch.core.shard import Shard
-from midwatch.core.silences import Muting
+from midwatch.core.silences import Matcher, Muting
 from midwatch.core.slo import Slo, Verify
 from midwatch.core.teams import Policy, Route
 from midwatch.core.tickets import Category
@@ -39,6 +40,7 @@ class Rules(Struct, frozen=True):
     jobs: dict[str, Watched] = field(default_factory=dict[str, Watched])
     muting: Muting = Muting()
     canaries: dict[str, CanaryPlan] = field(default_factory=dict[str, CanaryPlan])
+    always_page: tuple[tuple[Matcher, ...], ...] = ()  # alerts that no objective speaks for
 
     def slo_of(self, service: str) -> Slo | None:
         """Find the objective of a service."""
@@ -53,6 +55,34 @@ class Rules(Struct, frozen=True):
         fitting = (r for r in self.routes if r.fits(incident.services, severity))
         route = next(fitting, None)
         return self.policies.get(route.policy, self.policy) if route else self.policy
+
+    @property
+    def people(self) -> frozenset[str]:
+        """Whoever may stand in: those of `people`, else whoever has a turn or is in a policy."""
+        team = self.policy.team
+        if team.people:
+            return frozenset(team.people)
+        turns = (name for one in team.schedules.values() for name in one.people)
+        policies = (self.policy, *self.policies.values())
+        steps = (name for one in policies for step in one.steps for name in step.to)
+        return frozenset((*turns, *steps)) - frozenset(team.schedules)
+
+    def policy_for(self, service: str, severity: Severity) -> Policy:
+        """Find who is paged for news of a service."""
+        route = next((one for one in self.routes if one.fits((service,), severity)), None)
+        return self.policies.get(route.policy, self.policy) if route else self.policy
+
+    def same_people(self, one: str, other: str) -> bool:
+        """Say whether two policies page the same people; one that is gone pages nobody."""
+        if one == other:
+            return True
+        known = [self._people(name) for name in (one, other)]
+        return bool(known[0]) and known[0] == known[1]
+
+    def _people(self, name: str) -> frozenset[str]:
+        policy = self.policies.get(name)
+        steps = policy.steps if policy else ()
+        return frozenset(who for step in steps for who in (*step.to, *step.channels))
 
     def places(self, shard: Shard) -> Places:
         """Give by what alerts are placed."""

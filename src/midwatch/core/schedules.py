@@ -1,16 +1,16 @@
 """Who is on call: layers of people who take turns, and what stands over them for a while.
 
-Law: at each moment one person of a schedule is on call, or nobody, and never two. What stands
-higher wins: an override, the newest first, then the last layer that has somebody. A hand-off is at
-the same local time whatever the clocks did, so a shift may be an hour shorter or longer. A local
-time that a clock skips is taken as long after the gap as it was meant; of one that comes twice it
-is the first.
+Law: at each moment one person of a schedule is on call, or nobody, and never two. Before a layer
+starts it has nobody, so that a change of rota can be written down ahead. What stands higher wins:
+an override, the newest first, then the last layer that has somebody. A hand-off is at the same
+local time whatever the clocks did, so a shift may be an hour shorter or longer. A local time that a
+clock skips is taken as long after the gap as it was meant; of one that comes twice it is the first.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -82,15 +82,23 @@ class Schedule(Struct, frozen=True):
     time_zone: str
     layers: tuple[Layer, ...]
 
+    @property
+    def people(self) -> frozenset[str]:
+        """Everybody who has a turn."""
+        return frozenset(name for layer in self.layers for name in layer.people)
+
     def on_call(self, at: int, overrides: Iterable[Override] = ()) -> str | None:
         """Name who is on call at a moment (milliseconds); None when nobody is."""
         for one in reversed(list(overrides)):
             if one.starts_at <= at < one.ends_at:
                 return one.person
-        for layer in reversed(self.layers):
-            if self._is_heard(layer, at):
-                return layer.people[self._turn(layer, at) % len(layer.people)]
-        return None
+        layer = self._layer(at)
+        return layer.people[self._turn(layer, at) % len(layer.people)] if layer else None
+
+    def _layer(self, at: int) -> Layer | None:
+        """Find the layer that says who is on call at a moment."""
+        heard = (layer for layer in reversed(self.layers) if self._is_heard(layer, at))
+        return next(heard, None)
 
     def shifts(self, start: int, end: int, overrides: Sequence[Override] = ()) -> list[Shift]:
         """List who is on call from `start` to `end`, in order and without holes.
@@ -99,25 +107,40 @@ class Schedule(Struct, frozen=True):
         >>> [(s.person, s.ends_at // 3_600_000) for s in shop.shifts(0, 48 * 3_600_000)]
         [('ada', 24), ('ben', 48)]
         """
+        return _joined(self._cut(start, end, overrides), lambda one, _: one)
+
+    def turns(self, start: int, end: int, overrides: Sequence[Override] = ()) -> list[Shift]:
+        """List the same, cut at each hand-off: also where the next turn is the same person's.
+
+        >>> shop = simple("shop", ("ada", "ada", "ben"), "UTC", "1970-01-01T00:00", DAY_MIN)
+        >>> [(s.person, s.ends_at // 3_600_000) for s in shop.turns(0, 72 * 3_600_000)]
+        [('ada', 24), ('ada', 48), ('ben', 72)]
+        """
+
+        def turn(person: str | None, at: int) -> object:
+            stands_in = (o.id for o in reversed(overrides) if o.starts_at <= at < o.ends_at)
+            override, layer = next(stands_in, None), self._layer(at)
+            if override is not None or layer is None:
+                return person, override
+            return person, layer.name, self._turn(layer, at)
+
+        return _joined(self._cut(start, end, overrides), turn)
+
+    def _cut(self, start: int, end: int, overrides: Sequence[Override]) -> Iterable[Shift]:
+        """Cut a time wherever who is on call may change."""
         edges = {start, end}
         for one in overrides:
             edges |= {one.starts_at, one.ends_at}
         for layer in self.layers:
             edges.update(self._edges(layer, start, end))
-        found: list[Shift] = []
         inside = sorted(edge for edge in edges if start <= edge < end)
         for begin, finish in zip(inside, [*inside[1:], end], strict=True):
-            person = self.on_call(begin, overrides)
-            if found and found[-1].person == person:
-                found[-1] = Shift(person, found[-1].starts_at, finish)
-            else:
-                found.append(Shift(person, begin, finish))
-        return found
+            yield Shift(self.on_call(begin, overrides), begin, finish)
 
     # --- turns ---
 
     def _turn(self, layer: Layer, at: int) -> int:
-        """Count the hand-offs since the layer's start; before it, it is the first one's turn."""
+        """Count the hand-offs since the layer's start."""
         turn = _guess(layer, _local(at, self.time_zone))
         # Two equal local times, or one that was skipped: the moment itself decides.
         while at < self._handoff(layer, turn):
@@ -131,6 +154,7 @@ class Schedule(Struct, frozen=True):
 
     def _edges(self, layer: Layer, start: int, end: int) -> Iterable[int]:
         """List the moments at which a layer may change."""
+        yield self._begins(layer)
         turn = self._turn(layer, start)
         while (edge := self._handoff(layer, turn)) < end:
             yield edge
@@ -146,7 +170,12 @@ class Schedule(Struct, frozen=True):
 
     # --- hours ---
 
+    def _begins(self, layer: Layer) -> int:
+        return _moment(_begin(layer), self.time_zone)
+
     def _is_heard(self, layer: Layer, at: int) -> bool:
+        if at < self._begins(layer):
+            return False
         if not layer.hours:
             return True
         today = _local(at, self.time_zone).date()
@@ -167,6 +196,20 @@ class Schedule(Struct, frozen=True):
         )
 
 
+def _joined(parts: Iterable[Shift], turn: Callable[[str | None, int], object]) -> list[Shift]:
+    """Join what is of one turn."""
+    found: list[Shift] = []
+    newest: object = None
+    for part in parts:
+        this = turn(part.person, part.starts_at)
+        if found and newest == this:
+            found[-1] = Shift(part.person, found[-1].starts_at, part.ends_at)
+        else:
+            found.append(part)
+        newest = this
+    return found
+
+
 def simple(
     name: str, people: tuple[str, ...], time_zone: str, starts: str, every_min: int = WEEK_MIN
 ) -> Schedule:
@@ -185,7 +228,8 @@ def hidden(layers: Sequence[Layer]) -> dict[str, str]:
     for number, layer in enumerate(layers):
         for above in layers[number + 1 :]:
             covered = bool(layer.hours) and set(layer.hours) <= set(above.hours)
-            if not above.hours or covered:
+            earlier = _begin(layer) < _begin(above)  # until then it is on call
+            if not earlier and (not above.hours or covered):
                 found[layer.name] = above.name
                 break
     return found

@@ -11,7 +11,7 @@ from typing import Literal
 import msgspec
 from msgspec import Struct, field
 
-from midwatch.core import automation, changes, incidents, past, releases
+from midwatch.core import automation, changes, incidents, marks, past, releases
 from midwatch.core import events as e
 from midwatch.core.alerts import Alert
 from midwatch.core.automation import Remediation
@@ -22,6 +22,7 @@ from midwatch.core.habits import Habits
 from midwatch.core.incidents import PREFIX, Firing, Incident
 from midwatch.core.keys import id_of
 from midwatch.core.leaving import Archived, leaving
+from midwatch.core.marks import Loud
 from midwatch.core.moments import kept
 from midwatch.core.past import Lesson, Lessons
 from midwatch.core.releases import Pointer
@@ -137,6 +138,7 @@ class Shard(Struct):
     next_incident: int = 1
     term_salt: str = ""  # of the process that decides; empty before the first one had one
     left: int = 0  # incidents that are in the archive alone
+    loud: marks.Table = field(default_factory=dict[str, tuple[Loud, ...]])  # news that pages
     rested: dict[str, Rest] = field(default_factory=dict[str, Rest])  # alerts that ended
     met: dict[str, None] = field(default_factory=dict[str, None])  # the first services and
     spaces: dict[str, None] = field(default_factory=dict[str, None])  # namespaces that fired
@@ -358,14 +360,8 @@ def _evolve_incident(shard: Shard, event: e.IncidentEvent, at: int) -> None:
             if item.alert.level != "critical" and is_chronic(shard, item.alert.fingerprint):
                 service = item.alert.service
                 incident.noise[service] = incident.noise.get(service, 0) + 1
-    elif isinstance(event, e.AlertsResolved | e.AlertsMuted):
-        gone = isinstance(event, e.AlertsResolved)
-        for fingerprint in event.fingerprints:
-            one = incident.firing.get(fingerprint)
-            if one is not None:
-                _forget_muting(shard, fingerprint, one, gone=gone)
-                if gone:
-                    _let_rest(shard, incident.id, fingerprint, one)
+    elif isinstance(event, e.AlertsResolved | e.AlertsMuted | e.AlertsChanged):
+        _before_lines(shard, incident, event, at)
     if isinstance(event, e.PlanApproved) and incident.run == "proposed":
         service = event.service or incident.service_of_plan
         begun = Remediation(service, at, incident.runbook, event.by)
@@ -374,6 +370,31 @@ def _evolve_incident(shard: Shard, event: e.IncidentEvent, at: int) -> None:
     if isinstance(event, e.RegressionCaseAdmitted):
         _keep_case(shard, event, incident.service_of_plan)
     _index(shard, incident, event)
+
+
+def _before_lines(
+    shard: Shard,
+    incident: Incident,
+    event: e.AlertsResolved | e.AlertsMuted | e.AlertsChanged,
+    at: int,
+) -> None:
+    """Take alerts that end, are muted or say something else out of what is looked up by them."""
+    if isinstance(event, e.AlertsChanged):
+        for alert in event.alerts:
+            one = incident.firing[alert.fingerprint]
+            _take_line(shard, incident.id, alert.fingerprint, one)
+        return
+    gone = isinstance(event, e.AlertsResolved)
+    for fingerprint in event.fingerprints:
+        one = incident.firing.get(fingerprint)
+        if one is None:
+            continue
+        _forget_muting(shard, fingerprint, one, gone=gone)
+        if gone:
+            _let_rest(shard, incident.id, fingerprint, one)
+            marks.end(shard.loud, one.service, (fingerprint,), at)
+        elif event.key:
+            marks.forget(shard.loud, one.service, (fingerprint,))
 
 
 def is_chronic(shard: Shard, fingerprint: str) -> bool:
@@ -388,6 +409,14 @@ def _meet(shard: Shard, alert: Alert) -> None:
         shard.met[alert.service] = None
     if len(shard.spaces) < KEPT_SPACES:
         shard.spaces[alert.namespace] = None
+
+
+def _hear(shard: Shard, event: e.NewsJudged) -> None:
+    heard = Loud(
+        shard.at, event.incident, event.told, event.policy, event.namespace,
+        event.fingerprints, event.slo, 0, event.covered_by,
+    )  # fmt: skip
+    marks.keep(shard.loud, event.service, heard)
 
 
 def _take_line(shard: Shard, name: str, fingerprint: str, one: Firing) -> None:
@@ -467,6 +496,7 @@ def _evolve_slo(shard: Shard, event: e.SloEvent) -> None:
                 incident.failures = event.failures
         case e.BudgetCalm():
             shard.burning.pop(event.slo, None)
+            marks.end_burn(shard.loud, event.slo, shard.at)
         case e.SliHeard():
             shard.heard[event.slo] = None
         case e.SliWentSilent():
@@ -525,6 +555,15 @@ def _index(shard: Shard, incident: Incident, event: e.IncidentEvent) -> None:
     match event:
         case e.AlertsAttached() | e.AlertsResolved() | e.AlertsMoved() | e.AlertsMuted():
             _index_alerts(shard, incident, event)
+        case e.AlertsChanged():
+            for alert in event.alerts:
+                one = incident.firing[alert.fingerprint]
+                loud = one.level == "critical"
+                shard.board.fire(
+                    incident.id, one.service, alert.fingerprint, one.starts_at, loud=loud
+                )
+        case e.NewsJudged():
+            _hear(shard, event)
         case e.MergeUndone() | e.IncidentReopened():
             shard.open[incident.id] = None
             shard.board.add(incident)
@@ -562,6 +601,8 @@ def _index_over(
     else:
         shard.last_resolved[incident.service] = incident.id
         past.learn(shard.past, incident)
+        if event.reason.rule == incidents.BY_PERSON:
+            marks.forget_incident(shard.loud, incident.services, incident.id)
     for fingerprint, one in incident.firing.items():
         _forget_muting(shard, fingerprint, one, gone=True)
         _forget(shard, incident, fingerprint)

@@ -1,8 +1,8 @@
 """When a storm begins and ends, and what is different in one.
 
 Law: in a storm pages to the same person become digests, at most DIGEST_S apart, whatever config
-says of digests; the first page of a person is never held back, and a second, independent service
-in trouble still pages within that time. Nothing is dropped.
+says of digests; the first page of a person is never held back, and a second service in trouble that
+nothing covers still pages within that time. Nothing is dropped.
 """
 
 from __future__ import annotations

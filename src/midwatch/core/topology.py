@@ -21,7 +21,7 @@ class Service(Struct, frozen=True):
     """A service, its tier (1 matters most) and the team that owns it."""
 
     name: str
-    tier: int = 3
+    tier: int = UNKNOWN_TIER
     owner: str = ""
 
 
@@ -62,6 +62,11 @@ class Topology:
     def knows(self, service: str) -> bool:
         """Say whether the graph has any edge of this service."""
         return service in self._near
+
+    @property
+    def size(self) -> int:
+        """How many services have an edge."""
+        return len(self._near)
 
     def hops(self, one: str, other: str) -> int | None:
         """Count the calls between two services along one direction, None beyond `HOPS`."""

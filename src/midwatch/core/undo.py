@@ -32,6 +32,7 @@ SMALL = 64  # entries; a table of no more is copied whole, whatever the fact nam
 LARGE: Final = (
     "incidents", "firing", "open", "pointers", "tickets", "versions", "last_resolved", "changes",
     "muted", "inhibitors", "cases", "remediations", "past", "digests", "rested", "met", "spaces",
+    "loud",
 )  # fmt: skip
 LARGE_OF_INCIDENT: Final = ("services", "troubles", "firing", "ended", "noise")
 SCALAR: Final = ("habits", "storm", "board")  # structs of their own
@@ -259,6 +260,7 @@ def _resolved(u: Undo, shard: Shard, event: e.AlertsResolved) -> None:
     one = shard.incidents.get(event.incident)
     if one is not None:
         _taken(u, one, event.fingerprints)
+        _quieter(u, shard, map(one.firing.get, event.fingerprints))
         if not u.has(one.ended):
             gone = (one.firing.get(fingerprint) for fingerprint in event.fingerprints)
             u.entries(one.ended, [firing.service for firing in gone if firing is not None])
@@ -293,6 +295,27 @@ def _forgotten(u: Undo, shard: Shard, gone: Iterable[Firing | None]) -> None:
                 _left(u, shard.inhibitors, key)
 
 
+def _quieter(u: Undo, shard: Shard, gone: Iterable[Firing | None]) -> None:
+    """Keep the news of services whose alerts end."""
+    u.entries(shard.loud, {one.service for one in gone if one is not None})
+
+
+def _loud(u: Undo, shard: Shard, event: e.NewsJudged | e.BudgetCalm) -> None:
+    u.whole(shard.loud)
+
+
+def _restated(u: Undo, shard: Shard, event: e.AlertsChanged) -> None:
+    one = shard.incidents.get(event.incident)
+    if one is not None:
+        known = [one.firing.get(alert.fingerprint) for alert in event.alerts]
+        for table, keys in (
+            (one.firing, [alert.fingerprint for alert in event.alerts]),
+            (one.troubles, {firing.service for firing in known if firing is not None}),
+        ):
+            if not u.has(table):
+                u.entries(table, keys)
+
+
 def _left(u: Undo, index: Table, key: str) -> None:
     u.whole(index)
     if key in index:
@@ -314,6 +337,7 @@ def _muted(u: Undo, shard: Shard, event: e.AlertsMuted) -> None:
     if one is None:
         return
     u.whole(one.firing)
+    u.whole(shard.loud)
     for fingerprint in event.fingerprints:
         if (firing := one.firing.get(fingerprint)) is not None and firing.muted:
             _left(u, shard.muted, firing.muted)
@@ -329,6 +353,7 @@ def _over(u: Undo, shard: Shard, event: e.IncidentMerged | e.IncidentResolved) -
     if one is not None:
         u.entry(shard.last_resolved, one.service)
         u.entry(shard.past, one.service_of_plan)
+        u.whole(shard.loud)
         _told(u, shard, one)
         if one.firing:
             _nowhere(u, shard, one.firing)
@@ -427,6 +452,9 @@ _SPECIAL: dict[type, Callable[[Undo, Shard, Any], None]] = {
     e.AlertsResolved: _resolved,
     e.AlertsMoved: _moved,
     e.AlertsMuted: _muted,
+    e.AlertsChanged: _restated,
+    e.NewsJudged: _loud,
+    e.BudgetCalm: _loud,
     e.IncidentMerged: _over,
     e.IncidentResolved: _over,
     e.MergeUndone: _unmerged,

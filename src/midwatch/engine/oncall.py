@@ -87,12 +87,12 @@ def _who(schedule: Schedule, shard: Shard, at: int) -> OnCall:
 
 
 def shifts(rules: Rules, shard: Shard, name: str, start: int, end: int) -> list[ShiftView]:
-    """List the shifts of a schedule, or of all when `name` is empty."""
+    """List the shifts of a schedule, or of all when `name` is empty, from hand-off to hand-off."""
     return [
         ShiftView(one.name, s.person or "", show_time(s.starts_at), show_time(s.ends_at))
         for one in rules.policy.team.schedules.values()
         if name in ("", one.name)
-        for s in one.shifts(start, end, shard.overrides.get(one.name, []))
+        for s in one.turns(start, end, shard.overrides.get(one.name, []))
     ]
 
 

@@ -19,7 +19,7 @@ from msgspec.structs import replace
 from midwatch.core import effects
 from midwatch.core.evals import Case, Outcome, Reply, Suite, broken
 from midwatch.core.events import NOT_SENT
-from midwatch.core.incidents import Incident, is_waiting_for_ack
+from midwatch.core.incidents import Incident, asks_by
 from midwatch.core.inputs import (
     ActionAnswered,
     Envelope,
@@ -97,7 +97,7 @@ class Performer:
     def _doubt(self, claim: Claim, shard: Shard) -> Callable[[], Envelope]:
         match claim.effect:
             case effects.SendPage() as page:
-                if any(is_waiting_for_ack(one) for one in _told(page, shard)):
+                if any(asks_by(one, page.key) for one in _told(page, shard)):
                     return partial(self._send, page, claim.attempt)
                 answer = PageAnswered(
                     page.key, page.incident, claim.attempt, receipt=STILL_IN_DOUBT

@@ -6,6 +6,8 @@ decision on a copy of the state, of which nothing is kept.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 from msgspec import Struct, field, structs
 
@@ -19,6 +21,7 @@ from midwatch.core.reasons import Reason
 from midwatch.core.rules import Rules
 from midwatch.core.shard import Shard
 from midwatch.core.skews import Skews
+from midwatch.engine.placing import news_at
 from midwatch.ports import Audit
 
 _ABOUT = (e.AlertsAttached.__name__, e.AlertsMoved.__name__)
@@ -86,7 +89,10 @@ def _place(event: e.AlertsAttached, item: e.Attachment, at: int) -> AlertPlace:
 
 
 class Routed(Struct, frozen=True):
-    """What would follow from an alert: the incident, how bad it would be, and who is paged."""
+    """What would follow from an alert: the incident, how bad it would be, and who is paged.
+
+    `covered` says why nobody is, when somebody who was paged before knows of it.
+    """
 
     alert: str
     incident: str
@@ -97,17 +103,33 @@ class Routed(Struct, frozen=True):
     says: str
     policy: str
     pages: tuple[str, ...]
+    covered: str = ""
 
 
-def route(shard: Shard, rules: Rules, alert: Alert, now: int) -> Routed:
-    """Decide on an alert that came now, by the wall clock, on a copy of the state."""
+def route(shard: Shard, rules: Rules, alerts: Sequence[Alert], now: int) -> list[Routed]:
+    """Decide on alerts on a copy of the state: the first one comes now, by the wall clock.
+
+    The others come as much later as they say themselves, in that order; gives them as they came in.
+    """
     copy = shards.load(shards.dump(shard))
-    before = dict(copy.incidents)
-    decision = decide(copy, AlertsArrived("route test", (alert,)), now + shard.skew, rules)
+    order = sorted(range(len(alerts)), key=lambda n: (news_at(alerts[n]), n))
+    first = news_at(alerts[order[0]]) if order else 0
+    found: dict[int, Routed] = {}
+    for n in order:
+        alert = alerts[n]
+        at = now + shard.skew + news_at(alert) - first
+        found[n] = _routed(copy, rules, alert, at)
+    return [found[n] for n in range(len(alerts))]
+
+
+def _routed(copy: Shard, rules: Rules, alert: Alert, at: int) -> Routed:
+    before = set(copy.incidents)
+    decision = decide(copy, AlertsArrived("route test", (alert,)), at, rules)
     named = f"{alert.name or 'alert'} on {alert.service or 'unknown service'}"
     home = copy.firing.get(alert.fingerprint, "")
     incident = copy.incidents.get(home)
-    why, muted, severity, says, policy = None, "", "", "", ""
+    why, muted, severity, says, covered = None, "", "", "", ""
+    policies: dict[str, None] = {}
     pages: list[str] = []
     for event in decision.events:
         match event:
@@ -116,19 +138,28 @@ def route(shard: Shard, rules: Rules, alert: Alert, now: int) -> Routed:
                 why, muted = event.reason_of(item), item.muted
             case e.SeverityDeclared():
                 severity, says = event.severity, event.reason.says
-            case e.PagePlanned():
-                pages.append(f"{event.to} by {event.via or 'the first pager'}, now")
-            case e.PageHeld():
-                until = show_time(shard.shown(event.until))
-                pages.append(f"{event.to} by {event.via or 'the first pager'}, at {until}")
+            case e.NewsJudged():
+                covered = "" if event.pages else event.reason.says
+            case e.IncidentGrew() | e.AlertsChanged():
+                says = event.reason.says
+            case e.PageWaits():
+                covered = covered or event.reason.says
+            case e.GrowthHeld():
+                pages.append(f"whoever has it, at {show_time(copy.shown(event.until))}")
+            case e.PagePlanned() | e.PageHeld():
+                policies[event.policy] = None
+                held = isinstance(event, e.PageHeld)
+                when = f"at {show_time(copy.shown(event.until))}" if held else "now"
+                pages.append(f"{event.to} by {event.via or 'the first pager'}, {when}")
             case _:
                 pass
+    policy = ", ".join(policies)
     if incident is not None:
         severity = severity or incident.severity or ""
-        policy = rules.policy_of(incident).name
+        policy = policy or rules.policy_of(incident).name
     if not decision.events:
         says = "nothing follows: it fires already" if home else "nothing follows: it does not fire"
     return Routed(
         named, home, bool(home) and home not in before, why, muted, severity, says, policy,
-        tuple(pages),
+        tuple(pages), covered,
     )  # fmt: skip

@@ -16,7 +16,7 @@ from midwatch.core.causes import Cause
 from midwatch.core.changes import Change
 from midwatch.core.decide import decide
 from midwatch.core.decision import Decision
-from midwatch.core.events import AlertsAttached, AlertsMoved, AlertsMuted
+from midwatch.core.events import AlertsAttached, AlertsMoved, AlertsMuted, Event, GrowthHeld
 from midwatch.core.incidents import Incident
 from midwatch.core.inputs import AlertsArrived, ChangesArrived, Input, Timer, TimerCameDue
 from midwatch.core.reasons import Reason
@@ -24,6 +24,7 @@ from midwatch.core.rules import Rules
 from midwatch.core.shard import Shard
 from midwatch.engine.archive import joined
 from midwatch.engine.progress import Progress, quiet, reported
+from midwatch.engine.ringing import rings
 
 RULE = "placing/1"
 PLAYED = ("settle",)
@@ -45,11 +46,15 @@ class Placed(Struct, frozen=True):
 
 
 class Storm(Struct, frozen=True):
-    """What became of a file: all incidents at its end, and each alert in the order of the input."""
+    """What became of a file: all incidents at its end, and each alert in the order of the input.
+
+    `pages` says of each whether a phone rang for it, or will within minutes; an end rings nowhere.
+    """
 
     incidents: dict[str, Incident]
     placed: list[Placed]
     causes: dict[str, list[Cause]]
+    pages: list[bool] = []
 
 
 class _Waits:
@@ -114,7 +119,7 @@ def place_all(
     # What comes at the same moment stays in the order of the file, so that a line's answer depends
     # on no line after it; a change is known before the alerts of its moment.
     order += [
-        (_news_at(alert), alert.fingerprint, n, AlertsArrived("file", (alert,)))
+        (news_at(alert), alert.fingerprint, n, AlertsArrived("file", (alert,)))
         for n, alert in enumerate(alerts)
     ]
     order.sort(key=lambda one: (one[0], bool(one[1]), one[2]))
@@ -122,6 +127,7 @@ def place_all(
     left: dict[str, Incident] = {}  # that have closed
     newest: dict[str, str] = {}  # fingerprint -> its newest firing
     firings = [""] * len(alerts)
+    pages = [False] * len(alerts)
     likely: list[tuple[str, ...]] = [()] * len(alerts)
     thinking = _Thinking(shard, rules)
     waits = _Waits()
@@ -146,6 +152,8 @@ def place_all(
                 for muted in event.fingerprints:
                     was = placed[newest[muted]]
                     placed[newest[muted]] = Placed(was.incident, was.why, event.key)
+        if fingerprint and alerts[n].status == "firing":
+            pages[n] = rings(decision.events, _held(shard, decision.events))
         if fingerprint:
             firings[n] = firing = newest.get(fingerprint, "")
             if firing:
@@ -155,7 +163,14 @@ def place_all(
         for n, firing in enumerate(firings)
     ]
     incidents = joined(shard, list(left.values()))
-    return Storm(incidents, found, _causes(shard, incidents, rules))
+    return Storm(incidents, found, _causes(shard, incidents, rules), pages)
+
+
+def _held(shard: Shard, events: Iterable[Event]) -> list[str]:
+    """Name the incidents whose growth was held before these events, which go along with it."""
+    names = [event.incident for event in events if isinstance(event, GrowthHeld)]
+    known = [shard.incidents.get(name) for name in names]
+    return [one.id for one in known if one is not None and len(one.growth) > 1]
 
 
 def _causes(shard: Shard, incidents: dict[str, Incident], rules: Rules) -> dict[str, list[Cause]]:
@@ -165,7 +180,8 @@ def _causes(shard: Shard, incidents: dict[str, Incident], rules: Rules) -> dict[
     }
 
 
-def _news_at(alert: Alert) -> int:
+def news_at(alert: Alert) -> int:
+    """Say when an alert is news: at its start, or at its end when it has one."""
     if alert.status == "resolved" and alert.ends_at is not None:
         return alert.ends_at
     return alert.starts_at

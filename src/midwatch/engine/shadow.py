@@ -55,6 +55,9 @@ class Recorded(Struct):
     paged_at: int | None = None
     pages: int = 0
     over_at: int | None = None
+    rang: int = 0  # how often a phone would have rung but for escalation: nobody can answer
+    asks: bool = False  # whether somebody is being looked for
+    held_until: int = 0  # growth that is told then
 
 
 class Judged(Struct, frozen=True):
@@ -92,6 +95,7 @@ class Report(Struct, frozen=True):
     alerts: int
     incidents: int
     would_page: int
+    pages: int  # of midwatch's, growth too, as correlate counts them
     real_pages: int
     keys: int
     covered: int
@@ -129,16 +133,40 @@ def _note(one: Recorded, event: e.IncidentEvent, at: int) -> None:
         case e.SeverityDeclared():
             one.severity, one.why = event.severity, event.reason.says
             one.about = event.service or one.about
-        case e.PagePlanned():
-            if one.paged_at is None:
-                one.paged_at, one.paged_for = at, one.about
-            one.pages += 1
         case e.IncidentMitigated() | e.IncidentResolved():
             one.over_at = one.over_at or at
+            one.asks = False
         case e.IncidentReopened():
             one.over_at = None
         case _:
+            _note_page(one, event, at)
+
+
+def _note_page(one: Recorded, event: e.IncidentEvent, at: int) -> None:
+    match event:
+        case e.IncidentGrew():
+            one.rang += at != one.held_until
+        case e.GrowthHeld():
+            one.rang += event.until != one.held_until and not event.flaps
+            one.held_until = event.until
+        case e.OthersAsked():
+            one.rang += event.step == 0
+        case e.PageHeld():
+            _rings(one)
+        case e.PagePlanned():
+            if not event.beside:
+                _rings(one)
+            if one.paged_at is None:
+                one.paged_at, one.paged_for = at, one.about
+            one.pages += 1
+        case _:
             pass
+
+
+def _rings(one: Recorded) -> None:
+    """Count the first page since nobody was looked for."""
+    one.rang += not one.asks
+    one.asks = True
 
 
 def pages_of(facts: Iterable[Fact[e.Event]]) -> list[RealPage]:
@@ -188,6 +216,7 @@ def compare(
         alerts=sum(one.alerts for one in incidents),
         incidents=len(incidents),
         would_page=len(paging),
+        pages=sum(one.rang for one in incidents),
         real_pages=len(judged),
         keys=len({one.key for one in judged}),
         covered=count["covered"],

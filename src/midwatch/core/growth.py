@@ -1,0 +1,172 @@
+"""Pages for what is worse or wider than whoever has an incident, or is paged for it, knows.
+
+Law: growth is a page of its own: it goes to whoever has it first, escalates by itself and stops at
+its own ack. Growth of one incident pages at most every GROWTH_S; what is held until then is told by
+one page and never dropped, but for what flaps, which is told if it fires then. People of another
+policy are paged besides, step by step, and answer for themselves.
+"""
+
+from __future__ import annotations
+
+from midwatch.core import escalation, events, inputs
+from midwatch.core.clock import SECOND
+from midwatch.core.decision import Decision
+from midwatch.core.incidents import Incident
+from midwatch.core.reasons import Reason
+from midwatch.core.severity import Severity
+from midwatch.core.teams import Policy
+
+GROWTH_S = 600
+
+
+def declare(
+    d: Decision,
+    policy: Policy,
+    incident: Incident,
+    severity: Severity,
+    reason: Reason,
+    *,
+    title: str,
+    service: str,
+) -> None:
+    """Raise the severity of an incident and page when it now demands a human.
+
+    `title` and `service` say what is so bad: from now on the incident is called so. Where that is
+    news of an alert or a burn, `news.hear` decides on paging.
+    """
+    was = incident.title
+    if not escalation.rate(d, policy, incident, severity, reason, title=title, service=service):
+        return
+    if incident.urgency != "page" or incident.state not in ("open", "acknowledged"):
+        return
+    if incident.state == "acknowledged":
+        grow(d, policy, incident, growth(incident, title, severity, was))
+    elif not incident.awaits_ack:
+        escalation.page(d, policy, incident, reason)
+    elif severity == "sev1":
+        escalation.release(d, policy, incident, reason)
+
+
+def growth(incident: Incident, now: str, how: str, was: str, before: str = "") -> Reason:
+    """Say what is new of an incident, and what whoever is paged knows of it."""
+    before = f" ({before})" if before else ""
+    known = f", was: {was}{before}" if was and was != now else ""
+    return Reason(escalation.RULE, f"{incident.id} grew: {now} ({how}){known}")
+
+
+def grow(d: Decision, policy: Policy, incident: Incident, reason: Reason) -> None:
+    """Page again for what is worse or wider: whoever has it first, or whoever is being paged."""
+    if _is_held(d, incident):
+        if incident.severity == "sev1":
+            escalation.release(d, policy, incident, reason)
+        return  # the page that is to come tells of it
+    holder = incident.mark.by if incident.mark and incident.state == "acknowledged" else ""
+    here = [one for one in incident.pages[incident.earlier_pages :] if not one.beside]
+    d.emit(events.IncidentGrew(incident.id, reason))
+    d.cancel_timer(_growth_key(incident))
+    if incident.state == "acknowledged":
+        escalation.withdraw(d, incident, reason)
+        pagers = _pagers_of(policy, holder)
+        if not pagers:
+            escalation.page(d, policy, incident, reason)
+            return
+        escalation.send(d, policy, incident, holder, pagers[0], escalation.REASSIGNED_STEP, reason)
+        escalation.wait_for_ack(
+            d, incident, policy.steps[0].delay_s if policy.steps else policy.team.again_s
+        )
+        return
+    asked = {(one.to, one.via): None for one in here if one.step == incident.next_step - 1}
+    if not asked or incident.waits:
+        escalation.page(d, policy, incident, reason)
+        return
+    for person, via in asked:
+        escalation.send(d, policy, incident, person, via, incident.next_step - 1, reason)
+
+
+def page_others(
+    d: Decision, policy: Policy, incident: Incident, reason: Reason, number: int = 0
+) -> None:
+    """Page the people of another policy besides, from a step on, until one of them has it."""
+    while (step := policy.step(number)) is not None:
+        reached = escalation.reach_of_step(d, policy, incident, step)
+        if reached:
+            d.emit(events.OthersAsked(incident.id, policy.name, number, reason))
+            for person, via in reached:
+                escalation.plan_page(
+                    d, policy.name, incident, person, via, number, reason, beside=True
+                )
+            _ask_again(d, policy, incident, step.delay_s)
+            return
+        number += 1
+    says = f"nobody of policy {policy.name!r} has answered: all of it again"
+    d.emit(events.OthersAsked(incident.id, policy.name, -1, Reason(escalation.RULE, says)))
+    _ask_again(d, policy, incident, policy.team.again_s)
+
+
+def _ask_again(d: Decision, policy: Policy, incident: Incident, delay_s: int) -> None:
+    due_at = d.now + delay_s * SECOND
+    d.set_timer(
+        inputs.Timer(escalation.others_key(incident, policy.name), due_at, "others", incident.id)
+    )
+
+
+def on_others_timer(d: Decision, policy: Policy, incident: Incident) -> None:
+    """Go one step on in a policy that is asked besides, when nobody of it has answered."""
+    step = incident.besides.get(policy.name)
+    if step is not None:
+        says = f"nobody of policy {policy.name!r} has answered"
+        page_others(d, policy, incident, Reason(escalation.RULE, says, {"step": step}), step)
+
+
+def _pagers_of(policy: Policy, person: str) -> tuple[str, ...]:
+    """List the pagers of somebody who answered; of a name that is nobody's there are none."""
+    known = policy.team.people
+    return policy.team.pagers(person) if person and (not known or person in known) else ()
+
+
+def _is_held(d: Decision, incident: Incident) -> bool:
+    return any(incident.id in held for held in d.shard.held_pages.values())
+
+
+def hold_growth(d: Decision, incident: Incident, reason: Reason) -> bool:
+    """Hold growth that comes soon after a page that told of growth; True when it is held.
+
+    It needs no timer to count: the page that is due tells of all that came until then.
+    """
+    last = max(incident.grown_at, incident.growth_at if incident.growth_at <= d.now else 0)
+    due_at = last + GROWTH_S * SECOND
+    if not last or d.now >= due_at:
+        return False
+    _hold(d, incident, reason, incident.growth_at if incident.growth_at > d.now else due_at)
+    return True
+
+
+def hold_flap(d: Decision, incident: Incident, reason: Reason, delay_s: int) -> None:
+    """Hold growth that comes and goes, until it has held for a while."""
+    held = incident.growth_at > d.now and not incident.growth_flaps
+    until = incident.growth_at if held else d.now + delay_s * SECOND
+    _hold(d, incident, reason, until, flaps=True)
+
+
+def _hold(
+    d: Decision, incident: Incident, reason: Reason, until: int, *, flaps: bool = False
+) -> None:
+    d.emit(events.GrowthHeld(incident.id, until, reason, flaps))
+    d.set_timer(inputs.Timer(_growth_key(incident), until, "grow", incident.id))
+
+
+def on_growth_timer(d: Decision, policy: Policy, incident: Incident) -> None:
+    """Tell of all growth that was held, as one page."""
+    if not incident.growth or incident.state not in ("open", "acknowledged"):
+        return
+    if incident.growth_flaps and not escalation.fires(d, incident):
+        return
+    prefix = f"{incident.id} grew: "
+    told = "; ".join(one.removeprefix(prefix) for one in incident.growth)
+    grow(
+        d, policy, incident, Reason(escalation.RULE, prefix + told, {"held": len(incident.growth)})
+    )
+
+
+def _growth_key(incident: Incident) -> str:
+    return f"grow/{incident.id}"

@@ -1,0 +1,130 @@
+"""What people were told and have answered: the news that pages, and the marks of their answers.
+
+Law: an answer covers what was known when it was given, never what came later. A mark says what that
+was; `Loud` is one piece of news that would wake somebody, with what whoever was woken was told.
+Both are facts, and judge nothing: `covers` and `news` do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+KEPT_SERVICES = 64  # named in a mark; of more it says how many
+KEPT_FINGERPRINTS = 16  # of one piece of news; one of more alerts counts as firing until all ended
+KEPT_OF_SERVICE = 4  # the newest pieces of news of one service
+KEPT_LOUD = 1_024  # services with such news; of more the oldest are forgotten, and so page again
+
+Answer = Literal["ack", "snooze"]
+
+
+class Mark(Struct, frozen=True):
+    """What was known of an incident when somebody answered for it last.
+
+    `services` are those of its alerts, `policy` and `people` who was paged, `alerts` how many.
+    """
+
+    at: int
+    kind: Answer
+    by: str
+    severity: str
+    title: str
+    services: tuple[str, ...]
+    policy: str = ""
+    people: tuple[str, ...] = ()
+    alerts: int = 0
+    level: str = ""
+
+
+class Loud(Struct, frozen=True, gc=False):
+    """News of one service that pages, or would have but for earlier news.
+
+    `severity` is the worst that whoever was paged was told with it; `at` and `ended_at` are times
+    of the journal, the latter 0 while it fires. A burn has its objective in `slo`. `paged_in` is
+    the incident whose page covers it, when it has none of its own.
+    """
+
+    at: int
+    incident: str
+    severity: str
+    policy: str
+    namespace: str = ""
+    fingerprints: tuple[str, ...] = ()
+    slo: str = ""
+    ended_at: int = 0
+    paged_in: str = ""
+
+    @property
+    def thread(self) -> str:
+        """The incident whose pages tell of it."""
+        return self.paged_in or self.incident
+
+
+Table = dict[str, tuple[Loud, ...]]  # by service; whoever was heard last stands last
+
+
+def keep(table: Table, service: str, one: Loud) -> None:
+    """Note news of a service, in place.
+
+    >>> table = {}
+    >>> for at, service in enumerate(("db", "shop", "db")):
+    ...     keep(table, service, Loud(at, "INC-1", "sev2", "p"))
+    >>> list(table), len(table["db"])
+    (['shop', 'db'], 2)
+    """
+    before = table.pop(service, ())
+    if not before and len(table) >= KEPT_LOUD:
+        del table[next(iter(table))]
+    table[service] = (*before[-KEPT_OF_SERVICE + 1 :], one)
+
+
+def end(table: Table, service: str, fingerprints: Iterable[str], at: int) -> None:
+    """Note that alerts of a service have ended, in place: news has when all of its alerts have."""
+    known = table.get(service)
+    if known is not None:
+        gone = set(fingerprints)
+        table[service] = tuple(_without(one, gone, at) for one in known)
+
+
+def _without(one: Loud, gone: set[str], at: int) -> Loud:
+    if one.ended_at or gone.isdisjoint(one.fingerprints):
+        return one
+    left = tuple(name for name in one.fingerprints if name not in gone)
+    return replace(one, fingerprints=left, ended_at=0 if left else at)
+
+
+def end_burn(table: Table, slo: str, at: int) -> None:
+    """Note that an objective burns no longer, in place."""
+    for service, known in table.items():
+        if any(one.slo == slo and not one.ended_at for one in known):
+            table[service] = tuple(
+                replace(one, ended_at=one.ended_at or at) if one.slo == slo else one
+                for one in known
+            )
+
+
+def forget(table: Table, service: str, fingerprints: Iterable[str]) -> None:
+    """Take out what is muted now, in place: nobody is looked for because of it."""
+    known = table.get(service)
+    if known is not None:
+        gone = set(fingerprints)
+        muted = (_without(one, gone, -1) for one in known)
+        _put(table, service, tuple(one for one in muted if one.ended_at >= 0))
+
+
+def forget_incident(table: Table, services: Iterable[str], incident: str) -> None:
+    """Take out all news of an incident, in place: a person has said that it is over."""
+    for service in services:
+        known = table.get(service, ())
+        if any(one.incident == incident for one in known):
+            _put(table, service, tuple(one for one in known if one.incident != incident))
+
+
+def _put(table: Table, service: str, known: tuple[Loud, ...]) -> None:
+    if known:
+        table[service] = known
+    else:
+        del table[service]

@@ -1,0 +1,265 @@
+"""Whether a phone rings: what came, beside what whoever is paged knows already.
+
+Law: worse news always gets through. An acknowledgement, a snooze or a page covers what was known
+when it was given, never what came later: what is worse, what is elsewhere, what is other people's
+pages. It is asked of each alert and burn that would wake somebody by itself, whichever incident it
+is in: a warning never pages and covers nothing. One outage pages once as long as it is the same
+news; `covers` says what that is. What is covered is recorded with its reason, stands in the pages
+of what covers it, and is looked at again: it is never dropped.
+
+A service that flaps is quiet after ROUNDS until it has held for HOLD_S.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from msgspec import Struct
+
+from midwatch.core import covers, escalation, events, growth
+from midwatch.core.clock import show_duration
+from midwatch.core.covers import Cover
+from midwatch.core.decision import Decision
+from midwatch.core.incidents import Incident
+from midwatch.core.marks import KEPT_FINGERPRINTS
+from midwatch.core.reach import reach_of
+from midwatch.core.reasons import Reason, Term
+from midwatch.core.rules import Rules
+from midwatch.core.severity import Severity
+from midwatch.core.teams import Policy
+
+RULE = "news/1"
+ROUNDS = 3
+HOLD_S = 900
+
+
+class Item(Struct, frozen=True):
+    """What came for one service: `what` names it, `how` says how bad, in the sender's words."""
+
+    service: str
+    severity: Severity
+    what: str
+    how: str
+    namespace: str = ""
+    fingerprints: tuple[str, ...] = ()
+    slo: str = ""
+
+
+class Was(Struct, frozen=True):
+    """How an incident was called, and how bad it was, before what came."""
+
+    title: str
+    how: str
+    severity: Severity | None
+
+
+class _Asked(Struct, frozen=True):
+    """News that pages, and by which policy."""
+
+    item: Item
+    policy: Policy
+
+    @property
+    def says(self) -> str:
+        """Name it, and how bad it is."""
+        return f"{self.item.what} ({self.item.how})"
+
+
+def known_of(incident: Incident) -> Was:
+    """Say how an incident is called now."""
+    return Was(incident.title, incident.level or incident.severity or "", incident.severity)
+
+
+def hear(d: Decision, rules: Rules, incident: Incident, items: Iterable[Item], was: Was) -> None:
+    """Judge what came for an incident, and page for what is news; `was` is as it was before."""
+    urgency = rules.policy.team.urgency
+    loud = [one for one in items if urgency[one.severity] == "page"]
+    asked: list[_Asked] = []
+    cover: Cover | None = None
+    for item in sorted(loud, key=lambda one: (one.severity, one.service)):
+        policy = rules.policy_for(item.service, item.severity)
+        found = _cover_of(d, rules, item, policy)
+        if found is None:
+            asked.append(_Asked(item, policy))
+        cover = cover or found
+        _judged(d, incident, item, policy, found)
+    if asked:
+        _ring(d, rules, incident, asked, was)
+    elif cover is not None:
+        _cover(d, incident, cover)
+
+
+def _cover_of(d: Decision, rules: Rules, item: Item, policy: Policy) -> Cover | None:
+    news = covers.News(item.service, item.severity, policy.name, item.namespace, bool(item.slo))
+    reach = reach_of(rules.topology)
+    return covers.cover_of(d.shard, rules.topology, reach, news, rules.same_people)
+
+
+def _judged(
+    d: Decision, incident: Incident, item: Item, policy: Policy, cover: Cover | None
+) -> None:
+    terms: dict[str, Term] = {"severity": item.severity, "policy": policy.name}
+    if cover is None:
+        says = f"{item.what} ({item.how}) is news"
+    else:
+        says = f"{item.what} ({item.how}) is covered by {cover.incident}: {cover.says}"
+    told = min(item.severity, cover.told) if cover else item.severity
+    d.emit(
+        events.NewsJudged(
+            incident.id, item.service, item.severity, cover is None, Reason(RULE, says, terms),
+            told, policy.name, item.namespace, item.fingerprints[:KEPT_FINGERPRINTS], item.slo,
+            cover.incident if cover else "",
+        )
+    )  # fmt: skip
+
+
+def _cover(d: Decision, incident: Incident, cover: Cover) -> None:
+    """Note what covers an incident that nobody is paged for, and look at it again in time."""
+    if incident.state != "open" or incident.awaits_ack:
+        return
+    by = covers.home_of(d.shard, cover.incident)
+    other = by if by is not incident else None
+    name = other.id if other is not None and cover.lasting else ""
+    says = f"nobody is paged for now: covered by {cover.incident}, {cover.says}"
+    escalation.wait(d, incident, Reason(RULE, says), escalation.LOOK_S, name)
+    if other is not None:
+        says = f"also: {incident.id} {incident.severity or ''}: {incident.title}"
+        d.emit(events.CoversAlso(other.id, incident.id, Reason(RULE, says)))
+
+
+def _ring(d: Decision, rules: Rules, incident: Incident, asked: list[_Asked], was: Was) -> None:
+    """Page for news: for the first time, or as growth of what somebody has or is paged for."""
+    if incident.state not in ("open", "acknowledged"):
+        return  # a mitigated one is opened again first, or is not: `reopened`, `not_over`
+    main = _main(rules, incident, asked[0].policy)
+    others: dict[str, list[_Asked]] = {}
+    mine: list[_Asked] = []
+    for one in asked:
+        if rules.same_people(main.name, one.policy.name):
+            mine.append(one)
+        else:
+            others.setdefault(one.policy.name, []).append(one)
+    if mine and not _was_planned(d, incident):
+        if incident.state == "open" and (not incident.awaits_ack or incident.waits):
+            _first(d, main, incident, mine)
+        else:
+            _grown(d, rules, main, incident, mine, was)
+    for group in others.values():
+        growth.page_others(d, group[0].policy, incident, _growth(incident, group, was))
+
+
+def _main(rules: Rules, incident: Incident, new: Policy) -> Policy:
+    """Find who has an incident, or is paged for it; else whose the news is."""
+    known = rules.policies.get(incident.policy)
+    if known is not None and (incident.awaits_ack or incident.state == "acknowledged"):
+        return known
+    if incident.state == "acknowledged" and incident.mark and incident.mark.services:
+        return rules.policy_for(incident.mark.services[0], incident.severity or "sev3")
+    return new
+
+
+def _was_planned(d: Decision, incident: Incident) -> bool:
+    """Say whether this very decision pages for it already."""
+    kinds = (events.PagePlanned, events.PageHeld, events.EscalationExhausted)
+    return any(isinstance(x, kinds) and x.incident == incident.id for x in d.events)
+
+
+def _first(d: Decision, policy: Policy, incident: Incident, mine: list[_Asked]) -> None:
+    """Page for the first time in this round, unless it flaps."""
+    if not _waits_out(d, incident, mine[0].item.what, [one.item.fingerprints for one in mine]):
+        says = incident.why or mine[0].says
+        escalation.page(d, policy, incident, Reason(escalation.RULE, says))
+
+
+def _waits_out(
+    d: Decision, incident: Incident, what: str, fingerprints: Iterable[tuple[str, ...]]
+) -> bool:
+    """Keep what flaps quiet until it holds; True when it does."""
+    says = _flaps(incident, what, fingerprints)
+    if says:
+        escalation.wait(d, incident, Reason(RULE, says), HOLD_S)
+    return bool(says)
+
+
+def _flaps(incident: Incident, what: str, fingerprints: Iterable[tuple[str, ...]]) -> str:
+    """Say that all of it has come and gone again and again, empty when it has not."""
+    rounds = [incident.rounds.get(one, 0) for some in fingerprints for one in some]
+    if not rounds or min(rounds) <= ROUNDS:
+        return ""
+    return f"{what} flaps, round {max(rounds)}: quiet until it holds for {show_duration(HOLD_S)}"
+
+
+def _growth(incident: Incident, asked: list[_Asked], was: Was) -> Reason:
+    told = "; ".join(one.says for one in asked)
+    known = f", was: {was.title} ({was.how})" if was.title and was.how else ""
+    return Reason(RULE, f"{incident.id} grew: {told}{known}")
+
+
+def _grown(
+    d: Decision, rules: Rules, policy: Policy, incident: Incident, mine: list[_Asked], was: Was
+) -> None:
+    reason = _growth(incident, mine, was)
+    if _flaps(incident, mine[0].item.what, [one.item.fingerprints for one in mine]):
+        growth.hold_flap(d, incident, reason, HOLD_S)
+        return
+    rose = was.severity is None or mine[0].item.severity < was.severity
+    bound = all(
+        one.item.severity != "sev1" and _is_near(rules, incident, one.item.service) for one in mine
+    )
+    if rose or not bound or not growth.hold_growth(d, incident, reason):
+        growth.grow(d, policy, incident, reason)
+
+
+def _is_near(rules: Rules, incident: Incident, service: str) -> bool:
+    """Say whether growth is about a service that the incident had, or that is connected to it."""
+    known = incident.mark.services if incident.mark else tuple(incident.services)
+    near = reach_of(rules.topology).around(service)
+    return any(other in near for other in known if incident.mark or other != service)
+
+
+def reopened(
+    d: Decision, rules: Rules, incident: Incident, reason: Reason, *, asks: bool = False
+) -> None:
+    """Page for an incident that was over and is not, unless who was paged knows, or it flaps.
+
+    `asks` when somebody is looked for anyhow.
+    """
+    if incident.urgency != "page":
+        return
+    judged = [x for x in d.events if isinstance(x, events.NewsJudged)]
+    mine = [x for x in judged if x.incident == incident.id]
+    acted = bool(incident.acted_at or incident.rollbacks)  # a mitigation that did not hold is news
+    if asks or acted or any(x.pages for x in mine):
+        if not _waits_out(d, incident, incident.title, [x.fingerprints for x in mine]):
+            escalation.page(d, rules.policy_of(incident), incident, reason)
+        return
+    policy = rules.policy_of(incident)
+    delay_s = escalation.LOOK_S
+    if incident.mark is None and policy.steps:  # nobody has answered yet
+        delay_s = min(delay_s, policy.steps[0].delay_s)
+    says = f"{reason.says}; whoever was paged knows of it"
+    escalation.wait(d, incident, Reason(RULE, says), delay_s)
+
+
+def not_over(d: Decision, rules: Rules, incident: Incident) -> None:
+    """Open an incident again whose objective is well, and which has news of something else."""
+    if incident.state != "mitigated":
+        return
+    news = [
+        x
+        for x in d.events
+        if isinstance(x, events.NewsJudged) and x.incident == incident.id and x.pages
+    ]
+    if news:
+        d.emit(events.IncidentReopened(incident.id, news[0].reason))
+        d.cancel_timer(f"settle/{incident.id}")
+        policy = rules.policy_for(news[0].service, incident.severity or "sev1")
+        escalation.page(d, policy, incident, news[0].reason)
+
+
+def approved(d: Decision, rules: Rules, incident: Incident, by: str) -> None:
+    """Take the approval of a plan for an answer to the news of its service, and to no other."""
+    if incident.state != "open" or not incident.awaits_ack:
+        return
+    if set(incident.asking) <= {incident.service_of_plan}:
+        escalation.acknowledge(d, rules.policy.team, incident, by)
