@@ -667,6 +667,24 @@ def test_pagerduty_has_one_incident_for_ours(receiver: Receiver) -> None:
     assert {one["routing_key"] for one in bodies} == {"s3cret-key"}
 
 
+def test_what_pagerduty_has_as_acknowledged_rings_again_under_a_further_key(
+    receiver: Receiver,
+) -> None:
+    """Worse news after an ack would be added silently; the end resolves all that was opened."""
+    pager = pagerduty(receiver)
+    pager.send(PAGE)
+    pager.follow(UPDATE)
+    pager.send(msgspec.structs.replace(PAGE, key="page/INC-7/2", thread=1))
+    pager.follow(msgspec.structs.replace(UPDATE, thread=1))
+    pager.follow(msgspec.structs.replace(UPDATE, became="resolved", thread=1))
+    bodies = [msgspec.json.decode(body) for _, _, body in receiver.requests]
+    assert [(one["event_action"], one["dedup_key"]) for one in bodies] == [
+        ("trigger", "midwatch/j1/INC-7"), ("acknowledge", "midwatch/j1/INC-7"),
+        ("trigger", "midwatch/j1/INC-7/1"), ("acknowledge", "midwatch/j1/INC-7/1"),
+        ("resolve", "midwatch/j1/INC-7"), ("resolve", "midwatch/j1/INC-7/1"),
+    ]  # fmt: skip
+
+
 def test_incidents_of_one_number_in_two_copies_are_two_for_pagerduty(receiver: Receiver) -> None:
     """By the ref; what midwatch 0.1.0 planned has none, and keeps the key that it had."""
     pager = pagerduty(receiver)

@@ -153,10 +153,11 @@ def test_what_does_not_page_covers_nothing() -> None:
 
 def test_time_alone_says_nothing_across_namespaces_nor_in_a_large_organisation() -> None:
     """Where two outages begin at once by chance, the second is news."""
-    on = Shift(rules([]))
-    deliver(on, BEGIN, alert("paper", BEGIN, namespace="eu"))
-    deliver(on, BEGIN + 5, alert("till", BEGIN + 5, namespace="us"))
-    assert judged(on) == [True, True]
+    for second in ("till", "paper"):
+        on = Shift(rules([]))
+        deliver(on, BEGIN, alert("paper", BEGIN, namespace="eu"))
+        deliver(on, BEGIN + 5, alert(second, BEGIN + 5, namespace="us"))
+        assert judged(on) == [True, True]
     for services, pages in ((40, False), (49, True)):
         on = Shift(rules([(f"s{n}", f"s{n + 1}") for n in range(0, services, 2)]))
         deliver(on, BEGIN, alert("s0", BEGIN))
@@ -254,6 +255,17 @@ def test_an_answer_hides_nothing_that_came_later(answer: str, before: Alert, aft
     count = len(rung(on))
     on.wake(BEGIN + 3 * 3_600)
     assert len(rung(on)) == count
+
+
+def test_growth_after_an_ack_is_a_further_thread_for_whoever_follows() -> None:
+    """PagerDuty rings no more for what it has as acknowledged."""
+    on = Shift(rules())
+    deliver(on, BEGIN, alert("db", BEGIN, same=True))
+    ack(on, BEGIN + 60)
+    given = inputs.AlertsArrived("test", (alert("shop", BEGIN + 90, same=True),))
+    worse = decide(on.shard, given, (BEGIN + 90) * SECOND, on.rules)
+    (page,) = [one for one in worse.effects if isinstance(one, SendPage)]
+    assert (page.incident, page.thread) == ("INC-1", 1)
 
 
 def test_a_snooze_keeps_what_it_was_given_for() -> None:

@@ -3,8 +3,8 @@
 Law: worse news always gets through. News is covered only by earlier news that pages, of people who
 are the same, told as bad or worse, and so near that it is the same trouble:
 
-    the same service          for OWN_S after it was heard; when it has ended, only QUIET_S after
-                              that, and for no more than ENDED_S
+    the same service          and namespace: for OWN_S after it was heard; when it has ended, only
+                              QUIET_S after that, and for no more than ENDED_S
     connected by calls        while it still fires, for NEAR_S; also across an acknowledgement
     not connected by calls    the same, of the same namespace, and only until somebody acknowledged
                               it; where there is one namespace alone, only in an organisation of
@@ -82,14 +82,20 @@ def cover_of(
         return _rank(one.severity) <= _rank(news.severity) and same_people(one.policy, news.policy)
 
     changed_at = _changed_at(shard, topology, news.service)
-    for one in reversed(shard.loud.get(news.service, ())):
+    own = [one for one in shard.loud.get(news.service, ()) if _is_own(one, news)]
+    for one in reversed(own):
         if fits(one) and _covers_own(shard, one, changed_at):
             ago = show_duration((shard.at - one.at) / SECOND)
             return Cover(one.thread, one.severity, f"news of {_called(news)} {ago} ago")
-    snoozed = _snoozed(shard, news, fits)
+    snoozed = _snoozed(shard, own, fits)
     if snoozed is not None or news.burn:
         return snoozed
     return _cover_by_others(shard, topology, reach, news, fits, changed_at)
+
+
+def _is_own(one: Loud, news: News) -> bool:
+    """Say whether it is of the very service: one of another namespace is another one."""
+    return one.namespace == news.namespace or not (one.namespace and news.namespace)
 
 
 def _covers_own(shard: Shard, one: Loud, changed_at: int) -> bool:
@@ -101,9 +107,9 @@ def _covers_own(shard: Shard, one: Loud, changed_at: int) -> bool:
     return age <= OWN_S * SECOND
 
 
-def _snoozed(shard: Shard, news: News, fits: Callable[[Loud], bool]) -> Cover | None:
+def _snoozed(shard: Shard, own: list[Loud], fits: Callable[[Loud], bool]) -> Cover | None:
     """Find a snooze that was given for the same: it is a person's word, with an end."""
-    for one in reversed(shard.loud.get(news.service, ())):
+    for one in reversed(own):
         incident = home_of(shard, one.thread)
         mark = incident.mark if incident is not None else None
         if (

@@ -31,7 +31,8 @@ class SendPage(Struct, frozen=True, tag=True):
     """Demand one human's attention, by the pager that is called `via`; else by the first one.
 
     `also` are lines about further incidents of the same digest, such as `INC-2 sev2: Slow on shop`.
-    `ref` is what the incident is called in links and keys; midwatch 0.1.0 wrote none.
+    `ref` is what the incident is called in links and keys; midwatch 0.1.0 wrote none. `thread`
+    counts how often somebody had it and it needed somebody again.
     """
 
     key: str
@@ -44,6 +45,7 @@ class SendPage(Struct, frozen=True, tag=True):
     via: str = ""
     also: tuple[str, ...] = ()
     ref: str = ""
+    thread: int = 0
 
     @property
     def outside(self) -> str:
@@ -67,6 +69,7 @@ class UpdatePage(Struct, frozen=True, tag=True):
     title: str
     via: str = ""
     ref: str = ""
+    thread: int = 0
 
     @property
     def outside(self) -> str:

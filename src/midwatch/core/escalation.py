@@ -182,6 +182,7 @@ def plan_page(
             via=via,
             also=tuple(f"{one.id} {one.severity or 'sev1'}: {one.title}" for one in also),
             ref=incident.ref,
+            thread=incident.thread,
         )
     )
     silent_at = d.now + SILENT_S * SECOND
@@ -499,6 +500,7 @@ def tell(d: Decision, team: Team, incident: Incident, became: effects.Became, by
                 incident.title,
                 via,
                 incident.ref,
+                incident.thread,
             )
         )
 

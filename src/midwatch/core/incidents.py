@@ -197,6 +197,7 @@ class Incident(Struct):
     growth_at: int = 0  # when that is due
     growth_flaps: bool = False  # whether it is told only if it fires then
     besides: dict[str, int] = field(default_factory=dict[str, int])  # other policies -> next step
+    thread: int = 0  # how often it needed somebody again after an ack
     rounds: dict[str, int] = field(default_factory=dict[str, int])  # alerts -> how often they fired
     # the mitigation
     runbook: str = ""
@@ -641,6 +642,7 @@ def _step_skipped(i: Incident, event: e.StepSkipped, at: int) -> None:
 
 
 def _reassigned(i: Incident, event: e.IncidentReassigned, at: int) -> None:
+    i.thread += bool(i.acknowledged_by)
     i.acknowledged_by, i.snoozed_until = "", 0
     _begin_round(i)
 
@@ -667,6 +669,7 @@ def _ack(i: Incident, event: e.PageAcknowledged, at: int) -> None:
 
 
 def _unack(i: Incident, event: e.AckWithdrawn, at: int) -> None:
+    i.thread += 1
     i.acknowledged_by, i.snoozed_until = "", 0
     _begin_round(i)
 

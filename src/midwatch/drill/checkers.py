@@ -23,6 +23,8 @@ from midwatch.engine.perform import STILL_IN_DOUBT
 Check = tuple[str, bool, str]
 USED = ("is planned twice", "outbox.key")  # how decisions and journals refuse a key
 
+WORSE_S = 660  # the ten minutes that growth is held at most, and a delivery
+
 
 # --- the seven ----------------------------------------------------------------------------------
 
@@ -197,6 +199,7 @@ def broken_laws(
         _nothing_twice(log, excused),
         _only_approved(story, log),
         _no_page_after_ack(story, log, excused),
+        _worse_news_pages(story),
         _only_proven_fixes(story, scenario),
         _pointer_is_served(story, scenario, log),
         _recovery_was_seen(story),
@@ -278,7 +281,10 @@ def _only_approved(story: Story, log: Log) -> str:
 
 
 def _no_page_after_ack(story: Story, log: Log, excused: AbstractSet[str]) -> str:
-    """A page that arrives while an ack stands was claimed before it, or the law is broken."""
+    """A page that arrives while an ack of that news stands was claimed before it.
+
+    Growth is a page of its own, which only an ack that comes after it can stop.
+    """
     for fact in story.all(e.PagePlanned):
         event = fact.event
         if event.key in excused:
@@ -295,6 +301,28 @@ def _no_page_after_ack(story: Story, log: Log, excused: AbstractSet[str]) -> str
             if before and isinstance(before[-1].event, e.PageAcknowledged):
                 return f"no page after the ack: {page.key}"
     return ""
+
+
+def _worse_news_pages(story: Story) -> str:
+    """What turns worse while somebody has it is told in ten minutes, unless it is over first."""
+    taken: set[str] = set()
+    worse: dict[str, int] = {}
+    for fact in story.facts:
+        event = fact.event
+        if not isinstance(event, e.IncidentEvent):
+            continue
+        name = event.incident
+        if name in worse and fact.at > worse[name] + WORSE_S * SECOND:
+            return f"worse news gets through an ack: nobody was paged again for {name}"
+        if isinstance(event, e.PageAcknowledged):
+            taken.add(name)
+        elif isinstance(event, e.AckWithdrawn | e.IncidentReopened | e.IncidentReassigned):
+            taken.discard(name)
+        if isinstance(event, e.SeverityDeclared) and event.urgency == "page" and name in taken:
+            worse.setdefault(name, fact.at)
+        elif isinstance(event, e.PagePlanned | e.PageHeld | e.IncidentMitigated | e.IncidentMerged):
+            worse.pop(name, None)
+    return f"worse news gets through an ack: {', '.join(worse)}" if worse else ""
 
 
 def _only_proven_fixes(story: Story, scenario: Scenario) -> str:
@@ -384,6 +412,7 @@ def _settled(story: Story, scenario: Scenario) -> str:
             continue
         waits = (
             incident.exhausted
+            or incident.waits  # what covers it is looked at again, or whether it holds
             or incident.acknowledged_by
             or incident.has_postmortem
             or incident.state == "resolved"

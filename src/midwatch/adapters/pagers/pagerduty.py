@@ -1,7 +1,9 @@
 """Pages as PagerDuty events, API v2.
 
-Law: one incident has one dedup key for its whole life, in every trigger, acknowledge and resolve,
-so that PagerDuty has one incident for it too; the key is unique across journals and their copies.
+Law: one incident has one dedup key in every trigger, acknowledge and resolve, so that PagerDuty has
+one incident for it too; the key is unique across journals and their copies. What PagerDuty has
+acknowledged rings no more under its key: when somebody is needed again after that, for worse news
+or because an ack has ended, a further key begins, and the end resolves all of them.
 Only 202 is a delivery. Control characters in text from outside are shown.
 
 Source: https://developer.pagerduty.com/docs/events-api-v2/trigger-events/
@@ -80,11 +82,13 @@ class PagerDutyPager:
         }
         if link:
             event |= {"client_url": link, "links": [{"href": link, "text": page.incident}]}
-        return self._post("trigger", page.outside, event)
+        return self._post("trigger", _thread(page.outside, page.thread), event)
 
     def follow(self, update: UpdatePage) -> str:
         """Acknowledge or resolve what was triggered. Raises as `send` does."""
-        return self._post(BECAME[update.became], update.outside, {})
+        first = 0 if update.became == "resolved" else update.thread
+        threads = [_thread(update.outside, n) for n in range(first, update.thread + 1)]
+        return ", ".join([self._post(BECAME[update.became], one, {}) for one in threads])
 
     def _post(self, action: str, incident: str, event: dict[str, Any]) -> str:
         key = f"midwatch/{self._journal}/{incident}"[:MAX_KEY]
@@ -102,3 +106,7 @@ class PagerDutyPager:
         if answer.status == 429 or wait_s is not None:
             raise Throttled(says, wait_s or 60.0)
         raise HarnessError(says)
+
+
+def _thread(incident: str, number: int) -> str:
+    return f"{incident}/{number}" if number else incident

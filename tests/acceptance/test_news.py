@@ -1,0 +1,95 @@
+"""Worse news through a real server, with the config that `midwatch init` writes."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.acceptance.serving import Serving, alert, until
+
+from midwatch.core.clock import show_time
+
+BEGIN = 1_796_004_000_000
+
+
+@pytest.fixture
+def serving(tmp_path: Path) -> Iterator[Serving]:
+    """A running server."""
+    serving = Serving(tmp_path)
+    serving.start()
+    yield serving
+    serving.stop()
+
+
+def now(name: str, service: str, severity: str = "critical", **labels: str) -> dict[str, Any]:
+    """An alert that fires since this moment."""
+    at = show_time(int(time.time() * 1_000))
+    return {**alert(name, service, severity=severity, **labels), "startsAt": at}
+
+
+def acknowledge(serving: Serving, incident: str = "INC-1") -> None:
+    """Take an incident, over the API."""
+    taken = serving.ask(
+        "POST", f"/api/v1/incidents/{incident}/ack", b"{}", serving.person,
+        Content_Type="application/json",
+    )  # fmt: skip
+    assert taken.status == 200
+
+
+def test_an_ack_of_a_ticket_hides_no_outage(serving: Serving) -> None:
+    """The newsletter is late and somebody has it; seconds later everything is down."""
+    serving.deliver(now("NewsletterLate", "newsletter", "warning"))
+    until(serving.incidents)
+    acknowledge(serving)
+    serving.deliver(now("EverythingDown", "shop"))
+    until(lambda: "EverythingDown" in serving.out.read_text())
+    assert any(one["state"] == "open" for one in serving.incidents())
+
+
+def test_a_second_outage_pages_after_the_first_was_acknowledged(serving: Serving) -> None:
+    """Nothing connects the two but time, and that ends with the ack."""
+    serving.deliver(now("QueueFull", "queue"))
+    until(lambda: "QueueFull" in serving.out.read_text())
+    acknowledge(serving)
+    serving.deliver(now("PaymentsDown", "payments"))
+    until(lambda: "PaymentsDown" in serving.out.read_text())
+
+
+def test_a_raise_under_the_same_key_pages(serving: Serving) -> None:
+    """As PagerDuty's events have it: one key, one time, first a warning and then critical."""
+    config = serving.folder / "midwatch" / "midwatch.yaml"
+    text = config.read_text("utf-8")
+    config.write_text(
+        text.replace("sources:\n", "sources:\n  events: {type: pagerduty}\n"), "utf-8"
+    )
+    serving.stop()
+    token = serving.token("--source", "events")
+    serving.start()
+    for severity in ("warning", "critical"):
+        payload = {
+            "summary": "queue is long", "source": "q-1", "component": "cart",
+            "severity": severity, "timestamp": "2026-11-30T02:00:00Z",
+        }  # fmt: skip
+        event = {"event_action": "trigger", "dedup_key": "k-1", "payload": payload}
+        sent = serving.ask("POST", "/intake/events", json.dumps(event).encode(), token)
+        assert sent.status == 202, sent.body
+    until(lambda: "sev2" in serving.out.read_text())
+    assert [one["severity"] for one in serving.incidents()] == ["sev2"]
+
+
+def test_route_test_says_which_of_several_alerts_would_ring(serving: Serving) -> None:
+    """In the order of their times; what is covered says by what."""
+    told = [
+        {**alert("DiskFull", "kafka", disk=str(n)), "startsAt": show_time(BEGIN + n * 60_000)}
+        for n in (0, 7, 100)
+    ]
+    (serving.folder / "alerts.json").write_text(json.dumps(told), "utf-8")
+    found = json.loads(serving.type("route", "test", "alerts.json", "--json").stdout)
+    assert [bool(one["pages"]) for one in found] == [True, False, True]
+    assert "covered by INC-1: news of kafka 7 min ago" in found[1]["covered"]
+    said = serving.type("route", "test", "alerts.json").stdout
+    assert said.count("pages nobody: DiskFull on kafka (critical) is covered by INC-1") == 1
