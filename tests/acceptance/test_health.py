@@ -230,7 +230,9 @@ def test_the_log_tells_each_incident_and_page(shared: Serving) -> None:
 
     until(lambda: all("PageSent" in story(name) for name in opened))
     for name in opened:
-        assert story(name) == ["IncidentOpened", "SeverityDeclared", "PagePlanned", "PageSent"]
+        assert story(name) == [
+            "IncidentOpened", "SeverityDeclared", "NewsJudged", "PagePlanned", "PageSent",
+        ]  # fmt: skip
     for line in shared.out.read_text("utf-8").splitlines():
         record = json.loads(line)
         assert record["at"].endswith("Z")

@@ -43,7 +43,7 @@ def test_from_nothing_to_a_shadow_report(here: Path) -> None:
     (recorded,) = (text for text in SHELL if "correlate --summary" in text and "cat " in text)
     told = typed(here, recorded)
     assert told.returncode == 0, told.stderr
-    assert " -> 1 incident\n" in told.stdout
+    assert " -> 1 incident, 1 page\n" in told.stdout
 
     (start,) = (text for text in SHELL if text.startswith("midwatch init"))
     *first, serve = start.splitlines()

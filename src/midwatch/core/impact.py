@@ -63,7 +63,7 @@ def _item(incident: Incident, severity: Severity, alerts: Sequence[Alert | Firin
     more = f" and {len(alerts) - 1} more" if len(alerts) > 1 else ""
     return news.Item(
         one.service, severity, f"{title_of(one.name, one.service)}{more}", one.level,
-        next(filter(None, spaces), ""), tuple(fingerprints),
+        next(filter(None, spaces), ""), tuple(fingerprints), own=bool(one.severity),
     )  # fmt: skip
 
 

@@ -43,6 +43,7 @@ class Item(Struct, frozen=True):
     namespace: str = ""
     fingerprints: tuple[str, ...] = ()
     slo: str = ""
+    own: bool = False  # raised by midwatch itself, such as that a job is silent
 
 
 class Was(Struct, frozen=True):
@@ -90,7 +91,8 @@ def hear(d: Decision, rules: Rules, incident: Incident, items: Iterable[Item], w
 
 
 def _cover_of(d: Decision, rules: Rules, item: Item, policy: Policy) -> Cover | None:
-    news = covers.News(item.service, item.severity, policy.name, item.namespace, bool(item.slo))
+    alone = bool(item.slo) or item.own
+    news = covers.News(item.service, item.severity, policy.name, item.namespace, alone)
     reach = reach_of(rules.topology)
     return covers.cover_of(d.shard, rules.topology, reach, news, rules.same_people)
 
