@@ -27,7 +27,6 @@ from midwatch.core.incidents import BY_PERSON, Incident, speaking
 from midwatch.core.reasons import Reason
 from midwatch.core.releases import name_of
 from midwatch.core.rules import Rules
-from midwatch.core.shard import BY_PERSON
 from midwatch.core.sli import SliReading
 from midwatch.core.slo import Slo
 from midwatch.core.windows import AGAIN_S
