@@ -45,7 +45,8 @@ class Bench:
     def __init__(self) -> None:
         self.store = SqliteStore.memory()
         self.now = NOON
-        self.rules = Rules(policy=Policy("p", (Step(("ada",)),), team=Team(digest_s=0)))
+        policy = Policy("p", (Step(("ada",)),), team=Team(digest_s=0))
+        self.rules = Rules(policy=policy, wall="namespace")
         self.engine: Engine = build_engine(
             self.store, self.rules, World({"p": Pager()}), lambda: self.now
         )

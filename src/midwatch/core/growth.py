@@ -75,11 +75,14 @@ def grow(d: Decision, policy: Policy, incident: Incident, reason: Reason) -> Non
             d, incident, policy.steps[0].delay_s if policy.steps else policy.team.again_s
         )
         return
-    asked = {(one.to, one.via): None for one in here if one.step == incident.next_step - 1}
+    asked: dict[str, str] = {}  # whom, by their first pager: the second is for when that one fails
+    for one in here:
+        if one.step == incident.next_step - 1:
+            asked.setdefault(one.to, one.via)
     if not asked or incident.waits:
         escalation.page(d, policy, incident, reason)
         return
-    for person, via in asked:
+    for person, via in asked.items():
         escalation.send(d, policy, incident, person, via, incident.next_step - 1, reason)
 
 
