@@ -552,3 +552,21 @@ def test_what_was_before_is_asked_for_again_when_the_clock_was_wrong_at_the_star
     skew = DAY
     right = asked.counts(slo, (slo.period_s,), NOW + DAY + 10_000)
     assert right[slo.period_s].total > wrong[slo.period_s].total
+
+
+@pytest.mark.parametrize("by", [-YEAR, -10 * YEAR])
+def test_a_clock_from_before_every_rota_still_has_somebody_on_call(by: int) -> None:
+    """By that clock no rota has begun; then the journal's time says whose turn it is."""
+    base = Layer("base", ("ada", "ben"), "2026-11-02T00:00", DAY_MIN)
+    rota = Schedule("primary", "UTC", (base,))
+    team = Team(people=PEOPLE, schedules={"primary": rota}, digest_s=0)
+    alone = Policy("default", (Step(("primary",), 300),), 1, team)
+    night = Night()
+    night.rules = Rules(policy=alone, policies={"default": alone})
+    night.start()
+    night.fire("Down")
+    right = night.who()
+    night.set_clock(by)
+    night.fire("Worse", "cart")
+    assert set(night.who()) == set(right)
+    assert len(night.who()) == 3  # of the first alert, of the jump, of the other one

@@ -100,10 +100,20 @@ def page(d: Decision, policy: Policy, incident: Incident, reason: Reason) -> Non
 def reach_of_step(
     d: Decision, policy: Policy, incident: Incident, step: Step
 ) -> list[tuple[str, str]]:
-    """Say whom a step reaches now, and by which pager."""
+    """Say whom a step reaches now, and by which pager.
+
+    A wall clock that is years behind has nobody on call yet: then the journal's time says who is.
+    """
+    found = _reached(d, policy, step, d.wall)
+    if not found and d.shard.skew and not any(_reached(d, policy, s, d.wall) for s in policy.steps):
+        found = _reached(d, policy, step, d.now)
+    return found
+
+
+def _reached(d: Decision, policy: Policy, step: Step, at: int) -> list[tuple[str, str]]:
     found: dict[tuple[str, str], None] = {}
     for name in step.to:
-        person = policy.team.behind(name, d.wall, d.shard.overrides)
+        person = policy.team.behind(name, at, d.shard.overrides)
         pagers = policy.team.pagers(person, step.via) if person else ()
         if person and pagers:
             found[person, pagers[0]] = None

@@ -157,7 +157,10 @@ def _steps(shift: Shift, story: Story) -> Iterator[tuple[Fact[Page], Fact[Page] 
 
 
 def _right_person(shift: Shift, story: Story) -> str:
-    """Whoever is paged is on call by the wall clock of that moment."""
+    """Whoever is paged is on call by the wall clock of that moment.
+
+    Where that has nobody at all, as before the start of every rota, by the journal's time.
+    """
     small = shift.machine.wrong.small_ms + SECOND
     added = story.all(e.OverrideAdded)
     for fact, _ in _steps(shift, story):
@@ -166,13 +169,16 @@ def _right_person(shift: Shift, story: Story) -> str:
         step = policy.step(event.step)
         at = shift.happened_at(fact.seq)
         wall = at + shift.machine.off_ms(at)
+        stand: dict[str, list[Override]] = {}
+        for one in added:
+            if one.seq < fact.seq:
+                stand.setdefault(one.event.schedule, []).append(one.event.override)
+        named = {name for one in policy.steps for name in one.to}
+        nobody = not any(policy.team.behind(name, wall, stand) for name in named)
+        middle = fact.at if nobody else wall
         fit: set[str | None] = set()
         for name in step.to if step else ():
-            stand: dict[str, list[Override]] = {}
-            for one in added:
-                if one.seq < fact.seq:
-                    stand.setdefault(one.event.schedule, []).append(one.event.override)
-            moments = (wall - small, wall, wall + small)
+            moments = (middle - small, middle, middle + small)
             fit |= {policy.team.behind(name, moment, stand) for moment in moments}
         if event.to not in fit and not (step and event.to in step.channels):
             return f"whoever is on call is paged: {event.to} by {event.incident} at {wall}"
