@@ -47,8 +47,12 @@ def webhook(*alerts: Any) -> bytes:
     return json.dumps({"version": "4", "alerts": alerts}).encode()
 
 
+APART = "\ncorrelation: {wall: namespace}\n"  # tests keep their incidents apart by namespaces
+
+
 def reconfigure(config: Path, text: str) -> None:
     """Write midwatch.yaml anew after init; the people of init's schedule are not its people."""
+    text += "" if "correlation:" in text else APART
     (config / "midwatch.yaml").write_text(text, "utf-8")
     (config / "schedules" / "primary.yaml").unlink(missing_ok=True)
 
@@ -77,7 +81,7 @@ class Answer:
 class Serving:
     """A config directory and the server over it, which may be killed and started again."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, together: bool = False) -> None:
         self.folder = folder
         self.url = ""
         self.port = 0
@@ -90,7 +94,8 @@ class Serving:
         # Many incidents at once are many pages here, so that each can be waited for.
         main = folder / "midwatch" / "midwatch.yaml"
         text = main.read_text("utf-8")
-        main.write_text(text.replace("escalation:\n", "escalation:\n  digest: off\n"), "utf-8")
+        text = text.replace("escalation:\n", "escalation:\n  digest: off\n")
+        main.write_text(text + ("" if together else APART), "utf-8")
         self.sender = self.token("--source", "alertmanager")
         self.person = self.token("--role", "responder", "--name", "ada")
 

@@ -19,7 +19,7 @@ BEGIN = 1_796_004_000_000
 @pytest.fixture
 def serving(tmp_path: Path) -> Iterator[Serving]:
     """A running server."""
-    serving = Serving(tmp_path)
+    serving = Serving(tmp_path, together=True)  # as init writes it
     serving.start()
     yield serving
     serving.stop()

@@ -174,7 +174,7 @@ def flood(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
     """Two hundred open incidents, the worst of which is long, and one that is over."""
     serving = prepared(tmp_path_factory.mktemp("flood"))
     serving.start()
-    minor = [alert("Slow", severity="info", namespace=f"n{number}") for number in range(199)]
+    minor = [alert("Slow", f"s{n}", severity="info", namespace=f"n{n}") for n in range(199)]
     serving.deliver(*minor, alert("Down", namespace="worst"), alert("Over", namespace="over"))
     serving.deliver(alert("Over", status="resolved", namespace="over"))
     for number in range(110):

@@ -173,8 +173,11 @@ def test_what_people_write_stays_and_is_added_to(tmp_path: Path) -> None:
 
 @pytest.fixture
 def serving(tmp_path: Path) -> Iterator[Serving]:
-    """A server without an objective."""
+    """A server without an objective; its service has a suite, so that a case is owed."""
     found = Serving(tmp_path)
+    suite = tmp_path / "midwatch" / "suites" / "shop.jsonl"
+    suite.parent.mkdir(exist_ok=True)
+    suite.write_text('{"id":"a","question":"is it","expect":"yes"}\n', "utf-8")
     found.start()
     yield found
     found.kill()
