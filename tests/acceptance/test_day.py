@@ -54,7 +54,10 @@ def told(facts: list[Fact[e.Event]], ends_at: int) -> list[Any]:
     assert seen
     # The sort is stable: within an incident the order counts, between two of them it does not.
     whole = sorted(((x.stream, msgspec.to_builtins(x)) for x in seen), key=lambda one: one[0])
-    return json.loads(re.sub(r"/[0-9a-f]{16}(?=[/\"])", "/salt", json.dumps(whole)))
+    bare = re.sub(r"/[0-9a-f]{16}(?=[/\"])", "/salt", json.dumps(whole))
+    # How long something was quiet is counted from when it was heard, to the second.
+    bare = re.sub(r'"(since_s|quiet_s|score)": [\d.]+', r'"\1": 0', bare)
+    return json.loads(re.sub(r"[\d.]+ (s|min|h)\b", "a while", bare))
 
 
 def served(
