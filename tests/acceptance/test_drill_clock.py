@@ -95,7 +95,7 @@ BROKEN: list[tuple[str, object, str, object]] = [
     ("each jump of the clock is told", machine, "settle", lambda clock, handle: None),
     ("a jump pages once", escalation, "page_again", lambda d, policy, incident, reason: None),
     ("whoever is on call is paged", Decision, "wall", property(lambda d: d.now)),
-    ("a step waits its time", escalation, "_wait", _waits_by_the_wall),
+    ("a step waits its time", escalation, "wait_for_ack", _waits_by_the_wall),
     ("an ack holds its time", Decision, "set_timer", _forgets_by_the_wall),
     (
         "a retry waits its time", Decision, "retry_effect",

@@ -66,4 +66,5 @@ def test_a_poisoned_alert_between_good_ones_pages_its_owner_and_the_good_ones_pa
 
 def told(receiver: Receiver) -> list[str]:
     """What was paged about inputs that died."""
-    return [p["summary"] for p in receiver.pages.values() if "could not decide" in p["summary"]]
+    said = [p["summary"] for p in receiver.pages.values()]
+    return [s for s in said if "could not decide" in s or "InputNotDecided" in s]

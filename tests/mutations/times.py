@@ -22,10 +22,8 @@ MUTATIONS = (
     ),
     Mutation(
         "whoever is on call by the journal's time is paged", 11, "src/midwatch/core/escalation.py",
-        "person = policy.team.behind(name, d.wall, d.shard.overrides)\n"
-        "        pagers = policy.team.pagers(person, step.via)",
-        "person = policy.team.behind(name, d.now, d.shard.overrides)\n"
-        "        pagers = policy.team.pagers(person, step.via)", CLOCK,
+        "found = _reached(d, policy, step, d.wall)", "found = _reached(d, policy, step, d.now)",
+        CLOCK,
     ),
     Mutation(
         "a window of maintenance is lost by a jump", 11, "src/midwatch/core/muting.py",
