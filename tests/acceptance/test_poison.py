@@ -65,6 +65,6 @@ def test_a_poisoned_alert_between_good_ones_pages_its_owner_and_the_good_ones_pa
 
 
 def told(receiver: Receiver) -> list[str]:
-    """What was paged about inputs that died."""
-    said = [p["summary"] for p in receiver.pages.values()]
-    return [s for s in said if "could not decide" in s or "InputNotDecided" in s]
+    """What was paged about alerts that died; the answer of the effect that was made up dies too."""
+    said = [page["summary"] for page in receiver.pages.values()]
+    return [one for one in said if "what alertmanager sent" in one]
