@@ -219,6 +219,15 @@ def test_what_midwatch_itself_raises_is_covered_by_its_own_service_alone() -> No
     assert judged(on) == [True, True, True, False]
 
 
+def test_what_midwatch_itself_raises_covers_no_other_service() -> None:
+    """A sender whose message could not be read says nothing about what fails meanwhile."""
+    on = Shift(rules())
+    deliver(on, BEGIN, replace(alert("cart", BEGIN, "HeartbeatSilent"), severity="sev1"))
+    for service in ("db", "paper", "cart"):
+        deliver(on, BEGIN + 5, alert(service, BEGIN + 5))
+    assert judged(on) == [True, True, False, False]
+
+
 def test_a_burn_is_covered_by_its_own_service_alone() -> None:
     """What a neighbour says is no word of this one's users."""
     on = Shift(replace(rules(), slos={SHOP.id: SHOP}))

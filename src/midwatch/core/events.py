@@ -500,6 +500,7 @@ class NewsJudged(IncidentEvent, frozen=True):
     fingerprints: tuple[str, ...] = ()
     slo: str = ""
     covered_by: str = ""
+    own: bool = False  # raised by midwatch itself
 
 
 class IncidentGrew(IncidentEvent, frozen=True):

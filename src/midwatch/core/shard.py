@@ -414,7 +414,7 @@ def _meet(shard: Shard, alert: Alert) -> None:
 def _hear(shard: Shard, event: e.NewsJudged) -> None:
     heard = Loud(
         shard.at, event.incident, event.told, event.policy, event.namespace,
-        event.fingerprints, event.slo, 0, event.covered_by,
+        event.fingerprints, event.slo, 0, event.covered_by, event.own,
     )  # fmt: skip
     marks.keep(shard.loud, event.service, heard)
 
