@@ -304,8 +304,10 @@ class _Search:
     def is_alone(self, number: int) -> bool:
         """Say whether one kind of alert is all that an incident has, with this delivery."""
         incident = self._incident(number)
-        kinds = {*incident.kinds, *self._joined.kinds.get(number, ())}
-        return len(kinds) <= 1 and not incident.slo and len(incident.troubles) <= 1
+        joined = self._joined.kinds.get(number, {})
+        if len(incident.kinds) > 1 or len(joined) > 1 or len(incident.troubles) > 1:
+            return False
+        return len({*incident.kinds, *joined}) <= 1 and not incident.slo
 
     def _told(self, number: int, fingerprint: str) -> Firing | Alert | None:
         """Look up an alert that fires; None for an objective that burns."""

@@ -83,8 +83,13 @@ def decide(
 def dispatch(d: Decision, rules: Rules, given: inputs.Input) -> None:
     """Decide on one more input in the same decision."""
     _DISPATCH[type(given)](d, rules, given)
-    if any(isinstance(x, _ENDING) for x in d.events):
+    if any(isinstance(x, _ENDING) or _mutes_others(x) for x in d.events):
         _lift(d, rules, muting.ended(d))
+
+
+def _mutes_others(event: events.Event) -> bool:
+    """Say whether an alert that goes on firing inhibits something else than it did."""
+    return isinstance(event, events.AlertsChanged) and bool(event.mutes)
 
 
 def _alerts(d: Decision, rules: Rules, given: inputs.AlertsArrived) -> None:
@@ -131,13 +136,15 @@ def _clock(d: Decision, rules: Rules, given: inputs.ClockSeen) -> None:
 
 def _attach(d: Decision, rules: Rules, alerts: Iterable[Alert]) -> None:
     known = refreshes.take(d, rules.muting, alerts)
-    for name, worse in known.worse.items():
-        impact.declare(d, rules, d.known(name), worse)
+    if any(_mutes_others(x) for x in d.events):
+        _quiet(d, muting.inhibit(d, rules.muting))
     touched = correlation.attach(d, rules.places(d.shard), known.rest)
+    for name in dict.fromkeys((*known.worse, *touched)):
+        new = [item.alert for item in touched.get(name, ()) if not item.muted]
+        impact.declare(d, rules, d.known(name), [*known.worse.get(name, ()), *new])
     for name, attached in touched.items():
         incident = d.known(name)
         speaking = [item.alert for item in attached if not item.muted]
-        impact.declare(d, rules, incident, speaking)
         if speaking:
             impact.page_if_silent(d, rules, incident, f"{speaking[0].name} is not muted")
         recovery.reopen_without_sli(d, rules, incident)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 
-from midwatch.core import effects, events, inputs
+from midwatch.core import effects, events, held, inputs
 from midwatch.core.clock import SECOND, show_duration, show_time
 from midwatch.core.covers import home_of
 from midwatch.core.decision import Decision
@@ -62,6 +62,14 @@ def rate(
     return True
 
 
+def rename(
+    d: Decision, incident: Incident, reason: Reason, title: str, service: str, level: str
+) -> None:
+    """Call an incident after what is heard of it now, as bad as it is."""
+    severity, urgency = incident.severity or "sev1", incident.urgency
+    d.emit(events.SeverityDeclared(incident.id, severity, urgency, reason, title, service, level))
+
+
 def wait(d: Decision, incident: Incident, reason: Reason, delay_s: int, by: str = "") -> None:
     """Page nobody for now, and look again; `by` is the incident that stands for it meanwhile."""
     until = d.now + delay_s * SECOND
@@ -71,7 +79,7 @@ def wait(d: Decision, incident: Incident, reason: Reason, delay_s: int, by: str 
 
 def release(d: Decision, policy: Policy, incident: Incident, reason: Reason) -> None:
     """Send at once what was held for a digest."""
-    places = [place for place, held in d.shard.held_pages.items() if incident.id in held]
+    places = [place for place, names in d.shard.held_pages.items() if incident.id in names]
     for place in places:
         person, _, via = place.rpartition("/")
         plan_page(d, policy.name, incident, person, via, incident.next_step - 1, reason)
@@ -251,6 +259,11 @@ def _digest(d: Decision, person: str, via: str, incidents: list[Incident]) -> No
     if waiting:
         first, *others = sorted(waiting, key=lambda one: (one.severity or "sev1", one.opened_at))
         says = f"{len(waiting)} incidents" if others else first.title
+        told = held.tell(first)
+        if told.fires:
+            grew = f"{first.id} grew: {told.says}"
+            d.emit(events.IncidentGrew(first.id, Reason(RULE, grew, {"held": len(first.growth)})))
+            says = f"{says}; {grew}"
         reason = Reason(RULE, says, {"incidents": len(waiting)})
         plan_page(d, first.policy, first, person, via, first.next_step - 1, reason, tuple(others))
 
@@ -303,7 +316,7 @@ def on_timer(d: Decision, policy: Policy, incident: Incident) -> None:
         return
     last = policy.step(max(incident.next_step - 1, 0))
     waited = show_duration(last.delay_s) if last else "its time"
-    who = incident.pages[-1].to if incident.pages else "anybody"
+    who = next((one.to for one in reversed(incident.pages) if not one.beside), "anybody")
     says = f"no ack from {who} within {waited}"
     page(d, policy, incident, Reason(RULE, says, {"step": incident.next_step}))
 
@@ -395,8 +408,8 @@ def _people_of(incident: Incident, policy: str) -> set[str]:
 def on_forgotten(d: Decision, policy: Policy, incident: Incident) -> None:
     """Page anew when whoever took an incident has had it for too long."""
     if incident.state == "acknowledged" and not incident.snoozed_until:
-        held = show_duration(policy.team.ack_s)
-        says = f"{incident.acknowledged_by} took it {held} ago and it is not over"
+        since = show_duration(policy.team.ack_s)
+        says = f"{incident.acknowledged_by} took it {since} ago and it is not over"
         _nobody_has_it(d, policy, incident, Reason(RULE, says))
 
 
@@ -433,7 +446,8 @@ def _wake_snoozed(d: Decision, incident: Incident) -> None:
 def on_snooze_end(d: Decision, policy: Policy, incident: Incident) -> None:
     """Page anew when a snooze ends before the incident does."""
     if incident.state == "acknowledged" and incident.snoozed_until:
-        says = f"the snooze by {incident.acknowledged_by} ended and it is not over"
+        by = incident.mark.by if incident.mark else incident.acknowledged_by
+        says = f"the snooze by {by} ended and it is not over"
         _nobody_has_it(d, policy, incident, Reason(RULE, says))
 
 

@@ -242,11 +242,13 @@ class AlertsMuted(IncidentEvent, frozen=True):
 class AlertsChanged(IncidentEvent, frozen=True):
     """Alerts that fire already say something else: another level, text or runbook, a later start.
 
-    They are the same firing: nothing has ended, and nothing else began.
+    They are the same firing: nothing has ended, and nothing else began. `mutes` has what each of
+    them inhibits from now on, and nothing where all of them inhibit what they did.
     """
 
     alerts: tuple[Alert, ...]
     reason: Reason
+    mutes: tuple[tuple[str, ...], ...] = ()
 
 
 class IncidentMerged(IncidentEvent, frozen=True):
@@ -512,12 +514,15 @@ class IncidentGrew(IncidentEvent, frozen=True):
 class GrowthHeld(IncidentEvent, frozen=True):
     """It grew again, soon after a page that told of growth: one page tells of all, at `until`.
 
-    With `flaps` it came and went too often to be told at once: it is told if it fires then.
+    With `flaps` it came and went too often to be told at once: it is told if it fires then. Without
+    `until` the page that is held for a digest tells of it.
     """
 
     until: int
     reason: Reason
     flaps: bool = False
+    what: str = ""
+    fingerprints: tuple[str, ...] = ()
 
 
 class PageWaits(IncidentEvent, frozen=True):

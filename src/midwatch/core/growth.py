@@ -8,10 +8,15 @@ policy are paged besides, step by step, and answer for themselves.
 
 from __future__ import annotations
 
-from midwatch.core import escalation, events, inputs
+from collections.abc import Sequence
+
+from msgspec.structs import replace
+
+from midwatch.core import escalation, events, held, inputs
 from midwatch.core.clock import SECOND
 from midwatch.core.decision import Decision
 from midwatch.core.incidents import Incident
+from midwatch.core.marks import Held
 from midwatch.core.reasons import Reason
 from midwatch.core.severity import Severity
 from midwatch.core.teams import Policy
@@ -54,11 +59,15 @@ def growth(incident: Incident, now: str, how: str, was: str, before: str = "") -
     return Reason(escalation.RULE, f"{incident.id} grew: {now} ({how}){known}")
 
 
-def grow(d: Decision, policy: Policy, incident: Incident, reason: Reason) -> None:
+def grow(
+    d: Decision, policy: Policy, incident: Incident, reason: Reason, news: Sequence[Held] = ()
+) -> None:
     """Page again for what is worse or wider: whoever has it first, or whoever is being paged."""
     if _is_held(d, incident):
         if incident.severity == "sev1":
             escalation.release(d, policy, incident, reason)
+        else:
+            _hold_all(d, incident, reason, news, incident.growth_at)
         return  # the page that is to come tells of it
     holder = incident.mark.by if incident.mark and incident.state == "acknowledged" else ""
     here = [one for one in incident.pages[incident.earlier_pages :] if not one.beside]
@@ -128,10 +137,10 @@ def _pagers_of(policy: Policy, person: str) -> tuple[str, ...]:
 
 
 def _is_held(d: Decision, incident: Incident) -> bool:
-    return any(incident.id in held for held in d.shard.held_pages.values())
+    return any(incident.id in names for names in d.shard.held_pages.values())
 
 
-def hold_growth(d: Decision, incident: Incident, reason: Reason) -> bool:
+def hold_growth(d: Decision, incident: Incident, reason: Reason, news: Sequence[Held]) -> bool:
     """Hold growth that comes soon after a page that told of growth; True when it is held.
 
     It needs no timer to count: the page that is due tells of all that came until then.
@@ -140,35 +149,39 @@ def hold_growth(d: Decision, incident: Incident, reason: Reason) -> bool:
     due_at = last + GROWTH_S * SECOND
     if not last or d.now >= due_at:
         return False
-    _hold(d, incident, reason, incident.growth_at if incident.growth_at > d.now else due_at)
+    until = incident.growth_at if incident.growth_at > d.now else due_at
+    _hold_all(d, incident, reason, news, until)
+    d.set_timer(inputs.Timer(_growth_key(incident), until, "grow", incident.id))
     return True
 
 
-def hold_flap(d: Decision, incident: Incident, reason: Reason, delay_s: int) -> None:
-    """Hold growth that comes and goes, until it has held for a while."""
-    held = incident.growth_at > d.now and not incident.growth_flaps
-    until = incident.growth_at if held else d.now + delay_s * SECOND
-    _hold(d, incident, reason, until, flaps=True)
-
-
-def _hold(
-    d: Decision, incident: Incident, reason: Reason, until: int, *, flaps: bool = False
+def hold_flap(
+    d: Decision, incident: Incident, reason: Reason, news: Sequence[Held], delay_s: int
 ) -> None:
-    d.emit(events.GrowthHeld(incident.id, until, reason, flaps))
+    """Hold growth that comes and goes, until it has held for a while."""
+    waits = incident.growth_at > d.now and not all(one.flaps for one in incident.growth)
+    until = incident.growth_at if waits else d.now + delay_s * SECOND
+    _hold_all(d, incident, reason, [replace(one, flaps=True) for one in news], until)
     d.set_timer(inputs.Timer(_growth_key(incident), until, "grow", incident.id))
 
 
+def _hold_all(
+    d: Decision, incident: Incident, reason: Reason, news: Sequence[Held], until: int
+) -> None:
+    for one in news:
+        d.emit(events.GrowthHeld(incident.id, until, reason, one.flaps, one.says, one.fingerprints))
+
+
 def on_growth_timer(d: Decision, policy: Policy, incident: Incident) -> None:
-    """Tell of all growth that was held, as one page."""
+    """Tell of all growth that was held, as one page; of what is over or muted nobody is woken."""
     if not incident.growth or incident.state not in ("open", "acknowledged"):
         return
-    if incident.growth_flaps and not escalation.fires(d, incident):
-        return
-    prefix = f"{incident.id} grew: "
-    told = "; ".join(one.removeprefix(prefix) for one in incident.growth)
-    grow(
-        d, policy, incident, Reason(escalation.RULE, prefix + told, {"held": len(incident.growth)})
-    )
+    told = held.tell(incident)
+    if told.fires:
+        known = incident.mark
+        was = f", was: {known.title} ({known.level})" if known and known.level else ""
+        says = f"{incident.id} grew: {told.says}{was}"
+        grow(d, policy, incident, Reason(escalation.RULE, says, {"held": len(incident.growth)}))
 
 
 def _growth_key(incident: Incident) -> str:

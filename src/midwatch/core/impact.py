@@ -7,7 +7,7 @@ again.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import cast
 
 from midwatch.core import escalation, muting, news, recurrence, runbooks
@@ -48,22 +48,26 @@ def declare(
         d, rules.policy_of(incident), incident, severity, reason, ahead,
         title=title_of(worst.name, worst.service), service=worst.service, level=worst.level,
     )  # fmt: skip
-    items = [_item(incident, how_bad, some) for how_bad, _, some in judged]
+    names: dict[int, str] = {}
+    if not all(isinstance(alert, Alert) for alert in attached):
+        names = {id(fires): name for name, fires in incident.firing.items()}
+    items = [_item(names, how_bad, some) for how_bad, _, some in judged]
     news.hear(d, rules, incident, items, was)
 
 
-def _item(incident: Incident, severity: Severity, alerts: Sequence[Alert | Firing]) -> news.Item:
-    """Tell of alerts of one service that are as bad."""
+def _item(
+    names: Mapping[int, str], severity: Severity, alerts: Sequence[Alert | Firing]
+) -> news.Item:
+    """Tell of alerts of one service that are as bad; `names` are the fingerprints of what fires."""
     one = alerts[0]
     spaces = (alert.labels.get("namespace", "") for alert in alerts)
-    fingerprints = [alert.fingerprint for alert in alerts if isinstance(alert, Alert)]
-    if not fingerprints:
-        known = {id(alert) for alert in alerts}
-        fingerprints = [name for name, fires in incident.firing.items() if id(fires) in known]
-    more = f" and {len(alerts) - 1} more" if len(alerts) > 1 else ""
+    fingerprints = [
+        alert.fingerprint if isinstance(alert, Alert) else names[id(alert)] for alert in alerts
+    ]
     return news.Item(
-        one.service, severity, f"{title_of(one.name, one.service)}{more}", one.level,
+        one.service, severity, title_of(one.name, one.service), one.level,
         next(filter(None, spaces), ""), tuple(fingerprints), own=bool(one.severity),
+        more=len(alerts) - 1,
     )  # fmt: skip
 
 

@@ -27,7 +27,7 @@ from midwatch.core.evals import Case
 from midwatch.core.habits import MAX_TOGETHER
 from midwatch.core.judgements import Judgement
 from midwatch.core.keys import ref_of
-from midwatch.core.marks import KEPT_SERVICES, Answer, Mark
+from midwatch.core.marks import KEPT_SERVICES, Answer, Held, Mark
 from midwatch.core.moments import kept
 from midwatch.core.plans import Plan, RunState
 from midwatch.core.severity import Severity
@@ -74,7 +74,7 @@ MAX_REFS = 64
 # any.
 FINE, COARSE, MAX_LINKS, MAX_SAYS = 16, 48, 5, 200
 ANY = "*"
-MAX_ROUNDS, MAX_ALSO, MAX_GROWTH = 64, 16, 16
+MAX_ROUNDS, MAX_ALSO, MAX_GROWTH = 64, 16, 64
 
 
 class Firing(Struct, frozen=True, gc=False):
@@ -193,9 +193,9 @@ class Incident(Struct):
     waits_by: str = ""  # the incident that stands for it
     also: list[str] = field(default_factory=list[str])  # incidents that it stands for
     grown_at: int = 0  # when a page last told of growth
-    growth: list[str] = field(default_factory=list[str])  # that the next one tells of
+    growth: list[Held] = field(default_factory=list[Held])  # that the next one tells of
     growth_at: int = 0  # when that is due
-    growth_flaps: bool = False  # whether it is told only if it fires then
+    growth_more: int = 0  # growth beyond what is kept
     besides: dict[str, int] = field(default_factory=dict[str, int])  # other policies -> next step
     thread: int = 0  # how often it needed somebody again after an ack
     rounds: dict[str, int] = field(default_factory=dict[str, int])  # alerts -> how often they fired
@@ -413,7 +413,7 @@ def _attach(i: Incident, event: e.AlertsAttached, at: int) -> None:
             i.rounds[alert.fingerprint] = i.rounds.get(alert.fingerprint, 0) + 1
         _count_text(i, alert)
         i.namespace = i.namespace or alert.namespace
-        if alert.runbook and len(i.links) < MAX_LINKS:
+        if is_new_link(i, alert):
             i.links[alert.runbook] = None
         for ref in alert.refs:
             if len(i.refs) < MAX_REFS:
@@ -421,19 +421,34 @@ def _attach(i: Incident, event: e.AlertsAttached, at: int) -> None:
 
 
 def _changed(i: Incident, event: e.AlertsChanged, at: int) -> None:
-    for alert in event.alerts:
+    for number, alert in enumerate(event.alerts):
         one = i.firing[alert.fingerprint]
         starts_at = max(one.starts_at, kept(alert.starts_at, at))
+        mutes = event.mutes[number] if event.mutes else one.mutes
         i.firing[alert.fingerprint] = replace(
-            one, level=alert.level, starts_at=starts_at, labels=alert.labels
+            one, level=alert.level, starts_at=starts_at, labels=alert.labels, mutes=mutes
         )
         trouble = i.troubles[one.service]
         worst = trouble.names.get(one.name)
         if worst is None or RANK[alert.level] < RANK[worst]:
             names = {**trouble.names, one.name: alert.level}
             i.troubles[one.service] = replace(trouble, names=names)
-        if alert.runbook and len(i.links) < MAX_LINKS:
+        if is_new_link(i, alert):
             i.links[alert.runbook] = None
+        if is_new_text(i, alert):
+            i.texts[text_of(alert)] = Alike(1, " ".join(alert.summary.split())[:MAX_SAYS])
+
+
+def is_new_link(incident: Incident, alert: Alert) -> bool:
+    """Say whether an alert names a runbook that none of the incident did, while there is room."""
+    links = incident.links
+    return bool(alert.runbook) and alert.runbook not in links and len(links) < MAX_LINKS
+
+
+def is_new_text(incident: Incident, alert: Alert) -> bool:
+    """Say whether an alert says what none of the incident did, while there is room."""
+    texts = incident.texts
+    return bool(alert.summary) and len(texts) < FINE and text_of(alert) not in texts
 
 
 def _count_text(i: Incident, alert: Alert) -> None:
@@ -585,15 +600,18 @@ def _mark(i: Incident, at: int, kind: Answer, by: str) -> Mark:
 
 
 def _grew(i: Incident, event: e.IncidentGrew, at: int) -> None:
-    i.why, i.grown_at, i.growth, i.growth_at = event.reason.says, at, [], 0
+    i.why, i.grown_at = event.reason.says, at
+    i.growth, i.growth_at, i.growth_more = [], 0, 0
 
 
 def _growth_held(i: Incident, event: e.GrowthHeld, at: int) -> None:
-    if event.until != i.growth_at:  # what was held before has been told
-        i.growth, i.growth_flaps = [], True
+    if i.growth_at and i.growth_at <= at:  # what is left of it was over when it was due
+        i.growth, i.growth_more = [], 0
     if len(i.growth) < MAX_GROWTH:
-        i.growth.append(event.reason.says)
-    i.growth_at, i.growth_flaps = event.until, i.growth_flaps and event.flaps
+        i.growth.append(Held(event.what, event.fingerprints, event.flaps))
+    else:
+        i.growth_more += 1
+    i.growth_at = event.until
 
 
 def _waits(i: Incident, event: e.PageWaits, at: int) -> None:

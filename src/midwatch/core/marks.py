@@ -39,6 +39,17 @@ class Mark(Struct, frozen=True):
     level: str = ""
 
 
+class Held(Struct, frozen=True):
+    """Growth that the next page tells of: what it says, and of which alerts.
+
+    What flaps is told only if it fires then.
+    """
+
+    says: str
+    fingerprints: tuple[str, ...] = ()
+    flaps: bool = False
+
+
 class Loud(Struct, frozen=True, gc=False):
     """News of one service that pages, or would have but for earlier news.
 

@@ -20,8 +20,8 @@ from midwatch.core import covers, escalation, events, growth
 from midwatch.core.clock import show_duration
 from midwatch.core.covers import Cover
 from midwatch.core.decision import Decision
-from midwatch.core.incidents import Incident
-from midwatch.core.marks import KEPT_FINGERPRINTS
+from midwatch.core.incidents import Incident, speaking, title_of
+from midwatch.core.marks import KEPT_FINGERPRINTS, Held
 from midwatch.core.reach import reach_of
 from midwatch.core.reasons import Reason, Term
 from midwatch.core.rules import Rules
@@ -34,16 +34,25 @@ HOLD_S = 900
 
 
 class Item(Struct, frozen=True):
-    """What came for one service: `what` names it, `how` says how bad, in the sender's words."""
+    """What came for one service: `title` names it, `how` says how bad, in the sender's words.
+
+    `more` is how many others of the service are as bad.
+    """
 
     service: str
     severity: Severity
-    what: str
+    title: str
     how: str
     namespace: str = ""
     fingerprints: tuple[str, ...] = ()
     slo: str = ""
     own: bool = False  # raised by midwatch itself, such as that a job is silent
+    more: int = 0
+
+    @property
+    def what(self) -> str:
+        """Name it, with how many more there are."""
+        return f"{self.title} and {self.more} more" if self.more else self.title
 
 
 class Was(Struct, frozen=True):
@@ -141,7 +150,7 @@ def _ring(d: Decision, rules: Rules, incident: Incident, asked: list[_Asked], wa
             mine.append(one)
         else:
             others.setdefault(one.policy.name, []).append(one)
-    if mine and not _was_planned(d, incident):
+    if mine:
         if incident.state == "open" and (not incident.awaits_ack or incident.waits):
             _first(d, main, incident, mine)
         else:
@@ -160,17 +169,23 @@ def _main(rules: Rules, incident: Incident, new: Policy) -> Policy:
     return new
 
 
-def _was_planned(d: Decision, incident: Incident) -> bool:
-    """Say whether this very decision pages for it already."""
-    kinds = (events.PagePlanned, events.PageHeld, events.EscalationExhausted)
-    return any(isinstance(x, kinds) and x.incident == incident.id for x in d.events)
-
-
 def _first(d: Decision, policy: Policy, incident: Incident, mine: list[_Asked]) -> None:
     """Page for the first time in this round, unless it flaps."""
-    if not _waits_out(d, incident, mine[0].item.what, [one.item.fingerprints for one in mine]):
-        says = incident.why or mine[0].says
-        escalation.page(d, policy, incident, Reason(escalation.RULE, says))
+    worst = mine[0].item
+    if _waits_out(d, incident, worst.what, [one.item.fingerprints for one in mine]):
+        return
+    if worst.title != incident.title and not _speaks(incident):
+        reason = Reason(RULE, mine[0].says)
+        escalation.rename(d, incident, reason, worst.title, worst.service, worst.how)
+    says = incident.why if worst.title == incident.title and incident.why else mine[0].says
+    escalation.page(d, policy, incident, Reason(escalation.RULE, says))
+
+
+def _speaks(incident: Incident) -> bool:
+    """Say whether what the title is about burns, or fires and is not muted."""
+    return bool(incident.slo) or any(
+        title_of(one.name, one.service) == incident.title for one in speaking(incident)
+    )
 
 
 def _waits_out(
@@ -201,15 +216,16 @@ def _grown(
     d: Decision, rules: Rules, policy: Policy, incident: Incident, mine: list[_Asked], was: Was
 ) -> None:
     reason = _growth(incident, mine, was)
+    news = [Held(one.says, one.item.fingerprints[:KEPT_FINGERPRINTS]) for one in mine]
     if _flaps(incident, mine[0].item.what, [one.item.fingerprints for one in mine]):
-        growth.hold_flap(d, incident, reason, HOLD_S)
+        growth.hold_flap(d, incident, reason, news, HOLD_S)
         return
     rose = was.severity is None or mine[0].item.severity < was.severity
     bound = all(
         one.item.severity != "sev1" and _is_near(rules, incident, one.item.service) for one in mine
     )
-    if rose or not bound or not growth.hold_growth(d, incident, reason):
-        growth.grow(d, policy, incident, reason)
+    if rose or not bound or not growth.hold_growth(d, incident, reason, news):
+        growth.grow(d, policy, incident, reason, news)
 
 
 def _is_near(rules: Rules, incident: Incident, service: str) -> bool:

@@ -1,10 +1,11 @@
 """Alerts that fire already, when they come again: what they say now, and whether that is news.
 
-Law: a refresh that says the same writes nothing. Another level, runbook or a later start is noted
-with the firing that is there: nothing has ended and nothing else began, so there is no recovery, no
-second incident and no page for a later start alone. A worse level is news, though key and start are
-old; a better one lowers what is said of it, and takes back no page. What mutes an alert is asked
-again when its labels are others.
+Law: a refresh that says the same writes nothing. Another level, text, runbook or a later start is
+noted with the firing that is there: nothing has ended and nothing else began, so there is no
+recovery, no second incident and no page for a later start alone. A worse level is news, though key
+and start are old; a better one lowers what is said of it, and takes back no page. An alert of
+another service under the same key is another one. What mutes an alert is asked again when its
+labels are others, and so is what it mutes.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from msgspec import Struct, structs
 from midwatch.core import events, muting
 from midwatch.core.alerts import RANK, Alert
 from midwatch.core.decision import Decision
-from midwatch.core.incidents import Firing, is_open
+from midwatch.core.incidents import Firing, Incident, is_new_link, is_new_text, is_open
 from midwatch.core.reasons import Reason
 from midwatch.core.silences import Muting
 
@@ -39,8 +40,11 @@ def take(d: Decision, muted: Muting, alerts: Iterable[Alert]) -> Known:
         home = _home(d, alert)
         if home is None:
             continue
-        one = d.shard.incidents[home].firing[alert.fingerprint]
-        if _says_more(one, alert) and _is_of_now(d, one, alert):
+        incident = d.shard.incidents[home]
+        one = incident.firing[alert.fingerprint]
+        if alert.service != one.service:
+            d.emit(events.AlertsResolved(home, (alert.fingerprint,)))
+        elif _says_more(one, alert, incident) and _is_of_now(d, one, alert):
             changed.setdefault(home, {})[alert.fingerprint] = alert
             taken.add(id(alert))
     worse: dict[str, list[Alert]] = {}
@@ -63,8 +67,10 @@ def _is_of_now(d: Decision, one: Firing, alert: Alert) -> bool:
     return alert.starts_at >= one.starts_at or RANK[alert.level] < RANK[one.level]
 
 
-def _says_more(one: Firing, alert: Alert) -> bool:
-    return alert.level != one.level or alert.starts_at > one.starts_at
+def _says_more(one: Firing, alert: Alert, incident: Incident) -> bool:
+    if alert.level != one.level or alert.starts_at > one.starts_at:
+        return True
+    return is_new_link(incident, alert) or is_new_text(incident, alert)
 
 
 def _note(d: Decision, muted: Muting, home: str, found: dict[str, Alert]) -> list[Alert]:
@@ -74,9 +80,11 @@ def _note(d: Decision, muted: Muting, home: str, found: dict[str, Alert]) -> lis
     levels = {one.name: f"{before[name].level} -> {one.level}" for name, one in found.items()}
     raised = {name: says for name, says in levels.items() if len(set(says.split(" -> "))) > 1}
     says = ", ".join(f"{name or 'alert'}: {how}" for name, how in raised.items())
-    reason = Reason(RULE, says or "the same firing, said to have begun later")
-    d.emit(events.AlertsChanged(home, tuple(found.values()), reason))
+    reason = Reason(RULE, says or _other_words(before, found))
     judge = muting.Judge(d, muted, ())
+    mutes = tuple(judge.mutes(one.labels) for one in found.values())
+    same = mutes == tuple(before[name].mutes for name in found)
+    d.emit(events.AlertsChanged(home, tuple(found.values()), reason, () if same else mutes))
     worse: list[Alert] = []
     for name, alert in found.items():
         key = judge.muted(alert.labels) if alert.labels != before[name].labels else None
@@ -88,3 +96,10 @@ def _note(d: Decision, muted: Muting, home: str, found: dict[str, Alert]) -> lis
         if RANK[alert.level] < RANK[before[name].level] and not still.muted:
             worse.append(structs.replace(alert, severity=still.severity))
     return worse
+
+
+def _other_words(before: dict[str, Firing], found: dict[str, Alert]) -> str:
+    if any(alert.starts_at > before[name].starts_at for name, alert in found.items()):
+        return "the same firing, said to have begun later"
+    names = ", ".join(dict.fromkeys(one.name or "alert" for one in found.values()))
+    return f"{names}: the same firing in other words"

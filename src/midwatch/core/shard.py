@@ -6,6 +6,7 @@ machine and under every hash seed.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal
 
 import msgspec
@@ -383,6 +384,8 @@ def _before_lines(
         for alert in event.alerts:
             one = incident.firing[alert.fingerprint]
             _take_line(shard, incident.id, alert.fingerprint, one)
+            if event.mutes:
+                _drop(shard.inhibitors, alert.fingerprint, one.mutes)
         return
     gone = isinstance(event, e.AlertsResolved)
     for fingerprint in event.fingerprints:
@@ -442,16 +445,17 @@ def _let_rest(shard: Shard, name: str, fingerprint: str, one: Firing) -> None:
 
 def _forget_muting(shard: Shard, fingerprint: str, one: Firing, *, gone: bool) -> None:
     """Take an alert out of what mutes it and, when it is gone, out of what it mutes."""
-    for keys, index in (
-        ((one.muted,) if one.muted else (), shard.muted),
-        (one.mutes if gone else (), shard.inhibitors),
-    ):
-        for key in keys:
-            members = index.get(key)
-            if members is not None:
-                members.pop(fingerprint, None)
-                if not members:
-                    del index[key]
+    _drop(shard.muted, fingerprint, (one.muted,) if one.muted else ())
+    _drop(shard.inhibitors, fingerprint, one.mutes if gone else ())
+
+
+def _drop(index: dict[str, dict[str, None]], fingerprint: str, keys: Iterable[str]) -> None:
+    for key in keys:
+        members = index.get(key)
+        if members is not None:
+            members.pop(fingerprint, None)
+            if not members:
+                del index[key]
 
 
 def _evolve_silence(shard: Shard, event: e.SilenceEvent, at: int) -> None:
@@ -562,6 +566,8 @@ def _index(shard: Shard, incident: Incident, event: e.IncidentEvent) -> None:
                 shard.board.fire(
                     incident.id, one.service, alert.fingerprint, one.starts_at, loud=loud
                 )
+                for key in one.mutes if event.mutes else ():
+                    shard.inhibitors.setdefault(key, {})[alert.fingerprint] = None
         case e.NewsJudged():
             _hear(shard, event)
         case e.MergeUndone() | e.IncidentReopened():

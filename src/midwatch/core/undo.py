@@ -314,6 +314,12 @@ def _restated(u: Undo, shard: Shard, event: e.AlertsChanged) -> None:
         ):
             if not u.has(table):
                 u.entries(table, keys)
+        for number, alert in enumerate(event.alerts if event.mutes else ()):
+            firing = one.firing.get(alert.fingerprint)
+            for key in firing.mutes if firing is not None else ():
+                _left(u, shard.inhibitors, key)
+            for key in event.mutes[number]:
+                _member(u, shard.inhibitors, key, alert.fingerprint)
 
 
 def _left(u: Undo, index: Table, key: str) -> None:
