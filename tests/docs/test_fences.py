@@ -70,7 +70,7 @@ def test_a_block_of_a_page_is_a_config(page: str, text: str, tmp_path: Path) -> 
     keys = YAML(typ="safe").load(text)
     if "receivers" in keys:
         need("prometheus-alertmanager")
-        (tmp_path / "am.yml").write_text("route: {receiver: midwatch}\n" + text, "utf-8")
+        (tmp_path / "am.yml").write_text(text, "utf-8")
         ran = run(tmp_path, "amtool check-config am.yml")
         assert ran.code == 0, ran.output
         return

@@ -11,9 +11,11 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
-from tests.docs.pages import served
+from ruamel.yaml import YAML
+from tests.docs.pages import fences, served
 from tests.servers import free_port, need
 
 ROOT = Path(__file__).parents[2]
@@ -86,6 +88,40 @@ def test_a_label_of_ones_own_names_the_service(here: Path) -> None:
     assert "on cart;" in typed(here, ask).stdout
 
 
+ALERTMANAGER = "start", "serve", "howto/alertmanager"
+
+
+def test_every_page_has_the_same_lines_for_alertmanager() -> None:
+    """Whoever copies from one page gets what another advises: each alert by itself, at once."""
+    shown = [
+        text
+        for page in ALERTMANAGER
+        for _, _, text in fences(ROOT / "docs" / f"{page}.md")
+        if "webhook_configs" in text
+    ]
+    assert len(shown) == len(ALERTMANAGER)
+    assert len(set(shown)) == 1
+    ours = [one for one in routes(shown[0]) if one["receiver"] == "midwatch"]
+    assert ours
+    for one in ours:
+        assert one["group_by"] == ["..."]
+        assert one["group_wait"] in ("0s", "1s")
+    assert not [page for page in pages() if "webhook_configs" in page.read_text("utf-8")]
+
+
+def routes(text: str) -> list[dict[str, Any]]:
+    """List the routes of an Alertmanager's config."""
+    found: list[dict[str, Any]] = YAML(typ="safe").load(text)["route"]["routes"]
+    return found
+
+
+def pages() -> list[Path]:
+    """List the pages that show no lines for Alertmanager."""
+    shows = {ROOT / "docs" / f"{page}.md" for page in ALERTMANAGER}
+    every = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
+    return [page for page in every if page not in shows]
+
+
 def test_the_receiver_of_the_page_leaves_the_old_one_in_place(tmp_path: Path) -> None:
     """An alert goes to both, as Alertmanager's own tool says."""
     (text,) = (text for kind, text in FENCES if "alertmanager.yml" in kind)
@@ -94,4 +130,4 @@ def test_the_receiver_of_the_page_leaves_the_old_one_in_place(tmp_path: Path) ->
     need("prometheus-alertmanager")  # amtool comes with it
     command = ["amtool", "config", "routes", "test", f"--config.file={file}", "service=shop"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "midwatch,team"
+    assert done.stdout.strip() == "midwatch,pager"
