@@ -536,3 +536,17 @@ def test_an_approval_answers_for_the_service_of_its_plan_alone(also: bool, taken
     assert incident.run == "proposed"
     on.give(inputs.ApprovePlan("INC-1", incident.plan_hash, "ada"), BEGIN + 2_010)
     assert (incident.acknowledged_by == "ada") == taken
+
+
+def test_a_plan_that_is_under_way_stays_with_its_service() -> None:
+    """Whatever is worse joins meanwhile; the next plan is for what is worst then."""
+    book = Runbook("warm", 1, Match(), (BookStep("w", "wait", {"for_s": 60}, "read"),))
+    on = Shift(replace(rules(), books=Books((book,))))
+    deliver(on, BEGIN, alert("cart", BEGIN, same=True))
+    incident = on.incident()
+    on.give(inputs.ApprovePlan("INC-1", incident.plan_hash, "ada"), BEGIN + 10)
+    deliver(on, BEGIN + 20, alert("shop", BEGIN + 20, same=True))
+    assert (incident.run, incident.speaks_of) == ("running", "shop")
+    assert incident.service_of_plan == "cart"
+    on.wake(BEGIN + 70)
+    assert (incident.run, incident.service_of_plan) == ("ended", "shop")

@@ -48,6 +48,10 @@ class Incidents(Protocol):
         """List incidents."""
         ...
 
+    def owed(self) -> list[queries.Summary]:
+        """List incidents that are resolved and not closed."""
+        ...
+
     def show(self, incident: str) -> queries.Detail:
         """Tell one. Raises StateError when there is none of this name."""
         ...

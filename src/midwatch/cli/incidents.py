@@ -40,18 +40,24 @@ def command() -> None:
 
 @command.command("list")
 @click.option("--all", "everything", is_flag=True, help="Those that are over too.")
+@click.option("--owed", is_flag=True, help="Those that are resolved and not closed.")
 @json_option(list[Summary])
 @server_options
-def list_command(everything: bool, as_json: bool, **where: Any) -> int:
+def list_command(everything: bool, owed: bool, as_json: bool, **where: Any) -> int:
     """List incidents, worst first."""
-    found = incidents_at(**where).all(everything=everything)
+    incidents = incidents_at(**where)
+    found = incidents.owed() if owed else incidents.all(everything=everything)
     if as_json:
         print_json(found)
         return 0
     if not found:
-        click.echo("no incidents" if everything else "no open incidents")
+        click.echo("nothing is owed" if owed else f"no {'' if everything else 'open '}incidents")
     for one in found:
         click.echo(_line(one))
+    left = [] if owed or everything else incidents.owed()
+    if left:
+        named = ", ".join(one.id for one in left[:SHOWN]) + (", ..." if left[SHOWN:] else "")
+        click.echo(f"resolved and not closed: {len(left)} ({named}); --owed lists them")
     return 0
 
 
@@ -260,6 +266,9 @@ def _so_far(detail: Detail) -> Iterator[str]:
     elif detail.no_runbook:
         yield f"no plan: {detail.no_runbook}"
     yield from (f"lacks: {one}" for one in detail.lacks)
+    if detail.incident.state == "resolved" and not detail.lacks:
+        name = detail.incident.id
+        yield f"lacks nothing: closes within an hour, or now by midwatch incidents close {name}"
     if detail.pruned:
         yield f"{counted(detail.pruned, 'earlier event')} pruned"
     for moment in detail.timeline:

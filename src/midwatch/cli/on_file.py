@@ -61,6 +61,11 @@ class OnFile:
         with _Open(self._folder, self._file) as (store, handler):
             return queries.summaries(handler.shard, store if everything else None)
 
+    def owed(self) -> list[queries.Summary]:
+        """List incidents that are resolved and not closed."""
+        with _Open(self._folder, self._file) as (_, handler):
+            return queries.owed(handler.shard)
+
     def show(self, incident: str) -> queries.Detail:
         """Tell one."""
         with _Open(self._folder, self._file) as (store, handler):

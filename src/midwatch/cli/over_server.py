@@ -78,6 +78,10 @@ class OverServer:
         found = self._list("GET", path, queries.Summary)
         return listing.worst_first(found) if everything else found
 
+    def owed(self) -> list[queries.Summary]:
+        """List incidents that are resolved and not closed."""
+        return self._list("GET", "/api/v1/incidents?owed=true", queries.Summary)
+
     def show(self, incident: str) -> queries.Detail:
         """Tell one."""
         return self._detail("GET", f"/api/v1/incidents/{quote(incident, '')}")

@@ -100,7 +100,7 @@ class Move(Struct, frozen=True):
 
 
 class Alike(Struct, frozen=True, gc=False):
-    """Alerts that say the same: how many, and what the first one said."""
+    """Alerts that say the same: how many, and what the newest one said."""
 
     count: int = 0
     says: str = ""
@@ -144,6 +144,7 @@ class Incident(Struct):
     severity: Severity | None = None
     urgency: str = "ticket"
     worst_service: str = ""  # whose trouble its severity and its title are, when not `service`
+    acts_on: str = ""  # the service of its plan, its roll-back or its fix, once there was one
     # the storm
     services: dict[str, int] = field(default_factory=dict[str, int])  # -> first in trouble at
     troubles: dict[str, Trouble] = field(default_factory=dict[str, Trouble])  # by service
@@ -251,8 +252,13 @@ class Incident(Struct):
 
     @property
     def service_of_plan(self) -> str:
-        """The service whose objective burns: the one that a plan acts on."""
-        return self.slo.split("/")[0] if self.slo else self.service
+        """The service that a plan acts on: whose objective burns, else what its title is about.
+
+        What is under way or has moved traffic stays with its service, whatever joins meanwhile.
+        """
+        if self.acts_on and (self.run in UNDER_WAY or self.rollbacks or self.fix):
+            return self.acts_on
+        return self.slo.split("/")[0] if self.slo else self.speaks_of
 
     @property
     def speaks_of(self) -> str:
@@ -272,6 +278,7 @@ class Incident(Struct):
         return bool(self.pages or self.slo)
 
 
+UNDER_WAY: tuple[RunState, ...] = ("running", "waiting", "verifying")
 ABSORBING: tuple[State, ...] = ("open", "acknowledged", "mitigated")
 
 
@@ -435,8 +442,12 @@ def _changed(i: Incident, event: e.AlertsChanged, at: int) -> None:
             i.troubles[one.service] = replace(trouble, names=names)
         if is_new_link(i, alert):
             i.links[alert.runbook] = None
-        if is_new_text(i, alert):
-            i.texts[text_of(alert)] = Alike(1, " ".join(alert.summary.split())[:MAX_SAYS])
+        text = text_of(alert)
+        alike = i.texts.get(text)
+        if alike is not None:
+            i.texts[text] = Alike(alike.count, _said(alert))
+        elif is_new_text(i, alert):
+            i.texts[text] = Alike(1, _said(alert))
 
 
 def is_new_link(incident: Incident, alert: Alert) -> bool:
@@ -457,10 +468,12 @@ def _count_text(i: Incident, alert: Alert) -> None:
     if alike is None and len(i.texts) >= FINE:
         text = alert.name if len(i.texts) < COARSE or alert.name in i.texts else ANY
         alike = i.texts.get(text)
-    if alike is None:
-        i.texts[text] = Alike(1, " ".join(alert.summary.split())[:MAX_SAYS])
-    else:
-        i.texts[text] = Alike(alike.count + 1, alike.says)
+    count = alike.count + 1 if alike is not None else 1
+    i.texts[text] = Alike(count, _said(alert))
+
+
+def _said(alert: Alert) -> str:
+    return " ".join(alert.summary.split())[:MAX_SAYS]
 
 
 def _gain(i: Incident, fingerprint: str, one: Firing) -> None:
@@ -717,6 +730,7 @@ def _no_runbook(i: Incident, event: e.NoRunbook, at: int) -> None:
 def _approved(i: Incident, event: e.PlanApproved, at: int) -> None:
     i.approved_by, i.approved_at = event.by, at
     if i.run == "proposed":
+        i.acts_on = event.service or i.service_of_plan
         i.runs += 1
         i.tried.append(i.runbook)
     i.run = "running"
@@ -851,6 +865,7 @@ def _sampled(i: Incident, event: e.BurnSampled, at: int) -> None:
 
 
 def _fix_proposed(i: Incident, event: e.FixProposed, at: int) -> None:
+    i.acts_on = i.service_of_plan
     i.fix, i.baseline, i.fix_state = event.release, event.baseline, "proposed"
     i.canaries += 1
 

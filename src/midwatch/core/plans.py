@@ -6,7 +6,7 @@ helped; its hash covers all of that and the incident. Nothing of it is looked up
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from typing import Any, Literal
 
@@ -40,6 +40,11 @@ class Match(Struct, frozen=True):
     def conditions(self) -> int:
         """How much is asked for; of two that fit, the one that asks for more knows more."""
         return bool(self.slo) + len(self.labels) + bool(self.cause)
+
+    def is_about(self, labels: Sequence[Mapping[str, str]]) -> bool:
+        """Say whether it asks for an objective, a cause, or one of these alerts."""
+        asks = bool(self.slo or self.cause or not self.labels)
+        return asks or any(all_fit(self.labels, one) for one in labels)
 
     def fits(self, slo: str, cause: str, labels: list[Mapping[str, str]]) -> bool:
         """Say whether it fits an objective, the likeliest cause, and the labels of one alert.

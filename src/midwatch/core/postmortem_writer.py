@@ -213,7 +213,7 @@ class _Writer:
             found = [Sentence(says, sorted({burned[0].seq, *impact.events}))]
         else:
             opened = [fact.seq for fact, _ in self.all(e.IncidentOpened)]
-            found = [Sentence(f"{i.service or 'something'}: {self.blameless(i.title)}.", opened)]
+            found = [Sentence(f"{i.speaks_of or 'something'}: {self.blameless(i.title)}.", opened)]
         if impact.valid_events and impact.bad_events is not None:
             says = f"{impact.bad_events} of {impact.valid_events} events were bad"
             if impact.budget_spent is not None:

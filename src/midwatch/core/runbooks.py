@@ -39,7 +39,7 @@ from midwatch.core.actions import Action, Deed, Request
 from midwatch.core.automation import Automation
 from midwatch.core.clock import SECOND, show_duration
 from midwatch.core.decision import Decision
-from midwatch.core.incidents import Incident, speaking
+from midwatch.core.incidents import UNDER_WAY, Incident, speaking
 from midwatch.core.inputs import ActionAnswered, ReleaseAnswered, Timer
 from midwatch.core.plans import (
     ABORT,
@@ -67,7 +67,6 @@ from midwatch.errors import InputError, StateError
 RULE = "runbooks/2"
 MAX_ATTEMPTS = 3
 RETRY_S = 5
-BUSY = ("running", "waiting", "verifying")
 SHOWN = 300
 
 
@@ -228,7 +227,7 @@ def consider(d: Decision, means: Means, incident: Incident) -> None:
     """Propose the plan that fits best, or say that nothing fits; begin it when a policy says so."""
     if incident.state not in ("open", "acknowledged") or incident.operation:
         return
-    if incident.run in BUSY or not _is_urgent(incident, means.books):
+    if incident.run in UNDER_WAY or not _is_urgent(incident, means.books):
         return
     if incident.run == "proposed" and incident.chosen_by:
         return  # a person chose it
@@ -241,7 +240,7 @@ def consider(d: Decision, means: Means, incident: Incident) -> None:
     if incident.run == "proposed" and plan.hash == incident.plan_hash:
         return
     policy, leave = _leave(d, means, incident, plan)
-    about = incident.slo or incident.service
+    about = incident.slo or incident.speaks_of
     says = f"{book.id} v{book.version} matches {about}; {leave.says}"
     terms: dict[str, Term] = {**leave.terms, "conditions": book.match.conditions}
     _propose(d, incident, plan, {}, Reason(RULE, says, terms))
@@ -269,7 +268,10 @@ def best(d: Decision, means: Means, incident: Incident) -> tuple[tuple[Runbook, 
         likely = causes.rank(incident, means.topology, d.shard.changes)
         cause = likely[0].service if likely else ""
     labels: list[Mapping[str, str]] = [one.labels for one in speaking(incident)]
-    for book in best_first(means.books.runbooks):
+    about_it = [one.labels for one in speaking(incident) if one.service == incident.service_of_plan]
+    fitting = best_first(means.books.runbooks)
+    # First what is for the service that the plan would act on; then what is for another of it.
+    for book in sorted(fitting, key=lambda one: not one.match.is_about(about_it)):
         if not book.match.fits(incident.slo, cause, labels):
             continue
         if book.id in incident.tried:
@@ -302,7 +304,7 @@ def _busy(d: Decision, incident: Incident) -> Incident | None:
         (
             one
             for one in (d.shard.incidents[name] for name in d.shard.open)
-            if one.id != incident.id and one.service_of_plan == service and one.run in BUSY
+            if one.id != incident.id and one.service_of_plan == service and one.run in UNDER_WAY
         ),
         None,
     )
@@ -327,7 +329,7 @@ def _propose(
 def choose(d: Decision, means: Means, incident: Incident, given: inputs.ProposePlan) -> None:
     """Propose the runbook that a person names. Raises StateError or InputError."""
     _must_be_open(incident)
-    if incident.run in BUSY and incident.run != "verifying":
+    if incident.run in UNDER_WAY and incident.run != "verifying":
         raise StateError(
             f"{incident.id} has {incident.runbook} under way", remedy="wait for its end"
         )
@@ -370,7 +372,7 @@ def approve(d: Decision, means: Means, incident: Incident, given: inputs.Approve
     _must_be_open(incident)
     if incident.run != "proposed":
         says = f"{incident.id} has no plan to approve"
-        if incident.run in BUSY:
+        if incident.run in UNDER_WAY:
             says = f"{incident.runbook} of {incident.id} was approved already"
         if incident.rollbacks:
             says = f"{incident.id} was rolled back already"

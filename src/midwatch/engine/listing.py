@@ -8,6 +8,7 @@ both, and is shown once; the other way round he would be in neither.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from heapq import nsmallest
 from itertools import islice
 
@@ -31,7 +32,21 @@ def urgent_part(shard: Shard, limit: int, after: str = "") -> tuple[list[Summary
     An incident that gets worse or better between two parts changes its place, and so may be in
     both or in neither. Raises NoSuchRow.
     """
-    waiting = (shard.incidents[name] for name in shard.open)
+    return _worst(shard, (shard.incidents[name] for name in shard.open), limit, after)
+
+
+def owed_part(shard: Shard, limit: int, after: str = "") -> tuple[list[Summary], str]:
+    """List at most `limit` incidents that are resolved and not closed, worst first.
+
+    Raises NoSuchRow.
+    """
+    resolved = (one for one in shard.incidents.values() if one.state == "resolved")
+    return _worst(shard, resolved, limit, after)
+
+
+def _worst(
+    shard: Shard, waiting: Iterable[Incident], limit: int, after: str
+) -> tuple[list[Summary], str]:
     if after:
         last = _place(after)
         waiting = (one for one in waiting if urgent_first(one)[1:] > last)

@@ -21,7 +21,7 @@ from midwatch.core.causes import Cause
 from midwatch.core.changes import Change
 from midwatch.core.clock import show_time
 from midwatch.core.events import Event
-from midwatch.core.incidents import Incident, lacks, snooze_due
+from midwatch.core.incidents import Alike, Incident, lacks, snooze_due
 from midwatch.core.reasons import Reason
 from midwatch.core.shard import Shard, Ticket
 from midwatch.core.silences import Silence
@@ -117,7 +117,7 @@ class Detail(Struct, frozen=True):
     """An incident with everything that happened to it; `pruned` events of it are gone.
 
     What fires is told once with a count for alerts of the same name on the same service.
-    `causes` are ranked, best first; `texts` count the alerts that say the same, each as the first
+    `causes` are ranked, best first; `texts` count the alerts that say the same, each as the newest
     one said it when that is more than its name, and `links` are the runbooks that their rules
     name. `failures` are a few of the answers that made its objective burn.
     """
@@ -253,6 +253,11 @@ def summaries(shard: Shard, everything: Archive | None = None) -> list[Summary]:
     return listed(shard, archive.everything(shard, everything).values())
 
 
+def owed(shard: Shard) -> list[Summary]:
+    """List the incidents that are resolved and not closed, worst first."""
+    return listed(shard, (one for one in shard.incidents.values() if one.state == "resolved"))
+
+
 def listed(shard: Shard, incidents: Iterable[Incident]) -> list[Summary]:
     """List incidents, worst first."""
     return [summary(i, shard.skews) for i in sorted(incidents, key=urgent_first)]
@@ -282,12 +287,17 @@ def outline(shard: Shard, incident: Incident, topology: Topology = NOWHERE) -> D
         for (name, service), count in alike.items()
     ]
     likely = causes.evident(incident, causes.rank(incident, topology, shard.changes))
-    texts = [f"{one.count} x {one.says}" for one in incident.texts.values() if one.says]
+    texts = [_alike(one) for one in incident.texts.values() if one.says]
     return Detail(
         summary(incident, shard.skews), firing, likely, texts, [], 0, list(incident.failures),
         plans.view(incident), incident.no_runbook, incident.again,
         lacks(incident, shard.wall) if incident.state == "resolved" else [], list(incident.links),
     )  # fmt: skip
+
+
+def _alike(one: Alike) -> str:
+    """Say what alerts say that are alike, as the newest of them has it."""
+    return one.says if one.count == 1 else f"{one.says} (the newest of {one.count} alike)"
 
 
 def not_here(name: str) -> str:

@@ -104,6 +104,11 @@ class Reading:
     async def incidents(self, call: Call) -> Part:
         """List incidents."""
         limit = call.limit
+        if call.flags["owed"] and not call.flags["all"]:
+            found, after = await self._look(
+                lambda shard: listing.owed_part(shard, limit, call.after)
+            )
+            return Part(found, "/api/v1/incidents?owed=true", after)
         if not call.flags["all"]:
             found, after = await self._look(
                 lambda shard: listing.urgent_part(shard, limit, call.after)

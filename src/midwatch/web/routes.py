@@ -87,8 +87,9 @@ STATUS: dict[type[MidwatchError], int] = {
 ROUTES = (
     Route(
         "GET", "/api/v1/incidents",
-        "List incidents, worst first; all=true: also what is over, newest first.",
-        Api.incidents, list[queries.Summary], flags=("all",), paged=True,
+        "List incidents, worst first; owed=true: those that are resolved and not closed;"
+        " all=true: also what is over, newest first.",
+        Api.incidents, list[queries.Summary], flags=("all", "owed"), paged=True,
     ),
     Route(
         "GET", "/api/v1/incidents/{id}", "Tell one incident; limit and after count its timeline.",

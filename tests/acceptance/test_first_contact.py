@@ -1,0 +1,126 @@
+"""The first day: a real server, and the config that `midwatch init` writes."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.acceptance.serving import Serving, alert, until
+
+from midwatch.core.clock import show_time
+
+BOOK = """---
+id: restart-{service}
+match: {{labels: [service={service}]}}
+steps:
+  - id: restart
+    action: command.run
+    with: {{command: [restart, "{{service}}"]}}
+    risk: reversible
+---
+# Restart
+"""
+CALLS = """services:
+  - {name: shop, tier: 1}
+  - {name: cart, tier: 2}
+edges: [[shop, cart]]
+"""
+
+
+@pytest.fixture
+def serving(tmp_path: Path) -> Iterator[Serving]:
+    """A server that is not started yet."""
+    serving = Serving(tmp_path, together=True)
+    yield serving
+    serving.stop()
+
+
+def now(name: str, service: str, severity: str = "critical", says: str = "") -> dict[str, Any]:
+    """An alert that fires since this moment."""
+    at = show_time(int(time.time() * 1_000))
+    one = {**alert(name, service, severity=severity), "startsAt": at}
+    return {**one, "annotations": {"summary": says}} if says else one
+
+
+def typed(serving: Serving, *args: str) -> str:
+    """Type a command against the server; gives what it printed."""
+    done = serving.type(*args, MIDWATCH_SERVER=serving.url, MIDWATCH_TOKEN=serving.person)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def printed(serving: Serving, text: str) -> None:
+    """Wait until a page with a text was printed."""
+    until(lambda: text in serving.out.read_text("utf-8"))
+
+
+def test_an_incident_speaks_of_what_makes_it_so_bad(serving: Serving) -> None:
+    """A slow cart came first, and the shop is down: all of it speaks of the shop."""
+    (serving.folder / "midwatch" / "topology.yaml").write_text(CALLS, "utf-8")
+    for service in ("cart", "shop"):
+        file = serving.folder / "midwatch" / "runbooks" / f"{service}.md"
+        file.write_text(BOOK.format(service=service), "utf-8")
+    serving.start()
+    serving.deliver(now("CartSlow", "cart", "warning"))
+    serving.deliver(now("CartDown", "cart"))
+    printed(serving, "CartDown on cart")
+    serving.deliver(now("ShopErrorRateHigh", "shop"))
+    printed(serving, "ShopErrorRateHigh on shop")
+    (one,) = serving.incidents()
+    assert (one["title"], one["service"]) == ("ShopErrorRateHigh on shop", "shop")
+    shown = json.loads(typed(serving, "incidents", "show", "INC-1", "--json"))
+    assert shown["plan"]["runbook"] == "restart-shop"
+    assert "restart shop" in shown["plan"]["steps"][0]["says"]
+    typed(serving, "incidents", "resolve", "INC-1", "--why", "a bad node was drained")
+    told = json.loads(typed(serving, "postmortem", "show", "INC-1", "--json"))
+    assert told["service"] == "shop"
+    assert told["summary"][0]["says"].startswith("shop: ShopErrorRateHigh on shop")
+
+
+def test_no_runbook_is_missed_for_the_service_that_came_first(serving: Serving) -> None:
+    """It says what the incident is about."""
+    (serving.folder / "midwatch" / "topology.yaml").write_text(CALLS, "utf-8")
+    file = serving.folder / "midwatch" / "runbooks" / "other.md"
+    file.write_text(BOOK.format(service="other"), "utf-8")
+    serving.start()
+    serving.deliver(now("CartDown", "cart"))
+    serving.deliver(now("ShopDown", "shop"))
+    shown = json.loads(typed(serving, "incidents", "show", "INC-1", "--json"))
+    assert shown["no_runbook"] == "no runbook matches shop"
+
+
+def test_a_full_queue_is_closed_without_ceremony(serving: Serving) -> None:
+    """Whoever has emptied it says so, and closes it; no case, no waiver, and no list hides it."""
+    serving.start()
+    serving.deliver(now("QueueFull", "queue"))
+    printed(serving, "QueueFull on queue")
+    typed(serving, "incidents", "ack", "INC-1")
+    typed(serving, "incidents", "resolve", "INC-1", "--why", "consumers run again")
+    listed = typed(serving, "incidents", "list").splitlines()
+    assert listed == [
+        "no open incidents", "resolved and not closed: 1 (INC-1); --owed lists them",
+    ]  # fmt: skip
+    (owed,) = json.loads(typed(serving, "incidents", "list", "--owed", "--json"))
+    assert (owed["id"], owed["state"]) == ("INC-1", "resolved")
+    assert "  lacks nothing: closes within an hour" in typed(serving, "incidents", "show", "INC-1")
+    assert " closed " in typed(serving, "incidents", "close", "INC-1").splitlines()[0]
+    assert typed(serving, "incidents", "list").splitlines() == ["no open incidents"]
+    assert typed(serving, "incidents", "list", "--owed").splitlines() == ["nothing is owed"]
+    serving.stop()  # and on the file as through the server
+    assert serving.type("incidents", "list", "--owed").stdout == "nothing is owed\n"
+
+
+def test_what_alerts_say_is_what_they_say_now(serving: Serving) -> None:
+    """A count is no part of a value, and the newest value is shown."""
+    serving.start()
+    serving.deliver(now("QueueLong", "queue", "warning", "queue is at 900"))
+    for number, rate in enumerate(("2.1", "5.1")):
+        one = now("Errors", "queue", "warning", f"errors at {rate}/s")
+        one["labels"]["pod"] = f"q-{number}"
+        serving.deliver(one)
+    shown = json.loads(typed(serving, "incidents", "show", "INC-1", "--json"))
+    assert shown["texts"] == ["queue is at 900", "errors at 5.1/s (the newest of 2 alike)"]
