@@ -124,3 +124,18 @@ def test_what_alerts_say_is_what_they_say_now(serving: Serving) -> None:
         serving.deliver(one)
     shown = json.loads(typed(serving, "incidents", "show", "INC-1", "--json"))
     assert shown["texts"] == ["queue is at 900", "errors at 5.1/s (the newest of 2 alike)"]
+
+
+def test_cases_are_owed_of_every_incident_where_the_config_says_so(serving: Serving) -> None:
+    """A full queue then closes with a waiver, or with a case."""
+    config = serving.folder / "midwatch" / "midwatch.yaml"
+    config.write_text(config.read_text("utf-8") + "\ncases: always\n", "utf-8")
+    serving.start()
+    serving.deliver(now("QueueFull", "queue"))
+    printed(serving, "QueueFull on queue")
+    typed(serving, "incidents", "resolve", "INC-1", "--why", "consumers run again")
+    shown = json.loads(typed(serving, "incidents", "show", "INC-1", "--json"))
+    assert shown["lacks"] == ["a proven regression case or a waiver"]
+    until_day = show_time(int((time.time() + 30 * 86_400) * 1_000))
+    waiver = ["--why", "no case", "--owner", "me", "--until", until_day]
+    assert " closed " in typed(serving, "incidents", "waive", "INC-1", *waiver).splitlines()[0]

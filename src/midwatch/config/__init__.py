@@ -6,7 +6,7 @@ unknown is ignored. YAML is 1.2: `Yes` stays a string and a key stands once.
     midwatch.yaml   service_labels, levels, sources, pagers, heartbeat, correlation, escalation,
                     tickets, metrics, slo_defaults, people, public_url, inhibit, maintenance,
                     watched_jobs, routers, canaries, actions, automation, limits, trust,
-                    always_page
+                    always_page, cases
     topology.yaml   services and caller -> callee edges
     topology.json   more edges, as a mesh or a tracing system wrote them down
     schedules/*.yaml  who is on call, in turn; an escalation step may name the file
@@ -122,7 +122,7 @@ def check(folder: Path, elsewhere: str = ELSEWHERE) -> tuple[Config, list[BadFil
         "service_labels", "levels", "sources", "correlation", "escalation", "tickets", "pagers",
         "heartbeat", "metrics", "slo_defaults", "people", "public_url", "watched_jobs", "inhibit",
         "maintenance", "routers", "canaries", "actions", "automation", "keep",
-        "limits", "trust", "always_page",
+        "limits", "trust", "always_page", "cases",
     )  # fmt: skip
     files = [*sorted((folder / "slos").glob("*.yaml")), *sorted((folder / "slos").glob("*.yml"))]
     specs = read_specs(files, problems, read_defaults(main.child("slo_defaults")))
@@ -162,6 +162,8 @@ def check(folder: Path, elsewhere: str = ELSEWHERE) -> tuple[Config, list[BadFil
         muting=read_muting(main),
         canaries=read_canaries(main, topology, slos, metrics),
         always_page=read_always(main.child("always_page")),
+        always_case=main.child("cases").choice("possible", "always", default="possible")
+        == "always",
     )
     beat = _heartbeat(main.child("heartbeat")) if main.has("heartbeat") else None
     for name in sorted(set(metrics) & set(sources)):

@@ -105,7 +105,9 @@ def _mitigated(
 ) -> None:
     objective = rules.slos.get(incident.slo)
     after = reading.windows.get(rules.verify_of(incident).window_s) if reading else None
-    no_case = closure.no_case(incident, rules.suites, d.shard.pointers)
+    no_case = ""
+    if not rules.always_case:
+        no_case = closure.no_case(incident, rules.suites, d.shard.pointers)
     d.emit(events.IncidentMitigated(incident.id, reason, incident.worst, after, no_case))
     escalation.silence(d, incident)
     d.cancel_timer(f"verify/{incident.id}")

@@ -41,6 +41,7 @@ class Rules(Struct, frozen=True):
     muting: Muting = Muting()
     canaries: dict[str, CanaryPlan] = field(default_factory=dict[str, CanaryPlan])
     always_page: tuple[tuple[Matcher, ...], ...] = ()  # alerts that no objective speaks for
+    always_case: bool = False  # whether a case is owed where none can be made, too
 
     def slo_of(self, service: str) -> Slo | None:
         """Find the objective of a service."""
