@@ -126,6 +126,37 @@ def test_what_alerts_say_is_what_they_say_now(serving: Serving) -> None:
     assert shown["texts"] == ["queue is at 900", "errors at 5.1/s (the newest of 2 alike)"]
 
 
+ROUTE = "\ncorrelation: {routes: [{matchers: [team=network], as: alertmanager}]}\n"
+
+
+def test_the_groups_of_an_alertmanager_are_kept_where_the_config_says_so(serving: Serving) -> None:
+    """Its own group_by decides, also after an ack; what no route takes is placed as ever."""
+    config = serving.folder / "midwatch" / "midwatch.yaml"
+    config.write_text(config.read_text("utf-8") + ROUTE, "utf-8")
+    serving.start()
+    sent = [("r1", "eu", "router"), ("r1", "us", "router"), ("r1", "eu", "switch"),
+            ("r2", "eu", "dns")]  # fmt: skip
+    for number, (route, site, service) in enumerate(sent):
+        one = now("LinkDown", service)
+        one["labels"] |= {"team": "network" if service != "dns" else "shop", "port": str(number)}
+        one["labels"]["namespace"] = "names" if service == "dns" else "links"
+        body = {
+            "version": "4", "alerts": [one], "groupLabels": {"site": site},
+            "groupKey": f'{{}}/{{route="{route}"}}:{{site="{site}"}}',
+        }  # fmt: skip
+        took = serving.ask(
+            "POST", "/intake/alertmanager", json.dumps(body).encode(), serving.sender
+        )
+        assert took.status == 202
+        if number == 1:
+            typed(serving, "incidents", "ack", "INC-1")
+            typed(serving, "incidents", "ack", "INC-2")
+    found = {one["id"]: one["services"] for one in serving.incidents()}
+    assert found == {"INC-1": ["router", "switch"], "INC-2": ["router"], "INC-3": ["dns"]}
+    why = json.loads(typed(serving, "incidents", "show", "INC-1", "--json"))["timeline"][0]["says"]
+    assert why.startswith('the first of sender\'s group site="eu" ')
+
+
 def test_cases_are_owed_of_every_incident_where_the_config_says_so(serving: Serving) -> None:
     """A full queue then closes with a waiver, or with a case."""
     config = serving.folder / "midwatch" / "midwatch.yaml"

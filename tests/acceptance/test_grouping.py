@@ -178,13 +178,16 @@ CONFIG_ERRORS = [
     ("maintenance: {a: {matchers: ['x=1'], hours: []}}", "maintenance.a.hours"),
     ("maintenance: {a: {matchers: ['x=~['], hours: [{from: '02:00', to: '03:00'}]}}", "matchers"),
     ("levels: {P1: huge}", "levels.P1"),
+    ("correlation: {routes: [{matchers: [a=b]}]}", "correlation.routes"),
+    ("correlation: {routes: [{matchers: [a=b], as: alertmanager, group_by: [c]}]}", "routes"),
+    ("correlation: {routes: [{matchers: [a=b], as: grafana}]}", "as"),
 ]
 
 
 @pytest.mark.parametrize(("line", "place"), CONFIG_ERRORS)
 def test_config_errors_name_their_place(tmp_path: Path, line: str, place: str) -> None:
     """Each with file, line and what to write."""
-    serving = Serving(tmp_path)
+    serving = Serving(tmp_path, together=True)
     main = tmp_path / "midwatch" / "midwatch.yaml"
     main.write_text(main.read_text("utf-8") + line + "\n", "utf-8")
     told = serving.type("check", "midwatch")

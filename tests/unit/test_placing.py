@@ -242,6 +242,21 @@ def test_what_people_want_together_is_together() -> None:
     assert bench.sizes == {"INC-1": 1, "INC-2": 1}
 
 
+def test_the_groups_of_a_sender_are_kept_where_a_route_asks_for_them() -> None:
+    """What comes without a group is placed like anything else."""
+    route = Gathering((read_matcher("alertname=~Disk.*"),), (), sent=True)
+    rules = structs.replace(RULES, gatherings=(route,))
+    lines = [
+        structs.replace(alert(service, at, name), group=group)
+        for service, at, name, group in (
+            ("db", 0, "DiskFull", "a"), ("mail", 9_000, "DiskSlow", "a"),
+            ("db", 9_001, "DiskSlow", "b"), ("db", 9_002, "Down", "a"),
+            ("mail", 40_000, "Disk", ""),
+        )
+    ]  # fmt: skip
+    assert placed(rules, *lines) == ["INC-1", "INC-1", "INC-2", "INC-2", "INC-1"]
+
+
 @pytest.mark.parametrize(("gap_s", "incident"), [(600, "INC-1"), (601, "INC-2")])
 def test_a_group_may_end_when_it_is_quiet(gap_s: int, incident: str) -> None:
     """Ten minutes after its newest alert, whatever still fires; the next begins another one."""

@@ -20,12 +20,12 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-from msgspec import Struct, field
+from msgspec import Struct, field, structs
 
 from midwatch.adapters.metrics.prometheus import PrometheusOptions
 from midwatch.adapters.pagers.terminal import TerminalOptions
 from midwatch.adapters.specs.reader import read_specs
-from midwatch.config.grouping import read_gatherings, read_threshold, read_wall
+from midwatch.config.grouping import read_gatherings, read_threshold, read_wall, wants_groups
 from midwatch.config.jobs import read_jobs
 from midwatch.config.limits import LOOPBACK, Limits, read_limits, read_trust
 from midwatch.config.metrics import read_metrics
@@ -174,7 +174,7 @@ def check(folder: Path, elsewhere: str = ELSEWHERE) -> tuple[Config, list[BadFil
     config = Config(
         rules,
         sources,
-        read_naming(main),
+        structs.replace(read_naming(main), groups=wants_groups(grouping)),
         pagers,
         beat,
         metrics,

@@ -68,6 +68,7 @@ class Naming(Struct, frozen=True):
 
     services: tuple[str, ...] = SERVICE_LABELS
     levels: dict[str, Level] = field(default_factory=lambda: LEVELS)
+    groups: bool = False  # whether the sender's own groups are kept: some route asks for them
 
 
 NAMING = Naming()
@@ -102,6 +103,7 @@ class Alert(Struct, frozen=True, gc=False):
     severity: str = ""
     refs: tuple[str, ...] = ()
     runbook: str = ""
+    group: str = ""  # the sender's own, where a route asks for it
 
 
 MAX_LINK = 500

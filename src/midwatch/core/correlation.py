@@ -431,7 +431,7 @@ class _Batch:
             self._d.put_up(found.incident, alert)
             self._add(alert, found)
             return
-        group = group_of(self._places.gatherings, alert.labels)
+        group = group_of(self._places.gatherings, alert.labels, alert.group)
         placement = self._special(alert, group, at)
         symptom = symptom_of(d.shard, self._places, alert, at)
         if placement is None:

@@ -1,8 +1,8 @@
 """Which alerts people have said belong together: by labels, until they are over or quiet.
 
 Law: what people say goes before what is measured. The first route whose matchers fit an alert
-decides, and every alert that fits it with the same values shares one incident: until that is over,
-or until none has come for QUIET_S.
+decides, and every alert that fits it with the same values, or that its sender has put into the same
+group, shares one incident: until that is over, or until none has come for QUIET_S.
 """
 
 from __future__ import annotations
@@ -20,11 +20,15 @@ Until = Literal["resolved", "quiet"]
 
 
 class Gathering(Struct, frozen=True):
-    """One route: which alerts, the labels whose values they share, and for how long."""
+    """One route: which alerts, the labels whose values they share, and for how long.
+
+    With `sent` they share their sender's own group; one that came without a group does not fit.
+    """
 
     matchers: tuple[Matcher, ...]
     group_by: tuple[str, ...]
     until: Until = "resolved"
+    sent: bool = False
 
 
 class Group(Struct, frozen=True):
@@ -34,8 +38,10 @@ class Group(Struct, frozen=True):
     until: Until
 
 
-def group_of(gatherings: tuple[Gathering, ...], labels: Mapping[str, str]) -> Group | None:
-    """Find where an alert is gathered, None when no route fits.
+def group_of(
+    gatherings: tuple[Gathering, ...], labels: Mapping[str, str], sent: str = ""
+) -> Group | None:
+    """Find where an alert is gathered, None when no route fits; `sent` is its sender's group.
 
     >>> from midwatch.core.silences import read_matcher
     >>> disks = Gathering((read_matcher("alertname=~Disk.*"),), ("cluster",))
@@ -45,7 +51,11 @@ def group_of(gatherings: tuple[Gathering, ...], labels: Mapping[str, str]) -> Gr
     True
     """
     for number, one in enumerate(gatherings, 1):
+        if one.sent and not sent:
+            continue
         if all_fit(one.matchers, labels):
+            if one.sent:
+                return Group(f"sender's group {sent}", one.until)
             values = (f"{name}={json.dumps(labels.get(name, ''))}" for name in one.group_by)
             return Group(f"group {number}: {', '.join(values)}", one.until)
     return None

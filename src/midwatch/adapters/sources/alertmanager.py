@@ -13,19 +13,22 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from hashlib import blake2b
 
 import msgspec
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Struct, UnsetType, structs
 
 from midwatch.adapters.sources import batches
 from midwatch.core.alerts import NAMING, Alert, Identity, Naming, Status, identify, refs_in
 from midwatch.errors import BadFile
 from midwatch.ports import Parsed
+from midwatch.texts import cut
 
 # A server takes deliveries; a file may hold what else Alertmanager says.
 WEBHOOK_REMEDY = "send Alertmanager's webhook (version 4)"
 REMEDY = "send Alertmanager's webhook, its /api/v2/alerts answer, or one such alert a line"
 
+MAX_GROUP = 200  # characters of a group's labels
 MAX_KNOWN = 100_000  # label sets; about a kilobyte each
 
 
@@ -61,11 +64,15 @@ class _Alert(Struct):
 class _Webhook(Struct):
     version: str
     alerts: list[_Alert]
+    groupKey: str = ""  # noqa: N815  as Alertmanager spells it
+    groupLabels: dict[str, str] = {}  # noqa: N815  as Alertmanager spells it
 
 
 class _Loose(Struct):
     version: str
     alerts: list[msgspec.Raw]
+    groupKey: str = ""  # noqa: N815  as Alertmanager spells it
+    groupLabels: dict[str, str] = {}  # noqa: N815  as Alertmanager spells it
 
 
 class _Kind(Struct):
@@ -101,16 +108,30 @@ class AlertmanagerSource:
             # The whole in one go; only when something is wrong is each alert looked at alone.
             delivery = _webhook.decode(body)
             _known(delivery.version)
+            group = self._group(delivery)
             return Parsed(
-                tuple(self._alert(a, f"$.alerts[{n}]", now) for n, a in enumerate(delivery.alerts))
+                tuple(
+                    self._alert(a, f"$.alerts[{n}]", now, group)
+                    for n, a in enumerate(delivery.alerts)
+                )
             )
         except (msgspec.MsgspecError, BadFile, UnicodeDecodeError, RecursionError):
             loose = batches.decode(_loose, body, WEBHOOK_REMEDY)
             _known(loose.version)
-            return batches.each(loose.alerts, lambda one: self._read(one, now))
+            group = self._group(loose)
+            return batches.each(loose.alerts, lambda one: self._read(one, now, group))
 
-    def _read(self, body: bytes, now: int) -> Alert:
-        return self._alert(batches.decode(_one, body, WEBHOOK_REMEDY), "$", now)
+    def _read(self, body: bytes, now: int, group: str) -> Alert:
+        return self._alert(batches.decode(_one, body, WEBHOOK_REMEDY), "$", now, group)
+
+    def _group(self, delivery: _Webhook | _Loose) -> str:
+        """Name Alertmanager's group: its labels for people, its key for what else sets it apart."""
+        if not self._naming.groups or not delivery.groupKey:
+            return ""
+        labels = sorted(delivery.groupLabels.items())
+        shown = ", ".join(f"{name}={json.dumps(value)}" for name, value in labels)
+        key = blake2b(delivery.groupKey.encode(), digest_size=4).hexdigest()
+        return f"{cut(shown, MAX_GROUP)} {key}".strip()
 
     def parse_file(self, body: bytes, name: str) -> list[Alert]:
         r"""Read a file of alerts: JSON documents, each a webhook, an alert, or an array of them.
@@ -166,7 +187,7 @@ class AlertmanagerSource:
             raise BadFile(part.why, place=f"{name}: {part.place}", remedy=REMEDY)
         return parsed.alerts
 
-    def _alert(self, raw: _Alert, place: str, now: int = 0) -> Alert:
+    def _alert(self, raw: _Alert, place: str, now: int = 0, group: str = "") -> Alert:
         try:
             starts_at, ends_at = batches.period(raw.startsAt, raw.endsAt, now)
         except ValueError as error:
@@ -187,7 +208,8 @@ class AlertmanagerSource:
         refs = _refs(notes)
         who = self._identify(bytes(raw.labels), place)
         runbook = notes.runbook_url or notes.runbook
-        return who.alert(status, starts_at, ends_at, summary, refs, runbook)
+        found = who.alert(status, starts_at, ends_at, summary, refs, runbook)
+        return structs.replace(found, group=group) if group else found
 
     def _identify(self, labels: bytes, place: str) -> Identity:
         """Read labels; those that came before, as they do every few minutes, are looked up."""
