@@ -353,6 +353,42 @@ def test_a_mute_that_ends_inside_an_acknowledged_incident_is_news() -> None:
     assert rung(on) == [12_000]
 
 
+def test_a_silence_that_ends_after_an_ack_of_the_same_is_news() -> None:
+    """Whoever silenced it took it out of what they had; it still fires, and they are asked."""
+    on = Shift(rules())
+    deliver(
+        on, BEGIN, alert("cart", BEGIN, same=True), alert("db", BEGIN, "Lag", "error", same=True)
+    )
+    ack(on, BEGIN + 60)
+    ends_at = (BEGIN + 1_900) * SECOND
+    on.give(inputs.AddSilence(("service=cart",), 0, ends_at, "ben", "known"), BEGIN + 100)
+    seen = on.incident().seen
+    assert seen is not None
+    assert (seen.kind, seen.by, seen.services) == ("mute", "silence S-1", ("db", "cart"))
+    on.wake(BEGIN + 1_899)
+    assert rung(on) == [BEGIN]
+    on.wake(BEGIN + 1_900)
+    assert rung(on) == [BEGIN, BEGIN + 1_900]
+
+
+@pytest.mark.parametrize("deed", ["merge", "mute", "nothing"])
+def test_a_merge_or_a_silence_ends_what_time_alone_covers(deed: str) -> None:
+    """A person has looked at it: what comes then of another service is news, as after an ack."""
+    on = Shift(rules())
+    deliver(on, BEGIN, alert("paper", BEGIN, namespace="x"), alert("db", BEGIN, "Lag", "error"))
+    if deed == "merge":
+        on.give(inputs.MergeIncident("INC-2", "INC-1", "ada"), BEGIN + 60)
+        seen = on.incident("INC-1").seen
+        assert seen is not None
+        assert (seen.kind, seen.by, set(seen.services)) == ("merge", "ada", {"paper", "db"})
+    if deed == "mute":
+        deliver(on, BEGIN + 1, alert("paper", BEGIN + 1, "Low", "warning", namespace="x"))
+        quiet = inputs.AddSilence(("alertname=Low",), 0, 90_000 * SECOND, "ben", "known")
+        on.give(quiet, BEGIN + 60)
+    deliver(on, BEGIN + 100, alert("till", BEGIN + 100, namespace="x"))
+    assert judged(on) == [True, deed != "nothing"]
+
+
 def test_growth_pages_at_most_every_ten_minutes_and_drops_nothing() -> None:
     """Held growth of connected services becomes one page that names all; worse rings at once."""
     on = Shift(rules([("cart", "db"), ("cart", "mail"), ("cart", "queue"), ("cart", "paper")]))

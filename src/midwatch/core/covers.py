@@ -7,8 +7,9 @@ are the same, told as bad or worse, and so near that it is the same trouble:
                               QUIET_S after that, and for no more than ENDED_S
     connected by calls        while it still fires, for NEAR_S; also across an acknowledgement
     not connected by calls    the same, of the same namespace, and only until somebody acknowledged
-                              it; where there is one namespace alone, only in an organisation of
-                              at most SMALL services: in a larger one outages meet by chance
+                              it, merged into it or muted a part of it; where there is one
+                              namespace alone, only in an organisation of at most SMALL services:
+                              in a larger one outages meet by chance
     a snooze                  what it was given for, service and severity, as long as it lasts
 
 A change of the service, or of what it calls, after the earlier news lifts its cover, but for the
@@ -175,7 +176,10 @@ def _time_says_much(shard: Shard, topology: Topology) -> bool:
 def _was_answered(shard: Shard, one: Loud) -> bool:
     """Say whether somebody has answered since, or the incident is no more."""
     incident = home_of(shard, one.thread)
-    return incident is None or (incident.mark is not None and incident.mark.at >= one.at)
+    if incident is None:
+        return True
+    marks = (incident.mark, incident.seen)
+    return any(mark is not None and mark.at >= one.at for mark in marks)
 
 
 def home_of(shard: Shard, name: str) -> Incident | None:

@@ -187,6 +187,7 @@ class Incident(Struct):
     exhausted: bool = False
     # what whoever is paged knows
     mark: Mark | None = None  # what was known when somebody answered last
+    seen: Mark | None = None  # what was known when a person merged into it or muted a part of it
     asking: dict[str, str] = field(default_factory=dict[str, str])  # services -> unanswered news
     why: str = ""  # it pages
     level: str = ""  # of the alert that its title names
@@ -278,6 +279,7 @@ class Incident(Struct):
         return bool(self.pages or self.slo)
 
 
+SILENCE = "silence "  # what the key of a person's silence begins with
 UNDER_WAY: tuple[RunState, ...] = ("running", "waiting", "verifying")
 ABSORBING: tuple[State, ...] = ("open", "acknowledged", "mitigated")
 
@@ -553,6 +555,8 @@ def remembered(event: e.AlertsMoved) -> Move | None:
 def _muted(i: Incident, event: e.AlertsMuted, at: int) -> None:
     for fingerprint in event.fingerprints:
         i.firing[fingerprint] = replace(i.firing[fingerprint], muted=event.key)
+    if event.key.startswith(SILENCE):
+        i.seen = mark_of(i, at, "mute", event.key)
     if event.key and not i.slo and not i.tickets and not speaking(i):
         # Nobody is looked for; when it speaks again, paging begins anew.
         i.awaits_ack = i.waits = False
@@ -603,7 +607,7 @@ def _news(i: Incident, event: e.NewsJudged, at: int) -> None:
     i.asking[event.service] = min(event.severity, i.asking.get(event.service, event.severity))
 
 
-def _mark(i: Incident, at: int, kind: Answer, by: str) -> Mark:
+def mark_of(i: Incident, at: int, kind: Answer, by: str) -> Mark:
     """Note what is known of it now."""
     people = tuple(dict.fromkeys(one.to for one in i.pages[i.earlier_pages :]))
     services = tuple(list(i.services)[:KEPT_SERVICES])
@@ -696,7 +700,7 @@ def _ack(i: Incident, event: e.PageAcknowledged, at: int) -> None:
     i.acknowledged_by, i.awaits_ack, i.snoozed_until = event.by, False, 0
     i.acknowledged_at = i.acknowledged_at or at
     i.waits, i.asking = False, {}
-    i.mark = _mark(i, at, "ack", event.by)
+    i.mark = mark_of(i, at, "ack", event.by)
 
 
 def _unack(i: Incident, event: e.AckWithdrawn, at: int) -> None:
@@ -707,7 +711,7 @@ def _unack(i: Incident, event: e.AckWithdrawn, at: int) -> None:
 
 def _snoozed(i: Incident, event: e.PageSnoozed, at: int, wall: int) -> None:
     i.snoozed_until, i.snooze_over_at = event.until, at + event.until - wall
-    i.mark = _mark(i, at, "snooze", event.by)
+    i.mark = mark_of(i, at, "snooze", event.by)
 
 
 def _exhausted(i: Incident, event: e.EscalationExhausted, at: int) -> None:

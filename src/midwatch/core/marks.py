@@ -18,11 +18,11 @@ KEPT_FINGERPRINTS = 16  # of one piece of news; one of more alerts counts as fir
 KEPT_OF_SERVICE = 4  # the newest pieces of news of one service
 KEPT_LOUD = 1_024  # services with such news; of more the oldest are forgotten, and so page again
 
-Answer = Literal["ack", "snooze"]
+Answer = Literal["ack", "snooze", "merge", "mute"]
 
 
 class Mark(Struct, frozen=True):
-    """What was known of an incident when somebody answered for it last.
+    """What was known of an incident when somebody answered for it last, merged or muted.
 
     `services` are those of its alerts, `policy` and `people` who was paged, `alerts` how many.
     """

@@ -231,6 +231,8 @@ def _grown(
 def _is_near(rules: Rules, incident: Incident, service: str) -> bool:
     """Say whether growth is about a service that the incident had, or that is connected to it."""
     known = incident.mark.services if incident.mark else tuple(incident.services)
+    if incident.mark and incident.seen and incident.seen.at > incident.mark.at:
+        known = incident.seen.services
     near = reach_of(rules.topology).around(service)
     return any(other in near for other in known if incident.mark or other != service)
 

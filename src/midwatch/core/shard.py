@@ -704,6 +704,9 @@ def _move(shard: Shard, old: Incident, event: e.AlertsMoved) -> None:
     incidents.move(old, new, event.fingerprints)
     if event.kind:
         new.last_move = incidents.remembered(event)
+    if event.kind == "merge":
+        by = str(event.reason.terms.get("by", ""))
+        new.seen = incidents.mark_of(new, shard.at, "merge", by)
     for fingerprint in event.fingerprints:
         shard.firing[fingerprint] = new.id
     shard.board.add(old)
