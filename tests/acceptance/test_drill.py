@@ -7,12 +7,18 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
 
 from midwatch.adapters.stores.sqlite import SqliteStore
+from midwatch.core import events as e
+from midwatch.core import growth, news
+from midwatch.core.decision import Decision
+from midwatch.core.incidents import Incident
 from midwatch.core.reasons import Reason
+from midwatch.core.rules import Rules
 from midwatch.core.verdicts import Verdict
 from midwatch.drill import checkers, faults, fuzz, scenarios
 from midwatch.drill.faults import Broken
@@ -287,6 +293,42 @@ def story_of(broken: Broken) -> tuple[Story, Shift]:
     shift = Shift(broken.scenario, store, troubles=broken.troubles)
     shift.run()
     return Story(store, shift.engine.handler.shard), shift
+
+
+def _nothing_grows(*_: object, **__: object) -> None:
+    """Take an ack for an answer to whatever comes later."""
+
+
+def _as_an_ack_hid_it(
+    d: Decision, rules: Rules, incident: Incident, items: Iterable[news.Item], was: news.Was
+) -> None:
+    """Judge no news of what somebody has."""
+    if incident.state != "acknowledged":
+        HEAR(d, rules, incident, items, was)
+
+
+HEAR = news.hear
+
+
+@pytest.mark.parametrize(
+    ("where", "name", "instead"),
+    [(growth, "grow", _nothing_grows), (news, "hear", _as_an_ack_hid_it)],
+    ids=["growth", "news"],
+)
+def test_an_ack_that_hides_worse_news_breaks_a_law_and_a_scenario(
+    monkeypatch: pytest.MonkeyPatch, where: object, name: str, instead: Callable[..., None]
+) -> None:
+    """Somebody has the gateway when payments fail: the checker says so, and a page is missing."""
+    scenario = scenarios.load(scenarios.find("slow-cascade"))
+    for breaks in (False, True):
+        if breaks:
+            monkeypatch.setattr(where, name, instead)
+        story, shift = story_of(Broken(scenario, Troubles()))
+        told = checkers.broken_laws(story, shift.storm, scenario, shift.log)
+        assert [one.partition(":")[0] for one in told] == [
+            "worse news gets through an ack"
+        ] * breaks
+        assert len(story.all(e.PagePlanned)) == (1 if breaks else 2)
 
 
 def test_each_law_can_be_broken() -> None:

@@ -231,11 +231,15 @@ MUTATIONS = (
     Mutation(
         "an ack hides whatever comes after it", 10, "src/midwatch/core/news.py",
         'if incident.state not in ("open", "acknowledged"):', 'if incident.state != "open":',
-        (NEWS,),
+        (NEWS, "tests/acceptance/test_drill.py"),
     ),
     Mutation(
         "an ack leaves what is not connected covered", 10, "src/midwatch/core/covers.py",
         " and not _was_answered(shard, one):", ":", (NEWS,),
+    ),
+    Mutation(
+        "a merge and a silence leave no mark", 10, "src/midwatch/core/covers.py",
+        "marks = (incident.mark, incident.seen)", "marks = (incident.mark,)", (NEWS,),
     ),
     Mutation(
         "a milder page covers what is worse", 10, "src/midwatch/core/covers.py",
