@@ -93,3 +93,41 @@ def test_route_test_says_which_of_several_alerts_would_ring(serving: Serving) ->
     assert "covered by INC-1: news of kafka 7 min ago" in found[1]["covered"]
     said = serving.type("route", "test", "alerts.json").stdout
     assert said.count("pages nobody: DiskFull on kafka (critical) is covered by INC-1") == 1
+
+
+TEAMS = """people: {me: {pagers: [terminal]}, cyd: {pagers: [terminal]}, dan: {pagers: [terminal]}}
+escalation:
+  digest: off
+  policies:
+    shops: {steps: [{to: primary, delay: 5m}]}
+    tills: {steps: [{to: cyd, delay: 2s}, {to: dan, delay: 5m}]}
+  routes: [{policy: tills, services: [till]}]
+"""
+
+
+def test_the_people_of_another_service_are_paged_besides_by_their_own_policy(
+    serving: Serving,
+) -> None:
+    """Somebody has the incident that the till joins: the till's people are asked, in turn."""
+    serving.stop()
+    config = serving.folder / "midwatch" / "midwatch.yaml"
+    text = config.read_text("utf-8")
+    begins, ends = text.index("escalation:\n"), text.index("  repeat: 1\n") + len("  repeat: 1\n")
+    config.write_text(text[:begins] + TEAMS + text[ends:], "utf-8")
+    graph = "services: [{name: shop, tier: 2}, {name: till, tier: 2}]\nedges: [[shop, till]]\n"
+    (serving.folder / "midwatch" / "topology.yaml").write_text(graph, "utf-8")
+    serving.start()
+
+    def paged() -> list[str]:
+        lines = serving.out.read_text("utf-8").splitlines()
+        return [line.partition(" for ")[2].partition(":")[0] for line in lines if "PAGE " in line]
+
+    serving.deliver(now("ShopDown", "shop"))
+    until(lambda: paged() == ["me"])
+    acknowledge(serving)
+    serving.deliver(now("TillDown", "till"))
+    until(lambda: paged() == ["me", "cyd", "dan"])  # cyd says nothing
+    (one,) = serving.incidents()
+    assert (one["id"], one["services"]) == ("INC-1", ["shop", "till"])
+    assert (one["state"], one["acknowledged_by"]) == ("acknowledged", "ada")
+    assert "INC-1 grew: TillDown on till (critical), was: ShopDown" in serving.out.read_text()
