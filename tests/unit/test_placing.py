@@ -168,6 +168,22 @@ def test_namespaces_are_evidence_where_the_graph_has_none() -> None:
     assert "not connected in the call graph" in how(bench)[-1]
 
 
+@pytest.mark.parametrize("level", ["critical", "warning"])
+def test_a_service_behind_a_wall_is_found_in_each_of_its_many_namespaces(level: Level) -> None:
+    """One agent in thirty clusters: each has its own incident, and nobody's next is another one."""
+    rules = structs.replace(RULES, wall="namespace")
+    spaces = [f"eu-{n}" for n in range(30)]
+    first = [alert("db", n, "Down", level=level, namespace=one) for n, one in enumerate(spaces)]
+    again = [
+        alert("db", 60 + n, "Slow", level=level, namespace=one) for n, one in enumerate(spaces)
+    ]
+    near = [
+        alert("cart", 120 + n, "Slow", level=level, namespace=one) for n, one in enumerate(spaces)
+    ]
+    homes = [f"INC-{n + 1}" for n in range(30)]
+    assert placed(rules, *first, *again, *near) == homes * 3
+
+
 @pytest.mark.parametrize("wall", ["namespace", "zone"])
 def test_a_wall_keeps_the_values_of_its_label_apart(wall: str) -> None:
     """Also on one service, in one delivery, and once one side has ended."""

@@ -98,8 +98,8 @@ class Board(Struct):
         _remove(self.by_service, service, number_of(incident))
         self.rest(incident, service, fingerprint, at, loud=loud)
 
-    def naming(self, service: str) -> list[int]:
-        """List the newest open incidents that name a service, oldest first.
+    def naming(self, service: str, most: int = NEWEST) -> list[int]:
+        """List the newest open incidents that name a service, oldest first, at most so many.
 
         >>> board = Board()
         >>> board.put("INC-9", "shop"), board.put("INC-10", "shop")
@@ -107,7 +107,7 @@ class Board(Struct):
         >>> board.naming("shop"), board.naming("cart")
         ([9, 10], [])
         """
-        return self.by_service.get(service, _NONE)[-NEWEST:]
+        return self.by_service.get(service, _NONE)[-most:]
 
     def of_ref(self, ref: str) -> int | None:
         """Give the oldest open incident that names an id."""

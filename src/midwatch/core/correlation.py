@@ -23,7 +23,7 @@ from msgspec import Struct, field, structs
 
 from midwatch.core import events, muting, windows
 from midwatch.core.alerts import Alert
-from midwatch.core.board import Line, number_of
+from midwatch.core.board import NEWEST, Line, number_of
 from midwatch.core.clock import SECOND, show_duration
 from midwatch.core.decision import Decision
 from midwatch.core.gathering import QUIET_S, Gathering, Group, group_of
@@ -41,6 +41,7 @@ THRESHOLD = 0.0
 SAME_SERVICE = "same service"
 LOOKS = 64  # services that fired last, of which one may draw
 DEEP = 4  # alerts of one of them
+WALLED = 256  # of them, and incidents, behind a wall: the newest may all be on its other sides
 
 
 class Symptom(Struct, frozen=True, gc=False):
@@ -148,6 +149,9 @@ class _Search:
         elif number != before and value > self.second[1]:
             self.second = number, value
 
+    def _deep(self, usual: int) -> int:
+        return WALLED if self._places.wall else usual
+
     def _incident(self, number: int) -> Incident:
         return self._d.shard.incidents[f"{PREFIX}{number}"]
 
@@ -163,14 +167,14 @@ class _Search:
 
     def _same_service(self) -> None:
         shard, symptom = self._d.shard, self._symptom
-        for line in reversed(shard.board.lines.get(symptom.service, ())[-2 * DEEP :]):
+        for line in reversed(shard.board.lines.get(symptom.service, ())[-self._deep(2 * DEEP) :]):
             if self._is_walled_off(line, own=True):
                 continue
             ms = abs(symptom.at - line[0])
             value = max(windows.SAME.strength(ms), windows.LEAST)
             self._pull(line[2], value, SAME_SERVICE, windows.SAME, ms)
             break
-        for number in shard.board.naming(symptom.service):
+        for number in shard.board.naming(symptom.service, self._deep(NEWEST)):
             self._rested(number)
 
     def _rested(self, number: int) -> None:
@@ -213,7 +217,7 @@ class _Search:
             if not hops:
                 continue
             window = windows.near(hops)
-            for line in reversed(lines[service][-DEEP:]):
+            for line in reversed(lines[service][-self._deep(DEEP) :]):
                 if self._draws(line):
                     ms = abs(symptom.at - line[0])
                     calls = "one call" if hops == 1 else f"{hops} calls"
@@ -237,7 +241,7 @@ class _Search:
                 return
             if service in around and service:
                 continue
-            for line in reversed(shard.board.loud[service][-DEEP:]):
+            for line in reversed(shard.board.loud[service][-self._deep(DEEP) :]):
                 if not self._draws(line):
                     continue
                 incident = self._incident(line[2])
@@ -269,7 +273,7 @@ class _Search:
         own = board.loud.get(symptom.service)
         if own and symptom.at - own[-1][0] <= windows.EXPLAINS_SAME_S * SECOND:
             return True
-        for number in board.naming(symptom.service):
+        for number in board.naming(symptom.service, self._deep(NEWEST)):
             incident = self._incident(number)
             ended = incident.ended.get(symptom.service, -windows.EXPLAINS_ENDED_S * SECOND)
             trouble = incident.troubles.get(symptom.service)
