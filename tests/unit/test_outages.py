@@ -5,7 +5,7 @@ from __future__ import annotations
 from random import Random
 
 import pytest
-from benchmarks import outages
+from benchmarks import days, outages
 from tests.unit.test_correlation import Bench
 
 from midwatch.core import inputs
@@ -18,10 +18,10 @@ from midwatch.engine.placing import place_all
 LINES = 400
 
 
-def a_day(seed: int) -> outages.Day:
+def a_day(seed: int) -> days.Day:
     """The beginning of a busy day."""
-    day = outages.make(seed, busy=True, size=16)
-    return outages.Day(
+    day = days.make(seed, busy=True, size=16)
+    return days.Day(
         day.name, day.lines[:LINES], day.truth[:LINES], day.outages, day.topology, day.changes
     )
 
@@ -90,8 +90,37 @@ def test_the_judge_knows_a_perfect_answer_and_a_useless_one() -> None:
     assert one.f1 < best.f1
 
 
+def test_four_organisations_merged_share_nothing_and_keep_their_truth() -> None:
+    """Services, calls and outages keep apart, in the order of news, with the truth of each line."""
+    four = [days.make(seed, busy=True, size=12) for seed in (21, 22)]
+    for spaces in (True, False):
+        whole = days.merge(four, spaces=spaces)
+        assert [days.news_at(one) for one in whole.lines] == sorted(
+            days.news_at(one) for one in [*four[0].lines, *four[1].lines]
+        )
+        assert len(whole.topology.edges) == sum(len(day.topology.edges) for day in four)
+        assert len({one.namespace for one in whole.lines}) == (2 if spaces else 1)
+        for n, day in enumerate(four):
+            of = [one.service.startswith(f"org-{n}-") for one in whole.lines]
+            truth = [t for t, mine in zip(whole.truth, of, strict=True) if mine]
+            before = sum(len(one.outages) for one in four[:n])
+            assert truth == [one if one < 0 else one + before for one in day.truth]
+            for known, one in enumerate(day.outages):
+                assert whole.outages[before + known].roots == [f"org-{n}-{r}" for r in one.roots]
+
+
+def test_pages_are_the_production_codes_own() -> None:
+    """A page that is covered is not counted: fewer ring than incidents with a critical alert."""
+    day = a_day(6)
+    told = place_all(day.lines, day.changes, Rules(topology=day.topology))
+    groups = [one.incident for one in told.placed]
+    assert told.pages != outages.first_critical(day, groups)
+    causes = outages.as_read(day, told.placed, told.pages)
+    assert outages.measure(day).mine == outages.judge(day, groups, told.pages, causes)
+
+
 def test_the_trivial_answers_and_ours_stand_beside_each_other() -> None:
     """Ours costs about what the best of theirs does, on a day that nothing was chosen on."""
-    found = outages.measure(outages.make(9, busy=False, size=16))
+    found = outages.measure(days.make(9, busy=False, size=16))
     assert 0.5 < found.mine.cost / found.cost < 1.5
     assert found.mine.f1 > 0.6 * found.f1
