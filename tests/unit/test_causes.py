@@ -57,13 +57,25 @@ def test_a_change_before_is_named_where_it_can_have_hurt() -> None:
     hurt = storm(cart=2_000, web=2_001)
     told = Change("d-1", "db", "deploy", 1_600 * S)
     found = evident(hurt, told)
-    assert [one.service for one in found][:2] == ["cart", "db"]
-    assert found[1].why == "deploy d-1, 400 s before the first alert; called by cart"
+    assert [one.service for one in found][:2] == ["db", "cart"]
+    assert found[0].why == "deploy d-1, 400 s before the first alert; called by cart"
     assert names(storm(web=2_000), Change("d-1", "cart", "deploy", 1_600 * S)) == ["cart"]
     for service, at in (("queue", 1_900), ("db", 1_000), ("db", 2_100), ("index", 1_900)):
         assert service not in names(hurt, Change("d-2", service, "deploy", at * S))
     only = storm(db=2_000)
     assert names(only, Change("d-3", "cart", "deploy", 1_900 * S)) == []
+
+
+def test_a_change_above_is_named_when_two_of_its_callees_are_in_trouble() -> None:
+    """What it asks of them may be too much; of one callee that says nothing."""
+    calls = Topology([], [("front", "store"), ("front", "mail"), ("back", "mail")])
+    for caller, is_named in (("front", True), ("back", False)):
+        hurt = storm(store=2_000, mail=2_005)
+        told = Change("d-4", caller, "deploy", 1_900 * S)
+        found = causes.evident(hurt, causes.rank(hurt, calls, [told]))
+        named = [one.why for one in found if one.service == caller]
+        says = "deploy d-4, 100 s before the first alert; calls store, mail"
+        assert named == ([says] if is_named else [])
 
 
 def test_a_service_that_is_silent_is_named_when_two_call_it() -> None:

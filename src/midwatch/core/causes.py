@@ -1,16 +1,16 @@
 """What most likely caused an incident: services, best first, each with its reason.
 
 Law: a cause is named with evidence or not at all. Evidence is a change shortly before, on a service
-of the incident or on one that it calls; to be the first that fired; to be the deepest in trouble,
-with callees that are well; a signal from inside, such as a full disk, for its own service; and for
-a service that is silent that two or more call it which are in trouble. What fires again and again
-for no cause counts for nothing, and so does what only informs. A lone alert has no cause but
-itself, and then none is named.
+of the incident, on one that it calls, or on one that calls two of its services in trouble; to be
+the first that fired; to be the deepest in trouble, with callees that are well; a signal from
+inside, such as a full disk, for its own service; and for a service that is silent that two or more
+call it which are in trouble. What fires again and again for no cause counts for nothing, and so
+does what only informs. A lone alert has no cause but itself, and then none is named.
 
     score   the sum of WEIGHTS: each says what one kind of evidence is worth beside the others
 
-The weights are rounded from a conditional logit that was fitted on 756 made outages of 24 days, on
-which nothing below is measured; docs/correlation.md says how.
+The weights are rounded from a conditional logit that was fitted on 756 made outages of 24 days, but
+for that of a change, which was raised on others; docs/correlation.md says how.
 """
 
 from __future__ import annotations
@@ -28,11 +28,13 @@ from midwatch.core.clock import SECOND
 from midwatch.core.incidents import Incident
 from midwatch.core.topology import Topology
 
-CHANGED, FIRST, DEEP, INSIDE, LOUD = 2.5, 0.75, 0.5, 0.5, 0.5
+CHANGED, FIRST, DEEP, INSIDE, LOUD = 3.5, 0.75, 0.5, 0.5, 0.5
 REACHED, LASTS, RULES = 1.0, 1.0, 1.0  # at the most
 CALLEES, SILENT, NOISE = -1.5, -0.5, -1.5
 MANY = 5  # services that reach it, and rules of it: more say no more
-CALLERS = 2  # in trouble, before a service that is silent may be the cause
+# So many of its callers, or of its callees when it was changed, must be in trouble before a service
+# that is silent may be the cause.
+CALLERS = CALLEES_HURT = 2
 MAX_CAUSES = 10
 IN_TROUBLE = "in trouble"
 _BY_CHANGE = "the first alert; "
@@ -125,9 +127,14 @@ class _Found:
         """Find the newest change before, of each service that it can have hurt."""
         found: dict[str, Change] = {}
         for change in changes_.before(changes, self._began_at):
-            if change.service in self._onset or change.service in self._callers:
-                found[change.service] = change
+            service = change.service
+            if service in self._onset or service in self._callers or self._hurts(service):
+                found[service] = change
         return found
+
+    def _hurts(self, service: str) -> bool:
+        """Say whether it calls two services in trouble: what it asks of them may be too much."""
+        return len(self._explained_by(service)) >= CALLEES_HURT
 
     def _candidates(self) -> Iterable[str]:
         """Give the services in trouble, silent ones that several call, and what was changed."""
@@ -175,11 +182,10 @@ class _Found:
         return max(0.0, min(1.0, lasted / max(self._now - onset, 60 * SECOND)))
 
     def _judge(self, service: str) -> float:
-        total = CHANGED * (service in self._changed)
-        total += CALLEES * min(len(self._explained_by(service)), 2) / 2
-        total += REACHED * self._reached_by(service) / MANY
+        total = CHANGED * (service in self._changed) + REACHED * self._reached_by(service) / MANY
         if service not in self._onset:
             return total + SILENT
+        total += CALLEES * min(len(self._explained_by(service)), 2) / 2
         trouble = self._incident.troubles.get(service)
         names = trouble.names if trouble else {}
         total += RULES * min(len(names), MANY) / MANY + LASTS * self._share(service)
@@ -196,7 +202,12 @@ class _Found:
         if change is not None:
             before_s = (self._began_at - change.at) / SECOND
             side = "before" if before_s >= 0 else "after"
-            own = "in trouble itself" if service in self._onset else f"called by {_some(callers)}"
+            if service in self._onset:
+                own = "in trouble itself"
+            elif callers:
+                own = f"called by {_some(callers)}"
+            else:
+                own = f"calls {_some(self._explained_by(service))}"
             return f"{change.says}, {abs(before_s):.0f} s {side} {_BY_CHANGE}{own}"
         if service not in self._onset:
             return f"silent, called by {_some(callers)}"

@@ -4,9 +4,9 @@ Law: what still fires draws; how long depends on how near the two are. By direct
 size of the incident nothing is told apart that was not measured to differ. The strength falls from
 the relation's own value to 0 over its window, and the strongest draws.
 
-Chosen on 24 made days of outages (12 calm, 12 busy; the recipe and what else was tried stand in
-docs/correlation.md): further alerts of one outage come for about 20 minutes one call away, 10 to 15
-minutes elsewhere, and until it is over on the same service.
+Chosen on made days of outages (docs/correlation.md says on which, and what else was tried): further
+alerts of one outage come for about 15 minutes one call away, for 10 minutes elsewhere, and until it
+is over on the same service.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Window(Struct, frozen=True, gc=False):
     def strength(self, quiet_ms: int) -> float:
         """Say how strongly it draws so long after, 0 when it does not.
 
-        >>> ONE_CALL.strength(0), ONE_CALL.strength(600_000), ONE_CALL.strength(1_200_000)
+        >>> ONE_CALL.strength(0), ONE_CALL.strength(450_000), ONE_CALL.strength(900_000)
         (0.9, 0.45, 0.0)
         """
         left = 1 - quiet_ms / (1_000 * self.seconds)
@@ -33,15 +33,14 @@ class Window(Struct, frozen=True, gc=False):
 SAME = Window(5_400, 1.0)
 # What fires on the same service, or names the same id, draws as long as it fires: at least so.
 LEAST = 0.05
-ENDED = Window(1_200, 1.0)  # on the same service, by the time since its end
-ONE_CALL = Window(1_200, 0.9)
+ENDED = Window(600, 1.0)  # on the same service, by the time since its end
+ONE_CALL = Window(900, 0.9)
 TWO_CALLS = Window(700, 0.75)
 CONNECTED = Window(600, 0.6)
 BY_TIME = Window(500, 0.5)  # not connected, and something critical fires there
 BY_TIME_CROWDED = Window(60, 0.5)  # the same where too many services are for time to say much
 CROWDED = 48  # services of one namespace; beyond, two of them begin to fail at once by chance
 AGAIN_S = 3_600  # the same alert is the same incident, so long after it resolved by itself
-LONGEST_S = ONE_CALL.seconds
 CHRONIC = 0.4  # what mostly fires alone joins others only when it is drawn as strongly as this
 
 
@@ -53,4 +52,4 @@ def near(hops: int) -> Window:
 # Whether something critical explains a critical alert, so that it is no surprise: on the same
 # service while it fires or a while after its end, on another one while it fires.
 EXPLAINS_SAME_S, EXPLAINS_ENDED_S, EXPLAINS_S = 3_600, 1_800, 900
-SURPRISE = 0.5  # what is a surprise joins only what draws as strongly as this
+SURPRISE = 0.4  # what is a surprise joins only what draws as strongly as this
