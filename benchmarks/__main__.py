@@ -32,7 +32,6 @@ from benchmarks import (
     idle,
     intake,
     kayenta,
-    outages,
     page,
     placing,
     proxy,
@@ -43,6 +42,7 @@ from benchmarks import (
     undo,
     years,
 )
+from benchmarks import lasting as outage_rows
 from midwatch.adapters.stores.sqlite import SqliteStore
 from midwatch.drill import scenarios
 from midwatch.drill.shift import Shift
@@ -195,9 +195,11 @@ def placed(alertmanager_mb: float) -> dict[str, dict[str, Any]]:
     command, bare = "python -m benchmarks.placing", "none"
     new, mixed = placing.new_per_s(), placing.mixed_per_s()
     growth, cost, memory = placing.growth(), placing.cost_of_open(), placing.memory_mb()
+    line = placing.line_us()
     figures = {
         "new_per_s": (new, "alerts/s", bare, 0.0, ">= 40000", new >= 40_000),
         "mixed_per_s": (mixed, "alerts/s", bare, 0.0, ">= 200000", mixed >= 200_000),
+        "line_us": (line, "us", "96 services, 100 open incidents", 0.0, "<= 60", line <= 60),
         "growth": (growth, "x", "ten times the alerts", 10.0, "<= 11", growth <= 11),
         "cost_of_open": (cost, "x", "ten times the open incidents", 10.0, "<= 1.3", cost <= 1.3),
         "memory_mb": (
@@ -432,39 +434,13 @@ def grouped(data: Path) -> dict[str, dict[str, Any]]:
 
 def lasting(data: Path | None) -> dict[str, dict[str, Any]]:
     """Group, page and explain days of outages that last, beside the best trivial answer of each."""
-    command, best = "python -m benchmarks.outages", "best trivial"
-    found: dict[str, dict[str, Any]] = {}
-    wanted = {"calm": 0.97, "busy": 0.94}
-    for kind, most in wanted.items():
-        days = outages.days_of(kind, 12)
-        with_graph = outages.figures([outages.measure(day) for day in days])
-        bare = outages.figures([outages.measure(day, graph=False) for day in days])
-        more = {"calm": 1.02, "busy": 0.95}[kind]
-        figures = {
-            "cost": (with_graph.cost, 1.0, f"<= {most}", with_graph.cost <= most),
-            "cost_worst_day": (with_graph.worst, 1.0, "<= 1.08", with_graph.worst <= 1.08),
-            "cost_no_graph": (bare.cost, 1.0, f"<= {more}", bare.cost <= more),
-            "pages": (with_graph.pages, 1.0, "<= 1.1", with_graph.pages <= 1.1),
-            "f1": (with_graph.f1, 1.0, ">= 0.92", with_graph.f1 >= 0.92),
-            "cause_first": (with_graph.top1, 0.0, ">= 0.58", with_graph.top1 >= 0.58),
-            "cause_first_ratio": (
-                with_graph.top1_ratio, 1.0, ">= 0.95", with_graph.top1_ratio >= 0.95
-            ),
-            "cause_three_ratio": (
-                with_graph.top3_ratio, 1.0, ">= 1", with_graph.top3_ratio >= 1
-            ),
-        }  # fmt: skip
-        for name, (value, peer, reach, ok) in figures.items():
-            found[f"outages_{kind}_{name}"] = row(
-                value, "x" if peer else "share", best, peer, reach, ok, command
-            )
-    if data is not None:
-        for name, graph, least in (("graph", True, 0.93), ("no_graph", False, 0.60)):
-            share = outages.one_storm(data, graph=graph)
-            found[f"fast_storm_is_one_{name}"] = row(
-                share, "share", "none", 0.0, f">= {least}", share >= least, command
-            )
-    return found
+    return {name: row(*one, _commands(name)) for name, one in outage_rows.rows(data)}
+
+
+def _commands(name: str) -> str:
+    if name.startswith("outage_of_an_hour"):
+        return "python -m benchmarks.timelines"
+    return f"python -m benchmarks.outages{' --merged' if '_merged_' in name else ''}"
 
 
 def measure(data: Path | None) -> dict[str, dict[str, Any]]:

@@ -235,6 +235,7 @@ class Figures(Struct):
     noise: float
     top1: float
     top1_ratio: float
+    top3: float
     top3_ratio: float
 
 
@@ -247,7 +248,7 @@ def figures(days: Sequence[Beside]) -> Figures:
         len(days), mean(costs), max(costs), mean(one.mine.pages for one in days),
         mean(one.mine.hidden for one in days), mean(one.mine.f1 / one.f1 for one in days),
         mean(one.mine.noise for one in days), top1,
-        top1 / mean(one.top1 for one in days), top3 / mean(one.top3 for one in days),
+        top1 / mean(one.top1 for one in days), top3, top3 / mean(one.top3 for one in days),
     )  # fmt: skip
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from random import Random
 
 import pytest
-from benchmarks import days, outages
+from benchmarks import days, outages, timelines
 from tests.unit.test_correlation import Bench
 
 from midwatch.core import inputs
@@ -124,3 +124,11 @@ def test_the_trivial_answers_and_ours_stand_beside_each_other() -> None:
     found = outages.measure(days.make(9, busy=False, size=16))
     assert 0.5 < found.mine.cost / found.cost < 1.5
     assert found.mine.f1 > 0.6 * found.f1
+
+
+def test_an_outage_of_an_hour_and_a_slow_cascade_are_one_incident_and_one_page() -> None:
+    """With a call graph and without; the figure is the worst of them."""
+    for name, lines in timelines.outages().items():
+        for graph in (True, False):
+            assert timelines.played(lines, graph=graph) == (1, 1), name
+    assert timelines.worst() == (1, 1)

@@ -163,11 +163,13 @@ def _think_ahead(
 
     Not at each alert: an incident of thousands would be looked through for each of them.
     """
+    if not rules.books.runbooks:
+        return
     declared = {x.incident for x in d.events if isinstance(x, events.SeverityDeclared)}
     for name, attached in touched.items():
         incident = d.known(name)
         alerts = [item.alert for item in attached]
-        if rules.books.runbooks and (
+        if (
             name in declared
             or any(runbooks.is_named(rules.books, alert.labels) for alert in alerts)
             or causes.widens(incident, alerts)
@@ -177,7 +179,10 @@ def _think_ahead(
 
 def _inhibit(d: Decision, rules: Rules, attached: Iterable[Sequence[events.Attachment]]) -> None:
     """Mute what fires already, when the first source of an inhibition comes after it."""
-    new = Counter(key for items in attached for item in items for key in item.mutes)
+    keys = [key for items in attached for item in items for key in item.mutes]
+    if not keys:
+        return
+    new = Counter(keys)
     # A key that muted before has muted all that fires already.
     if any(len(d.shard.inhibitors.get(key, ())) == count for key, count in new.items()):
         _quiet(d, muting.inhibit(d, rules.muting))

@@ -252,6 +252,9 @@ def find(shard: Shard, name: str) -> Incident | None:
     >>> [find(shard, name) is not None for name in ("INC-2", "INC-2-aaaaaaaa", "INC-2-bbbbbbbb")]
     [True, True, False]
     """
+    incident = shard.incidents.get(name)  # its plain name, which nearly all say
+    if incident is not None:
+        return incident
     incident = shard.incidents.get(id_of(name))
     return incident if incident and incident.is_called(name) else None
 
