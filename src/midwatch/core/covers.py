@@ -62,12 +62,14 @@ class News(Struct, frozen=True):
 class Cover(Struct, frozen=True):
     """The incident whose pages cover it, the worst they told, and why, for people.
 
-    `lasting` when an acknowledgement of it does not end the cover.
+    `rung_at` is when those were asked for: what is covered covers in turn, and is no older news for
+    whoever answers. `lasting` when an acknowledgement of it does not end the cover.
     """
 
     incident: str
     told: str
     says: str
+    rung_at: int
     lasting: bool = True
 
 
@@ -91,7 +93,8 @@ def cover_of(
     for one in reversed(own):
         if fits(one) and _covers_own(shard, one, changed_at):
             ago = show_duration((shard.at - one.at) / SECOND)
-            return Cover(one.thread, one.severity, f"news of {_called(news)} {ago} ago")
+            says = f"news of {_called(news)} {ago} ago"
+            return Cover(one.thread, one.severity, says, one.rung_at)
     snoozed = _snoozed(shard, own, fits)
     if snoozed is not None or news.alone:
         return snoozed
@@ -125,7 +128,8 @@ def _snoozed(shard: Shard, own: list[Loud], fits: Callable[[Loud], bool]) -> Cov
             and one.at <= mark.at
             and fits(one)
         ):
-            return Cover(one.thread, one.severity, f"{mark.by} snoozed it in {incident.id}")
+            says = f"{mark.by} snoozed it in {incident.id}"
+            return Cover(one.thread, one.severity, says, one.rung_at)
     return None
 
 
@@ -158,10 +162,10 @@ def _cover_by_others(
             if calls is not None:
                 far = f"{calls} call{'s' * (calls != 1)} away"
                 says = f"{service or 'an unknown service'}, {far}, {ago} ago"
-                return Cover(one.thread, one.severity, says)
+                return Cover(one.thread, one.severity, says, one.rung_at)
             if one.namespace == news.namespace and not _was_answered(shard, one):
                 says = f"{service or 'an unknown service'}, by time alone, {ago} ago"
-                return Cover(one.thread, one.severity, says, lasting=False)
+                return Cover(one.thread, one.severity, says, one.rung_at, lasting=False)
     return None
 
 
@@ -174,12 +178,12 @@ def _time_says_much(shard: Shard, topology: Topology) -> bool:
 
 
 def _was_answered(shard: Shard, one: Loud) -> bool:
-    """Say whether somebody has answered since, or the incident is no more."""
+    """Say whether somebody has answered since its page, or the incident is no more."""
     incident = home_of(shard, one.thread)
     if incident is None:
         return True
     marks = (incident.mark, incident.seen)
-    return any(mark is not None and mark.at >= one.at for mark in marks)
+    return any(mark is not None and mark.at >= one.rung_at for mark in marks)
 
 
 def home_of(shard: Shard, name: str) -> Incident | None:

@@ -503,6 +503,7 @@ class NewsJudged(IncidentEvent, frozen=True):
     slo: str = ""
     covered_by: str = ""
     own: bool = False  # raised by midwatch itself
+    rung_at: int = 0  # when the page was asked for that covers it
 
 
 class IncidentGrew(IncidentEvent, frozen=True):

@@ -55,7 +55,8 @@ class Loud(Struct, frozen=True, gc=False):
 
     `severity` is the worst that whoever was paged was told with it; `at` and `ended_at` are times
     of the journal, the latter 0 while it fires. A burn has its objective in `slo`. `paged_in` is
-    the incident whose page covers it, when it has none of its own. `own` when midwatch raised it.
+    the incident whose page covers it, when it has none of its own, and `rung_at` when that page was
+    asked for. `own` when midwatch raised it.
     """
 
     at: int
@@ -68,6 +69,7 @@ class Loud(Struct, frozen=True, gc=False):
     ended_at: int = 0
     paged_in: str = ""
     own: bool = False
+    rung_at: int = 0
 
     @property
     def thread(self) -> str:

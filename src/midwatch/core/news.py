@@ -119,7 +119,7 @@ def _judged(
         events.NewsJudged(
             incident.id, item.service, item.severity, cover is None, Reason(RULE, says, terms),
             told, policy.name, item.namespace, item.fingerprints[:KEPT_FINGERPRINTS], item.slo,
-            cover.incident if cover else "", item.own,
+            cover.incident if cover else "", item.own, cover.rung_at if cover else 0,
         )
     )  # fmt: skip
 

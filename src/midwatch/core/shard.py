@@ -421,6 +421,7 @@ def _hear(shard: Shard, event: e.NewsJudged) -> None:
     heard = Loud(
         shard.at, event.incident, event.told, event.policy, event.namespace,
         event.fingerprints, event.slo, 0, event.covered_by, event.own,
+        event.rung_at or shard.at,
     )  # fmt: skip
     marks.keep(shard.loud, event.service, heard)
 
