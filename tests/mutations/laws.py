@@ -265,7 +265,15 @@ MUTATIONS = (
     ),
     Mutation(
         "what covered is over and nobody looks", 10, "src/midwatch/core/escalation.py",
-        'looked_for or other.state == "acknowledged"', "True", (NEWS,),
+        'if is_looked_for(d, other, loud, incident.severity or "sev1"):', "if True:", (NEWS,),
+    ),
+    Mutation(
+        "nobody looks again at what somebody has", 10, "src/midwatch/core/looks.py",
+        "    if open_now:\n", "    if not news:\n", (f"{UNIT}/test_looks.py",),
+    ),
+    Mutation(
+        "a snooze keeps the neighbours quiet", 10, "src/midwatch/core/escalation.py",
+        "return not snoozed or all(", "return True or all(", (f"{UNIT}/test_looks.py",),
     ),
     Mutation(
         "an approval answers for every service", 10, "src/midwatch/core/news.py",

@@ -63,7 +63,8 @@ class Cover(Struct, frozen=True):
     """The incident whose pages cover it, the worst they told, and why, for people.
 
     `rung_at` is when those were asked for: what is covered covers in turn, and is no older news for
-    whoever answers. `lasting` when an acknowledgement of it does not end the cover.
+    whoever answers. `lasting` when an acknowledgement of it does not end the cover,
+    `answered` when a snooze was given for the very news.
     """
 
     incident: str
@@ -71,6 +72,7 @@ class Cover(Struct, frozen=True):
     says: str
     rung_at: int
     lasting: bool = True
+    answered: bool = False
 
 
 def cover_of(
@@ -95,7 +97,7 @@ def cover_of(
             ago = show_duration((shard.at - one.at) / SECOND)
             says = f"news of {_called(news)} {ago} ago"
             return Cover(one.thread, one.severity, says, one.rung_at)
-    snoozed = _snoozed(shard, own, fits)
+    snoozed = _snoozed(shard, news, fits)
     if snoozed is not None or news.alone:
         return snoozed
     return _cover_by_others(shard, topology, reach, news, fits, changed_at)
@@ -115,21 +117,18 @@ def _covers_own(shard: Shard, one: Loud, changed_at: int) -> bool:
     return age <= OWN_S * SECOND
 
 
-def _snoozed(shard: Shard, own: list[Loud], fits: Callable[[Loud], bool]) -> Cover | None:
+def _snoozed(shard: Shard, news: News, fits: Callable[[Loud], bool]) -> Cover | None:
     """Find a snooze that was given for the same: it is a person's word, with an end."""
-    for one in reversed(own):
-        incident = home_of(shard, one.thread)
-        mark = incident.mark if incident is not None else None
-        if (
-            incident is not None
-            and mark is not None
-            and incident.snoozed_until
-            and incident.state == "acknowledged"
-            and one.at <= mark.at
-            and fits(one)
-        ):
-            says = f"{mark.by} snoozed it in {incident.id}"
-            return Cover(one.thread, one.severity, says, one.rung_at)
+    for name in shard.snoozed:
+        incident = shard.incidents[name]
+        mark = incident.mark
+        known = mark.news.get(news.service, ()) if mark is not None else ()
+        if mark is None or incident.state != "acknowledged":
+            continue
+        for one in known:
+            if _is_own(one, news) and fits(one):
+                says = f"{mark.by} snoozed it in {incident.id}"
+                return Cover(incident.id, one.severity, says, one.rung_at, answered=True)
     return None
 
 

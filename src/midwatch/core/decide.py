@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, cast
 
 from msgspec import structs
@@ -29,6 +30,7 @@ from midwatch.core import (
     heartbeats,
     impact,
     inputs,
+    looks,
     moves,
     muting,
     news,
@@ -135,7 +137,7 @@ def _clock(d: Decision, rules: Rules, given: inputs.ClockSeen) -> None:
 
 
 def _attach(d: Decision, rules: Rules, alerts: Iterable[Alert]) -> None:
-    known = refreshes.take(d, rules.muting, alerts)
+    known = refreshes.take(d, rules.muting, alerts, partial(impact.wakes, d, rules))
     if any(_mutes_others(x) for x in d.events):
         _quiet(d, muting.inhibit(d, rules.muting))
     touched = correlation.attach(d, rules.places(d.shard), known.rest)
@@ -296,6 +298,8 @@ def _incident_timer(d: Decision, rules: Rules, timer: inputs.Timer, incident: In
         escalation.on_snooze_end(d, rules.policy_of(incident), incident)
     elif timer.purpose == "grow":
         growth.on_growth_timer(d, rules.policy_of(incident), incident)
+    elif timer.purpose == "look":
+        looks.on_timer(d, rules, incident)
     elif timer.purpose == "others":
         _others_timer(d, rules, incident, timer)
     elif timer.purpose == "unanswered":

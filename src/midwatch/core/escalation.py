@@ -10,7 +10,7 @@ of a page that was sent: `receipts`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 
 from midwatch.core import effects, events, held, inputs
 from midwatch.core.clock import SECOND, show_duration, show_time
@@ -21,6 +21,7 @@ from midwatch.core.incidents import (
     is_waiting_for_ack,
     snooze_due,
     speaking,
+    title_of,
 )
 from midwatch.core.reasons import Reason
 from midwatch.core.severity import Severity
@@ -32,6 +33,7 @@ from midwatch.texts import cut
 RULE = "escalation/2"
 SILENT_S = 15
 FAILED = 3  # answers that a page names
+NAMED = 3  # things that fire
 LOOK_S = 900  # after which what pages nobody for now is looked at again
 LONGEST = 250  # characters of each part of a page's reason
 REASSIGNED_STEP = -1  # a page that no step asked for: the policy begins after it
@@ -175,7 +177,7 @@ def plan_page(
         )
     covered = (d.shard.incidents.get(name) for name in incident.also)
     told = dict.fromkeys(o.id for o in others)
-    told.update((o.id, None) for o in covered if o is not None and o.awaits_ack and o.waits)
+    told.update((o.id, None) for o in covered if o is not None and _is_covered(o))
     also = [d.known(name) for name in told]
     d.plan(
         effects.SendPage(
@@ -205,6 +207,11 @@ def plan_page(
     )
     silent_at = d.now + SILENT_S * SECOND
     d.set_timer(inputs.Timer(silent_key(key), silent_at, "unanswered", incident.id))
+
+
+def _is_covered(incident: Incident) -> bool:
+    """Say whether an incident may still have what the pages of another one tell of."""
+    return incident.state == "acknowledged" or (incident.awaits_ack and incident.waits)
 
 
 def _why(incident: Incident, reason: Reason) -> str:
@@ -327,15 +334,60 @@ def _look_again(d: Decision, policy: Policy, incident: Incident) -> None:
         wait_for_ack(d, incident, policy.team.again_s)
         return
     other = home_of(d.shard, incident.waits_by) if incident.waits_by else None
+    names = firing_loudly(d, incident, incident.services)
     if other is not None and other is not incident:
-        looked_for = other.state == "open" and other.awaits_ack and not other.waits
-        if looked_for or other.state == "acknowledged":
+        loud = _loud_of(d, incident, incident.services)
+        if is_looked_for(d, other, loud, incident.severity or "sev1"):
             wait_for_ack(d, incident, LOOK_S)
             return
-        says = f"{other.id} is over, and {incident.title} still fires"
+        says = f"{other.id}, which covered it, is over or snoozed, and {names} still fires"
     else:
-        says = f"{incident.title} still fires"
+        says = f"{names} still fires"
     page(d, policy, incident, Reason(RULE, says))
+
+
+def is_looked_for(d: Decision, other: Incident, services: Collection[str], severity: str) -> bool:
+    """Say whether somebody is paged for or has an incident that covers news of services.
+
+    It has to fire still; and a snooze is an answer for what it was given for alone.
+    """
+    if not fires(d, other):
+        return False
+    if other.state == "acknowledged":
+        snoozed = other.snoozed_until
+        return not snoozed or all(is_snoozed(other, one, severity) for one in services)
+    return other.state == "open" and other.awaits_ack and not other.waits
+
+
+def is_snoozed(incident: Incident, service: str, severity: str) -> bool:
+    """Say whether a snooze was given for news of a service that was as bad."""
+    known = incident.mark.news.get(service, ()) if incident.mark else ()
+    return bool(incident.snoozed_until) and any(one.severity <= severity for one in known)
+
+
+def _loud_of(d: Decision, incident: Incident, services: Iterable[str]) -> list[str]:
+    """List the services of an incident of which something fires that pages by itself."""
+    return [
+        service
+        for service in services
+        if any(
+            one.incident == incident.id and not one.ended_at
+            for one in d.shard.loud.get(service, ())
+        )
+    ]
+
+
+def firing_loudly(d: Decision, incident: Incident, services: Iterable[str]) -> str:
+    """Name what fires of an incident and pages by itself, by its services; else its title."""
+    found: dict[str, None] = {}
+    for service in _loud_of(d, incident, services):
+        for one in d.shard.loud[service]:
+            if one.incident == incident.id and not one.ended_at:
+                alert = next(filter(None, map(incident.firing.get, one.fingerprints)), None)
+                found[one.slo or (title_of(alert.name, service) if alert else service)] = None
+    names = list(found) or [incident.title]
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more
 
 
 def fires(d: Decision, incident: Incident) -> bool:

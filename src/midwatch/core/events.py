@@ -242,13 +242,15 @@ class AlertsMuted(IncidentEvent, frozen=True):
 class AlertsChanged(IncidentEvent, frozen=True):
     """Alerts that fire already say something else: another level, text or runbook, a later start.
 
-    They are the same firing: nothing has ended, and nothing else began. `mutes` has what each of
-    them inhibits from now on, and nothing where all of them inhibit what they did.
+    They are the same firing: nothing has ended, and nothing else began. `calm` are the fingerprints
+    of those that would wake nobody as they are now. `mutes` has what each of them inhibits from now
+    on, and nothing where all of them inhibit what they did.
     """
 
     alerts: tuple[Alert, ...]
     reason: Reason
     mutes: tuple[tuple[str, ...], ...] = ()
+    calm: tuple[str, ...] = ()
 
 
 class IncidentMerged(IncidentEvent, frozen=True):

@@ -97,6 +97,12 @@ def _severity(d: Decision, rules: Rules, alert: Alert | Firing) -> tuple[Severit
     return severity_of(alert.level, tier, rules.policy.team.table), says
 
 
+def wakes(d: Decision, rules: Rules, alert: Alert) -> bool:
+    """Say whether an alert would wake somebody by itself."""
+    severity, _ = _severity(d, rules, alert)
+    return rules.policy.team.urgency[severity] == "page"
+
+
 def is_watched(d: Decision, rules: Rules, incident: Incident) -> bool:
     """Say whether an objective watches it, so that only the SLI knows how users are."""
     burned = any(one in rules.slos for one in incident.slos)  # one may be gone from the config

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Literal
 
-from msgspec import Struct
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 KEPT_SERVICES = 64  # named in a mark; of more it says how many
@@ -19,24 +19,6 @@ KEPT_OF_SERVICE = 4  # the newest pieces of news of one service
 KEPT_LOUD = 1_024  # services with such news; of more the oldest are forgotten, and so page again
 
 Answer = Literal["ack", "snooze", "merge", "mute"]
-
-
-class Mark(Struct, frozen=True):
-    """What was known of an incident when somebody answered for it last, merged or muted.
-
-    `services` are those of its alerts, `policy` and `people` who was paged, `alerts` how many.
-    """
-
-    at: int
-    kind: Answer
-    by: str
-    severity: str
-    title: str
-    services: tuple[str, ...]
-    policy: str = ""
-    people: tuple[str, ...] = ()
-    alerts: int = 0
-    level: str = ""
 
 
 class Held(Struct, frozen=True):
@@ -75,6 +57,26 @@ class Loud(Struct, frozen=True, gc=False):
     def thread(self) -> str:
         """The incident whose pages tell of it."""
         return self.paged_in or self.incident
+
+
+class Mark(Struct, frozen=True):
+    """What was known of an incident when somebody answered for it last, merged or muted.
+
+    `services` are those of its alerts, `policy` and `people` who was paged, `alerts` how many. A
+    snooze has the very news that it was given for in `news`.
+    """
+
+    at: int
+    kind: Answer
+    by: str
+    severity: str
+    title: str
+    services: tuple[str, ...]
+    policy: str = ""
+    people: tuple[str, ...] = ()
+    alerts: int = 0
+    level: str = ""
+    news: dict[str, tuple[Loud, ...]] = field(default_factory=dict[str, tuple[Loud, ...]])
 
 
 Table = dict[str, tuple[Loud, ...]]  # by service; whoever was heard last stands last
@@ -135,6 +137,27 @@ def forget_incident(table: Table, services: Iterable[str], incident: str) -> Non
         known = table.get(service, ())
         if any(one.incident == incident for one in known):
             _put(table, service, tuple(one for one in known if one.incident != incident))
+
+
+def tell(table: Table, services: Iterable[str], incident: str, at: int) -> None:
+    """Note that people are paged for news of an incident that nobody was told of, in place."""
+    for service in services:
+        known = table.get(service, ())
+        if any(one.incident == incident and one.paged_in for one in known):
+            table[service] = tuple(
+                replace(one, paged_in="", rung_at=at) if one.incident == incident else one
+                for one in known
+            )
+
+
+def of_incident(table: Table, services: Iterable[str], incident: str) -> Table:
+    """Give the news of an incident by service, of the first KEPT_SERVICES that have any."""
+    found: Table = {}
+    for service in services:
+        known = tuple(one for one in table.get(service, ()) if one.incident == incident)
+        if known and len(found) < KEPT_SERVICES:
+            found[service] = known
+    return found
 
 
 def _put(table: Table, service: str, known: tuple[Loud, ...]) -> None:

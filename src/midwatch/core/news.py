@@ -16,7 +16,7 @@ from collections.abc import Iterable
 
 from msgspec import Struct
 
-from midwatch.core import covers, escalation, events, growth
+from midwatch.core import covers, escalation, events, growth, looks
 from midwatch.core.clock import show_duration
 from midwatch.core.covers import Cover
 from midwatch.core.decision import Decision
@@ -126,13 +126,23 @@ def _judged(
 
 def _cover(d: Decision, incident: Incident, cover: Cover) -> None:
     """Note what covers an incident that nobody is paged for, and look at it again in time."""
-    if incident.state != "open" or incident.awaits_ack:
-        return
     by = covers.home_of(d.shard, cover.incident)
     other = by if by is not incident else None
+    if incident.state == "acknowledged":
+        if not cover.answered and (other is not None or incident.snoozed_until):
+            looks.later(d, incident)
+        _tell_of(d, incident, other)
+        return
+    if incident.state != "open" or incident.awaits_ack:
+        return
     name = other.id if other is not None and cover.lasting else ""
     says = f"nobody is paged for now: covered by {cover.incident}, {cover.says}"
     escalation.wait(d, incident, Reason(RULE, says), escalation.LOOK_S, name)
+    _tell_of(d, incident, other)
+
+
+def _tell_of(d: Decision, incident: Incident, other: Incident | None) -> None:
+    """Let the pages of what covers an incident tell of that one, too."""
     if other is not None:
         says = f"also: {incident.id} {incident.severity or ''}: {incident.title}"
         d.emit(events.CoversAlso(other.id, incident.id, Reason(RULE, says)))

@@ -10,7 +10,7 @@ labels are others, and so is what it mutes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from msgspec import Struct, structs
 
@@ -31,8 +31,13 @@ class Known(Struct, frozen=True):
     worse: dict[str, list[Alert]]
 
 
-def take(d: Decision, muted: Muting, alerts: Iterable[Alert]) -> Known:
-    """Note what alerts that fire already say now; gives the others, and what is worse."""
+def take(
+    d: Decision, muted: Muting, alerts: Iterable[Alert], wakes: Callable[[Alert], bool]
+) -> Known:
+    """Note what alerts that fire already say now; gives the others, and what is worse.
+
+    `wakes` says whether an alert would wake anybody by itself.
+    """
     alerts = tuple(alerts)
     changed: dict[str, dict[str, Alert]] = {}
     taken: set[int] = set()
@@ -49,7 +54,7 @@ def take(d: Decision, muted: Muting, alerts: Iterable[Alert]) -> Known:
             taken.add(id(alert))
     worse: dict[str, list[Alert]] = {}
     for home, found in changed.items():
-        worse[home] = _note(d, muted, home, found)
+        worse[home] = _note(d, muted, home, found, wakes)
     rest = tuple(alert for alert in alerts if id(alert) not in taken) if taken else alerts
     return Known(rest, {home: some for home, some in worse.items() if some})
 
@@ -73,7 +78,13 @@ def _says_more(one: Firing, alert: Alert, incident: Incident) -> bool:
     return is_new_link(incident, alert) or is_new_text(incident, alert)
 
 
-def _note(d: Decision, muted: Muting, home: str, found: dict[str, Alert]) -> list[Alert]:
+def _note(
+    d: Decision,
+    muted: Muting,
+    home: str,
+    found: dict[str, Alert],
+    wakes: Callable[[Alert], bool],
+) -> list[Alert]:
     """Write down what is said now; gives what is worse, and what nothing mutes."""
     firing = d.shard.incidents[home].firing
     before = {name: firing[name] for name in found}
@@ -81,10 +92,16 @@ def _note(d: Decision, muted: Muting, home: str, found: dict[str, Alert]) -> lis
     raised = {name: says for name, says in levels.items() if len(set(says.split(" -> "))) > 1}
     says = ", ".join(f"{name or 'alert'}: {how}" for name, how in raised.items())
     reason = Reason(RULE, says or _other_words(before, found))
+    calm = tuple(
+        name
+        for name, one in found.items()
+        if RANK[one.level] > RANK[before[name].level] and not wakes(one)
+    )
     judge = muting.Judge(d, muted, ())
     mutes = tuple(judge.mutes(one.labels) for one in found.values())
     same = mutes == tuple(before[name].mutes for name in found)
-    d.emit(events.AlertsChanged(home, tuple(found.values()), reason, () if same else mutes))
+    changed = tuple(found.values())
+    d.emit(events.AlertsChanged(home, changed, reason, () if same else mutes, calm))
     worse: list[Alert] = []
     for name, alert in found.items():
         key = judge.muted(alert.labels) if alert.labels != before[name].labels else None

@@ -140,6 +140,7 @@ class Shard(Struct):
     term_salt: str = ""  # of the process that decides; empty before the first one had one
     left: int = 0  # incidents that are in the archive alone
     loud: marks.Table = field(default_factory=dict[str, tuple[Loud, ...]])  # news that pages
+    snoozed: dict[str, None] = field(default_factory=dict[str, None])  # incidents
     rested: dict[str, Rest] = field(default_factory=dict[str, Rest])  # alerts that ended
     met: dict[str, None] = field(default_factory=dict[str, None])  # the first services and
     spaces: dict[str, None] = field(default_factory=dict[str, None])  # namespaces that fired
@@ -269,6 +270,7 @@ def _let_leave(shard: Shard, name: str) -> tuple[Archived, ...]:
 
 def _leave(shard: Shard, name: str) -> Archived:
     incident = shard.incidents.pop(name)
+    shard.snoozed.pop(name, None)
     shard.left += 1
     if incidents.is_alone(incident):
         shard.habits.keep_alone(name, incident.first_at)
@@ -370,10 +372,25 @@ def _evolve_incident(shard: Shard, event: e.IncidentEvent, at: int) -> None:
         service = event.service or incident.service_of_plan
         begun = Remediation(service, at, incident.runbook, event.by)
         automation.keep(shard.remediations, begun)
+    waited = incident.waits
     incidents.evolve(incident, event, at, at - shard.skew)
+    if waited and isinstance(event, e.PagePlanned | e.PageHeld) and not incident.waits:
+        marks.tell(shard.loud, incident.services, incident.id, shard.at)
     if isinstance(event, e.RegressionCaseAdmitted):
         _keep_case(shard, event, incident.service_of_plan)
+    if incident.snoozed_until or incident.id in shard.snoozed:
+        _index_snooze(shard, incident, event)
     _index(shard, incident, event)
+
+
+def _index_snooze(shard: Shard, incident: Incident, event: e.IncidentEvent) -> None:
+    """Note which incidents are snoozed, and for what news."""
+    if incident.state != "acknowledged" or not incident.snoozed_until:
+        shard.snoozed.pop(incident.id, None)
+    elif isinstance(event, e.PageSnoozed) and incident.mark is not None:
+        shard.snoozed[incident.id] = None
+        news = marks.of_incident(shard.loud, incident.services, incident.id)
+        incident.mark = msgspec.structs.replace(incident.mark, news=news)
 
 
 def _before_lines(
@@ -389,6 +406,8 @@ def _before_lines(
             _take_line(shard, incident.id, alert.fingerprint, one)
             if event.mutes:
                 _drop(shard.inhibitors, alert.fingerprint, one.mutes)
+            if alert.fingerprint in event.calm:
+                marks.end(shard.loud, one.service, (alert.fingerprint,), at)
         return
     gone = isinstance(event, e.AlertsResolved)
     for fingerprint in event.fingerprints:

@@ -308,6 +308,7 @@ def _restated(u: Undo, shard: Shard, event: e.AlertsChanged) -> None:
     one = shard.incidents.get(event.incident)
     if one is not None:
         known = [one.firing.get(alert.fingerprint) for alert in event.alerts]
+        _quieter(u, shard, known)
         for table, keys in (
             (one.firing, [alert.fingerprint for alert in event.alerts]),
             (one.troubles, {firing.service for firing in known if firing is not None}),
@@ -373,6 +374,14 @@ def _told(u: Undo, shard: Shard, one: Incident) -> None:
 
 def _planned(u: Undo, shard: Shard, event: e.PagePlanned) -> None:
     u.entry(shard.digests, event.digest)
+    _rung(u, shard, event)
+
+
+def _rung(u: Undo, shard: Shard, event: e.PagePlanned | e.PageHeld) -> None:
+    """Keep the news of an incident that nobody was paged for until now."""
+    one = shard.incidents.get(event.incident)
+    if one is not None and one.waits:
+        u.whole(shard.loud)
 
 
 def _learned_later(u: Undo, shard: Shard, event: e.RegressionCaseRefused | e.WaiverGranted) -> None:
@@ -472,6 +481,7 @@ _SPECIAL: dict[type, Callable[[Undo, Shard, Any], None]] = {
     e.RegressionCaseRefused: _learned_later,
     e.WaiverGranted: _learned_later,
     e.PagePlanned: _planned,
+    e.PageHeld: _rung,
     e.BudgetBurning: _burning,
     e.ChangeSeen: _changed,
     e.TicketTriaged: _ticket,
