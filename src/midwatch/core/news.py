@@ -261,7 +261,7 @@ def reopened(
     acted = bool(incident.acted_at or incident.rollbacks)  # a mitigation that did not hold is news
     if asks or acted or any(x.pages for x in mine):
         if not _waits_out(d, incident, incident.title, [x.fingerprints for x in mine]):
-            escalation.page(d, rules.policy_of(incident), incident, reason)
+            _page_again(d, rules, incident, mine, reason)
         return
     policy = rules.policy_of(incident)
     delay_s = escalation.LOOK_S
@@ -275,16 +275,26 @@ def not_over(d: Decision, rules: Rules, incident: Incident) -> None:
     """Open an incident again whose objective is well, and which has news of something else."""
     if incident.state != "mitigated":
         return
-    news = [
-        x
-        for x in d.events
-        if isinstance(x, events.NewsJudged) and x.incident == incident.id and x.pages
-    ]
-    if news:
-        d.emit(events.IncidentReopened(incident.id, news[0].reason))
+    news = [x for x in d.events if isinstance(x, events.NewsJudged) and x.incident == incident.id]
+    paging = [x for x in news if x.pages]
+    if paging:
+        d.emit(events.IncidentReopened(incident.id, paging[0].reason))
         d.cancel_timer(f"settle/{incident.id}")
-        policy = rules.policy_for(news[0].service, incident.severity or "sev1")
-        escalation.page(d, policy, incident, news[0].reason)
+        _page_again(d, rules, incident, paging, paging[0].reason)
+
+
+def _page_again(
+    d: Decision, rules: Rules, incident: Incident, news: list[events.NewsJudged], reason: Reason
+) -> None:
+    """Page for an incident that was over: whose news it is, and whoever else's besides."""
+    asked = [rules.policies.get(x.policy) for x in news if x.pages]
+    policies = [one for one in asked if one is not None] or [rules.policy_of(incident)]
+    escalation.page(d, policies[0], incident, reason)
+    told = [policies[0].name]
+    for policy in policies:
+        if not any(rules.same_people(policy.name, name) for name in told):
+            told.append(policy.name)
+            growth.page_others(d, policy, incident, reason)
 
 
 def approved(d: Decision, rules: Rules, incident: Incident, by: str) -> None:

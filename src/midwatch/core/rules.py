@@ -48,14 +48,11 @@ class Rules(Struct, frozen=True):
         return next((s for s in self.slos.values() if s.service == service), None)
 
     def policy_of(self, incident: Incident) -> Policy:
-        """Find who is paged for an incident: as long as it pages, the policy stays the same."""
-        known = self.policies.get(incident.policy) if incident.awaits_ack else None
+        """Find who is paged for an incident: whoever was, else whose service it speaks of."""
+        known = self.policies.get(incident.policy)
         if known is not None:
             return known
-        severity = incident.severity or "sev1"
-        fitting = (r for r in self.routes if r.fits(incident.services, severity))
-        route = next(fitting, None)
-        return self.policies.get(route.policy, self.policy) if route else self.policy
+        return self.policy_for(incident.speaks_of, incident.severity or "sev1")
 
     @property
     def people(self) -> frozenset[str]:
