@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from msgspec.structs import replace
 from tests.unit.shifts import Shift
-from tests.unit.test_news import BEGIN, POLICY, ack, alert, deliver, routed
+from tests.unit.test_news import BEGIN, POLICY, ack, alert, deliver, routed, rules
 
 from midwatch.core import events as e
 from midwatch.core import inputs
@@ -86,3 +88,49 @@ def test_a_policy_that_is_gone_from_the_config_hands_over_to_the_one_of_the_serv
     on.rules = replace(on.rules, policies={"tills": on.rules.policies["tills"], "q": POLICY})
     on.give(inputs.Unacknowledge("INC-1", "ada"), BEGIN + 200)
     assert paged(on, BEGIN + 100) == [(BEGIN + 200, "ada")]
+
+
+# --- what nobody has answered -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("up", [120, 240, 900])
+@pytest.mark.parametrize("down", [60, 240, 900])
+def test_a_flap_that_nobody_answers_goes_on_ringing(up: int, down: int) -> None:
+    """By its policy, as if it had not been over for a moment; an answer ends that."""
+    on = Shift(rules())
+    number, last = 0, BEGIN
+    while last < BEGIN + 5_000:
+        deliver(on, last, alert("shop", last))
+        deliver(on, last + up, alert("shop", last, over=last + up))
+        number, last = number + 1, last + up + down
+    rang = paged(on)
+    assert [to for _, to in rang[:4]] == ["ada", "ben", "ada", "ben"]
+    for (before, _), (after, _) in pairwise(rang[:4]):
+        assert 300 <= after - before <= 300 + up + down
+    assert any(at > BEGIN + 3_000 for at, _ in rang)
+    recovered = next(x for _, x in on.told if isinstance(x, e.IncidentMitigated))
+    assert recovered.reason.says == "no SLI: all 1 alerts resolved"
+    deliver(on, last, alert("shop", last))
+    ack(on, last + 10)
+    quiet = len(paged(on))
+    for _ in range(3):
+        deliver(on, last + 20, alert("shop", last, over=last + 20))
+        last += 40
+        deliver(on, last, alert("shop", last))
+        on.wake(last + 10)
+    assert len(paged(on)) == quiet
+
+
+def test_a_warning_that_fires_again_goes_on_with_no_page() -> None:
+    """Nobody is woken for it alone."""
+    on = Shift(rules())
+    slow = "Slow", "warning"
+    deliver(on, BEGIN, alert("db", BEGIN, same=True), alert("db", BEGIN, *slow, same=True))
+    over = BEGIN + 120
+    deliver(
+        on, over, alert("db", BEGIN, over=over, same=True),
+        alert("db", BEGIN, *slow, over=over, same=True),
+    )  # fmt: skip
+    deliver(on, over + 60, alert("db", over + 60, *slow, same=True))
+    on.wake(BEGIN + 5_000)
+    assert paged(on) == [(BEGIN, "ada")]

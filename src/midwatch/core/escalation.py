@@ -74,9 +74,37 @@ def rename(
 
 def wait(d: Decision, incident: Incident, reason: Reason, delay_s: int, by: str = "") -> None:
     """Page nobody for now, and look again; `by` is the incident that stands for it meanwhile."""
-    until = d.now + delay_s * SECOND
+    _wait_until(d, incident, reason, d.now + delay_s * SECOND, by)
+
+
+def _wait_until(d: Decision, incident: Incident, reason: Reason, until: int, by: str) -> None:
     d.emit(events.PageWaits(incident.id, until, reason, by))
     d.set_timer(inputs.Timer(_timer_key(incident), until, "escalate", incident.id))
+
+
+def resume(d: Decision, policy: Policy, incident: Incident, reason: Reason) -> bool:
+    """Go on looking for somebody, as if it had not been over for a moment.
+
+    False when nothing is left to go on with: somebody has answered, or nobody was looked for.
+    """
+    left = incident.left
+    if left is None:
+        return False
+    if left.waits:
+        _wait_until(d, incident, reason, max(left.until, d.now), left.waits_by)
+        return True
+    mine = [one for one in incident.pages[left.earlier_pages :] if not one.beside]
+    step = None if left.exhausted else policy.step(max(left.next_step - 1, 0))
+    delay_s = step.delay_s if step else policy.team.again_s
+    due_at = mine[-1].at + delay_s * SECOND if mine else d.now
+    until = max(due_at, d.now)
+    d.emit(
+        events.AskingResumed(
+            incident.id, policy.name, left.next_step, until, reason, left.exhausted
+        )
+    )
+    d.set_timer(inputs.Timer(_timer_key(incident), until, "escalate", incident.id))
+    return True
 
 
 def release(d: Decision, policy: Policy, incident: Incident, reason: Reason) -> None:

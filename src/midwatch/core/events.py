@@ -536,6 +536,19 @@ class PageWaits(IncidentEvent, frozen=True):
     by: str = ""
 
 
+class AskingResumed(IncidentEvent, frozen=True):
+    """Nobody had answered when it was over for a moment: the policy goes on where it was.
+
+    `step` is its next one, at `until`; `exhausted` when all of it had been paged.
+    """
+
+    policy: str
+    step: int
+    until: int
+    reason: Reason
+    exhausted: bool = False
+
+
 class CoversAlso(IncidentEvent, frozen=True):
     """Whoever has this incident is looked to for another one, `other`, too."""
 

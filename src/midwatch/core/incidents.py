@@ -130,6 +130,21 @@ class Paged(Struct, frozen=True):
     beside: str = ""  # the policy whose people are paged besides
 
 
+class Left(Struct, frozen=True):
+    """How far the search for somebody was when it stopped without an answer.
+
+    With `waits` nobody was paged before `until`, for `waits_by` stood for it.
+    """
+
+    at: int
+    next_step: int
+    earlier_pages: int
+    exhausted: bool = False
+    waits: bool = False
+    waits_by: str = ""
+    until: int = 0
+
+
 class Incident(Struct):
     """The fold of one incident's events."""
 
@@ -193,6 +208,8 @@ class Incident(Struct):
     level: str = ""  # of the alert that its title names
     waits: bool = False  # nobody is paged yet: something else stands for it, or it flaps
     waits_by: str = ""  # the incident that stands for it
+    waits_until: int = 0
+    left: Left | None = None  # the search that stopped when it was over, or merged
     also: list[str] = field(default_factory=list[str])  # incidents that it stands for
     grown_at: int = 0  # when a page last told of growth
     growth: list[Held] = field(default_factory=list[Held])  # that the next one tells of
@@ -298,6 +315,12 @@ def is_alone(incident: Incident) -> bool:
     """Say whether alerts of one name on one service are all that it ever had."""
     troubles = incident.troubles
     return len(troubles) == 1 and all(len(one.names) == 1 for one in troubles.values())
+
+
+def distinct_alerts(incident: Incident) -> int:
+    """Count its alerts, each once however often it fired."""
+    again = sum(times - 1 for times in incident.rounds.values())
+    return max(incident.alert_count - again, 1)
 
 
 def title_of(name: str, service: str) -> str:
@@ -633,6 +656,25 @@ def _growth_held(i: Incident, event: e.GrowthHeld, at: int) -> None:
 
 def _waits(i: Incident, event: e.PageWaits, at: int) -> None:
     i.waits, i.waits_by, i.awaits_ack = True, event.by, True
+    i.waits_until, i.left = event.until, None
+
+
+def _resumed(i: Incident, event: e.AskingResumed, at: int) -> None:
+    i.earlier_pages = i.left.earlier_pages if i.left else i.earlier_pages
+    i.next_step, i.exhausted = event.step, event.exhausted
+    _asks(i, event.policy)
+
+
+def _leave(i: Incident, at: int) -> None:
+    """Keep how far the search was, when nobody has answered.
+
+    Who waits for what somebody knows of begins to wait again.
+    """
+    if i.awaits_ack and (not i.waits or i.mark is None):
+        i.left = Left(
+            at, i.next_step, i.earlier_pages, i.exhausted, i.waits, i.waits_by, i.waits_until
+        )
+    i.awaits_ack = i.waits = False
 
 
 def _others_asked(i: Incident, event: e.OthersAsked, at: int) -> None:
@@ -663,7 +705,7 @@ def _page_planned(i: Incident, event: e.PagePlanned, at: int) -> None:
 
 
 def _asks(i: Incident, policy: str) -> None:
-    i.policy, i.awaits_ack, i.waits, i.waits_by = policy, True, False, ""
+    i.policy, i.awaits_ack, i.waits, i.waits_by, i.left = policy, True, False, "", None
 
 
 def _page_held(i: Incident, event: e.PageHeld, at: int) -> None:
@@ -699,7 +741,7 @@ def _page_failed(i: Incident, event: e.PageFailed, at: int) -> None:
 def _ack(i: Incident, event: e.PageAcknowledged, at: int) -> None:
     i.acknowledged_by, i.awaits_ack, i.snoozed_until = event.by, False, 0
     i.acknowledged_at = i.acknowledged_at or at
-    i.waits, i.asking = False, {}
+    i.waits, i.asking, i.left = False, {}, None
     i.mark = mark_of(i, at, "ack", event.by)
 
 
@@ -715,7 +757,7 @@ def _snoozed(i: Incident, event: e.PageSnoozed, at: int, wall: int) -> None:
 
 
 def _exhausted(i: Incident, event: e.EscalationExhausted, at: int) -> None:
-    i.exhausted, i.awaits_ack, i.waits = True, True, False
+    i.exhausted, i.awaits_ack, i.waits, i.left = True, True, False, None
 
 
 def _proposed(i: Incident, event: e.PlanProposed, at: int) -> None:
@@ -810,8 +852,9 @@ def _fix_over(i: Incident, event: e.PromotionFailed | e.FixWithdrawn, at: int) -
 
 
 def _mitigated(i: Incident, event: e.IncidentMitigated, at: int) -> None:
-    i.mitigated_at, i.recovery, i.awaits_ack = at, event.reason.says, False
-    i.waits, i.growth, i.asking, i.besides = False, [], {}, {}
+    i.mitigated_at, i.recovery = at, event.reason.says
+    _leave(i, at)
+    i.growth, i.asking, i.besides = [], {}, {}
     i.no_case = event.no_case
     if i.run == "proposed":
         i.run = "none"
@@ -830,6 +873,8 @@ def _reopened(i: Incident, event: e.IncidentReopened, at: int) -> None:
 
 def _over(i: Incident, event: e.IncidentResolved, at: int) -> None:
     i.by_itself = event.reason.rule != BY_PERSON
+    if not i.by_itself:
+        i.left = None
 
 
 def _objective_judged(i: Incident, event: e.ObjectiveJudged, at: int) -> None:
@@ -908,6 +953,7 @@ _APPLY = cast(
         e.IncidentGrew: _grew,
         e.GrowthHeld: _growth_held,
         e.PageWaits: _waits,
+        e.AskingResumed: _resumed,
         e.CoversAlso: _covers_also,
         e.OthersAsked: _others_asked,
         e.OthersAnswered: _others_answered,

@@ -7,7 +7,8 @@ is in: a warning never pages and covers nothing. One outage pages once as long a
 news; `covers` says what that is. What is covered is recorded with its reason, stands in the pages
 of what covers it, and is looked at again: it is never dropped.
 
-A service that flaps is quiet after ROUNDS until it has held for HOLD_S.
+A service that flaps is quiet after ROUNDS until it has held for HOLD_S. Where nobody has answered,
+the policy goes on where it was: what was over for a moment is no answer.
 """
 
 from __future__ import annotations
@@ -96,7 +97,7 @@ def hear(d: Decision, rules: Rules, incident: Incident, items: Iterable[Item], w
     if asked:
         _ring(d, rules, incident, asked, was)
     elif cover is not None:
-        _cover(d, incident, cover)
+        _cover(d, rules, incident, cover)
 
 
 def _cover_of(d: Decision, rules: Rules, item: Item, policy: Policy) -> Cover | None:
@@ -124,7 +125,7 @@ def _judged(
     )  # fmt: skip
 
 
-def _cover(d: Decision, incident: Incident, cover: Cover) -> None:
+def _cover(d: Decision, rules: Rules, incident: Incident, cover: Cover) -> None:
     """Note what covers an incident that nobody is paged for, and look at it again in time."""
     by = covers.home_of(d.shard, cover.incident)
     other = by if by is not incident else None
@@ -135,6 +136,10 @@ def _cover(d: Decision, incident: Incident, cover: Cover) -> None:
         return
     if incident.state != "open" or incident.awaits_ack:
         return
+    if other is None:
+        says = f"nobody has answered: {cover.incident}, {cover.says}"
+        if escalation.resume(d, rules.policy_of(incident), incident, Reason(RULE, says)):
+            return
     name = other.id if other is not None and cover.lasting else ""
     says = f"nobody is paged for now: covered by {cover.incident}, {cover.says}"
     escalation.wait(d, incident, Reason(RULE, says), escalation.LOOK_S, name)
@@ -264,6 +269,11 @@ def reopened(
             _page_again(d, rules, incident, mine, reason)
         return
     policy = rules.policy_of(incident)
+    covered = [covers.home_of(d.shard, x.covered_by) for x in mine]
+    if covered and all(one is incident for one in covered):  # not by what others have
+        says = f"{reason.says}, and nobody has answered"
+        if escalation.resume(d, policy, incident, Reason(RULE, says)):
+            return
     delay_s = escalation.LOOK_S
     if incident.mark is None and policy.steps:  # nobody has answered yet
         delay_s = min(delay_s, policy.steps[0].delay_s)

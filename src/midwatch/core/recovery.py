@@ -23,7 +23,7 @@ from midwatch.core import (
 )
 from midwatch.core.clock import SECOND
 from midwatch.core.decision import Decision
-from midwatch.core.incidents import BY_PERSON, Incident, speaking
+from midwatch.core.incidents import BY_PERSON, Incident, distinct_alerts, speaking
 from midwatch.core.reasons import Reason
 from midwatch.core.releases import name_of
 from midwatch.core.rules import Rules
@@ -87,8 +87,9 @@ def recover_without_sli(d: Decision, rules: Rules, incident: Incident) -> None:
         return
     if incident.state not in ("open", "acknowledged"):
         return
-    says = f"no SLI: all {incident.alert_count} alerts resolved"
-    _mitigated(d, rules, incident, Reason(RULE_NO_SLI, says, {"alerts": incident.alert_count}))
+    alerts = distinct_alerts(incident)
+    says = f"no SLI: all {alerts} alerts resolved"
+    _mitigated(d, rules, incident, Reason(RULE_NO_SLI, says, {"alerts": alerts}))
 
 
 def recover_clock(d: Decision, rules: Rules, incident: Incident) -> None:
