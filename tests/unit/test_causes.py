@@ -121,3 +121,10 @@ def test_what_fires_again_and_again_for_no_cause_explains_none() -> None:
 def test_unknown_is_an_answer() -> None:
     """An alert without a service, and no change: nothing is made up."""
     assert causes.rank(Incident("INC-1", "", "", "", 0), TOPOLOGY) == []
+
+
+def test_nobody_is_the_first_to_fire_when_two_were() -> None:
+    """Two services that nothing connects, at the same millisecond: nothing speaks for either."""
+    assert evident(storm(paper=5, till=5)) == []
+    (cause,) = evident(storm(paper=4, till=5))
+    assert (cause.service, cause.why) == ("paper", "the first to fire")

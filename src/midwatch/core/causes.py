@@ -102,6 +102,7 @@ class _Found:
         self._real = {one: at for one, at in self._onset.items() if one not in self._noise}
         began = self._real or self._onset
         self._first = min(began, key=lambda one: (began[one], one), default="")
+        self._firsts = sum(at == began[self._first] for at in began.values())
         self._began_at = min(began.values(), default=incident.first_at)
         self._now = max([incident.last_at, *incident.ended.values()])
         self._callers = self._called_by_trouble()
@@ -212,7 +213,7 @@ class _Found:
         if service not in self._onset:
             return f"silent, called by {_some(callers)}"
         said: list[str] = []
-        if service == self._first and len(self._onset) > 1:
+        if service == self._first and self._firsts == 1 and len(self._onset) > 1:
             said.append("the first to fire")
         if callers:
             deep = "; its own callees are well" if self._is_deep(service) else ""
