@@ -16,6 +16,9 @@ from midwatch.core.incidents import Firing
 from midwatch.core.rules import Rules
 from midwatch.core.silences import Inhibition, Muting, read_matcher
 from midwatch.core.teams import Policy, Route, Step
+from midwatch.core.topology import Service, Topology
+from midwatch.engine.placement import route
+from midwatch.engine.placing import place_all
 
 
 def keyed(labels: dict[str, str], summary: str = "", runbook: str = "") -> Alert:
@@ -151,6 +154,39 @@ def test_the_end_of_a_snooze_names_who_gave_it() -> None:
     on.give(inputs.Snooze("INC-1", "ben", (BEGIN + 5_000) * SECOND), BEGIN + 60)
     on.wake(BEGIN + 5_001)
     assert said(on)[-1] == "the snooze by ben ended and it is not over"
+
+
+# --- the same, of alerts in a file --------------------------------------------------------------
+
+
+def test_a_file_rings_where_a_server_would_after_a_digest() -> None:
+    """A page that waited for the digest is out when the next news comes: that rings, too."""
+    policy = Policy("p", (Step(("ada",), 300),), 0, replace(TEAM, digest_s=30))
+    made = replace(rules(threshold=0.0), policy=policy, policies={"p": policy})
+    alerts = [
+        alert("db", BEGIN, namespace="a"),
+        alert("paper", BEGIN + 10, namespace="b"),
+        alert("paper", BEGIN + 5_000, "Lost", namespace="b"),
+        alert("paper", BEGIN + 9_000, "Burnt", namespace="b"),
+    ]
+    assert place_all(alerts, [], made).pages == [True] * 4
+    routed = route(Shift(made).shard, made, alerts, BEGIN * SECOND)
+    assert [bool(one.pages) for one in routed] == [True] * 4
+
+
+def test_a_file_counts_the_page_of_what_was_covered_and_fires_still() -> None:
+    """What covered it is over: time makes the page, and no line; the sum has it."""
+    graph = Topology([Service(name, 2) for name in "abc"], [("a", "b"), ("b", "c")])
+    made = replace(rules(threshold=0.0), topology=graph)
+    alerts = [
+        alert("a", BEGIN, "Slow", "warning"),
+        alert("c", BEGIN + 2_000),
+        alert("a", BEGIN + 2_300),
+        alert("c", BEGIN + 2_000, over=BEGIN + 2_400),
+        alert("a", BEGIN + 2_300, over=BEGIN + 9_500),
+    ]
+    storm = place_all(alerts, [], made)
+    assert (storm.pages, storm.later) == ([False, True, False, False, False], {"INC-1": 1})
 
 
 # --- what an alert says anew --------------------------------------------------------------------

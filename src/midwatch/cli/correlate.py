@@ -113,11 +113,13 @@ def _summary(alerts: list[Alert], storm: Storm) -> Iterable[str]:
     for alert, one in zip(alerts, storm.placed, strict=True):
         members.setdefault(one.incident, []).append((alert, one))
     incidents = [i for i in storm.incidents.values() if members.get(i.id)]
-    found = f"{_many(len(incidents), 'incident')}, {_many(sum(storm.pages), 'page')}"
+    rang = sum(storm.pages) + sum(storm.later.values())
+    found = f"{_many(len(incidents), 'incident')}, {_many(rang, 'page')}"
     yield f"{_many(_distinct(alerts), 'alert')}{_within(alerts)} -> {found}"
     pages = Counter(
         one.incident for one, rang in zip(storm.placed, storm.pages, strict=True) if rang
     )
+    pages.update(storm.later)
     for incident in incidents:
         yield from _told(incident, members[incident.id], storm, pages[incident.id])
     lost = _distinct(alert for alert, _ in members.get("", ()))

@@ -16,12 +16,13 @@ from midwatch.core import shard as shards
 from midwatch.core.alerts import Alert
 from midwatch.core.clock import show_time
 from midwatch.core.decide import decide
-from midwatch.core.inputs import AlertsArrived
+from midwatch.core.decision import Decision
+from midwatch.core.inputs import AlertsArrived, TimerCameDue
 from midwatch.core.reasons import Reason
 from midwatch.core.rules import Rules
 from midwatch.core.shard import Shard
 from midwatch.core.skews import Skews
-from midwatch.engine.placing import news_at
+from midwatch.engine.placing import Waits, is_played, news_at
 from midwatch.ports import Audit
 
 _ABOUT = (e.AlertsAttached.__name__, e.AlertsMoved.__name__)
@@ -112,19 +113,27 @@ def route(shard: Shard, rules: Rules, alerts: Sequence[Alert], now: int) -> list
     The others come as much later as they say themselves, in that order; gives them as they came in.
     """
     copy = shards.load(shards.dump(shard))
+    before = set(copy.incidents)
     order = sorted(range(len(alerts)), key=lambda n: (news_at(alerts[n]), n))
     first = news_at(alerts[order[0]]) if order else 0
     found: dict[int, Routed] = {}
+    waits = Waits()
     for n in order:
         alert = alerts[n]
         at = now + shard.skew + news_at(alert) - first
-        found[n] = _routed(copy, rules, alert, at)
+        for timer in waits.due(at):
+            if is_played(copy, timer):
+                waits.take(decide(copy, TimerCameDue(timer), timer.due_at, rules))
+        decision = decide(copy, AlertsArrived("route test", (alert,)), at, rules)
+        waits.take(decision)
+        found[n] = _routed(copy, rules, alert, decision, before)
+        before = set(copy.incidents)
     return [found[n] for n in range(len(alerts))]
 
 
-def _routed(copy: Shard, rules: Rules, alert: Alert, at: int) -> Routed:
-    before = set(copy.incidents)
-    decision = decide(copy, AlertsArrived("route test", (alert,)), at, rules)
+def _routed(
+    copy: Shard, rules: Rules, alert: Alert, decision: Decision, before: set[str]
+) -> Routed:
     named = f"{alert.name or 'alert'} on {alert.service or 'unknown service'}"
     home = copy.firing.get(alert.fingerprint, "")
     incident = copy.incidents.get(home)
@@ -145,7 +154,9 @@ def _routed(copy: Shard, rules: Rules, alert: Alert, at: int) -> Routed:
             case e.PageWaits():
                 covered = covered or event.reason.says
             case e.GrowthHeld():
-                pages.append(f"whoever has it, at {show_time(copy.shown(event.until))}")
+                at = show_time(copy.shown(event.until))
+                when = f"at {at}" if event.until else "in the page that is held"
+                pages.append(f"whoever has it, {when}")
             case e.PagePlanned() | e.PageHeld():
                 policies[event.policy] = None
                 held = isinstance(event, e.PageHeld)

@@ -6,6 +6,7 @@ it happened. Gives what became of it, never a decision of its own.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from msgspec import Struct, structs
@@ -16,7 +17,14 @@ from midwatch.core.causes import Cause
 from midwatch.core.changes import Change
 from midwatch.core.decide import decide
 from midwatch.core.decision import Decision
-from midwatch.core.events import AlertsAttached, AlertsMoved, AlertsMuted, Event, GrowthHeld
+from midwatch.core.events import (
+    AlertsAttached,
+    AlertsMoved,
+    AlertsMuted,
+    Event,
+    GrowthHeld,
+    PageWaits,
+)
 from midwatch.core.incidents import Incident
 from midwatch.core.inputs import AlertsArrived, ChangesArrived, Input, Timer, TimerCameDue
 from midwatch.core.reasons import Reason
@@ -27,7 +35,7 @@ from midwatch.engine.progress import Progress, quiet, reported
 from midwatch.engine.ringing import rings
 
 RULE = "placing/1"
-PLAYED = ("settle",)
+PLAYED = ("settle", "digest", "grow", "escalate")
 MANY = 256  # alerts; of a larger incident causes are ranked after one in sixteen more
 NEVER = Reason(RULE, "resolved, and was never seen firing")
 
@@ -49,18 +57,21 @@ class Storm(Struct, frozen=True):
     """What became of a file: all incidents at its end, and each alert in the order of the input.
 
     `pages` says of each whether a phone rang for it, or will within minutes; an end rings nowhere.
+    `later` counts, by incident, the pages of what was covered or flapped when it came, and fires
+    still once that is over: no line makes them, but time.
     """
 
     incidents: dict[str, Incident]
     placed: list[Placed]
     causes: dict[str, list[Cause]]
     pages: list[bool] = []
+    later: dict[str, int] = {}
 
 
-class _Waits:
-    """What time alone does to incidents between two alerts: what held for its time is over.
+class Waits:
+    """What time alone does to incidents between two alerts: what was held is told, or is over.
 
-    Nobody is paged again by it: who answers when is not in a file.
+    Nobody is asked a second time for the same: who answers when is not in a file.
     """
 
     def __init__(self) -> None:
@@ -81,6 +92,12 @@ class _Waits:
             if first.due_at > at:
                 return
             yield self._timers.pop(first.key)
+
+
+def is_played(shard: Shard, timer: Timer) -> bool:
+    """Say whether a timer does anything but ask again: what waits is looked at once it is due."""
+    incident = shard.incidents.get(timer.incident)
+    return timer.purpose != "escalate" or (incident is not None and incident.waits)
 
 
 class _Thinking:
@@ -130,12 +147,19 @@ def place_all(
     pages = [False] * len(alerts)
     likely: list[tuple[str, ...]] = [()] * len(alerts)
     thinking = _Thinking(shard, rules)
-    waits = _Waits()
+    waits = Waits()
+    waiting: set[str] = set()
+    later: Counter[str] = Counter()
     for at, fingerprint, n, given in reported(order, len(order), progress):
         for timer in waits.due(at):
+            if not is_played(shard, timer):
+                continue
             after = decide(shard, TimerCameDue(timer), timer.due_at, rules)
             waits.take(after)
             left.update({name: one.incident for name, one in after.left.items()})
+            if timer.incident in waiting and rings(after.events):
+                later[timer.incident] += 1
+                waiting.discard(timer.incident)
         decision = decide(shard, given, at, rules)
         waits.take(decision)
         left.update({name: one.incident for name, one in decision.left.items()})
@@ -154,6 +178,7 @@ def place_all(
                     placed[newest[muted]] = Placed(was.incident, was.why, event.key)
         if fingerprint and alerts[n].status == "firing":
             pages[n] = rings(decision.events, _held(shard, decision.events))
+            waiting |= _may_ring_later(decision.events)
         if fingerprint:
             firings[n] = firing = newest.get(fingerprint, "")
             if firing:
@@ -163,7 +188,16 @@ def place_all(
         for n, firing in enumerate(firings)
     ]
     incidents = joined(shard, list(left.values()))
-    return Storm(incidents, found, _causes(shard, incidents, rules), pages)
+    return Storm(incidents, found, _causes(shard, incidents, rules), pages, dict(later))
+
+
+def _may_ring_later(events: Iterable[Event]) -> set[str]:
+    """Name the incidents whose news makes no phone ring now, but may by time alone."""
+    return {
+        event.incident
+        for event in events
+        if isinstance(event, PageWaits) or (isinstance(event, GrowthHeld) and event.flaps)
+    }
 
 
 def _held(shard: Shard, events: Iterable[Event]) -> list[str]:
