@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.acceptance.serving import Serving, alert, until
+from tests.acceptance.serving import MIDWATCH, Serving, alert, until
 
 from midwatch.core.clock import show_time
 
@@ -131,3 +132,45 @@ def test_the_people_of_another_service_are_paged_besides_by_their_own_policy(
     assert (one["id"], one["services"]) == ("INC-1", ["shop", "till"])
     assert (one["state"], one["acknowledged_by"]) == ("acknowledged", "ada")
     assert "INC-1 grew: TillDown on till (critical), was: ShopDown" in serving.out.read_text()
+
+
+def test_a_server_answers_as_correlate_does(serving: Serving) -> None:
+    """The same alerts, one delivery each: the same incidents, and the same of them ring."""
+    serving.stop()
+    graph = (
+        "services: [{name: shop, tier: 1}, {name: cart, tier: 2}, {name: db, tier: 2}]\n"
+        "edges: [[shop, cart], [cart, db]]\n"
+    )
+    (serving.folder / "midwatch" / "topology.yaml").write_text(graph, "utf-8")
+    serving.start()
+    sent = [
+        ("Lag", "db", "warning", "eu"), ("Down", "db", "critical", "eu"),
+        ("Errors", "cart", "critical", "eu"), ("Slow", "cart", "warning", "eu"),
+        ("Errors", "shop", "critical", "eu"), ("Full", "queue", "critical", "us"),
+        ("Late", "newsletter", "warning", "us"), ("Down", "paper", "critical", "us"),
+        ("DiskFull", "db", "critical", "eu"), ("Down", "printer", "critical", "office"),
+    ]  # fmt: skip
+    lines: list[dict[str, Any]] = []
+    homes: list[str] = []
+    pages: list[int] = []
+    for name, service, severity, namespace in sent:
+        lines.append(now(name, service, severity, namespace=namespace))
+        serving.deliver(lines[-1])
+        found = serving.incidents()
+        pages.append(sum(one["pages"] for one in found))
+        why = serving.type(
+            "incidents", "explain", f"{name}", "--json",
+            MIDWATCH_SERVER=serving.url, MIDWATCH_TOKEN=serving.person,
+        )  # fmt: skip
+        homes.append(json.loads(why.stdout)["incident"] if why.returncode == 0 else why.stderr)
+    (serving.folder / "alerts.jsonl").write_text("\n".join(map(json.dumps, lines)), "utf-8")
+    with (serving.folder / "alerts.jsonl").open() as file:
+        done = subprocess.run(
+            [MIDWATCH, "correlate", "--config", "midwatch"], stdin=file, capture_output=True,
+            text=True, check=True, cwd=serving.folder,
+        )  # fmt: skip
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    rang = [after > before for before, after in zip([0, *pages], pages, strict=False)]
+    assert [one["pages"] for one in rows] == rang
+    assert [one["incident"] for one in rows] == homes
+    assert 2 < sum(rang) < 7

@@ -8,12 +8,14 @@ import pytest
 from benchmarks import days, outages, timelines
 from tests.unit.test_correlation import Bench
 
+from midwatch.core import events as e
 from midwatch.core import inputs
 from midwatch.core.inputs import AlertsArrived, ChangesArrived
 from midwatch.core.rules import Rules
 from midwatch.core.teams import Policy, Step
 from midwatch.core.topology import Topology
 from midwatch.engine.placing import place_all
+from midwatch.engine.ringing import rings
 
 LINES = 400
 
@@ -43,13 +45,18 @@ def test_an_answer_depends_on_its_own_and_earlier_lines_alone(graph: bool) -> No
 
 @pytest.mark.parametrize("graph", [True, False])
 def test_a_server_decides_as_the_command_does(graph: bool) -> None:
-    """The same day, one delivery a line, with every timer of a running midwatch coming due."""
+    """The same day, one delivery a line, with every timer of a running midwatch coming due.
+
+    The same incidents, and the same lines make a phone ring.
+    """
     day = a_day(4)
     policy = Policy("p", (Step(("ada",), 300),), repeat=0)
     rules = Rules(topology=day.topology if graph else Topology(), policy=policy)
-    told = [one.incident for one in place_all(day.lines, day.changes, rules).placed]
+    storm = place_all(day.lines, day.changes, rules)
+    told = [one.incident for one in storm.placed]
     bench = Bench(rules)
     found: list[str] = []
+    rang: list[bool] = []
     changes = list(day.changes)
     for line in day.lines:
         at = line.ends_at or line.starts_at
@@ -59,9 +66,14 @@ def test_a_server_decides_as_the_command_does(graph: bool) -> None:
             bench.give_at(ChangesArrived("ci", (change,)), change.at)
         come_due(bench, at)
         home = bench.state.firing.get(line.fingerprint, "")
-        bench.give_at(AlertsArrived("am", (line,)), at)
+        decision = bench.give_at(AlertsArrived("am", (line,)), at)
+        held = [x.incident for x in decision.events if isinstance(x, e.GrowthHeld)]
+        before = [one for one in held if len(bench.state.incidents[one].growth) > 1]
+        rang.append(line.status == "firing" and rings(decision.events, before))
         found.append(bench.state.firing.get(line.fingerprint, home))
     assert found == told
+    assert rang == storm.pages
+    assert sum(rang) > 10
 
 
 def come_due(bench: Bench, at: int) -> None:
