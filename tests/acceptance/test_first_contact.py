@@ -170,3 +170,79 @@ def test_cases_are_owed_of_every_incident_where_the_config_says_so(serving: Serv
     until_day = show_time(int((time.time() + 30 * 86_400) * 1_000))
     waiver = ["--why", "no case", "--owner", "me", "--until", until_day]
     assert " closed " in typed(serving, "incidents", "waive", "INC-1", *waiver).splitlines()[0]
+
+
+def test_one_trouble_is_one_incident_and_one_page(serving: Serving) -> None:
+    """Disks of one cluster, a flap, a later start without an end, a call across namespaces."""
+    (serving.folder / "midwatch" / "topology.yaml").write_text(CALLS, "utf-8")
+    serving.start()
+
+    def send(one: dict[str, Any], **more: str) -> dict[str, Any]:
+        one["labels"].update(more)
+        assert serving.deliver(one).status == 202
+        return one
+
+    first = send(now("DiskFull", "kafka"), namespace="k", disk="0")
+    shown = json.loads(typed(serving, "incidents", "show", "INC-1", "--json"))
+    assert shown["causes"] == []  # a lone alert has no cause but itself
+    for number in range(1, 4):
+        send(now("DiskFull", "kafka"), namespace="k", disk=str(number))
+    send({**first, "startsAt": now("DiskFull", "kafka")["startsAt"]})
+    flap = now("Lag", "mq")
+    for _ in range(3):
+        at = now("Lag", "mq")["startsAt"]
+        send({**flap, "startsAt": at}, namespace="m")
+        over = now("Lag", "mq")["startsAt"]
+        send({**flap, "status": "resolved", "startsAt": at, "endsAt": over}, namespace="m")
+    send(now("CartSlow", "cart", "warning"), namespace="eu")
+    send(now("ShopDown", "shop"), namespace="us")
+    found = {one["id"]: one for one in serving.incidents(all="true")}
+    assert {name: one["services"] for name, one in found.items()} == {
+        "INC-1": ["kafka"], "INC-2": ["mq"], "INC-3": ["cart", "shop"],
+    }  # fmt: skip
+    assert [found[f"INC-{n}"]["pages"] for n in (1, 2, 3)] == [1, 1, 1]
+    assert (found["INC-1"]["firing"], found["INC-1"]["state"]) == (4, "open")
+    told = typed(serving, "incidents", "show", "INC-1")
+    assert "AlertsResolved" not in told
+    assert "AlertsChanged" in told
+
+
+def test_an_escalated_page_says_why(serving: Serving) -> None:
+    """Whoever is asked next gets what the first one got, and what happened since."""
+    config = serving.folder / "midwatch" / "midwatch.yaml"
+    text = config.read_text("utf-8").replace("delay: 5m", "delay: 2s")
+    config.write_text(text, "utf-8")
+    serving.start()
+    one = now("QueueFull", "queue", says="queue is at 900")
+    one["annotations"]["runbook_url"] = "https://wiki.example.org/queue"
+    serving.deliver(one)
+    printed(serving, "no ack from me within 2 s; why: critical QueueFull on queue")
+    last = serving.out.read_text("utf-8").partition("no ack from me within 2 s")[2]
+    assert "https://wiki.example.org/queue" in last
+
+
+def test_nobody_is_silenced_by_a_safe_looking_config(serving: Serving) -> None:
+    """No tier pages, a name that is nobody is refused, a rota begins when it says."""
+    folder = serving.folder
+    (folder / "alert.json").write_text(json.dumps([now("Down", "checkout")]), "utf-8")
+    graph = "services: [{name: checkout}]\nedges: []\n"
+    for text in ("services: []\nedges: []\n", graph):
+        (folder / "midwatch" / "topology.yaml").write_text(text, "utf-8")
+        assert "pages me by" in serving.type("route", "test", "alert.json").stdout
+    refused = serving.type(
+        "oncall", "override", "add", "primary", "adda", "--until", "2090-01-01T00:00:00Z"
+    )
+    assert refused.returncode == 2
+    assert "nobody is called 'adda'" in refused.stderr
+    rota = folder / "midwatch" / "schedules" / "primary.yaml"
+    later = show_time(int((time.time() + 35 * 86_400) * 1_000))[:16]
+    text = rota.read_text("utf-8").replace("2026-01-05T09:00", later)
+    rota.write_text(text, "utf-8")
+    gaps = serving.type("oncall", "gaps")
+    assert gaps.returncode == 1
+    assert "a page would wake nobody of primary" in gaps.stdout
+    (folder / "midwatch" / "schedule").mkdir()
+    (folder / "midwatch" / "schedule" / "x.yaml").write_text("people: [me]\n", "utf-8")
+    told = serving.type("check", "midwatch")
+    assert told.returncode == 2
+    assert "schedule" in told.stdout + told.stderr
