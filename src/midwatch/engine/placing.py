@@ -100,6 +100,32 @@ def is_played(shard: Shard, timer: Timer) -> bool:
     return timer.purpose != "escalate" or (incident is not None and incident.waits)
 
 
+class _Firings:
+    """Where each firing of an alert is, and why; one is named by its fingerprint and its start."""
+
+    def __init__(self) -> None:
+        self.placed: dict[str, Placed] = {}
+        self.newest: dict[str, str] = {}  # fingerprint -> its newest firing
+
+    def hear(self, event: Event) -> None:
+        """Note where an event puts alerts, and what mutes them."""
+        placed, newest = self.placed, self.newest
+        if isinstance(event, AlertsAttached):
+            for item in event.attached:
+                alert = item.alert
+                firing = f"{alert.fingerprint}/{alert.starts_at}"
+                newest[alert.fingerprint] = firing
+                placed[firing] = Placed(event.incident, event.reason_of(item), item.muted)
+        elif isinstance(event, AlertsMoved):
+            for moved in event.fingerprints:
+                was = placed[newest[moved]]
+                placed[newest[moved]] = Placed(event.to, event.reason, was.muted)
+        elif isinstance(event, AlertsMuted):
+            for muted in event.fingerprints:
+                was = placed[newest[muted]]
+                placed[newest[muted]] = Placed(was.incident, was.why, event.key)
+
+
 class _Thinking:
     """The causes of incidents as they stand, ranked again where the answer may have changed."""
 
@@ -140,9 +166,8 @@ def place_all(
         for n, alert in enumerate(alerts)
     ]
     order.sort(key=lambda one: (one[0], bool(one[1]), one[2]))
-    placed: dict[str, Placed] = {}  # by firing: a fingerprint and when it began
+    firings_of = _Firings()
     left: dict[str, Incident] = {}  # that have closed
-    newest: dict[str, str] = {}  # fingerprint -> its newest firing
     firings = [""] * len(alerts)
     pages = [False] * len(alerts)
     likely: list[tuple[str, ...]] = [()] * len(alerts)
@@ -164,25 +189,15 @@ def place_all(
         waits.take(decision)
         left.update({name: one.incident for name, one in decision.left.items()})
         for event in decision.events:
-            if isinstance(event, AlertsAttached):
-                (item,) = event.attached
-                newest[fingerprint] = firing = f"{fingerprint}/{item.alert.starts_at}"
-                placed[firing] = Placed(event.incident, event.reason_of(item), item.muted)
-            elif isinstance(event, AlertsMoved):
-                for moved in event.fingerprints:
-                    was = placed[newest[moved]]
-                    placed[newest[moved]] = Placed(event.to, event.reason, was.muted)
-            elif isinstance(event, AlertsMuted):
-                for muted in event.fingerprints:
-                    was = placed[newest[muted]]
-                    placed[newest[muted]] = Placed(was.incident, was.why, event.key)
+            firings_of.hear(event)
         if fingerprint and alerts[n].status == "firing":
             pages[n] = rings(decision.events, _held(shard, decision.events))
             waiting |= _may_ring_later(decision.events)
         if fingerprint:
-            firings[n] = firing = newest.get(fingerprint, "")
+            firings[n] = firing = firings_of.newest.get(fingerprint, "")
             if firing:
-                likely[n] = thinking.of(placed[firing].incident)
+                likely[n] = thinking.of(firings_of.placed[firing].incident)
+    placed = firings_of.placed
     found = [
         structs.replace(placed[firing], causes=likely[n]) if firing else Placed("", NEVER)
         for n, firing in enumerate(firings)
