@@ -24,6 +24,7 @@ class Mutation:
 
 DRILL, UNIT = "tests/acceptance/test_drill.py", "tests/unit"
 NEWS = f"{UNIT}/test_news.py"
+COVERS = f"{UNIT}/test_covers.py"
 # What comes over connections.
 DOOR = (
     Mutation(
@@ -266,6 +267,14 @@ MUTATIONS = (
     Mutation(
         "what covered is over and nobody looks", 10, "src/midwatch/core/escalation.py",
         'if is_looked_for(d, other, loud, incident.severity or "sev1"):', "if True:", (NEWS,),
+    ),
+    Mutation(
+        "what always pages is covered by its service", 10, "src/midwatch/core/covers.py",
+        "    if news.service and not (news.apart or one.apart):\n", "    if news.service:\n", (COVERS,),
+    ),
+    Mutation(
+        "an ack leaves what was covered since covering", 10, "src/midwatch/core/covers.py",
+        "incident.mark.at >= one.rung_at", "incident.mark.at >= one.at", (COVERS,),
     ),
     Mutation(
         "nobody looks again at what somebody has", 10, "src/midwatch/core/looks.py",

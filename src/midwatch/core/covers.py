@@ -13,9 +13,10 @@ are the same, told as bad or worse, and so near that it is the same trouble:
     a snooze                  what it was given for, service and severity, as long as it lasts
 
 A change of the service, or of what it calls, after the earlier news lifts its cover, but for the
-same service within CHANGED_OWN_S. A burn, and what midwatch itself raises, is covered by news of
-its own service alone; what midwatch raises covers no other service. What is covered covers in turn.
-Nothing that does not page covers anything.
+same service within CHANGED_OWN_S. A burn is covered by news of its own service alone. What midwatch
+itself raises, and what always pages, is covered by the very alerts alone; the first covers no other
+service, the second nothing else. Alerts that name no service are of one where they have one name.
+What is covered covers in turn. Nothing that does not page covers anything.
 
 The figures were chosen on 24 made days of outages (12 calm, 12 busy); what else was tried stands in
 docs/correlation.md. Nothing here looks at which incident an alert is in: that is another question.
@@ -50,6 +51,7 @@ class News(Struct, frozen=True):
     """What came: of which service, how bad, and whose news it is.
 
     `alone` when only news of its own service covers it: a burn, and what midwatch itself raises.
+    `apart` when no more than the very alerts do; `names` are those of alerts without a service.
     """
 
     service: str
@@ -57,6 +59,9 @@ class News(Struct, frozen=True):
     policy: str
     namespace: str = ""
     alone: bool = False
+    apart: bool = False
+    fingerprints: frozenset[str] = frozenset()
+    names: frozenset[str] = frozenset()
 
 
 class Cover(Struct, frozen=True):
@@ -104,8 +109,18 @@ def cover_of(
 
 
 def _is_own(one: Loud, news: News) -> bool:
-    """Say whether it is of the very service: one of another namespace is another one."""
-    return one.namespace == news.namespace or not (one.namespace and news.namespace)
+    """Say whether it is of the very service: one of another namespace is another one.
+
+    Where nothing names a service it is of the very alerts, or of the same name; what always pages
+    and what midwatch itself raises is of the very alerts.
+    """
+    if one.namespace != news.namespace and one.namespace and news.namespace:
+        return False
+    if news.service and not (news.apart or one.apart):
+        return True
+    if news.fingerprints and news.fingerprints.issubset((*one.fingerprints, *one.gone)):
+        return True
+    return bool(news.names) and not (news.apart or one.apart) and news.names.issubset(one.names)
 
 
 def _covers_own(shard: Shard, one: Loud, changed_at: int) -> bool:
@@ -155,7 +170,7 @@ def _cover_by_others(
             continue
         by_time -= calls is None
         for one in reversed(known):
-            if one.at < oldest or one.ended_at or one.own or not fits(one):
+            if one.at < oldest or one.ended_at or one.own or one.apart or not fits(one):
                 continue
             ago = show_duration((shard.at - one.at) / SECOND)
             if calls is not None:

@@ -506,6 +506,10 @@ class NewsJudged(IncidentEvent, frozen=True):
     covered_by: str = ""
     own: bool = False  # raised by midwatch itself
     rung_at: int = 0  # when the page was asked for that covers it
+    apart: bool = False  # it covers its own alerts alone
+    names: tuple[str, ...] = ()  # of alerts without a service
+    level: str = ""
+    more: int = 0  # alerts, beside the fingerprints
 
 
 class IncidentGrew(IncidentEvent, frozen=True):

@@ -14,9 +14,10 @@ from midwatch.core import escalation, muting, news, recurrence, runbooks
 from midwatch.core.alerts import Alert
 from midwatch.core.decision import Decision
 from midwatch.core.incidents import Firing, Incident, speaking, title_of
+from midwatch.core.marks import KEPT_FINGERPRINTS
 from midwatch.core.reasons import Reason
 from midwatch.core.rules import Rules
-from midwatch.core.severity import Severity, severity_of
+from midwatch.core.severity import SEVERITIES, Severity, severity_of
 from midwatch.core.silences import all_fit
 
 
@@ -30,7 +31,7 @@ def declare(
     """
     kinds: dict[tuple[str, str, str], list[Alert | Firing]] = {}
     for alert in attached:
-        paged = any(all_fit(one, alert.labels) for one in rules.always_page)
+        paged = _always(rules, alert)
         kinds.setdefault((alert.service, alert.level, f"{alert.severity}{paged}"), []).append(alert)
     if not kinds:
         return
@@ -48,26 +49,29 @@ def declare(
         d, rules.policy_of(incident), incident, severity, reason, ahead,
         title=title_of(worst.name, worst.service), service=worst.service, level=worst.level,
     )  # fmt: skip
-    names: dict[int, str] = {}
+    known: dict[int, str] = {}
     if not all(isinstance(alert, Alert) for alert in attached):
-        names = {id(fires): name for name, fires in incident.firing.items()}
-    items = [_item(names, how_bad, some) for how_bad, _, some in judged]
+        known = {id(fires): name for name, fires in incident.firing.items()}
+    items = [_item(rules, known, how_bad, some) for how_bad, _, some in judged]
     news.hear(d, rules, incident, items, was)
 
 
 def _item(
-    names: Mapping[int, str], severity: Severity, alerts: Sequence[Alert | Firing]
+    rules: Rules, known: Mapping[int, str], severity: Severity, alerts: Sequence[Alert | Firing]
 ) -> news.Item:
-    """Tell of alerts of one service that are as bad; `names` are the fingerprints of what fires."""
+    """Tell of alerts of one service that are as bad; `known` are the fingerprints of what fires."""
     one = alerts[0]
     spaces = (alert.labels.get("namespace", "") for alert in alerts)
     fingerprints = [
-        alert.fingerprint if isinstance(alert, Alert) else names[id(alert)] for alert in alerts
+        alert.fingerprint if isinstance(alert, Alert) else known[id(alert)] for alert in alerts
     ]
+    always = _always(rules, one)
+    names = () if one.service else tuple(dict.fromkeys(alert.name for alert in alerts))
     return news.Item(
         one.service, severity, title_of(one.name, one.service), one.level,
         next(filter(None, spaces), ""), tuple(fingerprints), own=bool(one.severity),
         more=len(alerts) - 1,
+        always=always and not one.severity, names=names[:KEPT_FINGERPRINTS],
     )  # fmt: skip
 
 
@@ -85,7 +89,7 @@ def _severity(d: Decision, rules: Rules, alert: Alert | Firing) -> tuple[Severit
     if alert.severity:
         says = alert.summary if isinstance(alert, Alert) else alert.name
         return cast("Severity", alert.severity), says
-    always = any(all_fit(one, alert.labels) for one in rules.always_page)
+    always = _always(rules, alert)
     if not always and _measured(d, rules, alert.service):
         return "sev4", f"{alert.name} on {alert.service}, whose objective decides"
     tier = rules.topology.tier(alert.service)
@@ -94,7 +98,20 @@ def _severity(d: Decision, rules: Rules, alert: Alert | Firing) -> tuple[Severit
     if always:
         silent = "it always pages"
     says = f"{alert.level} {alert.name} on {where} (tier {tier}, {silent})"
-    return severity_of(alert.level, tier, rules.policy.team.table), says
+    severity = severity_of(alert.level, tier, rules.policy.team.table)
+    return (_at_least_paging(rules, severity) if always else severity), says
+
+
+def _always(rules: Rules, alert: Alert | Firing) -> bool:
+    """Say whether an alert pages whatever its objective says, and its level."""
+    return any(all_fit(one, alert.labels) for one in rules.always_page)
+
+
+def _at_least_paging(rules: Rules, severity: Severity) -> Severity:
+    """Give the mildest severity that pages, unless it is worse already."""
+    urgency = rules.policy.team.urgency
+    paging: list[Severity] = [one for one in SEVERITIES if urgency[one] == "page"]
+    return paging[-1] if paging and severity > paging[-1] else severity
 
 
 def wakes(d: Decision, rules: Rules, alert: Alert) -> bool:

@@ -14,7 +14,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 KEPT_SERVICES = 64  # named in a mark; of more it says how many
-KEPT_FINGERPRINTS = 16  # of one piece of news; one of more alerts counts as firing until all ended
+KEPT_FINGERPRINTS = 16  # of one piece of news; of more alerts it counts how many
 KEPT_OF_SERVICE = 4  # the newest pieces of news of one service
 KEPT_LOUD = 1_024  # services with such news; of more the oldest are forgotten, and so page again
 
@@ -38,7 +38,10 @@ class Loud(Struct, frozen=True, gc=False):
     `severity` is the worst that whoever was paged was told with it; `at` and `ended_at` are times
     of the journal, the latter 0 while it fires. A burn has its objective in `slo`. `paged_in` is
     the incident whose page covers it, when it has none of its own, and `rung_at` when that page was
-    asked for. `own` when midwatch raised it.
+    asked for. `own` when midwatch raised it, `apart` when it
+    covers its own alerts alone. `fingerprints` are those that fire, `gone` those that have ended,
+    and `more` counts what fires of its `level` beside them. Without a service `names` are those of
+    its alerts.
     """
 
     at: int
@@ -52,6 +55,11 @@ class Loud(Struct, frozen=True, gc=False):
     paged_in: str = ""
     own: bool = False
     rung_at: int = 0
+    apart: bool = False
+    names: tuple[str, ...] = ()
+    level: str = ""
+    more: int = 0
+    gone: tuple[str, ...] = ()
 
     @property
     def thread(self) -> str:
@@ -97,19 +105,34 @@ def keep(table: Table, service: str, one: Loud) -> None:
     table[service] = (*before[-KEPT_OF_SERVICE + 1 :], one)
 
 
-def end(table: Table, service: str, fingerprints: Iterable[str], at: int) -> None:
-    """Note that alerts of a service have ended, in place: news has when all of its alerts have."""
+def end(table: Table, service: str, fingerprint: str, level: str, at: int) -> None:
+    """Note that an alert of a service has ended, in place: news has when all of its alerts have."""
     known = table.get(service)
     if known is not None:
-        gone = set(fingerprints)
-        table[service] = tuple(_without(one, gone, at) for one in known)
+        table[service] = _without(known, fingerprint, level, at)
 
 
-def _without(one: Loud, gone: set[str], at: int) -> Loud:
-    if one.ended_at or gone.isdisjoint(one.fingerprints):
-        return one
-    left = tuple(name for name in one.fingerprints if name not in gone)
-    return replace(one, fingerprints=left, ended_at=0 if left else at)
+def _without(known: tuple[Loud, ...], fingerprint: str, level: str, at: int) -> tuple[Loud, ...]:
+    """Take an alert out of the news that names it, else of the newest that may be about it."""
+    if any(fingerprint in one.fingerprints for one in known):
+        return tuple(
+            _less(one, fingerprint, at) if fingerprint in one.fingerprints else one for one in known
+        )
+    for number in reversed(range(len(known))):
+        one = known[number]
+        if one.more and one.level == level and fingerprint not in one.gone:
+            less = _ended(replace(one, more=one.more - 1), at)
+            return (*known[:number], less, *known[number + 1 :])
+    return known
+
+
+def _less(one: Loud, fingerprint: str, at: int) -> Loud:
+    left = tuple(name for name in one.fingerprints if name != fingerprint)
+    return _ended(replace(one, fingerprints=left, gone=(*one.gone, fingerprint)), at)
+
+
+def _ended(one: Loud, at: int) -> Loud:
+    return one if one.fingerprints or one.more or one.ended_at else replace(one, ended_at=at)
 
 
 def end_burn(table: Table, slo: str, at: int) -> None:
@@ -122,13 +145,12 @@ def end_burn(table: Table, slo: str, at: int) -> None:
             )
 
 
-def forget(table: Table, service: str, fingerprints: Iterable[str]) -> None:
+def forget(table: Table, service: str, fingerprint: str, level: str) -> None:
     """Take out what is muted now, in place: nobody is looked for because of it."""
     known = table.get(service)
     if known is not None:
-        gone = set(fingerprints)
-        muted = (_without(one, gone, -1) for one in known)
-        _put(table, service, tuple(one for one in muted if one.ended_at >= 0))
+        left = _without(known, fingerprint, level, -1)
+        _put(table, service, tuple(one for one in left if one.ended_at >= 0))
 
 
 def forget_incident(table: Table, services: Iterable[str], incident: str) -> None:

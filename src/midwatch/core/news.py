@@ -48,6 +48,8 @@ class Item(Struct, frozen=True):
     fingerprints: tuple[str, ...] = ()
     slo: str = ""
     own: bool = False  # raised by midwatch itself, such as that a job is silent
+    always: bool = False  # it pages whatever an objective says
+    names: tuple[str, ...] = ()  # of the alerts, where nothing names a service
     more: int = 0
 
     @property
@@ -101,8 +103,11 @@ def hear(d: Decision, rules: Rules, incident: Incident, items: Iterable[Item], w
 
 
 def _cover_of(d: Decision, rules: Rules, item: Item, policy: Policy) -> Cover | None:
-    alone = bool(item.slo) or item.own
-    news = covers.News(item.service, item.severity, policy.name, item.namespace, alone)
+    news = covers.News(
+        item.service, item.severity, policy.name, item.namespace,
+        alone=bool(item.slo) or item.own or item.always, apart=item.own or item.always,
+        fingerprints=frozenset(item.fingerprints), names=frozenset(item.names),
+    )  # fmt: skip
     reach = reach_of(rules.topology)
     return covers.cover_of(d.shard, rules.topology, reach, news, rules.same_people)
 
@@ -121,6 +126,7 @@ def _judged(
             incident.id, item.service, item.severity, cover is None, Reason(RULE, says, terms),
             told, policy.name, item.namespace, item.fingerprints[:KEPT_FINGERPRINTS], item.slo,
             cover.incident if cover else "", item.own, cover.rung_at if cover else 0,
+            item.always, item.names, item.how, max(len(item.fingerprints) - KEPT_FINGERPRINTS, 0),
         )
     )  # fmt: skip
 

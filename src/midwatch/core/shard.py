@@ -407,7 +407,7 @@ def _before_lines(
             if event.mutes:
                 _drop(shard.inhibitors, alert.fingerprint, one.mutes)
             if alert.fingerprint in event.calm:
-                marks.end(shard.loud, one.service, (alert.fingerprint,), at)
+                marks.end(shard.loud, one.service, alert.fingerprint, one.level, at)
         return
     gone = isinstance(event, e.AlertsResolved)
     for fingerprint in event.fingerprints:
@@ -417,9 +417,9 @@ def _before_lines(
         _forget_muting(shard, fingerprint, one, gone=gone)
         if gone:
             _let_rest(shard, incident.id, fingerprint, one)
-            marks.end(shard.loud, one.service, (fingerprint,), at)
+            marks.end(shard.loud, one.service, fingerprint, one.level, at)
         elif event.key:
-            marks.forget(shard.loud, one.service, (fingerprint,))
+            marks.forget(shard.loud, one.service, fingerprint, one.level)
 
 
 def is_chronic(shard: Shard, fingerprint: str) -> bool:
@@ -440,7 +440,7 @@ def _hear(shard: Shard, event: e.NewsJudged) -> None:
     heard = Loud(
         shard.at, event.incident, event.told, event.policy, event.namespace,
         event.fingerprints, event.slo, 0, event.covered_by, event.own,
-        event.rung_at or shard.at,
+        event.rung_at or shard.at, event.apart, event.names, event.level, event.more,
     )  # fmt: skip
     marks.keep(shard.loud, event.service, heard)
 
