@@ -244,7 +244,7 @@ MUTATIONS = (
     ),
     Mutation(
         "a milder page covers what is worse", 10, "src/midwatch/core/covers.py",
-        "return _rank(one.severity) <= _rank(news.severity) and", "return", (NEWS,),
+        "return _rank(said) <= _rank(news.severity) and", "return", (NEWS, COVERS),
     ),
     Mutation(
         "a change covers what it broke", 10, "src/midwatch/core/covers.py",
@@ -270,11 +270,15 @@ MUTATIONS = (
     ),
     Mutation(
         "what always pages is covered by its service", 10, "src/midwatch/core/covers.py",
-        "    if news.service and not (news.apart or one.apart):\n", "    if news.service:\n", (COVERS,),
+        "if news.service and not (news.apart or one.apart):", "if news.service:", (COVERS,),
     ),
     Mutation(
         "an ack leaves what was covered since covering", 10, "src/midwatch/core/covers.py",
         "incident.mark.at >= one.rung_at", "incident.mark.at >= one.at", (COVERS,),
+    ),
+    Mutation(
+        "a flap that nobody was told of hides its neighbours", 10, "src/midwatch/core/covers.py",
+        " or one.apart or one.held)", " or one.apart)", (f"{UNIT}/test_flaps.py",),
     ),
     Mutation(
         "nobody looks again at what somebody has", 10, "src/midwatch/core/looks.py",

@@ -18,9 +18,11 @@ from tests.unit.test_news import (
 )
 
 from midwatch.core import inputs
+from midwatch.core.alerts import identify
 from midwatch.core.clock import SECOND
 from midwatch.core.heartbeats import Watched
 from midwatch.core.silences import read_matcher
+from midwatch.core.topology import Service, Topology
 
 
 @pytest.mark.parametrize("same", [False, True], ids=["apart", "one incident"])
@@ -189,3 +191,32 @@ def test_news_of_many_alerts_covers_until_the_last_has_ended(first: bool) -> Non
     deliver(on, BEGIN + 180, ends[39])
     assert judged(on)[:2] == [True, False]
     assert on.shard.loud["db"][0].ended_at
+
+
+# --- how bad it was said to be ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("gap", "pages"), [(300, False), (2_000, True)])
+def test_a_raise_is_no_repeat_because_a_neighbour_was_worse(gap: int, pages: bool) -> None:
+    """That the shop was down says nothing of the database, once that is over."""
+    graph = Topology([Service("shop", 1), Service("db", 1)], [("shop", "db")])
+    on = Shift(replace(rules(), topology=graph))
+    deliver(on, BEGIN, alert("shop", BEGIN))
+    ack(on, BEGIN + 60)
+    at = BEGIN + 300
+    for later, level in ((0, "error"), (200, "error"), (gap, "critical")):
+        if later > 200 and gap > 900:
+            deliver(on, at + 300, alert("shop", BEGIN, over=at + 300))
+        one = identify({"alertname": "Lag", "service": "db", "severity": level}, key="k")
+        deliver(on, at + later, one.alert("firing", at * SECOND))
+    assert judged(on) == [True, False, pages]
+
+
+def test_what_was_said_of_a_service_itself_covers_what_is_milder_later() -> None:
+    """A critical, then an error, then the critical again: all of it is known."""
+    graph = Topology([Service("db", 1)], [])
+    on = Shift(replace(rules(), topology=graph))
+    for number, level in enumerate(("critical", "error", "critical")):
+        at = BEGIN + number * 3_000
+        deliver(on, at, alert("db", at, f"Lag{number}", level))
+    assert judged(on) == [True, False, False]

@@ -69,7 +69,8 @@ class Cover(Struct, frozen=True):
 
     `rung_at` is when those were asked for: what is covered covers in turn, and is no older news for
     whoever answers. `lasting` when an acknowledgement of it does not end the cover,
-    `answered` when a snooze was given for the very news.
+    `answered` when a snooze was given for the very news. `said` is
+    the worst that was said of the very service, when earlier news of it covers.
     """
 
     incident: str
@@ -78,6 +79,7 @@ class Cover(Struct, frozen=True):
     rung_at: int
     lasting: bool = True
     answered: bool = False
+    said: str = ""
 
 
 def cover_of(
@@ -95,14 +97,19 @@ def cover_of(
     def fits(one: Loud) -> bool:
         return _rank(one.severity) <= _rank(news.severity) and same_people(one.policy, news.policy)
 
+    def fits_own(one: Loud) -> bool:
+        # What its neighbours are told to be is no word of how bad this service is.
+        said = one.said or one.severity
+        return _rank(said) <= _rank(news.severity) and same_people(one.policy, news.policy)
+
     changed_at = _changed_at(shard, topology, news.service)
     own = [one for one in shard.loud.get(news.service, ()) if _is_own(one, news)]
     for one in reversed(own):
-        if fits(one) and _covers_own(shard, one, changed_at):
+        if not one.held and fits_own(one) and _covers_own(shard, one, changed_at):
             ago = show_duration((shard.at - one.at) / SECOND)
             says = f"news of {_called(news)} {ago} ago"
-            return Cover(one.thread, one.severity, says, one.rung_at)
-    snoozed = _snoozed(shard, news, fits)
+            return Cover(one.thread, one.severity, says, one.rung_at, said=one.said)
+    snoozed = _snoozed(shard, news, fits_own)
     if snoozed is not None or news.alone:
         return snoozed
     return _cover_by_others(shard, topology, reach, news, fits, changed_at)
@@ -143,7 +150,9 @@ def _snoozed(shard: Shard, news: News, fits: Callable[[Loud], bool]) -> Cover | 
         for one in known:
             if _is_own(one, news) and fits(one):
                 says = f"{mark.by} snoozed it in {incident.id}"
-                return Cover(incident.id, one.severity, says, one.rung_at, answered=True)
+                return Cover(
+                    incident.id, one.severity, says, one.rung_at, answered=True, said=one.said
+                )
     return None
 
 
@@ -170,7 +179,7 @@ def _cover_by_others(
             continue
         by_time -= calls is None
         for one in reversed(known):
-            if one.at < oldest or one.ended_at or one.own or one.apart or not fits(one):
+            if one.at < oldest or not _covers_others(one) or not fits(one):
                 continue
             ago = show_duration((shard.at - one.at) / SECOND)
             if calls is not None:
@@ -181,6 +190,10 @@ def _cover_by_others(
                 says = f"{service or 'an unknown service'}, by time alone, {ago} ago"
                 return Cover(one.thread, one.severity, says, one.rung_at, lasting=False)
     return None
+
+
+def _covers_others(one: Loud) -> bool:
+    return not (one.ended_at or one.own or one.apart or one.held)
 
 
 def _time_says_much(shard: Shard, topology: Topology) -> bool:

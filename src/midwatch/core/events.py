@@ -510,6 +510,8 @@ class NewsJudged(IncidentEvent, frozen=True):
     names: tuple[str, ...] = ()  # of alerts without a service
     level: str = ""
     more: int = 0  # alerts, beside the fingerprints
+    said: str = ""  # the worst severity that was said of this very service
+    held: bool = False  # it flaps: nobody is told yet
 
 
 class IncidentGrew(IncidentEvent, frozen=True):

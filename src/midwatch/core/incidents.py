@@ -23,6 +23,7 @@ from msgspec.structs import replace
 
 from midwatch.core import events as e
 from midwatch.core.alerts import RANK, Alert, Level
+from midwatch.core.clock import SECOND
 from midwatch.core.evals import Case
 from midwatch.core.habits import MAX_TOGETHER
 from midwatch.core.judgements import Judgement
@@ -75,6 +76,7 @@ MAX_REFS = 64
 FINE, COARSE, MAX_LINKS, MAX_SAYS = 16, 48, 5, 200
 ANY = "*"
 MAX_ROUNDS, MAX_ALSO, MAX_GROWTH = 64, 16, 64
+ROUND_S = 3_600  # an alert that begins again so soon is in its next round
 
 
 class Firing(Struct, frozen=True, gc=False):
@@ -97,6 +99,17 @@ class Move(Struct, frozen=True):
     old: str
     new: str
     fingerprints: tuple[str, ...]
+
+
+class Round(Struct, frozen=True, gc=False):
+    """How often an alert has fired again soon after it began before, and when it began last.
+
+    `times` is how often it has fired in all.
+    """
+
+    count: int
+    at: int
+    times: int = 1
 
 
 class Alike(Struct, frozen=True, gc=False):
@@ -217,7 +230,8 @@ class Incident(Struct):
     growth_more: int = 0  # growth beyond what is kept
     besides: dict[str, int] = field(default_factory=dict[str, int])  # other policies -> next step
     thread: int = 0  # how often it needed somebody again after an ack
-    rounds: dict[str, int] = field(default_factory=dict[str, int])  # alerts -> how often they fired
+    rounds: dict[str, Round] = field(default_factory=dict[str, Round])  # by alert
+    holds: bool = False  # news that flaps, of which nobody was told
     # the mitigation
     runbook: str = ""
     plan_hash: str = ""
@@ -319,7 +333,7 @@ def is_alone(incident: Incident) -> bool:
 
 def distinct_alerts(incident: Incident) -> int:
     """Count its alerts, each once however often it fired."""
-    again = sum(times - 1 for times in incident.rounds.values())
+    again = sum(one.times - 1 for one in incident.rounds.values())
     return max(incident.alert_count - again, 1)
 
 
@@ -442,7 +456,11 @@ def _attach(i: Incident, event: e.AlertsAttached, at: int) -> None:
         )  # fmt: skip
         _gain(i, alert.fingerprint, one)
         if alert.fingerprint in i.rounds or len(i.rounds) < MAX_ROUNDS:
-            i.rounds[alert.fingerprint] = i.rounds.get(alert.fingerprint, 0) + 1
+            last = i.rounds.get(alert.fingerprint)
+            soon = last is not None and at - last.at <= ROUND_S * SECOND
+            times = last.times + 1 if last else 1
+            count = last.count + 1 if last and soon else 1
+            i.rounds[alert.fingerprint] = Round(count, at, times)
         _count_text(i, alert)
         i.namespace = i.namespace or alert.namespace
         if is_new_link(i, alert):
@@ -628,6 +646,7 @@ def _severity(i: Incident, event: e.SeverityDeclared, at: int) -> None:
 
 def _news(i: Incident, event: e.NewsJudged, at: int) -> None:
     i.asking[event.service] = min(event.severity, i.asking.get(event.service, event.severity))
+    i.holds = i.holds or event.held
 
 
 def mark_of(i: Incident, at: int, kind: Answer, by: str) -> Mark:

@@ -70,7 +70,8 @@ def _ring(d: Decision, rules: Rules, incident: Incident, news: list[tuple[str, L
             events.NewsJudged(
                 incident.id, service, one.severity, pages=True, reason=reason, told=one.severity,
                 policy=one.policy, namespace=one.namespace, fingerprints=one.fingerprints,
-                slo=one.slo, own=one.own,
+                slo=one.slo, own=one.own, apart=one.apart, names=one.names, level=one.level,
+                more=one.more, said=one.said,
             )
         )  # fmt: skip
     for name, reason in reasons.items():

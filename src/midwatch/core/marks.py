@@ -41,7 +41,8 @@ class Loud(Struct, frozen=True, gc=False):
     asked for. `own` when midwatch raised it, `apart` when it
     covers its own alerts alone. `fingerprints` are those that fire, `gone` those that have ended,
     and `more` counts what fires of its `level` beside them. Without a service `names` are those of
-    its alerts.
+    its alerts. `said` is the worst severity that was said of this very service. While it is `held`
+    nobody was told, and it covers nothing.
     """
 
     at: int
@@ -60,6 +61,8 @@ class Loud(Struct, frozen=True, gc=False):
     level: str = ""
     more: int = 0
     gone: tuple[str, ...] = ()
+    said: str = ""
+    held: bool = False
 
     @property
     def thread(self) -> str:
@@ -161,13 +164,18 @@ def forget_incident(table: Table, services: Iterable[str], incident: str) -> Non
             _put(table, service, tuple(one for one in known if one.incident != incident))
 
 
-def tell(table: Table, services: Iterable[str], incident: str, at: int) -> None:
-    """Note that people are paged for news of an incident that nobody was told of, in place."""
+def tell(table: Table, services: Iterable[str], incident: str, at: int, *, all_: bool) -> None:
+    """Note that people are told of news of an incident that was held, in place.
+
+    With `all_` also of what other incidents covered, of whose pages it is no part any more.
+    """
     for service in services:
         known = table.get(service, ())
-        if any(one.incident == incident and one.paged_in for one in known):
+        if any(one.incident == incident and (one.held or one.paged_in) for one in known):
             table[service] = tuple(
-                replace(one, paged_in="", rung_at=at) if one.incident == incident else one
+                replace(one, paged_in="" if all_ else one.paged_in, rung_at=at, held=False)
+                if one.incident == incident and (all_ or one.held)
+                else one
                 for one in known
             )
 

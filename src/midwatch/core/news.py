@@ -7,8 +7,9 @@ is in: a warning never pages and covers nothing. One outage pages once as long a
 news; `covers` says what that is. What is covered is recorded with its reason, stands in the pages
 of what covers it, and is looked at again: it is never dropped.
 
-A service that flaps is quiet after ROUNDS until it has held for HOLD_S. Where nobody has answered,
-the policy goes on where it was: what was over for a moment is no answer.
+A service that flaps is quiet after ROUNDS until it has held for HOLD_S, but for a sev1. What is
+held so covers nothing. Where nobody has answered, the policy goes on where it was: what was over
+for a moment is no answer.
 """
 
 from __future__ import annotations
@@ -121,12 +122,15 @@ def _judged(
     else:
         says = f"{item.what} ({item.how}) is covered by {cover.incident}: {cover.says}"
     told = min(item.severity, cover.told) if cover else item.severity
+    said = min(item.severity, cover.said) if cover and cover.said else item.severity
+    held = cover is None and bool(_flaps(incident, item.what, [(item.severity, item.fingerprints)]))
     d.emit(
         events.NewsJudged(
             incident.id, item.service, item.severity, cover is None, Reason(RULE, says, terms),
             told, policy.name, item.namespace, item.fingerprints[:KEPT_FINGERPRINTS], item.slo,
             cover.incident if cover else "", item.own, cover.rung_at if cover else 0,
             item.always, item.names, item.how, max(len(item.fingerprints) - KEPT_FINGERPRINTS, 0),
+            said, held,
         )
     )  # fmt: skip
 
@@ -193,7 +197,7 @@ def _main(rules: Rules, incident: Incident, new: Policy) -> Policy:
 def _first(d: Decision, policy: Policy, incident: Incident, mine: list[_Asked]) -> None:
     """Page for the first time in this round, unless it flaps."""
     worst = mine[0].item
-    if _waits_out(d, incident, worst.what, [one.item.fingerprints for one in mine]):
+    if _waits_out(d, incident, worst.what, _rounds_of(mine)):
         return
     if worst.title != incident.title and not _speaks(incident):
         reason = Reason(RULE, mine[0].says)
@@ -209,19 +213,29 @@ def _speaks(incident: Incident) -> bool:
     )
 
 
+def _rounds_of(asked: list[_Asked]) -> list[tuple[str, tuple[str, ...]]]:
+    return [(one.item.severity, one.item.fingerprints) for one in asked]
+
+
 def _waits_out(
-    d: Decision, incident: Incident, what: str, fingerprints: Iterable[tuple[str, ...]]
+    d: Decision, incident: Incident, what: str, news: Iterable[tuple[str, tuple[str, ...]]]
 ) -> bool:
     """Keep what flaps quiet until it holds; True when it does."""
-    says = _flaps(incident, what, fingerprints)
+    says = _flaps(incident, what, news)
     if says:
         escalation.wait(d, incident, Reason(RULE, says), HOLD_S)
     return bool(says)
 
 
-def _flaps(incident: Incident, what: str, fingerprints: Iterable[tuple[str, ...]]) -> str:
-    """Say that all of it has come and gone again and again, empty when it has not."""
-    rounds = [incident.rounds.get(one, 0) for some in fingerprints for one in some]
+def _flaps(incident: Incident, what: str, news: Iterable[tuple[str, tuple[str, ...]]]) -> str:
+    """Say that all of it has come and gone again and again, empty when it has not.
+
+    `news` are severities, and the fingerprints of their alerts.
+    """
+    rounds: list[int] = []
+    for severity, fingerprints in news:
+        known = (incident.rounds.get(one) for one in fingerprints)
+        rounds += [one.count if one and severity != "sev1" else 0 for one in known]
     if not rounds or min(rounds) <= ROUNDS:
         return ""
     return f"{what} flaps, round {max(rounds)}: quiet until it holds for {show_duration(HOLD_S)}"
@@ -238,8 +252,9 @@ def _grown(
 ) -> None:
     reason = _growth(incident, mine, was)
     news = [Held(one.says, one.item.fingerprints[:KEPT_FINGERPRINTS]) for one in mine]
-    if _flaps(incident, mine[0].item.what, [one.item.fingerprints for one in mine]):
-        growth.hold_flap(d, incident, reason, news, HOLD_S)
+    flaps = _flaps(incident, mine[0].item.what, _rounds_of(mine))
+    if flaps:
+        growth.hold_flap(d, incident, Reason(RULE, f"{reason.says}; {flaps}"), news, HOLD_S)
         return
     rose = was.severity is None or mine[0].item.severity < was.severity
     bound = all(
@@ -271,7 +286,8 @@ def reopened(
     mine = [x for x in judged if x.incident == incident.id]
     acted = bool(incident.acted_at or incident.rollbacks)  # a mitigation that did not hold is news
     if asks or acted or any(x.pages for x in mine):
-        if not _waits_out(d, incident, incident.title, [x.fingerprints for x in mine]):
+        rounds = [(x.severity, x.fingerprints) for x in mine]
+        if not _waits_out(d, incident, incident.title, rounds):
             _page_again(d, rules, incident, mine, reason)
         return
     policy = rules.policy_of(incident)

@@ -374,8 +374,10 @@ def _evolve_incident(shard: Shard, event: e.IncidentEvent, at: int) -> None:
         automation.keep(shard.remediations, begun)
     waited = incident.waits
     incidents.evolve(incident, event, at, at - shard.skew)
-    if waited and isinstance(event, e.PagePlanned | e.PageHeld) and not incident.waits:
-        marks.tell(shard.loud, incident.services, incident.id, shard.at)
+    rings = waited and isinstance(event, e.PagePlanned | e.PageHeld) and not incident.waits
+    if rings or (isinstance(event, e.IncidentGrew) and incident.holds):
+        incident.holds = False
+        marks.tell(shard.loud, incident.services, incident.id, shard.at, all_=rings)
     if isinstance(event, e.RegressionCaseAdmitted):
         _keep_case(shard, event, incident.service_of_plan)
     if incident.snoozed_until or incident.id in shard.snoozed:
@@ -441,6 +443,7 @@ def _hear(shard: Shard, event: e.NewsJudged) -> None:
         shard.at, event.incident, event.told, event.policy, event.namespace,
         event.fingerprints, event.slo, 0, event.covered_by, event.own,
         event.rung_at or shard.at, event.apart, event.names, event.level, event.more,
+        (), event.said, event.held,
     )  # fmt: skip
     marks.keep(shard.loud, event.service, heard)
 

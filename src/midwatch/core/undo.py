@@ -377,10 +377,10 @@ def _planned(u: Undo, shard: Shard, event: e.PagePlanned) -> None:
     _rung(u, shard, event)
 
 
-def _rung(u: Undo, shard: Shard, event: e.PagePlanned | e.PageHeld) -> None:
+def _rung(u: Undo, shard: Shard, event: e.PagePlanned | e.PageHeld | e.IncidentGrew) -> None:
     """Keep the news of an incident that nobody was paged for until now."""
     one = shard.incidents.get(event.incident)
-    if one is not None and one.waits:
+    if one is not None and (one.waits or one.holds):
         u.whole(shard.loud)
 
 
@@ -482,6 +482,7 @@ _SPECIAL: dict[type, Callable[[Undo, Shard, Any], None]] = {
     e.WaiverGranted: _learned_later,
     e.PagePlanned: _planned,
     e.PageHeld: _rung,
+    e.IncidentGrew: _rung,
     e.BudgetBurning: _burning,
     e.ChangeSeen: _changed,
     e.TicketTriaged: _ticket,

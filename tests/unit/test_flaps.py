@@ -1,0 +1,89 @@
+"""What comes and goes again and again: quiet for a while, never for ever, and it hides nothing."""
+
+from __future__ import annotations
+
+import pytest
+from tests.unit.shifts import Shift
+from tests.unit.test_news import BEGIN, ack, alert, deliver, judged, rules, rung
+
+from midwatch.core import events as e
+
+DAY = 86_400
+ROUND = 2_500
+
+
+def flap(
+    on: Shift, service: str, count: int, *, every: int = ROUND, up: int = 600, first: int = 0
+) -> int:
+    """Let a service break so many times, taken by somebody each time; gives when it last began."""
+    at = BEGIN
+    for number in range(first, first + count):
+        at = BEGIN + number * every
+        deliver(on, at, alert(service, at))
+        on.wake(at + 60)
+        one = on.shard.incidents[on.shard.firing[alert(service, at).fingerprint]]
+        if one.state == "open" and not one.waits:
+            ack(on, at + 60, incident=one.id)
+        if number < first + count - 1:
+            deliver(on, at + up, alert(service, at, over=at + up))
+    return at
+
+
+@pytest.mark.parametrize("service", ["shop", "mail"])
+@pytest.mark.parametrize("every", [DAY, 3_700 + 600])
+def test_what_comes_back_after_an_hour_does_not_flap(service: str, every: int) -> None:
+    """A warning that fires all week keeps one incident open; what breaks once a day is news."""
+    on = Shift(rules())
+    deliver(on, BEGIN - 5, alert(service, BEGIN - 5, "DiskHigh", "warning", same=True))
+    flap(on, service, 8, every=every, up=700)
+    assert judged(on) == [True] * 8
+    pages = rung(on)
+    assert [at for at in pages if not (at - BEGIN) % every] == [BEGIN + every * n for n in range(8)]
+
+
+@pytest.mark.parametrize(("service", "pages"), [("shop", 6), ("cart", 3)])
+def test_a_sev1_is_never_held_for_its_habit(service: str, pages: int) -> None:
+    """Whatever else flaps is quiet after three rounds."""
+    on = Shift(rules())
+    last = flap(on, service, 6)
+    on.wake(last + 61)
+    assert len(rung(on)) == pages
+
+
+@pytest.mark.parametrize("ticket", [False, True], ids=["nobody has it", "somebody has it"])
+def test_why_a_flap_is_held_is_recorded(ticket: bool) -> None:
+    """In the timeline, whoever has the incident."""
+    on = Shift(rules())
+    if ticket:
+        deliver(on, BEGIN - 5, alert("db", BEGIN - 5, "Lag", "warning", same=True))
+    flap(on, "db", 4)
+    held = [x.reason.says for _, x in on.told if isinstance(x, e.PageWaits | e.GrowthHeld)]
+    assert len(held) == 1
+    assert "Down on db flaps, round 4: quiet until it holds for 15 min" in held[0]
+
+
+@pytest.mark.parametrize("service", ["mail", "cart", "db"])
+@pytest.mark.parametrize("ticket", [False, True], ids=["nobody has it", "somebody has it"])
+def test_a_flap_that_nobody_was_told_of_covers_nothing(service: str, ticket: bool) -> None:
+    """Neither what is apart nor what calls it, nor another trouble of the very service."""
+    on = Shift(rules())
+    if ticket:
+        deliver(on, BEGIN - 5, alert("db", BEGIN - 5, "Lag", "warning", same=True))
+    flap(on, "db", 3)
+    on.wake(BEGIN + 2 * ROUND + 600)
+    ended = BEGIN + 2 * ROUND + 600
+    deliver(on, ended, alert("db", BEGIN, over=ended))
+    last = flap(on, "db", 1, first=3)
+    deliver(on, last + 120, alert(service, last + 120, "Gone"))
+    assert judged(on)[3:] == [True, True]
+    assert last + 120 in rung(on)
+
+
+def test_a_flap_that_held_and_was_told_covers_again() -> None:
+    """Whoever was paged for it knows."""
+    on = Shift(rules())
+    last = flap(on, "db", 4)
+    on.wake(last + 900)
+    assert last + 900 in rung(on)
+    deliver(on, last + 960, alert("db", last + 960, "Gone"))
+    assert judged(on)[-1] is False
