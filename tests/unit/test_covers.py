@@ -220,3 +220,29 @@ def test_what_was_said_of_a_service_itself_covers_what_is_milder_later() -> None
         at = BEGIN + number * 3_000
         deliver(on, at, alert("db", at, f"Lag{number}", level))
     assert judged(on) == [True, False, False]
+
+
+# --- a person's word ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("merged", ["before", "over", "undone", "never"])
+def test_what_a_person_resolved_covers_nothing_in_whichever_incident_it_was(merged: str) -> None:
+    """Also what was merged into it, whether it still fired then or not."""
+    on = Shift(rules())
+    deliver(on, BEGIN, alert("db", BEGIN))
+    ack(on, BEGIN + 30)
+    deliver(on, BEGIN + 60, alert("paper", BEGIN + 60, namespace="z"))
+    ack(on, BEGIN + 70, "ada", "INC-2")
+    resolved = "INC-1" if merged in ("before", "over") else "INC-2"
+    over = alert("paper", BEGIN + 60, over=BEGIN + 75, namespace="z")
+    if merged == "over":
+        deliver(on, BEGIN + 75, over)
+    if merged != "never":
+        on.give(inputs.MergeIncident("INC-2", "INC-1", "ada"), BEGIN + 80)
+    if merged == "undone":
+        on.give(inputs.UndoMove("INC-1", "ada"), BEGIN + 90)
+    on.give(inputs.ResolveIncident(resolved, "ada", "fixed"), BEGIN + 100)
+    rings = len(rung(on))
+    deliver(on, BEGIN + 400, alert("paper", BEGIN + 400, namespace="z"))
+    assert judged(on)[-1]
+    assert rung(on)[rings:] == [BEGIN + 400]

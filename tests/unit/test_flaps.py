@@ -7,6 +7,8 @@ from tests.unit.shifts import Shift
 from tests.unit.test_news import BEGIN, ack, alert, deliver, judged, rules, rung
 
 from midwatch.core import events as e
+from midwatch.core import inputs
+from midwatch.core.clock import SECOND
 
 DAY = 86_400
 ROUND = 2_500
@@ -87,3 +89,35 @@ def test_a_flap_that_held_and_was_told_covers_again() -> None:
     assert last + 900 in rung(on)
     deliver(on, last + 960, alert("db", last + 960, "Gone"))
     assert judged(on)[-1] is False
+
+
+# --- what comes back alone ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("since", [300, 1_500, 3_000])
+@pytest.mark.parametrize("name", ["Slow", "Warm"])
+def test_a_warning_that_comes_back_alone_wakes_nobody(name: str, since: int) -> None:
+    """Whatever it stood beside is over, and that it is not muted is no news."""
+    on = Shift(rules())
+    deliver(on, BEGIN, alert("shop", BEGIN), alert("cart", BEGIN, name, "warning"))
+    ack(on, BEGIN + 60)
+    at = BEGIN + 600
+    ends = alert("cart", BEGIN, name, "warning", over=at)
+    deliver(on, at, alert("shop", BEGIN, over=at), ends)
+    deliver(on, at + since, alert("cart", at + since, name, "warning"))
+    on.wake(at + since + 7_000)
+    assert rung(on) == [BEGIN]
+    assert on.incident(on.shard.firing[ends.fingerprint]).state == "open"
+    worse = at + since + 7_010
+    deliver(on, worse, alert("shop", worse))
+    assert worse in rung(on)
+
+
+def test_what_is_muted_no_longer_still_pages() -> None:
+    """When it would have, had it come then."""
+    on = Shift(rules())
+    quiet = inputs.AddSilence(("service=shop",), 0, (BEGIN + 900) * SECOND, "ben", "known")
+    on.give(quiet, BEGIN - 10)
+    deliver(on, BEGIN, alert("shop", BEGIN), alert("cart", BEGIN, "Slow", "warning"))
+    on.wake(BEGIN + 900)
+    assert rung(on) == [BEGIN + 900]

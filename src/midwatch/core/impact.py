@@ -133,7 +133,16 @@ def _measured(d: Decision, rules: Rules, service: str) -> bool:
 
 
 def page_if_silent(d: Decision, rules: Rules, incident: Incident, says: str) -> None:
-    """Page for an incident that demands a human and that nobody is looked for."""
-    if incident.urgency == "page" and incident.state == "open" and not incident.awaits_ack:
+    """Page for an incident that demands a human and that nobody is looked for.
+
+    Where nothing is left of it that would wake anybody, such as when a warning of it comes back
+    alone, it is looked at again later.
+    """
+    if incident.urgency != "page" or incident.state != "open" or incident.awaits_ack:
+        return
+    if incident.slo or incident.tickets or escalation.fires(d, incident):
         reason = Reason(muting.RULE, says)
         escalation.page(d, rules.policy_of(incident), incident, reason)
+    else:
+        reason = Reason(muting.RULE, f"{says}, and nothing of it fires that pages by itself")
+        escalation.wait(d, incident, reason, escalation.LOOK_S)

@@ -156,6 +156,31 @@ def forget(table: Table, service: str, fingerprint: str, level: str) -> None:
         _put(table, service, tuple(one for one in left if one.ended_at >= 0))
 
 
+def go_along(
+    table: Table, services: Iterable[str], old: str, new: str, fingerprints: Iterable[str] | None
+) -> None:
+    """Let news of an incident be that of another one, in place.
+
+    All of it, and what its pages cover, without `fingerprints`; else what names one of them.
+    """
+    moved = None if fingerprints is None else set(fingerprints)
+
+    def along(one: Loud) -> Loud:
+        if moved is not None:
+            goes = one.incident == old and not moved.isdisjoint(one.fingerprints)
+            return replace(one, incident=new) if goes else one
+        return replace(
+            one,
+            incident=new if one.incident == old else one.incident,
+            paged_in=new if one.paged_in == old else one.paged_in,
+        )
+
+    for service in services:
+        known = table.get(service, ())
+        if any(old in (one.incident, one.paged_in) for one in known):
+            table[service] = tuple(along(one) for one in known)
+
+
 def forget_incident(table: Table, services: Iterable[str], incident: str) -> None:
     """Take out all news of an incident, in place: a person has said that it is over."""
     for service in services:

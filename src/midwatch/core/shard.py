@@ -626,6 +626,7 @@ def _index_over(
     shard.board.remove(incident)
     _forget_digests(shard, incident)
     if isinstance(event, e.IncidentMerged):
+        marks.go_along(shard.loud, list(shard.loud), incident.id, event.into, None)
         for fingerprint, rest in shard.rested.items():
             if rest.incident == incident.id:
                 moved = msgspec.structs.replace(rest, incident=event.into)
@@ -634,7 +635,7 @@ def _index_over(
         shard.last_resolved[incident.service] = incident.id
         past.learn(shard.past, incident)
         if event.reason.rule == incidents.BY_PERSON:
-            marks.forget_incident(shard.loud, incident.services, incident.id)
+            marks.forget_incident(shard.loud, list(shard.loud), incident.id)
     for fingerprint, one in incident.firing.items():
         _forget_muting(shard, fingerprint, one, gone=True)
         _forget(shard, incident, fingerprint)
@@ -735,6 +736,8 @@ def _move(shard: Shard, old: Incident, event: e.AlertsMoved) -> None:
         new.seen = incidents.mark_of(new, shard.at, "merge", by)
     for fingerprint in event.fingerprints:
         shard.firing[fingerprint] = new.id
+    services = {new.firing[one].service for one in event.fingerprints}
+    marks.go_along(shard.loud, services, old.id, new.id, event.fingerprints)
     shard.board.add(old)
     shard.board.add(new)
 

@@ -336,6 +336,7 @@ def _moved(u: Undo, shard: Shard, event: e.AlertsMoved) -> None:
         if one is not None:
             for field in LARGE_OF_INCIDENT:
                 u.whole(getattr(one, field))
+    u.whole(shard.loud)
     _nowhere(u, shard, event.fingerprints)
 
 
