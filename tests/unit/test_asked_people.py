@@ -7,11 +7,16 @@ from itertools import pairwise
 import pytest
 from msgspec.structs import replace
 from tests.unit.shifts import Shift
-from tests.unit.test_news import BEGIN, POLICY, ack, alert, deliver, routed, rules
+from tests.unit.test_news import BEGIN, POLICY, TEAM, TILLS, ack, alert, deliver, routed, rules
 
 from midwatch.core import events as e
 from midwatch.core import inputs
 from midwatch.core.clock import SECOND
+from midwatch.core.decide import decide
+from midwatch.core.effects import UpdatePage
+from midwatch.core.schedules import simple
+from midwatch.core.teams import Person, Policy, Route, Step
+from midwatch.errors import StateError
 
 
 def paged(on: Shift, since: int = BEGIN - 1) -> list[tuple[int, str]]:
@@ -134,3 +139,196 @@ def test_a_warning_that_fires_again_goes_on_with_no_page() -> None:
     deliver(on, over + 60, alert("db", over + 60, *slow, same=True))
     on.wake(BEGIN + 5_000)
     assert paged(on) == [(BEGIN, "ada")]
+
+
+# --- other people besides -----------------------------------------------------------------------
+
+
+def by_rota(on: Shift) -> None:
+    """Let the till's people be a rota that has nobody before the year 2000, with a last resort."""
+    rota = simple("tills", ("cyd",), "UTC", "2000-01-01T00:00")
+    team = replace(TEAM, schedules={"tills": rota}, last_resort=("ben",))
+    tills = Policy("tills", (Step(("tills",), 300),), 0, team)
+    main = Policy("p", (Step(("ada",), 300),), 1, team)
+    on.rules = replace(on.rules, policy=main, policies={"p": main, "tills": tills})
+
+
+@pytest.mark.parametrize("answered", [False, True])
+def test_where_nobody_besides_can_be_reached_whoever_has_the_incident_is_paged(
+    answered: bool,
+) -> None:
+    """And the last resort: news of a service without people is nobody's else."""
+    on = routed()
+    by_rota(on)
+    deliver(on, BEGIN, alert("cart", BEGIN, same=True))
+    if answered:
+        ack(on, BEGIN + 60)
+    deliver(on, BEGIN + 200, alert("till", BEGIN + 200, same=True))
+    assert sorted(paged(on, BEGIN)) == [(BEGIN + 200, "ada"), (BEGIN + 200, "ben")]
+    (grew,) = [x.reason.says for _, x in on.told if isinstance(x, e.IncidentGrew)]
+    assert "Down on till (critical)" in grew
+    assert "nobody of policy 'tills' can be reached" in grew
+    ack(on, BEGIN + 260, "ada")
+    ack(on, BEGIN + 260, "ben")
+    on.wake(BEGIN + 5_000)
+    assert len(paged(on, BEGIN)) == 2
+
+
+@pytest.mark.parametrize("now", ["shops", "p"])
+def test_a_policy_besides_that_is_gone_hands_over_by_the_routes_as_they_are(now: str) -> None:
+    """A reload that renames it loses no page: whoever has the service now is asked."""
+    on = routed()
+    deliver(on, BEGIN, alert("cart", BEGIN, same=True))
+    ack(on, BEGIN + 60)
+    deliver(on, BEGIN + 200, alert("till", BEGIN + 200, same=True))
+    shops = replace(TILLS, name="shops")
+    policies, routes = {"p": POLICY, "shops": shops}, (Route(now, ("till",)),)
+    on.rules = replace(on.rules, policies=policies, routes=routes)
+    on.wake(BEGIN + 500)
+    assert paged(on, BEGIN + 200) == [(BEGIN + 500, "cyd" if now == "shops" else "ada")]
+    ack(on, BEGIN + 510, "cyd" if now == "shops" else "ada")
+    on.wake(BEGIN + 4_000)
+    assert len(paged(on, BEGIN + 200)) == 1
+
+
+def snoozed(on: Shift) -> None:
+    """The cart's people put it off; the till's are asked besides."""
+    deliver(on, BEGIN, alert("cart", BEGIN, same=True))
+    on.give(inputs.Snooze("INC-1", "ada", (BEGIN + 9_000) * SECOND), BEGIN + 60)
+    deliver(on, BEGIN + 300, alert("till", BEGIN + 300, same=True))
+
+
+def test_the_answer_of_other_people_ends_no_snooze() -> None:
+    """It goes on until its date, and whoever snoozed has it."""
+    on = routed()
+    snoozed(on)
+    ack(on, BEGIN + 330, "cyd")
+    incident = on.incident()
+    assert not incident.besides
+    assert (incident.acknowledged_by, incident.snoozed_until) == ("ada", (BEGIN + 9_000) * SECOND)
+    on.wake(BEGIN + 8_999)
+    assert paged(on, BEGIN + 300) == []
+    on.wake(BEGIN + 9_000)
+    assert paged(on, BEGIN + 300) == [(BEGIN + 9_000, "ada")]
+
+
+def test_who_is_asked_besides_puts_off_no_incident() -> None:
+    """It is other people's; their own answer is an acknowledgement."""
+    on = routed()
+    deliver(on, BEGIN, alert("cart", BEGIN, same=True), alert("till", BEGIN, same=True))
+    with pytest.raises(StateError, match="asked for policy 'tills' besides"):
+        on.give(inputs.Snooze("INC-1", "cyd", (BEGIN + 9_000) * SECOND), BEGIN + 60)
+
+
+@pytest.mark.parametrize("people", [True, False])
+@pytest.mark.parametrize(
+    ("by", "left"), [("ada", ["cyd"]), ("cyd", ["ada"]), ("ben", []), ("stranger", [])]
+)
+def test_each_answers_for_their_own(people: bool, by: str, left: list[str]) -> None:
+    """Also without a list of people; who is in both policies, and who is in none, for all."""
+    on = routed()
+    if not people:
+        team = replace(TEAM, people={})
+        both = {"p": replace(POLICY, team=team), "tills": replace(TILLS, team=team)}
+        on.rules = replace(on.rules, policy=both["p"], policies=both)
+    deliver(on, BEGIN, alert("cart", BEGIN, same=True))
+    deliver(on, BEGIN + 5, alert("till", BEGIN + 5, same=True))
+    ack(on, BEGIN + 60, by)
+    on.wake(BEGIN + 2_500)
+    assert [to for _, to in paged(on, BEGIN + 60) if to != "ben"][:1] == left
+
+
+def both_over(on: Shift) -> int:
+    """Two sides were paged, and it was over before the till's people had answered."""
+    both = alert("cart", BEGIN, same=True), alert("till", BEGIN, same=True)
+    deliver(on, BEGIN, *both)
+    over = BEGIN + 120
+    done = [alert(one.service, BEGIN, over=over, same=True) for one in both]
+    ack(on, BEGIN + 30, "ada")
+    deliver(on, over, *done)
+    return over
+
+
+def test_other_people_who_had_not_answered_are_asked_on() -> None:
+    """Where they were, when their own service fires again; who answered is left alone."""
+    on = routed()
+    over = both_over(on)
+    deliver(on, over + 60, alert("till", over + 60, same=True))
+    on.wake(BEGIN + 1_500)
+    assert paged(on, BEGIN) == [(BEGIN + 300, "ben")]
+    ack(on, BEGIN + 1_510, "cyd")
+    assert on.incident().acknowledged_by == "cyd"
+
+
+def test_other_people_who_had_not_answered_are_asked_on_besides() -> None:
+    """As soon as their part fires again, in an incident that is open for something else."""
+    on = routed()
+    over = both_over(on)
+    deliver(on, over + 60, alert("cart", over + 60, same=True))
+    ack(on, over + 70, "ada")
+    on.wake(BEGIN + 310)
+    assert paged(on, BEGIN) == []  # what is the till's is well
+    deliver(on, BEGIN + 320, alert("till", BEGIN + 320, same=True))
+    on.wake(BEGIN + 330)
+    assert paged(on, BEGIN) == [(BEGIN + 320, "ben")]
+
+
+def test_who_answered_late_is_asked_no_more() -> None:
+    """Also when it was over by then."""
+    on = routed()
+    over = both_over(on)
+    ack(on, over + 5, "cyd")
+    assert on.incident().acknowledged_by == "ada"
+    deliver(on, over + 60, alert("till", over + 60, same=True))
+    on.wake(over + 60 + 899)
+    assert paged(on, BEGIN) == []
+    on.wake(over + 60 + 900)  # it holds, and nobody has this round
+    assert paged(on, BEGIN) == [(over + 60 + 900, "cyd")]
+
+
+def test_what_got_worse_pages_the_holder_and_whom_the_route_names() -> None:
+    """A route by severity takes nobody's service from them."""
+    on = Shift(rules())
+    major = Policy("major", (Step(("cyd",), 300),), 0, TEAM)
+    both = {"p": POLICY, "major": major}
+    on.rules = replace(on.rules, policies=both, routes=(Route("major", (), ("sev1",)),))
+    deliver(on, BEGIN, alert("cart", BEGIN, same=True))
+    ack(on, BEGIN + 60)
+    deliver(on, BEGIN + 300, alert("shop", BEGIN + 300, same=True))
+    assert sorted(paged(on, BEGIN)) == [(BEGIN + 300, "ada"), (BEGIN + 300, "cyd")]
+
+
+def test_news_of_other_people_holds_up_no_step_of_theirs() -> None:
+    """Whoever is asked hears of each; who comes next is asked in time."""
+    names = tuple(f"till{number}" for number in range(6))
+    on = routed()
+    on.rules = replace(on.rules, routes=(Route("tills", names),))
+    deliver(on, BEGIN, alert("cart", BEGIN, same=True))
+    ack(on, BEGIN + 30)
+    for number, name in enumerate(names[:2]):
+        at = BEGIN + 100 + 240 * number
+        deliver(on, at, alert(name, at, namespace=f"n{number}", same=True))
+    on.wake(BEGIN + 400)
+    later = [(100, "cyd"), (340, "cyd"), (400, "ben")]
+    assert paged(on, BEGIN) == [(BEGIN + at, to) for at, to in later]
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_the_answer_of_other_people_is_told_to_their_follower(shared: bool) -> None:
+    """Not to one by which somebody else is still asked: that may ring as one thing for all."""
+    pagers = {"ada": ("duty",), "ben": ("duty",), "cyd": ("duty" if shared else "tills-duty",)}
+    people = {name: Person(name, ways) for name, ways in pagers.items()}
+    team = replace(TEAM, people=people, followers=frozenset({"duty", "tills-duty"}))
+    on = routed()
+    both = {"p": replace(POLICY, team=team), "tills": replace(TILLS, team=team)}
+    on.rules = replace(on.rules, policy=both["p"], policies=both)
+    deliver(on, BEGIN, alert("cart", BEGIN, same=True), alert("till", BEGIN, same=True))
+
+    def told(by: str, at: int) -> list[tuple[str, str]]:
+        given = inputs.Acknowledge("INC-1", by)
+        answer = decide(on.shard, given, at * SECOND, on.rules)
+        return [(x.to, x.became) for x in answer.effects if isinstance(x, UpdatePage)]
+
+    theirs = [] if shared else [("cyd", "acknowledged")]
+    assert told("cyd", BEGIN + 60) == theirs
+    assert told("ada", BEGIN + 90) == [("ada", "acknowledged"), ("cyd", "acknowledged")]

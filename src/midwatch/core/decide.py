@@ -313,9 +313,12 @@ def _incident_timer(d: Decision, rules: Rules, timer: inputs.Timer, incident: In
 
 
 def _others_timer(d: Decision, rules: Rules, incident: Incident, timer: inputs.Timer) -> None:
-    policy = rules.policies.get(timer.key.removeprefix(f"others/{incident.id}/"))
-    if policy is not None:  # else it is gone from the config: the incident's own goes on
-        growth.on_others_timer(d, policy, incident)
+    name = timer.key.removeprefix(f"others/{incident.id}/")
+    policy = rules.policies.get(name)
+    if policy is None:
+        news.rerouted(d, rules, incident, name)
+    else:
+        growth.on_others_timer(d, rules.policy_of(incident), policy, incident)
 
 
 def _mute_or_lift(d: Decision, rules: Rules, timer: str) -> None:
@@ -469,7 +472,8 @@ def _seen(d: Decision, rules: Rules, given: inputs.ReleaseSeen) -> None:
 
 def _acknowledge(d: Decision, rules: Rules, given: inputs.Acknowledge) -> None:
     incident = _known(d, given.incident)
-    escalation.acknowledge(d, rules.policy.team, incident, given.by)
+    sides = rules.sides_of(incident, given.by)
+    escalation.acknowledge(d, rules.policy.team, incident, given.by, sides)
     clocks.end(d, rules, incident)
 
 
@@ -485,7 +489,9 @@ def _reassign(d: Decision, rules: Rules, given: inputs.Reassign) -> None:
 
 
 def _snooze(d: Decision, rules: Rules, given: inputs.Snooze) -> None:
-    escalation.snooze(d, rules.policy.team, _known(d, given.incident), given.by, given.until)
+    incident = _known(d, given.incident)
+    sides = rules.sides_of(incident, given.by)
+    escalation.snooze(d, rules.policy.team, incident, given.by, given.until, sides)
 
 
 def _resolve(d: Decision, rules: Rules, given: inputs.ResolveIncident) -> None:

@@ -18,6 +18,7 @@ from midwatch.core.covers import home_of
 from midwatch.core.decision import Decision
 from midwatch.core.incidents import (
     Incident,
+    Paged,
     is_waiting_for_ack,
     snooze_due,
     speaking,
@@ -26,7 +27,7 @@ from midwatch.core.incidents import (
 from midwatch.core.reasons import Reason
 from midwatch.core.severity import Severity
 from midwatch.core.storm import DIGEST_S
-from midwatch.core.teams import Policy, Step, Team
+from midwatch.core.teams import Policy, Sides, Step, Team
 from midwatch.errors import StateError
 from midwatch.texts import cut
 
@@ -72,13 +73,20 @@ def rename(
     d.emit(events.SeverityDeclared(incident.id, severity, urgency, reason, title, service, level))
 
 
-def wait(d: Decision, incident: Incident, reason: Reason, delay_s: int, by: str = "") -> None:
-    """Page nobody for now, and look again; `by` is the incident that stands for it meanwhile."""
-    _wait_until(d, incident, reason, d.now + delay_s * SECOND, by)
+def wait(
+    d: Decision, incident: Incident, reason: Reason, delay_s: int, by: str = "", policy: str = ""
+) -> None:
+    """Page nobody for now, and look again; `by` is the incident that stands for it meanwhile.
+
+    `policy` pages then, when it is another one than before.
+    """
+    _wait_until(d, incident, reason, d.now + delay_s * SECOND, by, policy)
 
 
-def _wait_until(d: Decision, incident: Incident, reason: Reason, until: int, by: str) -> None:
-    d.emit(events.PageWaits(incident.id, until, reason, by))
+def _wait_until(
+    d: Decision, incident: Incident, reason: Reason, until: int, by: str, policy: str = ""
+) -> None:
+    d.emit(events.PageWaits(incident.id, until, reason, by, policy))
     d.set_timer(inputs.Timer(_timer_key(incident), until, "escalate", incident.id))
 
 
@@ -93,18 +101,42 @@ def resume(d: Decision, policy: Policy, incident: Incident, reason: Reason) -> b
     if left.waits:
         _wait_until(d, incident, reason, max(left.until, d.now), left.waits_by)
         return True
-    mine = [one for one in incident.pages[left.earlier_pages :] if not one.beside]
-    step = None if left.exhausted else policy.step(max(left.next_step - 1, 0))
-    delay_s = step.delay_s if step else policy.team.again_s
-    due_at = mine[-1].at + delay_s * SECOND if mine else d.now
-    until = max(due_at, d.now)
-    d.emit(
-        events.AskingResumed(
-            incident.id, policy.name, left.next_step, until, reason, left.exhausted
-        )
-    )
-    d.set_timer(inputs.Timer(_timer_key(incident), until, "escalate", incident.id))
+    mine = [one.at for one in incident.pages[left.earlier_pages :] if not one.beside]
+    until = next_at(d, policy, mine, 0 if left.exhausted else left.next_step)
+    _go_on(d, policy, incident, reason, left.next_step, until, exhausted=left.exhausted)
     return True
+
+
+def take_over(d: Decision, policy: Policy, incident: Incident, reason: Reason, step: int) -> None:
+    """Make those who were asked besides, and had not answered, the ones whose incident it is."""
+    until = next_at(d, policy, asked_at(incident, policy), step)
+    _go_on(d, policy, incident, reason, step, until)
+
+
+def asked_at(incident: Incident, policy: Policy) -> list[int]:
+    """Say when people of a policy that is asked besides were paged."""
+    return [one.at for one in incident.pages if one.beside == policy.name]
+
+
+def next_at(d: Decision, policy: Policy, pages: list[int], step: int) -> int:
+    """Say when the step after the last page is due; `step` is the next one, 0 when all were."""
+    last = policy.step(step - 1) if step else None
+    delay_s = last.delay_s if last else policy.team.again_s
+    return max(pages[-1] + delay_s * SECOND, d.now) if pages else d.now
+
+
+def _go_on(
+    d: Decision,
+    policy: Policy,
+    incident: Incident,
+    reason: Reason,
+    step: int,
+    until: int,
+    *,
+    exhausted: bool = False,
+) -> None:
+    d.emit(events.AskingResumed(incident.id, policy.name, step, until, reason, exhausted))
+    d.set_timer(inputs.Timer(_timer_key(incident), until, "escalate", incident.id))
 
 
 def release(d: Decision, policy: Policy, incident: Incident, reason: Reason) -> None:
@@ -447,18 +479,17 @@ def wait_for_ack(d: Decision, incident: Incident, delay_s: int) -> None:
 # --- answers of people --------------------------------------------------------------------------
 
 
-def acknowledge(d: Decision, team: Team, incident: Incident, by: str) -> None:
+def acknowledge(d: Decision, team: Team, incident: Incident, by: str, sides: Sides) -> None:
     """Stop the paging that a person answers: somebody has it. This also ends a snooze.
 
-    Where people of several policies are paged, each answers for their own; a name of none for all.
+    `sides` says for whom: where people of several policies are paged, each answers for their own.
     """
-    asked = _answered(team, incident, by)
-    for policy in asked:
+    for policy in sides.besides:
         d.emit(events.OthersAnswered(incident.id, policy, by))
         _take_back(d, incident, policy)
         d.cancel_timer(others_key(incident, policy))
-    theirs = by in team.people and by not in _people_of(incident, "")
-    if asked and incident.awaits_ack and theirs:
+    if not sides.own:
+        tell(d, team, incident, "acknowledged", by, sides.besides)
         return
     if incident.acknowledged_by and not incident.snoozed_until:
         return
@@ -471,20 +502,6 @@ def acknowledge(d: Decision, team: Team, incident: Incident, by: str) -> None:
         d.set_timer(inputs.Timer(_ack_key(incident), due_at, "forgotten", incident.id))
 
 
-def _answered(team: Team, incident: Incident, by: str) -> list[str]:
-    """Name the policies that are asked besides and that somebody answers for."""
-    return [
-        policy
-        for policy in incident.besides
-        if by not in team.people or by in _people_of(incident, policy)
-    ]
-
-
-def _people_of(incident: Incident, policy: str) -> set[str]:
-    """Name whom a policy that is asked besides has paged; with "" the incident's own."""
-    return {one.to for one in incident.pages if one.beside == policy}
-
-
 def on_forgotten(d: Decision, policy: Policy, incident: Incident) -> None:
     """Page anew when whoever took an incident has had it for too long."""
     if incident.state == "acknowledged" and not incident.snoozed_until:
@@ -493,7 +510,7 @@ def on_forgotten(d: Decision, policy: Policy, incident: Incident) -> None:
         _nobody_has_it(d, policy, incident, Reason(RULE, says))
 
 
-def snooze(d: Decision, team: Team, incident: Incident, by: str, until: int) -> None:
+def snooze(d: Decision, team: Team, incident: Incident, by: str, until: int, sides: Sides) -> None:
     """Take an incident until a time. Raises StateError when there is nothing to put off."""
     if incident.state not in ("open", "acknowledged"):
         raise StateError(
@@ -503,7 +520,13 @@ def snooze(d: Decision, team: Team, incident: Incident, by: str, until: int) -> 
         raise StateError(
             f"{show_time(until)} is over already", remedy="snooze until a time to come"
         )
-    acknowledge(d, team, incident, by)
+    if not sides.own:
+        asked = ", ".join(sides.besides)
+        raise StateError(
+            f"{by} is asked for policy {asked!r} besides, {incident.id} is other people's",
+            remedy="acknowledge it for your own; whoever is paged for the incident may snooze it",
+        )
+    acknowledge(d, team, incident, by, sides)
     says = f"{by} has it until {show_time(until)}"
     d.emit(events.PageSnoozed(incident.id, by, until, Reason(RULE, says, {"by": by})))
     d.cancel_timer(_ack_key(incident))
@@ -588,9 +611,28 @@ def _take_back(d: Decision, incident: Incident, policy: str) -> None:
             _digest(d, sent.to, sent.via, rest)
 
 
-def tell(d: Decision, team: Team, incident: Incident, became: effects.Became, by: str) -> None:
-    """Let the pagers that follow an incident hear what became of it."""
-    told = {(one.to, one.via): None for one in incident.pages if one.via in team.followers}
+def tell(
+    d: Decision,
+    team: Team,
+    incident: Incident,
+    became: effects.Became,
+    by: str,
+    policies: Collection[str] | None = None,
+) -> None:
+    """Let the pagers that follow an incident hear what became of it.
+
+    With `policies` those alone that paged their people. A pager by which somebody is still asked
+    hears of no answer: what it has may be one thing for all.
+    """
+    theirs = incident.pages
+    if policies is not None:
+        theirs = [one for one in theirs if one.beside in policies]
+    asking = {one.via for one in incident.pages if became != "resolved" and _asks(incident, one)}
+    told = {
+        (one.to, one.via): None
+        for one in theirs
+        if one.via in team.followers and one.via not in asking
+    }
     # The stream's version is another one at each event, also within the same millisecond.
     version = d.version(f"incident/{incident.id}")
     for number, (person, via) in enumerate(told):
@@ -607,6 +649,10 @@ def tell(d: Decision, team: Team, incident: Incident, became: effects.Became, by
                 incident.thread,
             )
         )
+
+
+def _asks(incident: Incident, page: Paged) -> bool:
+    return page.beside in incident.besides if page.beside else incident.awaits_ack
 
 
 def _page_key(d: Decision, incident: Incident) -> str:

@@ -540,6 +540,7 @@ class PageWaits(IncidentEvent, frozen=True):
     until: int
     reason: Reason
     by: str = ""
+    policy: str = ""  # that pages then, when it is another one than before
 
 
 class AskingResumed(IncidentEvent, frozen=True):
@@ -575,6 +576,13 @@ class OthersAnswered(IncidentEvent, frozen=True):
 
     policy: str
     by: str
+
+
+class OthersLeft(IncidentEvent, frozen=True):
+    """Nobody of that policy is asked besides any more, though nobody has answered."""
+
+    policy: str
+    reason: Reason
 
 
 class PagePlanned(IncidentEvent, frozen=True):
@@ -1151,8 +1159,10 @@ Event = (
     | GrowthHeld
     | PageWaits
     | CoversAlso
+    | AskingResumed
     | OthersAsked
     | OthersAnswered
+    | OthersLeft
     | PagePlanned
     | PageHeld
     | StepSkipped

@@ -96,38 +96,88 @@ def grow(
 
 
 def page_others(
-    d: Decision, policy: Policy, incident: Incident, reason: Reason, number: int = 0
+    d: Decision, main: Policy, policy: Policy, incident: Incident, reason: Reason
 ) -> None:
-    """Page the people of another policy besides, from a step on, until one of them has it."""
+    """Page the people of another policy besides, step by step, until one of them has it.
+
+    Whoever of them is asked already hears of it, and the policy goes on as it was. Where nobody of
+    them can be reached it goes to whoever has the incident, or is paged for it: by `main`.
+    """
+    number = incident.besides.get(policy.name, 0) - 1
+    asked: dict[str, str] = {}
+    for one in incident.pages:
+        if one.beside == policy.name and one.step == number:
+            asked.setdefault(one.to, one.via)
+    if not asked:
+        _ask(d, main, policy, incident, reason, 0)
+        return
+    d.emit(events.OthersAsked(incident.id, policy.name, number, reason))
+    for person, via in asked.items():
+        _plan_beside(d, policy, incident, person, via, number, reason)
+
+
+def _ask(
+    d: Decision, main: Policy, policy: Policy, incident: Incident, reason: Reason, number: int
+) -> None:
+    is_new = policy.name not in incident.besides
     while (step := policy.step(number)) is not None:
         reached = escalation.reach_of_step(d, policy, incident, step)
         if reached:
             d.emit(events.OthersAsked(incident.id, policy.name, number, reason))
             for person, via in reached:
-                escalation.plan_page(
-                    d, policy.name, incident, person, via, number, reason, beside=True
-                )
+                _plan_beside(d, policy, incident, person, via, number, reason)
             _ask_again(d, policy, incident, step.delay_s)
             return
         number += 1
-    says = f"nobody of policy {policy.name!r} has answered: all of it again"
+    found = "can be reached" if is_new else "has answered: all of it again"
+    says = f"nobody of policy {policy.name!r} {found}"
     d.emit(events.OthersAsked(incident.id, policy.name, -1, Reason(escalation.RULE, says)))
     _ask_again(d, policy, incident, policy.team.again_s)
+    told = Reason(escalation.RULE, f"{reason.says}; {says}" if is_new else says)
+    for name in policy.team.last_resort:
+        person = policy.team.behind(name, d.wall, d.shard.overrides)
+        for via in policy.team.pagers(person)[:1] if person else ():
+            _plan_beside(d, policy, incident, person or name, via, number, told)
+    if is_new:
+        grow(d, main, incident, told)
+
+
+def _plan_beside(
+    d: Decision,
+    policy: Policy,
+    incident: Incident,
+    person: str,
+    via: str,
+    number: int,
+    reason: Reason,
+) -> None:
+    escalation.plan_page(d, policy.name, incident, person, via, number, reason, beside=True)
+
+
+def ask_on(d: Decision, policy: Policy, incident: Incident, reason: Reason) -> None:
+    """Go on asking the people of another policy, who had not answered before it was over."""
+    step = incident.others_left[policy.name]
+    pages = escalation.asked_at(incident, policy)
+    d.emit(events.OthersAsked(incident.id, policy.name, step - 1, reason))
+    _ask_at(d, policy, incident, escalation.next_at(d, policy, pages, step))
 
 
 def _ask_again(d: Decision, policy: Policy, incident: Incident, delay_s: int) -> None:
-    due_at = d.now + delay_s * SECOND
+    _ask_at(d, policy, incident, d.now + delay_s * SECOND)
+
+
+def _ask_at(d: Decision, policy: Policy, incident: Incident, due_at: int) -> None:
     d.set_timer(
         inputs.Timer(escalation.others_key(incident, policy.name), due_at, "others", incident.id)
     )
 
 
-def on_others_timer(d: Decision, policy: Policy, incident: Incident) -> None:
+def on_others_timer(d: Decision, main: Policy, policy: Policy, incident: Incident) -> None:
     """Go one step on in a policy that is asked besides, when nobody of it has answered."""
     step = incident.besides.get(policy.name)
     if step is not None:
         says = f"nobody of policy {policy.name!r} has answered"
-        page_others(d, policy, incident, Reason(escalation.RULE, says, {"step": step}), step)
+        _ask(d, main, policy, incident, Reason(escalation.RULE, says, {"step": step}), step)
 
 
 def _pagers_of(policy: Policy, person: str) -> tuple[str, ...]:

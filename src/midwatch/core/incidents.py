@@ -229,6 +229,7 @@ class Incident(Struct):
     growth_at: int = 0  # when that is due
     growth_more: int = 0  # growth beyond what is kept
     besides: dict[str, int] = field(default_factory=dict[str, int])  # other policies -> next step
+    others_left: dict[str, int] = field(default_factory=dict[str, int])  # like `left`, of those
     thread: int = 0  # how often it needed somebody again after an ack
     rounds: dict[str, Round] = field(default_factory=dict[str, Round])  # by alert
     holds: bool = False  # news that flaps, of which nobody was told
@@ -676,10 +677,15 @@ def _growth_held(i: Incident, event: e.GrowthHeld, at: int) -> None:
 def _waits(i: Incident, event: e.PageWaits, at: int) -> None:
     i.waits, i.waits_by, i.awaits_ack = True, event.by, True
     i.waits_until, i.left = event.until, None
+    i.policy = event.policy or i.policy
 
 
 def _resumed(i: Incident, event: e.AskingResumed, at: int) -> None:
-    i.earlier_pages = i.left.earlier_pages if i.left else i.earlier_pages
+    if i.left is not None and not i.left.waits:
+        i.earlier_pages = i.left.earlier_pages
+        if i.policy != event.policy:
+            i.others_left[i.policy] = i.left.next_step
+    i.others_left.pop(event.policy, None)
     i.next_step, i.exhausted = event.step, event.exhausted
     _asks(i, event.policy)
 
@@ -698,10 +704,12 @@ def _leave(i: Incident, at: int) -> None:
 
 def _others_asked(i: Incident, event: e.OthersAsked, at: int) -> None:
     i.besides[event.policy] = event.step + 1
+    i.others_left.pop(event.policy, None)
 
 
-def _others_answered(i: Incident, event: e.OthersAnswered, at: int) -> None:
+def _others_answered(i: Incident, event: e.OthersAnswered | e.OthersLeft, at: int) -> None:
     i.besides.pop(event.policy, None)
+    i.others_left.pop(event.policy, None)
 
 
 def _covers_also(i: Incident, event: e.CoversAlso, at: int) -> None:
@@ -873,6 +881,7 @@ def _fix_over(i: Incident, event: e.PromotionFailed | e.FixWithdrawn, at: int) -
 def _mitigated(i: Incident, event: e.IncidentMitigated, at: int) -> None:
     i.mitigated_at, i.recovery = at, event.reason.says
     _leave(i, at)
+    i.others_left.update(i.besides)
     i.growth, i.asking, i.besides = [], {}, {}
     i.no_case = event.no_case
     if i.run == "proposed":
@@ -893,7 +902,7 @@ def _reopened(i: Incident, event: e.IncidentReopened, at: int) -> None:
 def _over(i: Incident, event: e.IncidentResolved, at: int) -> None:
     i.by_itself = event.reason.rule != BY_PERSON
     if not i.by_itself:
-        i.left = None
+        i.left, i.others_left = None, {}
 
 
 def _objective_judged(i: Incident, event: e.ObjectiveJudged, at: int) -> None:
@@ -976,6 +985,7 @@ _APPLY = cast(
         e.CoversAlso: _covers_also,
         e.OthersAsked: _others_asked,
         e.OthersAnswered: _others_answered,
+        e.OthersLeft: _others_answered,
         e.IncidentMerged: _merged,
         e.MergeUndone: _unmerged,
         e.SeverityDeclared: _severity,

@@ -15,6 +15,7 @@ for a moment is no answer.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import cast
 
 from msgspec import Struct
 
@@ -27,7 +28,7 @@ from midwatch.core.marks import KEPT_FINGERPRINTS, Held
 from midwatch.core.reach import reach_of
 from midwatch.core.reasons import Reason, Term
 from midwatch.core.rules import Rules
-from midwatch.core.severity import Severity
+from midwatch.core.severity import SEVERITIES, Severity
 from midwatch.core.teams import Policy
 
 RULE = "news/1"
@@ -101,6 +102,8 @@ def hear(d: Decision, rules: Rules, incident: Incident, items: Iterable[Item], w
         _ring(d, rules, incident, asked, was)
     elif cover is not None:
         _cover(d, rules, incident, cover)
+    if incident.others_left and incident.state in ("open", "acknowledged"):
+        _ask_on(d, rules, incident)
 
 
 def _cover_of(d: Decision, rules: Rules, item: Item, policy: Policy) -> Cover | None:
@@ -171,17 +174,24 @@ def _ring(d: Decision, rules: Rules, incident: Incident, asked: list[_Asked], wa
     others: dict[str, list[_Asked]] = {}
     mine: list[_Asked] = []
     for one in asked:
-        if rules.same_people(main.name, one.policy.name):
-            mine.append(one)
-        else:
+        theirs = not rules.same_people(main.name, one.policy.name)
+        if theirs:
             others.setdefault(one.policy.name, []).append(one)
+        if not theirs or _is_of(rules, main, one.item.service):
+            mine.append(one)
     if mine:
         if incident.state == "open" and (not incident.awaits_ack or incident.waits):
             _first(d, main, incident, mine)
         else:
             _grown(d, rules, main, incident, mine, was)
     for group in others.values():
-        growth.page_others(d, group[0].policy, incident, _growth(incident, group, was))
+        growth.page_others(d, main, group[0].policy, incident, _growth(incident, group, was))
+
+
+def _is_of(rules: Rules, policy: Policy, service: str) -> bool:
+    """Say whether a policy pages for a service when it is less bad, or worse."""
+    found = (rules.policy_for(service, severity).name for severity in SEVERITIES)
+    return any(rules.same_people(policy.name, name) for name in found)
 
 
 def _main(rules: Rules, incident: Incident, new: Policy) -> Policy:
@@ -282,33 +292,48 @@ def reopened(
     """
     if incident.urgency != "page":
         return
-    judged = [x for x in d.events if isinstance(x, events.NewsJudged)]
-    mine = [x for x in judged if x.incident == incident.id]
+    mine = _judged_now(d, incident)
     acted = bool(incident.acted_at or incident.rollbacks)  # a mitigation that did not hold is news
     if asks or acted or any(x.pages for x in mine):
         rounds = [(x.severity, x.fingerprints) for x in mine]
         if not _waits_out(d, incident, incident.title, rounds):
             _page_again(d, rules, incident, mine, reason)
         return
-    policy = rules.policy_of(incident)
-    covered = [covers.home_of(d.shard, x.covered_by) for x in mine]
-    if covered and all(one is incident for one in covered):  # not by what others have
-        says = f"{reason.says}, and nobody has answered"
-        if escalation.resume(d, policy, incident, Reason(RULE, says)):
-            return
+    policy = _asked_again(d, rules, incident, reason, mine)
+    _ask_on(d, rules, incident)
+    if incident.awaits_ack:
+        return
     delay_s = escalation.LOOK_S
     if incident.mark is None and policy.steps:  # nobody has answered yet
         delay_s = min(delay_s, policy.steps[0].delay_s)
     says = f"{reason.says}; whoever was paged knows of it"
-    escalation.wait(d, incident, Reason(RULE, says), delay_s)
+    escalation.wait(d, incident, Reason(RULE, says), delay_s, policy=policy.name)
+
+
+def _asked_again(
+    d: Decision, rules: Rules, incident: Incident, reason: Reason, mine: list[events.NewsJudged]
+) -> Policy:
+    """Find whose the news is, and go on looking for somebody of them when nobody has answered."""
+    main = rules.policy_of(incident)
+    covered = [covers.home_of(d.shard, x.covered_by) for x in mine]
+    if not mine or any(one is not incident for one in covered):  # others have what covers it
+        return main
+    says = f"{reason.says}, and nobody has answered"
+    whose = [rules.policies.get(x.policy, main) for x in mine]
+    if any(rules.same_people(one.name, main.name) for one in whose):
+        escalation.resume(d, main, incident, Reason(RULE, says))
+        return main
+    step = incident.others_left.get(whose[0].name)
+    if step is not None:
+        escalation.take_over(d, whose[0], incident, Reason(RULE, says), step)
+    return whose[0]
 
 
 def not_over(d: Decision, rules: Rules, incident: Incident) -> None:
     """Open an incident again whose objective is well, and which has news of something else."""
     if incident.state != "mitigated":
         return
-    news = [x for x in d.events if isinstance(x, events.NewsJudged) and x.incident == incident.id]
-    paging = [x for x in news if x.pages]
+    paging = [x for x in _judged_now(d, incident) if x.pages]
     if paging:
         d.emit(events.IncidentReopened(incident.id, paging[0].reason))
         d.cancel_timer(f"settle/{incident.id}")
@@ -326,7 +351,43 @@ def _page_again(
     for policy in policies:
         if not any(rules.same_people(policy.name, name) for name in told):
             told.append(policy.name)
-            growth.page_others(d, policy, incident, reason)
+            growth.page_others(d, policies[0], policy, incident, reason)
+
+
+def _ask_on(d: Decision, rules: Rules, incident: Incident) -> None:
+    """Go on asking people of other policies who had not answered before their part was over."""
+    for heard in _judged_now(d, incident):
+        policy = rules.policies.get(heard.policy)
+        if policy is not None and policy.name in incident.others_left:
+            says = f"{heard.reason.says}, and nobody of policy {policy.name!r} has answered"
+            growth.ask_on(d, policy, incident, Reason(RULE, says))
+
+
+def _judged_now(d: Decision, incident: Incident) -> list[events.NewsJudged]:
+    judged = [x for x in d.events if isinstance(x, events.NewsJudged)]
+    return [x for x in judged if x.incident == incident.id]
+
+
+def rerouted(d: Decision, rules: Rules, incident: Incident, name: str) -> None:
+    """Ask whoever its services belong to now, when a policy is gone from the config."""
+    if name not in incident.besides:
+        return
+    says = f"policy {name!r} is gone from the config, and nobody of it has answered"
+    d.emit(events.OthersLeft(incident.id, name, Reason(RULE, says)))
+    main = rules.policy_of(incident)
+    theirs = {
+        service: one.severity
+        for service in incident.services
+        for one in d.shard.loud.get(service, ())
+        if one.policy == name and not one.ended_at
+    }
+    told = Reason(RULE, f"{incident.id} grew: {', '.join(theirs) or 'news'}; {says}")
+    asked = [rules.policy_for(one, cast("Severity", how)) for one, how in theirs.items()] or [main]
+    for policy in {one.name: one for one in asked}.values():
+        if rules.same_people(policy.name, main.name):
+            growth.grow(d, main, incident, told)
+        else:
+            growth.page_others(d, main, policy, incident, told)
 
 
 def approved(d: Decision, rules: Rules, incident: Incident, by: str) -> None:
@@ -334,4 +395,5 @@ def approved(d: Decision, rules: Rules, incident: Incident, by: str) -> None:
     if incident.state != "open" or not incident.awaits_ack:
         return
     if set(incident.asking) <= {incident.service_of_plan}:
-        escalation.acknowledge(d, rules.policy.team, incident, by)
+        sides = rules.sides_of(incident, by)
+        escalation.acknowledge(d, rules.policy.team, incident, by, sides)

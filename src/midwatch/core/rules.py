@@ -18,7 +18,7 @@ from midwatch.core.severity import Severity
 from midwatch.core.shard import Shard
 from midwatch.core.silences import Matcher, Muting
 from midwatch.core.slo import Slo, Verify
-from midwatch.core.teams import Policy, Route
+from midwatch.core.teams import Policy, Route, Sides
 from midwatch.core.tickets import Category
 from midwatch.core.topology import Topology
 
@@ -76,6 +76,27 @@ class Rules(Struct, frozen=True):
             return True
         known = [self._people(name) for name in (one, other)]
         return bool(known[0]) and known[0] == known[1]
+
+    def sides_of(self, incident: Incident, by: str) -> Sides:
+        """Say for whom somebody answers, where people of several policies are asked.
+
+        Each for their own; whoever is in none of them for the incident's own; a name that is
+        nobody's for all.
+        """
+        asked = (*incident.besides, *incident.others_left)
+        if by not in self.people:
+            return Sides(own=True, besides=asked)
+        theirs = {one.beside for one in incident.pages if one.to == by}
+        besides = tuple(one for one in asked if one in theirs or by in self._members(one))
+        own = not besides or "" in theirs or by in self._members(incident.policy)
+        return Sides(own=own, besides=besides)
+
+    def _members(self, name: str) -> frozenset[str]:
+        """Name whoever is in a policy, also those who have no turn just now."""
+        schedules = self.policy.team.schedules
+        named = self._people(name)
+        turns = (who for one in named & schedules.keys() for who in schedules[one].people)
+        return named | frozenset(turns)
 
     def _people(self, name: str) -> frozenset[str]:
         policy = self.policies.get(name)

@@ -89,6 +89,13 @@ class Policy(Struct, frozen=True):
         return self.steps[number % len(self.steps)]
 
 
+class Sides(Struct, frozen=True):
+    """For whom somebody answers: the incident's own people, and policies asked besides."""
+
+    own: bool
+    besides: tuple[str, ...] = ()
+
+
 class Route(Struct, frozen=True):
     """Which policy pages for these services and severities; empty is any."""
 
