@@ -290,7 +290,8 @@ MUTATIONS = (
     ),
     Mutation(
         "an approval answers for every service", 10, "src/midwatch/core/news.py",
-        "if set(incident.asking) <= {incident.service_of_plan}:", "if True:", (NEWS,),
+        "if fires.intersection(incident.asking) <= {incident.service_of_plan}:", "if True:",
+        (NEWS,),
     ),
     Mutation(
         "an escalation stays where it is", 3, "src/midwatch/core/incidents.py",

@@ -71,7 +71,8 @@ class Board(Struct):
             self.put(incident.id, service)
         for ref in incident.refs:
             _put(self.by_ref, ref, number_of(incident.id))
-        self.gather(incident.id, incident.group)
+        for group in (incident.group, *incident.groups):
+            self.gather(incident.id, group)
         for fingerprint, one in incident.firing.items():
             loud = one.level == "critical"
             self.fire(incident.id, one.service, fingerprint, one.starts_at, loud=loud)
@@ -83,7 +84,7 @@ class Board(Struct):
         number = number_of(incident.id)
         for service in incident.services:
             _remove(self.by_service, service, number)
-        for ref in (*incident.refs, incident.group):
+        for ref in (*incident.refs, incident.group, *incident.groups):
             _remove(self.by_ref, ref, number)
         for fingerprint, one in incident.firing.items():
             loud = one.level == "critical"

@@ -22,6 +22,7 @@ from midwatch.core import (
     clocks,
     closure,
     correlation,
+    covers,
     drafts,
     escalation,
     events,
@@ -352,9 +353,11 @@ def _silence_over(d: Decision, rules: Rules, given: inputs.EndSilence) -> None:
 def _merge(d: Decision, rules: Rules, given: inputs.MergeIncident) -> None:
     into = _known(d, given.into)
     old = _known(d, given.incident)
+    asked, was = news.unanswered(rules, old), news.known_of(into)
     asks = old.awaits_ack and not old.waits
     moves.merge(d, rules.policy_of(into), old, into, given.by)
     recovery.reopen_without_sli(d, rules, into, asks=asks)
+    news.merged(d, rules, old, into, given.by, was, asked)
     if speaking(into):
         impact.page_if_silent(d, rules, into, f"{given.incident} is part of it")
 
@@ -366,8 +369,18 @@ def _split(d: Decision, rules: Rules, given: inputs.SplitIncident) -> None:
 
 
 def _undo(d: Decision, rules: Rules, given: inputs.UndoMove) -> None:
-    back, reason = moves.undo(d, _known(d, given.incident), given.by)
+    incident = _known(d, given.incident)
+    last = incident.last_move
+    other = d.incident(last.new) if last else None
+    old = d.incident(last.old) if last else None
+    asked = news.unanswered(rules, other) if other else []
+    was = news.known_of(old or incident)
+    back, reason = moves.undo(d, incident, given.by)
     impact.declare(d, rules, back, speaking(back))
+    if other is not None and other.merged_into == back.id:
+        news.merged(d, rules, other, back, given.by, was, asked)
+    elif other is not None:
+        news.unmerged(d, rules, back, other)
     impact.page_if_silent(d, rules, back, reason.says)
 
 
@@ -472,6 +485,8 @@ def _seen(d: Decision, rules: Rules, given: inputs.ReleaseSeen) -> None:
 
 def _acknowledge(d: Decision, rules: Rules, given: inputs.Acknowledge) -> None:
     incident = _known(d, given.incident)
+    if incident.state == "merged":  # whoever was paged before has what it goes on in
+        incident = covers.home_of(d.shard, incident.id) or incident
     sides = rules.sides_of(incident, given.by)
     escalation.acknowledge(d, rules.policy.team, incident, given.by, sides)
     clocks.end(d, rules, incident)

@@ -222,6 +222,22 @@ def _hold_all(
         d.emit(events.GrowthHeld(incident.id, until, reason, one.flaps, one.says, one.fingerprints))
 
 
+def carry(d: Decision, old: Incident, into: Incident) -> None:
+    """Let growth that was held for one incident be told in the one that it was merged into."""
+    until = max(into.growth_at if into.growth_at > d.now else old.growth_at, d.now)
+    if old.growth:
+        reason = Reason(escalation.RULE, f"{into.id} grew: what was held for {old.id}")
+        _hold_all(d, into, reason, old.growth, until)
+        d.set_timer(inputs.Timer(_growth_key(into), until, "grow", into.id))
+
+
+def keep_on(d: Decision, incident: Incident) -> None:
+    """Tell what was held before it was merged, now that it stands for itself again."""
+    if incident.growth:
+        due_at = max(incident.growth_at, d.now)
+        d.set_timer(inputs.Timer(_growth_key(incident), due_at, "grow", incident.id))
+
+
 def on_growth_timer(d: Decision, policy: Policy, incident: Incident) -> None:
     """Tell of all growth that was held, as one page; of what is over or muted nobody is woken."""
     if not incident.growth or incident.state not in ("open", "acknowledged"):

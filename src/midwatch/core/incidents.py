@@ -191,6 +191,7 @@ class Incident(Struct):
     noise: dict[str, int] = field(default_factory=dict[str, int])  # service -> chronic alerts
     last_labels: dict[str, str] = field(default_factory=dict[str, str])  # of what ended last
     group: str = ""  # of alerts that people want together
+    groups: list[str] = field(default_factory=list[str])  # of those that were merged into it
     no_case: str = ""  # why it owes no regression case
     by_itself: bool = False  # whether it was resolved by what was seen, not by a person
     last_move: Move | None = None
@@ -217,6 +218,7 @@ class Incident(Struct):
     mark: Mark | None = None  # what was known when somebody answered last
     seen: Mark | None = None  # what was known when a person merged into it or muted a part of it
     asking: dict[str, str] = field(default_factory=dict[str, str])  # services -> unanswered news
+    answered: dict[str, str] = field(default_factory=dict[str, str])  # what was `asking`
     why: str = ""  # it pages
     level: str = ""  # of the alert that its title names
     waits: bool = False  # nobody is paged yet: something else stands for it, or it flaps
@@ -561,11 +563,14 @@ def move(old: Incident, new: Incident, fingerprints: Iterable[str]) -> None:
         one = _lose(old, fingerprint)
         if one is None:
             raise BugError(f"{fingerprint} does not fire in {old.id}")
+        if (asked := old.asking.get(one.service)) is not None:
+            new.asking[one.service] = min(asked, new.asking.get(one.service, asked))
         old.alert_count -= 1
         trouble = old.troubles[one.service]
         old.troubles[one.service] = replace(trouble, alerts=trouble.alerts - 1)
         if trouble.alerts == 1:
             del old.troubles[one.service]
+            old.asking.pop(one.service, None)
             if one.service != old.service and not old.slo.startswith(f"{one.service}/"):
                 old.services.pop(one.service, None)
         _gain(new, fingerprint, one)
@@ -612,11 +617,14 @@ def _begin_round(i: Incident) -> None:
 
 
 def _merged(i: Incident, event: e.IncidentMerged, at: int) -> None:
-    i.merged_into, i.awaits_ack, i.waits = event.into, False, False
+    i.merged_into = event.into
+    _leave(i, at)
+    i.others_left.update(i.besides)
     i.besides = {}
 
 
 def _unmerged(i: Incident, event: e.MergeUndone, at: int) -> None:
+    i.thread += bool(i.acknowledged_by)
     i.merged_into, i.acknowledged_by = "", ""
     i.mitigated_at = 0
     _begin_round(i)
@@ -748,6 +756,7 @@ def _step_skipped(i: Incident, event: e.StepSkipped, at: int) -> None:
 def _reassigned(i: Incident, event: e.IncidentReassigned, at: int) -> None:
     i.thread += bool(i.acknowledged_by)
     i.acknowledged_by, i.snoozed_until = "", 0
+    i.asking = {**i.answered, **i.asking}
     _begin_round(i)
 
 
@@ -768,6 +777,7 @@ def _page_failed(i: Incident, event: e.PageFailed, at: int) -> None:
 def _ack(i: Incident, event: e.PageAcknowledged, at: int) -> None:
     i.acknowledged_by, i.awaits_ack, i.snoozed_until = event.by, False, 0
     i.acknowledged_at = i.acknowledged_at or at
+    i.answered = {**i.answered, **i.asking}
     i.waits, i.asking, i.left = False, {}, None
     i.mark = mark_of(i, at, "ack", event.by)
 
@@ -775,6 +785,8 @@ def _ack(i: Incident, event: e.PageAcknowledged, at: int) -> None:
 def _unack(i: Incident, event: e.AckWithdrawn, at: int) -> None:
     i.thread += 1
     i.acknowledged_by, i.snoozed_until = "", 0
+    if i.grown_at != at:  # else it is what grew that looks for somebody
+        i.asking = {**i.answered, **i.asking}
     _begin_round(i)
 
 
@@ -882,7 +894,7 @@ def _mitigated(i: Incident, event: e.IncidentMitigated, at: int) -> None:
     i.mitigated_at, i.recovery = at, event.reason.says
     _leave(i, at)
     i.others_left.update(i.besides)
-    i.growth, i.asking, i.besides = [], {}, {}
+    i.growth, i.asking, i.answered, i.besides = [], {}, {}, {}
     i.no_case = event.no_case
     if i.run == "proposed":
         i.run = "none"
@@ -893,6 +905,7 @@ def _mitigated(i: Incident, event: e.IncidentMitigated, at: int) -> None:
 
 
 def _reopened(i: Incident, event: e.IncidentReopened, at: int) -> None:
+    i.thread += bool(i.acknowledged_by)  # what followed that answer rings no more for it
     i.acknowledged_by, i.mitigated_at = "", 0
     i.run, i.no_runbook = "none", ""
     _begin_round(i)

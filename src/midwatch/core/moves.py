@@ -1,7 +1,8 @@
 """What a person says about incidents themselves: two are one, one is two, and back.
 
 Law: explicit, recorded and reversible. Alerts that fire go over with all that they count for; what
-an objective burns in, or a plan acts on, stays where it is. Undo takes back the last one alone.
+an objective burns in, or a plan acts on, stays where it is. What nobody has answered is asked on
+there (`news.merged`), and again in each when a merge is undone. Undo takes back the last one alone.
 """
 
 from __future__ import annotations
@@ -25,17 +26,13 @@ def merge(d: Decision, policy: Policy, old: Incident, into: Incident, by: str) -
     if old.slo:
         remedy = f"merge the other way: midwatch incidents merge {into.id} {old.id}"
         raise StateError(f"{old.id} has an objective that burns, {old.slo}", remedy=remedy)
-    if old.operation or old.rollbacks or old.fix or old.runs:
+    if _acts(old):
         raise StateError(f"{old.id} has a mitigation under way", remedy="merge the other way")
     reason = Reason(RULE, f"{by}: {old.id} is the same as {into.id}", {"by": by})
     fingerprints = tuple(old.firing)
-    escalation.silence(d, old)
-    for purpose in ("settle", "verify"):
-        d.cancel_timer(f"{purpose}/{old.id}")
+    _stop(d, old)
     d.emit(events.AlertsMoved(old.id, into.id, fingerprints, reason, "merge"))
-    d.emit(events.IncidentMerged(old.id, into.id, by, reason))
-    for ticket in old.tickets:
-        d.emit(events.TicketLinked(into.id, ticket, reason))
+    _go_over(d, old, into, by, reason)
     if old.severity is not None:
         # Whoever merges them knows both: that wakes nobody who has the other one already.
         rated = escalation.rate(
@@ -85,17 +82,37 @@ def undo(d: Decision, incident: Incident, by: str) -> tuple[Incident, Reason]:
         if (one := d.incident(name)) is None or one.state == "closed":
             raise StateError(f"{name} is closed", remedy="what is closed is not changed any more")
     old, new = d.known(last.old), d.known(last.new)
-    back = tuple(one for one in last.fingerprints if one in new.firing)
+    # What came to a part since is of the whole, too; but not what another one's burn is made of.
+    whole = last.kind == "split" and is_open(new) and not (new.slo or _acts(new))
+    back = tuple(one for one in new.firing if whole or one in last.fingerprints)
     reason = Reason(RULE, f"{by}: the {last.kind} is undone", {"by": by})
     if last.kind == "merge":
         d.emit(events.MergeUndone(old.id, by, reason))
     else:
         _must_be_open(old)
-        escalation.silence(d, new)
+    if whole:
+        _stop(d, new)
     d.emit(events.AlertsMoved(new.id, old.id, back, reason, "undo"))
-    if last.kind == "split" and is_open(new) and not new.firing and not new.slo:
-        d.emit(events.IncidentMerged(new.id, old.id, by, reason))
+    if whole:
+        _go_over(d, new, old, by, reason)
     return old, reason
+
+
+def _acts(incident: Incident) -> bool:
+    """Say whether something was done for it, which stays where it is."""
+    return bool(incident.operation or incident.rollbacks or incident.fix or incident.runs)
+
+
+def _stop(d: Decision, incident: Incident) -> None:
+    escalation.silence(d, incident)
+    for purpose in ("settle", "verify"):
+        d.cancel_timer(f"{purpose}/{incident.id}")
+
+
+def _go_over(d: Decision, old: Incident, into: Incident, by: str, reason: Reason) -> None:
+    d.emit(events.IncidentMerged(old.id, into.id, by, reason))
+    for ticket in old.tickets:
+        d.emit(events.TicketLinked(into.id, ticket, reason))
 
 
 def _must_be_open(incident: Incident) -> None:

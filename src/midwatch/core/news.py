@@ -368,6 +368,81 @@ def _judged_now(d: Decision, incident: Incident) -> list[events.NewsJudged]:
     return [x for x in judged if x.incident == incident.id]
 
 
+def unanswered(rules: Rules, incident: Incident) -> list[Policy]:
+    """List whose people are paged for an incident and have not answered."""
+    besides = [rules.policies.get(name) for name in incident.besides]
+    asked = [one for one in besides if one is not None]
+    return [rules.policy_of(incident), *asked] if _rings(incident) else asked
+
+
+def _rings(incident: Incident) -> bool:
+    return incident.awaits_ack and not incident.waits
+
+
+def merged(
+    d: Decision,
+    rules: Rules,
+    old: Incident,
+    into: Incident,
+    by: str,
+    was: Was,
+    asked: list[Policy],
+) -> None:
+    """Ask on for what was merged: `asked` had not answered. It is the answer of who merged alone.
+
+    Whoever has the other one hears of it; people of other policies are paged besides.
+    """
+    told = f"{into.id} grew: {old.title} ({old.level or old.severity or ''})"
+    known = f", was: {was.title} ({was.how})" if was.title and was.how else ""
+    reason = Reason(RULE, f"{told}, merged by {by} as {old.id}{known}")
+    main = rules.policy_of(into)
+    growth.carry(d, old, into)
+    if asked and into.state == "mitigated":
+        d.emit(events.IncidentReopened(into.id, reason))
+        d.cancel_timer(f"settle/{into.id}")
+    mine = [one for one in asked if rules.same_people(one.name, main.name)]
+    if mine and not _was_planned(d, into):
+        _merged_into(d, main, into, by, reason)
+    for policy in asked:
+        theirs = policy not in mine and policy.name not in into.besides
+        if theirs and not rules.is_member(policy.name, by):
+            growth.page_others(d, main, policy, into, reason)
+
+
+def _merged_into(d: Decision, main: Policy, into: Incident, by: str, reason: Reason) -> None:
+    if into.state == "acknowledged":
+        if by != into.acknowledged_by:
+            growth.grow(d, main, into, reason)
+    elif into.exhausted:
+        d.emit(events.EscalationRestarted(into.id, reason))
+        escalation.page(d, main, into, reason)
+    elif not _rings(into):
+        escalation.page(d, main, into, reason)
+
+
+def unmerged(d: Decision, rules: Rules, back: Incident, other: Incident) -> None:
+    """Ask on in the incident that stands for itself again, and there alone for its services."""
+    growth.keep_on(d, back)
+    for name in [one for one in other.besides if not _theirs(d, other, one)]:
+        says = f"what was theirs is {back.id} again"
+        d.emit(events.OthersLeft(other.id, name, Reason(RULE, says)))
+        d.cancel_timer(escalation.others_key(other, name))
+    if _rings(other) and not other.slo and not escalation.fires(d, other):
+        escalation.silence(d, other, others=False)
+        says = f"what it paged for is {back.id} again"
+        escalation.wait(d, other, Reason(RULE, says), escalation.LOOK_S)
+
+
+def _theirs(d: Decision, incident: Incident, policy: str) -> dict[str, str]:
+    """Give the services with news of a policy that fire, and how bad it is."""
+    return {
+        service: one.severity
+        for service in incident.services
+        for one in d.shard.loud.get(service, ())
+        if one.policy == policy and not one.ended_at
+    }
+
+
 def rerouted(d: Decision, rules: Rules, incident: Incident, name: str) -> None:
     """Ask whoever its services belong to now, when a policy is gone from the config."""
     if name not in incident.besides:
@@ -375,12 +450,7 @@ def rerouted(d: Decision, rules: Rules, incident: Incident, name: str) -> None:
     says = f"policy {name!r} is gone from the config, and nobody of it has answered"
     d.emit(events.OthersLeft(incident.id, name, Reason(RULE, says)))
     main = rules.policy_of(incident)
-    theirs = {
-        service: one.severity
-        for service in incident.services
-        for one in d.shard.loud.get(service, ())
-        if one.policy == name and not one.ended_at
-    }
+    theirs = _theirs(d, incident, name)
     told = Reason(RULE, f"{incident.id} grew: {', '.join(theirs) or 'news'}; {says}")
     asked = [rules.policy_for(one, cast("Severity", how)) for one, how in theirs.items()] or [main]
     for policy in {one.name: one for one in asked}.values():
@@ -394,6 +464,8 @@ def approved(d: Decision, rules: Rules, incident: Incident, by: str) -> None:
     """Take the approval of a plan for an answer to the news of its service, and to no other."""
     if incident.state != "open" or not incident.awaits_ack:
         return
-    if set(incident.asking) <= {incident.service_of_plan}:
+    burn = {one.partition("/")[0] for one in incident.slos}
+    fires = burn | {name for name, one in incident.troubles.items() if one.firing}
+    if fires.intersection(incident.asking) <= {incident.service_of_plan}:
         sides = rules.sides_of(incident, by)
         escalation.acknowledge(d, rules.policy.team, incident, by, sides)

@@ -91,6 +91,10 @@ class Rules(Struct, frozen=True):
         own = not besides or "" in theirs or by in self._members(incident.policy)
         return Sides(own=own, besides=besides)
 
+    def is_member(self, name: str, person: str) -> bool:
+        """Say whether somebody is in a policy."""
+        return person in self._members(name)
+
     def _members(self, name: str) -> frozenset[str]:
         """Name whoever is in a policy, also those who have no turn just now."""
         schedules = self.policy.team.schedules

@@ -734,6 +734,11 @@ def _move(shard: Shard, old: Incident, event: e.AlertsMoved) -> None:
     if event.kind == "merge":
         by = str(event.reason.terms.get("by", ""))
         new.seen = incidents.mark_of(new, shard.at, "merge", by)
+    theirs = [one for one in (old.group, *old.groups) if one]
+    if event.kind == "merge":
+        new.groups = list(dict.fromkeys((*new.groups, *theirs)))
+    elif event.kind == "undo":
+        old.groups = [one for one in old.groups if one not in (new.group, *new.groups)]
     for fingerprint in event.fingerprints:
         shard.firing[fingerprint] = new.id
     services = {new.firing[one].service for one in event.fingerprints}
