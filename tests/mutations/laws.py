@@ -294,6 +294,28 @@ MUTATIONS = (
         (NEWS,),
     ),
     Mutation(
+        "whoever joins an incident takes its pages over", 10, "src/midwatch/core/rules.py",
+        "        known = self.policies.get(incident.policy)\n        if known is not None:",
+        "        known = self.policies.get(incident.policy)\n"
+        "        if known is not None and incident.awaits_ack:",
+        (f"{UNIT}/test_asked_people.py",),
+    ),
+    Mutation(
+        "a moment of quiet is an answer", 10, "src/midwatch/core/escalation.py",
+        "    left = incident.left\n    if left is None:", "    left = incident.left\n    if True:",
+        (f"{UNIT}/test_asked_people.py",),
+    ),
+    Mutation(
+        "a service whose people cannot be reached pages nobody", 10, "src/midwatch/core/growth.py",
+        "    if is_new:\n        grow(d, main, incident, told)\n", "",
+        (f"{UNIT}/test_asked_people.py",),
+    ),
+    Mutation(
+        "a merge answers every page", 10, "src/midwatch/core/decide.py",
+        "    news.merged(d, rules, old, into, given.by, was, asked)\n", "",
+        (f"{UNIT}/test_moves_news.py",),
+    ),
+    Mutation(
         "an escalation stays where it is", 3, "src/midwatch/core/incidents.py",
         "    i.next_step = max(i.next_step, event.step + 1)\n", "",
         (f"{UNIT}/test_escalation.py",),

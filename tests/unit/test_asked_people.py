@@ -57,6 +57,19 @@ def test_a_warning_of_other_people_takes_over_no_page(
     assert [to for _, to in paged(on, BEGIN + since)][:2] == people
 
 
+def test_what_is_worse_of_other_people_takes_over_no_page() -> None:
+    """Though the incident is called by it from then on."""
+    on = routed()
+    on.rules = replace(on.rules, routes=(Route("tills", ("shop",)),))
+    deliver(on, BEGIN, alert("cart", BEGIN, same=True))
+    ack(on, BEGIN + 60)
+    deliver(on, BEGIN + 100, alert("shop", BEGIN + 100, same=True))
+    assert on.incident().speaks_of == "shop"
+    ack(on, BEGIN + 120, "cyd")
+    on.give(inputs.Unacknowledge("INC-1", "ada"), BEGIN + 200)
+    assert paged(on, BEGIN + 100) == [(BEGIN + 200, "ada")]
+
+
 def test_what_fires_again_pages_the_people_of_its_service() -> None:
     """Also in an incident that other people's warning was part of."""
     on = routed()
