@@ -262,7 +262,8 @@ MUTATIONS = (
     ),
     Mutation(
         "anybody answers for the people of another service", 10, "src/midwatch/core/escalation.py",
-        "silence(d, incident, others=False)", "silence(d, incident)", (NEWS,),
+        "silence(d, incident, others=False)\n    d.emit(events.PageAck",
+        "silence(d, incident)\n    d.emit(events.PageAck", (NEWS,),
     ),
     Mutation(
         "what covered is over and nobody looks", 10, "src/midwatch/core/escalation.py",

@@ -251,6 +251,20 @@ def test_each_answers_for_their_own(people: bool, by: str, left: list[str]) -> N
     assert [to for _, to in paged(on, BEGIN + 60) if to != "ben"][:1] == left
 
 
+@pytest.mark.parametrize(
+    "given", [inputs.Unacknowledge("INC-1", "ada"), inputs.Reassign("INC-1", "ben", "ada")]
+)
+def test_who_gives_an_incident_away_answers_for_no_other_people(given: inputs.Input) -> None:
+    """They go on being paged."""
+    on = routed()
+    deliver(on, BEGIN, alert("cart", BEGIN, same=True), alert("till", BEGIN, same=True))
+    ack(on, BEGIN + 60)
+    on.give(given, BEGIN + 70)
+    on.wake(BEGIN + 300)
+    beside = [x.to for at, x in on.told if isinstance(x, e.PagePlanned) and x.beside]
+    assert beside == ["cyd", "ben"]
+
+
 def both_over(on: Shift) -> int:
     """Two sides were paged, and it was over before the till's people had answered."""
     both = alert("cart", BEGIN, same=True), alert("till", BEGIN, same=True)

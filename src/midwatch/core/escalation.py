@@ -558,7 +558,7 @@ def unacknowledge(d: Decision, policy: Policy, incident: Incident, by: str) -> N
     """Give an incident back. Raises StateError when nobody has it."""
     if incident.state != "acknowledged":
         raise StateError(f"{incident.id} is {incident.state}", remedy="nobody has it")
-    silence(d, incident)
+    silence(d, incident, others=False)
     says = f"{by} gave it back"
     _nobody_has_it(d, policy, incident, Reason(RULE, says, {"by": by}))
 
@@ -577,7 +577,7 @@ def reassign(
     pagers = policy.team.pagers(person) if person else ()
     if person is None or not pagers:
         raise StateError(f"nobody can be reached as {to!r}", remedy="name somebody else")
-    silence(d, incident)
+    silence(d, incident, others=False)
     reason = Reason(RULE, f"{by} hands it to {person}", {"by": by, "to": person})
     d.emit(events.IncidentReassigned(incident.id, person, by, reason))
     plan_page(d, policy.name, incident, person, pagers[0], REASSIGNED_STEP, reason)
