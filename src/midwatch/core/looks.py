@@ -78,7 +78,7 @@ def _ring(d: Decision, rules: Rules, incident: Incident, news: list[tuple[str, L
         if name == main.name:
             growth.grow(d, main, incident, reason)
         else:
-            growth.page_others(d, rules.policies.get(name, main), incident, reason)
+            growth.page_others(d, main, rules.policies.get(name, main), incident, reason)
 
 
 def _main(rules: Rules, incident: Incident) -> Policy:

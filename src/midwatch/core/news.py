@@ -409,6 +409,12 @@ def merged(
             growth.page_others(d, main, policy, into, reason)
 
 
+def _was_planned(d: Decision, incident: Incident) -> bool:
+    """Say whether this very decision pages for it already."""
+    kinds = (events.PagePlanned, events.PageHeld, events.EscalationExhausted)
+    return any(isinstance(x, kinds) and x.incident == incident.id for x in d.events)
+
+
 def _merged_into(d: Decision, main: Policy, into: Incident, by: str, reason: Reason) -> None:
     if into.state == "acknowledged":
         if by != into.acknowledged_by:
