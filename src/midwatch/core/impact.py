@@ -67,10 +67,12 @@ def _item(
     ]
     always = _always(rules, one)
     names = () if one.service else tuple(dict.fromkeys(alert.name for alert in alerts))
+    # Nobody else can say what midwatch itself has seen.
+    saw = one.summary if one.severity and isinstance(one, Alert) else ""
     return news.Item(
         one.service, severity, title_of(one.name, one.service), one.level,
         next(filter(None, spaces), ""), tuple(fingerprints), own=bool(one.severity),
-        more=len(alerts) - 1,
+        more=len(alerts) - 1, saw=saw,
         always=always and not one.severity, names=names[:KEPT_FINGERPRINTS],
     )  # fmt: skip
 

@@ -53,11 +53,13 @@ class Item(Struct, frozen=True):
     always: bool = False  # it pages whatever an objective says
     names: tuple[str, ...] = ()  # of the alerts, where nothing names a service
     more: int = 0
+    saw: str = ""  # what midwatch itself saw, which nobody else can say
 
     @property
     def what(self) -> str:
         """Name it, with how many more there are."""
-        return f"{self.title} and {self.more} more" if self.more else self.title
+        more = f" and {self.more} more" if self.more else ""
+        return f"{self.title}{more}{f': {self.saw}' if self.saw else ''}"
 
 
 class Was(Struct, frozen=True):
