@@ -91,6 +91,24 @@ def test_a_flap_that_held_and_was_told_covers_again() -> None:
     assert judged(on)[-1] is False
 
 
+def test_a_flap_that_ended_is_not_told_because_something_else_fires() -> None:
+    """Whoever has the rest is paged for what holds."""
+    on = Shift(rules())
+    deliver(on, BEGIN - 5, alert("mail", BEGIN - 5, same=True))
+    ack(on, BEGIN - 1)
+    for number in range(7):
+        at = BEGIN + 1_000 + number * ROUND
+        deliver(on, at, alert("db", at, same=True))
+        if on.incident().state == "open":
+            ack(on, at + 60)
+        if number < 6:
+            deliver(on, at + 600, alert("db", at, over=at + 600, same=True))
+    last = BEGIN + 1_000 + 6 * ROUND
+    assert [at for at in rung(on) if at >= BEGIN + 1_000 + 3 * ROUND] == []
+    on.wake(last + 900)
+    assert rung(on)[-1] == last + 900
+
+
 # --- what comes back alone ----------------------------------------------------------------------
 
 
