@@ -697,7 +697,7 @@ def stopped(
     try:
         begun(process)
         os.killpg(process.pid, signal.SIGINT)
-        _, err = process.communicate(timeout=15)
+        _, err = process.communicate(timeout=150)
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
