@@ -24,6 +24,8 @@ def serving(tmp_path: Path) -> Iterator[Serving]:
     """A running server that knows three services."""
     serving = Serving(tmp_path)
     (tmp_path / "midwatch" / "topology.yaml").write_text(TOPOLOGY, "utf-8")
+    with (tmp_path / "midwatch" / "midwatch.yaml").open("a", encoding="utf-8") as main:
+        main.write("tickets: {trusted: [desk]}\n")
     serving.start()
     yield serving
     serving.stop()
@@ -100,6 +102,39 @@ def test_many_people_open_an_incident_that_pages(serving: Serving) -> None:
     file.write_bytes(lines.splitlines()[0])
     typed(serving, "tickets", "import", "reports.jsonl")
     until(lambda: pages(serving) == ["INC-1"])
+
+
+def test_nobody_knows_the_service_and_many_people_page(serving: Serving) -> None:
+    """A form on the web is not believed, five who write are, and so is a desk that is trusted."""
+    form = serving.token("--source", "tickets", "--name", "form")
+    desk = serving.token("--source", "tickets", "--name", "desk")
+    everybody = {"text": "the whole site is down for everyone", "affected": 400}
+
+    def send(token: str, *reports: dict[str, Any]) -> None:
+        body = json.dumps(reports).encode()
+        assert serving.ask("POST", "/intake/tickets", body, token).status == 202
+
+    def listed() -> list[Any]:
+        return json.loads(typed(serving, "tickets", "list", "--json"))
+
+    send(form, *[{**everybody, "id": f"F-{n}"} for n in range(9)])
+    send(form, *[{"text": f"no page loads, case {n}", "by": f"u{n}"} for n in range(3)])
+    assert {one["incident"] for one in listed()} == {""}
+    send(form, {"text": "what is wrong with you today?", "by": "u9"})
+    until(lambda: pages(serving) == ["INC-1"])
+    assert len([one for one in listed() if one["incident"] == "INC-1"]) == 5
+    shown = typed(serving, "incidents", "show", "INC-1")
+    assert "no service named: what is wrong with you today?" in shown
+    # Somebody ends it: what is believed opens the next one at once.
+    for opened, last in ((2, (desk,)), (3, ())):
+        before = f"INC-{opened - 1}"
+        typed(serving, "incidents", "ack", before)
+        typed(serving, "incidents", "resolve", before, "--why", "seen to")
+        if last:
+            send(desk, everybody)
+        else:
+            typed(serving, "tickets", "file", "nothing works here", "--affected", "30")
+        until(lambda opened=opened: pages(serving)[-1:] == [f"INC-{opened}"])
 
 
 def test_a_silence_records_and_its_end_pages(serving: Serving) -> None:

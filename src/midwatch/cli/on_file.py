@@ -229,7 +229,7 @@ class OnFile:
     def ticket(self, given: dict[str, Any]) -> list[queries.TicketView]:
         """File a report."""
         (filed,) = ticket_bodies.parse(msgspec.json.encode(given), wall_ms()).tickets
-        filed = structs.replace(filed, by=filed.by or _user())
+        filed = structs.replace(filed, by=filed.by or _user(), signed=True)
         return queries.tickets(self._give(filed), filed.ticket)
 
     def _give(self, command: inputs.Input) -> Shard:

@@ -79,6 +79,7 @@ def import_command(file: Path, as_json: bool, **where: Any) -> int:
         for done, one in enumerate(filed, start=1):
             given = structs.asdict(one)
             given["id"] = given.pop("ticket")
+            del given["source"], given["signed"]  # whoever types this files them
             found.extend(at.ticket(given))
             progress(done, len(filed))
     return _shown(found, as_json)

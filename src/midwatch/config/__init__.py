@@ -37,12 +37,11 @@ from midwatch.config.runbooks import read_books
 from midwatch.config.slos import check_slos, read_defaults
 from midwatch.config.sources import SourceConfig, read_naming, read_sources
 from midwatch.config.suites import read_suites
+from midwatch.config.tickets import read_tickets
 from midwatch.config.topology import read_topology
 from midwatch.config.unread import find_unread
 from midwatch.core.alerts import Naming
 from midwatch.core.rules import Rules
-from midwatch.core.tickets import Category
-from midwatch.core.topology import Topology
 from midwatch.errors import BadFile
 from midwatch.ports import Rate
 from midwatch.registry import FOLLOWERS, Contact, MetricsOptions, PagerOptions, RouterOptions
@@ -146,6 +145,7 @@ def check(folder: Path, elsewhere: str = ELSEWHERE) -> tuple[Config, list[BadFil
     followers = [name for name, options in known.items() if isinstance(options, FOLLOWERS)]
     paging = read_paging(main, folder, known, followers, problems)
     who = {*paging.policy.team.people, *paging.policy.team.schedules}
+    desk = read_tickets(main.child("tickets"), topology.services)
     rules = Rules(
         topology=topology,
         slos=slos,
@@ -154,7 +154,8 @@ def check(folder: Path, elsewhere: str = ELSEWHERE) -> tuple[Config, list[BadFil
         routes=paging.routes,
         jobs=read_jobs(main.child("watched_jobs"), topology, sources),
         books=read_books(main, folder, slos, topology, who, problems),
-        categories=_categories(main.child("tickets"), topology),
+        categories=desk.categories,
+        trusted=desk.trusted,
         suites=suites,
         threshold=read_threshold(grouping),
         wall=read_wall(grouping),
@@ -209,17 +210,3 @@ def _check_segments(main: Node) -> None:
     for name, node in [*(one for group in groups for one in group.entries()), *slack]:
         if "/" in name or name in ("", ".", ".."):
             node.error(f"is called {name!r}", "its name is a part of an address: no slash, no dots")
-
-
-def _categories(node: Node, topology: Topology) -> tuple[Category, ...]:
-    if node.value is None:
-        return ()
-    node.keys("categories")
-    found: list[Category] = []
-    for name, item in node.child("categories").entries():
-        item.keys("words", "service", "route", required=("words", "service", "route"))
-        words = tuple(w.text() for w in item.child("words").items())
-        service = item.child("service")
-        service.known("service", topology.services, "topology.yaml")
-        found.append(Category(name, words, service.text(), item.child("route").text()))
-    return tuple(found)

@@ -290,6 +290,9 @@ class TicketTriaged(TicketEvent, frozen=True):
     duplicate_of: str = ""
     affected: int = 0
     service: str = ""
+    by: str = ""  # who reports it, as far as anybody says
+    source: str = ""  # the sender, when it was one
+    doubted: bool = False  # whether `affected` is a claim that nobody vouches for
 
 
 class TicketLinked(IncidentEvent, frozen=True):

@@ -201,6 +201,8 @@ class FileTicket(Struct, frozen=True, tag=True):
     service: str = ""  # when whoever files it knows
     category: str = ""  # when whoever files it, such as a classifier, knows
     affected: int = 1  # people
+    source: str = ""  # the sender, when it was one
+    signed: bool = False  # whether a person who is signed in files it
 
 
 class TicketsArrived(Struct, frozen=True, tag=True):

@@ -8,6 +8,7 @@ from __future__ import annotations
 from msgspec import Struct, field
 
 from midwatch.core.canary import CanaryPlan
+from midwatch.core.categories import Category
 from midwatch.core.correlation import THRESHOLD, Places
 from midwatch.core.evals import Suite
 from midwatch.core.gathering import Gathering
@@ -19,7 +20,6 @@ from midwatch.core.shard import Shard
 from midwatch.core.silences import Matcher, Muting
 from midwatch.core.slo import Slo, Verify
 from midwatch.core.teams import Policy, Route, Sides
-from midwatch.core.tickets import Category
 from midwatch.core.topology import Topology
 
 
@@ -31,6 +31,7 @@ class Rules(Struct, frozen=True):
     policy: Policy = Policy("none", ())
     books: Books = Books()
     categories: tuple[Category, ...] = ()
+    trusted: frozenset[str] = frozenset()  # senders of reports whose `affected` is believed
     suites: dict[str, Suite] = field(default_factory=dict[str, Suite])
     threshold: float = THRESHOLD
     wall: str = ""  # the label that no incident crosses
@@ -52,6 +53,8 @@ class Rules(Struct, frozen=True):
         known = self.policies.get(incident.policy)
         if known is not None:
             return known
+        if incident.tickets and not incident.services:  # nobody knows a service: no route fits
+            return self.policy
         return self.policy_for(incident.speaks_of, incident.severity or "sev1")
 
     @property

@@ -54,6 +54,15 @@ class Ticket(Struct, frozen=True):
     text: str = ""
     affected: int = 1
     duplicate_of: str = ""
+    by: str = ""
+    source: str = ""
+    doubted: bool = False
+    at: int = 0  # when it was read, in the journal's time
+
+    @property
+    def reporter(self) -> str:
+        """Say whose report it is: one that names nobody is its sender's."""
+        return f"by {self.by.strip().casefold()}" if self.by.strip() else f"from {self.source}"
 
 
 class KeptCase(Struct):
@@ -338,7 +347,8 @@ def _evolve_case(shard: Shard, event: e.CaseEvent) -> None:
 def _keep_ticket(shard: Shard, event: e.TicketTriaged) -> None:
     shard.tickets[event.ticket] = Ticket(
         event.category, event.priority, event.route, event.incident, event.service,
-        event.text[:KEPT_TEXT], event.affected, event.duplicate_of,
+        event.text[:KEPT_TEXT], event.affected, event.duplicate_of, event.by, event.source,
+        event.doubted, shard.at,
     )  # fmt: skip
     if len(shard.tickets) > KEPT_TICKETS:
         del shard.tickets[next(iter(shard.tickets))]

@@ -3,18 +3,23 @@
 Law: a category comes from whoever files the ticket or from the words in the config, and abstains
 rather than guesses. Priority is computed, impact times urgency; text alone never wakes anybody. A
 report joins an incident by the same scorer as an alert, and opens one when there is none: users
-notice first in four incidents of ten. One problem told twice is linked, not counted as two.
+notice first in four incidents of ten. One problem told twice is linked, not counted as two: people
+are counted, not letters, and a claim of how many they are counts from whoever is known for it.
+
+Reports that name no service, and that no category fits, belong to no incident until they are from
+MANY people within TOGETHER_S: then one incident is opened for people to look at.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from itertools import islice
 
 from msgspec import Struct
 
 from midwatch.core import events
+from midwatch.core.categories import MIN_WORDS, Category, categorise
+from midwatch.core.clock import SECOND, show_duration
 from midwatch.core.correlation import (
     Placement,
     Places,
@@ -22,60 +27,35 @@ from midwatch.core.correlation import (
     open_incident,
     place,
 )
+from midwatch.core.covers import home_of
 from midwatch.core.decision import Decision
 from midwatch.core.incidents import Incident, is_open
 from midwatch.core.inputs import FileTicket
+from midwatch.core.phrases import words_of
 from midwatch.core.reasons import Reason, Term
 from midwatch.core.severity import Severity
+from midwatch.core.shard import Ticket
 
-RULE = "tickets/2"
-MIN_WORDS = 2
+RULE = "tickets/3"
 UNKNOWN_CATEGORY = "unknown"
 TRIAGE = "triage"
 SAME = 0.7  # of their words, together, are in both
 RECENT = 64  # reports that a new one is compared with
 MANY = 5  # people: so many are no single person's mistake
+TOGETHER_S = 3_600  # in which reports without a service are counted together
+LINKED = 64  # of those that came before the incident, so many are linked to it
 HINTS = frozenset(("urgent", "down", "outage", "broken", "cannot", "can't", "nobody", "everyone"))
 # impact + urgency, 1 the greatest of each
 PRIORITY = {2: "P1", 3: "P2", 4: "P3", 5: "P4", 6: "P4"}
 URGENCY: dict[Severity, int] = {"sev1": 1, "sev2": 2, "sev3": 3, "sev4": 3}
 
 
-class Category(Struct, frozen=True):
-    """Words that speak for a category, the service it is about and the team it goes to."""
+class Desk(Struct, frozen=True):
+    """By what reports are read: where incidents are, what words mean, whose claims are believed."""
 
-    name: str
-    words: tuple[str, ...]
-    service: str
-    route: str
-
-
-def words_of(text: str) -> frozenset[str]:
-    """Take the words of a text, without regard to case, order and signs.
-
-    >>> sorted(words_of("It is DOWN! can't log in."))
-    ["can't", 'down', 'in', 'is', 'it', 'log']
-    """
-    return frozenset(re.findall(r"[^\W_]+(?:'[^\W_]+)?", text.casefold()))
-
-
-def categorise(text: str, categories: tuple[Category, ...]) -> tuple[Category | None, list[str]]:
-    """Find the category most words speak for; None on a tie or with fewer than MIN_WORDS.
-
-    >>> quality = Category("answers", ("wrong", "refund"), "agent", "ai-team")
-    >>> categorise("The refund answer is WRONG", (quality,))[1]
-    ['wrong', 'refund']
-    >>> categorise("the printer is out of paper", (quality,))
-    (None, [])
-    """
-    words = words_of(text)
-    found = [(c, [w for w in c.words if w.casefold() in words]) for c in categories]
-    ranked = sorted(found, key=lambda item: -len(item[1]))
-    if not ranked or len(ranked[0][1]) < MIN_WORDS:
-        return None, []
-    if len(ranked) > 1 and len(ranked[1][1]) == len(ranked[0][1]):
-        return None, []
-    return ranked[0]
+    places: Places
+    categories: tuple[Category, ...] = ()
+    trusted: frozenset[str] = frozenset()
 
 
 class Triaged(Struct, frozen=True):
@@ -86,24 +66,20 @@ class Triaged(Struct, frozen=True):
     reason: Reason
 
 
-def triage(
-    d: Decision, places: Places, categories: tuple[Category, ...], ticket: FileTicket
-) -> Triaged | None:
+def triage(d: Decision, desk: Desk, ticket: FileTicket) -> Triaged | None:
     """Read a report once; the same ticket again is not read twice.
 
     Gives None when it belongs to no incident: nobody knows which service it is about.
     """
     if ticket.ticket in d.shard.tickets:
         return None
-    category, words = _category(ticket, categories)
+    places = desk.places
+    category, words = _category(ticket, desk.categories)
     service = ticket.service or (category.service if category else "")
+    if not service:
+        return _without_service(d, desk, ticket)
     route = category.route if category else places.topology.owner(service) or TRIAGE
     name = category.name if category else UNKNOWN_CATEGORY
-    if not service:
-        says = "no category has enough words in it, and no service is named"
-        reason = Reason(RULE, says, {"min_words": MIN_WORDS})
-        d.emit(_triaged(ticket, name, "P4", route, "", reason))
-        return None
     duplicate = _duplicate(d, ticket, service)
     placement = _placement(d, places, service, duplicate)
     if placement.incident is None:
@@ -122,6 +98,82 @@ def triage(
     d.emit(_triaged(ticket, name, priority, route, incident.id, reason, service, duplicate))
     d.emit(events.TicketLinked(incident.id, ticket.ticket, reason, service))
     return Triaged(incident, *_people_alone(d, incident))
+
+
+def _without_service(d: Decision, desk: Desk, ticket: FileTicket) -> Triaged | None:
+    """Note a report that nobody knows a service for; many people's open one incident."""
+    doubted = not (ticket.signed or ticket.source in desk.trusted)
+    duplicate = _duplicate(d, ticket, "")
+    incident = _for_triage(d)
+    alone = "no category has enough words in it, and no service is named"
+    terms: dict[str, Term] = {"min_words": MIN_WORDS}
+    if incident is not None:
+        reason = Reason(RULE, f"{alone}; {incident.id} is open for such reports", terms)
+    else:
+        waiting = _waiting(d)
+        claimed = ticket.affected if not doubted else 1
+        count = len({*waiting, _reporter(ticket)})
+        terms |= {"people": max(count, claimed), "many": MANY}
+        if count < MANY and claimed < MANY:
+            told = Reason(RULE, alone, terms)
+            d.emit(
+                _triaged(ticket, UNKNOWN_CATEGORY, "P4", TRIAGE, "", told, "", duplicate, doubted)
+            )
+            return None
+        within = show_duration(TOGETHER_S)
+        who = f"{count} people within {within}" if count >= MANY else f"{claimed} people, it says"
+        reason = Reason(RULE, f"{alone}; {who}", terms)
+        title = f"reported, no service named: {' '.join(ticket.text.split())[:80]}"
+        symptom = Symptom("", "", d.wall, lasting=True)
+        incident = open_incident(d, symptom, title, reason)
+        if count >= MANY:
+            _link_earlier(d, incident, waiting.values(), reason)
+    priority = _rank(1, URGENCY["sev2"])
+    d.emit(
+        _triaged(
+            ticket, UNKNOWN_CATEGORY, priority, TRIAGE, incident.id, reason, "", duplicate, doubted
+        )
+    )
+    d.emit(events.TicketLinked(incident.id, ticket.ticket, reason))
+    return Triaged(incident, *_people_alone(d, incident))
+
+
+def _for_triage(d: Decision) -> Incident | None:
+    """Find the open incident of reports without a service, or what it was merged into."""
+    for one in reversed(d.shard.tickets.values()):
+        if one.incident and not one.service:
+            incident = home_of(d.shard, one.incident)
+            return incident if incident is not None and is_open(incident) else None
+    return None
+
+
+def _waiting(d: Decision) -> dict[str, str]:
+    """Give the reporters of late whose reports belong nowhere, each with the newest one."""
+    since = d.now - TOGETHER_S * SECOND
+    found: dict[str, str] = {}
+    for name, one in reversed(d.shard.tickets.items()):
+        if one.at < since:
+            break
+        if not one.service and not one.incident:
+            found.setdefault(one.reporter, name)
+    return found
+
+
+def _link_earlier(d: Decision, incident: Incident, waiting: Iterable[str], reason: Reason) -> None:
+    """Take what was reported before into the incident: it belongs somewhere now."""
+    for name in reversed(list(islice(waiting, LINKED))):
+        one = d.shard.tickets[name]
+        d.emit(
+            events.TicketTriaged(
+                name, one.text, one.category, one.priority, one.route, incident.id, reason,
+                one.duplicate_of, one.affected, one.service, one.by, one.source, one.doubted,
+            )
+        )  # fmt: skip
+        d.emit(events.TicketLinked(incident.id, name, reason))
+
+
+def _reporter(ticket: FileTicket) -> str:
+    return Ticket("", "", "", "", by=ticket.by, source=ticket.source).reporter
 
 
 def _category(
@@ -155,7 +207,8 @@ def _priority(
     d: Decision, places: Places, incident: Incident, service: str, ticket: FileTicket
 ) -> tuple[str, dict[str, Term]]:
     """Compute impact and urgency, 1 to 3 each; text can only hint from 3 to 2."""
-    affected = _affected(d, incident.tickets) + ticket.affected
+    mine = Ticket("", "", "", "", affected=ticket.affected, by=ticket.by, source=ticket.source)
+    affected = people([*_kept(d, incident), mine])
     tier = places.topology.tier(service)
     impact = min(max(tier, 1), 3)
     if affected >= MANY:
@@ -166,16 +219,33 @@ def _priority(
     if urgency > 2 and not HINTS.isdisjoint(words_of(ticket.text)):
         urgency = 2
     terms: dict[str, Term] = {"impact": impact, "urgency": urgency, "affected": affected}
-    return PRIORITY[impact + urgency], terms
+    return _rank(impact, urgency), terms
 
 
-def _affected(d: Decision, tickets: Iterable[str]) -> int:
-    return sum(d.shard.tickets[one].affected for one in tickets if one in d.shard.tickets)
+def _rank(impact: int, urgency: int) -> str:
+    return PRIORITY[impact + urgency]
+
+
+def people(tickets: Iterable[Ticket]) -> int:
+    """Count the people behind reports: who reports it, or as many as one report speaks for.
+
+    >>> told = [Ticket("", "", "", "", by=name) for name in ("ada", "Ada ", "ben", "", "")]
+    >>> people(told), people([*told, Ticket("", "", "", "", affected=40)])
+    (3, 40)
+    """
+    told = list(tickets)
+    claimed = (one.affected for one in told if not one.doubted)
+    return max(len({one.reporter for one in told}), max(claimed, default=0))
+
+
+def _kept(d: Decision, incident: Incident) -> list[Ticket]:
+    known = d.shard.tickets
+    return [known[name] for name in incident.tickets if name in known]
 
 
 def _people_alone(d: Decision, incident: Incident) -> tuple[Severity, Reason]:
     """Say how bad it is by what people say: one person wakes nobody, many do."""
-    affected = _affected(d, incident.tickets)
+    affected = people(_kept(d, incident))
     reports = len(incident.tickets)
     says = f"{reports} report{'' if reports == 1 else 's'} of {affected} affected, no measurement"
     severity: Severity = "sev2" if affected >= MANY else "sev3"
@@ -191,8 +261,9 @@ def _triaged(
     reason: Reason,
     service: str = "",
     duplicate_of: str = "",
+    doubted: bool = False,
 ) -> events.TicketTriaged:
     return events.TicketTriaged(
         ticket.ticket, ticket.text, category, priority, route, incident, reason,
-        duplicate_of, ticket.affected, service,
+        duplicate_of, ticket.affected, service, ticket.by, ticket.source, doubted,
     )  # fmt: skip

@@ -138,7 +138,7 @@ class Api(Reading):
         name = given.id or ticket_bodies.new_id(given.by, given.text, self._service.wall())
         filed = inputs.FileTicket(
             name, given.text, given.by or call.by.name, given.service, given.category,
-            int(given.affected),
+            int(given.affected), signed=True,
         )  # fmt: skip
         await self._give(call, filed, "")
         return await self._look(lambda shard: queries.tickets(shard, filed.ticket))

@@ -97,7 +97,7 @@ class Intake:
             elif pushed is not None:
                 given, good = _counts(name, pushed, body, wanted, now)
             else:
-                given, good = _told(name, body, wanted, now)
+                given, good = _told(name, token.name, body, wanted, now)
         except BadJson as error:
             return problem_of(400, error)
         except BadFile as error:
@@ -150,15 +150,18 @@ def _counts(
     return given, parsed.items
 
 
-def _told(name: str, body: bytes, wanted: str, now: int) -> tuple[Envelope, int]:
-    """Read changes or reports: each has its own id, or is another one each time it comes."""
+def _told(name: str, sender: str, body: bytes, wanted: str, now: int) -> tuple[Envelope, int]:
+    """Read changes or reports: each has its own id, or is another one each time it comes.
+
+    A report keeps which `sender` it came from, by the name of the token.
+    """
     key = f"{name}/key/{wanted}" if wanted else ""
     if name == "changes":
         told = change_bodies.parse(body, now)
         arrived = ChangesArrived(name, told.changes)
         return Envelope(key, arrived, told.rejected, once=bool(wanted)), len(told.changes)
     filed = ticket_bodies.parse(body, now)
-    given = TicketsArrived(name, filed.tickets)
+    given = TicketsArrived(name, tuple(structs.replace(x, source=sender) for x in filed.tickets))
     return Envelope(key, given, filed.rejected, once=bool(wanted)), len(filed.tickets)
 
 

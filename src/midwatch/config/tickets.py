@@ -1,0 +1,67 @@
+"""What reports are about, by their words, and whose claims are believed.
+
+Law: what can never fit a report is an error here, not a report that nobody finds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from msgspec import Struct
+
+from midwatch.core.categories import MIN_WORDS, Category
+from midwatch.core.phrases import phrase_of
+from midwatch.yaml_nodes import Node
+
+
+class TicketsConfig(Struct, frozen=True):
+    """The categories, and the senders whose `affected` is believed without a service."""
+
+    categories: tuple[Category, ...] = ()
+    trusted: frozenset[str] = frozenset()
+
+
+def read_tickets(node: Node, services: Collection[str]) -> TicketsConfig:
+    """Read `tickets` of midwatch.yaml."""
+    if node.value is None:
+        return TicketsConfig()
+    node.keys("categories", "trusted")
+    found = tuple(
+        _category(name, item, services) for name, item in node.child("categories").entries()
+    )
+    return TicketsConfig(found, frozenset(one.text() for one in node.child("trusted").items()))
+
+
+def _category(name: str, item: Node, services: Collection[str]) -> Category:
+    item.keys("words", "sure", "service", "route", required=("service", "route"))
+    if not item.has("words") and not item.has("sure"):
+        item.error("lacks words", "add words, or sure: one of those is enough")
+    words, good = _entries(item.child("words"))
+    sure, all_good = _entries(item.child("sure"))
+    service = item.child("service")
+    service.known("service", services, "topology.yaml")
+    category = Category(name, words, service.text(), item.child("route").text(), sure)
+    if (words or sure) and good and all_good and category.most < MIN_WORDS:
+        item.child("words").error(
+            f"is one word, and {MIN_WORDS} are needed, so no report ever fits",
+            "add words or a phrase, or put it under sure, where one is enough",
+        )
+    return category
+
+
+def _entries(node: Node) -> tuple[tuple[str, ...], bool]:
+    """Read words and phrases; gives those that may fit, and whether all may."""
+    found: list[str] = []
+    good = True
+    for item in node.items():
+        text = item.text()
+        try:
+            phrase_of(text)
+        except ValueError as error:
+            says, _, remedy = str(error).partition("; ")
+            if text:
+                item.error(f"{text!r} {says}", remedy)
+            good = False
+        else:
+            found.append(text)
+    return tuple(found), good

@@ -1,0 +1,27 @@
+"""What is broken of reports and of a trial's comparison: who is counted, and what counts as good."""
+
+from __future__ import annotations
+
+from tests.mutations.laws import Mutation
+
+TICKETS = ("tests/unit/test_tickets.py",)
+MUTATIONS = (
+    Mutation(
+        "one person who writes five times is five", 14, "src/midwatch/core/tickets.py",
+        "return max(len({one.reporter for one in told}), max(claimed, default=0))",
+        "return max(len(told), max(claimed, default=0))", TICKETS,
+    ),
+    Mutation(
+        "anybody's claim is believed", 14, "src/midwatch/core/tickets.py",
+        "doubted = not (ticket.signed or ticket.source in desk.trusted)", "doubted = False",
+        TICKETS,
+    ),
+    Mutation(
+        "many people without a service page nobody", 10, "src/midwatch/core/tickets.py",
+        "if count < MANY and claimed < MANY:", "if claimed < MANY:", TICKETS,
+    ),
+    Mutation(
+        "a tie of two categories is a guess", 13, "src/midwatch/core/categories.py",
+        "if len(ranked) > 1 and ranked[1][0] == ranked[0][0]:", "if not ranked:", TICKETS,
+    ),
+)  # fmt: skip
