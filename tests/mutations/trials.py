@@ -1,4 +1,4 @@
-"""What is broken of reports and of a trial's comparison: who is counted, and what counts as good."""
+"""Reports and a trial's comparison, broken on purpose: who is counted, and what counts as good."""
 
 from __future__ import annotations
 

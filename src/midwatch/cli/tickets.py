@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import click
 from msgspec import structs
 
+from midwatch import config
 from midwatch.adapters.sources import tickets as ticket_files
 from midwatch.cli.client import incidents_at, server_options
 from midwatch.cli.output import json_option, print_json
-from midwatch.cli.places import limit_option, read_file
+from midwatch.cli.places import config_option, limit_option, read_file, read_number
 from midwatch.cli.progress import shown_progress
+from midwatch.core.confusions import Confusion, Part, confuse
 from midwatch.engine.queries import TicketView
 from midwatch.errors import InputError
 
@@ -92,6 +95,76 @@ def import_command(file: Path, as_json: bool, **where: Any) -> int:
 def list_command(limit: int, as_json: bool, **where: Any) -> int:
     """List reports, the newest first."""
     return _shown(incidents_at(**where).tickets()[:limit], as_json)
+
+
+SHARE = click.FloatRange(0, 1)
+
+
+@command.command("test", short_help="Measure the words of the config on labelled reports.")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "--found", "least", type=SHARE, callback=read_number, default=0.0, metavar="SHARE",
+    help="Exit 1 when fewer of those that belong to a category are found, such as 0.75.",
+)  # fmt: skip
+@click.option(
+    "--wrong", "most", type=SHARE, callback=read_number, default=1.0, metavar="SHARE",
+    help="Exit 1 when more of all get a category that is not theirs, such as 0.02.",
+)  # fmt: skip
+@json_option(Confusion)
+@config_option
+def test_command(file: Path, least: float, most: float, as_json: bool, folder: Path) -> int:
+    """Say how well tickets.categories find what reports are about.
+
+    FILE has one JSON object a line, which people labelled: {"text": "my card is declined",
+    "category": "payment", "language": "en"}; category "" is of a report that belongs to none, and
+    language is any name for a part that is to be told by itself. Nothing is filed.
+
+    Exit 0, or 1 when --found or --wrong are not kept.
+    """
+    categories = config.load(folder).rules.categories
+    body = read_file(file, "name a file of labelled reports")
+    names = [one.name for one in categories]
+    reports = ticket_files.parse_labelled(body, str(file), names)
+    if not reports:
+        raise InputError("has no reports in it", place=str(file), remedy=ticket_files.LABEL)
+    measured = confuse(reports, categories)
+    if as_json:
+        print_json(measured)
+    else:
+        for line in _measured(measured):
+            click.echo(line)
+    found, wrong = measured.all.found_share, measured.all.wrong_share
+    return int((found is not None and found < least) or (wrong or 0.0) > most)
+
+
+def _measured(measured: Confusion) -> Iterator[str]:
+    """Print the table, the shares, and each report that was not read as its label says."""
+    names = list(measured.table)
+    wide = max(map(len, (*names, "label")))
+    columns = [max(len(name), 5) for name in names]
+    heads = "  ".join(f"{name:>{width}}" for name, width in zip(names, columns, strict=True))
+    yield f"{'label':<{wide}}  {heads}   <- what the words say"
+    for label, row in measured.table.items():
+        cells = zip(row.values(), columns, strict=True)
+        yield f"{label:<{wide}}  {'  '.join(f'{count:>{width}}' for count, width in cells)}"
+    yield _part("all", measured.all)
+    if any(one.language for one in measured.languages):
+        for one in measured.languages:
+            yield _part(one.language or "-", one)
+    for one in measured.misread:
+        kind = "missed" if one.said == "none" else "wrong "
+        by = f", by {', '.join(one.words)}" if one.words else ""
+        text = " ".join(one.text.split())[:80]
+        yield f"{kind} {one.place}: {one.category}, said {one.said}{by}: {text}"
+
+
+def _part(name: str, one: Part) -> str:
+    found = f"found {one.found} of {one.belong} that belong{_of(one.found_share)}"
+    return f"{name}: {found}, wrong {one.wrong} of {one.reports}{_of(one.wrong_share)}"
+
+
+def _of(share: float | None) -> str:
+    return "" if share is None else f" ({share:.2f})"
 
 
 def _shown(found: list[TicketView], as_json: bool) -> int:

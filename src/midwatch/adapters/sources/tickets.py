@@ -9,6 +9,7 @@ one each time. A bad report costs no neighbour.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from hashlib import blake2b
 from typing import Annotated
 
@@ -16,10 +17,12 @@ import msgspec
 from msgspec import Meta, Struct
 
 from midwatch.adapters.sources import batches
+from midwatch.core.confusions import NONE, Labelled
 from midwatch.core.inputs import FileTicket, Rejected
 from midwatch.errors import BadFile
 
 REMEDY = 'send reports like {"text": "what is wrong, in your words"}'
+LABEL = 'write {"text": "my card is declined", "category": "payment", "language": "en"}'
 MAX_TEXT = 10_000
 MAX_AFFECTED = 10_000_000
 
@@ -33,6 +36,12 @@ class _Ticket(Struct):
     affected: Annotated[int, Meta(ge=1, le=MAX_AFFECTED)] = 1
 
 
+class _Labelled(Struct):
+    text: Annotated[str, Meta(min_length=1, max_length=MAX_TEXT)]
+    category: Annotated[str, Meta(max_length=200)]
+    language: Annotated[str, Meta(max_length=200)] = ""
+
+
 class ParsedTickets(Struct, frozen=True):
     """What a delivery held."""
 
@@ -41,6 +50,7 @@ class ParsedTickets(Struct, frozen=True):
 
 
 _one = msgspec.json.Decoder(_Ticket)
+_label = msgspec.json.Decoder(_Labelled)
 _many = msgspec.json.Decoder(list[msgspec.Raw])
 
 
@@ -77,6 +87,33 @@ def parse_file(body: bytes, name: str) -> list[FileTicket]:
                 place = f"{name}:{number}{error.place.removeprefix('$')}"
                 raise BadFile(error.message, place=place, remedy=error.remedy) from None
     return tickets
+
+
+def parse_labelled(body: bytes, name: str, categories: Collection[str]) -> list[Labelled]:
+    r"""Read a file of reports that people labelled, one a line. Raises BadFile with the line.
+
+    An empty category, or "none", is of a report that belongs to none.
+
+    >>> parse_labelled(b'{"text": "where is my parcel?", "category": ""}', "f", ["pay"])[0].category
+    'none'
+    """
+    found: list[Labelled] = []
+    for number, line in enumerate(body.splitlines(), start=1):
+        if not line.strip():
+            continue
+        place = f"{name}:{number}"
+        try:
+            one = batches.decode(_label, line, LABEL)
+        except BadFile as error:
+            where = f"{place}{error.place.removeprefix('$')}"
+            raise BadFile(error.message, place=where, remedy=LABEL) from None
+        label = one.category or NONE
+        if label != NONE and label not in categories:
+            says = f"names the unknown category {label!r}"
+            known = ", ".join(categories) or "none yet: midwatch.yaml names them below tickets"
+            raise BadFile(says, place=place, remedy=f'"" is for none; known are {known}')
+        found.append(Labelled(place, one.text, label, one.language))
+    return found
 
 
 def new_id(by: str, text: str, now: int, number: int = 0) -> str:
