@@ -96,6 +96,16 @@ def test_pages_are_read_from_a_file_and_missed_ones_fail_the_report(
     pages.write_text("".join(json.dumps(line) + "\n" for line in lines), "utf-8")
     code, found = report(serving, "--pages", str(pages))
     assert code == 1
+    # Whoever wrote the line calls it by another name, which the config knows.
+    topology = serving.folder / "midwatch" / "topology.yaml"
+    topology.write_text("services: [{name: shop, aliases: [Webshop (DE)]}]\n", "utf-8")
+    written = tmp_path / "written.jsonl"
+    told = [{**lines[0], "service": name} for name in ("webshop de", "SHOP", "Webshop (FR)")]
+    written.write_text("".join(json.dumps(line) + "\n" for line in told), "utf-8")
+    _, other = report(serving, "--pages", str(written))
+    assert [(j["services"][0], j["verdict"] == "missed") for j in other["judged"]] == [
+        ("SHOP", False), ("Webshop (FR)", True), ("webshop de", False),
+    ]  # fmt: skip
     assert [(j["key"], j["verdict"]) for j in found["judged"]] == [
         ("mail", "missed"),
         ("shop", "covered"),

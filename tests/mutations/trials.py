@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.mutations.laws import Mutation
 
 TICKETS = ("tests/unit/test_tickets.py",)
+TRIAL, SHADOW = "src/midwatch/engine/shadow.py", ("tests/unit/test_shadow.py",)
 MUTATIONS = (
     Mutation(
         "one person who writes five times is five", 14, "src/midwatch/core/tickets.py",
@@ -23,5 +24,21 @@ MUTATIONS = (
     Mutation(
         "a tie of two categories is a guess", 13, "src/midwatch/core/categories.py",
         "if len(ranked) > 1 and ranked[1][0] == ranked[0][0]:", "if not ranked:", TICKETS,
+    ),
+    Mutation(
+        "what broke at the same time is saved", 4, TRIAL,
+        "if not told and len(loose) == len(theirs):", "if False:", SHADOW,
+    ),
+    Mutation(
+        "who wakes others has woken these people", 4, TRIAL,
+        "if not paged and one.people:", "if False:", SHADOW,
+    ),
+    Mutation(
+        "a page that came first is saved", 4, TRIAL,
+        "if number > 1 and delay_s <= 0:", "if number > 1:", SHADOW,
+    ),
+    Mutation(
+        "what comes far too late is covered", 4, TRIAL,
+        "if delay_s > self._within_s:", "if False:", SHADOW,
     ),
 )  # fmt: skip

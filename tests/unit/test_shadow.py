@@ -5,12 +5,17 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.test_correlation import Bench, alert
 
 from midwatch.core import events as e
 from midwatch.core.alerts import identify
+from midwatch.core.clock import show_time
 from midwatch.core.reasons import Reason
+from midwatch.core.rules import Rules
+from midwatch.core.teams import Policy, Route, Step
+from midwatch.core.topology import Service, Topology
 from midwatch.engine.queries import Fact
-from midwatch.engine.shadow import RealPage, Recorded, compare, pages_of, recorded
+from midwatch.engine.shadow import Known, RealPage, Recorded, Report, compare, pages_of, recorded
 
 MINUTE = 60_000
 DAY = 1_440 * MINUTE
@@ -141,7 +146,7 @@ def test_an_incident_that_opens_again_is_not_over() -> None:
 def test_every_real_page_has_one_verdict(
     pages: list[tuple[int, str]], incidents: list[tuple[int, str, bool]]
 ) -> None:
-    """Nothing is lost, counts add up, and an incident covers one page at the most."""
+    """Nothing is lost, counts add up, and what is saved came after a page of midwatch's."""
     known = [
         incident(f"INC-{n}", at, service, paged_min=at if pages_too else None)
         for n, (at, service, pages_too) in enumerate(incidents)
@@ -151,6 +156,114 @@ def test_every_real_page_has_one_verdict(
     assert len(report.judged) + len(report.not_judged) == len(pages)
     counts = report.covered, report.saved, report.tickets, report.missed
     assert sum(counts) == report.real_pages == len(report.judged)
-    covering = [j.incident for j in report.judged if j.verdict == "covered"]
-    assert len(covering) == len(set(covering))
+    covering = {j.incident for j in report.judged if j.verdict == "covered"}
     assert len(covering) + len(report.extra) == report.would_page
+    paged_at = {one.id: one.paged_at for one in known}
+    for one in report.judged:
+        if one.verdict == "saved":
+            at = paged_at[one.incident]
+            assert at is not None
+            assert show_time(at) <= one.at
+            assert one.incident in covering
+
+
+# --- what midwatch decides, beside what paged -----------------------------------------------------
+
+WEB = Policy("web", (Step(("ada",), 300),), repeat=0)
+DATA = Policy("data", (Step(("dba",), 300),), repeat=0)
+WORLD = Topology(
+    [Service(name, 1) for name in ("shop", "db", "cart", "index")],
+    [("shop", "cart"), ("db", "index")],
+)
+ONE = Rules(topology=WORLD, policy=WEB, policies={"web": WEB})
+TWO = Rules(
+    topology=WORLD, policy=WEB, policies={"web": WEB, "data": DATA},
+    routes=(Route("data", ("db",)),),
+)  # fmt: skip
+
+
+def tried(rules: Rules, fired: list[tuple[str, int]], real: list[tuple[str, int]]) -> Report:
+    """What is said of real pages, beside alerts of services at seconds; the engine decides."""
+    bench = Bench(rules)
+    for service, at_s in fired:
+        bench.alerts(alert(service, at_s, f"{service}Down"))
+    facts = [Fact(n, at, event) for n, (event, at) in enumerate(bench.log)]
+    pages = [RealPage(at_s * 1_000, (service,), service) for service, at_s in real]
+    return compare(recorded(facts), pages, since=-DAY, until=DAY)
+
+
+def test_a_page_of_what_only_broke_at_the_same_time_is_missed() -> None:
+    """One person, no calls between: shop pages, db joins by time, and nobody hears of db."""
+    report = tried(ONE, [("shop", 0), ("db", 3)], [("shop", 1), ("db", 4)])
+    assert [one.verdict for one in report.judged] == ["covered", "missed"]
+    assert "joined INC-1 by time only" in report.judged[1].why
+    assert (report.saved, report.missed) == (0, 1)
+
+
+def test_what_joins_through_it_is_no_better() -> None:
+    """The index is called by db, which joined by time only."""
+    report = tried(ONE, [("shop", 0), ("db", 3), ("index", 5)], [("shop", 1), ("index", 6)])
+    assert [one.verdict for one in report.judged] == ["covered", "missed"]
+
+
+def test_a_page_of_other_people_is_covered_when_they_are_paged() -> None:
+    """Where db has a policy of its own, midwatch pages its people, too."""
+    report = tried(TWO, [("shop", 0), ("db", 3)], [("shop", 1), ("db", 4)])
+    assert [one.verdict for one in report.judged] == ["covered", "covered"]
+    assert (report.saved, report.by_another) == (0, 0)
+    assert report.judged[1].why == "sev1: dbDown on db (critical) is news"
+
+
+def test_people_who_are_not_paged_are_missed() -> None:
+    """They would have been woken for it, and midwatch wakes others."""
+    known = incident("INC-1", 10, "shop", "db", paged_min=10)
+    known.people, known.asked = {"web": 10 * MINUTE}, {"shop": "web", "db": "data"}
+    (one,) = compare([known], [page(11, "db")], since=0, until=DAY).judged
+    assert (one.verdict, one.why) == (
+        "missed",
+        "INC-1 pages policy web, not policy data, whose it is",
+    )
+
+
+def test_a_page_of_what_is_called_is_saved() -> None:
+    """The cart's people are the shop's, who were woken a moment ago, and calls connect them."""
+    report = tried(ONE, [("shop", 0), ("cart", 3)], [("shop", 1), ("cart", 4), ("shop", 5)])
+    assert [one.verdict for one in report.judged] == ["covered", "saved", "saved"]
+
+
+@pytest.mark.parametrize(
+    ("service", "at_s", "verdict", "why"),
+    [
+        ("shop", -12, "covered", ""),
+        ("cart", 88, "covered", ""),
+        ("cart", -900, "missed", "no incident of cart at that time"),
+        ("cart", 105, "saved", "real page 2 of INC-1"),
+    ],
+)
+def test_a_real_page_that_comes_first_is_never_saved(
+    service: str, at_s: int, verdict: str, why: str
+) -> None:
+    """Midwatch's own page of that service comes so many seconds later, or too late."""
+    report = tried(ONE, [("shop", 0), ("cart", 100)], [("shop", 1), (service, at_s)])
+    one = next(x for x in report.judged if x.key == service)
+    assert (one.verdict, why in one.why) == (verdict, True), one
+    if verdict == "covered":
+        assert one.delay_s == (0 if service == "shop" else 100) - at_s
+
+
+@pytest.mark.parametrize("name", ["Shop", "SHOP ", "Online-Shop (EU)", "online shop eu", "shop"])
+def test_names_match_as_people_write_them(name: str) -> None:
+    """In any case, and by the aliases of topology.yaml; the report shows what was written."""
+    known = Known({"Online Shop (EU)": "shop"})
+    report = compare(
+        [incident("INC-1", 10, "shop", paged_min=10)],
+        [page(11, name)],
+        since=0,
+        until=DAY,
+        known=known,
+    )
+    assert [(one.verdict, one.services) for one in report.judged] == [("covered", (name,))]
+    other = compare(
+        [incident("INC-1", 10, "shop-db", paged_min=10)], [page(11, "shop")], since=0, until=DAY
+    )
+    assert other.missed == 1

@@ -10,6 +10,7 @@ import click
 import msgspec
 from msgspec import Struct
 
+from midwatch import config
 from midwatch.adapters.stores.sqlite import SqliteStore
 from midwatch.cli.output import counted, json_option, print_json
 from midwatch.cli.places import (
@@ -108,6 +109,7 @@ def report_command(
         since=first if since is None else since,
         until=now if until is None else until,
         within_s=within_s,
+        known=_known(folder),
     )
     if as_json:
         print_json(report)
@@ -117,6 +119,20 @@ def report_command(
     if not report.real_pages:
         return INCONCLUSIVE
     return 1 if report.missed else 0
+
+
+def _known(folder: Path) -> shadow.Known:
+    """Take from the config how services are called and whose they are; a journal may have none."""
+    if not (folder / "midwatch.yaml").is_file():
+        return shadow.Known()
+    rules = config.load(folder).rules
+    named = rules.topology.services.values()
+    aliases = {alias: one.name for one in named for alias in (*one.aliases, one.name)}
+
+    def same(one: str, other: str) -> bool:
+        return shadow.same_name(one, other) or rules.same_people(one, other)
+
+    return shadow.Known(aliases, lambda name: rules.policy_for(name, "sev1").name, same)
 
 
 def read_pages(file: Path) -> Iterator[shadow.RealPage]:
@@ -151,15 +167,15 @@ def _lines(report: shadow.Report) -> Iterator[str]:
         f" {report.would_page} would have paged, {counted(report.pages, 'page')}"
     )
     within = show_duration(report.within_s)
-    yield f"  covered  {report.covered:>4}  midwatch pages too, at most {within} later"
+    yield f"  covered  {report.covered:>4}  midwatch pages for it too, at most {within} later"
     if report.by_another:
         yield (
             f"           {report.by_another:>4}  of these by a page for another service of the same"
             " incident: look whether that is right"
         )
-    yield f"  saved    {report.saved:>4}  repeats of an incident that midwatch pages for once"
+    yield f"  saved    {report.saved:>4}  further pages of what midwatch has paged for before"
     yield f"  ticket   {report.tickets:>4}  recorded, and nobody woken: look whether that is right"
-    yield f"  missed   {report.missed:>4}  midwatch would not have paged in time"
+    yield f"  missed   {report.missed:>4}  midwatch would not have paged for it, or not in time"
     yield f"  extra    {len(report.extra):>4}  midwatch pages, and nobody really was"
     for verdict in ("missed", "ticket", "saved", "covered"):
         for one in report.judged:

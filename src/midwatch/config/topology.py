@@ -6,6 +6,7 @@ as it is.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 import msgspec
@@ -13,7 +14,7 @@ from msgspec import Struct
 
 from midwatch.core.topology import UNKNOWN_TIER, Service, Topology
 from midwatch.errors import BadFile
-from midwatch.yaml_nodes import Problems, read_yaml
+from midwatch.yaml_nodes import Node, Problems, read_yaml
 
 
 def read_topology(folder: Path, problems: Problems) -> Topology:
@@ -26,12 +27,15 @@ def read_topology(folder: Path, problems: Problems) -> Topology:
     root.keys("services", "edges")
     services: dict[str, Service] = {}
     for item in root.child("services").items():
-        item.keys("name", "tier", "owner", required=("name",))
+        item.keys("name", "tier", "owner", "aliases", required=("name",))
         name = item.child("name").text()
         if name in services:
             item.error(f"names {name!r} a second time", "give each service once")
         tier = item.child("tier").integer(UNKNOWN_TIER, at_least=1, at_most=3)
-        services[name] = Service(name, tier, item.child("owner").text(default=""))
+        owner = item.child("owner").text(default="")
+        aliases = tuple(alias.text() for alias in item.child("aliases").items())
+        services[name] = Service(name, tier, owner, aliases)
+    _check_aliases(root, services)
     for item in root.child("edges").items():
         ends = list(item.items())
         if len(ends) != 2:
@@ -42,6 +46,18 @@ def read_topology(folder: Path, problems: Problems) -> Topology:
                 end.error(f"names the unknown service {end.value!r}", "add it to services")
         edges.append((ends[0].text(), ends[1].text()))
     return Topology(services.values(), edges)
+
+
+def _check_aliases(root: Node, services: Collection[str]) -> None:
+    """Note an alias that two services have, or that another one is called."""
+    owners: dict[str, str] = {}
+    for item in root.child("services").items():
+        name = item.child("name").value
+        for alias in item.child("aliases").items():
+            other = owners.setdefault(str(alias.value), name)
+            if other != name or (alias.value in services and alias.value != name):
+                says = f"{alias.value!r} is also {'a service' if other == name else other}"
+                alias.error(says, "give each name to one service")
 
 
 class _Edges(Struct):

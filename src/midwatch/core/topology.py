@@ -18,11 +18,12 @@ UNKNOWN_TIER = 2
 
 
 class Service(Struct, frozen=True):
-    """A service, its tier (1 matters most) and the team that owns it."""
+    """A service, its tier (1 matters most), the team that owns it, and what else it is called."""
 
     name: str
     tier: int = UNKNOWN_TIER
     owner: str = ""
+    aliases: tuple[str, ...] = ()
 
 
 class Topology:
