@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import stat
 from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -110,11 +111,23 @@ def test_pages_are_read_from_a_file_and_missed_ones_fail_the_report(
         ("mail", "missed"),
         ("shop", "covered"),
     ]
+    # A zone of its own is the same moment; one that nobody named is refused, and so is a guess.
+    local = datetime.fromisoformat(opened).astimezone(timezone(timedelta(hours=1)))
+    zoned = tmp_path / "zoned.jsonl"
+    zoned.write_text(json.dumps({**lines[0], "at": local.isoformat()}) + "\n", "utf-8")
+    living = report(serving, "--pages", str(zoned))
+    assert [(j["at"], j["verdict"]) for j in living[1]["judged"]] == [(opened, "covered")]
+    code, said = report(serving, "--until", "2026-11-25T02:00:00")
+    assert (code, "write it like 2026-01-31T09:00:00Z" in said) == (2, True)
     pages.write_text('{"at": "yesterday", "service": "a", "key": "b"}', "utf-8")
     code, said = report(serving, "--pages", str(pages))
     assert code == 2
     assert "pages.jsonl:1: is no page" in said
     assert report(serving, "--db", "nowhere.db")[0] == 2
+    # The journal says the same when the server that keeps it is gone.
+    assert serving.stop() == 0
+    code, gone = report(serving, "--pages", str(zoned))
+    assert (code, gone["judged"]) == (living[0], living[1]["judged"])
 
 
 def test_what_pagerduty_tells_counts_as_pages(serving: Serving) -> None:

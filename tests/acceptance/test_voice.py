@@ -417,6 +417,8 @@ class Shift:
         (at / "suite.jsonl").write_text('{"id":"a","question":"is it","expect":"yes"}\n')
         (at / "proof.jsonl").write_text('{"case":"a","candidate":1,"baseline":1}\n')
         counts = [{"at": 60 * n, "good": 99 * n, "total": 100 * n} for n in range(9)]
+        labelled = {"text": "my card was charged twice", "category": "payment"}
+        (at / "labelled.jsonl").write_text(json.dumps(labelled))
         (at / "counts.jsonl").write_text("".join(f"{json.dumps(one)}\n" for one in counts))
         alert = {"labels": {"alertname": "Down", "service": "shop"}, "status": "firing",
                  "startsAt": "2026-11-24T02:00:00Z"}  # fmt: skip
@@ -494,6 +496,7 @@ READS: dict[str, list[str]] = {
     "slo explain": ["SPEC", "--counts", "counts.jsonl"],
     "slo status": ["WHERE"],
     "tickets list": ["WHERE"],
+    "tickets test": ["labelled.jsonl", "--config", SHOP],
     "audit": ["WHERE"],
     "session list": ["WHERE"],
     "token list": ["WHERE"],

@@ -143,6 +143,14 @@ def test_the_lines_about_correlation_are_typed_beside_a_server(tmp_path: Path) -
     names = "shop", "cart", "db", "mail", "search"
     services = "".join(f"  - {{name: {name}, tier: 1}}\n" for name in names)
     topology.write_text(f"services:\n{services}edges:\n  - [cart, db]\n", "utf-8")
+    words = (
+        "tickets: {categories: {payment: {sure: [declined], service: shop, route: shop-team}}}\n"
+    )
+    with (tmp_path / "midwatch" / "midwatch.yaml").open("a", encoding="utf-8") as main:
+        main.write(words)
+    (tmp_path / "labelled.jsonl").write_text(
+        '{"text": "my card is declined", "category": "payment", "language": "en"}\n', "utf-8"
+    )
     (tmp_path / "calls.json").write_text('{"edges": [["cart", "db"]]}', "utf-8")
     (tmp_path / "changes.jsonl").write_text(
         '{"at": "2026-03-02T00:00:00Z", "service": "db", "kind": "deploy", "id": "d-1"}\n', "utf-8"

@@ -121,8 +121,8 @@ def test_command(file: Path, least: float, most: float, as_json: bool, folder: P
 
     Exit 0, or 1 when --found or --wrong are not kept.
     """
-    categories = config.load(folder).rules.categories
     body = read_file(file, "name a file of labelled reports")
+    categories = config.load(folder).rules.categories
     names = [one.name for one in categories]
     reports = ticket_files.parse_labelled(body, str(file), names)
     if not reports:

@@ -1,0 +1,136 @@
+"""What `midwatch tickets test` says of the words that find what reports are about."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from contextlib import redirect_stdout
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+
+from midwatch import config
+from midwatch.cli.main import cli
+from midwatch.core.confusions import confuse
+from midwatch.errors import BadFile, InputError
+
+ROOT = Path(__file__).parents[2]
+EXAMPLE = ROOT / "examples" / "tickets" / "tickets.yaml"
+REPORTS = ROOT / "tests" / "fixtures" / "tickets"
+LANGUAGES = ["en", "de", "fr", "zh", "ja"]
+TEN = 10  # words or phrases a category and language
+FOUND, WRONG = 0.75, 0.02
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A config with the categories of the example."""
+    main = "sources: {a: {type: alertmanager}}\nescalation: {steps: [{to: ada}]}\n"
+    (tmp_path / "midwatch.yaml").write_text(main + EXAMPLE.read_text("utf-8"), "utf-8")
+    services = "services: [{name: checkout}, {name: login}, {name: search}]\n"
+    (tmp_path / "topology.yaml").write_text(services, "utf-8")
+    return tmp_path
+
+
+def typed(folder: Path, *args: str) -> tuple[int, str]:
+    """Type it; gives its exit code and what it printed, or the error that it says."""
+    said = StringIO()
+    line = ["tickets", "test", *args, "--config", str(folder)]
+    try:
+        with redirect_stdout(said):
+            code = cli.main(line, standalone_mode=False)
+    except (click.ClickException, BadFile, InputError) as error:
+        return 2, str(error)
+    return code, said.getvalue()
+
+
+def labelled(file: Path, reports: Iterable[dict[str, Any]]) -> str:
+    """A file of labelled reports."""
+    file.write_text("".join(f"{json.dumps(one)}\n" for one in reports), "utf-8")
+    return str(file)
+
+
+SOME = (
+    {"text": "my card was declined", "category": "payment", "language": "en"},
+    {"text": "登录不了", "category": "login", "language": "zh"},
+    {"text": "my password is wrong", "category": "payment", "language": "en"},
+    {"text": "I want my money", "category": "payment", "language": "en"},
+    {"text": "where is my parcel?", "category": "", "language": "en"},
+    {"text": "thank you", "category": "none", "language": "en"},
+)
+
+
+def test_the_table_says_what_the_words_say(folder: Path) -> None:
+    """Each label against what was said, the shares of all and by language, and what was misread."""
+    file = labelled(folder / "r.jsonl", SOME)
+    code, printed = typed(folder, file)
+    assert (code, printed.splitlines()) == (
+        0,
+        [
+            "label    payment  login  search   none   <- what the words say",
+            "payment        1      1       0      1",
+            "login          0      1       0      0",
+            "search         0      0       0      0",
+            "none           0      0       0      2",
+            "all: found 2 of 4 that belong (0.50), wrong 1 of 6 (0.17)",
+            "en: found 1 of 3 that belong (0.33), wrong 1 of 5 (0.20)",
+            "zh: found 1 of 1 that belong (1.00), wrong 0 of 1 (0.00)",
+            f"wrong  {file}:3: payment, said login, by password*, *passwor*: my password is wrong",
+            f"missed {file}:4: payment, said none: I want my money",
+        ],
+    )
+    code, printed = typed(folder, file, "--json")
+    found = json.loads(printed)
+    assert (code, found["table"]["payment"]) == (
+        0, {"payment": 1, "login": 1, "search": 0, "none": 1},
+    )  # fmt: skip
+    assert found["all"]["found_share"] == 0.5
+    assert [one["place"] for one in found["misread"]] == [f"{file}:3", f"{file}:4"]
+
+
+def test_what_is_wanted_is_judged(folder: Path) -> None:
+    """Exit 1 when too few are found or too many are wrong, for a check in CI."""
+    file = labelled(folder / "r.jsonl", SOME)
+    for args, code in (
+        (("--found", "0.5"), 0), (("--found", "0.51"), 1), (("--wrong", "0.1"), 1),
+        (("--wrong", "0.17"), 0), (("--found", "nan"), 2), (("--found", "7"), 2),
+    ):  # fmt: skip
+        assert typed(folder, file, *args)[0] == code, args
+    nothing = labelled(folder / "n.jsonl", SOME[4:])
+    assert typed(folder, nothing, "--found", "0.9")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ('{"text": "a"}', "r.jsonl:1"),
+        ('{"text": "a", "category": "paiment"}', "r.jsonl:1: names the unknown category 'paiment'"),
+        ("nothing", "r.jsonl:1"),
+        ("", "has no reports in it"),
+    ],
+)
+def test_a_bad_line_is_named(folder: Path, line: str, says: str) -> None:
+    """With its file, and nothing is measured."""
+    file = folder / "r.jsonl"
+    file.write_text(line + "\n", "utf-8")
+    code, printed = typed(folder, str(file))
+    assert (code, says in printed) == (2, True), printed
+
+
+def test_the_words_of_the_example_find_most_and_guess_nothing(folder: Path) -> None:
+    """On 120 reports, 40 of no category, in five languages, with at most ten words for each."""
+    categories = config.load(folder).rules.categories
+    assert all(len({*one.words, *one.sure}) <= TEN * len(LANGUAGES) for one in categories)
+    body = b"".join((REPORTS / f"{half}.jsonl").read_bytes() for half in ("seen", "unseen"))
+    both = folder / "both.jsonl"
+    both.write_bytes(body)
+    code, printed = typed(folder, str(both), "--found", str(FOUND), "--wrong", str(WRONG), "--json")
+    measured = json.loads(printed)
+    assert code == 0, measured["all"]
+    assert (measured["all"]["reports"], measured["all"]["belong"]) == (120, 80)
+    assert [one["language"] for one in measured["languages"]] == LANGUAGES
+    # Without words nothing is found, and nothing is wrong.
+    assert confuse([], ()).all.found_share is None
