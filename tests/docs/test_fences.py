@@ -75,6 +75,8 @@ def test_a_block_of_a_page_is_a_config(page: str, text: str, tmp_path: Path) -> 
         assert ran.code == 0, ran.output
         return
     name = "slos/shown.yaml" if "kind" in keys else "midwatch.yaml"
+    if "services" in keys:
+        name = "topology.yaml"
     put(tmp_path, "slos/shown.yaml", OBJECTIVE)
     if "layers" in keys:
         name = "schedules/shown.yaml"

@@ -122,12 +122,13 @@ def test_command(file: Path, least: float, most: float, as_json: bool, folder: P
     Exit 0, or 1 when --found or --wrong are not kept.
     """
     body = read_file(file, "name a file of labelled reports")
-    categories = config.load(folder).rules.categories
+    rules = config.load(folder).rules
+    categories = rules.categories
     names = [one.name for one in categories]
     reports = ticket_files.parse_labelled(body, str(file), names)
     if not reports:
         raise InputError("has no reports in it", place=str(file), remedy=ticket_files.LABEL)
-    measured = confuse(reports, categories)
+    measured = confuse(reports, categories, rules.trouble)
     if as_json:
         print_json(measured)
     else:

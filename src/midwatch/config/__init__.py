@@ -155,6 +155,7 @@ def check(folder: Path, elsewhere: str = ELSEWHERE) -> tuple[Config, list[BadFil
         jobs=read_jobs(main.child("watched_jobs"), topology, sources),
         books=read_books(main, folder, slos, topology, who, problems),
         categories=desk.categories,
+        trouble=desk.trouble,
         trusted=desk.trusted,
         suites=suites,
         threshold=read_threshold(grouping),

@@ -15,9 +15,10 @@ from midwatch.yaml_nodes import Node
 
 
 class TicketsConfig(Struct, frozen=True):
-    """The categories, and the senders whose `affected` is believed without a service."""
+    """The categories, words of trouble, and senders whose `affected` is believed."""
 
     categories: tuple[Category, ...] = ()
+    trouble: tuple[str, ...] = ()
     trusted: frozenset[str] = frozenset()
 
 
@@ -25,14 +26,18 @@ def read_tickets(node: Node, services: Collection[str]) -> TicketsConfig:
     """Read `tickets` of midwatch.yaml."""
     if node.value is None:
         return TicketsConfig()
-    node.keys("categories", "trusted")
+    node.keys("categories", "trouble", "trusted")
+    trouble, _ = _entries(node.child("trouble"))
+    least = MIN_WORDS - bool(trouble)
     found = tuple(
-        _category(name, item, services) for name, item in node.child("categories").entries()
+        _category(name, item, services, least) for name, item in node.child("categories").entries()
     )
-    return TicketsConfig(found, frozenset(one.text() for one in node.child("trusted").items()))
+    return TicketsConfig(
+        found, trouble, frozenset(one.text() for one in node.child("trusted").items())
+    )
 
 
-def _category(name: str, item: Node, services: Collection[str]) -> Category:
+def _category(name: str, item: Node, services: Collection[str], least: int) -> Category:
     item.keys("words", "sure", "service", "route", required=("service", "route"))
     if not item.has("words") and not item.has("sure"):
         item.error("lacks words", "add words, or sure: one of those is enough")
@@ -41,7 +46,7 @@ def _category(name: str, item: Node, services: Collection[str]) -> Category:
     service = item.child("service")
     service.known("service", services, "topology.yaml")
     category = Category(name, words, service.text(), item.child("route").text(), sure)
-    if (words or sure) and good and all_good and category.most < MIN_WORDS:
+    if (words or sure) and good and all_good and category.most < least:
         item.child("words").error(
             f"is one word, and {MIN_WORDS} are needed, so no report ever fits",
             "add words or a phrase, or put it under sure, where one is enough",

@@ -61,7 +61,9 @@ class Confusion(Struct, frozen=True):
     misread: list[Misread]
 
 
-def confuse(reports: Sequence[Labelled], categories: tuple[Category, ...]) -> Confusion:
+def confuse(
+    reports: Sequence[Labelled], categories: tuple[Category, ...], trouble: tuple[str, ...] = ()
+) -> Confusion:
     """Read reports and compare with their labels.
 
     >>> pay = Category("payment", ("card",), "shop", "team", ("charged",))
@@ -74,7 +76,7 @@ def confuse(reports: Sequence[Labelled], categories: tuple[Category, ...]) -> Co
     misread: list[Misread] = []
     read: list[tuple[Labelled, str]] = []
     for one in reports:
-        category, words = categorise(one.text, categories)
+        category, words = categorise(one.text, categories, trouble)
         said = category.name if category else NONE
         read.append((one, said))
         table[one.category][said] += 1

@@ -254,7 +254,8 @@ def _counted(d: Decision, rules: Rules, given: inputs.SliCounted) -> None:
 
 
 def _ticket(d: Decision, rules: Rules, given: inputs.FileTicket) -> None:
-    desk = tickets.Desk(rules.places(d.shard), rules.categories, rules.trusted)
+    places = rules.places(d.shard)
+    desk = tickets.Desk(places, rules.categories, rules.trouble, rules.trusted)
     found = tickets.triage(d, desk, given)
     if found is not None and not found.incident.slo and not found.incident.alert_count:
         policy = rules.policy_of(found.incident)

@@ -207,11 +207,15 @@ class Said:
             found.append(at)
         return found
 
-    def weigh(self, phrases: Iterable[tuple[str, Phrase]]) -> tuple[int, list[str]]:
-        """Count the words of the text that phrases speak of, each once; name those that fit.
+    def weigh(
+        self, phrases: Iterable[tuple[str, Phrase]]
+    ) -> tuple[int, list[str], frozenset[str | int]]:
+        """Count the words of the text that phrases speak of, each once.
+
+        Gives also the names of those that fit, and what they fit.
 
         >>> card, cards = phrase_of("credit card"), phrase_of("card*")
-        >>> Said("My Credit-Card fails").weigh([("credit card", card), ("card*", cards)])
+        >>> Said("My Credit-Card fails").weigh([("credit card", card), ("card*", cards)])[:2]
         (2, ['credit card', 'card*'])
         """
         met = [(name, one, self.places(one)) for name, one in phrases]
@@ -223,7 +227,7 @@ class Said:
             if new:
                 weight += phrase.weight if phrase.inside else len(new)
             covered |= places
-        return weight, [name for name, _, _ in met]
+        return weight, [name for name, _, _ in met], frozenset(covered)
 
 
 def _forms(word: str) -> tuple[str, ...]:

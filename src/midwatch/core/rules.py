@@ -31,6 +31,7 @@ class Rules(Struct, frozen=True):
     policy: Policy = Policy("none", ())
     books: Books = Books()
     categories: tuple[Category, ...] = ()
+    trouble: tuple[str, ...] = ()  # words of reports that say that something is wrong
     trusted: frozenset[str] = frozenset()  # senders of reports whose `affected` is believed
     suites: dict[str, Suite] = field(default_factory=dict[str, Suite])
     threshold: float = THRESHOLD

@@ -55,6 +55,7 @@ class Desk(Struct, frozen=True):
 
     places: Places
     categories: tuple[Category, ...] = ()
+    trouble: tuple[str, ...] = ()
     trusted: frozenset[str] = frozenset()
 
 
@@ -74,7 +75,7 @@ def triage(d: Decision, desk: Desk, ticket: FileTicket) -> Triaged | None:
     if ticket.ticket in d.shard.tickets:
         return None
     places = desk.places
-    category, words = _category(ticket, desk.categories)
+    category, words = _category(ticket, desk)
     service = ticket.service or (category.service if category else "")
     if not service:
         return _without_service(d, desk, ticket)
@@ -176,12 +177,10 @@ def _reporter(ticket: FileTicket) -> str:
     return Ticket("", "", "", "", by=ticket.by, source=ticket.source).reporter
 
 
-def _category(
-    ticket: FileTicket, categories: tuple[Category, ...]
-) -> tuple[Category | None, list[str]]:
+def _category(ticket: FileTicket, desk: Desk) -> tuple[Category | None, list[str]]:
     """Take the category that the ticket names, when config knows it, else the words'."""
-    named = next((one for one in categories if one.name == ticket.category), None)
-    return (named, []) if named else categorise(ticket.text, categories)
+    named = next((one for one in desk.categories if one.name == ticket.category), None)
+    return (named, []) if named else categorise(ticket.text, desk.categories, desk.trouble)
 
 
 def _placement(d: Decision, places: Places, service: str, duplicate: str) -> Placement:
