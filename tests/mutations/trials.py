@@ -26,6 +26,10 @@ MUTATIONS = (
         "if len(ranked) > 1 and ranked[1][0] == ranked[0][0]:", "if not ranked:", TICKETS,
     ),
     Mutation(
+        "one word is a category", 13, "src/midwatch/core/categories.py",
+        "MIN_WORDS = 2", "MIN_WORDS = 1", TICKETS,
+    ),
+    Mutation(
         "what broke at the same time is saved", 4, TRIAL,
         "if not told and len(loose) == len(theirs):", "if False:", SHADOW,
     ),

@@ -53,10 +53,11 @@ def labelled(file: Path, reports: Iterable[dict[str, Any]]) -> str:
     return str(file)
 
 
+WRONGLY = "my password is wrong"
 SOME = (
     {"text": "my card was declined", "category": "payment", "language": "en"},
     {"text": "登录不了", "category": "login", "language": "zh"},
-    {"text": "my password is wrong", "category": "payment", "language": "en"},
+    {"text": WRONGLY, "category": "payment", "language": "en"},
     {"text": "I want my money", "category": "payment", "language": "en"},
     {"text": "where is my parcel?", "category": "", "language": "en"},
     {"text": "thank you", "category": "none", "language": "en"},
@@ -78,7 +79,7 @@ def test_the_table_says_what_the_words_say(folder: Path) -> None:
             "all: found 2 of 4 that belong (0.50), wrong 1 of 6 (0.17)",
             "en: found 1 of 3 that belong (0.33), wrong 1 of 5 (0.20)",
             "zh: found 1 of 1 that belong (1.00), wrong 0 of 1 (0.00)",
-            f"wrong  {file}:3: payment, said login, by password*, *passwor*: my password is wrong",
+            f"wrong  {file}:3: payment, said login, by password*, *passwor*, wrong: {WRONGLY}",
             f"missed {file}:4: payment, said none: I want my money",
         ],
     )
@@ -120,17 +121,26 @@ def test_a_bad_line_is_named(folder: Path, line: str, says: str) -> None:
     assert (code, says in printed) == (2, True), printed
 
 
-def test_the_words_of_the_example_find_most_and_guess_nothing(folder: Path) -> None:
-    """On 120 reports, 40 of no category, in five languages, with at most ten words for each."""
-    categories = config.load(folder).rules.categories
-    assert all(len({*one.words, *one.sure}) <= TEN * len(LANGUAGES) for one in categories)
-    body = b"".join((REPORTS / f"{half}.jsonl").read_bytes() for half in ("seen", "unseen"))
-    both = folder / "both.jsonl"
-    both.write_bytes(body)
-    code, printed = typed(folder, str(both), "--found", str(FOUND), "--wrong", str(WRONG), "--json")
+@pytest.mark.parametrize(
+    ("half", "reports", "belong"), [("seen", 180, 120), ("unseen", 60, 40), ("all", 240, 160)]
+)
+def test_the_words_of_the_example_find_most_and_guess_nothing(
+    folder: Path, half: str, reports: int, belong: int
+) -> None:
+    """In five languages, also of the reports that nobody had run when the words were written."""
+    rules = config.load(folder).rules
+    assert all(len({*one.words, *one.sure}) <= TEN * len(LANGUAGES) for one in rules.categories)
+    assert len(rules.trouble) <= TEN * len(LANGUAGES)
+    names = ("seen", "unseen") if half == "all" else (half,)
+    file = folder / "measured.jsonl"
+    file.write_bytes(b"".join((REPORTS / f"{name}.jsonl").read_bytes() for name in names))
+    code, printed = typed(folder, str(file), "--found", str(FOUND), "--wrong", str(WRONG), "--json")
     measured = json.loads(printed)
     assert code == 0, measured["all"]
-    assert (measured["all"]["reports"], measured["all"]["belong"]) == (120, 80)
-    assert [one["language"] for one in measured["languages"]] == LANGUAGES
-    # Without words nothing is found, and nothing is wrong.
+    assert (measured["all"]["reports"], measured["all"]["belong"]) == (reports, belong)
+    assert {one["language"] for one in measured["languages"]} == set(LANGUAGES)
+
+
+def test_of_nothing_there_is_no_share() -> None:
+    """Not one of 0, and none of 1."""
     assert confuse([], ()).all.found_share is None

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 from tests.unit.test_correlation import POLICY, TOPOLOGY, Bench, alert
 
 from midwatch import config
@@ -241,6 +242,29 @@ def test_a_word_is_counted_once_and_a_phrase_by_its_words() -> None:
     assert categorise("refund", (one, tied)) == (None, [])
 
 
+def test_trouble_counts_for_a_category_that_has_a_word_of_its_own() -> None:
+    """That something is wrong says nothing of what it is; the same word is not counted twice."""
+    one = Category("one", ("card*", "not accepted"), "a", "r")
+    other = Category("other", ("account",), "b", "r")
+    trouble = ("not", "fail*", "不")
+    assert categorise("the card", (one, other), trouble) == (None, [])
+    assert categorise("it does not work, it fails", (one, other), trouble) == (None, [])
+    assert categorise("the card fails", (one, other), trouble)[1] == ["card*", "fail*"]
+    assert categorise("card? 我不知道", (one, other), trouble)[1] == ["card*", "不"]
+    assert categorise("my account and card fail", (one, other), trouble) == (None, [])
+    assert categorise("not accepted", (one, other), trouble)[1] == ["not accepted"]
+    twice = Category("twice", ("fail*",), "a", "r")
+    assert categorise("it fails", (twice,), trouble) == (None, [])
+
+
+def test_a_report_is_read_with_the_trouble_of_the_config() -> None:
+    """From the desk on: the words of it stand in the reason."""
+    bench = Bench(structs.replace(DESK, trouble=("fail*",)))
+    bench.give(inputs.FileTicket("T-1", "the cart fails"))
+    assert bench.state.tickets["T-1"].category == "checkout"
+    assert bench.state.incidents["INC-1"].tickets == ["T-1"]
+
+
 @given(st.text(max_size=60), st.text(max_size=12))
 def test_no_text_and_no_entry_breaks_it(text: str, entry: str) -> None:
     """An entry that is taken is found in itself; anything else is refused."""
@@ -301,6 +325,17 @@ def test_what_can_never_fit_is_refused(tmp_path: Path, words: str, says: str) ->
         return
     (error,) = found
     assert error.startswith(f"tickets.categories.login.{says}"), error
+
+
+def test_one_word_is_enough_where_trouble_is_known(tmp_path: Path) -> None:
+    """Which is read like the words of a category."""
+    text = CONFIG.replace("  trusted: [zendesk]", "  trouble: [fails]\n  trusted: [zendesk]")
+    (tmp_path / "midwatch.yaml").write_text(text.format(words="[login]"), "utf-8")
+    (tmp_path / "topology.yaml").write_text("services: [{name: web}]", "utf-8")
+    assert config.check(tmp_path)[1] == []
+    (tmp_path / "midwatch.yaml").write_text(text.replace("fails", "'*'").format(words="[a, b]"))
+    (error,) = config.check(tmp_path)[1]
+    assert "tickets.trouble[0]: '*' has a * without a word" in str(error)
 
 
 def test_senders_that_are_trusted_are_named_in_the_config(tmp_path: Path) -> None:
