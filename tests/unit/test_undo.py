@@ -97,6 +97,17 @@ def test_any_decision_of_a_long_history_is_taken_back_to_the_byte(seed: int) -> 
     assert state.next_incident > 5
 
 
+def test_an_incident_that_reports_of_many_people_open_is_taken_back_to_the_byte() -> None:
+    """With the earlier reports, which belong to it from then on; and it is loaded as it is kept."""
+    rng, state = Random("undo/reports"), Shard()
+    for number in range(7):
+        given = inputs.FileTicket(f"T-{number}", f"nothing works, {number}", f"u{number}")
+        rehearse(state, given, number * 1_000, rng, RULES)
+        decide(state, given, number * 1_000, RULES, Undo(state))
+        assert known(shard.load(shard.dump(state))) == known(state)
+    assert state.incidents["INC-1"].tickets == [f"T-{number}" for number in range(7)]
+
+
 @pytest.mark.parametrize("name", ["shift", "two-at-once"])
 def test_every_decision_of_a_drill_is_taken_back_to_the_byte(name: str) -> None:
     """Canaries, rollbacks, cases, postmortems and gates: what a whole shift does."""
