@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.test_correlation import Bench, alert
 
+from midwatch import config
 from midwatch.core import events as e
 from midwatch.core.alerts import identify
 from midwatch.core.clock import show_time
@@ -196,7 +199,8 @@ def test_a_page_of_what_only_broke_at_the_same_time_is_missed() -> None:
     """One person, no calls between: shop pages, db joins by time, and nobody hears of db."""
     report = tried(ONE, [("shop", 0), ("db", 3)], [("shop", 1), ("db", 4)])
     assert [one.verdict for one in report.judged] == ["covered", "missed"]
-    assert "joined INC-1 by time only" in report.judged[1].why
+    says = "joined INC-1 by time only, which pages for something else: no call connects them"
+    assert report.judged[1].why == says
     assert (report.saved, report.missed) == (0, 1)
 
 
@@ -267,3 +271,21 @@ def test_names_match_as_people_write_them(name: str) -> None:
         [incident("INC-1", 10, "shop-db", paged_min=10)], [page(11, "shop")], since=0, until=DAY
     )
     assert other.missed == 1
+
+
+def test_a_name_belongs_to_one_service(tmp_path: Path) -> None:
+    """Of two that are called the same nobody could say which one a page is about."""
+    (tmp_path / "midwatch.yaml").write_text(
+        "sources: {a: {type: alertmanager}}\nescalation: {steps: [{to: ada}]}\n", "utf-8"
+    )
+    topology = """services:
+  - {name: shop, aliases: [Online Shop, shop]}
+  - {name: cart, aliases: [Online Shop]}
+  - {name: mail, aliases: [cart]}
+"""
+    (tmp_path / "topology.yaml").write_text(topology, "utf-8")
+    errors = [str(one).partition("topology.yaml:")[2] for one in config.check(tmp_path)[1]]
+    assert errors == [
+        "3 services[1].aliases[0]: 'Online Shop' is also shop; give each name to one service",
+        "4 services[2].aliases[0]: 'cart' is also a service; give each name to one service",
+    ]

@@ -175,7 +175,7 @@ def _join(one: Recorded, service: str, reason: Reason, at: int) -> None:
         return  # it opened the incident
     relation = str(reason.terms.get("relation", ""))
     if BY_TIME[0] in relation:
-        one.loose[service] = relation
+        one.loose[service] = "no call connects them"
     elif found := _drawn_by(relation.partition(" ")[2]):
         one.drawn[service] = found[1]
 
@@ -354,8 +354,8 @@ class _Judge:
         told = [name for name in theirs if name in one.told]
         loose = [why for name in theirs if (why := _loose(one, name))]
         if not told and len(loose) == len(theirs):
-            what = "which pages for something else" if one.paged_at is not None else "a ticket"
-            says = f"joined {one.id} by time only, {what}: {loose[0]}"
+            what = "for something else" if one.paged_at is not None else "nobody"
+            says = f"joined {one.id} by time only, which pages {what}: {loose[0]}"
             return _judged(page, "missed", one.id, says)
         if one.paged_at is None:
             says = f"{one.severity or 'unrated'}, a ticket: {one.why or one.title}"
