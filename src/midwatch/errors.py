@@ -13,9 +13,13 @@
     +-- HarnessError        the world did not answer: a store, a pager, a router, an eval target
     |   +-- Busy            it takes nothing more at the moment; send the input again
     |   +-- Throttled       it asks to be left alone for a while
+    |   +-- NeverSent       nothing of it left us: no connection, or the program did not start
+    |   +-- Declined        it answered with an error: a status, or an exit code
     |   +-- CommitFailed    nothing of the transaction happened; send the input again
     |       +-- Diverged    memory is not what the journal holds: it is folded from it again
     +-- BugError            we erred: the code broke one of its own laws
+
+    Interrupted             no error: midwatch stops, and nobody waits for the end of a call
 
 Law: a message says what is wrong, where, and what to do about it. `place` is the file with its
 line or key; `remedy` is an instruction, never a guess at the cause.
@@ -81,7 +85,12 @@ class Owned(StateError):
 
 
 class HarnessError(MidwatchError):
-    """The world outside did not do its part; says nothing about what was being judged."""
+    """The world outside did not do its part; says nothing about what was being judged.
+
+    `output` is what a program wrote before it failed, as it wrote it.
+    """
+
+    output: str = ""
 
 
 class Busy(HarnessError):
@@ -96,6 +105,14 @@ class Throttled(HarnessError):
         self.retry_after_s = retry_after_s
 
 
+class NeverSent(HarnessError):
+    """Nothing of a call left us, so nothing can have come of it."""
+
+
+class Declined(HarnessError):
+    """The other side answered, with an error."""
+
+
 class CommitFailed(HarnessError):
     """The transaction did not happen at all; the same input may be sent again."""
 
@@ -106,6 +123,14 @@ class Diverged(CommitFailed):
 
 class BugError(MidwatchError):
     """The code broke one of its own laws; the input is kept as a dead letter."""
+
+
+class Interrupted(BaseException):
+    """Midwatch stops while a call is under way: what comes of it is seen at the next start.
+
+    Whoever answers every exception of a call must not answer this one, as it is with
+    KeyboardInterrupt.
+    """
 
 
 def told(error: Exception) -> str:

@@ -29,6 +29,34 @@ PUBLIC = re.compile(
 )
 CREDENTIAL = re.compile(r"auth|cookie|cred|key|pass|pwd|secret|session|sig|token", re.IGNORECASE)
 RANDOM = re.compile(r"(?=.*\d)(?=.*[A-Za-z])[\w.~+/=-]{16,}")
+# How a name ends that stands before a secret, in whatever a program writes.
+_NAMED = (
+    r"(?:(?<![\w-])[\w-]{0,60}(?:pass(?:word|wd|phrase|code)|pwd|secret|token|api[_-]?key"
+    r"|(?:access|private|secret|signing|encryption|account|master|client|ssh|auth)[_-]?key"
+    r"|credentials?|authorization|cookie|session[_-]?id|signature)|(?<![a-z0-9])(?:pass|sig|dsn|pat))"
+)
+_SCHEME = r"(?:(?:bearer|basic|digest|apikey|token)[ \t]+)?"
+_VALUE = r"""(?:"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|[^\s"'&,;]+)"""
+# Shapes of secrets: what stands before the secret, the secret, and what stands after it.
+_SHAPES = tuple(
+    re.compile(f"(?P<before>{before})(?P<secret>{secret})(?P<after>{after})", re.IGNORECASE)
+    for before, secret, after in (
+        (r"-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----", r"[\s\S]*?", r"-----END|\Z"),
+        (r"\b[a-z][a-z0-9+.-]{0,20}://[^\s/:@]{0,200}:", r"[^\s/@]{1,500}", "@"),
+        (r"\b(?:bearer|basic|digest|apikey|token)[ \t]+", r"[\w.~+/=-]{8,}", ""),
+        (rf"{_NAMED}[\"']?[ \t]{{0,3}}(?::=|=>|[=:])[ \t]{{0,3}}{_SCHEME}", _VALUE, ""),
+        (rf"(?:(?<=\s)|^)(?=-){_NAMED}[ \t]+", rf"(?!-){_VALUE}", ""),
+    )
+)
+# Tokens that say by themselves what they are.
+_TOKENS = re.compile(
+    r"\b(?:gh[opusr]_[A-Za-z0-9]{16,}|github_pat_\w{20,}|glpat-[\w-]{16,}|xox[abeoprs]-[\w-]{10,}"
+    r"|xapp-[\w-]{10,}|(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}|AIza[\w-]{30,}|ya29\.[\w-]{16,}"
+    r"|sk-[\w-]{16,}|(?:sk|rk|pk|whsec)_(?:live_|test_)?[A-Za-z0-9]{16,}|npm_[A-Za-z0-9]{30,}"
+    r"|pypi-[\w-]{20,}|hf_[A-Za-z0-9]{20,}|dop_v1_[0-9a-f]{20,}|SG\.[\w-]{16,}\.[\w-]{16,}"
+    r"|hv[sbr]\.[\w-]{20,}|mw_[\w-]+_[\w-]{20,}"
+    r"|eyJ[\w-]{8,}\.[\w-]{4,}\.?[\w-]*)"
+)
 
 
 def hidden(text: str, secrets: Iterable[str]) -> str:
@@ -49,6 +77,22 @@ def hidden_in(data: bytes, secrets: Iterable[str]) -> bytes:
     """
     worth = frozenset(one for one in secrets if len(one) >= SHORTEST and one.lower() not in SCHEMES)
     return _any_of(worth).sub(HIDDEN.encode(), data) if worth else data
+
+
+def masked(text: str) -> str:
+    """Take out what looks like a secret, of whose value nothing is known.
+
+    By its name before it, by a login in an address, or by a shape that only secrets have. What has
+    neither stays: no shape knows a bare password.
+
+    >>> masked("DB_PASSWORD=hunter2 user=ada token: 'a b' https://ada:pw@db/x")
+    'DB_PASSWORD=*** user=ada token: *** https://ada:***@db/x'
+    >>> masked("3 keys, ghp_abcdefghijklmnopqrst, --api-key k1, Authorization: Bearer abcdefgh")
+    '3 keys, ***, --api-key ***, Authorization: Bearer ***'
+    """
+    for shape in _SHAPES:
+        text = shape.sub(lambda found: f"{found['before']}{HIDDEN}{found['after']}", text)
+    return _TOKENS.sub(HIDDEN, text)
 
 
 def secrets_of(url: str, headers: Mapping[str, str]) -> list[str]:

@@ -28,7 +28,7 @@ from httpcore2 import NetworkBackend, NetworkStream
 from msgspec import Struct
 
 from midwatch.core.clock import SECOND
-from midwatch.errors import HarnessError
+from midwatch.errors import HarnessError, NeverSent
 from midwatch.hiding import hidden, hidden_in, secrets_of
 
 TIMEOUT_S = 10.0
@@ -112,12 +112,12 @@ def is_open(address: str) -> bool:
 
 
 def find(host: str, port: int) -> list[str]:
-    """Resolve a name to its addresses, in the order of preference. Raises HarnessError."""
+    """Resolve a name to its addresses, in the order of preference. Raises NeverSent."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
         says = getattr(error, "strerror", None) or error
-        raise HarnessError(f"no address for {host!r}: {says}") from None
+        raise NeverSent(f"no address for {host!r}: {says}") from None
     return list(dict.fromkeys(str(one[4][0]) for one in found))
 
 
@@ -155,8 +155,9 @@ class Outbound:
     ) -> Answer:
         """Send a body. Raises HarnessError when no whole answer came, Refused when it was not sent.
 
-        An answer of any status is an answer; a redirect to another host is not followed. `secrets`
-        are those that stand neither in a header nor in the query: in the body or in the path.
+        NeverSent when there was no connection. An answer of any status is an answer; a redirect to
+        another host is not followed. `secrets` are those that stand neither in a header nor in the
+        query: in the body or in the path.
         """
         return self._call("POST", url, headers, body, secrets)
 
@@ -227,6 +228,11 @@ class Outbound:
         except HarnessError as error:
             error.place = error.place or place
             raise
+        except httpcore2.ConnectError as error:
+            says = str(error) or type(error).__name__
+            raise NeverSent(f"gave no answer: {says}", place=place) from None
+        except httpcore2.ConnectTimeout:
+            raise NeverSent(f"gave no answer within {self._timeout_s:g} s", place=place) from None
         except (httpcore2.TimeoutException, TimeoutError):
             says = f"gave no answer within {self._timeout_s:g} s"
             raise HarnessError(says, place=place) from None
@@ -276,7 +282,7 @@ class _Network(NetworkBackend):
                 said = error
             else:
                 return _Stream(stream, self._ends_at)
-        raise said or HarnessError(f"no address for {host!r}")
+        raise said or NeverSent(f"no address for {host!r}")
 
     def _judge(self, host: str, port: int, address: str) -> None:
         """Raise Refused unless this address may be called for this name."""

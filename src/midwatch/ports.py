@@ -499,22 +499,33 @@ class Router(Protocol):
         ...
 
 
+class StepSaid(Struct, frozen=True):
+    """What an action said when it was done; `output` is what a program wrote, as it wrote it."""
+
+    says: str
+    output: str = ""
+
+
 class Observed(Struct, frozen=True):
-    """What was seen of an action: whether it is done, in words too."""
+    """What was seen of an action: whether it is done, in words too, and what a program wrote."""
 
     done: bool
     says: str
+    output: str = ""
 
 
 class Actor(Protocol):
     """Whoever does the steps of runbooks that midwatch does not do by itself."""
 
-    def apply(self, action: RunAction) -> str:
-        """Do it; gives what was said. Raises HarnessError."""
+    def apply(self, action: RunAction) -> StepSaid:
+        """Do it; gives what was said. Raises HarnessError.
+
+        NeverSent when nothing can have come of it, Declined when it was answered with an error.
+        """
         ...
 
     def observe(self, action: RunAction) -> Observed:
-        """Say whether it is done. Raises HarnessError when nobody can tell."""
+        """Say whether it is done, within its time. Raises HarnessError when nobody can tell."""
         ...
 
 

@@ -361,9 +361,41 @@ MUTATIONS = (
     ),
     Mutation(
         "a step in doubt is done again blindly", 3, "src/midwatch/engine/perform.py",
-        'return partial(self._look_at, action, claim.attempt, "after a crash")',
+        "return partial(self._look_at, action, claim.attempt)",
         "return partial(self._run_action, action, claim.attempt)",
         ("tests/acceptance/test_runbook.py", "tests/acceptance/test_runbook_crashes.py"),
+    ),
+    Mutation(
+        "yes, and not seen, is done again", 3, "src/midwatch/engine/steps.py",
+        'if came == "never sent" or (not blind and (came == "declined" or not action.changes)):',
+        'if came == "never sent" or not blind:', (f"{UNIT}/test_steps.py",),
+    ),
+    Mutation(
+        "what a crash left is taken for not done", 3, "src/midwatch/engine/steps.py",
+        'return _observed(actor, action, attempt, "in doubt", StepSaid("after a crash"))',
+        'return _observed(actor, action, attempt, "declined", StepSaid("after a crash"))',
+        (f"{UNIT}/test_steps.py",),
+    ),
+    Mutation(
+        "a step in doubt is repeated when it is not idempotent", 3, "src/midwatch/core/runbooks.py",
+        'or (answer.state == "unknown" and answer.repeatable)', 'or answer.state == "unknown"',
+        (f"{UNIT}/test_runbooks.py",),
+    ),
+    Mutation(
+        "a program that does not start may have done something", 3,
+        "src/midwatch/adapters/processes.py", "raise NeverSent(f", "raise HarnessError(f",
+        ("tests/contract/test_processes.py",),
+    ),
+    Mutation(
+        "what a step has restarted is ended by its next line", 3,
+        "src/midwatch/adapters/processes.py", "                leftovers.read_on(pipe)\n", "",
+        ("tests/contract/test_processes.py",),
+    ),
+    Mutation(
+        "what a program wrote is part of what is said", 11,
+        "src/midwatch/adapters/actions/command.py",
+        "        return StepSaid(says, ended.output)",
+        "        return StepSaid(f\"{says}: {ended.output}\")", ("tests/contract/test_action.py",),
     ),
     Mutation(
         "a timer is lost with the process", 3, "src/midwatch/adapters/stores/sqlite.py",

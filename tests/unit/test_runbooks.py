@@ -76,6 +76,62 @@ def due(bench: Bench, purpose: str, now: int) -> Decision:
     return bench.give(inputs.TimerCameDue(timer), now)
 
 
+# --- done once ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("repeatable", "attempt", "again"), [
+    (False, 1, False), (True, 1, True), (True, 2, True), (True, 3, False),
+])  # fmt: skip
+def test_what_nobody_can_tell_is_done_again_only_when_it_may_be(
+    repeatable: bool, attempt: int, again: bool
+) -> None:
+    """Else, and after three times, a person is asked."""
+    found = bench(PURGES)
+    burn(found)
+    approve(found)
+    operation = found.only.operation
+    given = inputs.ActionAnswered(operation, "INC-1", attempt, "unknown", "7 are left", repeatable)
+    decision = found.give(given, 3_000)
+    assert bool(decision.retries) is again
+    assert ("ActionFailed" in kinds(decision)) is not again
+    assert ("PagePlanned" in kinds(decision)) is not again
+
+
+def test_what_changes_something_is_looked_at_for_a_while() -> None:
+    """For 30 s when nobody says how long; what only reads is looked at once."""
+    found = bench(PURGES)
+    burn(found)
+    (action,) = (x for x in approve(found).effects if isinstance(x, effects.RunAction))
+    assert (action.within_s, action.idempotent) == (30, False)
+    slow = structs.replace(PURGE, within_s=90, idempotent=True)
+    steps = (Step("look", slow.name, {"topic": "all"}, "read"), *PURGES.steps)
+    found = bench(structs.replace(PURGES, steps=steps))
+    found.rules.books.actions[slow.name] = structs.replace(slow, within_s=0)
+    burn(found)
+    (action,) = (x for x in approve(found).effects if isinstance(x, effects.RunAction))
+    assert (action.within_s, action.idempotent) == (0, True)
+    found.rules.books.actions[slow.name] = slow
+    (action,) = (x for x in answer(found, "applied").effects if isinstance(x, effects.RunAction))
+    assert (action.within_s, action.idempotent) == (30, True)  # as it was planned
+
+
+def test_the_record_of_a_step_has_what_a_program_wrote_and_the_page_has_not() -> None:
+    """Whoever wants it reads the step."""
+    found = bench(structs.replace(PURGES, steps=(structs.replace(PURGES.steps[0], keeps=True),)))
+    burn(found)
+    approve(found)
+    operation = found.only.operation
+    decision = found.give(
+        inputs.ActionAnswered(operation, "INC-1", 1, "unknown", "ended with 4", output="pw 7"),
+        3_000,
+    )
+    (failed,) = (x for x in decision.events if isinstance(x, e.ActionFailed))
+    assert (failed.output, failed.keeps) == ("pw 7", True)
+    (page,) = (x for x in decision.effects if isinstance(x, effects.SendPage))
+    assert "ended with 4" in page.summary
+    assert "pw 7" not in page.summary
+
+
 # --- which one fits -----------------------------------------------------------------------------
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from midwatch import config
 from midwatch.cli import main
-from midwatch.config.runbooks import lint
+from midwatch.config.runbooks import hasty, lint
 
 TEMPLATE = Path(main.__file__).parent / "template"
 BOOK = """---
@@ -52,6 +54,7 @@ actions:
   cache.purge:
     apply: {http: {url: "http://cache/purge", method: POST, body: {topic: "{topic}"}}}
     observe: {http: {url: "http://cache/state", expect: {cached: 0}}}
+    within: 20s
 """
 
 
@@ -116,6 +119,17 @@ def test_a_runbook_is_read_whole(tmp_path: Path) -> None:
         ("steps:\n", "steps:\n  - {id: a, action: http.request, with: {url: 'ftp://x'}}\n",
          "is no http or https address"),
         ("---\nid", "--\nid", "book.md:1: has no front matter"),
+        ("risk: reversible", "risk: reversible\n    within: 5s", "is not cache.purge's; say it at"),
+        ("risk: reversible", "risk: reversible\n    idempotent: true", "say it at the action"),
+        ("risk: reversible", "risk: reversible\n    output: all", "'all'; write one of drop, keep"),
+        ("steps:\n", "steps:\n  - {id: a, action: wait, with: {for: 1m}, output: keep}\n",
+         "is not wait's; only programs write one"),
+        ("steps:\n",
+         "steps:\n  - {id: a, action: command.run, with: {command: [x]}, within: 5s}\n",
+         "waits for nothing; add observe"),
+        ("steps:\n",
+         "steps:\n  - {id: a, action: command.run, with: {command: [x]}, idempotent: often}\n",
+         "idempotent: is 'often'; write true or false"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_said_with_its_line(old: str, new: str, says: str, tmp_path: Path) -> None:
@@ -182,3 +196,35 @@ def test_what_is_weak_is_said_too(tmp_path: Path) -> None:
         "cannot see whether run is done: after a crash a person is paged",
         "has a deadline within its window, so that it never recovers",
     ]
+
+
+HASTY = "changes something and has no within: it is looked at for 30 s, then a person is asked"
+LOOKS = """  - id: LOOK
+    action: command.run
+    with: {command: [svc, restart]}
+    observe: {command: [svc, up]}
+"""
+
+
+def test_what_changes_something_says_when_it_is_seen_at_the_latest(tmp_path: Path) -> None:
+    """Else it gets 30 s, and check and lint warn, once for each action."""
+    steps = "steps:\n" + LOOKS.replace("LOOK", "blink")
+    steps += LOOKS.replace("LOOK", "slow") + "    within: 2m\n    idempotent: true\n"
+    steps += LOOKS.replace("LOOK", "reads") + "    risk: read\n    output: keep\n"
+    book = BOOK.replace("steps:\n", steps)
+    folder = written(tmp_path, book, ACTIONS.replace("    within: 20s\n", ""))
+    books = config.load(folder).rules.books
+    wanted = {"cache.purge": HASTY, "purge blink": HASTY}
+    assert {one.place: one.message for one in hasty(books)} == wanted
+    assert [one.place for one in lint(books, ["shop/availability"])] == [
+        "purge blink",
+        "cache.purge",
+    ]
+    _, slow, reads, _ = books.runbooks[0].steps
+    assert (slow.within_s, slow.idempotent, slow.keeps) == (120, True, False)
+    assert (reads.within_s, reads.idempotent, reads.keeps) == (0, False, True)
+    done = CliRunner().invoke(main.cli, ["check", str(folder), "--json"])
+    places = [one["place"] for one in json.loads(done.output)["warnings"]]
+    assert {"cache.purge", "purge blink"} <= set(places)
+    assert not {"purge slow", "purge reads"} & set(places)
+    assert done.exit_code == 0

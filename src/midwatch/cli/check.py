@@ -12,6 +12,7 @@ from msgspec import Struct
 from midwatch import config
 from midwatch.cli.output import counted, json_option, print_json, some_of
 from midwatch.cli.places import DATABASE, config_option, db_option
+from midwatch.config.runbooks import hasty
 from midwatch.core.severity import severity_of
 from midwatch.core.silences import refused
 from midwatch.errors import HarnessError
@@ -77,7 +78,8 @@ def _warnings(found: config.Config) -> list[ConfigError]:
         says = "has no heartbeat, so nobody is told when midwatch or its machine is gone"
         remedy = "name an address that pages you by another way when it is not called any more"
         warnings.append(ConfigError("midwatch.yaml", says, remedy))
-    return warnings
+    hurried = hasty(found.rules.books)
+    return warnings + [ConfigError(one.place, one.message, one.remedy) for one in hurried]
 
 
 def _silent(found: config.Config) -> Iterator[ConfigError]:

@@ -17,7 +17,7 @@ from typing import Any, cast
 
 from midwatch.config.muting import read_matchers
 from midwatch.config.paging import read_hours, read_zone
-from midwatch.core import patterns
+from midwatch.core import automation, patterns
 from midwatch.core.actions import (
     MAX_VALUE,
     NAME,
@@ -29,7 +29,7 @@ from midwatch.core.actions import (
     Risk,
     places_of,
 )
-from midwatch.core.automation import COOL_DOWN_S, DAY_S, SERVICES, WITHIN_S, Automation, Policy
+from midwatch.core.automation import COOL_DOWN_S, DAY_S, SERVICES, Automation, Policy
 from midwatch.core.plans import (
     ASK,
     BUILT_IN,
@@ -42,6 +42,7 @@ from midwatch.core.plans import (
     TIMEOUT_S,
     TTL_S,
     WAIT,
+    WITHIN_S,
     Match,
     Param,
     Runbook,
@@ -105,12 +106,20 @@ def read_runbook(file: Path, reader: _Reader, problems: Problems) -> Runbook | N
 
 
 def _action(name: str, node: Node) -> Action:
-    node.keys("apply", "observe", "within", required=("apply", "observe"))
+    node.keys("apply", "observe", "within", "idempotent", required=("apply", "observe"))
     if NAME.fullmatch(name) is None or name in BUILT_IN:
         why = "is built in" if name in BUILT_IN else "is no name of an action"
         node.error(why, "write it like cache.purge")
     apply, observe = _deed(node.child("apply")), _deed(node.child("observe"))
-    return Action(name, apply, observe, node.child("within").duration_s(0))
+    within_s = node.child("within").duration_s(0)
+    return Action(name, apply, observe, within_s, _flag(node.child("idempotent")))
+
+
+def _flag(node: Node) -> bool:
+    """Read what is true or false; false when nobody says."""
+    if node.value is not None and not isinstance(node.value, bool):
+        node.error(f"is {node.shape}", "write true or false")
+    return node.value is True
 
 
 def _deed(node: Node) -> Deed:
@@ -191,9 +200,7 @@ class _Reader:
             root.child("steps").error("is empty", "write at least one step")
         self._check_steps(root.child("steps"), steps)
         resolves = root.child("resolves")
-        if resolves.value is not None and not isinstance(resolves.value, bool):
-            resolves.error(f"is {resolves.shape}", "write true or false")
-        if resolves.value is True and any(step.action == ROLLBACK for step in steps):
+        if _flag(resolves) and any(step.action == ROLLBACK for step in steps):
             resolves.error("is true of a rollback", "it ends the harm; the cause is still there")
         heading = re.search(r"^# +(.+)$", text, re.MULTILINE)
         return Runbook(
@@ -246,8 +253,8 @@ class _Reader:
 
     def _step(self, node: Node, values: set[str]) -> Step:
         node.keys(
-            "id", "action", "with", "observe", "risk", "approval", "timeout",
-            required=("id", "action"),
+            "id", "action", "with", "observe", "within", "idempotent", "risk", "approval",
+            "timeout", "output", required=("id", "action"),
         )  # fmt: skip
         action = node.child("action")
         name = action.choice(*BUILT_IN, *self._actions)
@@ -258,6 +265,15 @@ class _Reader:
             node.child("risk").error("makes little of a rollback", "write destructive")
         approval = node.child("approval")
         _only(approval, "role", "ttl")
+        if name not in (REQUEST, COMMAND):
+            where = "say it at the action" if name in self._actions else "remove it"
+            for key in ("within", "idempotent"):
+                if node.has(key):
+                    node.child(key).error(f"is not {name}'s", where)
+        elif node.has("within") and observe is None:
+            node.child("within").error("waits for nothing", "add observe")
+        if node.has("output") and name in BUILT_IN and name != COMMAND:
+            node.child("output").error(f"is not {name}'s", "only programs write one")
         return Step(
             self._id(node.child("id")),
             name,
@@ -268,6 +284,9 @@ class _Reader:
             node.child("timeout").duration_s(TIMEOUT_S),
             deed,
             observe,
+            node.child("within").duration_s(0),
+            _flag(node.child("idempotent")),
+            node.child("output").choice("drop", "keep", default="drop") == "keep",
         )
 
     def _given(
@@ -371,7 +390,7 @@ def _automation(node: Node, topology: Topology, books: Mapping[str, Runbook]) ->
         policies,
         node.child("cool_down").duration_s(COOL_DOWN_S),
         radius.child("services").integer(SERVICES, at_least=1),
-        radius.child("within").duration_s(WITHIN_S),
+        radius.child("within").duration_s(automation.WITHIN_S),
     )
 
 
@@ -415,6 +434,23 @@ def _at_most(node: Node) -> tuple[int, int]:
     return int(found[1]), int(found[2]) * UNITS_S[found[3]]
 
 
+def hasty(books: Books) -> list[BadFile]:
+    """List what changes something and is looked at, with nobody saying how long that takes."""
+    found: dict[str, BadFile] = {}
+    says = f"changes something and has no within: it is looked at for {WITHIN_S} s, then a person"
+    remedy = "add within: how long it takes at most until observe sees it"
+    for book in books.runbooks:
+        for step in book.steps:
+            action = books.actions.get(step.action)
+            observe, within_s = step.observe, step.within_s
+            place = f"{book.id} {step.id}"
+            if action is not None:
+                observe, within_s, place = action.observe, action.within_s, step.action
+            if step.risk != "read" and observe is not None and not within_s:
+                found[place] = BadFile(f"{says} is asked", place=place, remedy=remedy)
+    return list(found.values())
+
+
 SECTIONS = ("Meaning", "Impact", "Diagnosis", "Mitigation")
 
 
@@ -447,4 +483,4 @@ def lint(books: Books, slos: Collection[str]) -> list[BadFile]:
         if same in seen:
             weak(f"fits when {seen[same]} does, which goes first", "say more in match")
         seen.setdefault(same, book.id)
-    return found
+    return found + hasty(books)

@@ -56,12 +56,16 @@ Deed = Request | Command
 
 
 class Action(Struct, frozen=True):
-    """A named action: what does it, what sees that it is done, and how long that may take."""
+    """A named action: what does it, what sees that it is done, and how long that may take.
+
+    An `idempotent` one may be done twice: it is then as if it was done once.
+    """
 
     name: str
     apply: Deed
     observe: Deed
-    within_s: int = 0
+    within_s: int = 0  # 0 for what is not said
+    idempotent: bool = False
 
     @property
     def places(self) -> frozenset[str]:

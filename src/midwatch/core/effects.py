@@ -120,8 +120,8 @@ class SetRelease(Struct, frozen=True, tag=True):
 class RunAction(Struct, frozen=True, tag=True):
     """Do one step of an approved plan, at most once; `observe` sees whether it is done.
 
-    One that `changes` nothing may be repeated. `timeout_s` is for a call, `within_s` is how long it
-    may take until it is seen.
+    One that `changes` nothing may be repeated, and so may one that is `idempotent`. `timeout_s` is
+    for a call, `within_s` is how long it may take until it is seen.
     """
 
     key: str
@@ -133,6 +133,7 @@ class RunAction(Struct, frozen=True, tag=True):
     changes: bool = True
     timeout_s: int = 60
     within_s: int = 0
+    idempotent: bool = False
 
     @property
     def lane(self) -> str:

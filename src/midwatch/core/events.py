@@ -737,22 +737,32 @@ class ActionStarted(IncidentEvent, frozen=True):
 
 
 class ActionDone(IncidentEvent, frozen=True):
-    """The step was seen to be done; `changed` when it changed something."""
+    """The step was seen to be done; `changed` when it changed something.
+
+    `output` is what a program wrote, without secrets; who `keeps` it shows it elsewhere, too.
+    """
 
     operation: str
     step: str
     seen: str
     changed: bool = False
+    output: str = ""
+    keeps: bool = False
 
 
 class ActionFailed(IncidentEvent, frozen=True):
-    """The step was not done, or nobody can tell; the plan `goes_on` after one that only reads."""
+    """The step was not done, or nobody can tell; the plan `goes_on` after one that only reads.
+
+    `output` and `keeps` are as in ActionDone.
+    """
 
     operation: str
     step: str
     state: str
     seen: str
     goes_on: bool = False
+    output: str = ""
+    keeps: bool = False
 
 
 class ActionWaits(IncidentEvent, frozen=True):

@@ -94,8 +94,9 @@ class ReleaseAnswered(Struct, frozen=True, tag=True):
 class ActionAnswered(Struct, frozen=True, tag=True):
     """A step of a plan was done and then observed.
 
-    `applied`: it was seen to be done, or it only reads and answered. `not-applied`: provably not.
-    `unknown`: it could not be observed.
+    `applied`: it was seen to be done, or nothing sees it and it said yes. `not-applied`: nothing of
+    it left us, or it was answered with an error and is not seen. `unknown`: nobody can tell, and it
+    is done again only when it is `repeatable`. `output` is what a program wrote, without secrets.
     """
 
     key: str
@@ -103,6 +104,8 @@ class ActionAnswered(Struct, frozen=True, tag=True):
     attempt: int
     state: Literal["applied", "not-applied", "unknown"]
     seen: str
+    repeatable: bool = False
+    output: str = ""
 
 
 class EvalsAnswered(Struct, frozen=True, tag=True):

@@ -24,6 +24,7 @@ BUILT_IN = (ROLLBACK, ABORT, PAGE, WAIT, ASK, REQUEST, COMMAND)
 # What these do is known; the others say by themselves how much they may break.
 RISKS: dict[str, Risk] = {ABORT: "reversible", PAGE: "read", WAIT: "read", ASK: "read"}
 ROLE, TTL_S, TIMEOUT_S = "responder", 900, 60
+WITHIN_S = 30  # until what changes something is seen, where nobody says how long it takes
 HASH_BYTES = 8
 
 RunState = Literal["none", "proposed", "running", "waiting", "verifying", "ended"]
@@ -73,8 +74,9 @@ class Param(Struct, frozen=True):
 class Step(Struct, frozen=True):
     """One action of a runbook, as it is written.
 
-    `deed` and `observe` are those of an `http.request` or `command.run`; `given` are the values of
-    any other action.
+    `deed`, `observe`, `within_s` and `idempotent` are those of an `http.request` or `command.run`;
+    `given` are the values of any other action. What a program writes is shown in postmortems when
+    the step `keeps` it.
     """
 
     id: str
@@ -86,6 +88,9 @@ class Step(Struct, frozen=True):
     timeout_s: int = TIMEOUT_S
     deed: Deed | None = None
     observe: Deed | None = None
+    within_s: int = 0  # 0 for what is not said
+    idempotent: bool = False
+    keeps: bool = False
 
 
 class Runbook(Struct, frozen=True):
@@ -122,6 +127,8 @@ class PlannedStep(Struct, frozen=True, omit_defaults=True):
     apply: Deed | None = None
     observe: Deed | None = None
     within_s: int = 0
+    idempotent: bool = False
+    keeps: bool = False
 
     @property
     def changes(self) -> bool:

@@ -294,9 +294,9 @@ class _Writer:
                 says = f"release.rollback {event.service} {event.bad} -> {event.to}"
                 run.steps.append(RunStep("rollback", says, "begun", "", at, [fact.seq]))
             case e.ActionDone() | e.RollbackCompleted():
-                _end_step(run, "done", self.blameless(event.seen), fact.seq)
+                _end_step(run, "done", self.blameless(_seen(event)), fact.seq)
             case e.ActionFailed() | e.RollbackFailed():
-                _end_step(run, f"failed, {event.state}", self.blameless(event.seen), fact.seq)
+                _end_step(run, f"failed, {event.state}", self.blameless(_seen(event)), fact.seq)
             case e.RecoveryJudged():
                 return _verified(run, event.verdict, event.reason.says, fact.seq)
             case e.RecoveryMissed():
@@ -394,6 +394,15 @@ class _Writer:
                 if step or kind is not e.ActionDone:
                     found.append(Marker(show_time(fact.at), name, step or says, fact.seq))
         return sorted(found, key=lambda one: one.at)
+
+
+def _seen(
+    event: e.ActionDone | e.ActionFailed | e.RollbackCompleted | e.RollbackFailed,
+) -> str:
+    """Say what was seen; what a program wrote only when its step keeps it."""
+    if isinstance(event, e.ActionDone | e.ActionFailed) and event.keeps and event.output:
+        return f"{event.seen}; it wrote: {event.output}"
+    return event.seen
 
 
 def _end_step(run: Run, state: str, seen: str, seq: int) -> None:

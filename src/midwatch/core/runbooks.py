@@ -49,6 +49,7 @@ from midwatch.core.plans import (
     REQUEST,
     ROLLBACK,
     WAIT,
+    WITHIN_S,
     Plan,
     PlannedStep,
     Runbook,
@@ -156,7 +157,8 @@ def _planned(
     d: Decision, books: Books, step: Step, incident: Incident, values: Mapping[str, Any]
 ) -> PlannedStep:
     given = cast("dict[str, Any]", actions.put(step.given, values))
-    apply, observe, within_s = step.deed, step.observe, 0
+    apply, observe, within_s = step.deed, step.observe, step.within_s
+    idempotent = step.idempotent
     if step.action == ROLLBACK:
         says, given = _rollback_says(d, books, incident)
     elif step.action == ABORT:
@@ -173,14 +175,17 @@ def _planned(
             if action is None:
                 raise InputError(f"no action is called {step.action!r}", remedy="add it to actions")
             apply, observe, within_s = action.apply, action.observe, action.within_s
+            idempotent = action.idempotent
         inside = {**values, **given}
         apply = actions.filled(cast("Deed", apply), inside)
         observe = actions.filled(observe, inside) if observe else None
         says = f"{step.action} by {_told(apply)}"
     role = step.role if step.risk != "read" else ""
+    if observe and step.risk != "read":
+        within_s = within_s or WITHIN_S
     return PlannedStep(
         step.id, step.action, says, step.risk, role, step.ttl_s, step.timeout_s, given, apply,
-        observe, within_s,
+        observe, within_s, idempotent, step.keeps,
     )  # fmt: skip
 
 
@@ -484,7 +489,7 @@ def _begin(
             effects.RunAction(
                 operation, incident.id, incident.service_of_plan, step.action,
                 cast("Deed", step.apply), step.observe, step.changes, step.timeout_s,
-                step.within_s,
+                step.within_s, step.idempotent,
             )
         )  # fmt: skip
 
@@ -545,10 +550,11 @@ def on_answer(d: Decision, means: Means, incident: Incident, answer: ActionAnswe
     if incident.operation != answer.key or incident.plan is None:
         return
     step = incident.plan.steps[incident.step]
-    if answer.state == "not-applied" and answer.attempt < MAX_ATTEMPTS:
+    again = answer.state == "not-applied" or (answer.state == "unknown" and answer.repeatable)
+    if again and answer.attempt < MAX_ATTEMPTS:
         d.retry_effect(answer.key, d.now + RETRY_S * SECOND)
         return
-    _settle(d, means, incident, step, answer.key, answer.state, answer.seen)
+    _settle(d, means, incident, step, answer.key, answer.state, answer.seen, answer.output)
 
 
 def _settle(
@@ -559,13 +565,22 @@ def _settle(
     operation: str,
     state: str,
     seen: str,
+    output: str = "",
 ) -> None:
     if state == "applied":
-        d.emit(events.ActionDone(incident.id, operation, step.id, seen, step.changes))
+        d.emit(
+            events.ActionDone(
+                incident.id, operation, step.id, seen, step.changes, output, step.keeps
+            )
+        )
         _advance(d, means, incident)
         return
     goes_on = not step.changes
-    d.emit(events.ActionFailed(incident.id, operation, step.id, state, seen, goes_on))
+    d.emit(
+        events.ActionFailed(
+            incident.id, operation, step.id, state, seen, goes_on, output, step.keeps
+        )
+    )
     if goes_on:
         _advance(d, means, incident)
         return

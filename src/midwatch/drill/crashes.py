@@ -18,7 +18,7 @@ from midwatch.adapters.stores.sqlite import SqliteStore
 from midwatch.bootstrap import World
 from midwatch.core.effects import RunAction, SendPage
 from midwatch.core.traffic import Traffic
-from midwatch.ports import Actor, Claim, Entry, Health, Observed, Pager, Router
+from midwatch.ports import Actor, Claim, Entry, Health, Observed, Pager, Router, StepSaid
 
 POINTS = ("before-commit", "after-commit", "after-claim", "after-call", "before-done")
 
@@ -101,7 +101,7 @@ class CrashingActor:
         self._actor = actor
         self._hit = hit
 
-    def apply(self, action: RunAction) -> str:
+    def apply(self, action: RunAction) -> StepSaid:
         """Do it, then pass the point."""
         said = self._actor.apply(action)
         self._hit("after-call")

@@ -32,8 +32,8 @@ from midwatch.core.effects import RunAction, SendPage
 from midwatch.core.sli import Counts, FailedAnswer
 from midwatch.core.slo import Slo
 from midwatch.core.traffic import Traffic
-from midwatch.errors import HarnessError
-from midwatch.ports import Actor, Health, Metrics, Observed, Pager, Router
+from midwatch.errors import Declined, HarnessError
+from midwatch.ports import Actor, Health, Metrics, Observed, Pager, Router, StepSaid
 
 AGO_S = 600  # how old a stale answer is
 LONGEST_S, SHORTEST_S = 900, 20  # a hang
@@ -229,13 +229,13 @@ class _Actor:
         self._meddler = meddler
         self._clock = clock
 
-    def apply(self, action: RunAction) -> str:
+    def apply(self, action: RunAction) -> StepSaid:
         kinds = ("refuse", "lost", "after")
         kind = self._meddler.kind("action", kinds, action.key, self._clock())
         if kind == "refuse":
-            raise HarnessError("403 from the tool")
+            raise Declined("403 from the tool")
         if kind == "lost":
-            return "answered 200"
+            return StepSaid("answered 200")
         said = self._actor.apply(action)
         if kind == "after":
             raise HarnessError("the connection was cut after it was done")

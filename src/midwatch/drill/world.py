@@ -27,7 +27,7 @@ from midwatch.core.traffic import Traffic
 from midwatch.drill.agents import ASKED, EvaluatedAgent, LiveAgent
 from midwatch.drill.scenarios import ReleasePlan, Scenario, ServicePlan
 from midwatch.errors import HarnessError, InputError, StateError
-from midwatch.ports import Health, Observed
+from midwatch.ports import Health, Observed, StepSaid
 
 TICK_S = 20
 SALT = b"drill"
@@ -227,7 +227,7 @@ class SimulatedActor:
         self._log = log
         self._clock = clock
 
-    def apply(self, action: RunAction) -> str:
+    def apply(self, action: RunAction) -> StepSaid:
         """Do what the request asks. Raises HarnessError for what an agent does not know."""
         deed = action.apply
         if not isinstance(deed, Request):
@@ -239,7 +239,7 @@ class SimulatedActor:
             raise HarnessError(error.message, remedy=error.remedy) from None
         done = Remedied(self._clock(), action.service, action.action, deed.body or {}, action.key)
         self._log.add(done)
-        return "answered 200"
+        return StepSaid("answered 200")
 
     def observe(self, action: RunAction) -> Observed:
         """Say whether it was done."""

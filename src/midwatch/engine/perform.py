@@ -29,7 +29,7 @@ from midwatch.core.inputs import (
 )
 from midwatch.core.scorers import judge
 from midwatch.core.shard import Shard
-from midwatch.engine import sound
+from midwatch.engine import sound, steps
 from midwatch.engine.apart import Apart
 from midwatch.errors import HarnessError, InputError, Throttled, told
 from midwatch.ports import Actor, Claim, Follower, Outbox, Pager, Router, Target
@@ -110,7 +110,7 @@ class Performer:
             case effects.RunAction() as action:
                 if not action.changes:
                     return partial(self._run_action, action, claim.attempt)
-                return partial(self._look_at, action, claim.attempt, "after a crash")
+                return partial(self._look_at, action, claim.attempt)
             case effects.RunEvals() as run:
                 return partial(self._run_evals, run, claim.attempt)
 
@@ -195,28 +195,13 @@ class Performer:
         if self._shadow:
             says = "not done: shadow mode changes nothing"
             return _answer(ActionAnswered(key, incident, attempt, "not-applied", says))
-        try:
-            said, failed = _there(self._actor, "action").apply(action), False
-        except Exception as error:  # what counts is what is observed next
-            said, failed = told(error), True
-        if action.observe is not None:
-            return self._look_at(action, attempt, said)
-        if not failed:
-            return _answer(ActionAnswered(key, incident, attempt, "applied", said))
-        # Without an eye on it nobody knows how far it came; who only reads may simply ask again.
-        state = "unknown" if action.changes else "not-applied"
-        return _answer(ActionAnswered(key, incident, attempt, state, said))
+        return _answer(steps.carry_out(self._actor, action, attempt))
 
-    def _look_at(self, action: effects.RunAction, attempt: int, when: str) -> Envelope:
-        """Only what is seen counts."""
-        key, incident = action.key, action.incident
-        try:
-            seen = _there(self._actor, "action").observe(action)
-        except Exception as error:  # not seen is unknown, whatever the cause
-            says = f"{told(error)} ({when})"
-            return _answer(ActionAnswered(key, incident, attempt, "unknown", says))
-        state = "applied" if seen.done else "not-applied"
-        return _answer(ActionAnswered(key, incident, attempt, state, f"{seen.says} ({when})"))
+    def _look_at(self, action: effects.RunAction, attempt: int) -> Envelope:
+        """See what came of a step of a process that is gone; it is not done again."""
+        if self._shadow:
+            return self._run_action(action, attempt)
+        return _answer(steps.look_after_crash(self._actor, action, attempt))
 
     def _run_evals(self, run: effects.RunEvals, attempt: int) -> Envelope:
         cases = list(run.cases)
@@ -313,8 +298,10 @@ def _sound(
             error = None if given.error is None else sound.text(given.error)
             receipt, wait_s = sound.text(given.receipt), sound.wait_s(given.retry_after_s)
             return replace(given, error=error, receipt=receipt, retry_after_s=wait_s)
-        case ReleaseAnswered() | ActionAnswered():
+        case ReleaseAnswered():
             return replace(given, seen=sound.text(given.seen))
+        case ActionAnswered():
+            return replace(given, seen=sound.text(given.seen), output=sound.text(given.output))
         case EvalsAnswered():
             rows = tuple(replace(one, got=sound.text(one.got)) for one in given.outcomes)
             return replace(given, outcomes=rows, error=sound.text(given.error))

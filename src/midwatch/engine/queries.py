@@ -32,6 +32,7 @@ from midwatch.core.traffic import Traffic
 from midwatch.engine import archive, plans
 from midwatch.engine.plans import PlanView
 from midwatch.ports import Archive, Audit, DeadLetter, Row
+from midwatch.texts import plain
 
 NOWHERE = Topology()
 CLOCK = "clock"  # the stream of what happened to the machine's clocks
@@ -436,9 +437,15 @@ def _of_plan(event: e.PlanApproved | e.ActionStarted | e.ActionDone | e.ActionFa
         case e.ActionStarted():
             return f"{event.step}: {event.says}"
         case e.ActionDone():
-            return f"{event.step}: {event.seen}"
+            return f"{event.step}: {event.seen}{_wrote(event.output)}"
         case e.ActionFailed():
-            return f"{event.step} {event.state}: {event.seen}"
+            return f"{event.step} {event.state}: {event.seen}{_wrote(event.output)}"
+
+
+def _wrote(output: str) -> str:
+    """Show what a program wrote, on the line of its own step."""
+    words = " ".join(output.split())
+    return f"; it wrote: {plain(words)}" if words else ""
 
 
 def _of_canary(event: e.ReleaseEvent) -> str:

@@ -1,7 +1,8 @@
 """A runbook's command: run with an argument list, a clean environment and no shell.
 
 Law: to do, it ends with 0. To see whether it is done, 0 says yes, 1 says no, and anything else that
-nobody can tell. It knows its operation by $MIDWATCH_OPERATION, so that it can be done once.
+nobody can tell. It knows its operation by $MIDWATCH_OPERATION, so that it can be done once. What it
+writes is never part of what is said about it: it may hold a secret.
 """
 
 from __future__ import annotations
@@ -10,8 +11,8 @@ from collections.abc import Mapping
 
 from midwatch.adapters import processes
 from midwatch.core.actions import Command
-from midwatch.errors import HarnessError
-from midwatch.ports import Observed
+from midwatch.errors import Declined, HarnessError
+from midwatch.ports import Observed, StepSaid
 
 
 class CommandActions:
@@ -20,21 +21,32 @@ class CommandActions:
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._environment = processes.clean(environment)
 
-    def apply(self, deed: Command, operation: str, timeout_s: float) -> str:
-        """Do it; gives what it said last. Raises HarnessError."""
+    def apply(self, deed: Command, operation: str, timeout_s: float) -> StepSaid:
+        """Do it. Raises HarnessError, Declined when it ended with another code than 0."""
         ended = self._run(deed, operation, timeout_s)
+        says = _says(deed, ended)
         if ended.code:
-            raise HarnessError(f"{deed.arguments[0]} ended with {ended.code}: {ended.last}")
-        return ended.said.strip()[-processes.MAX_SHOWN :] or f"{deed.arguments[0]} ended with 0"
+            # Who was ended by a signal has answered nothing.
+            error = Declined(says) if ended.code > 0 else HarnessError(says)
+            error.output = ended.output
+            raise error
+        return StepSaid(says, ended.output)
 
     def observe(self, deed: Command, operation: str, timeout_s: float) -> Observed:
         """Say whether it is done. Raises HarnessError when nobody can tell."""
         ended = self._run(deed, operation, timeout_s)
         if ended.code not in (0, 1):
-            raise HarnessError(f"{deed.arguments[0]} ended with {ended.code}: {ended.last}")
-        says = ended.last or f"{deed.arguments[0]} ended with {ended.code}"
-        return Observed(ended.code == 0, says)
+            error = HarnessError(_says(deed, ended))
+            error.output = ended.output
+            raise error
+        return Observed(ended.code == 0, _says(deed, ended), ended.output)
 
     def _run(self, deed: Command, operation: str, timeout_s: float) -> processes.Ended:
         environment = {**self._environment, "MIDWATCH_OPERATION": operation}
-        return processes.run(deed.arguments, timeout_s, environment)
+        return processes.run(deed.arguments, timeout_s, environment, tells=True)
+
+
+def _says(deed: Command, ended: processes.Ended) -> str:
+    """Say how it ended, and what it left running."""
+    how = f"ended with {ended.code}" if ended.code >= 0 else f"was ended by signal {-ended.code}"
+    return f"{deed.arguments[0]} {how}" + (f"; {ended.left}" if ended.left else "")

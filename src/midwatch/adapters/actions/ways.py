@@ -1,18 +1,20 @@
 """Each step by its own way: requests through the outgoing client, commands as processes.
 
-Law: what takes a while until it is seen is looked at again and again, and done only once.
+Law: what takes a while until it is seen is looked at again and again, also while nobody answers who
+looks, and done only once.
 """
 
 from __future__ import annotations
 
 import time
 
+from midwatch.adapters import processes
 from midwatch.adapters.actions.command import CommandActions
 from midwatch.adapters.actions.http import HttpActions
 from midwatch.core.actions import Command, Deed
 from midwatch.core.effects import RunAction
 from midwatch.errors import HarnessError
-from midwatch.ports import Observed
+from midwatch.ports import Observed, StepSaid
 
 POLL_S = 1.0
 
@@ -24,7 +26,7 @@ class Actions:
         self._requests = requests
         self._commands = commands
 
-    def apply(self, action: RunAction) -> str:
+    def apply(self, action: RunAction) -> StepSaid:
         """Do it; gives what it said. Raises HarnessError."""
         deed = action.apply
         if isinstance(deed, Command):
@@ -37,10 +39,16 @@ class Actions:
             raise HarnessError(f"nothing says how {action.action} is observed")
         ends_at = time.monotonic() + action.within_s
         while True:
-            seen = self._look(action.observe, action)
-            if seen.done or time.monotonic() + POLL_S > ends_at:
-                return seen
-            time.sleep(POLL_S)
+            is_last = time.monotonic() + POLL_S > ends_at
+            try:
+                seen = self._look(action.observe, action)
+            except HarnessError:  # what is being restarted does not answer for a while
+                if is_last:
+                    raise
+            else:
+                if seen.done or is_last:
+                    return seen
+            processes.pause(POLL_S)
 
     def _look(self, deed: Deed, action: RunAction) -> Observed:
         if isinstance(deed, Command):

@@ -2,7 +2,7 @@
 
 Law: an argument list, never a shell; a value replaces its place in an argument and cannot become
 another argument. What the observing command prints is what is served, whatever the other one said.
-A command that takes too long is ended with all that it started.
+A command that takes too long is ended with its process group.
 
     apply:   [deployctl, serve, "{service}", "{release}", "--epoch", "{epoch}",
               "--canary={candidate}:{weight}"]

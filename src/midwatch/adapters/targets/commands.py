@@ -1,7 +1,8 @@
 """A target that is a command: the question on its standard input, the answer on its output.
 
 Law: an argument list, never a shell, and an environment without the job's secrets. A command that
-takes too long is ended with all that it started. An exit code other than 0 is no answer.
+takes too long is ended with its process group. An exit code other than 0 is no answer, nor is one
+of which only the end could be held.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from collections.abc import Mapping
 from midwatch.adapters import processes
 from midwatch.core.evals import Case, Reply
 from midwatch.errors import HarnessError, InputError
+
+MOST = 1024 * 1024  # bytes of an answer
 
 
 class CommandTarget:
@@ -29,9 +32,13 @@ class CommandTarget:
         """Run it. Raises HarnessError when it fails or hangs."""
         started = time.perf_counter()
         asked = "\n".join((*case.turns, case.question)) + "\n"
-        ended = processes.run(self._arguments, self._timeout_s, self._environment, given=asked)
+        ended = processes.run(
+            self._arguments, self._timeout_s, self._environment, given=asked, kept=MOST
+        )
         if ended.code:
             raise HarnessError(f"ended with {ended.code}: {ended.last}")
+        if ended.lost:
+            raise HarnessError(f"wrote more than {MOST:,} bytes, {ended.lost:,} of them lost")
         return Reply(ended.said.strip(), time.perf_counter() - started)
 
 
