@@ -283,6 +283,26 @@ def test_a_killed_server_looks_before_it_acts_again(tooled: Serving, how: str) -
     assert kinds(tooled).count("ActionStarted") == 1
 
 
+def test_a_stop_waits_for_no_step_and_the_next_start_looks(tooled: Serving) -> None:
+    """The step goes on meanwhile; it is seen to be done, and not done again."""
+    (tooled.folder / "blocked").touch()
+    plan = burn(tooled)
+    code, out, err = typed(tooled, "runbook", "approve", "INC-1", plan, "--wait", "1s")
+    assert code == 3, out + err
+    assert "restore is under way" in out
+    until(lambda: len(calls(tooled)) == 1)
+    began = time.monotonic()
+    assert tooled.stop() == 0
+    took = time.monotonic() - began
+    assert took < 40  # the step has 60 s; here it is under 10
+    assert len(_tools(tooled.folder)) == 1
+    (tooled.folder / "go").touch()
+    until((tooled.folder / "done").exists)
+    tooled.start()
+    until(lambda: "ActionDone" in kinds(tooled))
+    assert [one.split()[0] for one in calls(tooled)] == ["apply", "observe"]
+
+
 def _tools(folder: Path) -> list[str]:
     done = subprocess.run(
         ["pgrep", "-f", f"{folder}/tool apply"], capture_output=True, text=True, check=False
@@ -294,8 +314,9 @@ def test_a_step_that_fails_pages_and_says_so(tooled: Serving) -> None:
     """Provably not done three times: a human, and no claim of success."""
     (tooled.folder / "broken").touch()
     plan = burn(tooled)
-    code, out, _ = typed(tooled, "runbook", "approve", "INC-1", plan)
+    code, out, _ = typed(tooled, "runbook", "approve", "INC-1", plan, "--wait", "5m")
     assert code == 1
+    assert "failed: restore not-applied: " in out
     assert "was tried, and nothing else matches shop" in out
     failed = next(m for m in detail(tooled)["timeline"] if m["event"] == "ActionFailed")
     assert "restore not-applied" in failed["says"]

@@ -398,6 +398,16 @@ MUTATIONS = (
         "        return StepSaid(f\"{says}: {ended.output}\")", ("tests/contract/test_action.py",),
     ),
     Mutation(
+        "too few events are waited for in silence", 4, "src/midwatch/core/recovery.py",
+        '    if verdict == "inconclusive":\n        patience', "    if False:\n        patience",
+        (f"{UNIT}/test_patience.py",),
+    ),
+    Mutation(
+        "nobody can tell, and approve says that it was not done", 4,
+        "src/midwatch/cli/following.py", "code=UNKNOWN if unknown else FAILED", "code=FAILED",
+        (f"{UNIT}/test_following.py",),
+    ),
+    Mutation(
         "a timer is lost with the process", 3, "src/midwatch/adapters/stores/sqlite.py",
         '                    "INSERT OR REPLACE INTO timer VALUES (?, ?, ?, ?, ?)",',
         '                    "INSERT OR REPLACE INTO temp.timer VALUES (?, ?, ?, ?, ?)",',

@@ -265,6 +265,8 @@ def _so_far(detail: Detail) -> Iterator[str]:
         yield from shown(detail.plan)
     elif detail.no_runbook:
         yield f"no plan: {detail.no_runbook}"
+    if detail.waits:
+        yield detail.waits
     yield from (f"lacks: {one}" for one in detail.lacks)
     if detail.incident.state == "resolved" and not detail.lacks:
         name = detail.incident.id

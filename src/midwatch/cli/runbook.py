@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,9 @@ from msgspec import Struct
 from midwatch import config
 from midwatch.cli.asking import ask
 from midwatch.cli.client import Incidents, incidents_at, server_options
+from midwatch.cli.following import outcome_of
 from midwatch.cli.output import json_option, print_json
-from midwatch.cli.places import config_option, dry_run_option, read_incident
+from midwatch.cli.places import config_option, dry_run_option, read_incident, read_span
 from midwatch.config.runbooks import lint
 from midwatch.core.plans import Match, Runbook, Step
 from midwatch.engine.plans import PlanView, proves
@@ -26,6 +27,16 @@ _INCIDENT = click.argument("incident", callback=read_incident)
 _PARAMS = click.option(
     "--param", "params", multiple=True, metavar="NAME=VALUE", help="A value; may stand again."
 )
+
+
+def _waiting(function: Callable[..., int]) -> Callable[..., int]:
+    """Say for how long a plan is followed."""
+    no_wait = click.option("--no-wait", is_flag=True, help="Do not follow it at all; exit 0.")
+    wait = click.option(
+        "--wait", "wait_ms", callback=read_span, default="30s", show_default=True, metavar="TIME",
+        help="For how long it is followed, such as 30s or 5m.",
+    )  # fmt: skip
+    return wait(no_wait(function))
 
 
 class Weakness(Struct, frozen=True):
@@ -128,19 +139,20 @@ def plan_command(
 @command.command("approve", short_help="Carry out the plan with this hash.")
 @_INCIDENT
 @click.argument("plan_hash", metavar="HASH")
-@click.option("--no-wait", is_flag=True, help="Do not follow it to its end.")
+@_waiting
 @json_option(Detail)
 @server_options
 def approve_command(
-    incident: str, plan_hash: str, no_wait: bool, as_json: bool, **where: Any
+    incident: str, plan_hash: str, wait_ms: int, no_wait: bool, as_json: bool, **where: Any
 ) -> int:
     """Carry out the plan with this HASH, or go on with it.
 
-    Follows it until every step is done. Exit 1 when a step failed.
+    Follows it until every step is seen to be done: exit 0. Exit 1 when a step failed or the plan
+    was stopped, 3 when nobody can tell what became of a step, or it is still under way.
     """
     at = incidents_at(**where)
     detail = at.tell(incident, "approve", {"hash": plan_hash})
-    return _follow(at, detail, as_json=as_json, waits=not no_wait)
+    return _follow(at, detail, plan_hash, as_json=as_json, wait_s=0 if no_wait else wait_ms / 1_000)
 
 
 @command.command("refuse", short_help="Drop the plan with this hash.")
@@ -167,16 +179,16 @@ def refuse_command(incident: str, plan_hash: str, why: str, as_json: bool, **whe
 @_PARAMS
 @dry_run_option
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option("--no-wait", is_flag=True, help="Do not follow it to its end.")
+@_waiting
 @json_option(Detail)
 @server_options
 def run_command(
-    incident: str, runbook: str, params: Sequence[str], dry_run: bool, yes: bool, no_wait: bool,
-    as_json: bool, **where: Any,
+    incident: str, runbook: str, params: Sequence[str], dry_run: bool, yes: bool, wait_ms: int,
+    no_wait: bool, as_json: bool, **where: Any,
 ) -> int:  # fmt: skip
     """Plan RUNBOOK for INCIDENT, show it, ask, and carry it out.
 
-    What is carried out is the plan that was shown: its hash is approved. Exit 1 when a step failed.
+    What is carried out is the plan that was shown: its hash is approved. It ends as `approve` does.
     """
     at, given = incidents_at(**where), {"runbook": runbook, "given": _pairs(params)}
     found = at.plan(incident, {**given, "dry_run": True})
@@ -190,7 +202,9 @@ def run_command(
         ask("Carry it out?", "say it with --yes")
     at.plan(incident, given)
     detail = at.tell(incident, "approve", {"hash": found.hash})
-    return _follow(at, detail, as_json=as_json, waits=not no_wait)
+    return _follow(
+        at, detail, found.hash, as_json=as_json, wait_s=0 if no_wait else wait_ms / 1_000
+    )
 
 
 def shown(plan: PlanView) -> Iterable[str]:
@@ -209,27 +223,26 @@ def shown(plan: PlanView) -> Iterable[str]:
         yield f"  {plan.automatic}"
 
 
-def _follow(at: Incidents, detail: Detail, *, as_json: bool, waits: bool) -> int:
-    """Follow a run until no step is under way, and tell each as it is over."""
-    told = 0
+def _follow(at: Incidents, detail: Detail, plan_hash: str, *, as_json: bool, wait_s: float) -> int:
+    """Follow a run until no step is under way, or for a while, and tell each as it is over."""
+    told, until = 0, time.monotonic() + wait_s
     while True:
-        plan = detail.plan
-        steps = plan.steps if plan else []
-        done = [step for step in steps if step.state == "done"]
+        run = outcome_of(detail, plan_hash)
         if not as_json:
-            for step in done[told:]:
-                click.echo(f"done: {step.step}")
-            told = len(done)
-        if not waits or plan is None or plan.state != "running":
+            for step in run.done[told:]:
+                click.echo(f"done: {step}")
+            told = len(run.done)
+        if run.is_over or time.monotonic() >= until:
             break
-        time.sleep(POLL_S)
+        time.sleep(min(POLL_S, max(until - time.monotonic(), 0)))
         detail = at.show(detail.incident.id)
     if as_json:
         print_json(detail)
     else:
+        if run.failed:
+            click.echo(f"failed: {run.failed}")
         click.echo(_next(detail))
-    failed = bool(waits and plan and plan.state == "ended" and len(done) < len(steps))
-    return 1 if failed else 0
+    return run.code if wait_s else 0
 
 
 def _next(detail: Detail) -> str:

@@ -1,7 +1,7 @@
 """`midwatch serve`: intake, engine, timers and effects in one process.
 
 Law: it prints one line when it is ready, and not before the first alert would be committed. A stop
-finishes the commit under way and lets the file go.
+finishes the commit under way and lets the file go, within STOP_S, whatever a step or a pager does.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("midwatch.serve")
 
 STOP_S = 10
+DOOR_S = 4  # of them, for connections that are open; the engine has its own FINISH_S after that
 LOOK_S = 2.0  # between two looks at the journal's files
 NEEDED = (
     "httpx2", "itsdangerous", "prometheus_client", "sse_starlette", "standardwebhooks", "starlette",
@@ -96,6 +97,7 @@ def command(folder: Path, database: Path | None, listen: str, shadow: bool, log_
 
 
 async def _serve(loaded: Config, file: Path, host: str, port: int, shadow: bool) -> int:
+    from midwatch.adapters import processes
     from midwatch.adapters.stores.sqlite import SqliteStore
     from midwatch.adapters.stores.tokens import SqliteTokens
     from midwatch.bootstrap import build_service
@@ -116,6 +118,7 @@ async def _serve(loaded: Config, file: Path, host: str, port: int, shadow: bool)
         service = build_service(store, loaded, wall_ms, shadow=shadow)
         changes = News()
         service.loop.on_commit(changes.note)
+        service.loop.leave = processes.leave
         door = Door(files_for(raise_limit()))
         _tell_of(door, service.conditions)
         access = _logins(file, store, service.conditions)
@@ -125,7 +128,7 @@ async def _serve(loaded: Config, file: Path, host: str, port: int, shadow: bool)
             says = f"journal {file}{mode}"
             return await _listen(app, service.loop, changes, bound, says, door, loaded.trust, store)
         finally:
-            service.loop.stop(STOP_S)
+            service.loop.stop(STOP_S - DOOR_S)
             access.close()
     finally:
         tokens.close()
@@ -168,7 +171,7 @@ async def _listen(
     trust: tuple[str, ...],
     store: SqliteStore,
 ) -> int:
-    server = server_of(app, STOP_S, door, trust=trust)
+    server = server_of(app, DOOR_S, door, trust=trust)
     asyncio_loop = asyncio.get_running_loop()
     serving = asyncio.create_task(server.serve([bound]))
 

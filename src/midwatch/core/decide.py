@@ -36,6 +36,7 @@ from midwatch.core import (
     muting,
     news,
     overrides,
+    patience,
     pointers,
     receipts,
     rechecks,
@@ -299,6 +300,9 @@ def _incident_timer(d: Decision, rules: Rules, timer: inputs.Timer, incident: In
         runbooks.on_step_timer(d, rules.means(incident), incident)
     elif timer.purpose == "snooze":
         escalation.on_snooze_end(d, rules.policy_of(incident), incident)
+    elif timer.purpose == "waits":
+        deadline_s = rules.verify_of(incident).deadline_s
+        patience.on_timer(d, rules.policy_of(incident), incident, deadline_s)
     elif timer.purpose == "grow":
         growth.on_growth_timer(d, rules.policy_of(incident), incident)
     elif timer.purpose == "look":

@@ -841,6 +841,19 @@ class ObjectiveJudged(IncidentEvent, frozen=True):
     reason: Reason
 
 
+class RecoveryAwaited(IncidentEvent, frozen=True):
+    """Nothing fires any more, and too few events come to say how users are."""
+
+    slo: str
+    reason: Reason
+
+
+class WaitTold(IncidentEvent, frozen=True):
+    """It has waited for longer than its recovery may take; whoever has it is told, once."""
+
+    reason: Reason
+
+
 class RecoveryMissed(IncidentEvent, frozen=True):
     """The time for recovery is over and users are not known to be well."""
 
@@ -1204,6 +1217,8 @@ Event = (
     | RecoveryJudged
     | ObjectiveJudged
     | RecoveryMissed
+    | RecoveryAwaited
+    | WaitTold
     | IncidentReopened
     | IncidentResolved
     | IncidentClosed

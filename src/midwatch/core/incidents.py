@@ -250,6 +250,9 @@ class Incident(Struct):
     given: dict[str, str] = field(default_factory=dict[str, str])  # values of a plan, by a person
     chosen_by: str = ""  # who chose its runbook, when a person did
     looks: str = ""  # how recovery stood last, after a plan
+    unproven: str = ""  # what it waits for: too few events say how users are
+    unproven_since: int = 0
+    unproven_told: bool = False
     operation: str = ""
     rollbacks: int = 0
     bad_release: str = ""
@@ -450,6 +453,7 @@ def evolve(incident: Incident, event: e.IncidentEvent, at: int, wall: int | None
 
 
 def _attach(i: Incident, event: e.AlertsAttached, at: int) -> None:
+    _is_judged(i)
     for item in event.attached:
         alert = item.alert
         one = Firing(
@@ -637,6 +641,7 @@ def _ticket(i: Incident, event: e.TicketLinked, at: int, wall: int) -> None:
 
 
 def _burn(i: Incident, event: e.BurnAttached, at: int, wall: int) -> None:
+    _is_judged(i)
     i.slo = i.slo or event.slo
     i.slos[event.slo] = 0
     i.burned_at = i.burned_at or at
@@ -814,6 +819,7 @@ def _no_runbook(i: Incident, event: e.NoRunbook, at: int) -> None:
 
 def _approved(i: Incident, event: e.PlanApproved, at: int) -> None:
     i.approved_by, i.approved_at = event.by, at
+    _is_judged(i)
     if i.run == "proposed":
         i.acts_on = event.service or i.service_of_plan
         i.runs += 1
@@ -867,6 +873,19 @@ def _looked(i: Incident, event: e.RecoveryJudged, at: int) -> None:
     i.looks = event.verdict
 
 
+def _awaited(i: Incident, event: e.RecoveryAwaited, at: int) -> None:
+    i.unproven, i.unproven_since, i.unproven_told = event.reason.says, at, False
+
+
+def _wait_told(i: Incident, event: e.WaitTold, at: int) -> None:
+    i.unproven_told = True
+
+
+def _is_judged(i: Incident) -> None:
+    """Let what it waited for be over: something says how users are."""
+    i.unproven, i.unproven_since = "", 0
+
+
 def _missed(i: Incident, event: e.RecoveryMissed, at: int) -> None:
     i.run = "ended"
 
@@ -896,6 +915,7 @@ def _mitigated(i: Incident, event: e.IncidentMitigated, at: int) -> None:
     i.others_left.update(i.besides)
     i.growth, i.asking, i.answered, i.besides = [], {}, {}, {}
     i.no_case = event.no_case
+    _is_judged(i)
     if i.run == "proposed":
         i.run = "none"
     elif i.run == "verifying":
@@ -1022,6 +1042,8 @@ _APPLY = cast(
         e.ActionFailed: _action_failed,
         e.ActionWaits: _action_waits,
         e.RecoveryMissed: _missed,
+        e.RecoveryAwaited: _awaited,
+        e.WaitTold: _wait_told,
         e.RecoveryJudged: _looked,
         e.ObjectiveJudged: _objective_judged,
         e.RollbackRefused: _rollback_failed,

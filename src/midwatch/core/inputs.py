@@ -28,7 +28,7 @@ class Timer(Struct, frozen=True):
     due_at: int
     purpose: Literal[
         "escalate", "verify", "settle", "snooze", "digest", "forgotten", "silent", "mute", "unmute",
-        "storm", "prove", "step", "unanswered", "grow", "others", "look",
+        "storm", "prove", "step", "unanswered", "grow", "others", "look", "waits",
     ]  # fmt: skip
     incident: str
 

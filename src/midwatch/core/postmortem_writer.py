@@ -473,6 +473,7 @@ _SAY: dict[type, Callable[[Any], str]] = {
     e.RollbackFailed: lambda x: f"the rollback failed ({x.state}): {x.seen}",
     e.RecoveryJudged: lambda x: f"recovery {x.verdict}: {x.reason.says}",
     e.ObjectiveJudged: lambda x: f"{x.slo} {x.verdict}: {x.reason.says}",
+    e.WaitTold: lambda x: f"who had it was told: {x.reason.says}",
     e.RecoveryMissed: lambda x: f"no recovery in time: {x.reason.says}",
     e.IncidentMitigated: lambda x: f"users were well again: {x.reason.says}",
     e.IncidentReopened: lambda x: f"it did not hold: {x.reason.says}",

@@ -17,6 +17,7 @@ from midwatch.core import (
     impact,
     inputs,
     news,
+    patience,
     regressions,
     runbooks,
     slo,
@@ -51,6 +52,8 @@ def judge(
     since = acted_at or incident.last_at + d.shard.skew
     verify = rules.verify_of(incident, objective.id)
     verdict, reason = slo.judge_recovery(objective, verify, reading, since=since)
+    if verdict == "inconclusive":
+        patience.begin(d, incident, objective.id, reason, verify.deadline_s)
     if incident.slo in ("", objective.id) and verdict != "recovered":
         runbooks.look(d, incident, verdict, reason)
     if not _are_all_well(d, rules, incident, objective, verdict, reason, since):

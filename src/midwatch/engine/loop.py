@@ -2,9 +2,10 @@
 
 Law: whoever waits for an answer gets it after the commit, or CommitFailed, or Busy before anything
 was taken. Answers of effects and timers that could not be committed are kept and tried again. What
-is under way when it stops is finished; what was claimed and has no answer yet is in doubt, and the
-next start settles it. Readers never hold up the writer: looks at the state get a budget of time in
-each turn, and those that it does not reach wait for the next turn, behind what is decided there.
+is under way when it stops has FINISH_S to end; what was claimed and has no answer then is in doubt,
+and the next start settles it. Readers never hold up the writer: looks at the state get a budget of
+time in each turn, and those that it does not reach wait for the next turn, behind what is decided
+there.
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ import time
 from bisect import bisect_left
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from msgspec import Struct, field
 
@@ -28,11 +29,12 @@ from midwatch.core.inputs import AlertsArrived, Envelope, PageAnswered
 from midwatch.core.shard import Shard
 from midwatch.engine.clock import SteadyClock, settle
 from midwatch.engine.handle import Handled, Handler
+from midwatch.engine.hands import Hands
 from midwatch.engine.perform import Performer
 from midwatch.engine.upkeep import Upkeep
 from midwatch.engine.waiting import MAX_WAITING, Delivery, Waiting
 from midwatch.engine.watch import Watcher
-from midwatch.errors import Busy, CommitFailed, Fenced, told
+from midwatch.errors import Busy, CommitFailed, Fenced, Interrupted, told
 from midwatch.ports import Outbox, Rate, Row, Timers
 
 T = TypeVar("T")
@@ -51,6 +53,8 @@ RECOVERY = "recovery"  # the lane of what a former process left in doubt
 READ_EVERY_S = 10
 IDLE_S = 1.0
 RETRY_S = 0.25
+FINISH_S = 3.0  # for what is under way when it stops
+LEAVE_S = 0.5  # for whoever was told to wait no longer
 PROBE_AFTER_S = 2.0
 COMMIT_BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
 
@@ -115,6 +119,7 @@ class Loop:
         self._clock = clock
         self._steady = steady  # the same one, where its wall clock may jump
         self._max_waiting = max_waiting
+        self.leave: Callable[[], None] | None = None  # tells calls to wait no longer, at the end
         self._wake = threading.Condition()
         self._deliveries = Waiting(max_waiting)
         self._views: deque[_View] = deque()
@@ -132,7 +137,7 @@ class Loop:
         self._failed_at = 0.0
         self._claimed_at = 0
         self._next_effect_at: int | None = None
-        self._pool = ThreadPoolExecutor(PERFORMERS, thread_name_prefix="perform")
+        self._pool = Hands(PERFORMERS, "perform")
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
 
     # --- for everybody else; any thread ---
@@ -207,7 +212,7 @@ class Loop:
                 self._look_at_clock()
                 self._handle_next()
                 self._tick()
-            self._pool.shutdown(wait=True)
+            self._finish()
             self._handle_next()
             with suppress(CommitFailed):  # it only shortens the next start
                 self._handler.snapshot()
@@ -216,6 +221,21 @@ class Loop:
         finally:
             self._refuse_rest()
             self._tell([])
+
+    def _finish(self) -> None:
+        """Give what is under way a moment; what takes longer is left for the next start to see."""
+        until = time.monotonic() + FINISH_S
+        while not self._pool.settle(min(0.1, max(until - time.monotonic(), 0))):
+            self._handle_next()  # what has ended is written down, whatever else hangs
+            if until <= time.monotonic():
+                if self.leave is not None:
+                    self.leave()
+                    self._pool.settle(LEAVE_S)
+                break
+        if left := self._pool.busy:
+            says = "calls are left: the next start sees what came of them"
+            log.warning("stops", extra={"fields": {"says": says, "calls": left}})
+        self._pool.end()
 
     def _look_at_clock(self) -> None:
         """Commit that the wall clock has jumped, before anything is decided by it."""
@@ -365,12 +385,16 @@ class Loop:
                 asked.add_done_callback(partial(self._asked, question.source))
 
     def _asked(self, source: str, done: Future[list[Envelope]]) -> None:
+        if _is_left(done):
+            return
         with self._wake:
             self._asking.discard(source)
             self._answers.extend(done.result())
             self._wake.notify()
 
     def _beaten(self, done: Future[None]) -> None:
+        if _is_left(done):
+            return
         error = done.exception()
         self.stats.beats["sent" if error is None else "failed"] += 1
         if isinstance(error, Exception):
@@ -414,6 +438,8 @@ class Loop:
         self._pool.submit(call).add_done_callback(partial(self._performed, lane))
 
     def _performed(self, lane: str, done: Future[Envelope]) -> None:
+        if _is_left(done):
+            return
         envelope = done.result()
         with self._wake:
             self._performing[lane] -= 1
@@ -432,6 +458,11 @@ class Loop:
     def _tell(self, rows: Sequence[Row]) -> None:
         for listener in self._listeners:
             listener(rows)
+
+
+def _is_left(done: Future[Any]) -> bool:
+    """Say whether nobody knows what came of a call, since midwatch stops."""
+    return done.cancelled() or isinstance(done.exception(), Interrupted)
 
 
 def _answer_view(view: _View, shard: Shard) -> None:

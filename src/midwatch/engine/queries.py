@@ -134,6 +134,7 @@ class Detail(Struct, frozen=True):
     no_runbook: str = ""  # why no plan is proposed
     again: str = ""  # which earlier incident it is, and what that one left behind
     lacks: list[str] = field(default_factory=list[str])  # until it may close, once resolved
+    waits: str = ""  # for what, while nothing fires and too few events say how users are
     links: list[str] = field(default_factory=list[str])
 
 
@@ -292,13 +293,21 @@ def outline(shard: Shard, incident: Incident, topology: Topology = NOWHERE) -> D
     return Detail(
         summary(incident, shard.skews), firing, likely, texts, [], 0, list(incident.failures),
         plans.view(incident), incident.no_runbook, incident.again,
-        lacks(incident, shard.wall) if incident.state == "resolved" else [], list(incident.links),
+        lacks(incident, shard.wall) if incident.state == "resolved" else [],
+        _awaited(incident, shard.skews), list(incident.links),
     )  # fmt: skip
 
 
 def _alike(one: Alike) -> str:
     """Say what alerts say that are alike, as the newest of them has it."""
     return one.says if one.count == 1 else f"{one.says} (the newest of {one.count} alike)"
+
+
+def _awaited(incident: Incident, skews: Skews) -> str:
+    """Say what it waits for, and since when."""
+    if not incident.unproven:
+        return ""
+    return f"{incident.unproven}, since {show_time(skews.shown(incident.unproven_since))}"
 
 
 def not_here(name: str) -> str:
@@ -401,6 +410,8 @@ def _says(event: Event) -> str:
             return f"{event.key}, try {event.attempt}: {event.error}"
         case e.ReleaseEvent():
             return _of_release(event)
+        case e.RollbackFailed():
+            return f"{event.state}: {event.seen}"
         case e.PlanApproved() | e.ActionStarted() | e.ActionDone() | e.ActionFailed():
             return _of_plan(event)
         case _:
