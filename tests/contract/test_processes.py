@@ -216,6 +216,15 @@ def test_a_program_that_cannot_start_was_never_sent() -> None:
     assert not isinstance(caught.value, Declined | NeverSent)
 
 
+def test_a_step_says_how_much_it_wrote_that_nobody_kept() -> None:
+    """The rest stands in its record."""
+    script = "head -c 1000000 /dev/zero | tr '\\0' x; echo; echo the end"
+    said = CommandActions(PATH).apply(Command(("/bin/sh", "-c", script)), "op", LONG_S)
+    lost = 1_000_000 + len("\nthe end\n") - processes.KEPT
+    assert said.says == f"/bin/sh ended with 0; {lost:,} bytes that it wrote are not kept"
+    assert said.output.endswith("x\nthe end")
+
+
 @on_linux
 def test_routers_and_targets_are_run_by_the_same(started: Path) -> None:
     """A deploy tool that leaves a daemon behind, and an agent that does."""

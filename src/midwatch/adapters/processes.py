@@ -59,7 +59,7 @@ class Ended(Struct, frozen=True):
     def output(self) -> str:
         """All that is held of what it wrote, its complaints last."""
         parts = [part for part in (self.said.strip(), self.complained.strip()) if part]
-        return "\n".join([f"[{self.lost:,} bytes before this]"] * bool(self.lost) + parts)
+        return "\n".join(parts)
 
 
 def clean(environment: Mapping[str, str]) -> dict[str, str]:

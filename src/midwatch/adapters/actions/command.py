@@ -47,6 +47,7 @@ class CommandActions:
 
 
 def _says(deed: Command, ended: processes.Ended) -> str:
-    """Say how it ended, and what it left running."""
+    """Say how it ended, what it left running, and how much it wrote that nobody kept."""
     how = f"ended with {ended.code}" if ended.code >= 0 else f"was ended by signal {-ended.code}"
-    return f"{deed.arguments[0]} {how}" + (f"; {ended.left}" if ended.left else "")
+    lost = f"; {ended.lost:,} bytes that it wrote are not kept" if ended.lost else ""
+    return f"{deed.arguments[0]} {how}" + (f"; {ended.left}" if ended.left else "") + lost
