@@ -148,7 +148,7 @@ def test_a_real_page_gets_a_plan_that_is_carried_out_and_proven(
         (mitigated,) = [m for m in seen["timeline"] if m["event"] == "IncidentMitigated"]
         assert mitigated["says"].startswith("SLI 9")
         (approved,) = [m for m in seen["timeline"] if m["event"] == "PlanApproved"]
-        assert approved["says"] == f"{plan['hash']} by ada"
+        assert approved["says"] == f"{plan['hash']} for support-agent by ada"
         assert SECRET not in json.dumps(seen)
 
 

@@ -291,7 +291,7 @@ MUTATIONS = (
     ),
     Mutation(
         "an approval answers for every service", 10, "src/midwatch/core/news.py",
-        "if fires.intersection(incident.asking) <= {incident.service_of_plan}:", "if True:",
+        "if fires.intersection(incident.asking) <= {incident.planned_for}:", "if True:",
         (NEWS,),
     ),
     Mutation(

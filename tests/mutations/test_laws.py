@@ -10,14 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.mutations import laws, ports, times, trials
+from tests.mutations import consent, laws, ports, times, trials
 from tests.mutations.laws import Mutation
 
 ROOT = Path(__file__).parents[2]
 COPIED = ("src", "tests", "scenarios", "benchmarks", "docs", "lab", "examples")
 FILES = ("pyproject.toml", "README.md", "Makefile")
 LONGEST_S = 900
-MUTATIONS = (*laws.MUTATIONS, *ports.MUTATIONS, *times.MUTATIONS, *trials.MUTATIONS)
+MUTATIONS = (
+    *laws.MUTATIONS, *ports.MUTATIONS, *times.MUTATIONS, *trials.MUTATIONS, *consent.MUTATIONS,
+)  # fmt: skip
 FEW = ("the core reads a clock", "any hash approves a plan", "a canary promotes on no data")
 TRIED = [one for one in MUTATIONS if os.environ.get("MIDWATCH_SOAK") or one.name in FEW]
 

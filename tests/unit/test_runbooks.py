@@ -188,8 +188,8 @@ def test_the_page_says_the_next_step() -> None:
     """Whoever is woken reads what fits, and by which hash it is approved."""
     found = bench(PURGES)
     (page,) = (x for x in burn(found).effects if isinstance(x, effects.SendPage))
-    wanted = f"next step: runbook purge, midwatch runbook approve INC-1 {found.only.plan_hash}"
-    assert page.summary.endswith(wanted)
+    how = f"midwatch runbook approve INC-1 {found.only.plan_hash}"
+    assert page.summary.endswith(f"next step: runbook purge for shop, {how}")
     (page,) = (x for x in burn(bench()).effects if isinstance(x, effects.SendPage))
     assert "runbook" not in page.summary
 

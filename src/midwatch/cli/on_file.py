@@ -94,7 +94,8 @@ class OnFile:
             one = _found(archive.find(handler.shard, store, incident), incident)
             values = given.get("given", {})
             now = wall_ms() + handler.shard.skew
-            return plans.draft(rules, handler.shard, one, given["runbook"], values, now)
+            service = given.get("service", "")
+            return plans.draft(rules, handler.shard, one, given["runbook"], values, now, service)
 
     def postmortem(self, incident: str) -> Postmortem:
         """Write the postmortem of an incident. Raises StateError when there is none."""

@@ -27,6 +27,9 @@ _INCIDENT = click.argument("incident", callback=read_incident)
 _PARAMS = click.option(
     "--param", "params", multiple=True, metavar="NAME=VALUE", help="A value; may stand again."
 )
+_SERVICE = click.option(
+    "--service", default="", help="The one that is meant, where it could act on several."
+)
 
 
 def _waiting(function: Callable[..., int]) -> Callable[..., int]:
@@ -120,13 +123,14 @@ def lint_command(folder: Path, as_json: bool) -> int:
 @_INCIDENT
 @click.option("--runbook", default="", help="Which one; else the one that fits best.")
 @_PARAMS
+@_SERVICE
 @json_option(PlanView)
 @server_options
 def plan_command(
-    incident: str, runbook: str, params: Sequence[str], as_json: bool, **where: Any
+    incident: str, runbook: str, params: Sequence[str], service: str, as_json: bool, **where: Any
 ) -> int:
     """Say exactly what would be done for INCIDENT now. Nothing is proposed or changed."""
-    given = {"runbook": runbook, "given": _pairs(params), "dry_run": True}
+    given = {"runbook": runbook, "given": _pairs(params), "dry_run": True, "service": service}
     found = incidents_at(**where).plan(incident, given)
     if as_json:
         print_json(found)
@@ -177,20 +181,22 @@ def refuse_command(incident: str, plan_hash: str, why: str, as_json: bool, **whe
 @_INCIDENT
 @click.argument("runbook")
 @_PARAMS
+@_SERVICE
 @dry_run_option
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @_waiting
 @json_option(Detail)
 @server_options
 def run_command(
-    incident: str, runbook: str, params: Sequence[str], dry_run: bool, yes: bool, wait_ms: int,
-    no_wait: bool, as_json: bool, **where: Any,
+    incident: str, runbook: str, params: Sequence[str], service: str, dry_run: bool, yes: bool,
+    wait_ms: int, no_wait: bool, as_json: bool, **where: Any,
 ) -> int:  # fmt: skip
     """Plan RUNBOOK for INCIDENT, show it, ask, and carry it out.
 
     What is carried out is the plan that was shown: its hash is approved. It ends as `approve` does.
     """
-    at, given = incidents_at(**where), {"runbook": runbook, "given": _pairs(params)}
+    given = {"runbook": runbook, "given": _pairs(params), "service": service}
+    at = incidents_at(**where)
     found = at.plan(incident, {**given, "dry_run": True})
     for line in shown(found):
         click.echo(line, err=as_json)
@@ -209,7 +215,8 @@ def run_command(
 
 def shown(plan: PlanView) -> Iterable[str]:
     """Tell a plan."""
-    yield f"{plan.incident}: {plan.runbook} v{plan.version}, plan {plan.hash}, {plan.state}"
+    about = f" for {plan.service}" if plan.service else ""
+    yield f"{plan.incident}: {plan.runbook} v{plan.version}{about}, plan {plan.hash}, {plan.state}"
     for number, step in enumerate(plan.steps, start=1):
         state = "" if step.state == "open" else f"  [{step.state}]"
         yield f"  {number}. {step.step}: {step.says}{state}"
@@ -254,7 +261,8 @@ def _next(detail: Detail) -> str:
         case "verifying":
             return f"all steps are done; {name} is mitigated when {plan.proves}"
         case "proposed":
-            return f"{plan.runbook} is proposed: midwatch runbook approve {name} {plan.hash}"
+            about = f" for {plan.service}" if plan.service else ""
+            return f"{plan.runbook}{about} is proposed: midwatch runbook approve {name} {plan.hash}"
         case "waiting":
             says = next((s.says for s in plan.steps if s.state == "waiting"), "a question")
             return f"waits for a person: {says}; midwatch runbook approve {name} {plan.hash}"

@@ -307,10 +307,16 @@ def _next_step(incident: Incident) -> str:
     """Say what whoever is paged may do next, where a plan is there."""
     if incident.run == "proposed":
         how = f"midwatch runbook approve {incident.id} {incident.plan_hash}"
-        return f"; next step: runbook {incident.runbook}, {how}"
+        return f"; next step: runbook {incident.runbook}{_for(incident)}, {how}"
     if incident.run == "running":
-        return f"; runbook {incident.runbook} is under way, by {incident.approved_by}"
+        by = incident.approved_by
+        return f"; runbook {incident.runbook}{_for(incident)} is under way, by {by}"
     return ""
+
+
+def _for(incident: Incident) -> str:
+    """Name the service that its plan acts on."""
+    return f" for {incident.planned_for}" if incident.planned_for else ""
 
 
 def on_digest_timer(d: Decision, timer: inputs.Timer) -> None:

@@ -242,6 +242,7 @@ class Incident(Struct):
     run: RunState = "none"
     step: int = 0  # of the plan, that is next or under way
     tried: list[str] = field(default_factory=list[str])  # runbooks that were begun or refused
+    tried_on: dict[str, list[str]] = field(default_factory=dict[str, list[str]])  # by service
     runs: int = 0
     approved_by: str = ""
     approved_at: int = 0
@@ -255,6 +256,7 @@ class Incident(Struct):
     unproven_told: bool = False
     operation: str = ""
     rollbacks: int = 0
+    rolled_back: str = ""  # the service that was
     bad_release: str = ""
     good_release: str = ""
     rolled_back_at: int = 0
@@ -290,13 +292,32 @@ class Incident(Struct):
 
     @property
     def service_of_plan(self) -> str:
-        """The service that a plan acts on: whose objective burns, else what its title is about.
+        """The service whose releases it is about: rolled back, else burning, else in the title.
 
         What is under way or has moved traffic stays with its service, whatever joins meanwhile.
         """
+        if self.rolled_back:
+            return self.rolled_back
         if self.acts_on and (self.run in UNDER_WAY or self.rollbacks or self.fix):
             return self.acts_on
         return self.slo.split("/")[0] if self.slo else self.speaks_of
+
+    @property
+    def planned_for(self) -> str:
+        """The service that its plan acts on; a journal of midwatch 0.1 does not name it."""
+        named = self.plan.service if self.plan else None
+        return self.service_of_plan if named is None else named
+
+    @property
+    def proofs(self) -> tuple[str, ...]:
+        """The objectives that prove its plan; all that burned where it names none."""
+        return (self.plan.proofs if self.plan else ()) or tuple(self.slos)
+
+    def has_tried(self, runbook: str, service: str) -> bool:
+        """Say whether a runbook was begun or refused for a service, or for an unknown one."""
+        if runbook in self.tried_on.get(service, ()):
+            return True
+        return runbook in self.tried and all(runbook not in one for one in self.tried_on.values())
 
     @property
     def speaks_of(self) -> str:
@@ -821,16 +842,24 @@ def _approved(i: Incident, event: e.PlanApproved, at: int) -> None:
     i.approved_by, i.approved_at = event.by, at
     _is_judged(i)
     if i.run == "proposed":
-        i.acts_on = event.service or i.service_of_plan
+        i.acts_on = event.service or i.planned_for
         i.runs += 1
-        i.tried.append(i.runbook)
+        _tried(i)
     i.run = "running"
 
 
 def _refused(i: Incident, event: e.PlanRefused, at: int) -> None:
+    _tried(i)
+    i.run = "ended"
+
+
+def _tried(i: Incident) -> None:
+    """Remember what was begun or refused, and for which service."""
     if i.runbook not in i.tried:
         i.tried.append(i.runbook)
-    i.run = "ended"
+    if i.plan is not None and i.plan.service is not None:
+        done = i.tried_on.get(i.plan.service, [])
+        i.tried_on[i.plan.service] = [*(one for one in done if one != i.runbook), i.runbook]
 
 
 def _stopped(i: Incident, event: e.PlanStopped, at: int) -> None:
@@ -891,9 +920,11 @@ def _missed(i: Incident, event: e.RecoveryMissed, at: int) -> None:
 
 
 def _rollback_started(i: Incident, event: e.RollbackStarted, at: int) -> None:
+    if i.plan is not None and event.service != i.planned_for:
+        raise BugError(f"a rollback of {event.service} by a plan for {i.planned_for}")
     i.operation = event.operation
     i.rollbacks += 1
-    i.bad_release, i.good_release = event.bad, event.to
+    i.bad_release, i.good_release, i.rolled_back = event.bad, event.to, event.service
 
 
 def _rollback_done(i: Incident, event: e.RollbackCompleted, at: int) -> None:

@@ -239,12 +239,13 @@ class ResolveIncident(Struct, frozen=True, tag=True):
 
 
 class ProposePlan(Struct, frozen=True, tag=True):
-    """A person chooses a runbook for an incident, and gives its values."""
+    """A person chooses a runbook for an incident, gives its values, and says for which service."""
 
     incident: str
     runbook: str
     given: dict[str, str]
     by: str
+    service: str = ""
 
 
 class ApprovePlan(Struct, frozen=True, tag=True):

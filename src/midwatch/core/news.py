@@ -474,6 +474,6 @@ def approved(d: Decision, rules: Rules, incident: Incident, by: str) -> None:
         return
     burn = {one.partition("/")[0] for one in incident.slos}
     fires = burn | {name for name, one in incident.troubles.items() if one.firing}
-    if fires.intersection(incident.asking) <= {incident.service_of_plan}:
+    if fires.intersection(incident.asking) <= {incident.planned_for}:
         sides = rules.sides_of(incident, by)
         escalation.acknowledge(d, rules.policy.team, incident, by, sides)

@@ -6,7 +6,6 @@ helped; its hash covers all of that and the incident. Nothing of it is looked up
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from typing import Any, Literal
 
@@ -14,7 +13,7 @@ import msgspec
 from msgspec import Struct, field
 
 from midwatch.core.actions import Deed, Risk
-from midwatch.core.silences import Matcher, all_fit
+from midwatch.core.silences import Matcher
 from midwatch.core.slo import Verify
 
 ROLLBACK, ABORT = "release.rollback", "release.abort_canary"
@@ -42,22 +41,10 @@ class Match(Struct, frozen=True):
         """How much is asked for; of two that fit, the one that asks for more knows more."""
         return bool(self.slo) + len(self.labels) + bool(self.cause)
 
-    def is_about(self, labels: Sequence[Mapping[str, str]]) -> bool:
-        """Say whether it asks for an objective, a cause, or one of these alerts."""
-        asks = bool(self.slo or self.cause or not self.labels)
-        return asks or any(all_fit(self.labels, one) for one in labels)
-
-    def fits(self, slo: str, cause: str, labels: list[Mapping[str, str]]) -> bool:
-        """Say whether it fits an objective, the likeliest cause, and the labels of one alert.
-
-        >>> Match("shop/answers", cause="cache").fits("shop/answers", "cache", [])
-        True
-        """
-        if self.slo and self.slo != slo:
-            return False
-        if self.cause and self.cause != cause:
-            return False
-        return not self.labels or any(all_fit(self.labels, one) for one in labels)
+    @property
+    def asks_for_alerts(self) -> bool:
+        """Whether alerts alone decide which service it is about."""
+        return bool(self.labels) and not self.slo and not self.cause
 
 
 class Param(Struct, frozen=True):
@@ -142,7 +129,11 @@ class PlannedStep(Struct, frozen=True, omit_defaults=True):
 
 
 class Plan(Struct, frozen=True, omit_defaults=True):
-    """What would be done for one incident, and the hash that an approval binds to."""
+    """What would be done for one incident, and the hash that an approval binds to.
+
+    `service` is the one that it acts on, None in a journal of midwatch 0.1; `proofs` are the
+    objectives that have to be well afterwards, `values` what was put in.
+    """
 
     runbook: str
     version: int
@@ -150,6 +141,9 @@ class Plan(Struct, frozen=True, omit_defaults=True):
     hash: str = ""
     verify: Verify = field(default_factory=Verify)
     resolves: bool = False
+    service: str | None = None
+    proofs: tuple[str, ...] = ()
+    values: dict[str, str] = field(default_factory=dict[str, str])
 
     @property
     def lines(self) -> tuple[str, ...]:

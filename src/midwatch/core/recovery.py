@@ -54,7 +54,7 @@ def judge(
     verdict, reason = slo.judge_recovery(objective, verify, reading, since=since)
     if verdict == "inconclusive":
         patience.begin(d, incident, objective.id, reason, verify.deadline_s)
-    if incident.slo in ("", objective.id) and verdict != "recovered":
+    if verdict != "recovered" and (objective.id in incident.proofs or not incident.slo):
         runbooks.look(d, incident, verdict, reason)
     if not _are_all_well(d, rules, incident, objective, verdict, reason, since):
         return

@@ -118,12 +118,15 @@ class Rules(Struct, frozen=True):
     def verify_of(self, incident: Incident, slo_id: str = "") -> Verify:
         """Find what proves recovery: the plan's own words, else those of a runbook for its SLO.
 
-        With `slo_id` by another objective than the one that it burned first, which a plan is about.
+        A plan speaks for the objectives that prove it; without `slo_id` the first is asked for.
         """
-        other = bool(incident.slo) and slo_id not in ("", incident.slo)
-        if incident.plan is not None and not other:
-            return incident.plan.verify
-        return next(iter(self.verifies(slo_id if other else incident.slo)), Verify())
+        wanted = slo_id if slo_id and incident.slo else incident.slo
+        plan = incident.plan
+        if plan is not None:
+            is_old = plan.service is None  # of midwatch 0.1
+            if wanted in ((incident.slo,) if is_old else (incident.proofs or ("",))):
+                return plan.verify
+        return next(iter(self.verifies(wanted)), Verify())
 
     def verifies(self, slo_id: str) -> tuple[Verify, ...]:
         """List what may have to be proven of an objective."""

@@ -34,12 +34,13 @@ from midwatch.core import (
     pointers,
     releases,
     rollouts,
+    subjects,
 )
 from midwatch.core.actions import Action, Deed, Request
 from midwatch.core.automation import Automation
 from midwatch.core.clock import SECOND, show_duration
 from midwatch.core.decision import Decision
-from midwatch.core.incidents import UNDER_WAY, Incident, speaking
+from midwatch.core.incidents import UNDER_WAY, Incident
 from midwatch.core.inputs import ActionAnswered, ReleaseAnswered, Timer
 from midwatch.core.plans import (
     ABORT,
@@ -60,6 +61,7 @@ from midwatch.core.plans import (
 from midwatch.core.reasons import Reason, Term
 from midwatch.core.silences import all_fit
 from midwatch.core.slo import RecoveryVerdict, Verify
+from midwatch.core.subjects import Subject
 from midwatch.core.teams import Policy
 from midwatch.core.topology import Topology
 from midwatch.core.traffic import Traffic
@@ -92,9 +94,14 @@ class Means(Struct, frozen=True):
 
 
 def make_plan(
-    d: Decision, books: Books, book: Runbook, incident: Incident, given: Mapping[str, str]
+    d: Decision,
+    books: Books,
+    book: Runbook,
+    incident: Incident,
+    subject: Subject,
+    given: Mapping[str, str],
 ) -> Plan:
-    """Fill a runbook in for an incident, as the world is now.
+    """Fill a runbook in for what it matched in an incident, as the world is now.
 
     Raises InputError when a value is missing or does not fit, StateError when a step cannot be
     done now.
@@ -103,23 +110,31 @@ def make_plan(
     if unknown:
         known = ", ".join(book.params) or "none"
         raise InputError(f"{book.id} has no value {unknown[0]!r}", remedy=f"known are {known}")
-    values = _values(d, books, book, incident, given)
-    steps = tuple(_planned(d, books, step, incident, values) for step in book.steps)
-    plan = Plan(book.id, book.version, steps, "", book.verify, book.resolves)
+    values = _values(d, books, book, incident, subject, given)
+    steps = tuple(_planned(d, books, step, incident, subject, values) for step in book.steps)
+    plan = Plan(
+        book.id, book.version, steps, "", book.verify, book.resolves, subject.service,
+        subject.proofs, values,
+    )  # fmt: skip
     return sealed(plan, incident.ref)
 
 
 def _values(
-    d: Decision, books: Books, book: Runbook, incident: Incident, given: Mapping[str, str]
+    d: Decision,
+    books: Books,
+    book: Runbook,
+    incident: Incident,
+    subject: Subject,
+    given: Mapping[str, str],
 ) -> dict[str, str]:
     """Gather what is put in; each was checked, and what does not fit is an error."""
     needed = places_needed(books, book)
-    service = incident.service_of_plan
+    service = subject.service
     pointer = d.shard.pointers.get(service)
     own = {
         "service": service,
         "incident": incident.id,
-        "slo": incident.slo,
+        "slo": subject.proofs[0] if len(subject.proofs) == 1 else "",
         "severity": incident.severity or "",
         "live": pointer.live if pointer else "",
         "last_good": pointer.last_good if pointer else "",
@@ -130,8 +145,10 @@ def _values(
         if value and name in needed
     }
     for name, param in book.params.items():
-        value = given.get(name) or _label(incident, param.label) or param.default
-        if value and (name in needed or name in given):
+        if name not in needed and name not in given:
+            continue
+        value = given.get(name) or subjects.label(incident, service, param.label) or param.default
+        if value:
             values[name] = actions.checked(name, value, param.pattern)
     return values
 
@@ -147,22 +164,21 @@ def places_needed(books: Books, book: Runbook) -> set[str]:
     return found
 
 
-def _label(incident: Incident, name: str) -> str:
-    """Give the label's value when the alerts agree on it, else nothing."""
-    found = {one.labels[name] for one in speaking(incident) if name and name in one.labels}
-    return found.pop() if len(found) == 1 else ""
-
-
 def _planned(
-    d: Decision, books: Books, step: Step, incident: Incident, values: Mapping[str, Any]
+    d: Decision,
+    books: Books,
+    step: Step,
+    incident: Incident,
+    subject: Subject,
+    values: Mapping[str, Any],
 ) -> PlannedStep:
     given = cast("dict[str, Any]", actions.put(step.given, values))
     apply, observe, within_s = step.deed, step.observe, step.within_s
     idempotent = step.idempotent
     if step.action == ROLLBACK:
-        says, given = _rollback_says(d, books, incident)
+        says, given = _rollback_says(d, books, incident, subject.service)
     elif step.action == ABORT:
-        says, given = _abort_says(d, incident)
+        says, given = _abort_says(d, subject.service)
     elif step.action == PAGE:
         says = f"page {given['to']}: {given['says']}"
     elif step.action == WAIT:
@@ -195,11 +211,12 @@ def _told(deed: Deed) -> str:
     return deed.says
 
 
-def _rollback_says(d: Decision, books: Books, incident: Incident) -> tuple[str, dict[str, Any]]:
+def _rollback_says(
+    d: Decision, books: Books, incident: Incident, service: str
+) -> tuple[str, dict[str, Any]]:
     """Say where a rollback would go. Raises StateError when it would go nowhere."""
     if not books.moves:
         raise StateError("nothing is configured that moves traffic", remedy="add routers")
-    service = incident.service_of_plan
     pointer = d.shard.pointers.get(service)
     if incident.rollbacks:
         raise StateError(f"{incident.id} was rolled back already", remedy="a person has to look")
@@ -216,8 +233,7 @@ def _rollback_says(d: Decision, books: Books, incident: Incident) -> tuple[str, 
     return says, {"service": service, "live": pointer.live, "target": target}
 
 
-def _abort_says(d: Decision, incident: Incident) -> tuple[str, dict[str, Any]]:
-    service = incident.service_of_plan
+def _abort_says(d: Decision, service: str) -> tuple[str, dict[str, Any]]:
     pointer = d.shard.pointers.get(service)
     if pointer is None or pointer.canary is None:
         raise StateError(f"no canary of {service} is under way", remedy="nothing is to be done")
@@ -241,12 +257,11 @@ def consider(d: Decision, means: Means, incident: Incident) -> None:
         if incident.run != "proposed" and why_not != incident.no_runbook:
             d.emit(events.NoRunbook(incident.id, Reason(RULE, why_not, {"slo": incident.slo})))
         return
-    book, plan = found
+    book, subject, plan = found
     if incident.run == "proposed" and plan.hash == incident.plan_hash:
         return
     policy, leave = _leave(d, means, incident, plan)
-    about = incident.slo or incident.speaks_of
-    says = f"{book.id} v{book.version} matches {about}; {leave.says}"
+    says = f"{book.id} v{book.version} matches {subject.name}; {leave.says}"
     terms: dict[str, Term] = {**leave.terms, "conditions": book.match.conditions}
     _propose(d, incident, plan, {}, Reason(RULE, says, terms))
     if policy:
@@ -264,35 +279,44 @@ def _is_urgent(incident: Incident, books: Books) -> bool:
     return bool(incident.slo) or (incident.urgency == "page" and bool(books.runbooks))
 
 
-def best(d: Decision, means: Means, incident: Incident) -> tuple[tuple[Runbook, Plan] | None, str]:
+def best(
+    d: Decision, means: Means, incident: Incident
+) -> tuple[tuple[Runbook, Subject, Plan] | None, str]:
     """Find the runbook that fits best and can be done; or say why there is none."""
-    about = incident.slo or incident.speaks_of or "it"
-    why_not = f"no runbook matches {about}"
-    cause = ""
-    if any(book.match.cause for book in means.books.runbooks):
-        likely = causes.rank(incident, means.topology, d.shard.changes)
-        cause = likely[0].service if likely else ""
-    labels: list[Mapping[str, str]] = [one.labels for one in speaking(incident)]
-    about_it = [one.labels for one in speaking(incident) if one.service == incident.service_of_plan]
-    fitting = best_first(means.books.runbooks)
-    # First what is for the service that the plan would act on; then what is for another of it.
-    for book in sorted(fitting, key=lambda one: not one.match.is_about(about_it)):
-        if not book.match.fits(incident.slo, cause, labels):
-            continue
-        if book.id in incident.tried:
-            why_not = f"{book.id} was tried, and nothing else matches {about}"
+    why_not = f"no runbook matches {incident.slo or incident.speaks_of or 'it'}"
+    cause, about = _cause(d, means, incident), incident.service_of_plan
+    fitting = [
+        (book, subject)
+        for book in best_first(means.books.runbooks)
+        for subject in subjects.fitting(book.match, incident, cause)
+    ]
+    # First what is for the service that the page speaks of, then what is for another of it.
+    fitting.sort(key=lambda one: one[0].match.asks_for_alerts and one[1].service != about)
+    for book, subject in fitting:
+        if incident.has_tried(book.id, subject.service):
+            why_not = f"{book.id} was tried, and nothing else matches {subject.name}"
             continue
         try:
-            return (book, make_plan(d, means.books, book, incident, {})), ""
+            plan = make_plan(d, means.books, book, incident, subject, {})
         except (InputError, StateError) as error:
-            why_not = f"{book.id} matches {about}, and cannot be done: {error.message}"
+            why_not = f"{book.id} matches {subject.name}, and cannot be done: {error.message}"
+            continue
+        return (book, subject, plan), ""
     return None, why_not
+
+
+def _cause(d: Decision, means: Means, incident: Incident) -> str:
+    """Name the likeliest cause, where a runbook asks for one."""
+    if not any(book.match.cause for book in means.books.runbooks):
+        return ""
+    likely = causes.rank(incident, means.topology, d.shard.changes)
+    return likely[0].service if likely else ""
 
 
 def _leave(d: Decision, means: Means, incident: Incident, plan: Plan) -> tuple[str, Reason]:
     """Ask whether the plan may begin by itself."""
-    service = incident.service_of_plan
-    other = _busy(d, incident)
+    service = plan.service or ""
+    other = _busy(d, incident, service)
     if other is not None:
         says = f"a person approves: {other.id} has a plan for {service} under way"
         return "", Reason(automation.RULE, says)
@@ -302,14 +326,13 @@ def _leave(d: Decision, means: Means, incident: Incident, plan: Plan) -> tuple[s
     )  # fmt: skip
 
 
-def _busy(d: Decision, incident: Incident) -> Incident | None:
-    """Find another incident that has a plan for the same service under way."""
-    service = incident.service_of_plan
+def _busy(d: Decision, incident: Incident, service: str) -> Incident | None:
+    """Find another incident that has a plan for a service under way."""
     return next(
         (
             one
             for one in (d.shard.incidents[name] for name in d.shard.open)
-            if one.id != incident.id and one.service_of_plan == service and one.run in UNDER_WAY
+            if one.id != incident.id and one.run in UNDER_WAY and one.planned_for == service
         ),
         None,
     )
@@ -338,20 +361,29 @@ def choose(d: Decision, means: Means, incident: Incident, given: inputs.ProposeP
         raise StateError(
             f"{incident.id} has {incident.runbook} under way", remedy="wait for its end"
         )
-    plan = plan_of(d, means, incident, given.runbook, given.given)
+    plan = plan_of(d, means, incident, given.runbook, given.given, given.service)
     says = f"{given.by} chose {plan.runbook} v{plan.version}"
     _propose(d, incident, plan, given.given, Reason(RULE, says, {"by": given.by}), given.by)
 
 
 def plan_of(
-    d: Decision, means: Means, incident: Incident, name: str, given: Mapping[str, str]
+    d: Decision,
+    means: Means,
+    incident: Incident,
+    name: str,
+    given: Mapping[str, str],
+    service: str = "",
 ) -> Plan:
-    """Make the plan of the runbook of this name. Raises StateError or InputError."""
+    """Make the plan of the runbook of this name. Raises StateError or InputError.
+
+    `service` is the one that is meant, where the runbook could act on several of the incident.
+    """
     book = next((one for one in means.books.runbooks if one.id == name), None)
     if book is None:
         known = ", ".join(one.id for one in means.books.runbooks) or "none"
         raise StateError(f"no runbook is called {name!r}", remedy=f"known are {known}")
-    return make_plan(d, means.books, book, incident, given)
+    subject = subjects.chosen(book.match, incident, _cause(d, means, incident), service)
+    return make_plan(d, means.books, book, incident, subject, given)
 
 
 def _must_be_open(incident: Incident) -> None:
@@ -382,12 +414,12 @@ def approve(d: Decision, means: Means, incident: Incident, given: inputs.Approve
         if incident.rollbacks:
             says = f"{incident.id} was rolled back already"
         raise StateError(says, remedy="a person has to look")
-    plan = plan_of(d, means, incident, incident.runbook, incident.given)
+    plan = plan_of(d, means, incident, incident.runbook, incident.given, incident.planned_for)
     if plan.hash != given.plan_hash:
         raise _other(incident, given.plan_hash)
-    other = _busy(d, incident)
+    other = _busy(d, incident, incident.planned_for)
     if other is not None:
-        says = f"{other.id} has a plan for {incident.service_of_plan} under way"
+        says = f"{other.id} has a plan for {incident.planned_for} under way"
         raise StateError(says, remedy="one at a time: wait for its end")
     for number in range(len(plan.steps)):
         _check_role(plan, number, given.role)
@@ -415,7 +447,7 @@ def _check_role(plan: Plan, number: int, role: str) -> None:
 
 
 def _approved(d: Decision, incident: Incident, by: str, why: Reason | None = None) -> None:
-    d.emit(events.PlanApproved(incident.id, incident.plan_hash, by, incident.service_of_plan, why))
+    d.emit(events.PlanApproved(incident.id, incident.plan_hash, by, incident.planned_for, why))
 
 
 def refuse(d: Decision, means: Means, incident: Incident, given: inputs.RefusePlan) -> None:
@@ -487,7 +519,7 @@ def _begin(
     else:
         d.plan(
             effects.RunAction(
-                operation, incident.id, incident.service_of_plan, step.action,
+                operation, incident.id, incident.planned_for, step.action,
                 cast("Deed", step.apply), step.observe, step.changes, step.timeout_s,
                 step.within_s, step.idempotent,
             )
@@ -502,7 +534,7 @@ def _stop(d: Decision, means: Means, incident: Incident, reason: Reason) -> None
 
 
 def _roll_back(d: Decision, means: Means, incident: Incident, step: PlannedStep) -> None:
-    pointer = d.shard.pointers[incident.service_of_plan]
+    pointer = d.shard.pointers[incident.planned_for]
     target, reason = releases.rollback_target(pointer)
     planned = (step.given["live"], step.given["target"])
     if (pointer.live, target) != planned:
@@ -525,7 +557,7 @@ def _roll_back(d: Decision, means: Means, incident: Incident, step: PlannedStep)
 
 
 def _abort(d: Decision, means: Means, incident: Incident, step: PlannedStep) -> None:
-    pointer = d.shard.pointers[incident.service_of_plan]
+    pointer = d.shard.pointers[incident.planned_for]
     trial = pointer.canary
     if trial is None or trial.release != step.given["candidate"]:
         says = f"no canary of {step.given['candidate']} is under way any more"
@@ -538,7 +570,7 @@ def _abort(d: Decision, means: Means, incident: Incident, step: PlannedStep) -> 
 
 def on_traffic(d: Decision, means: Means, incident: Incident, answer: ReleaseAnswered) -> None:
     """Take what was seen of a canary that a step took off."""
-    pointer = d.shard.pointers[incident.service_of_plan]
+    pointer = d.shard.pointers[incident.planned_for]
     if pointer.pending == answer.key or incident.plan is None:
         return  # it is tried again
     step = incident.plan.steps[incident.step]
@@ -595,7 +627,7 @@ def on_rollback_answer(
     """Take what was seen after the rollback: done, try again, or a person has to look."""
     if incident.operation != answer.key:
         return
-    pointer = d.shard.pointers[incident.service_of_plan]
+    pointer = d.shard.pointers[incident.planned_for]
     if answer.state == "applied":
         bad, to = incident.bad_release, incident.good_release
         pointers.done(d, pointer, answer.key, condemned=bad)

@@ -38,7 +38,8 @@ class StepView(Struct, frozen=True):
 class PlanView(Struct, frozen=True):
     """A plan for one incident; `state` is new for one that is only looked at.
 
-    `hash` is what an approval binds to, `proves` what has to be seen afterwards.
+    `service` is the one that it acts on, `hash` what an approval binds to, `proves` what has to be
+    seen afterwards.
     """
 
     incident: str
@@ -52,6 +53,7 @@ class PlanView(Struct, frozen=True):
     approved_by: str = ""
     recovery: str = ""  # how it stood when it was last judged
     given: dict[str, str] = field(default_factory=dict[str, str])
+    service: str = ""
 
     @property
     def asks(self) -> bool:
@@ -67,27 +69,36 @@ def view(incident: Incident) -> PlanView | None:
     steps = [_step(step, _state(incident, number, step)) for number, step in enumerate(plan.steps)]
     return PlanView(
         incident.id, plan.runbook, plan.version, plan.hash, incident.run, steps,
-        proves(plan.verify, incident.slo), "", incident.approved_by, incident.looks,
-        dict(incident.given),
+        proves(plan.verify, *(incident.proofs or (incident.slo,))), "", incident.approved_by,
+        incident.looks, dict(incident.given), incident.planned_for,
     )  # fmt: skip
 
 
 def draft(
-    rules: Rules, shard: Shard, incident: Incident, book_id: str, given: Mapping[str, str], now: int
+    rules: Rules,
+    shard: Shard,
+    incident: Incident,
+    book_id: str,
+    given: Mapping[str, str],
+    now: int,
+    service: str = "",
 ) -> PlanView:
     """Make the plan that a runbook would be now, without a name the one that fits best.
 
+    `service` is the one that is meant, where it could act on several of the incident.
     Raises StateError or InputError when it cannot be done.
     """
     d, means = Decision(shard, max(now, shard.at)), rules.means(incident)
     name = book_id or incident.runbook
     if name:
-        plan = runbooks.plan_of(d, means, incident, name, given or incident.given)
+        present = name == incident.runbook and incident.plan is not None
+        service = service or (incident.planned_for if present else "")
+        plan = runbooks.plan_of(d, means, incident, name, given or incident.given, service)
     else:
         found, why_not = runbooks.best(d, means, incident)
         if found is None:
             raise StateError(why_not, place=incident.id, remedy="choose one with --runbook")
-        plan = found[1]
+        plan = found[2]
     return _new(rules, d, incident, plan, given)
 
 
@@ -96,12 +107,13 @@ def _new(
 ) -> PlanView:
     steps = [_step(step, "open") for step in plan.steps]
     _, leave = automation.may_run(
-        rules.books.automation, d.shard.remediations, incident.service_of_plan,
+        rules.books.automation, d.shard.remediations, plan.service or "",
         incident.severity or "sev1", plan, d.now, d.wall,
     )  # fmt: skip
     return PlanView(
         incident.id, plan.runbook, plan.version, plan.hash, "new", steps,
-        proves(plan.verify, incident.slo), leave.says, given=dict(given),
+        proves(plan.verify, *(plan.proofs or (incident.slo,))), leave.says, given=dict(given),
+        service=plan.service or "",
     )  # fmt: skip
 
 
@@ -124,16 +136,17 @@ def _state(incident: Incident, number: int, step: PlannedStep) -> str:
     return "under way" if incident.run == "running" else "next"
 
 
-def proves(verify: Verify, slo: str) -> str:
-    """Say what has to be seen after a plan.
+def proves(verify: Verify, *slos: str) -> str:
+    """Say what has to be seen after a plan, by its objectives.
 
     >>> proves(Verify(), "shop/answers")
     'shop/answers burns below 1x for 5 min with at least 30 events, within 30 min'
     """
     within = show_duration(verify.deadline_s)
-    if not slo:
+    if not any(slos):
         return f"every alert is resolved (no SLI), within {within}"
+    burn = f"{' and '.join(slos)} burn{'' if len(slos) > 1 else 's'}"
     return (
-        f"{slo} burns below {verify.burn_below}x for {show_duration(verify.window_s)} with at least"
+        f"{burn} below {verify.burn_below}x for {show_duration(verify.window_s)} with at least"
         f" {verify.min_events} events, within {within}"
     )

@@ -444,7 +444,8 @@ def _of_release(event: e.ReleaseEvent) -> str:
 def _of_plan(event: e.PlanApproved | e.ActionStarted | e.ActionDone | e.ActionFailed) -> str:
     match event:
         case e.PlanApproved():
-            return f"{event.plan_hash} by {event.by}"
+            service = f" for {event.service}" if event.service else ""
+            return f"{event.plan_hash}{service} by {event.by}"
         case e.ActionStarted():
             return f"{event.step}: {event.says}"
         case e.ActionDone():

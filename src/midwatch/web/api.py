@@ -56,12 +56,12 @@ class Api(Reading):
             return await self._about(
                 _id(call),
                 lambda shard, incident, _: plans.draft(
-                    self._rules, shard, incident, given.runbook, given.given, now
+                    self._rules, shard, incident, given.runbook, given.given, now, given.service
                 ),
             )
         detail, _, _ = await self._outline(_id(call))
         name = given.runbook or (detail.plan.runbook if detail.plan else "")
-        command = inputs.ProposePlan(_id(call), name, given.given, call.by.name)
+        command = inputs.ProposePlan(_id(call), name, given.given, call.by.name, given.service)
         await self._give(call, command, _id(call))
         found = (await self._outline(_id(call)))[0].plan
         if found is None:

@@ -88,11 +88,15 @@ class Undo(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Choose(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Propose a runbook, with its values; without a name the one that fits best is looked at."""
+    """Propose a runbook, with its values; without a name the one that fits best is looked at.
+
+    `service` is the one that is meant, where it could act on several of the incident.
+    """
 
     runbook: Annotated[str, Meta(max_length=100)] = ""
     given: Annotated[dict[str, str], Meta(max_length=50)] = field(default_factory=dict[str, str])
     dry_run: bool = False
+    service: Annotated[str, Meta(max_length=200)] = ""
 
 
 class Approve(Struct, frozen=True, forbid_unknown_fields=True):
