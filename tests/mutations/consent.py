@@ -5,6 +5,8 @@ from __future__ import annotations
 from tests.mutations.laws import UNIT, Mutation
 
 SUBJECTS = (f"{UNIT}/test_subjects.py",)
+CONSENT = (f"{UNIT}/test_consent.py",)
+RUNBOOKS = "src/midwatch/core/runbooks.py"
 MUTATIONS = (
     Mutation(
         "a plan acts on the incident's first service", 15, "src/midwatch/core/subjects.py",
@@ -32,5 +34,57 @@ MUTATIONS = (
     Mutation(
         "what was tried for one service is tried for all", 15, "src/midwatch/core/incidents.py",
         " and all(runbook not in one for one in self.tried_on.values())", "", SUBJECTS,
+    ),
+    Mutation(
+        "a plan goes on when users are well", 15, "src/midwatch/core/consent.py",
+        '        return f"{incident.id} is {incident.state}"\n', '        return ""\n', CONSENT,
+    ),
+    Mutation(
+        "a plan goes on when its own objective is well", 15, "src/midwatch/core/consent.py",
+        "    if incident.proofs:\n", "    if False:\n", CONSENT,
+    ),
+    Mutation(
+        "what waits is forgotten by a mitigation", 15, "src/midwatch/core/recovery.py",
+        '    runbooks.end(d, rules.means(incident), incident, f"{incident.id} is mitigated")\n', "",
+        CONSENT,
+    ),
+    Mutation(
+        "a later step compares no values", 15, RUNBOOKS,
+        "    if says := consent.difference(plan.steps[left], now.steps[left]):", "    if False:",
+        CONSENT,
+    ),
+    Mutation(
+        "an approval of the rest compares nothing", 15, RUNBOOKS,
+        "    if _goes_on(d, means, incident):\n", "    if True:\n", CONSENT,
+    ),
+    Mutation(
+        "a question has the hash of its plan", 15, RUNBOOKS,
+        "    fresh = sealed(plan, place)", "    fresh = plan if plan.hash else sealed(plan, place)",
+        CONSENT,
+    ),
+    Mutation(
+        "a question never ends", 15, RUNBOOKS,
+        "        if d.now >= incident.asked_at + ttl_s * SECOND:", "        if False:", CONSENT,
+    ),
+    Mutation(
+        "a stop stops nothing", 15, RUNBOOKS,
+        "        if incident.stopping:\n", "        if False:\n", CONSENT,
+    ),
+    Mutation(
+        "a proposal is approved for what is gone", 15, RUNBOOKS,
+        "consent.over(incident) or _unmatched(d, means, incident):", "consent.over(incident):",
+        CONSENT,
+    ),
+    Mutation(
+        "a merge leaves the old plan to be approved", 15, "src/midwatch/core/moves.py",
+        '    runbooks.take_away(d, old, f"{old.id} is part of {into.id}")\n', "", CONSENT,
+    ),
+    Mutation(
+        "a split leaves a plan without its alerts", 15, "src/midwatch/core/decide.py",
+        "    runbooks.check(d, rules.means(old), old)\n", "", CONSENT,
+    ),
+    Mutation(
+        "what was shed stays shed", 15, "src/midwatch/core/consent.py",
+        "if one.undoes in done)", "if False)", CONSENT,
     ),
 )  # fmt: skip

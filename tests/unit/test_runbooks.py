@@ -447,7 +447,7 @@ def test_a_name_that_nothing_needs_is_no_reason_against_a_plan() -> None:
         assert (found.only.plan is not None) is fits
 
 
-def test_a_plan_of_the_past_stops() -> None:
+def test_a_plan_of_the_past_is_asked_of_again() -> None:
     """A rollback that was planned from another release than what is live now."""
     steps = (Step("wait", "wait", {"for_s": 60}, "read"), *ROLLS.steps)
     found = bench(structs.replace(ROLLS, steps=steps))
@@ -455,7 +455,8 @@ def test_a_plan_of_the_past_stops() -> None:
     approve(found)
     found.give(inputs.RegisterRelease("shop", "v3", "c", live=True), 30_000)
     decision = due(found, "step", 62_000)
-    assert {"PlanStopped", "PagePlanned"} <= set(kinds(decision))
+    assert {"ActionWaits", "PagePlanned"} <= set(kinds(decision))
+    assert "release.rollback shop v3 -> v1" in str(decision.events)
     assert not found.state.pointers["shop"].pending
 
 

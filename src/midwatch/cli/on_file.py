@@ -384,6 +384,8 @@ def _ending(incident: str, verb: str, given: dict[str, Any], by: str) -> inputs.
             raise _nobody(f"carry out a plan for {incident}")
         case "refuse":
             return inputs.RefusePlan(incident, given["hash"], by, given["why"])
+        case "stop":
+            return inputs.StopPlan(incident, by, given["why"], given["hash"])
         case "close":
             return inputs.CloseIncident(incident, by)
         case "waive":

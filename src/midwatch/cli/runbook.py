@@ -177,6 +177,33 @@ def refuse_command(incident: str, plan_hash: str, why: str, as_json: bool, **whe
     return 0
 
 
+@command.command("stop", short_help="End a plan that is under way.")
+@_INCIDENT
+@click.argument("plan_hash", metavar="[HASH]", default="")
+@click.option("--why", required=True, help="It stands in the timeline.")
+@json_option(Detail)
+@server_options
+def stop_command(incident: str, plan_hash: str, why: str, as_json: bool, **where: Any) -> int:
+    """End the plan of INCIDENT that is under way; with HASH only that one.
+
+    What is being done ends first; no further step begins. What was done so far is told.
+    """
+    if not why.strip():
+        raise click.BadParameter("it is blank", param_hint="--why")
+    detail = incidents_at(**where).tell(incident, "stop", {"hash": plan_hash, "why": why.strip()})
+    if as_json:
+        print_json(detail)
+        return 0
+    plan = detail.plan
+    under_way = next((s.step for s in plan.steps if s.state == "under way"), "") if plan else ""
+    if under_way:
+        click.echo(f"{under_way} is under way and ends first; no further step begins")
+        return 0
+    says = (m.says for m in reversed(detail.timeline) if m.event == "PlanStopped")
+    click.echo(f"{next(says, 'it is stopped')}; " + _next(detail))
+    return 0
+
+
 @command.command("run", short_help="Plan a runbook for an incident, and carry it out.")
 @_INCIDENT
 @click.argument("runbook")

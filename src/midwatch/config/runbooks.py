@@ -254,7 +254,7 @@ class _Reader:
     def _step(self, node: Node, values: set[str]) -> Step:
         node.keys(
             "id", "action", "with", "observe", "within", "idempotent", "risk", "approval",
-            "timeout", "output", required=("id", "action"),
+            "timeout", "output", "undoes", required=("id", "action"),
         )  # fmt: skip
         action = node.child("action")
         name = action.choice(*BUILT_IN, *self._actions)
@@ -287,6 +287,7 @@ class _Reader:
             node.child("within").duration_s(0),
             _flag(node.child("idempotent")),
             node.child("output").choice("drop", "keep", default="drop") == "keep",
+            node.child("undoes").text(default=""),
         )
 
     def _given(
@@ -345,6 +346,9 @@ class _Reader:
         for number, item in enumerate(node.items()):
             if number < len(names) and names[number] in names[:number]:
                 item.child("id").error(f"is {names[number]!r} again", "give each step its own id")
+            undoes = steps[number].undoes if number < len(steps) else ""
+            if undoes and undoes not in names[:number]:
+                item.child("undoes").error(f"names no step before it: {undoes!r}", "name one")
         if sum(step.action == ROLLBACK for step in steps) > 1:
             node.error("roll back twice", "one rollback an incident")
         if steps and all(step.action in (WAIT, ASK, PAGE) for step in steps):

@@ -97,6 +97,46 @@ def may_run(
     return "", Reason(RULE, f"a person approves: {'; '.join(refusals)}", terms)
 
 
+def again_at(
+    rules: Automation,
+    past: Sequence[Remediation],
+    service: str,
+    severity: str,
+    plan: Plan,
+    now: int,
+    wall: int | None = None,
+) -> int | None:
+    """Say when a plan that a person has to approve now may run by itself; None when never.
+
+    Only a cool-down and the hours of a policy pass by themselves; other bounds are a person's.
+
+    >>> roll = Policy("roll", ("shop",), ("sev1",))
+    >>> past = (Remediation("shop", 0, "book", "ada"),)
+    >>> again_at(Automation((roll,)), past, "shop", "sev1", Plan("book", 1, ()), 60_000)
+    3600000
+    """
+    wall = now if wall is None else wall
+    last = max((one.at for one in past if one.service == service), default=None)
+    cool_at = now if last is None else max(now, last + rules.cool_down_s * SECOND)
+    found: list[int] = []
+    for policy in rules.policies:
+        if service in policy.services and severity in policy.severities:
+            at = _within_hours(policy, cool_at + wall - now)
+            found += [] if at is None else [at - wall + now]
+    for at in sorted(found):
+        if may_run(rules, past, service, severity, plan, at, at - now + wall)[0]:
+            return at
+    return None
+
+
+def _within_hours(policy: Policy, wall: int) -> int | None:
+    """Find the first moment from `wall` on that is in a policy's hours, within a week."""
+    if policy.hours is None:
+        return wall
+    shifts = policy.hours.shifts(wall, wall + 8 * DAY_S * SECOND)
+    return next((max(wall, one.starts_at) for one in shifts if one.person is not None), None)
+
+
 def _bounded(rules: Automation, past: Iterable[Remediation], service: str, now: int) -> str:
     """Say which bound over all policies stands in the way."""
     since = {one.service: one.at for one in past}  # the newest of each is last

@@ -154,6 +154,7 @@ def _attach(d: Decision, rules: Rules, alerts: Iterable[Alert]) -> None:
         recovery.reopen_without_sli(d, rules, incident)
         news.not_over(d, rules, incident)
         recovery.recover_without_sli(d, rules, incident)
+    _think_again(d, rules, known.rest)
     if touched:
         _think_ahead(d, rules, touched)
         _inhibit(d, rules, touched.values())
@@ -179,6 +180,15 @@ def _think_ahead(
             or causes.widens(incident, alerts)
         ):
             runbooks.consider(d, rules.means(incident), incident)
+
+
+def _think_again(d: Decision, rules: Rules, alerts: Sequence[Alert]) -> None:
+    """Look for a runbook where an alert has ended that one asks for."""
+    ended = [one for one in alerts if one.status == "resolved"]
+    if not any(runbooks.is_named(rules.books, one.labels) for one in ended):
+        return
+    for name in dict.fromkeys(x.incident for x in d.events if isinstance(x, events.AlertsResolved)):
+        runbooks.consider(d, rules.means(d.known(name)), d.known(name))
 
 
 def _inhibit(d: Decision, rules: Rules, attached: Iterable[Sequence[events.Attachment]]) -> None:
@@ -298,6 +308,8 @@ def _incident_timer(d: Decision, rules: Rules, timer: inputs.Timer, incident: In
         runbooks.on_verify_timer(d, rules.means(incident), incident)
     elif timer.purpose == "step":
         runbooks.on_step_timer(d, rules.means(incident), incident)
+    elif timer.purpose == "automate":
+        runbooks.on_automate_timer(d, rules.means(incident), incident)
     elif timer.purpose == "snooze":
         escalation.on_snooze_end(d, rules.policy_of(incident), incident)
     elif timer.purpose == "waits":
@@ -366,12 +378,15 @@ def _merge(d: Decision, rules: Rules, given: inputs.MergeIncident) -> None:
     news.merged(d, rules, old, into, given.by, was, asked)
     if speaking(into):
         impact.page_if_silent(d, rules, into, f"{given.incident} is part of it")
+    runbooks.check(d, rules.means(into), into)
 
 
 def _split(d: Decision, rules: Rules, given: inputs.SplitIncident) -> None:
-    new, _ = moves.split(d, _known(d, given.incident), given)
+    old = _known(d, given.incident)
+    new, _ = moves.split(d, old, given)
     impact.declare(d, rules, new, speaking(new))
     runbooks.consider(d, rules.means(new), new)
+    runbooks.check(d, rules.means(old), old)
 
 
 def _undo(d: Decision, rules: Rules, given: inputs.UndoMove) -> None:
@@ -388,6 +403,8 @@ def _undo(d: Decision, rules: Rules, given: inputs.UndoMove) -> None:
     elif other is not None:
         news.unmerged(d, rules, back, other)
     impact.page_if_silent(d, rules, back, reason.says)
+    for one in (back, incident):
+        runbooks.check(d, rules.means(one), one)
 
 
 def _page_answer(d: Decision, rules: Rules, given: inputs.PageAnswered) -> None:
@@ -522,7 +539,8 @@ def _resolve(d: Decision, rules: Rules, given: inputs.ResolveIncident) -> None:
 def _approve(d: Decision, rules: Rules, given: inputs.ApprovePlan) -> None:
     incident = _known(d, given.incident)
     runbooks.approve(d, rules.means(incident), incident, given)
-    news.approved(d, rules, incident, given.by)
+    if any(isinstance(x, events.PlanApproved) for x in d.events):  # else it is asked of again
+        news.approved(d, rules, incident, given.by)
 
 
 def _choose_plan(d: Decision, rules: Rules, given: inputs.ProposePlan) -> None:
@@ -533,6 +551,11 @@ def _choose_plan(d: Decision, rules: Rules, given: inputs.ProposePlan) -> None:
 def _refuse_plan(d: Decision, rules: Rules, given: inputs.RefusePlan) -> None:
     incident = _known(d, given.incident)
     runbooks.refuse(d, rules.means(incident), incident, given)
+
+
+def _stop_plan(d: Decision, rules: Rules, given: inputs.StopPlan) -> None:
+    incident = _known(d, given.incident)
+    runbooks.stop(d, rules.means(incident), incident, given)
 
 
 def _propose_fix(d: Decision, rules: Rules, given: inputs.ProposeFix) -> None:
@@ -622,6 +645,7 @@ _DISPATCH = cast(
         inputs.ApprovePlan: _approve,
         inputs.ProposePlan: _choose_plan,
         inputs.RefusePlan: _refuse_plan,
+        inputs.StopPlan: _stop_plan,
         inputs.ActionAnswered: _action_answer,
         inputs.ProposeFix: _propose_fix,
         inputs.GrantWaiver: _waive,

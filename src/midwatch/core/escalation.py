@@ -308,6 +308,9 @@ def _next_step(incident: Incident) -> str:
     if incident.run == "proposed":
         how = f"midwatch runbook approve {incident.id} {incident.plan_hash}"
         return f"; next step: runbook {incident.runbook}{_for(incident)}, {how}"
+    if incident.run == "waiting":
+        how = f"midwatch runbook approve {incident.id} {incident.plan_hash}"
+        return f"; runbook {incident.runbook}{_for(incident)} waits, {how}"
     if incident.run == "running":
         by = incident.approved_by
         return f"; runbook {incident.runbook}{_for(incident)} is under way, by {by}"

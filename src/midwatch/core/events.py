@@ -721,9 +721,20 @@ class PlanRefused(IncidentEvent, frozen=True):
 
 
 class PlanStopped(IncidentEvent, frozen=True):
-    """The plan goes no further: the world is another one than when it was approved."""
+    """The plan goes no further: the world is another one than when it was approved.
+
+    Also a proposal that nothing matches any more, and a plan that a person stopped.
+    """
 
     plan_hash: str
+    reason: Reason
+
+
+class PlanStopAsked(IncidentEvent, frozen=True):
+    """A person stops a plan; the step under way ends first."""
+
+    plan_hash: str
+    by: str
     reason: Reason
 
 
@@ -766,10 +777,15 @@ class ActionFailed(IncidentEvent, frozen=True):
 
 
 class ActionWaits(IncidentEvent, frozen=True):
-    """A person has to say something before the step begins: a question, or a new approval."""
+    """A person has to say something before the step begins: a question, or a new approval.
+
+    What is left to do is `plan`, under a hash of its own; in a journal of midwatch 0.1 it is not
+    there, and the hash is the old one.
+    """
 
     step: str
     reason: Reason
+    plan: Plan | None = None
 
 
 class RollbackStarted(IncidentEvent, frozen=True):
@@ -1205,6 +1221,7 @@ Event = (
     | PlanApproved
     | PlanRefused
     | PlanStopped
+    | PlanStopAsked
     | ActionStarted
     | ActionDone
     | ActionFailed

@@ -248,6 +248,9 @@ class Incident(Struct):
     approved_at: int = 0
     acted_at: int = 0  # when a step last changed something
     no_runbook: str = ""  # why nothing is proposed
+    asked_at: int = 0  # when a step of the plan last began to wait for a person
+    asks: int = 0  # how often one has
+    stopping: str = ""  # who stops the plan, and why
     given: dict[str, str] = field(default_factory=dict[str, str])  # values of a plan, by a person
     chosen_by: str = ""  # who chose its runbook, when a person did
     looks: str = ""  # how recovery stood last, after a plan
@@ -827,7 +830,7 @@ def _exhausted(i: Incident, event: e.EscalationExhausted, at: int) -> None:
 
 def _proposed(i: Incident, event: e.PlanProposed, at: int) -> None:
     i.runbook, i.plan_hash, i.plan = event.runbook, event.plan_hash, event.plan
-    i.run, i.step, i.no_runbook, i.looks = "proposed", 0, "", ""
+    i.run, i.step, i.no_runbook, i.looks, i.stopping = "proposed", 0, "", "", ""
     i.given, i.chosen_by = event.given, event.by
     i.approved_by, i.approved_at = "", 0
 
@@ -863,7 +866,14 @@ def _tried(i: Incident) -> None:
 
 
 def _stopped(i: Incident, event: e.PlanStopped, at: int) -> None:
-    i.operation, i.run = "", "ended"
+    if i.run == "proposed":  # nothing of it was begun
+        i.run = "none"
+        return
+    i.operation, i.run, i.stopping = "", "ended", ""
+
+
+def _stop_asked(i: Incident, event: e.PlanStopAsked, at: int) -> None:
+    i.stopping = event.reason.says
 
 
 def _action_started(i: Incident, event: e.ActionStarted, at: int) -> None:
@@ -886,7 +896,10 @@ def _action_failed(i: Incident, event: e.ActionFailed, at: int) -> None:
 
 
 def _action_waits(i: Incident, event: e.ActionWaits, at: int) -> None:
-    i.run = "waiting"
+    i.run, i.asked_at = "waiting", at
+    i.asks += 1
+    if event.plan is not None:
+        i.plan, i.plan_hash = event.plan, event.plan.hash
 
 
 def _next_step(i: Incident) -> None:
@@ -894,12 +907,14 @@ def _next_step(i: Incident) -> None:
     if i.plan is not None and i.step < len(i.plan.steps):
         return
     # What changed nothing has nothing to prove, and who is well needs no proof.
-    changed = i.plan is None or i.plan.changes
+    changed = i.plan is None or (i.plan.changes and not i.plan.takes_back)
     i.run = "verifying" if changed and i.state in ("open", "acknowledged") else "ended"
 
 
 def _looked(i: Incident, event: e.RecoveryJudged, at: int) -> None:
     i.looks = event.verdict
+    if event.verdict == "recovered" and i.run == "verifying":
+        i.run = "ended"
 
 
 def _awaited(i: Incident, event: e.RecoveryAwaited, at: int) -> None:
@@ -950,7 +965,7 @@ def _mitigated(i: Incident, event: e.IncidentMitigated, at: int) -> None:
     if i.run == "proposed":
         i.run = "none"
     elif i.run == "verifying":
-        i.run = "ended"  # one that is under way goes on: a step may have to be taken back
+        i.run = "ended"  # of one that is under way no further step begins: core/consent.py
     if i.looks:
         i.looks = "recovered"
 
@@ -1068,6 +1083,7 @@ _APPLY = cast(
         e.NoRunbook: _no_runbook,
         e.PlanRefused: _refused,
         e.PlanStopped: _stopped,
+        e.PlanStopAsked: _stop_asked,
         e.ActionStarted: _action_started,
         e.ActionDone: _action_done,
         e.ActionFailed: _action_failed,

@@ -28,7 +28,7 @@ class Timer(Struct, frozen=True):
     due_at: int
     purpose: Literal[
         "escalate", "verify", "settle", "snooze", "digest", "forgotten", "silent", "mute", "unmute",
-        "storm", "prove", "step", "unanswered", "grow", "others", "look", "waits",
+        "storm", "prove", "step", "unanswered", "grow", "others", "look", "waits", "automate",
     ]  # fmt: skip
     incident: str
 
@@ -266,6 +266,15 @@ class RefusePlan(Struct, frozen=True, tag=True):
     why: str
 
 
+class StopPlan(Struct, frozen=True, tag=True):
+    """A person ends a plan that is under way; an empty hash means whichever it is."""
+
+    incident: str
+    by: str
+    why: str
+    plan_hash: str = ""
+
+
 class ProposeFix(Struct, frozen=True, tag=True):
     """A person offers a release that should end an incident for good."""
 
@@ -494,6 +503,7 @@ Input = (
     | ProposePlan
     | ApprovePlan
     | RefusePlan
+    | StopPlan
     | ProposeFix
     | OfferCase
     | QuarantineCase

@@ -7,7 +7,7 @@ there (`news.merged`), and again in each when a merge is undone. Undo takes back
 
 from __future__ import annotations
 
-from midwatch.core import correlation, escalation, events, inputs
+from midwatch.core import correlation, escalation, events, inputs, runbooks
 from midwatch.core.decision import Decision
 from midwatch.core.incidents import Incident, is_open, title_of
 from midwatch.core.reasons import Reason
@@ -31,6 +31,7 @@ def merge(d: Decision, policy: Policy, old: Incident, into: Incident, by: str) -
     reason = Reason(RULE, f"{by}: {old.id} is the same as {into.id}", {"by": by})
     fingerprints = tuple(old.firing)
     _stop(d, old)
+    runbooks.take_away(d, old, f"{old.id} is part of {into.id}")
     d.emit(events.AlertsMoved(old.id, into.id, fingerprints, reason, "merge"))
     _go_over(d, old, into, by, reason)
     if old.severity is not None:

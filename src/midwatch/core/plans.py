@@ -78,6 +78,7 @@ class Step(Struct, frozen=True):
     within_s: int = 0  # 0 for what is not said
     idempotent: bool = False
     keeps: bool = False
+    undoes: str = ""  # the earlier step that it takes back
 
 
 class Runbook(Struct, frozen=True):
@@ -116,6 +117,7 @@ class PlannedStep(Struct, frozen=True, omit_defaults=True):
     within_s: int = 0
     idempotent: bool = False
     keeps: bool = False
+    undoes: str = ""
 
     @property
     def changes(self) -> bool:
@@ -144,6 +146,7 @@ class Plan(Struct, frozen=True, omit_defaults=True):
     service: str | None = None
     proofs: tuple[str, ...] = ()
     values: dict[str, str] = field(default_factory=dict[str, str])
+    takes_back: bool = False  # what a plan that was stopped has left done
 
     @property
     def lines(self) -> tuple[str, ...]:

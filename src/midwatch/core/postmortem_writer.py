@@ -280,6 +280,8 @@ class _Writer:
                     Run(proposed.runbook, proposed.version, event.plan_hash, who, [],
                         "inconclusive", "no verdict yet", [fact.seq])
                 )  # fmt: skip
+            elif isinstance(event, e.ActionWaits) and event.plan is not None and found:
+                found[-1] = structs.replace(found[-1], plan=event.plan.hash)
             elif found:
                 found[-1] = self._on_run(found[-1], fact)
         return found
@@ -463,6 +465,7 @@ _SAY: dict[type, Callable[[Any], str]] = {
     e.PlanApproved: lambda x: f"{x.by} approved plan {x.plan_hash}",
     e.PlanRefused: lambda x: f"plan {x.plan_hash} was refused: {x.reason.says}",
     e.PlanStopped: lambda x: f"plan {x.plan_hash} was stopped: {x.reason.says}",
+    e.PlanStopAsked: lambda x: f"{x.by} stops plan {x.plan_hash}: {x.reason.says}",
     e.ActionStarted: lambda x: f"step {x.step} began: {x.says}",
     e.ActionDone: lambda x: f"step {x.step} was done: {x.seen}",
     e.ActionFailed: lambda x: f"step {x.step} failed ({x.state}): {x.seen}",

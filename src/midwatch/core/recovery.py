@@ -11,6 +11,7 @@ from msgspec import structs
 
 from midwatch.core import (
     closure,
+    consent,
     drafts,
     escalation,
     events,
@@ -57,6 +58,8 @@ def judge(
     if verdict != "recovered" and (objective.id in incident.proofs or not incident.slo):
         runbooks.look(d, incident, verdict, reason)
     if not _are_all_well(d, rules, incident, objective, verdict, reason, since):
+        if verdict == "recovered":
+            runbooks.on_well(d, rules.means(incident), incident, reason)
         return
     if incident.state in ("open", "acknowledged"):
         _mitigated(d, rules, incident, reason, reading)
@@ -113,6 +116,7 @@ def _mitigated(
     if not rules.always_case:
         no_case = closure.no_case(incident, rules.suites, d.shard.pointers)
     d.emit(events.IncidentMitigated(incident.id, reason, incident.worst, after, no_case))
+    runbooks.end(d, rules.means(incident), incident, f"{incident.id} is mitigated")
     escalation.silence(d, incident)
     d.cancel_timer(f"verify/{incident.id}")
     harm = reading.since.get(incident.id) if reading else None
@@ -156,6 +160,7 @@ def reopen_without_sli(
 
 
 def _resolve(d: Decision, rules: Rules, incident: Incident, reason: Reason) -> None:
+    runbooks.end(d, rules.means(incident), incident, f"{incident.id} is resolved")
     d.emit(events.IncidentResolved(incident.id, reason))
     escalation.tell(d, rules.policy.team, incident, "resolved", reason.says)
     if incident.promoted_at:
@@ -174,9 +179,12 @@ def resolve_by_person(
     """Take a person's word, except for what an objective measures: there only the SLI knows."""
     if incident.state not in ("open", "acknowledged", "mitigated"):
         raise StateError(f"{incident.id} is {incident.state}", remedy="nothing is left to resolve")
-    if incident.operation or incident.run == "running":
+    if consent.is_under_way(incident):
         under_way = name_of(incident.operation) or incident.runbook
-        raise StateError(f"{incident.id} has {under_way} under way", remedy="wait for its end")
+        remedy = "wait for its end"
+        if incident.run == "running":
+            remedy += f", or let no further step begin: midwatch runbook stop {incident.id}"
+        raise StateError(f"{incident.id} has {under_way} under way", remedy=remedy)
     reason = Reason(RULE_PERSON, f"{given.by}: {given.why}", {"by": given.by})
     if incident.state != "mitigated":
         if impact.is_watched(d, rules, incident):

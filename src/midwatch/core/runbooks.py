@@ -1,17 +1,19 @@
 """Which runbook fits, the plan it makes, and carrying that plan out, step by step.
 
 Law: midwatch proposes and a person approves, unless a policy names it; an approval binds to the
-hash of the plan that was shown, expires, and a world that moved on needs a new one. One
+hash of the plan that was shown, expires, and a world that moved on needs a new one: before each
+approval and each step the rest is made again and compared (`consent` says when it is over). One
 remediation at a time for each service, one rollback an incident. Each step is written before it is
 begun and counts when it was seen; what cannot be seen, or did not help, pages a human and the next
 runbook that fits is proposed. A rollback pre-empts a fix under way.
 
     state      -> next       when
     proposed   -> running    approved by a person or a policy
-    running    -> waiting    a step asks, or its approval has expired; approved, it runs on
+    running    -> waiting    a step asks, its approval has expired or its values are others;
+                             approved by the new hash, it runs on
     running    -> verifying  all steps are done, and something was changed
     verifying  -> ended      users are well, or are not known to be in time: then a human is paged
-    any        -> ended      refused, failed, or the world is another one
+    any        -> ended      refused, stopped, failed, or the world is another one
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from midwatch.core import (
     actions,
     automation,
     causes,
+    consent,
     effects,
     escalation,
     events,
@@ -126,8 +129,12 @@ def _values(
     incident: Incident,
     subject: Subject,
     given: Mapping[str, str],
+    held: Mapping[str, str] = {},
 ) -> dict[str, str]:
-    """Gather what is put in; each was checked, and what does not fit is an error."""
+    """Gather what is put in; each was checked, and what does not fit is an error.
+
+    `held` are values of a plan that is under way, which stay where nothing says otherwise.
+    """
     needed = places_needed(books, book)
     service = subject.service
     pointer = d.shard.pointers.get(service)
@@ -147,10 +154,44 @@ def _values(
     for name, param in book.params.items():
         if name not in needed and name not in given:
             continue
-        value = given.get(name) or subjects.label(incident, service, param.label) or param.default
+        said = given.get(name) or subjects.label(incident, service, param.label)
+        value = said or held.get(name) or param.default
         if value:
             values[name] = actions.checked(name, value, param.pattern)
     return values
+
+
+def make_again(d: Decision, means: Means, incident: Incident) -> Plan:
+    """Make the steps of an incident's plan that are not begun, as they would be now.
+
+    Values that its own finished steps changed count as they were. Raises InputError or StateError
+    when what is left cannot be done any more.
+    """
+    plan = cast("Plan", incident.plan)
+    book = _book(means.books, plan.runbook)
+    steps = {step.id: step for step in book.steps}
+    left = [step.id for step in plan.steps[incident.step :]]
+    if gone := [name for name in left if name not in steps]:
+        raise StateError(f"{book.id} has no step {gone[0]} any more", remedy="make a new plan")
+    rest = msgspec.structs.replace(book, steps=tuple(steps[name] for name in left))
+    subject = Subject(incident.planned_for, incident.proofs)
+    pointer = d.shard.pointers.get(subject.service)
+    own = consent.settled(plan, incident.step, pointer.live if pointer else "")
+    values = _values(d, means.books, rest, incident, subject, incident.given, plan.values)
+    values |= {name: value for name, value in plan.values.items() if name in own}
+    made = [_planned(d, means.books, step, incident, subject, values) for step in rest.steps]
+    return msgspec.structs.replace(
+        plan, steps=(*plan.steps[: incident.step], *made), values={**plan.values, **values}
+    )
+
+
+def _book(books: Books, name: str) -> Runbook:
+    """Find a runbook. Raises StateError."""
+    book = next((one for one in books.runbooks if one.id == name), None)
+    if book is None:
+        known = ", ".join(one.id for one in books.runbooks) or "none"
+        raise StateError(f"no runbook is called {name!r}", remedy=f"known are {known}")
+    return book
 
 
 def places_needed(books: Books, book: Runbook) -> set[str]:
@@ -201,7 +242,7 @@ def _planned(
         within_s = within_s or WITHIN_S
     return PlannedStep(
         step.id, step.action, says, step.risk, role, step.ttl_s, step.timeout_s, given, apply,
-        observe, within_s, idempotent, step.keeps,
+        observe, within_s, idempotent, step.keeps, step.undoes,
     )  # fmt: skip
 
 
@@ -250,10 +291,12 @@ def consider(d: Decision, means: Means, incident: Incident) -> None:
         return
     if incident.run in UNDER_WAY or not _is_urgent(incident, means.books):
         return
-    if incident.run == "proposed" and incident.chosen_by:
-        return  # a person chose it
+    if incident.run == "proposed" and (incident.chosen_by or _takes_back(incident)):
+        return  # a person chose it, or it comes first
     found, why_not = best(d, means, incident)
     if found is None:
+        if incident.run == "proposed":
+            _withdraw(d, incident, why_not)
         if incident.run != "proposed" and why_not != incident.no_runbook:
             d.emit(events.NoRunbook(incident.id, Reason(RULE, why_not, {"slo": incident.slo})))
         return
@@ -264,9 +307,55 @@ def consider(d: Decision, means: Means, incident: Incident) -> None:
     says = f"{book.id} v{book.version} matches {subject.name}; {leave.says}"
     terms: dict[str, Term] = {**leave.terms, "conditions": book.match.conditions}
     _propose(d, incident, plan, {}, Reason(RULE, says, terms))
+    _begin_or_ask_again(d, means, incident, policy, leave)
+
+
+def _begin_or_ask_again(
+    d: Decision, means: Means, incident: Incident, policy: str, leave: Reason
+) -> None:
+    """Begin what a policy allows; what only hours or a cool-down hold back is asked of later."""
+    key = f"automate/{incident.id}"
     if policy:
+        d.cancel_timer(key)
         _approved(d, incident, automation.by(policy), leave)
         _advance(d, means, incident)
+        return
+    due_at = None
+    if incident.plan is not None and _busy(d, incident, incident.planned_for) is None:
+        due_at = automation.again_at(
+            means.books.automation, d.shard.remediations, incident.planned_for,
+            incident.severity or "sev1", incident.plan, d.now, d.wall,
+        )  # fmt: skip
+    if due_at is not None:
+        d.set_timer(Timer(key, due_at, "automate", incident.id))
+
+
+def on_automate_timer(d: Decision, means: Means, incident: Incident) -> None:
+    """Ask the policies again, of the plan as it would be now."""
+    if incident.run != "proposed" or incident.chosen_by or _takes_back(incident):
+        return
+    before = incident.plan_hash
+    consider(d, means, incident)
+    if incident.run == "proposed" and incident.plan_hash == before and incident.plan is not None:
+        policy, leave = _leave(d, means, incident, incident.plan)
+        _begin_or_ask_again(d, means, incident, policy, leave)
+
+
+def _takes_back(incident: Incident) -> bool:
+    return incident.plan is not None and incident.plan.takes_back
+
+
+def _withdraw(d: Decision, incident: Incident, why: str) -> None:
+    """Take back what was proposed and nobody approved."""
+    says = f"{incident.runbook} was proposed for {incident.planned_for}: {why}"
+    d.emit(events.PlanStopped(incident.id, incident.plan_hash, Reason(RULE, says)))
+    d.cancel_timer(f"automate/{incident.id}")
+
+
+def take_away(d: Decision, incident: Incident, why: str) -> None:
+    """Take back what was proposed for an incident that goes on as part of another."""
+    if incident.run == "proposed":
+        _withdraw(d, incident, why)
 
 
 def is_named(books: Books, labels: Mapping[str, str]) -> bool:
@@ -378,16 +467,13 @@ def plan_of(
 
     `service` is the one that is meant, where the runbook could act on several of the incident.
     """
-    book = next((one for one in means.books.runbooks if one.id == name), None)
-    if book is None:
-        known = ", ".join(one.id for one in means.books.runbooks) or "none"
-        raise StateError(f"no runbook is called {name!r}", remedy=f"known are {known}")
+    book = _book(means.books, name)
     subject = subjects.chosen(book.match, incident, _cause(d, means, incident), service)
     return make_plan(d, means.books, book, incident, subject, given)
 
 
-def _must_be_open(incident: Incident) -> None:
-    if incident.state not in ("open", "acknowledged"):
+def _must_be_open(incident: Incident, *, takes_back: bool = False) -> None:
+    if incident.state not in ("open", "acknowledged", *(("mitigated",) if takes_back else ())):
         raise StateError(
             f"{incident.id} is {incident.state} and has no plan to approve",
             remedy="look at the incident first",
@@ -399,14 +485,10 @@ def _must_be_open(incident: Incident) -> None:
 
 def approve(d: Decision, means: Means, incident: Incident, given: inputs.ApprovePlan) -> None:
     """Carry out what was approved; raises StateError when it is not the present plan."""
-    if incident.run == "waiting" and incident.plan is not None:
-        if given.plan_hash != incident.plan_hash:
-            raise _other(incident, given.plan_hash)
-        _check_role(incident.plan, incident.step, given.role)
-        _approved(d, incident, given.by)
-        _advance(d, means, incident, answered=True)
+    _must_be_open(incident, takes_back=_takes_back(incident))
+    if incident.run == "waiting":
+        _approve_rest(d, means, incident, given)
         return
-    _must_be_open(incident)
     if incident.run != "proposed":
         says = f"{incident.id} has no plan to approve"
         if incident.run in UNDER_WAY:
@@ -414,7 +496,12 @@ def approve(d: Decision, means: Means, incident: Incident, given: inputs.Approve
         if incident.rollbacks:
             says = f"{incident.id} was rolled back already"
         raise StateError(says, remedy="a person has to look")
-    plan = plan_of(d, means, incident, incident.runbook, incident.given, incident.planned_for)
+    if says := consent.over(incident) or _unmatched(d, means, incident):
+        raise StateError(f"{incident.runbook} is not needed: {says}", remedy="look at the incident")
+    if _takes_back(incident):
+        plan = sealed(make_again(d, means, incident), incident.ref)
+    else:
+        plan = plan_of(d, means, incident, incident.runbook, incident.given, incident.planned_for)
     if plan.hash != given.plan_hash:
         raise _other(incident, given.plan_hash)
     other = _busy(d, incident, incident.planned_for)
@@ -428,6 +515,29 @@ def approve(d: Decision, means: Means, incident: Incident, given: inputs.Approve
         _propose(d, incident, plan, incident.given, reason, incident.chosen_by)
     _approved(d, incident, given.by)
     _advance(d, means, incident)
+
+
+def _approve_rest(d: Decision, means: Means, incident: Incident, given: inputs.ApprovePlan) -> None:
+    """Go on with what waited; what is another plan by now is stopped or asked of again."""
+    if given.plan_hash != incident.plan_hash:
+        raise _other(incident, given.plan_hash)
+    _check_role(cast("Plan", incident.plan), incident.step, given.role)
+    if _goes_on(d, means, incident):
+        d.cancel_timer(f"step/{incident.id}")
+        _approved(d, incident, given.by)
+        _advance(d, means, incident, answered=True)
+
+
+def _unmatched(d: Decision, means: Means, incident: Incident) -> str:
+    """Say that what a proposal was made for is not there any more; a person's choice stays."""
+    if incident.chosen_by or _takes_back(incident):
+        return ""
+    match = _book(means.books, incident.runbook).match
+    found = subjects.fitting(match, incident, _cause(d, means, incident))
+    service = incident.planned_for
+    if any(one.service == service for one in found):
+        return ""
+    return f"{incident.runbook} matches {service or 'it'} no longer"
 
 
 def _other(incident: Incident, plan_hash: str) -> StateError:
@@ -458,7 +568,67 @@ def refuse(d: Decision, means: Means, incident: Incident, given: inputs.RefusePl
             remedy="look at the incident first",
         )
     reason = Reason(RULE, f"{given.by}: {given.why}", {"by": given.by})
+    waited = incident.run == "waiting"
     d.emit(events.PlanRefused(incident.id, given.plan_hash, given.by, reason))
+    d.cancel_timer(f"step/{incident.id}")
+    if waited:
+        _take_back(d, means, incident)
+    consider(d, means, incident)
+
+
+def stop(d: Decision, means: Means, incident: Incident, given: inputs.StopPlan) -> None:
+    """End a plan: now, or when the step under way has ended. Raises StateError."""
+    if incident.run not in UNDER_WAY or given.plan_hash not in ("", incident.plan_hash):
+        which = f"plan {given.plan_hash}" if given.plan_hash else "plan"
+        remedy = "look at the incident first"
+        if incident.run == "proposed":
+            remedy = f"refuse it: midwatch runbook refuse {incident.id} {incident.plan_hash}"
+        raise StateError(f"{incident.id} has no {which} under way", remedy=remedy)
+    reason = Reason(RULE, f"{given.by}: {given.why}", {"by": given.by})
+    if not consent.is_under_way(incident):
+        _stop(d, means, incident, f"stopped by {reason.says}", quiet=True)
+    elif not incident.stopping:
+        d.emit(events.PlanStopAsked(incident.id, incident.plan_hash, given.by, reason))
+
+
+def end(d: Decision, means: Means, incident: Incident, why: str) -> None:
+    """Let nothing more of a plan begin, and take back what was proposed."""
+    if incident.run == "proposed":
+        _withdraw(d, incident, why)
+    elif incident.run == "waiting" or (
+        incident.run == "running" and not consent.is_under_way(incident)
+    ):
+        _stop(d, means, incident, why, quiet=True)
+
+
+def check(d: Decision, means: Means, incident: Incident) -> None:
+    """Look again at what waits for a person, after what an incident is about was changed."""
+    if incident.run == "waiting":
+        _goes_on(d, means, incident)
+    elif incident.run == "proposed" and not _takes_back(incident):
+        if incident.chosen_by:
+            try:
+                plan = plan_of(
+                    d, means, incident, incident.runbook, incident.given, incident.planned_for
+                )
+            except (InputError, StateError) as error:
+                _withdraw(d, incident, error.message)
+            else:
+                if plan.hash != incident.plan_hash:
+                    reason = Reason(RULE, "what the incident is about was changed")
+                    _propose(d, incident, plan, incident.given, reason, incident.chosen_by)
+        consider(d, means, incident)
+
+
+def on_well(d: Decision, means: Means, incident: Incident, reason: Reason) -> None:
+    """Take that an objective is well; another one of the incident still burns."""
+    if incident.run in ("none", "ended") or not consent.over(incident):
+        return
+    if incident.run == "verifying":
+        d.emit(events.RecoveryJudged(incident.id, "recovered", reason))
+        d.cancel_timer(f"verify/{incident.id}")
+    else:
+        end(d, means, incident, consent.over(incident))
     consider(d, means, incident)
 
 
@@ -469,7 +639,10 @@ def _advance(d: Decision, means: Means, incident: Incident, *, answered: bool = 
     """Begin steps until one has to be waited for; `answered` is a person's word on the first."""
     while incident.run == "running" and incident.plan is not None and not incident.operation:
         step = incident.plan.steps[incident.step]
-        if not answered and _waits(d, means, incident, step):
+        if incident.stopping:
+            _stop(d, means, incident, f"stopped by {incident.stopping}", quiet=True)
+            return
+        if not answered and not (_goes_on(d, means, incident) and _is_fresh(d, means, incident)):
             return
         answered = False
         operation = d.key("action", incident.id, incident.runs, step.id)
@@ -488,19 +661,64 @@ def _advance(d: Decision, means: Means, incident: Incident, *, answered: bool = 
         consider(d, means, incident)
 
 
-def _waits(d: Decision, means: Means, incident: Incident, step: PlannedStep) -> bool:
-    """Stop before a step that a person has to say something about."""
+def _goes_on(d: Decision, means: Means, incident: Incident) -> bool:
+    """Say whether the rest of a plan is what was approved; else stop it, or ask a person again."""
+    plan = cast("Plan", incident.plan)
+    if not consent.needs(plan.steps[incident.step]):
+        return True
+    if says := consent.over(incident) or _is_gone(means, incident):
+        _stop(d, means, incident, says)
+        return False
+    try:
+        now = make_again(d, means, incident)
+    except (InputError, StateError) as error:
+        _stop(d, means, incident, error.message)
+        return False
+    left = slice(incident.step, None)
+    if says := consent.difference(plan.steps[left], now.steps[left]):
+        _ask(d, means, incident, f"what is left is another plan now: {says}", now)
+        return False
+    return True
+
+
+def _is_gone(means: Means, incident: Incident) -> str:
+    """Say that the alerts that a plan was for are in another incident now."""
+    book = next((one for one in means.books.runbooks if one.id == incident.runbook), None)
+    by_labels = book is not None and book.match.labels and not book.match.slo
+    service = incident.planned_for
+    if not by_labels or incident.chosen_by or service in incident.troubles:
+        return ""
+    return f"{incident.id} has no alert of {service} any more"
+
+
+def _is_fresh(d: Decision, means: Means, incident: Incident) -> bool:
+    """Say whether the approval is young enough for the next step, and the step asks nothing."""
+    plan = cast("Plan", incident.plan)
+    step = plan.steps[incident.step]
     if step.action == ASK:
         says = str(step.given["says"])
     elif step.role and d.now > incident.approved_at + step.ttl_s * SECOND:
         since = show_duration((d.now - incident.approved_at) // SECOND)
         says = f"the approval by {incident.approved_by} is {since} old: {step.line}"
     else:
-        return False
-    reason = Reason(RULE, says, {"step": step.id, "plan": incident.plan_hash})
-    d.emit(events.ActionWaits(incident.id, step.id, reason))
+        return True
+    _ask(d, means, incident, says, plan)
+    return False
+
+
+def _ask(d: Decision, means: Means, incident: Incident, says: str, plan: Plan) -> None:
+    """Wait for a person, for as long as an approval of the step would last; page for it.
+
+    What is left has a hash of its own: no button that was shown before approves it.
+    """
+    step = plan.steps[incident.step]
+    place = f"{incident.ref}/{incident.runs}/{incident.step}/{incident.asks + 1}"
+    fresh = sealed(plan, place)
+    reason = Reason(RULE, says, {"step": step.id, "plan": fresh.hash})
+    d.emit(events.ActionWaits(incident.id, step.id, reason, fresh))
+    due_at = d.now + step.ttl_s * SECOND
+    d.set_timer(Timer(f"step/{incident.id}", due_at, "step", incident.id))
     escalation.page_again(d, means.policy, incident, reason)
-    return True
 
 
 def _begin(
@@ -526,11 +744,34 @@ def _begin(
         )  # fmt: skip
 
 
-def _stop(d: Decision, means: Means, incident: Incident, reason: Reason) -> None:
-    """Go no further, page a human, and look for what fits next."""
-    d.emit(events.PlanStopped(incident.id, incident.plan_hash, reason))
-    escalation.page_again(d, means.policy, incident, reason)
+def _stop(d: Decision, means: Means, incident: Incident, says: str, *, quiet: bool = False) -> None:
+    """Go no further, say what is done and what is not, page a human, look for what fits next.
+
+    `quiet` when a person said so, or users are well: then only what is to be taken back pages.
+    """
+    name, says = incident.runbook, f"{says}; {consent.progress(incident)}"
+    d.emit(events.PlanStopped(incident.id, incident.plan_hash, Reason(RULE, says)))
+    d.cancel_timer(f"step/{incident.id}")
+    back = _take_back(d, means, incident)
+    if incident.state in consent.OPEN and (back or not quiet):
+        reason = Reason(RULE, f"{name} is stopped: {says}")
+        escalation.page_again(d, means.policy, incident, reason)
     consider(d, means, incident)
+
+
+def _take_back(d: Decision, means: Means, incident: Incident) -> bool:
+    """Propose to undo what a plan that ended early has done; say whether there is something."""
+    steps = consent.to_take_back(incident)
+    if not steps or incident.plan is None:
+        return False
+    plan = msgspec.structs.replace(
+        incident.plan, steps=steps, hash="", resolves=False, takes_back=True
+    )
+    undone = ", ".join(one.undoes for one in steps)
+    reason = Reason(RULE, f"{plan.runbook} ended early: {undone} is to be taken back")
+    sealed_plan = sealed(plan, incident.ref)
+    _propose(d, incident, sealed_plan, incident.given, reason, incident.chosen_by)
+    return True
 
 
 def _roll_back(d: Decision, means: Means, incident: Incident, step: PlannedStep) -> None:
@@ -539,7 +780,7 @@ def _roll_back(d: Decision, means: Means, incident: Incident, step: PlannedStep)
     planned = (step.given["live"], step.given["target"])
     if (pointer.live, target) != planned:
         says = f"{pointer.service} serves {pointer.live} now, the plan was {step.says}"
-        _stop(d, means, incident, Reason(RULE, says))
+        _stop(d, means, incident, says)
         return
     if incident.fix_state in ("proposed", "trial", "promoting"):
         says = "a rollback goes before a fix"
@@ -561,7 +802,7 @@ def _abort(d: Decision, means: Means, incident: Incident, step: PlannedStep) -> 
     trial = pointer.canary
     if trial is None or trial.release != step.given["candidate"]:
         says = f"no canary of {step.given['candidate']} is under way any more"
-        _stop(d, means, incident, Reason(RULE, says))
+        _stop(d, means, incident, says)
         return
     rollouts.abort(d, inputs.AbortCanary(pointer.service, incident.approved_by, incident.id))
     d.emit(events.ActionStarted(incident.id, pointer.pending, step.id, step.action, step.says))
@@ -582,8 +823,9 @@ def on_answer(d: Decision, means: Means, incident: Incident, answer: ActionAnswe
     if incident.operation != answer.key or incident.plan is None:
         return
     step = incident.plan.steps[incident.step]
-    again = answer.state == "not-applied" or (answer.state == "unknown" and answer.repeatable)
-    if again and answer.attempt < MAX_ATTEMPTS:
+    again = answer.attempt < MAX_ATTEMPTS and not incident.stopping
+    undone = answer.state == "not-applied" or (answer.state == "unknown" and answer.repeatable)
+    if undone and again:
         d.retry_effect(answer.key, d.now + RETRY_S * SECOND)
         return
     _settle(d, means, incident, step, answer.key, answer.state, answer.seen, answer.output)
@@ -616,6 +858,7 @@ def _settle(
     if goes_on:
         _advance(d, means, incident)
         return
+    _take_back(d, means, incident)
     reason = Reason(RULE, f"step {step.id} {state}: {seen}", {"step": step.id})
     escalation.page_again(d, means.policy, incident, reason)
     consider(d, means, incident)
@@ -636,12 +879,14 @@ def on_rollback_answer(
         )
         _advance(d, means, incident)
         return
-    if answer.state == "not-applied" and answer.attempt < MAX_ATTEMPTS:
+    again = answer.attempt < MAX_ATTEMPTS and not incident.stopping
+    if answer.state == "not-applied" and again:
         d.retry_effect(answer.key, d.now + RETRY_S * SECOND)
         return
     if pointer.pending == answer.key:
         d.emit(events.PointerAbandoned(pointer.service, answer.key, pointer.epoch))
     d.emit(events.RollbackFailed(incident.id, answer.key, answer.state, answer.seen))
+    _take_back(d, means, incident)
     says = f"rollback {answer.state}: {answer.seen}"
     escalation.page_again(
         d, means.policy, incident, Reason(RULE, says, {"attempts": answer.attempt})
@@ -650,9 +895,17 @@ def on_rollback_answer(
 
 
 def on_step_timer(d: Decision, means: Means, incident: Incident) -> None:
-    """Go on when a wait is over."""
+    """Go on when a wait is over; give up when nobody answered in time."""
     plan = incident.plan
-    if incident.run != "running" or plan is None or not incident.operation:
+    if plan is None:
+        return
+    if incident.run == "waiting":
+        ttl_s = plan.steps[incident.step].ttl_s
+        if d.now >= incident.asked_at + ttl_s * SECOND:
+            says = f"nobody approved {plan.steps[incident.step].id} in {show_duration(ttl_s)}"
+            _stop(d, means, incident, says)
+        return
+    if incident.run != "running" or not incident.operation:
         return
     step = plan.steps[incident.step]
     if step.action == WAIT:

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from itertools import pairwise
 
+from msgspec import structs
+
 from midwatch.core import events as e
 from midwatch.core.clock import SECOND
 from midwatch.core.verdicts import MARGIN
@@ -266,12 +268,22 @@ def _only_approved(story: Story, log: Log) -> str:
         if isinstance(event, e.PlanProposed):
             proposed[event.incident] = event
             approved.pop(event.incident, None)
+        elif isinstance(event, e.ActionWaits) and event.plan is not None:
+            plan = event.plan  # what is left, under a hash of its own
+            proposed[event.incident] = structs.replace(
+                proposed[event.incident], plan_hash=plan.hash, steps=plan.lines, plan=plan
+            )
+            approved.pop(event.incident, None)
         elif isinstance(event, e.PlanApproved):
             approved[event.incident] = event.plan_hash
         elif isinstance(event, e.ActionStarted | e.RollbackStarted):
             plan = proposed.get(event.incident)
             if plan is None or approved.get(event.incident) != plan.plan_hash:
                 return f"nothing without an approval: {event.operation}"
+            if isinstance(event, e.RollbackStarted) and (
+                plan.plan is not None and plan.plan.service not in (None, event.service)
+            ):
+                return f"a plan acts on its own service: {event.operation} on {event.service}"
             says = event.says if isinstance(event, e.ActionStarted) else f"-> {event.to} "
             if not any(says in line for line in plan.steps):
                 return f"nothing but the plan: {event.operation} is not in it"

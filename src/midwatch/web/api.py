@@ -83,6 +83,13 @@ class Api(Reading):
             call, inputs.RefusePlan(_id(call), given.hash, call.by.name, given.why.strip())
         )
 
+    async def stop(self, call: Call) -> Part:
+        """End a plan that is under way."""
+        given: bodies.Stop = call.given
+        return await self._tell(
+            call, inputs.StopPlan(_id(call), call.by.name, given.why.strip(), given.hash)
+        )
+
     async def close(self, call: Call) -> Part:
         """Close it, or say what it lacks."""
         return await self._tell(call, inputs.CloseIncident(_id(call), call.by.name))

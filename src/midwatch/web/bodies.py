@@ -112,6 +112,13 @@ class Refuse(Struct, frozen=True, forbid_unknown_fields=True):
     why: Annotated[str, Meta(pattern=VISIBLE, max_length=MAX_WHY)]
 
 
+class Stop(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """End a plan that is under way at its next safe point; without `hash` whichever it is."""
+
+    why: Annotated[str, Meta(pattern=VISIBLE, max_length=MAX_WHY)]
+    hash: Annotated[str, Meta(max_length=100)] = ""
+
+
 class Close(Struct, frozen=True, forbid_unknown_fields=True):
     """Close a resolved incident."""
 

@@ -140,6 +140,10 @@ ROUTES = (
         Api.refuse, queries.Detail, bodies.Refuse, once=True,
     ),
     Route(
+        "POST", "/api/v1/incidents/{id}/stop", "End a plan at its next safe point.",
+        Api.stop, queries.Detail, bodies.Stop, once=True,
+    ),
+    Route(
         "POST", "/api/v1/incidents/{id}/close", "Close it, or say what it lacks.",
         Api.close, queries.Detail, bodies.Close, once=True,
     ),

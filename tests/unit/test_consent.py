@@ -1,0 +1,455 @@
+"""When a consent has ended: other states, other values, too late, and what was done till then."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from msgspec import structs
+from tests.unit.test_core import SHOP, Bench, alert, kinds, resolved
+from tests.unit.test_subjects import (
+    ANY_OF,
+    DB,
+    PURGE,
+    approve,
+    bench,
+    both_burn,
+    burn,
+    first,
+    quiet,
+)
+
+from midwatch.core import effects, inputs
+from midwatch.core import events as e
+from midwatch.core.actions import Request
+from midwatch.core.automation import Remediation
+from midwatch.core.changes import Change
+from midwatch.core.decision import Decision
+from midwatch.core.plans import Match, Param, Runbook, Step
+from midwatch.core.schedules import Hours, Layer, Schedule
+from midwatch.core.silences import read_matcher
+from midwatch.engine.plans import view
+from midwatch.errors import StateError
+
+SECOND = 1_000
+EVERY_DAY = tuple(range(1, 8))
+SHED = Step("shed", "http.request", {}, "reversible", deed=Request("http://lb.test/shed", "POST"))
+RESTORE = Step(
+    "restore", "http.request", {}, "reversible", deed=Request("http://lb.test/restore", "POST"),
+    undoes="shed",
+)  # fmt: skip
+DROP = Step("drop", "http.request", {}, "destructive", deed=Request("http://db.test/drop", "POST"))
+SURE = Step("sure", "ask", {"says": "still needed?"}, "read", ttl_s=600)
+SOON = Step("soon", "wait", {"for_s": 60}, "read")
+
+
+def book(*steps: Step, **match: Any) -> Runbook:
+    """A runbook of these steps, for slow alerts or an objective."""
+    labels = () if match else (read_matcher("alertname=Slow"),)
+    return Runbook("book", 1, Match(labels=labels, **match), steps)
+
+
+def answer(found: Bench, state: str = "applied", now: int = 30_000) -> Decision:
+    """Let whoever does it answer for the step under way."""
+    given = inputs.ActionAnswered(first(found).operation, "INC-1", 1, state, "seen")
+    return found.give(given, now)
+
+
+def due(found: Bench, now: int, purpose: Any = "step") -> Decision:
+    """Let a timer come due."""
+    timer = inputs.Timer(f"{purpose}/INC-1", now, purpose, "INC-1")
+    return found.give(inputs.TimerCameDue(timer), now)
+
+
+def runs(decision: Decision) -> list[str]:
+    """Where the requests of a decision go."""
+    found = (x.apply for x in decision.effects if isinstance(x, effects.RunAction))
+    return [one.url.rpartition("/")[2] for one in found if isinstance(one, Request)]
+
+
+def stopped(decision: Decision) -> str:
+    """Why a plan was stopped."""
+    (event,) = (x for x in decision.events if isinstance(x, e.PlanStopped))
+    return event.reason.says
+
+
+# --- the incident is over -----------------------------------------------------------------------
+
+
+def test_what_waits_ends_when_users_are_well() -> None:
+    """A destructive step that waits for a yes is gone with the harm, whoever says yes later."""
+    found = bench(book(SHED, SURE, DROP, slo=SHOP.id))
+    burn(found, SHOP, 1_000)
+    approve(found, 2_000)
+    answer(found)
+    old = first(found).plan_hash
+    assert first(found).run == "waiting"
+    decision = burn(found, SHOP, 400_000, good=10_000)
+    assert first(found).state == "mitigated"
+    assert stopped(decision) == "INC-1 is mitigated; done: shed; not done: sure, drop"
+    assert "PagePlanned" not in kinds(decision)
+    for state in ("mitigated", "resolved"):
+        assert first(found).state == state
+        with pytest.raises(StateError):
+            found.give(inputs.ApprovePlan("INC-1", old, "eve"), 500_000)
+        if state == "mitigated":
+            found.give(inputs.ResolveIncident("INC-1", "ada", "mended"), 450_000)
+
+
+def test_no_step_begins_after_the_alerts_ended() -> None:
+    """Without an SLI that is the recovery: the step under way ends, and no other is begun."""
+    found = quiet(bench(book(SHED, DROP)))
+    found.alerts(alert("cart", "Slow"))
+    assert runs(approve(found)) == ["shed"]
+    found.alerts(resolved(alert("cart", "Slow")), now=25_000)
+    assert first(found).state == "mitigated"
+    decision = answer(found)
+    assert runs(decision) == []
+    assert stopped(decision) == "INC-1 is mitigated; done: shed; not done: drop"
+    assert first(found).run == "ended"
+
+
+def test_a_plan_ends_with_its_own_service() -> None:
+    """Others in the incident may go on burning: nothing is dropped for a service that is well."""
+    found = both_burn(bench(book(SURE, DROP, slo=DB.id)))
+    approve(found, 5_000)
+    assert first(found).run == "waiting"
+    decision = burn(found, DB, 900_000, good=10_000)
+    assert stopped(decision).startswith("db/writes is well again; done: nothing")
+    assert first(found).state != "mitigated"
+    two = quiet(bench(book(SOON, DROP)))
+    two.alerts(alert("cart", "Slow"), alert("db", "Down"))
+    approve(two)
+    two.alerts(resolved(alert("cart", "Slow")), now=25_000)
+    decision = due(two, 90_000)
+    assert runs(decision) == []
+    assert stopped(decision).startswith("no alert of cart fires any more")
+
+
+def test_what_a_stopped_plan_left_done_is_proposed_to_be_taken_back() -> None:
+    """For its own approval, also when users are well; then nothing is left to prove."""
+    found = quiet(bench(book(SHED, SOON, RESTORE)))
+    found.alerts(alert("cart", "Slow"))
+    approve(found)
+    answer(found)
+    decision = found.alerts(resolved(alert("cart", "Slow")), now=40_000)
+    assert stopped(decision) == "INC-1 is mitigated; done: shed; not done: soon, restore"
+    one = first(found)
+    assert (one.state, one.run, one.approved_by) == ("mitigated", "proposed", "")
+    assert one.plan is not None
+    assert [step.id for step in one.plan.steps] == ["restore"]
+    assert due(found, 90_000).events == []
+    assert runs(approve(found, 100_000)) == ["restore"]
+    answer(found, now=110_000)
+    assert (one.run, one.state) == ("ended", "mitigated")
+
+
+def test_a_step_that_fails_leaves_what_is_to_be_taken_back() -> None:
+    """The same after a failure: the page says how."""
+    found = quiet(bench(book(SHED, DROP, RESTORE)))
+    found.alerts(alert("cart", "Slow"))
+    approve(found)
+    answer(found)
+    decision = answer(found, "unknown")
+    assert first(found).plan is not None
+    assert [step.id for step in first(found).plan.steps] == ["restore"]
+    (page,) = (x for x in decision.effects if isinstance(x, effects.SendPage))
+    assert page.summary.endswith(f"midwatch runbook approve INC-1 {first(found).plan_hash}")
+
+
+# --- merge, split -------------------------------------------------------------------------------
+
+
+def test_a_merge_takes_back_what_was_proposed() -> None:
+    """The plan of an incident that goes on as part of another is nobody's; nor by its old hash."""
+    found = quiet(bench(book(DROP)))
+    found.rules = structs.replace(found.rules, wall="namespace")
+    found.alerts(alert("db", "Down", namespace="a"))
+    found.alerts(alert("cart", "Slow", namespace="b"), now=1_000)
+    old = found.state.incidents["INC-2"].plan_hash
+    decision = found.give(inputs.MergeIncident("INC-2", "INC-1", "ada"), 2_000)
+    assert "INC-2 is part of INC-1" in stopped(decision)
+    with pytest.raises(StateError):
+        found.give(inputs.ApprovePlan("INC-2", old, "eve"), 3_000)
+
+
+def test_a_split_takes_a_plan_away_with_what_it_matched() -> None:
+    """The alert that it was for is in another incident now; what waited there is stopped."""
+    for steps in ((DROP,), (SURE, DROP)):
+        found = quiet(bench(book(*steps)))
+        found.alerts(alert("db", "Down"), alert("cart", "Slow"))
+        assert first(found).planned_for == "cart"
+        if len(steps) > 1:
+            approve(found)
+        decision = found.give(inputs.SplitIncident("INC-1", ("cart",), (), "ada"), 30_000)
+        mine = [x for x in decision.events if isinstance(x, e.PlanStopped)]
+        assert [x.incident for x in mine] == ["INC-1"]
+        assert found.state.incidents["INC-2"].run == "proposed"
+        with pytest.raises(StateError):
+            found.give(inputs.ApprovePlan("INC-1", mine[0].plan_hash, "eve"), 40_000)
+
+
+# --- other values -------------------------------------------------------------------------------
+
+TOPIC = Param("[a-z]{1,20}", label="topic")
+PURGES = Step("purge", PURGE.name, {"topic": "{topic}"}, "destructive")
+
+
+def topical(*steps: Step) -> Bench:
+    """An incident with a plan whose last step purges the topic of its alerts."""
+    found = quiet(bench(structs.replace(book(*steps, PURGES), params={"topic": TOPIC})))
+    found.alerts(alert("cart", "Slow", topic="returns"))
+    return found
+
+
+def test_the_difference_is_shown_and_takes_a_new_approval() -> None:
+    """Old hashes approve nothing; the new one does what it says."""
+    found = topical(SOON)
+    approve(found)
+    old = first(found).plan_hash
+    found.alerts(alert("cart", "Slow", topic="billing"), now=24_000)
+    found.alerts(resolved(alert("cart", "Slow", topic="returns")), now=25_000)
+    decision = due(found, 90_000)
+    assert not any(isinstance(x, effects.RunAction) for x in decision.effects)
+    (waits,) = (x for x in decision.events if isinstance(x, e.ActionWaits))
+    assert "what is left is another plan now: purge would be" in waits.reason.says
+    assert "billing" in waits.reason.says
+    assert "returns" in waits.reason.says
+    assert "PagePlanned" in kinds(decision)
+    assert first(found).plan_hash != old
+    with pytest.raises(StateError, match="no longer describes"):
+        found.give(inputs.ApprovePlan("INC-1", old, "eve"), 95_000)
+    decision = approve(found, 100_000)
+    (run,) = (x for x in decision.effects if isinstance(x, effects.RunAction))
+    assert isinstance(run.apply, Request)
+    assert run.apply.body == {"topic": "billing"}
+
+
+def test_an_approval_compares_too() -> None:
+    """What waits for a yes is made again when the yes comes; else it is asked of again."""
+    found = topical(SURE)
+    approve(found)
+    found.alerts(alert("cart", "Slow", topic="billing"), now=24_000)
+    found.alerts(resolved(alert("cart", "Slow", topic="returns")), now=25_000)
+    asked = first(found).plan_hash
+    decision = approve(found, 30_000)
+    assert not decision.effects or not runs(decision)
+    assert first(found).run == "waiting"
+    assert first(found).plan_hash != asked
+    assert "PlanApproved" not in kinds(decision)
+    approve(found, 40_000)
+    assert first(found).run == "running"
+
+
+def test_values_of_what_has_ended_stay() -> None:
+    """That the alert with the topic is over while users are hurt is no other topic."""
+    found = bench(structs.replace(book(SOON, PURGES, slo=SHOP.id), params={"topic": TOPIC}))
+    found.alerts(alert("shop", "Slow", topic="returns"))
+    burn(found, SHOP, 1_000)
+    approve(found, 2_000)
+    found.alerts(resolved(alert("shop", "Slow", topic="returns")), now=3_000)
+    (run,) = (x for x in due(found, 70_000).effects if isinstance(x, effects.RunAction))
+    assert isinstance(run.apply, Request)
+    assert run.apply.body == {"topic": "returns"}
+
+
+def test_what_the_plan_itself_changed_is_no_difference() -> None:
+    """After its own rollback the live release is the one that it was to leave; any other asks."""
+    note = Step(
+        "note", "http.request", {}, "reversible",
+        deed=Request("http://log.test/note", "POST", {"was": "{live}"}),
+    )  # fmt: skip
+    back = Step("back", "release.rollback")
+    for live, asks in (("v1", False), ("v3", True)):
+        found = bench(book(back, SOON, note, slo=SHOP.id))
+        burn(found, SHOP, 1_000)
+        approve(found, 2_000)
+        moved = inputs.ReleaseAnswered(first(found).operation, "INC-1", 1, "applied", "v1")
+        found.give(moved, 3_000)
+        if live == "v3":
+            found.give(inputs.RegisterRelease("shop", "v3", "c", live=True), 4_000)
+        decision = due(found, 70_000)
+        assert runs(decision) == ([] if asks else ["note"])
+        assert ("ActionWaits" in kinds(decision)) is asks
+
+
+def test_a_runbook_that_is_gone_or_rewritten_carries_nothing_on() -> None:
+    """The config is another one after a restart: what it does not have is not done."""
+    for left in ((), (book(SOON, SHED),)):
+        found = quiet(bench(book(SOON, DROP)))
+        found.alerts(alert("cart", "Slow"))
+        approve(found)
+        books = structs.replace(found.rules.books, runbooks=left)
+        found.rules = structs.replace(found.rules, books=books)
+        decision = due(found, 90_000)
+        assert runs(decision) == []
+        assert "done: soon; not done: drop" in stopped(decision)
+
+
+# --- too late -----------------------------------------------------------------------------------
+
+
+def test_every_question_ends() -> None:
+    """Nobody answers in its time: the plan is stopped, people are paged, and the button is dead."""
+    found = quiet(bench(book(SHED, SURE, DROP)))
+    found.alerts(alert("cart", "Slow"))
+    approve(found)
+    answer(found)
+    asked, plan_hash = first(found).asked_at, first(found).plan_hash
+    assert due(found, asked + 599 * SECOND).events == []
+    decision = due(found, asked + 600 * SECOND)
+    assert stopped(decision) == ("nobody approved sure in 10 min; done: shed; not done: sure, drop")
+    assert "PagePlanned" in kinds(decision)
+    with pytest.raises(StateError):
+        found.give(inputs.ApprovePlan("INC-1", plan_hash, "eve"), 900_000)
+
+
+def test_a_button_of_an_old_message_does_nothing() -> None:
+    """The hash by which a plan was begun answers none of its questions, nor one the next."""
+    again = structs.replace(SURE, id="again")
+    found = quiet(bench(book(SURE, again, DROP)))
+    found.alerts(alert("cart", "Slow"))
+    began = first(found).plan_hash
+    approve(found)
+    asked = first(found).plan_hash
+    for old in (began,):
+        with pytest.raises(StateError, match="no longer describes"):
+            found.give(inputs.ApprovePlan("INC-1", old, "eve"), 25_000)
+    found.give(inputs.ApprovePlan("INC-1", asked, "ada"), 26_000)
+    assert first(found).run == "waiting"
+    for old in (began, asked):
+        with pytest.raises(StateError, match="no longer describes"):
+            found.give(inputs.ApprovePlan("INC-1", old, "eve"), 27_000)
+        with pytest.raises(StateError):
+            found.give(inputs.RefusePlan("INC-1", old, "eve", "no"), 27_000)
+    assert runs(approve(found, 28_000)) == ["drop"]
+    shown = view(first(found))
+    assert shown is not None
+    assert shown.hash == first(found).plan_hash
+
+
+def test_a_proposal_ends_with_what_it_matched() -> None:
+    """The alert is over while another service's fires: the proposal is taken back at once."""
+    found = quiet(bench(book(DROP)))
+    found.alerts(alert("cart", "Slow"), alert("db", "Down"))
+    old = first(found).plan_hash
+    decision = found.alerts(resolved(alert("cart", "Slow")), now=5_000)
+    assert first(found).state == "open"
+    assert stopped(decision) == "book was proposed for cart: no runbook matches cart"
+    assert view(first(found)) is None
+    with pytest.raises(StateError, match="has no plan to approve"):
+        found.give(inputs.ApprovePlan("INC-1", old, "eve"), 20_000)
+
+
+def test_an_approval_looks_again_at_what_matched() -> None:
+    """A deploy is told of meanwhile and is the likelier cause: the other one's plan is not run."""
+    found = quiet(bench(book(DROP, cause="cart")))
+    found.alerts(alert("shop", "Down"), alert("cart", "Slow"))
+    assert first(found).planned_for == "cart"
+    deploy = Change("d-1", "shop", "deploy", 0)
+    found.give(inputs.ChangesArrived("ci", (deploy,)), 5_000)
+    with pytest.raises(StateError, match="book matches cart no longer"):
+        approve(found)
+
+
+# --- held back for a time -----------------------------------------------------------------------
+
+NIGHTS = Schedule(
+    "nights", "UTC", (Layer("w", ("x",), "1970-01-01T00:00", hours=(Hours(EVERY_DAY, 60, 120),)),)
+)
+
+
+@pytest.mark.parametrize("wanted", ["cool-down", "hours"])
+def test_what_is_held_back_for_a_time_is_asked_of_again(wanted: str) -> None:
+    """A cool-down that ends, hours that begin: the plan runs then, with the values of then."""
+    leave = structs.replace(ANY_OF, hours=NIGHTS if wanted == "hours" else None)
+    found = quiet(bench(structs.replace(book(PURGES), params={"topic": TOPIC}), policies=(leave,)))
+    if wanted == "cool-down":
+        found.state.remediations.append(Remediation("cart", 0, "x", "ada"))
+    decision = found.alerts(alert("cart", "Slow", topic="returns"), now=1_000)
+    assert first(found).run == "proposed"
+    timer = decision.timers["automate/INC-1"]
+    assert timer is not None
+    assert timer.due_at == 3_600 * SECOND
+    found.alerts(alert("cart", "Slow", topic="billing"), now=24_000)
+    found.alerts(resolved(alert("cart", "Slow", topic="returns")), now=25_000)
+    decision = found.give(inputs.TimerCameDue(timer), timer.due_at)
+    (run,) = (x for x in decision.effects if isinstance(x, effects.RunAction))
+    assert isinstance(run.apply, Request)
+    assert run.apply.body == {"topic": "billing"}
+    assert first(found).approved_by == "policy auto"
+
+
+def test_what_no_time_changes_is_a_persons() -> None:
+    """A risk that no policy names, a severity, somebody who chose it: no timer is set."""
+    for leave in (structs.replace(ANY_OF, risks=("read",)), structs.replace(ANY_OF, severities=())):
+        found = quiet(bench(book(DROP), policies=(leave,)))
+        assert "automate/INC-1" not in found.alerts(alert("cart", "Slow")).timers
+
+
+# --- stop, resolve ------------------------------------------------------------------------------
+
+
+def test_a_plan_is_stopped_at_the_next_safe_point() -> None:
+    """What is being done ends first; it is not tried again, and nothing more begins."""
+    for state, done in (("applied", "shed"), ("not-applied", "nothing")):
+        found = quiet(bench(book(SHED, DROP)))
+        found.alerts(alert("cart", "Slow"))
+        approve(found)
+        decision = found.give(inputs.StopPlan("INC-1", "ada", "wrong cluster"), 25_000)
+        assert kinds(decision) == ["PlanStopAsked"]
+        assert found.give(inputs.StopPlan("INC-1", "ada", "really"), 25_000).events == []
+        decision = answer(found, state)
+        assert decision.retries == {}
+        assert runs(decision) == []
+        assert first(found).run == "ended"
+        if done == "shed":
+            assert stopped(decision) == (
+                "stopped by ada: wrong cluster; done: shed; not done: drop"
+            )
+
+
+def test_what_waits_is_stopped_at_once() -> None:
+    """A wait, a question, a proof; what is only proposed is refused instead."""
+    for steps in ((SOON, DROP), (SURE, DROP), (SHED,)):
+        found = quiet(bench(book(*steps)))
+        found.alerts(alert("cart", "Slow"))
+        with pytest.raises(StateError, match="no plan under way; refuse it"):
+            found.give(inputs.StopPlan("INC-1", "ada", "no"), 15_000)
+        approve(found)
+        if steps == (SHED,):
+            answer(found)
+            assert first(found).run == "verifying"
+        with pytest.raises(StateError, match="no plan 00 under way"):
+            found.give(inputs.StopPlan("INC-1", "ada", "no", "00"), 31_000)
+        decision = found.give(inputs.StopPlan("INC-1", "ada", "no"), 32_000)
+        assert stopped(decision).startswith("stopped by ada: no; done: ")
+        assert first(found).run == "ended"
+        assert due(found, 100_000).events == []
+
+
+def test_only_what_is_really_being_done_keeps_an_incident_from_its_end() -> None:
+    """A wait does not; what it waited before is not done any more."""
+    found = quiet(bench(book(SOON, DROP)))
+    found.alerts(alert("cart", "Slow"))
+    approve(found)
+    decision = found.give(inputs.ResolveIncident("INC-1", "ada", "a false alarm"), 30_000)
+    assert "IncidentResolved" in kinds(decision)
+    assert "INC-1 is mitigated" in stopped(decision)
+    assert runs(due(found, 90_000)) == []
+    busy = quiet(bench(book(SHED, DROP)))
+    busy.alerts(alert("cart", "Slow"))
+    approve(busy)
+    with pytest.raises(StateError, match="under way; wait for its end, or let no further step"):
+        busy.give(inputs.ResolveIncident("INC-1", "ada", "a false alarm"), 30_000)
+
+
+def test_a_journal_of_the_first_release_asks_nothing_new_of_what_waits() -> None:
+    """A question of midwatch 0.1 has the plan's hash and no end; it is answered as it was."""
+    found = quiet(bench(book(SURE, DROP)))
+    found.alerts(alert("cart", "Slow"))
+    approve(found)
+    one = first(found)
+    assert one.plan is not None
+    one.plan = structs.replace(one.plan, service=None, proofs=(), values={})
+    assert runs(approve(found, 30_000)) == ["drop"]
