@@ -104,6 +104,8 @@ def test_the_docs_have_the_table_of_breaks() -> None:
         "three-services",
         "slow-cascade",
         "flapping",
+        "neighbour-deploy",
+        "neighbour-workers",
     ],
 )
 def test_each_scenario_passes(name: str) -> None:

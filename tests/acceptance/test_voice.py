@@ -46,7 +46,7 @@ NO_DOCUMENT = {
 }  # fmt: skip
 # What moves traffic, carries out steps or makes something go that does not come back.
 SAYS_IT_FIRST = {"abort", "init", "migrate", "promote", "prune", "revoke", "rollback", "start"}
-SAYS_WHY = {"quarantine", "refuse", "resolve", "retire", "waive"}
+SAYS_WHY = {"quarantine", "refuse", "resolve", "retire", "stop", "waive"}
 
 
 def options(command: click.Command) -> Iterator[click.Option]:
@@ -401,7 +401,8 @@ WRITES = {
     "oncall swap", "page test", "postmortem draft", "postmortem edit", "release abort",
     "release canary start", "release promote", "release register", "release rollback",
     "session end-all",
-    "runbook approve", "runbook plan", "runbook refuse", "runbook run", "silences add",
+    "runbook approve", "runbook plan", "runbook refuse", "runbook run", "runbook stop",
+    "silences add",
     "silences end", "tickets file", "tickets import",
 }  # fmt: skip
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.mutations.laws import UNIT, Mutation
+from tests.mutations.laws import DRILL, UNIT, Mutation
 
 SUBJECTS = (f"{UNIT}/test_subjects.py",)
 CONSENT = (f"{UNIT}/test_consent.py",)
@@ -12,7 +12,7 @@ MUTATIONS = (
         "a plan acts on the incident's first service", 15, "src/midwatch/core/subjects.py",
         "services = [one.service for one in alerts if all_fit(match.labels, one.labels)]",
         "services = [incident.service for one in alerts if all_fit(match.labels, one.labels)]",
-        SUBJECTS,
+        (*SUBJECTS, DRILL),
     ),
     Mutation(
         "labels that disagree fall back to the default", 15, "src/midwatch/core/subjects.py",

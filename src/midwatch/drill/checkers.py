@@ -140,6 +140,9 @@ def expected(story: Story, scenario: Scenario, log: Log) -> list[Check]:
             checks.append((f"recovered with reason {want!r}", passed, "; ".join(reasons)))
         elif name == "mitigation" and isinstance(want, tuple):
             checks.append((f"mitigated by {' or '.join(want)}", *_mitigated_by(story, want)))
+        elif name == "untouched" and isinstance(want, tuple):
+            says = _touched(story, log, want)
+            checks.append((f"nothing done to {', '.join(want)}", not says, says or "nothing was"))
         elif name == "overlapping":
             checks.append(("the incidents overlap", *_overlap(story)))
         else:
@@ -149,6 +152,19 @@ def expected(story: Story, scenario: Scenario, log: Log) -> list[Check]:
             says = "mitigated with the last delivery" if passed else "mitigated too early"
             checks.append(("not recovered before the last alert resolved", passed, says))
     return checks
+
+
+def _touched(story: Story, log: Log, services: tuple[str, ...]) -> str:
+    """Say what was done to one of these services for an incident, in the journal or the world."""
+    rolled = [f"rollback of {f.event.service}" for f in story.all(e.RollbackStarted)
+              if f.event.service in services]  # fmt: skip
+    plans = [f"plan for {f.event.service}" for f in story.all(e.PlanApproved)
+             if f.event.service in services]  # fmt: skip
+    done = [f"{one.action} on {one.service}" for one in log.remedied() if one.service in services]
+    begun = {f.event.operation for f in story.all(e.RollbackStarted)}
+    moved = [f"{one.service} moved to {one.release}" for one in log.moved()
+             if one.service in services and one.operation in begun]  # fmt: skip
+    return "; ".join((*plans, *rolled, *done, *moved))
 
 
 def _mitigated_by(story: Story, wanted: tuple[str, ...]) -> tuple[bool, str]:

@@ -38,6 +38,7 @@ EXPECTATIONS = (
     "overlapping",
     "after_last_delivery",
     "mitigation",
+    "untouched",
 )
 
 
@@ -432,7 +433,7 @@ class _Reader:
         for name, item in node.entries():
             if name == "recovery":
                 wanted[name] = item.text()
-            elif name == "mitigation":
+            elif name in ("mitigation", "untouched"):
                 wanted[name] = tuple(one.text() for one in item.items())
             elif isinstance(item.value, bool) and name in ("overlapping", "after_last_delivery"):
                 wanted[name] = item.value
