@@ -324,6 +324,31 @@ def test_a_step_that_fails_pages_and_says_so(tooled: Serving) -> None:
     assert kinds(tooled).count("PagePlanned") == 2
 
 
+def test_a_person_stops_a_plan_whose_step_is_under_way(tooled: Serving) -> None:
+    """The step ends first and is not tried again; till then the incident is not resolved."""
+    folder = tooled.folder
+    (folder / "blocked").touch()
+    code, _, err = typed(tooled, "runbook", "approve", "INC-1", burn(tooled), "--no-wait")
+    assert code == 0, err
+    until(lambda: len(calls(tooled)) == 1)
+    code, _, err = typed(tooled, "incidents", "resolve", "INC-1", "--why", "a false alarm")
+    assert code == 2
+    assert "let no further step begin: midwatch runbook stop INC-1" in err
+    code, _, err = typed(tooled, "runbook", "stop", "INC-1", "0" * 16, "--why", "wrong part")
+    assert (code, f"no plan {'0' * 16} under way" in err) == (2, True)
+    code, out, err = typed(tooled, "runbook", "stop", "INC-1", "--why", "wrong part")
+    assert (code, err) == (0, "")
+    assert out == "restore is under way and ends first; no further step begins\n"
+    (folder / "broken").touch()
+    (folder / "go").touch()
+    until(lambda: "ActionFailed" in kinds(tooled))
+    applied = [one for one in calls(tooled) if one.startswith("apply")]
+    assert len(applied) == 1
+    assert detail(tooled)["plan"] is None or detail(tooled)["plan"]["state"] == "ended"
+    code, _, err = typed(tooled, "incidents", "resolve", "INC-1", "--why", "a false alarm")
+    assert code == 0, err
+
+
 @pytest.mark.parametrize("part", ["a; rm -rf /", "../../etc", "--force", "wärranty", "x" * 4_000])
 def test_a_hostile_label_reaches_no_command(tooled: Serving, part: str) -> None:
     """No plan is made of it, and the reason says which value."""
