@@ -417,7 +417,7 @@ def test_a_plan_is_shown_and_approved(quiet: Serving, visit: Visit, script: bool
     name = f"INC-{max(int(one['id'][4:]) for one in quiet.incidents())}"
     page = visit(quiet, quiet.person, script=script)
     plan = page.get_by_role("region", name=f"Plan for {name}")
-    expect(plan).to_contain_text("Proposed: runbook free-the-disk v1")
+    expect(plan).to_contain_text("Proposed: runbook free-the-disk v1 for shop")
     expect(plan).to_contain_text("free command.run by true reversible")
     expect(plan).to_contain_text("Proven when every alert is resolved (no SLI), within 30 min")
     page.get_by_role("button", name=f"Approve the plan for {name}").click()
@@ -425,7 +425,7 @@ def test_a_plan_is_shown_and_approved(quiet: Serving, visit: Visit, script: bool
     until(lambda: state_of(quiet, name) == "verifying")
     page.goto(quiet.url)
     expect(page.get_by_role("region", name=f"Plan for {name}")).to_contain_text(
-        "Done, to be proven: runbook free-the-disk v1, approved by ada"
+        "Done, to be proven: runbook free-the-disk v1 for shop, approved by ada"
     )
     quiet.deliver(alert("Planned", status="resolved", namespace=space))
 
