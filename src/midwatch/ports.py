@@ -17,7 +17,7 @@ from midwatch.core.effects import Effect, RunAction, SendPage, UpdatePage
 from midwatch.core.incidents import Incident
 from midwatch.core.inputs import Rejected, Timer
 from midwatch.core.leaving import Archived
-from midwatch.core.sli import Bucket, Counts, FailedAnswer
+from midwatch.core.sli import Bucket, Counts, FailedAnswer, Trace
 from midwatch.core.slo import Slo
 from midwatch.core.traffic import Traffic
 
@@ -536,6 +536,13 @@ class Metrics(Protocol):
         """Count the windows that end now; one that the backend cannot answer is left out.
 
         Raises HarnessError when it answered nothing.
+        """
+        ...
+
+    def trace(self, slo: Slo, since: int, now: int) -> Trace:
+        """Give what was counted from the edge at or before `since` up to `now`, edge by edge.
+
+        The edges lie as close as the backend knows; none when it cannot say. Raises HarnessError.
         """
         ...
 

@@ -79,7 +79,7 @@ def test_the_shifts_postmortem_is_exported_in_three_forms(journal: str, tmp_path
         assert code == 0, out + err
     marked = (tmp_path / "one.md").read_text("utf-8")
     assert "![Burn rate with what was done](one.svg)" in marked
-    assert "850 of 6375 events were bad, 0.52 % of the whole error budget." in marked
+    assert "20 times too fast: 3475 of 17375 events were bad, 2.15 % of the error budget." in marked
     assert "SLI recovered 80% -&gt; 100%" in marked
     assert "Failed 3 of 3 on v2-regressed, passed 3 of 3 on v1-stable." in marked
     assert (tmp_path / "one.svg").read_text("utf-8").startswith("<svg ")
@@ -116,7 +116,7 @@ def test_a_week_is_told(journal: str) -> None:
     assert code == 0, err
     assert "5 incidents, 1 page" in out
     assert "pages by person ada 1" in out
-    assert "support-agent/answers: 0.52 % spent by incidents" in out
+    assert "support-agent/answers: incidents spent 2.15 % of the error budget" in out
     assert "case added      inc-1-refund-window of INC-1" in out
     assert "Page for judged answers within five minutes (on-call-team, 2026-03-16 OVERDUE)" in out
     code, out, _ = on(journal, "report", "--until", "2026-03-03T00:00:00Z", "--json")

@@ -236,7 +236,7 @@ def test_judged_answers_that_burn_page_with_the_ids_of_those_that_failed(serving
     assert "by chance" in whole
     assert "PageQuick" in whole
     assert "budget: " in whole
-    assert "left" in serving.type("slo", "budget", *where).stdout
+    assert "that the events seen in" in serving.type("slo", "budget", *where).stdout
 
 
 def test_the_same_push_again_counts_once(serving: Serving) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from random import Random
 
-from midwatch.core import inputs
+from midwatch.core import harm, inputs
 from midwatch.core.alerts import Alert, identify
 from midwatch.core.canary import CanaryPlan, Guard, Sides
 from midwatch.core.changes import Change
@@ -18,7 +18,7 @@ from midwatch.core.rules import Rules
 from midwatch.core.runbooks import Books
 from midwatch.core.shard import Shard
 from midwatch.core.silences import Inhibition, Matcher, Muting, read_matcher
-from midwatch.core.sli import Counts, Indicator, SliReading
+from midwatch.core.sli import Counts, Edge, Indicator, SliReading, Trace
 from midwatch.core.slo import DAY_S, Slo
 from midwatch.core.teams import Policy, Step
 from midwatch.core.topology import Service, Topology
@@ -94,9 +94,18 @@ def _alerts(rng: Random, state: Shard, now: int) -> inputs.Input:
 def _read(rng: Random, state: Shard, now: int) -> inputs.Input:
     good = rng.choice((700, 900, 1_000, 1_000))
     windows: dict[int, Counts] = dict.fromkeys(WINDOWS_S, Counts(good, 1_000))
-    since = dict.fromkeys(state.open, Counts(good, 1_000))
-    slo = rng.choice(OBJECTIVES).id
-    return inputs.SliMeasured(SliReading(slo, now, windows, (), since, now - 60_000, now))
+    slo = rng.choice(OBJECTIVES)
+    edges = (Edge(now - 60_000, 0, 0), Edge(now, good, 1_000))
+    trace = Trace(edges, now - 60_000, windows[300])
+    harms = {
+        name: harm.measure(slo.budget, one.outages[slo.id], trace, now, slo.period_s)
+        for name, one in state.incidents.items()
+        if slo.id in one.outages
+    }
+    reading = SliReading(
+        slo.id, now, windows, (), harms, now - 60_000, now, windows[300], 60 if good < 900 else None
+    )
+    return inputs.SliMeasured(reading)
 
 
 def _person(rng: Random, state: Shard, now: int) -> inputs.Input | None:

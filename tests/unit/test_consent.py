@@ -295,7 +295,7 @@ def test_every_question_ends() -> None:
     found.alerts(alert("cart", "Slow"))
     approve(found)
     answer(found)
-    asked, plan_hash = first(found).asked_at, first(found).plan_hash
+    asked, plan_hash = first(found).step_asked_at, first(found).plan_hash
     assert due(found, asked + 599 * SECOND).events == []
     decision = due(found, asked + 600 * SECOND)
     assert stopped(decision) == ("nobody approved sure in 10 min; done: shed; not done: sure, drop")

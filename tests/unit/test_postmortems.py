@@ -18,16 +18,17 @@ from tests.unit.test_runbooks import answer as answered
 from midwatch.adapters.reports import curve
 from midwatch.adapters.reports import postmortem as pages
 from midwatch.core import events as e
-from midwatch.core import inputs, judgements, slo
+from midwatch.core import harm, inputs, judgements, slo
+from midwatch.core.carried_out import Fact
 from midwatch.core.effects import SendPage
 from midwatch.core.evals import Outcome
 from midwatch.core.incidents import Incident, evolve
 from midwatch.core.inputs import SliMeasured
 from midwatch.core.judgements import ActionItem, Judgement
-from midwatch.core.postmortem_writer import Fact, write
+from midwatch.core.postmortem_writer import write
 from midwatch.core.postmortems import Postmortem, problems
 from midwatch.core.reasons import Reason
-from midwatch.core.sli import Counts, FailedAnswer, SliReading
+from midwatch.core.sli import Counts, Edge, FailedAnswer, SliReading, Trace
 from midwatch.core.slo import Verify
 from midwatch.errors import BugError, InputError, StateError
 
@@ -40,6 +41,7 @@ class Told(Bench):
     """A bench that keeps every event, as a journal does."""
 
     facts: list[Fact]
+    edges: list[Edge]
 
     def give(self, given: inputs.Input, now: int = 0) -> Any:
         """Decide, and keep what was decided."""
@@ -49,19 +51,38 @@ class Told(Bench):
         return decision
 
     def read(self, good: int, total: int, now: int, short: Counts | None = None) -> Any:
-        """Read the SLI, counted from the start of each incident as well."""
+        """Read the SLI; harm goes on until the window that proves its end."""
         counts = Counts(good, total)
         windows = dict.fromkeys(slo.windows_needed(SHOP, Verify()), short or counts)
         failures = (FailedAnswer("a1", "refund window", "7 days", "30 days"),)
-        since = dict.fromkeys(self.state.open, counts)
-        return self.give(SliMeasured(SliReading(SHOP.id, now, windows, failures, since)), now)
+        last, before = self.edges[-1], self.edges[-2:]
+        bad = (last.total - last.good) - (before[0].total - before[0].good)
+        until = now - 300_000
+        if bad > 0 and good + bad >= total and until > last.at:  # it went on until then
+            last = Edge(until, last.good, last.total + bad)
+            self.edges += [Edge(until - 1, last.good, last.total - bad), last]
+        if now - 1 > last.at:
+            self.edges.append(structs.replace(last, at=now - 1))
+        self.edges.append(Edge(now, last.good + good, last.total + total))
+        trace = Trace(tuple(self.edges), 0, counts)
+        harms = {
+            name: harm.measure(SHOP.budget, incident.outages[SHOP.id], trace, now, SHOP.period_s)
+            for name, incident in self.state.incidents.items()
+            if SHOP.id in incident.outages
+        }
+        return self.give(
+            SliMeasured(
+                SliReading(SHOP.id, now, windows, failures, harms, period=counts, seen_s=60)
+            ),
+            now,
+        )
 
 
 def told(*books: Any) -> Told:
     """A shop with runbooks, and its journal."""
     known = bench(*books)
     found = Told(known.rules, known.state)
-    found.facts = []
+    found.facts, found.edges = [], [Edge(-10_000, 0, 0)]
     return found
 
 
@@ -95,9 +116,9 @@ def shift() -> Told:
 def test_it_says_what_happened_what_it_cost_and_what_helped(shift: Told) -> None:
     """Times, durations, impact, the run with its verification; all of it from events."""
     one = written(shift)
-    assert one.times.started == "1970-01-01T00:00:00.000Z"
-    assert one.durations_s.to_acknowledge == 1.5
-    assert one.durations_s.to_mitigate == 400.0
+    assert one.times.started == "1970-01-01T00:00:00.999Z"
+    assert one.durations_s.to_acknowledge == 0.5  # after the page
+    assert one.durations_s.to_mitigate == 399.001
     assert one.impact.peak_burn == 20.0
     assert one.impact.recovered == "SLI recovered 80% -> 99.9%"
     assert one.alerts.count == 2
@@ -110,7 +131,7 @@ def test_it_says_what_happened_what_it_cost_and_what_helped(shift: Told) -> None
         ("ack", "taken"), ("mitigation", "purge"), ("recovery", "well again"),
     ]  # fmt: skip
     assert [point.burn for point in one.curve] == [20.0, 0.1]
-    assert problems(one, ["ada", "ben"]) == []
+    assert problems(one, {"ada": "", "ben": ""}) == []
 
 
 def test_each_sentence_names_events_that_say_it(shift: Told) -> None:
@@ -132,7 +153,7 @@ def test_nobody_is_named(shift: Told) -> None:
     assert "ada" not in text.replace("adapt", "")
     assert "the responder took it" in text
     named = structs.replace(one, summary=[structs.replace(one.summary[0], says="ada did it")])
-    assert problems(named, ["ada"]) == ["names 'ada': people appear as roles"]
+    assert problems(named, {"ada": ""}) == ["names 'ada': people appear as roles"]
 
 
 def test_the_same_events_write_the_same_document(shift: Told) -> None:

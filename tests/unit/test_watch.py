@@ -13,7 +13,7 @@ from midwatch.bootstrap import World, build_engine, build_loop
 from midwatch.core.effects import SendPage
 from midwatch.core.rules import Rules
 from midwatch.core.shard import Shard
-from midwatch.core.sli import Counts, FailedAnswer, Indicator
+from midwatch.core.sli import Counts, FailedAnswer, Indicator, Trace
 from midwatch.core.slo import Slo
 from midwatch.core.teams import Policy, Step
 from midwatch.engine.explain import standings
@@ -43,6 +43,9 @@ class Source:
         if self._raises:
             raise self._raises
         return dict.fromkeys(windows_s, self._counts)
+
+    def trace(self, slo: Slo, since: int, now: int) -> Trace:
+        return Trace((), -slo.period_s * 1_000)
 
     def failures(self, slo: Slo, window_s: int, now: int) -> tuple[FailedAnswer, ...]:
         return (FailedAnswer("resp-1", "", "", ""),)

@@ -16,7 +16,7 @@ from click.core import ParameterSource
 from midwatch.cli.on_file import OnFile
 from midwatch.cli.over_server import OverServer
 from midwatch.cli.places import config_option, database_of, db_option
-from midwatch.core.judgements import Judgement
+from midwatch.core.judgements import Added, Whole
 from midwatch.core.postmortems import Postmortem
 from midwatch.engine import (
     cases,
@@ -72,8 +72,12 @@ class Incidents(Protocol):
         """Write its facts down now."""
         ...
 
-    def judge(self, incident: str, judgement: Judgement) -> Postmortem:
+    def judge(self, incident: str, whole: Whole) -> Postmortem:
         """Keep what a person makes of it."""
+        ...
+
+    def add(self, incident: str, added: Added) -> Postmortem:
+        """Add to what people make of it."""
         ...
 
     def report(self, start: int, end: int) -> Report:

@@ -22,7 +22,7 @@ from midwatch.adapters.stores.sqlite import SqliteStore
 from midwatch.bootstrap import acting, begin_term, build_pagers, measured, read_objectives
 from midwatch.cli.places import need_database
 from midwatch.core import inputs
-from midwatch.core.judgements import Judgement
+from midwatch.core.judgements import Added, Whole, plain
 from midwatch.core.postmortems import Postmortem
 from midwatch.core.rules import Rules
 from midwatch.core.shard import Shard
@@ -112,19 +112,26 @@ class OnFile:
         self._give(inputs.DraftPostmortem(incident, _user()))
         return self.postmortem(incident)
 
-    def judge(self, incident: str, judgement: Judgement) -> Postmortem:
+    def judge(self, incident: str, whole: Whole) -> Postmortem:
         """Keep what a person makes of it."""
-        self._give(inputs.EditPostmortem(incident, judgement, _user()))
+        self._give(inputs.EditPostmortem(incident, plain(whole), _user(), whole.version))
+        return self.postmortem(incident)
+
+    def add(self, incident: str, added: Added) -> Postmortem:
+        """Add to what people make of it."""
+        self._give(inputs.AddToPostmortem(incident, added, _user()))
         return self.postmortem(incident)
 
     def report(self, start: int, end: int) -> Report:
         """Tell a period."""
+        known = (self._folder / "midwatch.yaml").is_file()
+        zones = config.load(self._folder).rules.policy.team.zones() if known else {}
         with _Open(self._folder, self._file) as (store, handler):
             shard = handler.shard
             gathered = reporting.gather(store, shard.skews, start, end)
             taken = reporting.take(shard, shard.incidents)
-            known = reporting.known(taken, store, gathered, shard.skews, start, end)
-            return reporting.report(known, gathered, start, end)[0]
+            told = reporting.known(taken, store, gathered, shard.skews, start, end)
+            return reporting.report(told, gathered, start, end, zones=zones)[0]
 
     def rejected(self) -> list[queries.Rejected]:
         """List what could not be taken."""

@@ -17,7 +17,7 @@ from urllib.parse import quote
 import msgspec
 from msgspec import structs
 
-from midwatch.core.judgements import Judgement
+from midwatch.core.judgements import Added, Whole
 from midwatch.core.postmortems import Postmortem
 from midwatch.engine import (
     cases,
@@ -104,10 +104,15 @@ class OverServer:
         """Write its facts down now."""
         return self._ask("POST", f"/api/v1/incidents/{quote(incident, '')}/draft", Postmortem, {})
 
-    def judge(self, incident: str, judgement: Judgement) -> Postmortem:
+    def judge(self, incident: str, whole: Whole) -> Postmortem:
         """Keep what a person makes of it."""
         path = f"/api/v1/incidents/{quote(incident, '')}/postmortem"
-        return self._ask("POST", path, Postmortem, msgspec.to_builtins(judgement))
+        return self._ask("POST", path, Postmortem, msgspec.to_builtins(whole))
+
+    def add(self, incident: str, added: Added) -> Postmortem:
+        """Add to what people make of it."""
+        path = f"/api/v1/incidents/{quote(incident, '')}/postmortem/add"
+        return self._ask("POST", path, Postmortem, msgspec.to_builtins(added))
 
     def report(self, start: int, end: int) -> Report:
         """Tell a period."""

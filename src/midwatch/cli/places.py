@@ -8,6 +8,7 @@ is never written over.
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -35,6 +36,20 @@ def read_time(_: click.Context, option: click.Parameter, given: str | None) -> i
         return moment(given, 0)
     except ValueError as error:
         raise click.BadParameter(f"{error}; write it like 2026-01-31T09:00:00Z") from None
+
+
+def read_zone(_: click.Context, option: click.Parameter, given: str | None) -> str:
+    """Read a time zone; without one that of $TZ, where it names one, else UTC."""
+    from whenever import Instant, TimeZoneNotFoundError
+
+    zone = given or os.environ.get("TZ", "").lstrip(":") or "UTC"
+    try:
+        Instant.from_timestamp(0).to_tz(zone)  # pyright: ignore[reportUnknownMemberType]
+    except (TimeZoneNotFoundError, ValueError):
+        if given:
+            raise click.BadParameter("is no time zone; write it like Europe/Berlin") from None
+        return "UTC"
+    return zone
 
 
 def read_span(_: click.Context, option: click.Parameter, given: str | None) -> int | None:

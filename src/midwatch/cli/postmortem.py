@@ -13,13 +13,17 @@ from msgspec import Struct, structs
 from midwatch import config
 from midwatch.cli.client import incidents_at, server_options
 from midwatch.cli.output import json_option, print_json
-from midwatch.cli.places import read_file, read_incident, write_anew
-from midwatch.core.judgements import ActionItem, Judgement
-from midwatch.core.postmortems import Postmortem, problems
+from midwatch.cli.places import read_file, read_incident, read_zone, write_anew
+from midwatch.core.judgements import ActionItem, Added, Whole
+from midwatch.core.postmortems import Postmortem, problems, unjudged
 from midwatch.errors import BadFile, InputError
 from midwatch.yaml_nodes import Problems, read_yaml
 
 _INCIDENT = click.argument("incident", callback=read_incident)
+_ZONE = click.option(
+    "--zone", callback=read_zone, metavar="ZONE",
+    help="Write times in it, beside UTC: Europe/Berlin; else that of $TZ.",
+)  # fmt: skip
 KINDS = {".md": "md", ".html": "html", ".htm": "html", ".json": "json"}
 
 
@@ -57,9 +61,10 @@ def draft_command(incident: str, as_json: bool, **where: Any) -> int:
 
 @command.command("show")
 @_INCIDENT
+@_ZONE
 @json_option(Postmortem)
 @server_options
-def show_command(incident: str, as_json: bool, **where: Any) -> int:
+def show_command(incident: str, zone: str, as_json: bool, **where: Any) -> int:
     """Show a postmortem as Markdown."""
     from midwatch.adapters.reports import postmortem as pages
 
@@ -67,7 +72,7 @@ def show_command(incident: str, as_json: bool, **where: Any) -> int:
     if as_json:
         print_json(found)
     else:
-        click.echo(pages.markdown(found), nl=False)
+        click.echo(pages.markdown(found, zone=zone), nl=False)
     return 0
 
 
@@ -85,43 +90,42 @@ def show_command(incident: str, as_json: bool, **where: Any) -> int:
 @click.option("--due", metavar="DAY", help="Until when: 2026-12-31.")
 @click.option("--done", "done", type=click.IntRange(1), help="Action item N is done.")
 @click.option("--drop", "dropped", type=click.IntRange(1), help="Action item N is dropped.")
+@click.option("--version", type=click.IntRange(0), metavar="N",
+              help="With --file: refuse when somebody has written since version N.")  # fmt: skip
 @json_option(Postmortem)
 @server_options
 def edit_command(
     incident: str, file: Path | None, summary: str | None, went_well: Sequence[str],
     went_wrong: Sequence[str], lucky: Sequence[str], factors: Sequence[str], item: str | None,
-    owner: str | None, due: str | None, done: int | None, dropped: int | None, as_json: bool,
-    **where: Any,
+    owner: str | None, due: str | None, done: int | None, dropped: int | None,
+    version: int | None, as_json: bool, **where: Any,
 ) -> int:  # fmt: skip
     """Write what you make of it: what no event can know.
 
     An action item has an owner and a due date, or it is refused. What is written with options is
-    added; --file replaces all of it.
+    added to what stands there, whoever else writes meanwhile, and the same item stays one; --file
+    replaces all of it. It may have a version: what `show --json` says.
     """
     at = incidents_at(**where)
-    written = _read(file) if file is not None else at.postmortem(incident).judgement
     if (item is None) is not (owner is None and due is None) or (owner is None) is not (
         due is None
     ):
         raise click.UsageError("an action item has all three: --item, --owner and --due")
-    items = [*written.action_items]
-    if item is not None:
-        items.append(ActionItem(item, owner or "", due or ""))
-    for number, state in ((done, "done"), (dropped, "dropped")):
-        if number is not None:
-            if number > len(items):
-                raise InputError(f"there is no action item {number}", place=incident)
-            items[number - 1] = structs.replace(items[number - 1], state=state)
-    changed = structs.replace(
-        written,
-        summary=written.summary if summary is None else summary,
-        went_well=(*written.went_well, *went_well),
-        went_wrong=(*written.went_wrong, *went_wrong),
-        lucky=(*written.lucky, *lucky),
-        contributing_factors=(*written.contributing_factors, *factors),
-        action_items=tuple(items),
-    )
-    found = at.judge(incident, changed)
+    added = Added(
+        summary, tuple(went_well), tuple(went_wrong), tuple(lucky), tuple(factors),
+        (ActionItem(item, owner or "", due or ""),) if item is not None else (), done, dropped,
+    )  # fmt: skip
+    if file is None:
+        if version is not None:
+            raise click.UsageError("--version goes with --file: what is added meets no other")
+        found = at.add(incident, added)
+    else:
+        if added != Added():
+            raise click.UsageError("--file has all of it: give no other option beside it")
+        whole = _read(file)
+        if version is not None:
+            whole = structs.replace(whole, version=version)
+        found = at.judge(incident, whole)
     if as_json:
         print_json(found)
         return 0
@@ -134,8 +138,9 @@ def edit_command(
 @_INCIDENT
 @click.option("--out", type=click.Path(path_type=Path), required=True, metavar="FILE",
               help="Its ending says how: .md, .html or .json.")  # fmt: skip
+@_ZONE
 @server_options
-def export_command(incident: str, out: Path, **where: Any) -> int:
+def export_command(incident: str, out: Path, zone: str, **where: Any) -> int:
     """Write a postmortem into a file: .md, .html or .json.
 
     Markdown has its curve beside it as SVG; HTML has it inside and needs no other file.
@@ -152,11 +157,11 @@ def export_command(incident: str, out: Path, **where: Any) -> int:
     if kind == "json":
         text = msgspec.json.format(msgspec.json.encode(found), indent=2).decode() + "\n"
     elif kind == "html":
-        text = pages.html(found)
+        text = pages.html(found, zone=zone)
     else:
         picture = curve.draw(found)
         beside = out.with_suffix(".svg")
-        text = pages.markdown(found, beside.name if picture else "")
+        text = pages.markdown(found, beside.name if picture else "", zone)
         if picture:
             write_anew(beside, picture.encode())
             written.append(beside)
@@ -168,18 +173,25 @@ def export_command(incident: str, out: Path, **where: Any) -> int:
 @command.command("check", short_help="Say whether a postmortem may be sent out.")
 @click.argument("incident", metavar="INCIDENT|FILE", callback=read_incident)
 @click.option("--whole", is_flag=True, help="What nobody has written yet is wrong too.")
+@click.option("--none", "none", metavar="REASON",
+              help="Why nothing went well, or nothing is left to do.")  # fmt: skip
 @json_option(Proofread)
 @server_options
-def check_command(incident: str, whole: bool, as_json: bool, **where: Any) -> int:
+def check_command(incident: str, whole: bool, none: str | None, as_json: bool, **where: Any) -> int:
     """Check a postmortem, of an incident or in a file of `export`. Exit 1 when it is not good.
 
     Each sentence names its events, the figures are there, action items have an owner and a due
-    date, and nobody's name stands in what was generated.
+    date, and nobody's name stands in what was generated. Somebody wrote what went well and one
+    action item at least, or you say with --none why there is none.
     """
+    if none is not None and not none.strip():
+        raise click.UsageError("--none has a reason")
     file = Path(incident)
     found = _decode(file) if file.suffix == ".json" else incidents_at(**where).postmortem(incident)
     people = _people(where["folder"])
     wrong = problems(found, people)
+    if none is None:
+        wrong += [f"{one}; write it, or say why with --none" for one in unjudged(found)]
     left = [f"nobody has written {one} yet" for one in found.judgement.unwritten]
     wrong += left if whole else []
     if as_json:
@@ -193,11 +205,12 @@ def check_command(incident: str, whole: bool, as_json: bool, **where: Any) -> in
     return 1 if wrong else 0
 
 
-def _people(folder: Path) -> list[str]:
-    """Name whom the config knows; without one nobody."""
+def _people(folder: Path) -> dict[str, str]:
+    """Name whom the config knows, and how people write them; without one nobody."""
     if not (folder / "midwatch.yaml").is_file():
-        return []
-    return sorted(config.load(folder).rules.policy.team.people)
+        return {}
+    known = config.load(folder).rules.policy.team.people
+    return {name: one.called for name, one in sorted(known.items())}
 
 
 def _decode(file: Path) -> Postmortem:
@@ -209,7 +222,7 @@ def _decode(file: Path) -> Postmortem:
         raise BadFile(f"is no postmortem: {error}", place=str(file), remedy=remedy) from None
 
 
-def _read(file: Path) -> Judgement:
+def _read(file: Path) -> Whole:
     """Read what somebody wrote into a file."""
     if not file.is_file():
         raise BadFile("is not there", place=str(file), remedy="write it first")
@@ -218,7 +231,7 @@ def _read(file: Path) -> Judgement:
     if noted.found:
         raise noted.found[0]
     try:
-        return msgspec.convert(root.value or {}, Judgement, str_keys=True)
+        return msgspec.convert(root.value or {}, Whole, str_keys=True)
     except msgspec.ValidationError as error:
         remedy = "see docs/postmortems.md"
         raise BadFile(str(error), place=str(file), remedy=remedy) from None

@@ -43,14 +43,17 @@ def _told(one: Report) -> Iterable[str]:
     counts = f"{counted(len(one.incidents), 'incident')}, {counted(one.pages, 'page')}"
     yield f"{one.start[:10]} to {one.end[:10]}: {counts}"
     for line in one.incidents:
-        spent = "" if line.budget_spent is None else f", {100 * line.budget_spent:.2f} % of budget"
+        spent = "".join(f", {says}" for says in line.budget_says)
         again = f", {line.recurrence_of} AGAIN" if line.recurrence_of else ""
         yield (
             f"  {line.id:<8} {line.severity or '-':<5} {line.state:<12} {line.title}"
             f"  ({counted(line.alerts, 'alert')}, {counted(line.pages, 'page')}{spent}{again})"
         )
     yield f"to detect       {_spread(one.to_detect)}"
-    yield f"to acknowledge  {_spread(one.to_acknowledge)}"
+    yield f"to acknowledge  {_spread(one.to_acknowledge)}, from the page"
+    if one.unacknowledged:
+        names = ", ".join(one.unacknowledged)
+        yield f"UNACKNOWLEDGED  {counted(len(one.unacknowledged), 'incident')}: {names}"
     yield f"to mitigate     {_spread(one.to_mitigate)}"
     most = max(one.pages_by_hour, default=0)
     if most:
@@ -58,8 +61,13 @@ def _told(one: Report) -> Iterable[str]:
         yield f"pages by hour   |{bars}| 00 to 23 UTC, at most {most}"
         persons = ", ".join(f"{name} {count}" for name, count in one.pages_by_person.items())
         yield f"pages by person {persons}"
-    for slo, spent in one.budget_spent.items():
-        yield f"budget          {slo}: {100 * spent:.2f} % spent by incidents"
+        for name, hours in one.hours_by_person.items():
+            most = max(hours)
+            bars = "".join(BARS[-(-n * (len(BARS) - 1) // most)] for n in hours)
+            zone = one.zones.get(name, "UTC")
+            yield f"  {name:<13} |{bars}| 00 to 23 {zone}, at most {most}"
+    for slo, says in one.budget_says.items():
+        yield f"budget          {slo}: incidents spent {says}"
     for noise in one.noisy:
         yield (
             f"noisy           {noise.alert}: {counted(noise.count, 'time')}, {noise.silent} of"

@@ -16,7 +16,7 @@ from midwatch.bootstrap import build_prometheus
 from midwatch.cli.client import incidents_at, server_options
 from midwatch.cli.output import counted, json_option, print_json
 from midwatch.cli.places import read_file, read_time
-from midwatch.core.clock import show_duration
+from midwatch.core.clock import SECOND, show_duration
 from midwatch.core.slo import Slo
 from midwatch.engine.clock import wall_ms
 from midwatch.engine.explain import (
@@ -152,15 +152,22 @@ def status_command(name: str | None, as_json: bool, **where: Any) -> int:
 def budget_command(as_json: bool, **where: Any) -> int:
     """Say what is left of each objective's error budget, the least first."""
     found = [one.objective for one in incidents_at(**where).slos()]
-    found.sort(key=lambda one: (one.budget.left is None, one.budget.left or 0, one.slo))
+    found.sort(key=_least_first)
     if as_json:
         print_json([Budget(one.slo, one.budget) for one in found])
         return 0
     for one in found:
         period = show_duration(one.budget.period_s)
-        left = _left(one) if one.budget.left is not None else "no events"
+        left = one.budget.says or "no events"
         click.echo(f"{one.slo:<40} {one.objective} over {period}  {left}")
     return 0
+
+
+def _least_first(one: ObjectiveView) -> tuple[float, str]:
+    """Sort by how many of the events that are allowed were not bad; without events last."""
+    budget = one.budget
+    left = 1 - budget.bad / budget.allowed if budget.allowed else 2.0
+    return left, one.slo
 
 
 def _standing(one: StandingView) -> str:
@@ -168,7 +175,7 @@ def _standing(one: StandingView) -> str:
     worst = [tier for tier in shown.tiers if tier.standing in ("fires", "held back")]
     says = f"  {worst[0].tier}: {worst[0].says}" if worst else ""
     where = f"  {one.incident}" if one.incident else ""
-    left = f"  {_left(shown)}" if shown.budget.left is not None else ""
+    left = f"  {shown.budget.says}" if shown.budget.says else ""
     trouble = f"  trouble: {one.trouble}" if one.trouble else ""
     return f"{shown.slo:<40} {one.state:<10}{where}{says}{left}{trouble}"
 
@@ -180,7 +187,10 @@ def _ask(objective: Slo, url: str, at: int | None) -> Explained:
         remedy = "add one, or give recorded counts with --counts"
         raise InputError("has no indicator", place=objective.id, remedy=remedy)
     metrics = build_prometheus(url)
-    return explain(objective, metrics.counts(objective, windows_of(objective), now), now)
+    windows = metrics.counts(objective, windows_of(objective), now)
+    first_at = metrics.trace(objective, now, now).first_at
+    seen_s = None if first_at is None else max(now - first_at, 0) // SECOND
+    return explain(objective, windows, now, seen_s=seen_s)
 
 
 def _url_of(objective: Slo, specs: Specs) -> str:
@@ -241,8 +251,8 @@ def _told(found: ObjectiveView) -> Iterator[str]:
     yield f"  {'pages' if found.paged else 'does not page'}"
     for tier in found.tiers:
         yield from _tier(tier)
-    if found.budget.left is not None:
-        yield f"  budget: {_left(found)}"
+    if found.budget.says:
+        yield f"  budget: {found.budget.says}"
     for change in sorted(found.fired, key=lambda one: one.at):
         yield f"  {change.at}  {change.tier} fired ({change.urgency})"
     for change in sorted(found.cleared, key=lambda one: one.at):
@@ -263,11 +273,3 @@ def _tier(one: TierView) -> Iterator[str]:
 def _window(one: WindowView) -> str:
     burn = f"burn {one.burn:.4g}x" if one.burn is not None else "no events"
     return f"{show_duration(one.window_s):>7}  {one.bad} bad of {one.total}  {burn}"
-
-
-def _left(found: ObjectiveView) -> str:
-    left, gone_in_s = found.budget.left, found.budget.gone_in_s
-    says = f"{100 * (left or 0):,.1f}% left"
-    if left is not None and left <= 0:
-        return f"{says}, gone"
-    return f"{says}, gone in {show_duration(gone_in_s)} at this rate" if gone_in_s else says

@@ -115,7 +115,7 @@ def _people(node: Node, pagers: Collection[str]) -> tuple[dict[str, Person], dic
     people: dict[str, Person] = {}
     contacts: dict[str, Contact] = {}
     for name, item in node.entries():
-        item.keys("pagers", "email", "slack")
+        item.keys("pagers", "email", "slack", "called", "time_zone")
         chosen: list[str] = []
         for one in item.child("pagers").items():
             pager = one.text()
@@ -125,7 +125,8 @@ def _people(node: Node, pagers: Collection[str]) -> tuple[dict[str, Person], dic
         if not chosen:
             says = "has no pagers: a page for them would reach nobody"
             item.error(says, "add pagers: [NAME], such as the terminal")
-        people[name] = Person(name, tuple(chosen))
+        zone = read_zone(item.child("time_zone")) if item.has("time_zone") else ""
+        people[name] = Person(name, tuple(chosen), item.child("called").text(default=""), zone)
         contacts[name] = Contact(
             item.child("email").text(default=""), item.child("slack").text(default="")
         )

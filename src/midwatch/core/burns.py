@@ -12,6 +12,7 @@ from functools import lru_cache
 from msgspec import structs
 
 from midwatch.core import (
+    budget,
     correlation,
     escalation,
     events,
@@ -24,6 +25,7 @@ from midwatch.core import (
     slo,
 )
 from midwatch.core.alerts import Alert, Identity, identify
+from midwatch.core.clock import SECOND
 from midwatch.core.decision import Decision
 from midwatch.core.incidents import Incident, is_open
 from midwatch.core.rules import Rules
@@ -67,8 +69,34 @@ def judge(d: Decision, rules: Rules, objective: Slo, reading: SliReading) -> Non
             recovery.reopen(d, rules, objective, joined, reading)
         elif joined is None and _hurts_anew(d, rules, objective, burning, reading):
             _burn(d, rules, objective, burning, reading, None)
+        _mark(d, rules, objective, reading)
     elif before is not None and slo.has_data(objective, reading):
         d.emit(events.BudgetCalm(objective.id, before.incident))
+
+
+def _mark(d: Decision, rules: Rules, objective: Slo, reading: SliReading) -> None:
+    """Note where the harm of an objective is to be looked for: in the longest window that burned.
+
+    It never reaches back to before users were last proven well.
+    """
+    incident = _burning_incident(d, objective)
+    if incident is None or incident.state not in ("open", "acknowledged"):
+        return
+    weighed = slo.weigh(objective, reading.windows)
+    long_s = max((one.tier.long_s for one in weighed if one.standing == "fires"), default=0)
+    floor = d.shard.proofs.get(objective.id, 0)
+    since = max(reading.at - long_s * SECOND, floor)
+    known = incident.outages.get(objective.id, ())
+    if known and not known[-1].until:
+        if since < known[-1].since:
+            d.emit(events.HarmBegan(incident.id, objective.id, since, known[-1].seen_at))
+        return
+    if known:  # what burns may be old harm alone
+        verify = rules.verify_of(incident, objective.id)
+        verdict, _ = slo.judge_recovery(objective, verify, reading, since=known[-1].until)
+        if verdict != "burning":
+            return
+    d.emit(events.HarmBegan(incident.id, objective.id, since, reading.at))
 
 
 def _hurts_anew(
@@ -112,7 +140,9 @@ def _burn(
     reading: SliReading,
     joined: Incident | None,
 ) -> None:
-    incident, why_burning = joined, slo.reason(objective, burning)
+    burn = slo.burn_rate(burning.short, objective.budget)
+    gone = budget.says(objective, burn, reading.period, reading.seen_s)
+    incident, why_burning = joined, slo.reason(objective, burning, budget=gone)
     title = f"{objective.id}: {why_burning.says}"
     if incident is None:
         places = rules.places(d.shard)
@@ -126,7 +156,7 @@ def _burn(
             objective.service,
             incident.id,
             burning.tier.name,
-            float(slo.burn_rate(burning.short, objective.budget) or 0),
+            float(burn or 0),
             burning.short,
             reading.failures,
             why_burning,

@@ -237,12 +237,14 @@ def _sli(d: Decision, rules: Rules, given: inputs.SliMeasured) -> None:
     burns.judge(d, rules, objective, reading)
     for incident_id in list(d.shard.open):
         incident = d.known(incident_id)
-        if incident.slo == objective.id:
-            drafts.sample(d, incident, objective, reading)
+        drafts.sample(d, incident, objective, reading)
         if objective.id in incident.slos or (
             not incident.slo and objective.service in incident.services
         ):
             recovery.judge(d, rules, objective, incident, reading)
+    for name in reading.harms:
+        if name in d.shard.incidents:
+            drafts.follow(d, d.known(name), rules, objective, reading)
 
 
 def _override(d: Decision, rules: Rules, given: inputs.AddOverride) -> None:
@@ -302,21 +304,15 @@ def _timer(d: Decision, rules: Rules, given: inputs.TimerCameDue) -> None:
 
 
 def _incident_timer(d: Decision, rules: Rules, timer: inputs.Timer, incident: Incident) -> None:
-    if timer.purpose == "escalate":
-        escalation.on_timer(d, rules.policy_of(incident), incident)
-    elif timer.purpose == "verify":
-        runbooks.on_verify_timer(d, rules.means(incident), incident)
-    elif timer.purpose == "step":
-        runbooks.on_step_timer(d, rules.means(incident), incident)
-    elif timer.purpose == "automate":
-        runbooks.on_automate_timer(d, rules.means(incident), incident)
-    elif timer.purpose == "snooze":
-        escalation.on_snooze_end(d, rules.policy_of(incident), incident)
+    on_plan = _PLAN_TIMERS.get(timer.purpose)
+    on_policy = _POLICY_TIMERS.get(timer.purpose)
+    if on_plan is not None:
+        on_plan(d, rules.means(incident), incident)
+    elif on_policy is not None:
+        on_policy(d, rules.policy_of(incident), incident)
     elif timer.purpose == "waits":
         deadline_s = rules.verify_of(incident).deadline_s
         patience.on_timer(d, rules.policy_of(incident), incident, deadline_s)
-    elif timer.purpose == "grow":
-        growth.on_growth_timer(d, rules.policy_of(incident), incident)
     elif timer.purpose == "look":
         looks.on_timer(d, rules, incident)
     elif timer.purpose == "others":
@@ -325,10 +321,21 @@ def _incident_timer(d: Decision, rules: Rules, timer: inputs.Timer, incident: In
         receipts.on_unanswered(d, rules.policy_of, incident, timer)
     elif timer.purpose == "digest":
         escalation.on_digest_timer(d, timer)
-    elif timer.purpose == "forgotten":
-        escalation.on_forgotten(d, rules.policy_of(incident), incident)
     else:
         recovery.on_settle_timer(d, rules, incident, timer)
+
+
+_PLAN_TIMERS = {
+    "verify": runbooks.on_verify_timer,
+    "step": runbooks.on_step_timer,
+    "automate": runbooks.on_automate_timer,
+}
+_POLICY_TIMERS = {
+    "escalate": escalation.on_timer,
+    "snooze": escalation.on_snooze_end,
+    "grow": growth.on_growth_timer,
+    "forgotten": escalation.on_forgotten,
+}
 
 
 def _others_timer(d: Decision, rules: Rules, incident: Incident, timer: inputs.Timer) -> None:
@@ -587,12 +594,16 @@ def _close(d: Decision, rules: Rules, given: inputs.CloseIncident) -> None:
 
 def _draft(d: Decision, rules: Rules, given: inputs.DraftPostmortem) -> None:
     incident = _known(d, given.incident)
-    drafts.draft_by_hand(d, incident, rules.topology, rules.slos.get(incident.slo))
+    drafts.draft_by_hand(d, incident, rules)
     closure.close_if_done(d, incident)
 
 
 def _edit(d: Decision, rules: Rules, given: inputs.EditPostmortem) -> None:
     drafts.edit(d, _known(d, given.incident), given)
+
+
+def _add(d: Decision, rules: Rules, given: inputs.AddToPostmortem) -> None:
+    drafts.add(d, _known(d, given.incident), given)
 
 
 def _known(d: Decision, incident_id: str) -> Incident:
@@ -652,6 +663,7 @@ _DISPATCH = cast(
         inputs.CloseIncident: _close,
         inputs.DraftPostmortem: _draft,
         inputs.EditPostmortem: _edit,
+        inputs.AddToPostmortem: _add,
         inputs.OfferCase: _offer_case,
         inputs.QuarantineCase: _quarantine,
         inputs.RetireCase: _retire,

@@ -20,7 +20,7 @@ from midwatch.core.plans import Plan
 from midwatch.core.reasons import Reason
 from midwatch.core.schedules import Override
 from midwatch.core.silences import Silence
-from midwatch.core.sli import Counts, FailedAnswer
+from midwatch.core.sli import Counts, FailedAnswer, Harm
 
 # Raised in the first release that writes an event, or a field of one, that the release before it
 # does not know: 1 is midwatch 0.1.0. An older midwatch refuses a journal with newer events.
@@ -450,11 +450,33 @@ class BurnAttached(IncidentEvent, frozen=True):
 
 
 class BurnSampled(IncidentEvent, frozen=True):
-    """How its objective burned at a moment, in the shortest window that pages."""
+    """How an objective burned at a moment, in the shortest window that pages.
+
+    `slo` is empty in a journal of midwatch 0.1.0: there it is the first that burned.
+    """
 
     counts: Counts
     burn: float
     window_s: int
+    slo: str = ""
+
+
+class HarmBegan(IncidentEvent, frozen=True):
+    """The harm of an objective is to be looked for after `since`; it was seen at `seen_at`.
+
+    Both are in the journal's time. It comes again when a longer window burns, too.
+    """
+
+    slo: str
+    since: int
+    seen_at: int
+
+
+class HarmMeasured(IncidentEvent, frozen=True):
+    """What an objective lost so far; the newest of an objective holds."""
+
+    slo: str
+    harm: Harm
 
 
 # --- who is on call ------------------------------------------------------------------------------
@@ -1239,6 +1261,8 @@ Event = (
     | IncidentReopened
     | IncidentResolved
     | IncidentClosed
+    | HarmBegan
+    | HarmMeasured
     | PostmortemDrafted
     | PostmortemEdited
     | RegressionCaseDrafted

@@ -32,7 +32,7 @@ from midwatch.core.marks import KEPT_SERVICES, Answer, Held, Mark
 from midwatch.core.moments import kept
 from midwatch.core.plans import Plan, RunState
 from midwatch.core.severity import Severity
-from midwatch.core.sli import Counts, FailedAnswer
+from midwatch.core.sli import Counts, FailedAnswer, Harm, Outage
 from midwatch.core.templates import text_of
 from midwatch.errors import BugError
 
@@ -200,6 +200,8 @@ class Incident(Struct):
     slo: str = ""  # the objective that burned first
     slos: dict[str, int] = field(default_factory=dict[str, int])  # all of them -> seen well at
     burned_at: int = 0
+    outages: dict[str, tuple[Outage, ...]] = field(default_factory=dict[str, tuple[Outage, ...]])
+    harms: dict[str, Harm] = field(default_factory=dict[str, Harm])  # by objective
     worst: Counts | None = None
     failures: tuple[FailedAnswer, ...] = ()
     # the page
@@ -211,6 +213,9 @@ class Incident(Struct):
     awaits_ack: bool = False
     acknowledged_by: str = ""
     acknowledged_at: int = 0
+    paged_at: int = 0  # when the first page went out
+    asked_at: int = 0  # when a page went out that nobody has acknowledged yet
+    waits_ms: list[int] = field(default_factory=list[int])  # from a page to its ack
     snoozed_until: int = 0
     snooze_over_at: int = 0  # in the journal's time, at the latest
     exhausted: bool = False
@@ -248,7 +253,7 @@ class Incident(Struct):
     approved_at: int = 0
     acted_at: int = 0  # when a step last changed something
     no_runbook: str = ""  # why nothing is proposed
-    asked_at: int = 0  # when a step of the plan last began to wait for a person
+    step_asked_at: int = 0  # when a step of the plan last began to wait for a person
     asks: int = 0  # how often one has
     stopping: str = ""  # who stops the plan, and why
     given: dict[str, str] = field(default_factory=dict[str, str])  # values of a plan, by a person
@@ -267,13 +272,16 @@ class Incident(Struct):
     recovery: str = ""
     # the lesson
     has_postmortem: bool = False
+    drafted: dict[str, Any] = field(default_factory=dict[str, Any])  # the newest figures
     case: Case | None = None
     case_state: CaseState = "none"
     waiver: str = ""
     waived_until: int = 0
     judgement: Judgement | None = None
+    edits: int = 0  # how often somebody wrote it: the version that a change is made to
     again: str = ""  # why it is an earlier one again
     sampled_at: int = 0  # when its burn was last written down
+    sampled: dict[str, int] = field(default_factory=dict[str, int])  # and that of each objective
     samples: int = 0
     # the fix
     fix: str = ""
@@ -374,6 +382,16 @@ def title_of(name: str, service: str) -> str:
     ('Slow on shop', 'alert on unknown service')
     """
     return f"{name or 'alert'} on {service or 'unknown service'}"
+
+
+def began(incident: Incident) -> int:
+    """Say when users began to be hurt, as a date: by what was counted, else by its first alert.
+
+    >>> began(Incident("INC-1", "shop", "", "slow", 0, first_at=7_000))
+    7000
+    """
+    starts = [one.start for harm in incident.harms.values() for one in harm.known]
+    return min(starts, default=incident.first_at)
 
 
 def type_of(service: str, name: str) -> str:
@@ -796,6 +814,9 @@ def _restarted(i: Incident, event: e.EscalationRestarted, at: int) -> None:
 def _page_sent(i: Incident, event: e.PageSent, at: int) -> None:
     state = "not sent" if event.receipt == e.NOT_SENT else "sent"
     i.pages = [replace(p, state=state) if p.key == event.key else p for p in i.pages]
+    if state == "sent":
+        i.paged_at = i.paged_at or at
+        i.asked_at = i.asked_at or (at if i.awaits_ack else 0)
 
 
 def _page_failed(i: Incident, event: e.PageFailed, at: int) -> None:
@@ -804,6 +825,10 @@ def _page_failed(i: Incident, event: e.PageFailed, at: int) -> None:
 
 
 def _ack(i: Incident, event: e.PageAcknowledged, at: int) -> None:
+    asked_at = i.asked_at or (i.pages[-1].at if i.pages and i.awaits_ack else 0)
+    if asked_at and len(i.waits_ms) < MAX_ROUNDS:
+        i.waits_ms.append(max(at - asked_at, 0))
+    i.asked_at = 0
     i.acknowledged_by, i.awaits_ack, i.snoozed_until = event.by, False, 0
     i.acknowledged_at = i.acknowledged_at or at
     i.answered = {**i.answered, **i.asking}
@@ -896,7 +921,7 @@ def _action_failed(i: Incident, event: e.ActionFailed, at: int) -> None:
 
 
 def _action_waits(i: Incident, event: e.ActionWaits, at: int) -> None:
-    i.run, i.asked_at = "waiting", at
+    i.run, i.step_asked_at = "waiting", at
     i.asks += 1
     if event.plan is not None:
         i.plan, i.plan_hash = event.plan, event.plan.hash
@@ -956,12 +981,14 @@ def _fix_over(i: Incident, event: e.PromotionFailed | e.FixWithdrawn, at: int) -
 
 
 def _mitigated(i: Incident, event: e.IncidentMitigated, at: int) -> None:
-    i.mitigated_at, i.recovery = at, event.reason.says
+    i.mitigated_at, i.recovery, i.asked_at = at, event.reason.says, 0
     _leave(i, at)
     i.others_left.update(i.besides)
     i.growth, i.asking, i.answered, i.besides = [], {}, {}, {}
     i.no_case = event.no_case
     _is_judged(i)
+    for slo, known in i.outages.items():
+        i.outages[slo] = tuple(one if one.until else replace(one, until=at) for one in known)
     if i.run == "proposed":
         i.run = "none"
     elif i.run == "verifying":
@@ -988,8 +1015,19 @@ def _objective_judged(i: Incident, event: e.ObjectiveJudged, at: int) -> None:
     i.slos[event.slo] = at if event.verdict == "recovered" else 0
 
 
+def _harm_began(i: Incident, event: e.HarmBegan, at: int) -> None:
+    known = i.outages.get(event.slo, ())
+    if known and not known[-1].until:
+        known = known[:-1]
+    i.outages[event.slo] = (*known, Outage(event.since, event.seen_at))
+
+
+def _harmed(i: Incident, event: e.HarmMeasured, at: int) -> None:
+    i.harms[event.slo] = event.harm
+
+
 def _postmortem(i: Incident, event: e.PostmortemDrafted, at: int) -> None:
-    i.has_postmortem = True
+    i.has_postmortem, i.drafted = True, event.document
 
 
 def _case_drafted(i: Incident, event: e.RegressionCaseDrafted, at: int) -> None:
@@ -1009,7 +1047,7 @@ def _waived(i: Incident, event: e.WaiverGranted, at: int) -> None:
 
 
 def _judged_by_person(i: Incident, event: e.PostmortemEdited, at: int) -> None:
-    i.judgement = event.judgement
+    i.judgement, i.edits = event.judgement, i.edits + 1
 
 
 def _recurred(i: Incident, event: e.IncidentRecurred, at: int) -> None:
@@ -1018,6 +1056,7 @@ def _recurred(i: Incident, event: e.IncidentRecurred, at: int) -> None:
 
 def _sampled(i: Incident, event: e.BurnSampled, at: int) -> None:
     i.sampled_at, i.samples = at, i.samples + 1
+    i.sampled[event.slo or i.slo] = at
 
 
 def _fix_proposed(i: Incident, event: e.FixProposed, at: int) -> None:
@@ -1102,6 +1141,8 @@ _APPLY = cast(
         e.IncidentMitigated: _mitigated,
         e.IncidentReopened: _reopened,
         e.IncidentResolved: _over,
+        e.HarmBegan: _harm_began,
+        e.HarmMeasured: _harmed,
         e.PostmortemDrafted: _postmortem,
         e.RegressionCaseDrafted: _case_drafted,
         e.RegressionCaseAdmitted: _case_admitted,

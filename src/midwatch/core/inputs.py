@@ -15,7 +15,7 @@ from midwatch.core.alerts import Alert
 from midwatch.core.canary import Sides
 from midwatch.core.changes import Change
 from midwatch.core.evals import Case, Outcome
-from midwatch.core.judgements import Judgement
+from midwatch.core.judgements import Added, Judgement
 from midwatch.core.sli import Bucket, SliReading
 
 MAX_SNOOZE_MIN = 30 * 24 * 60
@@ -348,6 +348,15 @@ class EditPostmortem(Struct, frozen=True, tag=True):
     incident: str
     judgement: Judgement
     by: str
+    version: int | None = None
+
+
+class AddToPostmortem(Struct, frozen=True, tag=True):
+    """A person adds to what people make of it."""
+
+    incident: str
+    added: Added
+    by: str
 
 
 class SliCounted(Struct, frozen=True, tag=True):
@@ -512,6 +521,7 @@ Input = (
     | CloseIncident
     | DraftPostmortem
     | EditPostmortem
+    | AddToPostmortem
     | ClockSeen
     | HeartbeatSeen
     | Started

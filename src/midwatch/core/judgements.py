@@ -7,9 +7,9 @@ item has an owner, a due date and a state, or it is refused.
 from __future__ import annotations
 
 import re
-from typing import Literal
+from typing import Literal, cast
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from midwatch.errors import InputError
 
@@ -48,6 +48,70 @@ class Judgement(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=T
             "action items": self.action_items,
         }
         return [name for name, part in parts.items() if not part]
+
+
+class Added(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """What somebody adds to what stands there; `done` and `dropped` are numbers of action items.
+
+    A summary replaces the one before.
+    """
+
+    summary: str | None = None
+    went_well: tuple[str, ...] = ()
+    went_wrong: tuple[str, ...] = ()
+    lucky: tuple[str, ...] = ()
+    contributing_factors: tuple[str, ...] = ()
+    action_items: tuple[ActionItem, ...] = ()
+    done: int | None = None
+    dropped: int | None = None
+
+
+class Whole(Judgement, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """All of it anew; with a `version` only when nobody has written since that one."""
+
+    version: int | None = None
+
+
+def plain(whole: Whole) -> Judgement:
+    """Give what was written, without the version that it was written to."""
+    return Judgement(**{name: getattr(whole, name) for name in Judgement.__struct_fields__})
+
+
+def merged(known: Judgement, added: Added) -> Judgement:
+    """Add to what stands there; what is there already stays one. Raises InputError.
+
+    >>> merged(Judgement(lucky=("a",)), Added(lucky=("b", "a ", "b"))).lucky
+    ('a', 'b')
+    """
+    items = _one_each(known.action_items, added.action_items)
+    for number, state in ((added.done, "done"), (added.dropped, "dropped")):
+        if number is None:
+            continue
+        if not 0 < number <= len(items):
+            raise InputError(f"there is no action item {number}", remedy="see postmortem show")
+        items[number - 1] = structs.replace(items[number - 1], state=cast("ItemState", state))
+    return Judgement(
+        known.summary if added.summary is None else added.summary,
+        _sentences(known.went_well, added.went_well),
+        _sentences(known.went_wrong, added.went_wrong),
+        _sentences(known.lucky, added.lucky),
+        _sentences(known.contributing_factors, added.contributing_factors),
+        tuple(items),
+    )
+
+
+def _sentences(known: tuple[str, ...], more: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*known, *(one.strip() for one in more))))
+
+
+def _one_each(known: tuple[ActionItem, ...], more: tuple[ActionItem, ...]) -> list[ActionItem]:
+    """Keep one of the items that ask the same of the same person until the same day."""
+    found = list(known)
+    for new in more:
+        one = structs.replace(new, what=new.what.strip())
+        if not any((x.what, x.owner, x.due) == (one.what, one.owner, one.due) for x in found):
+            found.append(one)
+    return found
 
 
 def checked(judgement: Judgement) -> Judgement:

@@ -1,21 +1,22 @@
 """Writes a postmortem out of the events of its incident.
 
-Law: the same events give the same document. Each kind of event has one sentence, which needs no
-knowledge of midwatch; names of people become roles in the order in which they came in.
+Law: the same events give the same document, and what comes after the incident was closed changes no
+figure. The timeline has the order in which things happened, not that in which they were noticed.
+Each kind of event has one sentence; people become roles in the order in which they came in.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar, cast
 
-from msgspec import Struct, structs
+from msgspec import structs
 
 from midwatch.core import events as e
+from midwatch.core.carried_out import Fact, Runs, newest_harms
 from midwatch.core.changes import Change
 from midwatch.core.clock import SECOND, show_duration, show_time
-from midwatch.core.incidents import Incident
+from midwatch.core.incidents import Incident, began, title_of
 from midwatch.core.judgements import Judgement
 from midwatch.core.postmortems import (
     SCHEMA,
@@ -26,29 +27,28 @@ from midwatch.core.postmortems import (
     Durations,
     Fix,
     Impact,
+    Lost,
     Marker,
     Moment,
     Point,
     Postmortem,
     Recurrence,
-    Run,
-    RunStep,
     Sentence,
     Times,
     Waiver,
 )
+from midwatch.core.sentences import Roles, sentence
 
 CHANGE_S = 6 * 3_600  # before the start, in which a change counts as the one before it
 
+_UNKNOWN: dict[str, Any] = {
+    "slo": "", "objective": None, "query": None, "started": None, "ended": None,
+    "start_width_s": None, "end_width_s": None, "outages": 1, "bad_events": None,
+    "valid_events": None, "share": None, "budget_spent": None, "says": "", "allowed": None,
+    "seen_s": None,
+}  # fmt: skip
+
 E = TypeVar("E")
-
-
-class Fact(Struct, frozen=True):
-    """An event with its place in the journal, and when it was decided (milliseconds)."""
-
-    seq: int
-    at: int
-    event: e.Event
 
 
 def write(incident: Incident, facts: Sequence[Fact], lacking: Sequence[str] = ()) -> Postmortem:
@@ -61,12 +61,13 @@ class _Writer:
 
     def __init__(self, incident: Incident, facts: Sequence[Fact]) -> None:
         self.incident = incident
-        self.facts = facts
-        self.roles = _roles(facts)
+        self.all_facts = facts
+        closed = [n for n, one in enumerate(facts) if isinstance(one.event, e.IncidentClosed)]
+        # What comes after closing is told, and changes no figure.
+        self.facts = facts[: closed[0] + 1] if closed else facts
+        self.roles = Roles(one.event for one in facts)
+        self.harms = newest_harms(self.facts)
         self._kept_back = {one.key for _, one in self.all(e.PageSent) if one.receipt == e.NOT_SENT}
-        names = sorted(self.roles, key=len, reverse=True)
-        pattern = "|".join(re.escape(name) for name in names)
-        self._names = re.compile(rf"(?<![\w@.-])({pattern})(?![\w@-])") if names else None
 
     # --- looking ---
 
@@ -83,84 +84,119 @@ class _Writer:
         """Give the last fact of a kind."""
         return next(reversed(self.all(kind)), None)
 
-    def blameless(self, text: str) -> str:
-        """Put roles in the place of names."""
-        if self._names is None:
-            return text
-        return self._names.sub(lambda found: self.roles[found[1]], text)
-
     # --- writing ---
 
     def write(self, lacking: list[str]) -> Postmortem:
         i = self.incident
-        times, durations = self._times()
         impact = self._impact()
+        times, durations = self._times(impact)
         change = self._change()
-        runs = self._runs()
+        runs = Runs(self.facts, self.roles, (harm for _, harm in self.harms.values()))
         fix = self._fix()
         return Postmortem(
-            SCHEMA, i.id, self.blameless(i.title), i.service_of_plan, i.state, i.severity or "",
+            SCHEMA, i.id, i.title, i.service_of_plan, i.state, i.severity or "",
             self._summary(durations, impact, change, runs, fix),
-            list(dict.fromkeys(self.roles.values())), times, durations, impact, self._alerts(),
-            change, self._timeline(), runs, self._judgement(), self._cases(), fix, self._waiver(),
-            self._recurrence(), self._curve(), self._markers(change), lacking,
+            self.roles.listed, times, durations, impact, self._alerts(),
+            change, self._timeline(), runs.found, self._judgement(), self._cases(), fix,
+            self._waiver(), self._recurrence(), self._curve(), self._markers(change), lacking,
+            i.edits,
         )  # fmt: skip
 
     def _moment(self, kind: type[Any]) -> int | None:
         found = self.first(kind)
         return found[0].at if found else None
 
-    def _times(self) -> tuple[Times, Durations]:
+    def _times(self, impact: Impact) -> tuple[Times, Durations]:
         i = self.incident
+        started = began(i)
         burning = self._moment(e.BudgetBurning)
         detected = min([at for at in (burning, i.opened_at) if at is not None])
         mitigated = self.last(e.IncidentMitigated) if i.mitigated_at else None
+        resolved = self.last(e.IncidentResolved)
+        paged = [fact.at for fact, one in self.all(e.PageSent) if one.receipt != e.NOT_SENT]
+        planned = self._moment(e.PagePlanned) if not self._kept_back else None
         moments = {
             "detected": detected,
+            "paged": paged[0] if paged else planned,
             "acknowledged": self._moment(e.PageAcknowledged),
             "mitigated": mitigated[0].at if mitigated else None,
-            "resolved": self._moment(e.IncidentResolved),
+            "resolved": resolved[0].at if resolved else None,
             "closed": self._moment(e.IncidentClosed),
         }
-        started = i.first_at
 
-        def since(name: str) -> float | None:
+        def since(name: str, from_: int | None = started) -> float | None:
             at = moments[name]
-            return None if at is None else round((at - started) / SECOND, 3)
+            if at is None or from_ is None:
+                return None
+            return round(max(at - from_, 0) / SECOND, 3)
 
         shown = {name: None if at is None else show_time(at) for name, at in moments.items()}
         return (
             Times(show_time(started), **shown),
-            Durations(since("detected"), since("acknowledged"), since("mitigated"),
-                      since("resolved")),
+            Durations(
+                since("detected"), since("acknowledged", moments["paged"]), since("mitigated"),
+                since("resolved"), since("paged"),
+            ),
         )  # fmt: skip
 
     def _impact(self) -> Impact:
-        drafted = self.first(e.PostmortemDrafted)
+        drafted = self.last(e.PostmortemDrafted)
         document = drafted[1].document if drafted else {}
+        cited = [drafted[0].seq] if drafted else []
+        lost = [self._lost(one, cited) for one in document.get("objectives", [])]
+        if not document:  # it is not mitigated yet: what is known so far
+            lost = [self._so_far(name) for name in self.incident.slos]
+        elif not lost and document.get("slo"):  # a journal of midwatch 0.1.0
+            lost = [self._lost({**_UNKNOWN, **document}, cited)]
+        mitigated = self.last(e.IncidentMitigated)
+        recovered = None
+        if mitigated is not None and len(lost) < 2:
+            fact, event = mitigated
+            if event.before is not None and event.after is not None:
+                recovered = f"SLI recovered {event.before.shown()} -> {event.after.shown()}"
+                cited = [*cited, fact.seq]
+        first = lost[0] if lost else None
+        cited += [seq for one in lost for seq in one.events]
+        return Impact(
+            first and first.slo, first and first.objective, first and first.query,
+            first and first.bad_events, first and first.valid_events,
+            first and first.budget_spent, first and first.peak_burn,
+            document.get("users"), recovered, sorted(set(cited)), lost,
+        )  # fmt: skip
+
+    def _lost(self, one: dict[str, Any], cited: list[int]) -> Lost:
+        """Read what a draft says of an objective."""
+        told: dict[str, Any] = {name: one.get(name) for name in _UNKNOWN}
+        for name in ("started", "ended"):
+            told[name] = show_time(told[name]) if told[name] is not None else None
+        peak, peaks = self._peak(one["slo"])
+        return Lost(**told, peak_burn=peak, events=sorted({*cited, *peaks}))
+
+    def _so_far(self, name: str) -> Lost:
+        found = self.harms.get(name)
+        known = found[1].known if found else []
+        counts = found[1].counts if found and known else None
+        more = {"slo": name, "outages": len(self.incident.outages.get(name, ()))}
+        if found and counts:
+            more |= {
+                "started": known[0].start, "start_width_s": known[0].start_width_s,
+                "bad_events": counts.bad, "valid_events": counts.total,
+            }  # fmt: skip
+        return self._lost({**_UNKNOWN, **more}, [found[0].seq] if found else [])
+
+    def _peak(self, slo: str) -> tuple[float | None, list[int]]:
+        """Give the fastest burn of an objective, and what says it."""
         burns = [
             (f.event.burn, f.seq)
             for f in self.facts
             if isinstance(f.event, e.BurnSampled | e.BudgetBurning)
+            and (f.event.slo or self.incident.slo) == slo
         ]
         peak = max(burns, default=None)
-        mitigated = self.last(e.IncidentMitigated)
-        recovered, cited = None, [drafted[0].seq] if drafted else []
-        if mitigated is not None:
-            fact, event = mitigated
-            if event.before is not None and event.after is not None:
-                recovered = f"SLI recovered {event.before.shown()} -> {event.after.shown()}"
-                cited.append(fact.seq)
-        cited += [peak[1]] if peak else []
-        return Impact(
-            document.get("slo"), document.get("objective"), document.get("query"),
-            document.get("bad_events"), document.get("valid_events"),
-            document.get("budget_spent"), round(peak[0], 4) if peak else None,
-            document.get("users"), recovered, sorted(set(cited)),
-        )  # fmt: skip
+        return (round(peak[0], 4), [peak[1]]) if peak else (None, [])
 
     def _alerts(self) -> Alerts:
-        drafted = self.first(e.PostmortemDrafted)
+        drafted = self.last(e.PostmortemDrafted)
         listed = cast("list[Any]", drafted[1].document.get("causes", []) if drafted else [])
         found = [
             # An older journal has names alone.
@@ -182,8 +218,8 @@ class _Writer:
             if bad and change.to_release == bad:
                 best = fact, change
                 break
-            since = self.incident.first_at - CHANGE_S * SECOND
-            if since <= change.at <= self.incident.first_at:
+            start = began(self.incident)
+            if start - CHANGE_S * SECOND <= change.at <= start:
                 best = fact, change
         if best is not None:
             fact, one = best
@@ -203,32 +239,38 @@ class _Writer:
         durations: Durations,
         impact: Impact,
         change: ChangeBefore | None,
-        runs: Sequence[Run],
+        runs: Runs,
         fix: Fix | None,
     ) -> list[Sentence]:
         i = self.incident
-        burned = self.first(e.BudgetBurning)
-        if burned is not None and impact.peak_burn is not None:
-            says = f"{i.slo} burned its error budget {impact.peak_burn:.3g} times too fast."
-            found = [Sentence(says, sorted({burned[0].seq, *impact.events}))]
-        else:
+        found: list[Sentence] = []
+        for one in impact.objectives:
+            burned = next((f.seq for f, x in self.all(e.BudgetBurning) if x.slo == one.slo), None)
+            if one.peak_burn is not None and burned is not None:
+                says = f"{one.slo} burned its error budget {one.peak_burn:.3g} times too fast"
+                if one.valid_events and one.bad_events is not None:
+                    says += f": {one.bad_events} of {one.valid_events} events were bad"
+                    says += f", {one.says}" if one.says else ""
+                found.append(Sentence(f"{says}.", sorted({burned, *one.events})))
+        if not found:
             opened = [fact.seq for fact, _ in self.all(e.IncidentOpened)]
-            found = [Sentence(f"{i.speaks_of or 'something'}: {self.blameless(i.title)}.", opened)]
-        if impact.valid_events and impact.bad_events is not None:
-            says = f"{impact.bad_events} of {impact.valid_events} events were bad"
-            if impact.budget_spent is not None:
-                says += f", {100 * impact.budget_spent:.2f} % of the whole error budget"
-            found.append(Sentence(f"{says}.", impact.events))
+            says = f"{i.speaks_of or 'something'}: {i.title}."
+            found = [Sentence(says, opened)]
         found += self._how_long(durations)
         if change is not None:
             named = f" from {change.before}" if change.before else ""
             to = f" to {change.after}" if change.after else ""
             says = f"Before it came the {change.kind} of {change.service}{named}{to}."
             found.append(Sentence(says, change.events))
-        helped = next((run for run in reversed(runs) if run.verification == "recovered"), None)
-        if helped is not None:
-            says = f"Runbook {helped.runbook} ended the harm: {helped.says}."
-            found.append(Sentence(says, helped.events))
+        helped, mitigated = runs.helped, self.last(e.IncidentMitigated)
+        if mitigated is not None and i.mitigated_at:
+            if helped is not None:
+                says = f"Runbook {helped.runbook} ended the harm: {helped.says}."
+                found.append(Sentence(says, helped.events))
+            else:
+                why = self.roles.own(mitigated[1].reason.says)
+                says = f"It ended, not by a runbook: {why}."
+                found.append(Sentence(says, [mitigated[0].seq]))
         if fix is not None and fix.live_at is not None:
             found.append(Sentence(f"The fix {fix.release} is live.", fix.events))
         return found
@@ -236,9 +278,10 @@ class _Writer:
     def _how_long(self, durations: Durations) -> list[Sentence]:
         steps: list[tuple[str, float | None, type[Any], type[Any]]] = [
             ("was detected", durations.to_detect, e.BudgetBurning, e.IncidentOpened),
-            ("was taken", durations.to_acknowledge, e.PageAcknowledged, e.PageAcknowledged),
+            ("was paged", durations.to_page, e.PageSent, e.PagePlanned),
             ("was mitigated", durations.to_mitigate, e.IncidentMitigated, e.IncidentMitigated),
         ]
+        taken, waited = self.first(e.PageAcknowledged), durations.to_acknowledge
         parts: list[str] = []
         cited: list[int] = []
         for says, seconds, *kinds in steps:
@@ -246,77 +289,54 @@ class _Writer:
                 parts.append(f"{says} after {show_duration(seconds)}")
                 known = (self.first(kind) for kind in kinds)
                 cited += [one[0].seq for one in known if one is not None][:1]
+            if says == "was paged" and taken is not None and waited is not None:
+                parts.append(f"was acknowledged {show_duration(waited)} after the page")
+                cited.append(taken[0].seq)
         return [Sentence(f"It {', '.join(parts)}.", sorted(set(cited)))] if parts else []
 
     def _timeline(self) -> list[Moment]:
-        found: list[Moment] = []
-        for fact in self.facts:
-            says = self._conditional(fact.event) or _sentence(fact.event)
+        """Tell what happened in the order in which it did: each thing at its own time."""
+        found = [*self._begins()]
+        for number, fact in enumerate(self.all_facts):
+            says = self._conditional(fact.event) or sentence(fact.event, self.roles)
             if says:
-                found.append(Moment(show_time(fact.at), self.blameless(says), [fact.seq]))
-        return found
+                late = "after closing: " if number >= len(self.facts) else ""
+                at = fact.event.change.at if isinstance(fact.event, e.ChangeSeen) else fact.at
+                found.append((at, fact.seq, f"{late}{says}"))
+        found.sort(key=lambda one: one[:2])
+        return [Moment(show_time(at), says, [seq]) for at, seq, says in found]
+
+    def _begins(self) -> Iterator[tuple[int, int, str]]:
+        """Tell what nobody noticed when it happened: the first alert, and each harm's edges."""
+        alerts = [
+            (one.alert.starts_at, fact.seq, title_of(one.alert.name, one.alert.service))
+            for fact, event in self.all(e.AlertsAttached)
+            for one in event.attached
+        ]
+        if alerts:
+            at, seq, title = min(alerts)
+            yield at, seq, f"the first alert began: {title}"
+        for slo, (fact, harm) in self.harms.items():
+            for one in harm.known:
+                if one.total > one.good:
+                    width = show_duration(one.start_width_s)
+                    yield one.start, fact.seq, f"{slo}: users began to be hurt, within {width}"
+                    if one.end < fact.at:
+                        yield one.end, fact.seq, f"{slo}: the last harm that was counted"
 
     def _conditional(self, event: e.Event) -> str:
         """Say what a trial run only would have done, empty of what was done."""
         if isinstance(event, e.PagePlanned) and event.key in self._kept_back:
-            return f"{event.to} would have been paged: {event.reason.says}"
+            to = self.roles.of(event.to)
+            return f"{to} would have been paged: {self.roles.own(event.reason.says)}"
         if isinstance(event, e.EscalationExhausted) and self._kept_back:
             return "nobody else would have been paged"
         return ""
 
-    def _runs(self) -> list[Run]:
-        found: list[Run] = []
-        proposed: e.PlanProposed | None = None
-        for fact in self.facts:
-            event = fact.event
-            if isinstance(event, e.PlanProposed):
-                proposed = event
-            elif isinstance(event, e.PlanApproved) and proposed is not None:
-                if found and found[-1].plan == event.plan_hash:
-                    found[-1].events.append(fact.seq)
-                    continue
-                who = event.by if event.by.startswith("policy ") else self.roles.get(event.by, "")
-                found.append(
-                    Run(proposed.runbook, proposed.version, event.plan_hash, who, [],
-                        "inconclusive", "no verdict yet", [fact.seq])
-                )  # fmt: skip
-            elif isinstance(event, e.ActionWaits) and event.plan is not None and found:
-                found[-1] = structs.replace(found[-1], plan=event.plan.hash)
-            elif found:
-                found[-1] = self._on_run(found[-1], fact)
-        return found
-
-    def _on_run(self, run: Run, fact: Fact) -> Run:
-        """Take what an event says about the newest run."""
-        event, at = fact.event, show_time(fact.at)
-        match event:
-            case e.ActionStarted():
-                run.steps.append(RunStep(event.step, event.says, "begun", "", at, [fact.seq]))
-            case e.RollbackStarted():
-                says = f"release.rollback {event.service} {event.bad} -> {event.to}"
-                run.steps.append(RunStep("rollback", says, "begun", "", at, [fact.seq]))
-            case e.ActionDone() | e.RollbackCompleted():
-                _end_step(run, "done", self.blameless(_seen(event)), fact.seq)
-            case e.ActionFailed() | e.RollbackFailed():
-                _end_step(run, f"failed, {event.state}", self.blameless(_seen(event)), fact.seq)
-            case e.RecoveryJudged():
-                return _verified(run, event.verdict, event.reason.says, fact.seq)
-            case e.RecoveryMissed():
-                return _verified(run, "missed", event.reason.says, fact.seq)
-            case e.IncidentMitigated():
-                return _verified(run, "recovered", event.reason.says, fact.seq)
-            case e.IncidentReopened():
-                return _verified(run, "did not hold", event.reason.says, fact.seq)
-            case e.PlanStopped() | e.PlanRefused():
-                return _verified(run, "stopped", self.blameless(event.reason.says), fact.seq)
-            case _:
-                pass
-        return run
-
     def _judgement(self) -> Judgement:
         """Give what a person wrote, last."""
-        edited = self.last(e.PostmortemEdited)
-        return edited[1].judgement if edited else Judgement()
+        edited = [one.event for one in self.all_facts if isinstance(one.event, e.PostmortemEdited)]
+        return edited[-1].judgement if edited else Judgement()
 
     def _cases(self) -> list[CaseLeft]:
         found: dict[str, CaseLeft] = {}
@@ -358,21 +378,21 @@ class _Writer:
         if granted is None:
             return None
         fact, event = granted
-        owner = self.blameless(event.owner)
-        return Waiver(self.blameless(event.why), owner, show_time(event.ends_at), [fact.seq])
+        owner = self.roles.of(event.owner)
+        return Waiver(event.why, owner, show_time(event.ends_at), [fact.seq])
 
     def _recurrence(self) -> Recurrence | None:
         recurred = self.last(e.IncidentRecurred)
         if recurred is None:
             return None
         fact, event = recurred
-        return Recurrence(event.of, self.blameless(event.reason.says), [fact.seq])
+        return Recurrence(event.of, event.reason.says, [fact.seq])
 
     def _curve(self) -> list[Point]:
         found: list[Point] = []
         for fact in self.facts:
-            if isinstance(fact.event, e.BurnSampled):
-                one = fact.event
+            one = fact.event
+            if isinstance(one, e.BurnSampled) and one.slo in ("", self.incident.slo):
                 found.append(
                     Point(show_time(fact.at), one.counts.good, one.counts.total, one.burn, fact.seq)
                 )
@@ -396,116 +416,3 @@ class _Writer:
                 if step or kind is not e.ActionDone:
                     found.append(Marker(show_time(fact.at), name, step or says, fact.seq))
         return sorted(found, key=lambda one: one.at)
-
-
-def _seen(
-    event: e.ActionDone | e.ActionFailed | e.RollbackCompleted | e.RollbackFailed,
-) -> str:
-    """Say what was seen; what a program wrote only when its step keeps it."""
-    if isinstance(event, e.ActionDone | e.ActionFailed) and event.keeps and event.output:
-        return f"{event.seen}; it wrote: {event.output}"
-    return event.seen
-
-
-def _end_step(run: Run, state: str, seen: str, seq: int) -> None:
-    if run.steps:
-        last = run.steps[-1]
-        run.steps[-1] = structs.replace(last, state=state, seen=seen, events=[*last.events, seq])
-
-
-def _verified(run: Run, verdict: str, says: str, seq: int) -> Run:
-    return structs.replace(run, verification=verdict, says=says, events=[*run.events, seq])
-
-
-def _roles(facts: Iterable[Fact]) -> dict[str, str]:
-    """Name a role for each person who had to do with it, in the order of their coming in."""
-    names: dict[str, None] = {}
-    for fact in facts:
-        event = fact.event
-        told = getattr(event, "reason", None)
-        spoke = str(told.terms.get("by", "")) if told is not None else ""
-        for name in (getattr(event, "to", ""), getattr(event, "by", ""), spoke):
-            is_release = isinstance(event, e.RollbackStarted | e.RollbackCompleted)
-            moved = isinstance(event, e.AlertsMoved)
-            if name and not is_release and not moved and not name.startswith("policy "):
-                names[name] = None
-    listed = list(names)
-    if len(listed) == 1:
-        return {listed[0]: "the responder"}
-    return {name: f"responder {number}" for number, name in enumerate(listed, start=1)}
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
-
-
-_SAY: dict[type, Callable[[Any], str]] = {
-    e.IncidentOpened: lambda x: f"{x.incident} was opened: {x.title}",
-    e.AlertsAttached: lambda x: (
-        f"{_count(len(x.attached), 'alert')} joined, such as {x.attached[0].alert.name or 'one'}"
-        f" on {x.attached[0].alert.service or 'an unknown service'}"
-    ),
-    e.AlertsResolved: lambda x: f"{_count(len(x.fingerprints), 'alert')} ended",
-    e.AlertsMoved: lambda x: f"{_count(len(x.fingerprints), 'alert')} moved to {x.to}",
-    e.IncidentMerged: lambda x: f"it was merged into {x.into}",
-    e.MergeUndone: lambda x: "the merge was undone",
-    e.TicketLinked: lambda x: "somebody reported it",
-    e.BudgetBurning: lambda x: f"{x.slo}: {x.reason.says}",
-    e.BudgetCalm: lambda x: f"{x.slo} burns no longer",
-    e.SeverityDeclared: lambda x: f"declared {x.severity}: {x.reason.says}",
-    e.PagePlanned: lambda x: f"{x.to} was paged: {x.reason.says}",
-    e.PageFailed: lambda x: f"a page failed, try {x.attempt}: {x.error}",
-    e.EscalationExhausted: lambda x: "everybody was paged and nobody answered",
-    e.IncidentReassigned: lambda x: f"handed to {x.to}",
-    e.PageAcknowledged: lambda x: f"{x.by} took it",
-    e.AckWithdrawn: lambda x: f"people were wanted again: {x.reason.says}",
-    e.PageSnoozed: lambda x: f"{x.by} has it until {show_time(x.until)}",
-    e.NoRunbook: lambda x: f"no plan: {x.reason.says}",
-    e.PlanProposed: lambda x: f"runbook {x.runbook} v{x.version} was proposed, plan {x.plan_hash}",
-    e.PlanApproved: lambda x: f"{x.by} approved plan {x.plan_hash}",
-    e.PlanRefused: lambda x: f"plan {x.plan_hash} was refused: {x.reason.says}",
-    e.PlanStopped: lambda x: f"plan {x.plan_hash} was stopped: {x.reason.says}",
-    e.PlanStopAsked: lambda x: f"{x.by} stops plan {x.plan_hash}: {x.reason.says}",
-    e.ActionStarted: lambda x: f"step {x.step} began: {x.says}",
-    e.ActionDone: lambda x: f"step {x.step} was done: {x.seen}",
-    e.ActionFailed: lambda x: f"step {x.step} failed ({x.state}): {x.seen}",
-    e.ActionWaits: lambda x: f"a person was asked: {x.reason.says}",
-    e.RollbackStarted: lambda x: f"the rollback of {x.service} from {x.bad} to {x.to} began",
-    e.RollbackRefused: lambda x: f"no rollback: {x.reason.says}",
-    e.RollbackCompleted: lambda x: f"{x.service} serves {x.to} again: {x.seen}",
-    e.RollbackFailed: lambda x: f"the rollback failed ({x.state}): {x.seen}",
-    e.RecoveryJudged: lambda x: f"recovery {x.verdict}: {x.reason.says}",
-    e.ObjectiveJudged: lambda x: f"{x.slo} {x.verdict}: {x.reason.says}",
-    e.WaitTold: lambda x: f"who had it was told: {x.reason.says}",
-    e.RecoveryMissed: lambda x: f"no recovery in time: {x.reason.says}",
-    e.IncidentMitigated: lambda x: f"users were well again: {x.reason.says}",
-    e.IncidentReopened: lambda x: f"it did not hold: {x.reason.says}",
-    e.PostmortemDrafted: lambda x: "the facts were written down",
-    e.PostmortemEdited: lambda x: "somebody wrote what they make of it",
-    e.IncidentRecurred: lambda x: x.reason.says,
-    e.RegressionCaseDrafted: lambda x: f"case {x.case.id} was drafted: {x.reason.says}",
-    e.RegressionCaseAdmitted: lambda x: f"case {x.case.id} was admitted: {x.reason.says}",
-    e.RegressionCaseRefused: lambda x: f"case {x.case} was refused: {x.reason.says}",
-    e.WaiverGranted: lambda x: f"a waiver by {x.owner} until {show_time(x.ends_at)}: {x.why}",
-    e.FixProposed: lambda x: f"fix {x.release} was proposed, beside {x.baseline}",
-    e.FixRefused: lambda x: f"fix {x.release} was not tried: {x.reason.says}",
-    e.FixEligible: lambda x: f"fix {x.release} went on to live traffic: {x.reason.says}",
-    e.FixWithdrawn: lambda x: f"fix {x.release} was withdrawn: {x.reason.says}",
-    e.CanaryJudged: lambda x: f"fix {x.release}: {x.verdict}, {x.reason.says}",
-    e.FixPromoted: lambda x: f"fix {x.release} is live: {x.seen}",
-    e.PromotionFailed: lambda x: f"the promotion failed ({x.state}): {x.seen}",
-    e.GateJudged: lambda x: f"gate {x.verdict} on {x.release}: {x.reason.says}",
-    e.IncidentResolved: lambda x: f"resolved: {x.reason.says}",
-    e.IncidentClosed: lambda x: f"closed: {x.reason.says}",
-    e.ChangeSeen: lambda x: (
-        f"{x.change.kind} of {x.change.service}"
-        + (f" from {x.change.from_release}" if x.change.from_release else "")
-        + (f" to {x.change.to_release}" if x.change.to_release else "")
-    ),
-}
-
-
-def _sentence(event: e.Event) -> str:
-    """Say an event in words that need no knowledge of midwatch; empty for what is no news."""
-    say = _SAY.get(type(event))
-    return say(event) if say else ""

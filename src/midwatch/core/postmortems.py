@@ -8,7 +8,7 @@ as roles, never by name. What is not known is null, never a guess. The shape has
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Mapping
 
 from msgspec import Struct, field
 
@@ -16,6 +16,8 @@ from midwatch.core import judgements
 from midwatch.core.judgements import Judgement
 
 SCHEMA = "midwatch.postmortem/1"
+# Between these a sentence of midwatch's own would put a name.
+_BEFORE, _AFTER = r"(?:^|: |\bby |\bfrom |\bto )", r"(?=: |$| (?:has|took|gave|was|did|ended)\b)"
 
 
 class Sentence(Struct, frozen=True):
@@ -42,21 +44,53 @@ class Times(Struct, frozen=True):
     mitigated: str | None
     resolved: str | None
     closed: str | None
+    paged: str | None = None
 
 
 class Durations(Struct, frozen=True):
-    """How long it took, in seconds since it started."""
+    """How long it took, in seconds since it started; `to_acknowledge` since the first page."""
 
     to_detect: float | None
     to_acknowledge: float | None
     to_mitigate: float | None
     to_resolve: float | None
+    to_page: float | None = None
+
+
+class Lost(Struct, frozen=True):
+    """What one objective lost: from its first bad event beyond the budget to its last.
+
+    It began within `start_width_s` after `started`, and ended within `end_width_s` before `ended`.
+    With several `outages` it was well in between, and the events are those of the outages alone.
+    `share` is of the `allowed` bad events: those that the events of the period allow, as far as
+    they were seen, in `seen_s` seconds; `budget_spent` is
+    the same once the period is full, null before; `says` writes it for people.
+    """
+
+    slo: str
+    objective: str | None
+    query: str | None
+    started: str | None
+    ended: str | None
+    start_width_s: int | None
+    end_width_s: int | None
+    outages: int
+    bad_events: int | None
+    valid_events: int | None
+    share: float | None
+    budget_spent: float | None
+    says: str
+    peak_burn: float | None
+    events: list[int]
+    allowed: float | None = None
+    seen_s: int | None = None
 
 
 class Impact(Struct, frozen=True):
-    """What it cost: `budget_spent` is a share of the whole period's error budget.
+    """What it cost: `budget_spent` is a share of a whole period's error budget, null before.
 
-    `query` is how the events were counted; `users` are those who reported it.
+    `query` is how the events were counted; `users` is how many people reported it at least. What
+    stands beside them is of the objective that burned first; `objectives` has all of them.
     """
 
     slo: str | None
@@ -69,6 +103,7 @@ class Impact(Struct, frozen=True):
     users: int | None
     recovered: str | None
     events: list[int]
+    objectives: list[Lost] = field(default_factory=list[Lost])
 
 
 class Cause(Struct, frozen=True):
@@ -210,12 +245,26 @@ class Postmortem(Struct, frozen=True):
     curve: list[Point]
     markers: list[Marker]
     lacks: list[str] = field(default_factory=list[str])  # until it may close
+    version: int = 0  # how often somebody has written the judgement
 
 
-def problems(document: Postmortem, people: Iterable[str] = ()) -> list[str]:
+def unjudged(document: Postmortem) -> list[str]:
+    """List what a person has to write before it is sent out, or say why there is nothing."""
+    judgement = document.judgement
+    found: list[str] = []
+    if not any(one.strip() for one in judgement.went_well):
+        found.append("says nothing of what went well")
+    if not judgement.action_items:
+        found.append("has no action item")
+    return found
+
+
+def problems(document: Postmortem, people: Mapping[str, str] = {}) -> list[str]:
     """List what is wrong with a document, so that it must not be sent out. Empty is good.
 
-    `people` are names that must not stand in what was generated.
+    `people` must not stand in what was generated: how each is called in the config, and how people
+    write that name, "" when nobody says. A name in the config may be a word of the language, such
+    as will: it is one where midwatch itself would put a name, and where "Will Smith" stands.
     """
     found: list[str] = []
     if document.schema != SCHEMA:
@@ -242,8 +291,23 @@ def problems(document: Postmortem, people: Iterable[str] = ()) -> list[str]:
     for number, item in enumerate(document.judgement.action_items, start=1):
         if not item.owner.strip() or judgements.DAY.fullmatch(item.due) is None:
             found.append(f"action item {number} has no owner or no due date")
+    return found + _named(document, people)
+
+
+def _named(document: Postmortem, people: Mapping[str, str]) -> list[str]:
+    """List the names of people in what was generated."""
+    found: list[str] = []
     generated = "\n".join(one.says for one in (*document.summary, *document.timeline))
-    for name in people:
-        if re.search(rf"(?<![\w@.-]){re.escape(name)}(?![\w@-])", generated):
-            found.append(f"names {name!r}: people appear as roles")
+    for name, called in people.items():
+        forms = [
+            rf"(?<![\w@.-]){re.escape(called)}(?![\w@-])" if called else "",
+            # As a sentence of midwatch's own names somebody, and with a surname.
+            rf"(?m){_BEFORE}{re.escape(name)}{_AFTER}",
+            rf"(?<![\w@.-]){re.escape(name[:1].upper() + name[1:])} [A-Z][a-z]+",
+        ]
+        seen = (re.search(form, generated) for form in forms if form)
+        for one in seen:
+            if one is not None:
+                found.append(f"names {one[0].strip(' :')!r}: people appear as roles")
+                break
     return found

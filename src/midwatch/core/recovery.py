@@ -110,7 +110,6 @@ def _mitigated(
     reason: Reason,
     reading: SliReading | None = None,
 ) -> None:
-    objective = rules.slos.get(incident.slo)
     after = reading.windows.get(rules.verify_of(incident).window_s) if reading else None
     no_case = ""
     if not rules.always_case:
@@ -119,8 +118,10 @@ def _mitigated(
     runbooks.end(d, rules.means(incident), incident, f"{incident.id} is mitigated")
     escalation.silence(d, incident)
     d.cancel_timer(f"verify/{incident.id}")
-    harm = reading.since.get(incident.id) if reading else None
-    drafts.draft(d, incident, rules.topology, objective, harm)
+    objective = rules.slos.get(reading.slo) if reading else None
+    if reading is not None and objective is not None:
+        drafts.measure(d, incident, objective, reading)
+    drafts.draft(d, incident, rules)
     regressions.try_both_sides(d, incident)
     if incident.cause_gone and not incident.promoted_at:
         key = f"settle/{incident.id}"
@@ -135,6 +136,7 @@ def reopen(
     verdict, reason = slo.judge_recovery(objective, verify, reading, since=incident.mitigated_at)
     if verdict == "burning":
         d.emit(events.IncidentReopened(incident.id, reason))
+        drafts.draft(d, incident, rules)
         d.cancel_timer(f"settle/{incident.id}")
         if incident.urgency == "page":
             escalation.page(d, rules.policy_of(incident), incident, reason)
@@ -155,6 +157,7 @@ def reopen_without_sli(
         return
     reason = Reason(RULE_NO_SLI, f"no SLI: {names} fires again", {"firing": len(incident.firing)})
     d.emit(events.IncidentReopened(incident.id, reason))
+    drafts.draft(d, incident, rules)
     d.cancel_timer(f"settle/{incident.id}")
     news.reopened(d, rules, incident, reason, asks=asks)
 
@@ -162,6 +165,7 @@ def reopen_without_sli(
 def _resolve(d: Decision, rules: Rules, incident: Incident, reason: Reason) -> None:
     runbooks.end(d, rules.means(incident), incident, f"{incident.id} is resolved")
     d.emit(events.IncidentResolved(incident.id, reason))
+    drafts.draft(d, incident, rules)
     escalation.tell(d, rules.policy.team, incident, "resolved", reason.says)
     if incident.promoted_at:
         d.emit(events.ReleaseProven(incident.service_of_plan, incident.fix))

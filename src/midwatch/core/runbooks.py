@@ -901,7 +901,7 @@ def on_step_timer(d: Decision, means: Means, incident: Incident) -> None:
         return
     if incident.run == "waiting":
         ttl_s = plan.steps[incident.step].ttl_s
-        if d.now >= incident.asked_at + ttl_s * SECOND:
+        if d.now >= incident.step_asked_at + ttl_s * SECOND:
             says = f"nobody approved {plan.steps[incident.step].id} in {show_duration(ttl_s)}"
             _stop(d, means, incident, says)
         return

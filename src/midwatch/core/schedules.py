@@ -298,6 +298,15 @@ def _plus(local: PlainDateTime, minutes: int) -> PlainDateTime:
     return local.date().add(days=days).at(Time(rest // 60, rest % 60))
 
 
+def hour_of(at: int, zone: str) -> int:
+    """Say which hour of the day a moment (milliseconds) is in a time zone.
+
+    >>> hour_of(0, "UTC"), hour_of(0, "Asia/Tokyo")
+    (0, 9)
+    """
+    return _minute(_local(at, zone)) // 60
+
+
 @lru_cache(4096)
 def _moment(local: PlainDateTime, zone: str) -> int:
     found = local.assume_tz(zone, disambiguation="compatible")  # pyright: ignore[reportUnknownMemberType]

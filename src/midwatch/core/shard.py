@@ -120,6 +120,7 @@ class Shard(Struct):
     burning: dict[str, Burn] = field(default_factory=dict[str, Burn])
     heard: dict[str, None] = field(default_factory=dict[str, None])  # objectives with events
     held: dict[str, str] = field(default_factory=dict[str, str])  # objective -> tier
+    proofs: dict[str, int] = field(default_factory=dict[str, int])  # objective -> last proven well
     pointers: dict[str, Pointer] = field(default_factory=dict[str, Pointer])
     tickets: dict[str, Ticket] = field(default_factory=dict[str, Ticket])
     versions: dict[str, int] = field(default_factory=dict[str, int])
@@ -596,14 +597,7 @@ def _index(shard: Shard, incident: Incident, event: e.IncidentEvent) -> None:
         case e.AlertsAttached() | e.AlertsResolved() | e.AlertsMoved() | e.AlertsMuted():
             _index_alerts(shard, incident, event)
         case e.AlertsChanged():
-            for alert in event.alerts:
-                one = incident.firing[alert.fingerprint]
-                loud = one.level == "critical"
-                shard.board.fire(
-                    incident.id, one.service, alert.fingerprint, one.starts_at, loud=loud
-                )
-                for key in one.mutes if event.mutes else ():
-                    shard.inhibitors.setdefault(key, {})[alert.fingerprint] = None
+            _index_changed(shard, incident, event)
         case e.NewsJudged():
             _hear(shard, event)
         case e.MergeUndone() | e.IncidentReopened():
@@ -620,6 +614,8 @@ def _index(shard: Shard, incident: Incident, event: e.IncidentEvent) -> None:
             | e.IncidentMitigated()
         ):
             _index_pages(shard, incident.id, event)
+            if isinstance(event, e.IncidentMitigated):
+                shard.proofs |= dict.fromkeys(incident.slos, shard.at)
         case e.IncidentMerged() | e.IncidentResolved():
             _index_over(shard, incident, event)
         case e.RegressionCaseAdmitted() | e.RegressionCaseRefused() | e.WaiverGranted():
@@ -627,6 +623,15 @@ def _index(shard: Shard, incident: Incident, event: e.IncidentEvent) -> None:
                 past.learn(shard.past, incident)
         case _:
             pass
+
+
+def _index_changed(shard: Shard, incident: Incident, event: e.AlertsChanged) -> None:
+    for alert in event.alerts:
+        one = incident.firing[alert.fingerprint]
+        loud = one.level == "critical"
+        shard.board.fire(incident.id, one.service, alert.fingerprint, one.starts_at, loud=loud)
+        for key in one.mutes if event.mutes else ():
+            shard.inhibitors.setdefault(key, {})[alert.fingerprint] = None
 
 
 def _index_over(

@@ -101,18 +101,99 @@ class Bucket(Struct, frozen=True, gc=False):
     failures: tuple[FailedAnswer, ...] = ()
 
 
+class Edge(Struct, frozen=True, gc=False):
+    """Cumulative good and total events up to a moment (milliseconds), from any beginning."""
+
+    at: int
+    good: int
+    total: int
+
+
+class Trace(Struct, frozen=True):
+    """How an objective was counted over a stretch of time: its edges, oldest first.
+
+    `first_at` is when the first event known of the period came, None when nobody can say; `period`
+    are the counts of the whole period that ends with the trace, None when they are unknown.
+    """
+
+    edges: tuple[Edge, ...] = ()
+    first_at: int | None = None
+    period: Counts | None = None
+
+
+class Outage(Struct, frozen=True):
+    """Where to look for the harm of one objective, in the journal's time (milliseconds).
+
+    It began after `since`, the beginning of the longest window that burned, was seen at `seen_at`,
+    and users were proven well at `until`; 0 as long as they are not.
+    """
+
+    since: int
+    seen_at: int
+    until: int = 0
+
+
+class Stretch(Struct, frozen=True):
+    """Harm from edge to edge (milliseconds), and the events between them.
+
+    It began within `start_width_s` after `start`, and ended within `end_width_s` before `end`.
+    """
+
+    start: int
+    end: int
+    start_width_s: int
+    end_width_s: int
+    good: int
+    total: int
+
+
+class Measured(Struct, frozen=True):
+    """The stretches of some of `outages`, by their place, and what they are a share of."""
+
+    outages: tuple[Outage, ...]
+    stretches: dict[int, Stretch]
+    period: Counts | None = None
+    seen_s: int | None = None
+
+
+class Harm(Struct, frozen=True):
+    """What one objective of an incident lost, as it was measured at `at`; all are dates.
+
+    A stretch is missing where nobody counted. `seen_s` says how much of the period was counted.
+    """
+
+    at: int
+    stretches: tuple[Stretch | None, ...]
+    period: Counts | None = None
+    seen_s: int | None = None
+
+    @property
+    def known(self) -> list[Stretch]:
+        """The stretches that were counted, in order."""
+        return [one for one in self.stretches if one is not None]
+
+    @property
+    def counts(self) -> Counts:
+        """All events of its stretches."""
+        known = self.known
+        return Counts(sum(one.good for one in known), sum(one.total for one in known))
+
+
 class SliReading(Struct, frozen=True):
     """What a metrics backend said at one moment: counts for each window asked for, by seconds.
 
     A window that the backend could not answer is missing, never zero. `failures` are a few of the
-    bad answers, newest last; `since` counts from the start of each open incident, by its id.
-    It is watched since `watched_at`, and had events when it was read at `heard_at`.
+    bad answers, newest last; `harms` is what was measured of each incident that asks, by its id.
+    It is watched since `watched_at`, and had events when it was read at `heard_at`. `period` are
+    the counts of the whole period, of which `seen_s` seconds were counted.
     """
 
     slo: str
     at: int
     windows: dict[int, Counts]
     failures: tuple[FailedAnswer, ...] = ()
-    since: dict[str, Counts] = field(default_factory=dict[str, Counts])
+    harms: dict[str, Measured] = field(default_factory=dict[str, Measured])
     watched_at: int = 0
     heard_at: int = 0
+    period: Counts | None = None
+    seen_s: int | None = None

@@ -20,7 +20,7 @@ from itertools import accumulate
 from msgspec import Struct, field
 
 from midwatch.core.clock import SECOND
-from midwatch.core.sli import Counts, Sample
+from midwatch.core.sli import Counts, Edge, Sample
 
 EDGE_S = 10
 LATE_S = 600
@@ -81,7 +81,7 @@ class SliWindow:
     {60: Counts(good=1, total=1), 300: Counts(good=5, total=6)}
     """
 
-    __slots__ = ("_good", "_level_of", "_levels", "_newest", "_total", "late")
+    __slots__ = ("_good", "_level_of", "_levels", "_newest", "_total", "first_at", "late")
 
     def __init__(self, period_s: int) -> None:
         self._levels = [_Level(*_FINE), _Level(*_MIDDLE)]
@@ -92,6 +92,7 @@ class SliWindow:
         self._good = 0
         self._total = 0
         self.late = 0  # events that came too late to be counted
+        self.first_at: int | None = None  # when the oldest event that it ever counted came
 
     def add(self, at: int, good: int, total: int) -> bool:
         """Count events of a moment (milliseconds); False when they came too late, or are too many.
@@ -116,6 +117,8 @@ class SliWindow:
                 level.correct(edge, good, total)
         self._good += good
         self._total += total
+        if total and (self.first_at is None or at < self.first_at):
+            self.first_at = at
         return True
 
     def fill(self, sums: Sequence[tuple[int, int, int]]) -> None:
@@ -137,6 +140,7 @@ class SliWindow:
             level.fill(edges, goods, totals)
         self._newest = edges[-1] if edges else 0
         self._good, self._total = goods[-1], totals[-1]
+        self.first_at = next((at for at, _, total in sums if total), None)
 
     def counts(self, windows_s: Iterable[int], now: int) -> dict[int, Counts]:
         """Count each window that ends `now`; one that the ring does not reach is left out."""
@@ -157,6 +161,34 @@ class SliWindow:
             elif edge >= level.newest - level.size:
                 at = edge % level.size
                 found[window_s] = Counts(good - level.good[at], total - level.total[at])
+        return found
+
+    def edges(self, since: int, now: int) -> list[Edge]:
+        """List the edges from the last one at or before `since` to `now`, each level in its time.
+
+        >>> ring = SliWindow(30 * 86_400)
+        >>> ring.add(60_000, good=4, total=5), ring.add(80_000, good=0, total=1)
+        (True, True)
+        >>> [(one.at, one.good, one.total) for one in ring.edges(55_000, now=90_000)]
+        [(50000, 0, 0), (60000, 4, 5), (70000, 4, 5), (80000, 4, 6), (90000, 4, 6)]
+        """
+        end = now // _EDGE_MS
+        found: list[Edge] = []
+        levels = self._levels
+        reach = [max(one.newest - one.size, 0) * one.width_s * SECOND for one in levels]
+        for number in range(len(levels) - 1, -1, -1):
+            level, finer = levels[number], reach[number - 1] if number else None
+            if finer is not None and since >= finer:
+                continue
+            width_ms = level.width_s * SECOND
+            first = max(since // width_ms, reach[number] // width_ms)
+            for at in range(first, min(level.newest, end // level.width + 1)):
+                if finer is not None and at * width_ms >= finer:
+                    break
+                n = at % level.size
+                found.append(Edge(at * width_ms, level.good[n], level.total[n]))
+        if end >= self._newest:
+            found.append(Edge(max(end, self._newest) * _EDGE_MS, self._good, self._total))
         return found
 
     def _level_for(self, window_s: int) -> _Level:

@@ -250,10 +250,11 @@ def _weigh(slo: Slo, tier: Tier, windows: Mapping[int, Counts]) -> Weighed:
     return Weighed(tier, standing, factor, long, short, shown[0], shown[1], chance)
 
 
-def reason(slo: Slo, burning: Burning, *, held: bool = False) -> Reason:
-    """Say why a tier fires, or why it is held back.
+def reason(slo: Slo, burning: Burning, *, held: bool = False, budget: str = "") -> Reason:
+    """Say why a tier fires, or why it is held back; `budget` says how the period's budget stands.
 
-    >>> reason(Slo("x", "s", "0.99"), Burning(TIERS[0], Counts(160, 200), Counts(80, 100))).says
+    >>> burning = Burning(TIERS[0], Counts(160, 200), Counts(80, 100))
+    >>> reason(Slo("x", "s", "0.99"), burning, budget="budget gone in 36 h").says
     'fast burn 20x (budget gone in 36 h)'
     >>> few = Burning(TIERS[0], Counts(59, 60), Counts(4, 5), 0.058)
     >>> reason(Slo("x", "s", "0.999"), few, held=True).says
@@ -266,8 +267,8 @@ def reason(slo: Slo, burning: Burning, *, held: bool = False) -> Reason:
     if held and chance is not None:
         counted = f"{long.bad} bad of {long.total} in {show_duration(tier.long_s)}"
         says += f" held back: {counted} comes by chance once in {1 / chance:.2g} times"
-    else:
-        says += f" (budget gone in {show_duration(float(slo.period_s / burn_short))})"
+    elif budget:
+        says += f" ({budget})"
     terms: dict[str, Term] = {
         "slo": slo.id,
         "objective": slo.objective_percent,
@@ -285,16 +286,6 @@ def reason(slo: Slo, burning: Burning, *, held: bool = False) -> Reason:
     if chance is not None:
         terms |= {"chance": chance, "proof": slo.proof}
     return Reason(RULE_BURN, says, terms)
-
-
-def budget_left(slo: Slo, counts: Counts) -> Fraction | None:
-    """Say which share of the budget of a whole period is left; below 0 it is overspent.
-
-    >>> budget_left(Slo("x", "s", "0.99"), Counts(995, 1000))
-    Fraction(1, 2)
-    """
-    burn = burn_rate(counts, slo.budget)
-    return None if burn is None else 1 - burn
 
 
 class Verify(Struct, frozen=True):

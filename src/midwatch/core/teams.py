@@ -16,10 +16,15 @@ from midwatch.core.severity import SEVERITY_TABLE, URGENCY, Severity, Urgency
 
 
 class Person(Struct, frozen=True):
-    """Somebody and how they are reached: by these pagers, the first that works."""
+    """Somebody and how they are reached: by these pagers, the first that works.
+
+    `called` is how people write the name; `time_zone` is where they live, "" when nobody says.
+    """
 
     name: str
     pagers: tuple[str, ...] = ()
+    called: str = ""
+    time_zone: str = ""
 
 
 class Step(Struct, frozen=True):
@@ -53,6 +58,17 @@ class Team(Struct, frozen=True):
     ack_s: int = 4 * 3_600
     digest_s: int = 30
     again_s: int = 1_800
+
+    def zones(self) -> dict[str, str]:
+        """Say in which time zone each person lives: their own, else that of their schedule."""
+        found = {
+            name: one.time_zone
+            for one in reversed(self.schedules.values())
+            for layer in one.layers
+            for name in layer.people
+        }
+        told = {name: one.time_zone for name, one in self.people.items() if one.time_zone}
+        return found | told
 
     def behind(
         self, name: str, now: int, overrides: Mapping[str, Sequence[Override]]

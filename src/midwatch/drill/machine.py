@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from midwatch.core.clock import SECOND
 from midwatch.core.inputs import BeginTerm, Envelope
 from midwatch.core.shard import Shard
 from midwatch.core.skews import JUMP_MS
-from midwatch.core.sli import Counts, FailedAnswer
+from midwatch.core.sli import Counts, FailedAnswer, Trace
 from midwatch.core.slo import Slo
 from midwatch.engine.clock import SteadyClock, settle
 from midwatch.engine.handle import Handled
@@ -154,6 +154,13 @@ class _Dated:
 
     def counts(self, slo: Slo, windows_s: Sequence[int], now: int) -> dict[int, Counts]:
         return self._metrics.counts(slo, windows_s, now - self._skew())
+
+    def trace(self, slo: Slo, since: int, now: int) -> Trace:
+        skew = self._skew()
+        found = self._metrics.trace(slo, since - skew, now - skew)
+        first_at = None if found.first_at is None else found.first_at + skew
+        edges = tuple(structs.replace(one, at=one.at + skew) for one in found.edges)
+        return Trace(edges, first_at, found.period)
 
     def failures(self, slo: Slo, window_s: int, now: int) -> tuple[FailedAnswer, ...]:
         return self._metrics.failures(slo, window_s, now - self._skew())

@@ -29,7 +29,7 @@ from midwatch.bootstrap import World
 from midwatch.core import effects
 from midwatch.core.clock import SECOND
 from midwatch.core.effects import RunAction, SendPage
-from midwatch.core.sli import Counts, FailedAnswer
+from midwatch.core.sli import Counts, FailedAnswer, Trace
 from midwatch.core.slo import Slo
 from midwatch.core.traffic import Traffic
 from midwatch.errors import Declined, HarnessError
@@ -275,6 +275,9 @@ class _Metrics:
             elif kind == "absurd":
                 found[window_s] = _no_counts(found[window_s], dice)
         return found
+
+    def trace(self, slo: Slo, since: int, now: int) -> Trace:
+        return self._metrics.trace(slo, since, now)
 
     def failures(self, slo: Slo, window_s: int, now: int) -> tuple[FailedAnswer, ...]:
         return self._metrics.failures(slo, window_s, now)

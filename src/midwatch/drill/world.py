@@ -21,7 +21,7 @@ from midwatch.agent.surroundings import Surroundings
 from midwatch.core.actions import Request
 from midwatch.core.clock import SECOND
 from midwatch.core.effects import RunAction, SendPage
-from midwatch.core.sli import Counts, FailedAnswer
+from midwatch.core.sli import Counts, Edge, FailedAnswer, Trace
 from midwatch.core.slo import Slo
 from midwatch.core.traffic import Traffic
 from midwatch.drill.agents import ASKED, EvaluatedAgent, LiveAgent
@@ -292,6 +292,13 @@ class _Row(Struct):
     good: list[int] = field(default_factory=lambda: [0])
     total: list[int] = field(default_factory=lambda: [0])
 
+    def edges(self, since: int, now: int) -> tuple[Edge, ...]:
+        """List the ends of ticks from the last at or before `since` to `now`, from the start on."""
+        first = max(bisect_right(self.ends, since) - 1, -1)
+        begin = () if first >= 0 else (Edge(self.starts_at, 0, 0),)
+        ends = range(max(first, 0), bisect_right(self.ends, now))
+        return (*begin, *(Edge(self.ends[n], self.good[n + 1], self.total[n + 1]) for n in ends))
+
     def add(self, end: int, good: int, total: int) -> None:
         self.ends.append(end)
         self.good.append(self.good[-1] + good)
@@ -395,6 +402,11 @@ class _Traffic:
         """Count windows of all that was asked."""
         return self._all.counts(windows_s, now)
 
+    def trace(self, since: int, now: int, period_s: int) -> Trace:
+        """Give the ticks since a moment; users have asked for as long as anybody asks back."""
+        period = self._all.counts((period_s,), now)[period_s]
+        return Trace(self._all.edges(since, now), 0, period)
+
     def counts_of(self, release: str, windows_s: Sequence[int], now: int) -> dict[int, Counts]:
         """Count windows of what one release answered."""
         return self._rows.get(release, _Row()).counts(windows_s, now)
@@ -447,6 +459,14 @@ class SimulatedMetrics:
         if release:
             return traffic.counts_of(release, windows_s, now)
         return traffic.counts(windows_s, now)
+
+    def trace(self, slo: Slo, since: int, now: int) -> Trace:
+        """Give the ticks since a moment; what the scenario says nothing about has none."""
+        traffic = self._traffic.get(slo.id)
+        if traffic is None:
+            return Trace()
+        traffic.fill(min(now, self._clock()), self._router.served_at)
+        return traffic.trace(since, now, slo.period_s)
 
     def failures(self, slo: Slo, window_s: int, now: int) -> tuple[FailedAnswer, ...]:
         """Give a few answers that are wrong now."""

@@ -11,8 +11,8 @@ from fractions import Fraction
 
 from msgspec import Struct
 
-from midwatch.core import slo
-from midwatch.core.clock import show_duration, show_time
+from midwatch.core import budget, slo
+from midwatch.core.clock import SECOND, show_duration, show_time
 from midwatch.core.shard import Shard
 from midwatch.core.sli import Counts, Sample
 from midwatch.core.sli_window import SliWindow, Tally
@@ -40,6 +40,7 @@ class Explained(Struct, frozen=True):
     tiers: tuple[Weighed, ...]
     windows: dict[int, Counts]
     notes: tuple[str, ...] = ()
+    seen_s: int | None = None
 
     @property
     def paged(self) -> bool:
@@ -47,10 +48,17 @@ class Explained(Struct, frozen=True):
         return any(change.urgency == "page" for change in self.fired)
 
     @property
-    def budget_left(self) -> Fraction | None:
-        """The share of the period's budget that is left, None without events."""
-        counts = self.windows.get(self.slo.period_s)
-        return slo.budget_left(self.slo, counts) if counts else None
+    def period(self) -> Counts | None:
+        """The counts of the whole period, as far as it was seen."""
+        return self.windows.get(self.slo.period_s)
+
+    @property
+    def burn(self) -> Fraction | None:
+        """How fast it burns now: in the short window of the worst tier that fires, else by all."""
+        firing = (one.short for one in self.tiers if one.standing == "fires")
+        shortest = self.windows[min(self.windows)] if self.windows else None
+        counts = next(firing, None) or shortest
+        return slo.burn_rate(counts, self.slo.budget) if counts else None
 
 
 def replay(objective: Slo, samples: Iterable[Sample], until: int | None = None) -> Explained:
@@ -77,7 +85,8 @@ def replay(objective: Slo, samples: Iterable[Sample], until: int | None = None) 
     at = until if until is not None else now
     windows = ring.counts(log.windows_s, at)
     log.judge(windows, at)
-    return explain(objective, windows, at, log, notes)
+    seen_s = None if ring.first_at is None else max(at - ring.first_at, 0) // SECOND
+    return explain(objective, windows, at, log, notes, seen_s)
 
 
 def explain(
@@ -86,6 +95,7 @@ def explain(
     at: int,
     log: _Log | None = None,
     notes: tuple[str, ...] = (),
+    seen_s: int | None = None,
 ) -> Explained:
     """Say how an objective stands on the counts of its windows."""
     if log is None:
@@ -100,6 +110,7 @@ def explain(
         slo.weigh(objective, windows),
         windows,
         (*notes, *(_never(objective, tier) for tier in left_out)),
+        seen_s,
     )
 
 
@@ -142,11 +153,22 @@ class ChangeView(Struct, frozen=True):
 
 
 class BudgetView(Struct, frozen=True):
-    """What is left of a period's budget, as a share, and for how long at the newest short burn."""
+    """How a period's budget stands: `says` writes it for people.
+
+    `left` is the share that is left, and `gone_in_s` for how long at the burn of now; both are null
+    until the period is full, since nobody knows how many events it will have. Until then, too:
+    `bad` events, of the `allowed` ones for the `events` of the `seen_s` seconds that were seen.
+    """
 
     period_s: int
     left: float | None
     gone_in_s: float | None
+    bad: int = 0
+    events: int = 0
+    allowed: float = 0.0
+    seen_s: int | None = None
+    full: bool = False
+    says: str = ""
 
 
 class ObjectiveView(Struct, frozen=True):
@@ -168,7 +190,6 @@ class ObjectiveView(Struct, frozen=True):
 def view(found: Explained) -> ObjectiveView:
     """Write down what was found."""
     objective = found.slo
-    left = found.budget_left
     return ObjectiveView(
         objective.id,
         objective.service,
@@ -177,11 +198,9 @@ def view(found: Explained) -> ObjectiveView:
         found.paged,
         [ChangeView(show_time(one.at), one.tier, one.urgency) for one in found.fired],
         [ChangeView(show_time(one.at), one.tier, one.urgency) for one in found.cleared],
-        [_tier(objective, one) for one in found.tiers],
+        [_tier(found, one) for one in found.tiers],
         [_window(objective, window_s, counts) for window_s, counts in found.windows.items()],
-        BudgetView(
-            objective.period_s, None if left is None else float(left), _gone_in_s(found, left)
-        ),
+        _budget(found),
         list(found.notes),
     )
 
@@ -206,7 +225,8 @@ def standings(shard: Shard, newest: Iterable[Newest]) -> list[StandingView]:
 
 def _standing(shard: Shard, one: Newest) -> StandingView:
     burn = shard.burning.get(one.slo.id)
-    shown = view(explain(one.slo, one.windows, shard.shown(one.at) if one.at else 0))
+    at = shard.shown(one.at) if one.at else 0
+    shown = view(explain(one.slo, one.windows, at, seen_s=one.seen_s))
     if burn is not None:
         state = "burning"
     elif one.slo.id in shard.held:
@@ -220,15 +240,15 @@ def _standing(shard: Shard, one: Newest) -> StandingView:
     return StandingView(state, burn.incident if burn else "", one.trouble, shown)
 
 
-def _tier(objective: Slo, one: Weighed) -> TierView:
-    tier = one.tier
+def _tier(found: Explained, one: Weighed) -> TierView:
+    objective, tier = found.slo, one.tier
     return TierView(
         tier.name,
         tier.severity,
         tier.urgency,
         one.factor,
         one.standing,
-        _says(objective, one),
+        _says(found, one),
         _window(objective, tier.long_s, one.long or Counts(0, 0)),
         _window(objective, tier.short_s, one.short or Counts(0, 0)),
         one.chance,
@@ -242,8 +262,9 @@ def _window(objective: Slo, window_s: int, counts: Counts) -> WindowView:
     return WindowView(window_s, counts.good, counts.bad, counts.total, shown)
 
 
-def _says(objective: Slo, one: Weighed) -> str:
+def _says(found: Explained, one: Weighed) -> str:
     """Say why a tier fires or does not."""
+    objective = found.slo
     tier, factor = one.tier, f"{one.factor:.6g}x"
     if one.long is None or one.short is None or one.standing == "no data":
         return "no events in its windows: neither good nor bad"
@@ -251,7 +272,9 @@ def _says(objective: Slo, one: Weighed) -> str:
         return _never(objective, tier)
     if one.standing != "calm":
         burning = slo.Burning(tier, one.long, one.short, one.chance)
-        return slo.reason(objective, burning, held=one.standing == "held back").says
+        burn = slo.burn_rate(one.short, objective.budget)
+        gone = budget.says(objective, burn, found.period, found.seen_s)
+        return slo.reason(objective, burning, held=one.standing == "held back", budget=gone).says
     burns = ((tier.long_s, one.burn_long), (tier.short_s, one.burn_short))
     calm = [
         f"{burn or 0:.3g}x over {show_duration(window_s)}"
@@ -261,15 +284,23 @@ def _says(objective: Slo, one: Weighed) -> str:
     return f"{' and '.join(calm)}, not above {factor}"
 
 
-def _gone_in_s(found: Explained, left: Fraction | None) -> float | None:
-    """Say how long what is left lasts at the burn of the shortest window; None while it grows."""
+def _budget(found: Explained) -> BudgetView:
+    objective, period, seen_s = found.slo, found.period or Counts(0, 0), found.seen_s
+    left = budget.left(objective, period, seen_s)
+    gone_in_s = budget.lasts_s(objective, found.burn, left)
+    full = budget.is_full(objective, seen_s)
     if left is None:
-        return None
-    if left <= 0:
-        return 0.0
-    shortest = found.windows[min(found.windows)]
-    burn = slo.burn_rate(shortest, found.slo.budget)
-    return float(left * found.slo.period_s / burn) if burn else None
+        says = budget.spent(objective, period.bad, period, seen_s)
+    else:
+        says = f"{100 * float(left):,.1f}% left"
+        if left <= 0:
+            says += ", gone"
+        elif gone_in_s:
+            says += f", gone in {show_duration(gone_in_s)} at this rate"
+    return BudgetView(
+        objective.period_s, None if left is None else float(left), gone_in_s, period.bad,
+        period.total, float(objective.budget * period.total), seen_s, full, says,
+    )  # fmt: skip
 
 
 def _never(objective: Slo, tier: Tier) -> str:

@@ -1,20 +1,24 @@
 """A week or a month on call: what hurt, who was woken, how fast it was over, what is left to do.
 
 Law: read only, out of the events of the period. Times to detect, acknowledge and mitigate are told
-as distributions, never as one mean; what did not happen is not counted as fast.
+as distributions, never as one mean; what did not happen is not counted as fast, and who was paged
+and never acknowledged is counted by name. All numbers are those of the postmortems.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
-from msgspec import Struct, structs
+from msgspec import Struct, field, structs
 
+from midwatch.core import budget
 from midwatch.core import events as e
 from midwatch.core.board import number_of
 from midwatch.core.clock import SECOND, show_time
-from midwatch.core.incidents import PREFIX, Incident, type_of
+from midwatch.core.incidents import PREFIX, Incident, began, type_of
+from midwatch.core.schedules import hour_of
 from midwatch.core.shard import Shard
 from midwatch.core.skews import Skews
 from midwatch.engine import archive, paging, queries
@@ -26,7 +30,11 @@ DAY = 10
 
 
 class IncidentLine(Struct, frozen=True):
-    """One incident of the period; seconds since it started, null for what did not happen."""
+    """One incident of the period; seconds since it started, null for what did not happen.
+
+    `to_acknowledge_s` runs from its first page. `budget_spent` is of its first objective, and null
+    as long as the period is not full; `budget_says` writes it, of each of its objectives.
+    """
 
     id: str
     title: str
@@ -41,6 +49,7 @@ class IncidentLine(Struct, frozen=True):
     to_mitigate_s: float | None
     budget_spent: float | None
     recurrence_of: str
+    budget_says: list[str] = field(default_factory=list[str])
 
 
 class Spread(Struct, frozen=True):
@@ -74,7 +83,9 @@ class OpenItem(Struct, frozen=True):
 class Report(Struct, frozen=True):
     """What happened in [start, end); `pages_by_hour` has 24 hours of the day in UTC.
 
-    The distributions are of incidents that hurt somebody: that paged or spent error budget.
+    `hours_by_person` has them in the time zone of whoever was paged, which `zones` names. The
+    distributions are of incidents that hurt somebody: that paged or spent error budget; that of
+    acknowledging has each page that was answered, `unacknowledged` the incidents without any.
     """
 
     start: str
@@ -92,6 +103,10 @@ class Report(Struct, frozen=True):
     cases_added: list[str]
     recurrences: list[str]
     waivers: list[str]
+    unacknowledged: list[str] = field(default_factory=list[str])
+    hours_by_person: dict[str, list[int]] = field(default_factory=dict[str, list[int]])
+    zones: dict[str, str] = field(default_factory=dict[str, str])
+    budget_says: dict[str, str] = field(default_factory=dict[str, str])
 
 
 class Told(Struct, frozen=True):
@@ -103,6 +118,8 @@ class Told(Struct, frozen=True):
     items: list[tuple[str, str, str]]  # open action items: what, owner, due
     waiver: str
     waived_until: int
+    waits_s: list[float]  # from a page to its ack
+    unacknowledged: bool
 
 
 def gather(audit: Audit, skews: Skews, start: int, end: int) -> Gathered:
@@ -145,7 +162,7 @@ def known(
 
 def report(
     incidents: Sequence[Told], gathered: Gathered, start: int, end: int, limit: int = 0,
-    after: str = "",
+    after: str = "", zones: Mapping[str, str] = {},
 ) -> tuple[Report, str]:  # fmt: skip
     """Tell a period, of what was gathered of it and of all that is known; and where to go on.
 
@@ -155,14 +172,10 @@ def report(
     period = [
         one for one in incidents if start <= one.opened_at < end and one.line.state != "merged"
     ]
-    lines = [
-        structs.replace(one.line, budget_spent=gathered.by_incident.get(one.line.id))
-        for one in period
-    ]
+    lines = [gathered.priced(one.line) for one in period]
     hurt = [one.line for one in period if one.hurt]
-    budgets: dict[str, float] = {}
-    for slo, spent in gathered.spent:
-        budgets[slo] = round(budgets.get(slo, 0.0) + spent, 6)
+    budgets, says = gathered.budgets()
+    hours = gathered.local_hours(zones)
     more = False
     if limit:
         last = paging.number(after, PREFIX) if after else None
@@ -173,12 +186,14 @@ def report(
         show_time(start), show_time(end), lines, sum(gathered.hours), gathered.hours,
         dict(gathered.persons.most_common()), budgets,
         _spread(line.to_detect_s for line in hurt),
-        _spread(line.to_acknowledge_s for line in hurt),
+        _spread(wait for one in period if one.hurt for wait in one.waits_s),
         _spread(line.to_mitigate_s for line in hurt),
         gathered.noisy({one.line.id: one.line.pages for one in incidents}), _items(incidents, end),
         gathered.cases, gathered.recurrences,
         [f"{one.line.id}: {one.waiver}, until {show_time(one.waived_until)}"
          for one in incidents if one.waiver and one.waived_until > end],
+        [one.line.id for one in period if one.unacknowledged], hours,
+        {name: zones.get(name, "UTC") for name in hours}, says,
     )  # fmt: skip
     return told, lines[-1].id if more else ""
 
@@ -189,8 +204,8 @@ class Gathered:
     def __init__(self) -> None:
         self.hours = [0] * 24
         self.persons: Counter[str] = Counter()
-        self.spent: list[tuple[str, float]] = []
-        self.by_incident: dict[str, float] = {}
+        self._documents: dict[str, dict[str, Any]] = {}  # the newest of each incident
+        self._paged: list[tuple[str, int]] = []  # page, and when it went out
         self.cases: list[str] = []
         self.recurrences: list[str] = []
         self._sent: dict[str, str] = {}
@@ -214,6 +229,50 @@ class Gathered:
         for key, _ in self._unknown:
             self.persons[self._sent.get(key, "somebody")] += 1
 
+    def _lost(self, incident: str) -> list[dict[str, Any]]:
+        """List what each objective of an incident lost, as its newest draft says."""
+        document = self._documents.get(incident, {})
+        old = [document] if document.get("slo") else []  # a draft of midwatch 0.1.0
+        return document.get("objectives", old)
+
+    def priced(self, line: IncidentLine) -> IncidentLine:
+        """Say what an incident cost."""
+        lost = self._lost(line.id)
+        says = [f"{one['slo']}: {one['says']}" for one in lost if one.get("says")]
+        spent = lost[0].get("budget_spent") if lost else None
+        return structs.replace(line, budget_spent=spent, budget_says=says)
+
+    def budgets(self) -> tuple[dict[str, float], dict[str, str]]:
+        """Add up what the incidents spent of each budget: as a share where all say one, in words.
+
+        What the period allows is taken from the newest of them.
+        """
+        by_slo: dict[str, list[dict[str, Any]]] = {}
+        for incident in self._documents:
+            for one in self._lost(incident):
+                if one.get("bad_events") is not None:
+                    by_slo.setdefault(one["slo"], []).append(one)
+        shares: dict[str, float] = {}
+        says: dict[str, str] = {}
+        for slo, lost in by_slo.items():
+            spent = [one["budget_spent"] for one in lost if one.get("budget_spent") is not None]
+            if len(spent) == len(lost):
+                shares[slo] = sum(spent)
+                says[slo] = budget.of_full(shares[slo])
+            elif (allowed := lost[-1].get("allowed")) is not None:
+                bad = sum(one["bad_events"] for one in lost)
+                says[slo] = budget.of_seen(bad, allowed, lost[-1].get("seen_s"))
+        return shares, says
+
+    def local_hours(self, zones: Mapping[str, str]) -> dict[str, list[int]]:
+        """Count each person's pages by the hour of the day where they live."""
+        found: dict[str, list[int]] = {}
+        for key, at in self._paged:
+            name = self._sent.get(key, "somebody")
+            hours = found.setdefault(name, [0] * 24)
+            hours[hour_of(at, zones.get(name, "UTC"))] += 1
+        return found
+
     def take(self, at: int, event: e.Event) -> None:
         """Count an event in."""
         match event:
@@ -221,6 +280,7 @@ class Gathered:
                 self._sent[event.key] = event.to
             case e.PageSent():
                 self.hours[at // HOUR_MS % 24] += 1
+                self._paged.append((event.key, at))
                 if event.key in self._sent:
                     self.persons[self._sent[event.key]] += 1
                 else:
@@ -231,10 +291,7 @@ class Gathered:
                     self._alerts[kind] += 1
                     self._where.setdefault(kind, set()).add(event.incident)
             case e.PostmortemDrafted():
-                spent, slo = event.document.get("budget_spent"), event.document.get("slo")
-                if spent is not None and slo:
-                    self.spent.append((slo, spent))
-                    self.by_incident[event.incident] = spent
+                self._documents[event.incident] = event.document
             case e.RegressionCaseAdmitted():
                 self.cases.append(f"{event.case.id} of {event.incident}")
             case e.IncidentRecurred():
@@ -257,19 +314,28 @@ def _told(one: Incident, skews: Skews) -> Told:
     items = one.judgement.action_items if one.judgement is not None else ()
     left = [(item.what, item.owner, item.due) for item in items if item.state == "open"]
     opened_at = skews.shown(one.opened_at)
-    return Told(_line(one, skews), opened_at, one.hurt, left, one.waiver, one.waived_until)
+    waits_s = [wait / SECOND for wait in one.waits_ms]
+    if not waits_s and (line := _line(one, skews)).to_acknowledge_s is not None:
+        waits_s = [line.to_acknowledge_s]  # it was acknowledged under midwatch 0.1.0
+    return Told(
+        _line(one, skews), opened_at, one.hurt, left, one.waiver, one.waived_until, waits_s,
+        any(page.state != "not sent" for page in one.pages) and not one.acknowledged_at,
+    )  # fmt: skip
 
 
 def _line(one: Incident, skews: Skews) -> IncidentLine:
     def since(at: int) -> float | None:
-        took = (skews.shown(at) - one.first_at) / SECOND if at else None
-        return took if took is not None and took >= 0 else None  # it is said to begin later
+        return max(skews.shown(at) - began(one), 0) / SECOND if at else None
+
+    paged_at = one.paged_at or next((page.at for page in one.pages), 0)
+    acked = one.acknowledged_at and paged_at
+    waited = max(one.acknowledged_at - paged_at, 0) / SECOND if acked else None
 
     return IncidentLine(
         one.id, one.title, one.service_of_plan, one.severity or "", one.state,
         show_time(skews.shown(one.opened_at)), one.alert_count, len(one.pages),
         since(min(at for at in (one.burned_at, one.opened_at) if at)) if one.opened_at else None,
-        since(one.acknowledged_at), since(one.mitigated_at), None,
+        waited, since(one.mitigated_at), None,
         one.recurrence_of if one.again else "",
     )  # fmt: skip
 
@@ -279,12 +345,15 @@ def _spread(seconds: Iterable[float | None]) -> Spread:
 
     >>> _spread([30.0, None, 10.0, 20.0])
     Spread(count=3, median_s=20.0, p90_s=30.0, worst_s=30.0)
+    >>> _spread([60.0, 3600.0]).median_s
+    1830.0
     """
     known = sorted(one for one in seconds if one is not None)
     if not known:
         return Spread(0, None, None, None)
     last = len(known) - 1
-    return Spread(len(known), known[last // 2], known[-(-last * 9 // 10)], known[last])
+    median = (known[last // 2] + known[(last + 1) // 2]) / 2
+    return Spread(len(known), median, known[-(-last * 9 // 10)], known[last])
 
 
 def _items(incidents: Sequence[Told], now: int) -> list[OpenItem]:

@@ -9,9 +9,10 @@ from __future__ import annotations
 from msgspec import structs
 
 from midwatch.core import events as e
+from midwatch.core.carried_out import Fact
 from midwatch.core.clock import SECOND
-from midwatch.core.incidents import Incident, lacks
-from midwatch.core.postmortem_writer import CHANGE_S, Fact, write
+from midwatch.core.incidents import Incident, began, lacks
+from midwatch.core.postmortem_writer import CHANGE_S, write
 from midwatch.core.postmortems import Postmortem
 from midwatch.core.shard import Shard
 from midwatch.core.skews import Skews
@@ -45,8 +46,7 @@ def retell(incident: Incident, at: int, audit: Audit) -> Postmortem:
 def _facts(audit: Audit, incident: Incident, skews: Skews) -> list[Fact]:
     """Gather what is about an incident, in the order of the journal."""
     streams = [f"incident/{incident.id}"]
-    if incident.slo:
-        streams.append(f"slo/{incident.slo}")
+    streams += [f"slo/{slo}" for slo in incident.slos]
     streams += [f"change/{service}" for service in incident.services if service]
     found = [fact for stream in streams for fact in _of(audit, stream, skews)]
     return sorted((one for one in found if _is_about(one, incident)), key=lambda one: one.seq)
@@ -63,7 +63,7 @@ def _is_about(fact: Fact, incident: Incident) -> bool:
     if isinstance(event, e.IncidentEvent):
         return True
     if isinstance(event, e.ChangeSeen):
-        since = incident.first_at - CHANGE_S * SECOND
+        since = began(incident) - CHANGE_S * SECOND
         until = incident.mitigated_at or fact.at
         return since <= event.change.at <= until
     return getattr(event, "incident", "") == incident.id

@@ -7,7 +7,7 @@ nothing are missing data; a router that says nonsense was not seen; a text is a 
 
 from __future__ import annotations
 
-from midwatch.core.sli import Counts, FailedAnswer
+from midwatch.core.sli import Counts, FailedAnswer, Trace
 from midwatch.core.traffic import Traffic
 from midwatch.errors import HarnessError
 from midwatch.ports import Health
@@ -37,6 +37,31 @@ def is_counts(found: Counts) -> bool:
     """
     good, total = found.good, found.total
     return _is_whole(good) and _is_whole(total) and 0 <= good <= total <= MOST
+
+
+def is_trace(found: Trace) -> bool:
+    """Say whether a trace can be: whole numbers that only grow, in the order of time.
+
+    >>> from midwatch.core.sli import Edge
+    >>> is_trace(Trace((Edge(0, 1, 2), Edge(10, 2, 3)))), is_trace(Trace((Edge(0, 3, 2),)))
+    (True, False)
+    """
+    if not (found.first_at is None or _is_whole(found.first_at)):
+        return False
+    if not (found.period is None or is_counts(found.period)):
+        return False
+    before = None
+    for one in found.edges:
+        if not is_counts(Counts(one.good, one.total)) or not _is_whole(one.at):
+            return False
+        if before is not None:
+            bad, more = one.total - one.good, one.total - before.total
+            if one.at <= before.at or one.good < before.good or more < 0:
+                return False
+            if bad < before.total - before.good:
+                return False
+        before = one
+    return True
 
 
 def failed(one: FailedAnswer) -> FailedAnswer:

@@ -11,11 +11,12 @@ from functools import partial
 
 from msgspec import Struct, field
 
+from midwatch.core import harm
 from midwatch.core.clock import SECOND
 from midwatch.core.inputs import Envelope, SliMeasured, Timer, TimerCameDue
 from midwatch.core.rules import Rules
 from midwatch.core.shard import Shard
-from midwatch.core.sli import Counts, FailedAnswer, SliReading
+from midwatch.core.sli import Counts, FailedAnswer, Measured, Outage, SliReading
 from midwatch.core.slo import Slo, windows_needed
 from midwatch.engine import sound
 from midwatch.engine.question import Question
@@ -27,12 +28,19 @@ PERIOD_EVERY_S = 300
 
 
 class Newest(Struct, frozen=True):
-    """How an objective was read last, at `at`, 0 for never; `trouble` says what went wrong."""
+    """How an objective was read last, at `at`, 0 for never; `trouble` says what went wrong.
+
+    `seen_s` says how much of its period was counted, None when nobody knows.
+    """
 
     slo: Slo
     at: int = 0
     windows: dict[int, Counts] = field(default_factory=dict[int, Counts])
     trouble: str = ""
+    seen_s: int | None = None
+
+
+Outages = dict[str, tuple[Outage, ...]]
 
 
 class Watcher:
@@ -64,15 +72,13 @@ class Watcher:
 
         The answers may take their time and be lost: the next ones say it again.
         """
-        since: dict[str, dict[str, int]] = {}
-        for name in shard.open:
-            incident = shard.incidents[name]
-            if incident.slo:
-                # Since when it is, is a date; readings are stamped in the journal's time.
-                age_s = (now - shard.skew - incident.first_at) // SECOND
-                since.setdefault(incident.slo, {})[name] = max(age_s, 0)
+        hurt: dict[str, Outages] = {}
+        for name, incident in shard.incidents.items():
+            for slo, outages in incident.outages.items():
+                if incident.state not in ("closed", "merged") and harm.unsettled(outages, now):
+                    hurt.setdefault(slo, {})[name] = outages
         read = [
-            Question(source, partial(self._ask, source, since, now)) for source in self._by_source
+            Question(source, partial(self._ask, source, hurt, now)) for source in self._by_source
         ]
         return read + self._trials.questions(shard, now)
 
@@ -85,10 +91,10 @@ class Watcher:
         watched = (one for group in self._by_source.values() for one in group)
         return [one.newest for one in watched]
 
-    def _ask(self, source: str, since: dict[str, dict[str, int]], now: int) -> list[Envelope]:
+    def _ask(self, source: str, hurt: dict[str, Outages], now: int) -> list[Envelope]:
         metrics = self._metrics[source]
         return [
-            Envelope("", SliMeasured(watched.read(metrics, since.get(watched.slo.id, {}), now)))
+            Envelope("", SliMeasured(watched.read(metrics, hurt.get(watched.slo.id, {}), now)))
             for watched in self._by_source[source]
         ]
 
@@ -109,11 +115,12 @@ class _Watched:
         self._heard_at = 0
         self._period: Counts | None = None
         self._period_at = 0
+        self._first_at: int | None = None
 
-    def read(self, metrics: Metrics, since: dict[str, int], now: int) -> SliReading:
+    def read(self, metrics: Metrics, hurt: Outages, now: int) -> SliReading:
         self._watched_at = self._watched_at or now
         self._heard_at = self._heard_at or now
-        asked = (*self._windows_s, *since.values())
+        asked = self._windows_s
         period_s = self.slo.period_s
         # The budget moves slowly, and a month is much to ask of a backend every few seconds.
         empty = self._period is None or not self._period.total
@@ -122,18 +129,42 @@ class _Watched:
         counts, failures, trouble = self._counts(metrics, asked, now)
         if period_s in asked and period_s in counts:
             self._period, self._period_at = counts[period_s], now
+            trouble = self._look_back(metrics, now) or trouble
         windows = {w: counts[w] for w in self._windows_s if w in counts}
         if self._period is not None and _outdates(windows.values(), self._period):
             self._period_at = now - PERIOD_EVERY_S * SECOND  # ask with the next reading
         period = {period_s: self._period} if self._period is not None else {}
-        self.newest = Newest(self.slo, now, windows | period, trouble)
+        seen_s = None if self._first_at is None else max(now - self._first_at, 0) // SECOND
+        self.newest = Newest(self.slo, now, windows | period, trouble, seen_s)
         heard = windows.get(self.slo.quiet_s)
         if heard is not None and heard.total:
             self._heard_at = now
-        totals = {name: counts[w] for name, w in since.items() if w in counts}
+        harms = {name: self._measure(metrics, outages, now) for name, outages in hurt.items()}
         return SliReading(
-            self.slo.id, now, windows, failures, totals, self._watched_at, self._heard_at
-        )
+            self.slo.id, now, windows, failures,
+            {name: one for name, one in harms.items() if one is not None},
+            self._watched_at, self._heard_at, self._period, seen_s,
+        )  # fmt: skip
+
+    def _look_back(self, metrics: Metrics, now: int) -> str:
+        """Learn since when there are events; gives what went wrong."""
+        try:
+            trace = metrics.trace(self.slo, now, now)
+            self._first_at = trace.first_at if sound.is_trace(trace) else None
+        except Exception as error:  # however it breaks, nothing more was seen
+            return sound.text(told(error))
+        return ""
+
+    def _measure(self, metrics: Metrics, outages: tuple[Outage, ...], now: int) -> Measured | None:
+        """Measure what an incident lost; None when the backend cannot say."""
+        places = harm.unsettled(outages, now)
+        try:
+            trace = metrics.trace(self.slo, min(outages[one].since for one in places), now)
+        except Exception:  # however it breaks, the next reading tries again
+            return None
+        if not trace.edges or not sound.is_trace(trace):
+            return None
+        return harm.measure(self.slo.budget, outages, trace, now, self.slo.period_s)
 
     def _counts(
         self, metrics: Metrics, windows_s: tuple[int, ...], now: int

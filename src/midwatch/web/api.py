@@ -13,7 +13,7 @@ from midwatch.adapters.sources import changes as change_bodies
 from midwatch.adapters.sources import tickets as ticket_bodies
 from midwatch.core import inputs
 from midwatch.core.clock import SECOND
-from midwatch.core.judgements import Judgement
+from midwatch.core.judgements import Added, Whole, plain
 from midwatch.core.moments import moment
 from midwatch.core.postmortems import Postmortem
 from midwatch.engine import (
@@ -109,8 +109,15 @@ class Api(Reading):
 
     async def judge(self, call: Call) -> Postmortem:
         """Keep what a person makes of it."""
-        given: Judgement = call.given
-        await self._tell(call, inputs.EditPostmortem(_id(call), given, call.by.name))
+        given: Whole = call.given
+        command = inputs.EditPostmortem(_id(call), plain(given), call.by.name, given.version)
+        await self._tell(call, command)
+        return await self.postmortem(call)
+
+    async def add(self, call: Call) -> Postmortem:
+        """Add to what people make of it."""
+        given: Added = call.given
+        await self._tell(call, inputs.AddToPostmortem(_id(call), given, call.by.name))
         return await self.postmortem(call)
 
     async def silence(self, call: Call) -> Part:

@@ -49,6 +49,7 @@ class Page:
     def __init__(self, service: Service, audit: Audit, logins: Logins, shown: Shown) -> None:
         self._loop = service.loop
         self._shadow = service.shadow
+        self._zones = service.rules.policy.team.zones()
         self._audit = audit
         self._logins = logins
         self._shown = shown
@@ -107,9 +108,10 @@ class Page:
 
     async def postmortem(self, request: Request) -> Response:
         """Show what is known of an incident, and what people make of it."""
-        if self._logins.who(request) is None:
+        who = self._logins.who(request)
+        if who is None:
             return RedirectResponse("/login", 303)
-        name = request.path_params["id"]
+        name, zone = request.path_params["id"], self._zones.get(who.name, "UTC")
         try:
             found = await asyncio.wrap_future(
                 self._loop.view(lambda shard: subject(shard, self._audit, name))
@@ -122,7 +124,7 @@ class Page:
 
         def written() -> str:
             with self._audit.beside() as audit:
-                return postmortems.html(retell(incident, at, audit), f"/#{quote(name)}")
+                return postmortems.html(retell(incident, at, audit), f"/#{quote(name)}", zone)
 
         return HTMLResponse(await asyncio.to_thread(written), 200, DOCUMENT_HEADERS)
 

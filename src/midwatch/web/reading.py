@@ -178,7 +178,8 @@ class Reading:
 
         def write(audit: Audit) -> tuple[reporting.Report, str]:
             known = reporting.known(told, audit, gathered, skews, start, end)
-            return reporting.report(known, gathered, start, end, call.limit, call.after)
+            zones = self._service.rules.policy.team.zones()
+            return reporting.report(known, gathered, start, end, call.limit, call.after, zones)
 
         found, after = await self._read(write)
         return Part(found, f"/api/v1/report?start={start}&end={end}", after)

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from midwatch.adapters.sources.batches import decode
-from midwatch.core.judgements import Judgement
+from midwatch.core.judgements import Added, Whole
 from midwatch.core.postmortems import Postmortem
 from midwatch.engine import (
     cases,
@@ -157,7 +157,11 @@ ROUTES = (
     ),
     Route(
         "POST", "/api/v1/incidents/{id}/postmortem", "Say what you make of it; replaces it whole.",
-        Api.judge, Postmortem, Judgement, once=True,
+        Api.judge, Postmortem, Whole, once=True,
+    ),
+    Route(
+        "POST", "/api/v1/incidents/{id}/postmortem/add", "Add to what people make of it.",
+        Api.add, Postmortem, Added, once=True,
     ),
     Route(
         "POST", "/api/v1/incidents/{id}/draft", "Write its facts down now.",

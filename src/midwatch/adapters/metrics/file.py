@@ -15,7 +15,7 @@ from msgspec import Meta, Struct
 
 from midwatch.adapters.metrics.meter import Meter
 from midwatch.core.moments import moment
-from midwatch.core.sli import Counts, FailedAnswer, Sample
+from midwatch.core.sli import Counts, FailedAnswer, Sample, Trace
 from midwatch.core.sli_window import Tally
 from midwatch.core.slo import Slo
 from midwatch.errors import BadFile, HarnessError
@@ -102,6 +102,11 @@ class FileMetrics:
             meter.add(sample.at, *tally.more(sample))
         self._read[slo.id] = (at + len(whole), lines + whole.count(b"\n"))
         return meter.counts(windows_s, now)
+
+    def trace(self, slo: Slo, since: int, now: int) -> Trace:
+        """Give what was counted since a moment, edge by edge."""
+        meter = self._meters.get(slo.id)
+        return meter.trace(since, now) if meter else Trace()
 
     def failures(self, slo: Slo, window_s: int, now: int) -> tuple[FailedAnswer, ...]:
         """Give none: counts are all there is."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from midwatch.core.sli import Counts, Indicator
+from midwatch.core.sli import Counts, Indicator, Trace
 from midwatch.core.sli_window import SliWindow
 from midwatch.core.slices import Slicer
 from midwatch.core.slo import Slo
@@ -21,6 +21,7 @@ class Meter:
 
     def __init__(self, slo: Slo) -> None:
         indicator = slo.indicator or Indicator("counter")
+        self._period_s = slo.period_s
         self._ring = SliWindow(slo.period_s)
         self._slicer = (
             Slicer(indicator.slice_s, indicator.slice_target) if indicator.slice_s else None
@@ -45,7 +46,16 @@ class Meter:
 
     def counts(self, windows_s: Iterable[int], now: int) -> dict[int, Counts]:
         """Count each window that ends now."""
+        self._close(now)
+        return self._ring.counts(windows_s, now)
+
+    def trace(self, since: int, now: int) -> Trace:
+        """Give what was counted since a moment, edge by edge."""
+        self._close(now)
+        period = self._ring.counts((self._period_s,), now).get(self._period_s)
+        return Trace(tuple(self._ring.edges(since, now)), self._ring.first_at, period)
+
+    def _close(self, now: int) -> None:
         if self._slicer is not None:
             for event in self._slicer.close(now):
                 self._ring.add(*event)
-        return self._ring.counts(windows_s, now)

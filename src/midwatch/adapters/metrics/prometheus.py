@@ -22,8 +22,8 @@ from msgspec import Struct, field
 
 from midwatch.adapters.metrics.meter import PARTS, Meter
 from midwatch.core.clock import SECOND
-from midwatch.core.sli import Counts, FailedAnswer, Indicator
-from midwatch.core.sli_window import Counter
+from midwatch.core.sli import Counts, Edge, FailedAnswer, Indicator, Trace
+from midwatch.core.sli_window import EDGE_S, Counter
 from midwatch.core.slo import Slo
 from midwatch.errors import HarnessError
 
@@ -35,6 +35,7 @@ WINDOW = "{{.window}}"
 HISTORY = ((30 * 86_400, 3_600, 3_600), (3 * 86_400, 300, 300), (6 * 3_600, 60, 300))
 GAP_S = 180  # a longer one between two looks is filled from rate()
 PAUSES_S = (0.3, 1.0)
+MAX_STEPS, PERIOD_EVERY_S = 720, 300  # of one trace, and how old its period may be
 SELECTOR = r"[a-zA-Z_:][\w:]*(?:\{[^{}]*\})?|\{[^{}]*\}"
 SUM = re.compile(
     rf"\s*(?:sum\s*(?:by\s*\([^()]*\)\s*)?\(\s*(?P<inner>{SELECTOR})\s*\)\s*(?:by\s*\([^()]*\))?"
@@ -118,6 +119,7 @@ class PrometheusMetrics:
             pair = base64.b64encode(f"{options.username}:{secret}".encode()).decode()
             self._headers["Authorization"] = f"Basic {pair}"
         self._watched: dict[str, _Watched] = {}
+        self._periods: dict[str, tuple[int, int | None, Counts | None]] = {}  # by objective
 
     def counts(self, slo: Slo, windows_s: Sequence[int], now: int) -> dict[int, Counts]:
         """Count windows that end now. Raises HarnessError when it did not answer wholly."""
@@ -132,6 +134,14 @@ class PrometheusMetrics:
         if now > watched.looked_at and now - self._skew() > watched.asked_for:
             self._look(indicator, watched, now)
         return watched.meter.counts(windows_s, now)
+
+    def trace(self, slo: Slo, since: int, now: int) -> Trace:
+        """Give what was counted since a moment; questions about windows are asked step by step."""
+        indicator = _must(slo.indicator)
+        watched = self._watched.get(slo.id)
+        if is_windowed(indicator) and not indicator.slice_s:
+            return self._steps(slo, indicator, since, now)
+        return watched.meter.trace(since, now) if watched else Trace()
 
     def failures(self, slo: Slo, window_s: int, now: int) -> tuple[FailedAnswer, ...]:
         """Give none: Prometheus keeps counts alone."""
@@ -169,6 +179,45 @@ class PrometheusMetrics:
             counts = _windowed(indicator, numbers, window_s)
             if counts is not None:
                 found[window_s] = counts
+        return found
+
+    def _steps(self, slo: Slo, indicator: Indicator, since: int, now: int) -> Trace:
+        """Ask about the windows between steps, and, now and then, about the whole period."""
+        known = self._periods.get(slo.id)
+        if known is None or now - known[0] >= PERIOD_EVERY_S * SECOND:
+            start = now - slo.period_s * SECOND
+            step_s = max(60, slo.period_s // MAX_STEPS)
+            came = [one for one in self._came(indicator, start, now, step_s) if one[2]]
+            first_at = came[0][0] - step_s * SECOND if came else None
+            period = self._windows(indicator, (slo.period_s,), now).get(slo.period_s)
+            known = self._periods[slo.id] = (now, first_at, period)
+        _, first_at, period = known
+        if since >= now:
+            return Trace((), first_at, period)
+        step_s = max(EDGE_S, -(-(now - since) // SECOND // MAX_STEPS // EDGE_S) * EDGE_S)
+        start = since // (step_s * SECOND) * (step_s * SECOND)
+        edges, good, total = [Edge(start, 0, 0)], 0, 0
+        for at, more_good, more in self._came(indicator, start, now, step_s):
+            good, total = good + more_good, total + more
+            edges.append(Edge(at, good, total))
+        return Trace(tuple(edges) if len(edges) > 1 else (), first_at, period)
+
+    def _came(
+        self, indicator: Indicator, start: int, end: int, step_s: int
+    ) -> list[tuple[int, int, int]]:
+        """List what came in each step of (start, end]: its end, good, and all; oldest first."""
+        numbers: dict[int, dict[str, float]] = {}
+        for part, query in _parts(indicator):
+            text = f"sum({query.replace(WINDOW, f'{step_s}s')})"
+            for one in self._query_range(text, start + step_s * SECOND, end, step_s):
+                for at, value in one.points:
+                    if math.isfinite(value):
+                        numbers.setdefault(round(at * SECOND), {})[part] = value
+        found: list[tuple[int, int, int]] = []
+        for at in sorted(numbers):
+            counts = _windowed(indicator, numbers[at], step_s)
+            if counts is not None:
+                found.append((at, counts.good, counts.total))
         return found
 
     # --- looking again and again ---

@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from midwatch.adapters.metrics.meter import Meter
-from midwatch.core.sli import Counts, FailedAnswer
+from midwatch.core.sli import Counts, FailedAnswer, Trace
 from midwatch.core.sli_window import Counter
 from midwatch.core.slo import Slo
 from midwatch.errors import HarnessError
@@ -59,6 +59,11 @@ class ProxyMetrics:
             self._look(slo, meter, now)
             self._looked_at[slo.id] = now
         return meter.counts(windows_s, now)
+
+    def trace(self, slo: Slo, since: int, now: int) -> Trace:
+        """Give what was counted since a moment, edge by edge."""
+        meter = self._meters.get(slo.id)
+        return meter.trace(since, now) if meter else Trace()
 
     def failures(self, slo: Slo, window_s: int, now: int) -> tuple[FailedAnswer, ...]:
         """Give none: the proxy keeps counts alone."""

@@ -25,7 +25,7 @@ from midwatch.core.clock import SECOND
 from midwatch.core.inputs import Rejected
 from midwatch.core.moments import moment
 from midwatch.core.releases import is_name
-from midwatch.core.sli import Bucket, Counts, FailedAnswer
+from midwatch.core.sli import Bucket, Counts, FailedAnswer, Trace
 from midwatch.core.sli_window import EDGE_S, LATE_S
 from midwatch.core.slo import Slo
 from midwatch.errors import BadJson
@@ -197,6 +197,12 @@ class PushedMetrics:
         with self._lock:
             meter = self._meters.get(slo.id) or self._of_release(slo.id)
             return meter.counts(windows_s, now) if meter else {}
+
+    def trace(self, slo: Slo, since: int, now: int) -> Trace:
+        """Give what was counted since a moment, edge by edge."""
+        with self._lock:
+            meter = self._meters.get(slo.id)
+            return meter.trace(since, now) if meter else Trace()
 
     def failures(self, slo: Slo, window_s: int, now: int) -> tuple[FailedAnswer, ...]:
         """Give the newest bad answers of a window that have an id or an explanation."""

@@ -15,25 +15,29 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from midwatch import texts
 from midwatch.adapters.reports import curve
+from midwatch.core import budget
 from midwatch.core.clock import show_duration
-from midwatch.core.postmortems import Point, Postmortem
+from midwatch.core.postmortems import Lost, Point, Postmortem
 
 TABLE_ROWS = 60
 ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"} | {one: f"&#{ord(one)};" for one in "\\`*[]|~"}
 _SPECIAL = re.compile(f"[{re.escape(''.join(ENTITIES))}]")
 
 
-def markdown(document: Postmortem, picture: str = "") -> str:
-    """Write it as Markdown; `picture` is the address of its curve, empty for none."""
-    return _render("postmortem.md.j2", document, picture=picture)
+def markdown(document: Postmortem, picture: str = "", zone: str = "UTC") -> str:
+    """Write it as Markdown; `picture` is the address of its curve, empty for none.
+
+    Times are those of a time zone, with UTC beside them.
+    """
+    return _render("postmortem.md.j2", document, picture=picture, zone=zone)
 
 
-def html(document: Postmortem, base: str = "") -> str:
+def html(document: Postmortem, base: str = "", zone: str = "UTC") -> str:
     """Write it as a whole page without a script, its curve inside; `base` leads back."""
     style = resources.files("midwatch.adapters.reports") / "templates" / "postmortem.css"
     return _render(
         "postmortem.html.j2", document, svg=curve.draw(document), style=style.read_text("utf-8"),
-        base=base,
+        base=base, zone=zone,
     )  # fmt: skip
 
 
@@ -53,7 +57,7 @@ def _environment(*, autoescape: bool) -> Environment:
         keep_trailing_newline=True,
     )
     filters = cast("dict[str, Any]", found.filters)
-    for one in (changes, cited, clock, lasted, percent, plain):
+    for one in (changes, cited, clock, hour, lasted, moment, plain, spent):
         filters[one.__name__] = one
     return found
 
@@ -84,13 +88,45 @@ def plain(text: object) -> str:
     return _SPECIAL.sub(lambda found: ENTITIES[found[0]], one)
 
 
-def clock(at: str | None) -> str:
+def clock(at: str | None, zone: str = "UTC") -> str:
     """Write a time for people.
 
     >>> clock("2026-03-02T00:51:00.000Z"), clock(None)
     ('2026-03-02 00:51:00 UTC', 'not yet')
+    >>> clock("2026-03-01T23:51:00.000Z", "Europe/Berlin")
+    '2026-03-02 00:51:00 Europe/Berlin (23:51:00 UTC)'
     """
-    return f"{at[:10]} {at[11:19]} UTC" if at else "not yet"
+    if not at:
+        return "not yet"
+    local = _local(at, zone)
+    if zone == "UTC":
+        return f"{local} UTC"
+    return f"{local} {zone} ({at[11:19]} UTC)"
+
+
+def moment(at: str, zone: str = "UTC") -> str:
+    """Write a time in a table whose head names the zone.
+
+    >>> moment("2026-03-01T23:51:00.000Z", "Europe/Berlin")
+    '2026-03-02 00:51:00, 23:51:00'
+    """
+    return _local(at, zone) if zone == "UTC" else f"{_local(at, zone)}, {at[11:19]}"
+
+
+def hour(at: str, zone: str = "UTC") -> str:
+    """Write the time of day."""
+    return _local(at, zone)[11:]
+
+
+def _local(at: str, zone: str) -> str:
+    """Give the date and the time of day in a zone."""
+    if zone == "UTC":
+        return f"{at[:10]} {at[11:19]}"
+    from whenever import Instant  # a page in UTC needs no zones
+
+    found = Instant.parse_iso(at).to_tz(zone).to_plain()  # pyright: ignore[reportUnknownMemberType]
+    text = found.format_iso()
+    return f"{text[:10]} {text[11:19]}"
 
 
 def lasted(seconds: float | None) -> str:
@@ -108,6 +144,8 @@ def cited(numbers: list[int]) -> str:
     return f"event{'' if len(numbers) == 1 else 's'} {listed}"
 
 
-def percent(share: float | None) -> str:
-    """Write a share as per cent."""
-    return "unknown" if share is None else f"{100 * share:.2f} %"
+def spent(one: Lost) -> str:
+    """Write what an objective lost of its budget."""
+    if one.says:
+        return one.says
+    return "unknown" if one.budget_spent is None else budget.of_full(one.budget_spent)
