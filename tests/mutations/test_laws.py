@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.mutations import consent, laws, ports, times, trials
+from tests.mutations import consent, harm, laws, ports, times, trials
 from tests.mutations.laws import Mutation
 
 ROOT = Path(__file__).parents[2]
@@ -19,6 +19,7 @@ FILES = ("pyproject.toml", "README.md", "Makefile")
 LONGEST_S = 900
 MUTATIONS = (
     *laws.MUTATIONS, *ports.MUTATIONS, *times.MUTATIONS, *trials.MUTATIONS, *consent.MUTATIONS,
+    *harm.MUTATIONS,
 )  # fmt: skip
 FEW = ("the core reads a clock", "any hash approves a plan", "a canary promotes on no data")
 TRIED = [one for one in MUTATIONS if os.environ.get("MIDWATCH_SOAK") or one.name in FEW]

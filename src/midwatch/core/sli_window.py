@@ -187,8 +187,9 @@ class SliWindow:
                     break
                 n = at % level.size
                 found.append(Edge(at * width_ms, level.good[n], level.total[n]))
-        if end >= self._newest:
-            found.append(Edge(max(end, self._newest) * _EDGE_MS, self._good, self._total))
+        # The newest bucket is not closed yet; what is silent after it moves no edge.
+        for at in sorted({self._newest, end}) if end >= self._newest else ():
+            found.append(Edge(at * _EDGE_MS, self._good, self._total))
         return found
 
     def _level_for(self, window_s: int) -> _Level:

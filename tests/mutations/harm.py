@@ -1,0 +1,56 @@
+"""Law 15 broken on purpose, as far as it is about what harm is told and who is credited."""
+
+from __future__ import annotations
+
+from tests.mutations.laws import UNIT, Mutation
+
+HARM = f"{UNIT}/test_harm.py"
+ORACLE = "tests/acceptance/test_harm_oracle.py"
+MUTATIONS = (
+    Mutation(
+        "harm begins when it was noticed", 15, "src/midwatch/core/harm.py",
+        "lowest = min(rises[first : seen + 1])", "lowest = rises[seen]", (HARM, ORACLE),
+    ),
+    Mutation(
+        "harm ends with its proof", 15, "src/midwatch/core/harm.py",
+        "highest = max(rises[start : last + 1])", "highest = rises[last]", (HARM, ORACLE),
+    ),
+    Mutation(
+        "silence after the last event is harm", 15, "src/midwatch/core/sli_window.py",
+        "for at in sorted({self._newest, end}) if end >= self._newest else ():",
+        "for at in (end,) if end >= self._newest else ():", (HARM,),
+    ),
+    Mutation(
+        "late counts change no figure", 15, "src/midwatch/core/drafts.py",
+        'if incident.state in ("mitigated", "resolved") and measure(', "if False and measure(",
+        (HARM, ORACLE),
+    ),
+    Mutation(
+        "a run that did not hold ends the next harm", 15, "src/midwatch/core/carried_out.py",
+        "        if self.found[-1].verification == OPEN:\n", "        if True:\n", (HARM,),
+    ),
+    Mutation(
+        "a step after the last harm is credited", 15, "src/midwatch/core/carried_out.py",
+        "        elif late:\n", "        elif False:\n", (HARM,),
+    ),
+    Mutation(
+        "a period that is not full has a share", 15, "src/midwatch/core/budget.py",
+        "return seen_s is not None and seen_s >= slo.period_s", "return True", (HARM,),
+    ),
+    Mutation(
+        "what comes after closing changes figures", 15, "src/midwatch/core/postmortem_writer.py",
+        'late = "after closing: " if number >= len(self.facts) else ""', 'late = ""', (HARM,),
+    ),
+    Mutation(
+        "a deploy stands where it was told", 15, "src/midwatch/core/postmortem_writer.py",
+        "found.sort(key=lambda one: one[:2])", "found.sort(key=lambda one: one[1])", (HARM,),
+    ),
+    Mutation(
+        "a word is a name", 15, "src/midwatch/core/sentences.py",
+        'r"^{}(?=: )",', 'r"{}",', (HARM,),
+    ),
+    Mutation(
+        "a stale whole replaces what was written since", 15, "src/midwatch/core/drafts.py",
+        "if given.version is not None and given.version != incident.edits:", "if False:", (HARM,),
+    ),
+)  # fmt: skip
