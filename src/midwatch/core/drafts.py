@@ -81,7 +81,12 @@ def measure(d: Decision, incident: Incident, slo: Slo, reading: SliReading) -> b
 
 
 def follow(d: Decision, incident: Incident, rules: Sources, slo: Slo, reading: SliReading) -> None:
-    """Take late counts into the figures of an incident that is mitigated, and not closed."""
+    """Take late counts into the figures of an incident that is mitigated, and not closed.
+
+    While it is open, the first figures do not wait for the next sample.
+    """
+    if incident.state in ("open", "acknowledged") and slo.id not in incident.harms:
+        measure(d, incident, slo, reading)
     if incident.state in ("mitigated", "resolved") and measure(d, incident, slo, reading):
         draft(d, incident, rules)
 
