@@ -90,7 +90,7 @@ def show_command(incident: str, zone: str, as_json: bool, **where: Any) -> int:
 @click.option("--due", metavar="DAY", help="Until when: 2026-12-31.")
 @click.option("--done", "done", type=click.IntRange(1), help="Action item N is done.")
 @click.option("--drop", "dropped", type=click.IntRange(1), help="Action item N is dropped.")
-@click.option("--version", type=click.IntRange(0), metavar="N",
+@click.option("--at-version", "version", type=click.IntRange(0), metavar="N",
               help="With --file: refuse when somebody has written since version N.")  # fmt: skip
 @json_option(Postmortem)
 @server_options
@@ -117,7 +117,7 @@ def edit_command(
     )  # fmt: skip
     if file is None:
         if version is not None:
-            raise click.UsageError("--version goes with --file: what is added meets no other")
+            raise click.UsageError("--at-version goes with --file: what is added meets no other")
         found = at.add(incident, added)
     else:
         if added != Added():
