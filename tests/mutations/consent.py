@@ -64,7 +64,8 @@ MUTATIONS = (
     ),
     Mutation(
         "a question never ends", 15, RUNBOOKS,
-        "        if d.now >= incident.step_asked_at + ttl_s * SECOND:", "        if False:", CONSENT,
+        "        if d.now >= incident.step_asked_at + ttl_s * SECOND:", "        if False:",
+        CONSENT,
     ),
     Mutation(
         "a stop stops nothing", 15, RUNBOOKS,
