@@ -585,4 +585,4 @@ def test_a_plan_that_is_under_way_stays_with_its_service() -> None:
     assert (incident.run, incident.speaks_of) == ("running", "shop")
     assert incident.service_of_plan == "cart"
     on.wake(BEGIN + 70)
-    assert (incident.run, incident.service_of_plan) == ("ended", "shop")
+    assert (incident.run, incident.planned_for) == ("proposed", "shop")
