@@ -253,12 +253,12 @@ MUTATIONS = (
     ),
     Mutation(
         "a raise under the same key is a repeat", 10, "src/midwatch/core/refreshes.py",
-        "return alert.level != one.level or", "return", (NEWS,),
+        "if alert.level != one.level or alert.starts_at", "if alert.starts_at", (NEWS,),
     ),
     Mutation(
         "growth that is held is dropped", 10, "src/midwatch/core/growth.py",
-        '    d.set_timer(inputs.Timer(_growth_key(incident), until, "grow", incident.id))\n', "",
-        (NEWS,),
+        '    d.set_timer(inputs.Timer(_growth_key(incident), until, "grow", incident.id))\n'
+        "    return True\n", "    return True\n", (NEWS,),
     ),
     Mutation(
         "anybody answers for the people of another service", 10, "src/midwatch/core/escalation.py",
@@ -275,7 +275,7 @@ MUTATIONS = (
     ),
     Mutation(
         "an ack leaves what was covered since covering", 10, "src/midwatch/core/covers.py",
-        "incident.mark.at >= one.rung_at", "incident.mark.at >= one.at", (COVERS,),
+        "mark.at >= one.rung_at", "mark.at >= one.at", (COVERS,),
     ),
     Mutation(
         "a flap that nobody was told of hides its neighbours", 10, "src/midwatch/core/covers.py",

@@ -24,6 +24,7 @@ class Told(Struct, frozen=True):
 def tell(incident: Incident) -> Told:
     """Say what has grown since the last page, the newest state of each.
 
+    >>> from midwatch.core.marks import Held
     >>> held = Held("Down on db (critical)", ("f",))
     >>> tell(Incident("INC-1", "shop", "", "slow", 0, growth=[held]))
     Told(says='Down on db (critical), ended since', fires=False)

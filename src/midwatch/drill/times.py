@@ -152,8 +152,11 @@ def _steps(shift: Shift, story: Story) -> Iterator[tuple[Fact[Page], Fact[Page] 
             continue
         pagers = _policy(shift, event.policy).team.pagers(event.to)
         if event.via == pagers[0] and event.step >= 0:
-            yield cast("Fact[Page]", fact), before.get(event.incident)
-            before[event.incident] = cast("Fact[Page]", fact)
+            last = before.get(event.incident)
+            yield cast("Fact[Page]", fact), last
+            grew = event.reason.says.startswith(f"{event.incident} grew: ")
+            if not (grew and last is not None and last.event.step == event.step):
+                before[event.incident] = cast("Fact[Page]", fact)  # else the step goes on
 
 
 def _right_person(shift: Shift, story: Story) -> str:
@@ -187,11 +190,20 @@ def _right_person(shift: Shift, story: Story) -> str:
 
 def _steps_wait(shift: Shift, story: Story) -> str:
     """The next step comes when the wait of the last one is over, whatever the wall clock does."""
+    handed = story.all(e.AckWithdrawn) + story.all(e.IncidentReassigned)
+    resumed = story.all(e.AskingResumed)
     for fact, before in _steps(shift, story):
         if before is None or not fact.event.reason.says.startswith("no ack from "):
             continue
-        step = _policy(shift, before.event.policy).step(before.event.step)
-        took = shift.happened_at(fact.seq) - shift.happened_at(before.seq)
+        name, first, last = fact.event.incident, before.seq, fact.seq
+        if any(x.event.incident == name and first < x.seq < last for x in resumed):
+            continue  # it went on where it was: how long that is, the event says itself
+        policy, number = _policy(shift, before.event.policy), before.event.step
+        again = [x.seq for x in handed if x.event.incident == name and first < x.seq < last]
+        if again:  # whoever had it was asked once more, as by the first step
+            first, number = again[-1], 0
+        step = policy.step(number)
+        took = shift.happened_at(last) - shift.happened_at(first)
         if step is not None and not _takes(shift, took, step.delay_s * SECOND):
             return (
                 f"a step waits its time: {fact.event.incident} was paged again after {_off(took)}"
