@@ -153,10 +153,11 @@ def _steps(shift: Shift, story: Story) -> Iterator[tuple[Fact[Page], Fact[Page] 
         pagers = _policy(shift, event.policy).team.pagers(event.to)
         if event.via == pagers[0] and event.step >= 0:
             last = before.get(event.incident)
-            yield cast("Fact[Page]", fact), last
             grew = event.reason.says.startswith(f"{event.incident} grew: ")
-            if not (grew and last is not None and last.event.step == event.step):
-                before[event.incident] = cast("Fact[Page]", fact)  # else the step goes on
+            if grew and last is not None and last.event.step == event.step:
+                continue  # growth is told to whoever was asked, while that step goes on
+            yield cast("Fact[Page]", fact), last
+            before[event.incident] = cast("Fact[Page]", fact)
 
 
 def _right_person(shift: Shift, story: Story) -> str:
