@@ -246,3 +246,33 @@ def test_nobody_is_silenced_by_a_safe_looking_config(serving: Serving) -> None:
     told = serving.type("check", "midwatch")
     assert told.returncode == 2
     assert "schedule" in told.stdout + told.stderr
+
+
+def test_whoever_approves_a_plan_has_it(serving: Serving) -> None:
+    """The next step of the policy is due in seconds, and asks nobody any more."""
+    config = serving.folder / "midwatch" / "midwatch.yaml"
+    text = config.read_text("utf-8").replace("delay: 5m", "delay: 4s")
+    config.write_text(text, "utf-8")
+    book = BOOK.format(service="queue").replace('[restart, "queue"]', '[sh, -c, "sleep 1"]')
+    file = serving.folder / "midwatch" / "runbooks" / "queue.md"
+    file.write_text(book.replace('[restart, "{service}"]', '[sh, -c, "sleep 1"]'), "utf-8")
+    serving.start()
+    serving.deliver(now("QueueFull", "queue"))
+    printed(serving, "QueueFull on queue")
+    shown = json.loads(typed(serving, "incidents", "show", "INC-1", "--json"))
+    plan_hash = shown["plan"]["hash"]
+    typed(serving, "runbook", "approve", "INC-1", plan_hash, "--no-wait")
+    (one,) = serving.incidents()
+    assert one["state"] == "acknowledged"
+    time.sleep(6)
+    assert "no ack from" not in serving.out.read_text("utf-8")
+
+
+def test_services_that_nothing_connects_are_no_causes_of_each_other(serving: Serving) -> None:
+    """Time joins them; being in trouble, too, is no evidence."""
+    serving.start()
+    serving.deliver(now("CartDown", "cart"), now("ShopDown", "shop"))
+    printed(serving, "on shop")
+    until(lambda: len(serving.incidents()) == 1)
+    shown = json.loads(typed(serving, "incidents", "show", "INC-1", "--json"))
+    assert [one["why"] for one in shown["causes"]] in ([], ["the first to fire"])
