@@ -38,6 +38,8 @@ def outcome_of(detail: Detail, plan_hash: str) -> Outcome:
         if plan.state == "verifying" or len(done) == len(plan.steps):
             return Outcome(done, is_over=True, code=DONE)
     ends = [one for one in moments if one.event in _ENDS]
+    if not ends and any(one.event == "ActionWaits" for one in moments):
+        return Outcome(done, is_over=True, code=UNKNOWN)  # asked again, under another hash
     if not ends:
         return Outcome(done, is_over=True, code=DONE if done else FAILED)
     last = ends[-1]

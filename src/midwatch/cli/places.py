@@ -62,6 +62,18 @@ def read_span(_: click.Context, option: click.Parameter, given: str | None) -> i
     return int(found[1]) * UNITS_S[found[2]] * 1_000
 
 
+def read_wait(_: click.Context, option: click.Parameter, given: str) -> float:
+    """Read how long a command follows what it began, in seconds: 60, 30s or 5m.
+
+    >>> read_wait(click.Context(click.Command("x")), click.Option(["--wait"]), "5m")
+    300.0
+    """
+    found = re.fullmatch(r"(\d{1,6}(?:\.\d{1,3})?)([smh]?)", given)
+    if found is None:
+        raise click.BadParameter(f"{given!r} is not a time; write 60, 30s or 5m", param=option)
+    return float(found[1]) * UNITS_S[found[2] or "s"]
+
+
 def read_incident(_: click.Context, option: click.Parameter, given: str) -> str:
     """Take the name of an incident as people type it.
 

@@ -17,7 +17,7 @@ from msgspec import Meta, Struct
 from midwatch.cli.asking import ask
 from midwatch.cli.client import incidents_at, server_options
 from midwatch.cli.output import json_option, print_json
-from midwatch.cli.places import dry_run_option, read_file
+from midwatch.cli.places import dry_run_option, read_file, read_wait
 from midwatch.core.reasons import Term
 from midwatch.core.verdicts import ALPHA, MARGIN, Pair, Verdict, Word, judge
 from midwatch.engine.queries import Moment
@@ -152,10 +152,11 @@ def _moving(function: Callable[..., int]) -> Callable[..., int]:
             dry_run_option,
             click.option(
                 "--wait",
-                type=click.FloatRange(0, 3_600),
-                default=60.0,
+                callback=read_wait,
+                default="60s",
                 show_default=True,
-                help="Seconds until it has to be seen.",
+                metavar="TIME",
+                help="For how long it is followed until it is seen, such as 30s or 5m.",
             ),
             json_option(ServiceView),
         )
@@ -201,7 +202,14 @@ def canary_command() -> None:
 @click.option("--operation", default="", help="Your id; the same again is done once.")
 @click.option("--confirm", default="", metavar="SERVICE", help="Do not ask.")
 @dry_run_option
-@click.option("--wait", type=click.FloatRange(0), default=0.0, help="Seconds for its verdict.")
+@click.option(
+    "--wait",
+    callback=read_wait,
+    default="0s",
+    show_default=True,
+    metavar="TIME",
+    help="For how long its verdict is waited for, such as 30s or 5m.",
+)
 @json_option(ServiceView)
 @server_options
 def start_command(

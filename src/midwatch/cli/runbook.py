@@ -15,7 +15,7 @@ from midwatch.cli.asking import ask
 from midwatch.cli.client import Incidents, incidents_at, server_options
 from midwatch.cli.following import outcome_of
 from midwatch.cli.output import json_option, print_json
-from midwatch.cli.places import config_option, dry_run_option, read_incident, read_span
+from midwatch.cli.places import config_option, dry_run_option, read_incident, read_wait
 from midwatch.config.runbooks import lint
 from midwatch.core.plans import Match, Runbook, Step
 from midwatch.engine.plans import PlanView, proves
@@ -36,7 +36,7 @@ def _waiting(function: Callable[..., int]) -> Callable[..., int]:
     """Say for how long a plan is followed."""
     no_wait = click.option("--no-wait", is_flag=True, help="Do not follow it at all; exit 0.")
     wait = click.option(
-        "--wait", "wait_ms", callback=read_span, default="30s", show_default=True, metavar="TIME",
+        "--wait", callback=read_wait, default="30s", show_default=True, metavar="TIME",
         help="For how long it is followed, such as 30s or 5m.",
     )  # fmt: skip
     return wait(no_wait(function))
@@ -147,7 +147,7 @@ def plan_command(
 @json_option(Detail)
 @server_options
 def approve_command(
-    incident: str, plan_hash: str, wait_ms: int, no_wait: bool, as_json: bool, **where: Any
+    incident: str, plan_hash: str, wait: float, no_wait: bool, as_json: bool, **where: Any
 ) -> int:
     """Carry out the plan with this HASH, or go on with it.
 
@@ -156,7 +156,7 @@ def approve_command(
     """
     at = incidents_at(**where)
     detail = at.tell(incident, "approve", {"hash": plan_hash})
-    return _follow(at, detail, plan_hash, as_json=as_json, wait_s=0 if no_wait else wait_ms / 1_000)
+    return _follow(at, detail, plan_hash, as_json=as_json, wait_s=0 if no_wait else wait)
 
 
 @command.command("refuse", short_help="Drop the plan with this hash.")
@@ -216,7 +216,7 @@ def stop_command(incident: str, plan_hash: str, why: str, as_json: bool, **where
 @server_options
 def run_command(
     incident: str, runbook: str, params: Sequence[str], service: str, dry_run: bool, yes: bool,
-    wait_ms: int, no_wait: bool, as_json: bool, **where: Any,
+    wait: float, no_wait: bool, as_json: bool, **where: Any,
 ) -> int:  # fmt: skip
     """Plan RUNBOOK for INCIDENT, show it, ask, and carry it out.
 
@@ -235,9 +235,7 @@ def run_command(
         ask("Carry it out?", "say it with --yes")
     at.plan(incident, given)
     detail = at.tell(incident, "approve", {"hash": found.hash})
-    return _follow(
-        at, detail, found.hash, as_json=as_json, wait_s=0 if no_wait else wait_ms / 1_000
-    )
+    return _follow(at, detail, found.hash, as_json=as_json, wait_s=0 if no_wait else wait)
 
 
 def shown(plan: PlanView) -> Iterable[str]:
