@@ -39,7 +39,7 @@ from midwatch.core.teams import Person, Policy, Step, Team
 from midwatch.core.topology import Service, Topology
 from midwatch.engine import queries, retelling
 from midwatch.errors import HarnessError
-from midwatch.ports import Observed
+from midwatch.ports import Observed, StepSaid
 
 SOAK = os.environ.get("MIDWATCH_SOAK") == "1"
 WORLDS, SAMPLE = 300, 3
@@ -160,14 +160,14 @@ class Cure:
         self.run = run
         self.done: set[str] = set()
 
-    def apply(self, action: RunAction) -> str:
+    def apply(self, action: RunAction) -> StepSaid:
         if self.run.world.cure == "fails":
             raise HarnessError("connection refused")
         self.done.add(action.key)
         self.run.acted_at.append(self.run.now)
         if self.run.world.cure in ("helps", "relapse", "relapse by hand"):
             self.run.end_all()
-        return "answered 200"
+        return StepSaid("answered 200")
 
     def observe(self, action: RunAction) -> Observed:
         return Observed(action.key in self.done, "as it was asked")

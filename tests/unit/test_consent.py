@@ -453,3 +453,72 @@ def test_a_journal_of_the_first_release_asks_nothing_new_of_what_waits() -> None
     assert one.plan is not None
     one.plan = structs.replace(one.plan, service=None, proofs=(), values={})
     assert runs(approve(found, 30_000)) == ["drop"]
+
+
+# --- it was over for a moment, or is elsewhere now ----------------------------------------------
+
+
+def _flapped(found: Bench) -> None:
+    """The alert ends, and fires again a moment later."""
+    found.alerts(resolved(alert("cart", "Slow")), now=25_000)
+    found.alerts(alert("cart", "Slow", at=40_000), now=40_000)
+
+
+def test_a_step_that_ran_while_it_was_over_is_the_last_of_its_plan() -> None:
+    """Meanwhile nobody may choose another plan; then it says what it did and did not."""
+    found = quiet(bench(book(SHED, DROP, RESTORE)))
+    found.alerts(alert("cart", "Slow"))
+    approve(found)
+    _flapped(found)
+    with pytest.raises(StateError, match="under way"):
+        found.give(inputs.ProposePlan("INC-1", "book", {}, "ada", "cart"), 45_000)
+    decision = answer(found, now=50_000)
+    assert "done: shed; not done: drop, restore" in stopped(decision)
+    assert runs(decision) == []
+    one = first(found)
+    assert one.plan is not None
+    assert (one.run, [step.id for step in one.plan.steps]) == ("proposed", ["restore"])
+
+
+def test_the_button_of_a_message_from_before_a_recovery_does_nothing() -> None:
+    """The same plan is proposed again when it did not hold, under another hash."""
+    found = quiet(bench(book(DROP)))
+    found.alerts(alert("cart", "Slow"))
+    old = first(found).plan_hash
+    _flapped(found)
+    assert first(found).run == "proposed"
+    with pytest.raises(StateError, match="plan"):
+        found.give(inputs.ApprovePlan("INC-1", old, "eve"), 50_000)
+    assert runs(approve(found, 60_000)) == ["drop"]
+
+
+def test_a_plan_ends_with_the_alert_that_matched() -> None:
+    """Another alert of the service fires on: the plan was not for that one."""
+    found = quiet(bench(book(SOON, DROP), policies=(ANY_OF,)))
+    found.alerts(alert("cart", "Slow"), alert("cart", "CertOld"))
+    found.alerts(resolved(alert("cart", "Slow")), now=25_000)
+    decision = due(found, 61_000)
+    says = "no alert of cart that it was for fires any more; done: soon; not done: drop"
+    assert stopped(decision) == says
+    assert runs(decision) == []
+
+
+def test_a_plan_that_a_person_chose_ends_when_its_service_is_split_away() -> None:
+    """What they said yes to is another incident now."""
+    found = quiet(bench(book(SURE, DROP, cause="nothing")))
+    found.alerts(alert("db", "Down"), alert("cart", "Slow"))
+    found.give(inputs.ProposePlan("INC-1", "book", {}, "ada", "cart"), 1_000)
+    approve(found, 2_000)
+    split = found.give(inputs.SplitIncident("INC-1", ("cart",), (), "ada"), 30_000)
+    assert stopped(split).startswith("INC-1 has no alert of cart any more")
+
+
+def test_a_step_is_not_tried_again_once_users_are_well() -> None:
+    """It was provably not done: nor is it needed."""
+    found = quiet(bench(book(SHED, RESTORE)))
+    found.alerts(alert("cart", "Slow"))
+    approve(found)
+    found.alerts(resolved(alert("cart", "Slow")), now=25_000)
+    decision = answer(found, "not-applied", now=30_000)
+    assert decision.retries == {}
+    assert "ActionFailed" in kinds(decision)

@@ -1000,7 +1000,12 @@ def _mitigated(i: Incident, event: e.IncidentMitigated, at: int) -> None:
 def _reopened(i: Incident, event: e.IncidentReopened, at: int) -> None:
     i.thread += bool(i.acknowledged_by)  # what followed that answer rings no more for it
     i.acknowledged_by, i.mitigated_at = "", 0
-    i.run, i.no_runbook = "none", ""
+    i.no_runbook = ""
+    i.asks += 1  # whatever is asked from now on, no older button answers
+    if i.operation and i.run == "running":  # that step ends, and no other one begins
+        i.stopping = i.stopping or "a recovery meanwhile, which did not hold"
+    else:
+        i.run = "none"
     _begin_round(i)
     i.slos = dict.fromkeys(i.slos, 0)
 

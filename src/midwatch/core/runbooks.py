@@ -119,7 +119,7 @@ def make_plan(
         book.id, book.version, steps, "", book.verify, book.resolves, subject.service,
         subject.proofs, values,
     )  # fmt: skip
-    return sealed(plan, incident.ref)
+    return sealed(plan, _place(incident))
 
 
 def _values(
@@ -421,7 +421,9 @@ def _busy(d: Decision, incident: Incident, service: str) -> Incident | None:
         (
             one
             for one in (d.shard.incidents[name] for name in d.shard.open)
-            if one.id != incident.id and one.run in UNDER_WAY and one.planned_for == service
+            if one.id != incident.id
+            and (one.run in UNDER_WAY or one.operation)
+            and one.planned_for == service
         ),
         None,
     )
@@ -446,7 +448,7 @@ def _propose(
 def choose(d: Decision, means: Means, incident: Incident, given: inputs.ProposePlan) -> None:
     """Propose the runbook that a person names. Raises StateError or InputError."""
     _must_be_open(incident)
-    if incident.run in UNDER_WAY and incident.run != "verifying":
+    if incident.operation or (incident.run in UNDER_WAY and incident.run != "verifying"):
         raise StateError(
             f"{incident.id} has {incident.runbook} under way", remedy="wait for its end"
         )
@@ -499,7 +501,7 @@ def approve(d: Decision, means: Means, incident: Incident, given: inputs.Approve
     if says := consent.over(incident) or _unmatched(d, means, incident):
         raise StateError(f"{incident.runbook} is not needed: {says}", remedy="look at the incident")
     if _takes_back(incident):
-        plan = sealed(make_again(d, means, incident), incident.ref)
+        plan = sealed(make_again(d, means, incident), _place(incident))
     else:
         plan = plan_of(d, means, incident, incident.runbook, incident.given, incident.planned_for)
     if plan.hash != given.plan_hash:
@@ -605,6 +607,8 @@ def check(d: Decision, means: Means, incident: Incident) -> None:
     """Look again at what waits for a person, after what an incident is about was changed."""
     if incident.run == "waiting":
         _goes_on(d, means, incident)
+    elif incident.run in ("none", "ended"):
+        consider(d, means, incident)
     elif incident.run == "proposed" and not _takes_back(incident):
         if incident.chosen_by:
             try:
@@ -681,14 +685,28 @@ def _goes_on(d: Decision, means: Means, incident: Incident) -> bool:
     return True
 
 
+def _place(incident: Incident) -> str:
+    """Name what a hash is for: the incident, and how often it asked or began again before."""
+    return f"{incident.ref}/{incident.asks}" if incident.asks else incident.ref
+
+
 def _is_gone(means: Means, incident: Incident) -> str:
-    """Say that the alerts that a plan was for are in another incident now."""
+    """Say that what a plan was for is in another incident now, or has ended."""
+    plan, service = cast("Plan", incident.plan), incident.planned_for
     book = next((one for one in means.books.runbooks if one.id == incident.runbook), None)
-    by_labels = book is not None and book.match.labels and not book.match.slo
-    service = incident.planned_for
-    if not by_labels or incident.chosen_by or service in incident.troubles:
+    if book is None or plan.service is None or plan.takes_back:
         return ""
-    return f"{incident.id} has no alert of {service} any more"
+    if book.match.cause and not incident.chosen_by:
+        return ""  # a cause need not be in trouble itself
+    burns = any(subjects.service_of(slo) == service for slo in incident.slos)
+    if incident.services and service not in incident.services and not burns:
+        return f"{incident.id} has no alert of {service} any more"
+    if not book.match.labels or book.match.slo or incident.chosen_by or plan.proofs:
+        return ""
+    mine = [one.labels for one in incident.firing.values() if one.service == service]
+    if any(all_fit(book.match.labels, one) for one in mine):
+        return ""
+    return f"no alert of {service} that it was for fires any more"
 
 
 def _is_fresh(d: Decision, means: Means, incident: Incident) -> bool:
@@ -769,7 +787,7 @@ def _take_back(d: Decision, means: Means, incident: Incident) -> bool:
     )
     undone = ", ".join(one.undoes for one in steps)
     reason = Reason(RULE, f"{plan.runbook} ended early: {undone} is to be taken back")
-    sealed_plan = sealed(plan, incident.ref)
+    sealed_plan = sealed(plan, _place(incident))
     _propose(d, incident, sealed_plan, incident.given, reason, incident.chosen_by)
     return True
 
@@ -823,7 +841,7 @@ def on_answer(d: Decision, means: Means, incident: Incident, answer: ActionAnswe
     if incident.operation != answer.key or incident.plan is None:
         return
     step = incident.plan.steps[incident.step]
-    again = answer.attempt < MAX_ATTEMPTS and not incident.stopping
+    again = answer.attempt < MAX_ATTEMPTS and not incident.stopping and not consent.over(incident)
     undone = answer.state == "not-applied" or (answer.state == "unknown" and answer.repeatable)
     if undone and again:
         d.retry_effect(answer.key, d.now + RETRY_S * SECOND)
@@ -879,7 +897,7 @@ def on_rollback_answer(
         )
         _advance(d, means, incident)
         return
-    again = answer.attempt < MAX_ATTEMPTS and not incident.stopping
+    again = answer.attempt < MAX_ATTEMPTS and not incident.stopping and not consent.over(incident)
     if answer.state == "not-applied" and again:
         d.retry_effect(answer.key, d.now + RETRY_S * SECOND)
         return

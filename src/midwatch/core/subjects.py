@@ -50,8 +50,9 @@ def about(incident: Incident, service: str) -> Subject:
     >>> about(one, "db").proofs, about(one, "mail").proofs
     (('db/writes',), ('shop/answers', 'db/writes'))
     """
-    own = tuple(slo for slo in incident.slos if service_of(slo) == service)
-    return Subject(service, own or tuple(incident.slos))
+    burn = tuple(slo for slo, well_at in incident.slos.items() if not well_at)
+    own = tuple(slo for slo in burn if service_of(slo) == service)
+    return Subject(service, own or burn or tuple(incident.slos))
 
 
 def fitting(match: Match, incident: Incident, cause: str) -> list[Subject]:
