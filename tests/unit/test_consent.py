@@ -144,6 +144,17 @@ def test_what_a_stopped_plan_left_done_is_proposed_to_be_taken_back() -> None:
     assert (one.run, one.state) == ("ended", "mitigated")
 
 
+def test_what_is_left_done_is_said_when_nobody_takes_it_back() -> None:
+    """A person resolves the incident: the load stays shed, and the record says so."""
+    found = quiet(bench(book(SHED, SOON, RESTORE)))
+    found.alerts(alert("cart", "Slow"))
+    approve(found)
+    answer(found)
+    found.alerts(resolved(alert("cart", "Slow")), now=40_000)
+    decision = found.give(inputs.ResolveIncident("INC-1", "ada", "it is over"), 50_000)
+    assert stopped(decision).endswith("; shed is done and is not undone")
+
+
 def test_a_step_that_fails_leaves_what_is_to_be_taken_back() -> None:
     """The same after a failure: the page says how."""
     found = quiet(bench(book(SHED, DROP, RESTORE)))

@@ -395,3 +395,21 @@ def test_a_burn_is_sampled_every_minute_and_not_for_ever(shift: Told) -> None:
     samples = [fact for fact in found.facts if isinstance(fact.event, e.BurnSampled)]
     assert len(samples) == 60
     assert samples[0].event.counts == Counts(8_000, 10_000)
+
+
+def test_reports_that_come_between_the_recovery_and_its_end_count() -> None:
+    """Without an SLI no reading comes any more that would say so."""
+    known = bench()
+    known.rules = structs.replace(known.rules, slos={})
+    found = Told(known.rules, known.state)
+    found.facts, found.edges = [], [Edge(-10_000, 0, 0)]
+    found.alerts(alert("cart", "Slow"))
+    found.alerts(resolved(alert("cart", "Slow")), now=25_000)
+    for number in range(3):
+        report = inputs.FileTicket(
+            f"T{number}", "the cart is slow", service="cart", affected=40, by=f"p{number}",
+            signed=True,
+        )  # fmt: skip
+        found.give(report, 30_000 + number)
+    assert found.only.state == "mitigated"
+    assert written(found).impact.users == 40

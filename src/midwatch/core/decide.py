@@ -276,6 +276,8 @@ def _ticket(d: Decision, rules: Rules, given: inputs.FileTicket) -> None:
             d, policy, found.incident, found.severity, found.reason,
             title=found.incident.title, service=found.incident.service,
         )  # fmt: skip
+    if found is not None and found.incident.state == "mitigated":
+        drafts.draft(d, found.incident, rules)  # a late report counts
 
 
 def _tickets(d: Decision, rules: Rules, given: inputs.TicketsArrived) -> None:

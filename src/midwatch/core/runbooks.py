@@ -348,6 +348,9 @@ def _takes_back(incident: Incident) -> bool:
 def _withdraw(d: Decision, incident: Incident, why: str) -> None:
     """Take back what was proposed and nobody approved."""
     says = f"{incident.runbook} was proposed for {incident.planned_for}: {why}"
+    if incident.plan is not None and incident.plan.takes_back:
+        left = ", ".join(one.undoes for one in incident.plan.steps)
+        says = f"{says}; {left} is done and is not undone"
     d.emit(events.PlanStopped(incident.id, incident.plan_hash, Reason(RULE, says)))
     d.cancel_timer(f"automate/{incident.id}")
 
