@@ -110,9 +110,10 @@ def _is_refused(letter: DeadLetter, drawn: Drawn) -> bool:
     """Say whether it is a person's word that the state did not allow, as it may be.
 
     What was typed without being asked is judged by itself. It makes plans stale and trials late,
-    and so does a router that has to be set right. A clock that is wrong knows no date to come.
+    and so do a router that has to be set right, a clock that is wrong, and a restart: what went
+    before takes longer. A clock that is wrong knows no date to come.
     """
-    moved = bool(drawn.typed or drawn.ports)
+    moved = bool(drawn.typed or drawn.ports or drawn.clock.jumps or drawn.clock.restarts)
     late = letter.key.startswith(("approve/", "trial/"))
     dated = letter.key.startswith("waiver/") and bool(drawn.clock.jumps)
     return letter.key.startswith("typed/") or (moved and late) or dated
