@@ -31,14 +31,6 @@ def test_a_run_that_went_before_the_recovery_is_credited() -> None:
         assert found.found[-1].verification == "recovered"
 
 
-def test_a_run_that_made_one_objective_well_did_not_end_the_harm_of_another() -> None:
-    """It is said to have recovered its own, and is not credited with what got well later."""
-    own = e.RecoveryJudged("INC-1", "recovered", Reason("slo", "db is well"))
-    found = runs(DONE, own, OTHER, WELL)
-    assert found.found[-1].verification == "recovered"
-    assert found.helped is None
-
-
 def test_a_run_that_a_person_stopped_is_not_credited() -> None:
     """Its step under way ends, and users get well by something else."""
     asked = e.PlanStopAsked("INC-1", "a1", "ada", Reason("r", "ada: wrong cluster"))

@@ -40,7 +40,6 @@ class Runs:
         self._began_at = 0
         self._proposed: e.PlanProposed | None = None
         self._well_at = 0  # when users were last proven well before
-        self._partly = False  # whether the newest run made only some objectives well
         for fact in facts:
             self._take(fact)
 
@@ -48,8 +47,7 @@ class Runs:
     def helped(self) -> Run | None:
         """The run that ended the harm, None when none did."""
         last = self.found[-1] if self.found else None
-        ended = last is not None and last.verification == RECOVERED and not self._partly
-        return last if ended else None
+        return last if last is not None and last.verification == RECOVERED else None
 
     def _take(self, fact: Fact) -> None:
         event = fact.event
@@ -74,7 +72,7 @@ class Runs:
             Run(plan.runbook, plan.version, event.plan_hash, who, [], OPEN, "no verdict yet",
                 [fact.seq])
         )  # fmt: skip
-        self._changed_at, self._partly = None, False
+        self._changed_at = None
 
     def _happened(self, run: Run, fact: Fact) -> None:
         """Take what an event says about the newest run."""
@@ -97,8 +95,8 @@ class Runs:
                 _end_step(run, f"failed, {event.state}", _seen(event), seq)
                 if isinstance(event, e.RollbackFailed) or not event.goes_on:
                     self._verdict("failed", event.seen, seq)
-            case e.RecoveryMissed() | e.RecoveryJudged():
-                self._looked(event, seq)
+            case e.RecoveryMissed():
+                self._verdict("missed", event.reason.says, seq)
             case e.PlanStopped() | e.PlanRefused() | e.PlanStopAsked():
                 self._stopped(run, event, seq)
             case e.IncidentMitigated():
@@ -108,13 +106,6 @@ class Runs:
                     self._end("did not hold", event.reason.says, seq)
             case _:
                 pass
-
-    def _looked(self, event: e.RecoveryMissed | e.RecoveryJudged, seq: int) -> None:
-        if isinstance(event, e.RecoveryMissed):
-            self._verdict("missed", event.reason.says, seq)
-        elif event.verdict == RECOVERED:
-            self._partly = True  # another objective still burned then
-            self._verdict(RECOVERED, event.reason.says, seq)
 
     def _stopped(
         self, run: Run, event: e.PlanStopped | e.PlanRefused | e.PlanStopAsked, seq: int
