@@ -263,7 +263,7 @@ def _walks(many: int) -> int:
     incident, seen = on.incident(), 0
 
     class Counted(dict[str, Firing]):
-        def items(self):  # type: ignore[override]
+        def items(self):
             nonlocal seen
             seen += 1
             return super().items()

@@ -103,7 +103,7 @@ def edit_command(
     """Write what you make of it: what no event can know.
 
     An action item has an owner and a due date, or it is refused. What is written with options is
-    added to what stands there, whoever else writes meanwhile, and the same item stays one; --file
+    added to what is there, whoever else writes meanwhile, and a repeated item is kept once; --file
     replaces all of it. It may have a version: what `show --json` says.
     """
     at = incidents_at(**where)
@@ -181,7 +181,7 @@ def check_command(incident: str, whole: bool, none: str | None, as_json: bool, *
     """Check a postmortem, of an incident or in a file of `export`. Exit 1 when it is not good.
 
     Each sentence names its events, the figures are there, action items have an owner and a due
-    date, and nobody's name stands in what was generated. Somebody wrote what went well and one
+    date, and what was generated names nobody. Somebody wrote what went well and one
     action item at least, or you say with --none why there is none.
     """
     if none is not None and not none.strip():

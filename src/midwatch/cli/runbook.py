@@ -162,7 +162,7 @@ def approve_command(
 @command.command("refuse", short_help="Drop the plan with this hash.")
 @_INCIDENT
 @click.argument("plan_hash", metavar="HASH")
-@click.option("--why", required=True, help="It stands in the timeline.")
+@click.option("--why", required=True, help="Written to the timeline.")
 @json_option(Detail)
 @server_options
 def refuse_command(incident: str, plan_hash: str, why: str, as_json: bool, **where: Any) -> int:
@@ -180,7 +180,7 @@ def refuse_command(incident: str, plan_hash: str, why: str, as_json: bool, **whe
 @command.command("stop", short_help="End a plan that is under way.")
 @_INCIDENT
 @click.argument("plan_hash", metavar="[HASH]", default="")
-@click.option("--why", required=True, help="It stands in the timeline.")
+@click.option("--why", required=True, help="Written to the timeline.")
 @json_option(Detail)
 @server_options
 def stop_command(incident: str, plan_hash: str, why: str, as_json: bool, **where: Any) -> int:

@@ -69,7 +69,6 @@ CaseState = Literal["none", "drafted", "admitted", "refused"]
 
 PREFIX = "INC-"
 BY_PERSON = "recovery.person/1"  # the rule of a resolution that a person has said
-CROWD = 4
 MAX_REFS = 64
 # In a storm texts get coarser: beyond FINE of them an alert counts by its name, beyond COARSE as
 # any.
@@ -356,11 +355,6 @@ ABSORBING: tuple[State, ...] = ("open", "acknowledged", "mitigated")
 def is_open(incident: Incident) -> bool:
     """Say whether the incident still absorbs alerts."""
     return incident.state in ABSORBING
-
-
-def is_crowd(incident: Incident) -> bool:
-    """Say whether so many services are in trouble that the incident is about a system."""
-    return incident.wide >= CROWD
 
 
 def is_alone(incident: Incident) -> bool:
