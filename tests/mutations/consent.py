@@ -29,7 +29,8 @@ MUTATIONS = (
     ),
     Mutation(
         "a rollback moves another service than the plan's", 15, "src/midwatch/core/incidents.py",
-        "    if i.plan is not None and event.service != i.planned_for:", "    if False:", SUBJECTS,
+        "    if run.plan is not None and event.service != i.acts_for(run):", "    if False:",
+        SUBJECTS,
     ),
     Mutation(
         "what was tried for one service is tried for all", 15, "src/midwatch/core/incidents.py",
@@ -41,7 +42,7 @@ MUTATIONS = (
     ),
     Mutation(
         "a plan goes on when its own objective is well", 15, "src/midwatch/core/consent.py",
-        "    if incident.proofs:\n", "    if False:\n", CONSENT,
+        "    if proofs:\n", "    if False:\n", CONSENT,
     ),
     Mutation(
         "what waits is forgotten by a mitigation", 15, "src/midwatch/core/recovery.py",
@@ -55,7 +56,7 @@ MUTATIONS = (
     ),
     Mutation(
         "an approval of the rest compares nothing", 15, RUNBOOKS,
-        "    if _goes_on(d, means, incident):\n", "    if True:\n", CONSENT,
+        "    if _goes_on(d, means, incident, run):\n", "    if True:\n", CONSENT,
     ),
     Mutation(
         "a question has the hash of its plan", 15, RUNBOOKS,
@@ -64,16 +65,17 @@ MUTATIONS = (
     ),
     Mutation(
         "a question never ends", 15, RUNBOOKS,
-        "        if d.now >= incident.step_asked_at + ttl_s * SECOND:", "        if False:",
+        "        if d.now >= run.step_asked_at + step.ttl_s * SECOND:", "        if False:",
         CONSENT,
     ),
     Mutation(
         "a stop stops nothing", 15, RUNBOOKS,
-        "        if incident.stopping:\n", "        if False:\n", CONSENT,
+        "        if run.stopping:\n", "        if False:\n", CONSENT,
     ),
     Mutation(
         "a proposal is approved for what is gone", 15, RUNBOOKS,
-        "consent.over(incident) or _unmatched(d, means, incident):", "consent.over(incident):",
+        "consent.over(incident, run) or _unmatched(d, means, incident, run):",
+        "consent.over(incident, run):",
         CONSENT,
     ),
     Mutation(

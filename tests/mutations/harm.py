@@ -27,11 +27,11 @@ MUTATIONS = (
     ),
     Mutation(
         "a run that did not hold ends the next harm", 15, "src/midwatch/core/carried_out.py",
-        "        if self.found[-1].verification == OPEN:\n", "        if True:\n", (HARM,),
+        "            if run.verification != OPEN:\n", "            if False:\n", (HARM,),
     ),
     Mutation(
         "a step after the last harm is credited", 15, "src/midwatch/core/carried_out.py",
-        "        elif late:\n", "        elif False:\n", (HARM,),
+        "            elif self._is_late(begun, fact):\n", "            elif False:\n", (HARM,),
     ),
     Mutation(
         "a period that is not full has a share", 15, "src/midwatch/core/budget.py",

@@ -291,7 +291,7 @@ MUTATIONS = (
     ),
     Mutation(
         "an approval answers for every service", 10, "src/midwatch/core/news.py",
-        "if fires.intersection(incident.asking) <= {incident.planned_for}:", "if True:",
+        "if fires.intersection(incident.asking) <= begun:", "if True:",
         (NEWS,),
     ),
     Mutation(
@@ -473,7 +473,7 @@ MUTATIONS = (
     ),
     Mutation(
         "any hash approves a plan", 9, "src/midwatch/core/runbooks.py",
-        "    if plan.hash != given.plan_hash:", "    if False:", (f"{UNIT}/test_runbooks.py",),
+        "        if plan.hash == plan_hash:", "        if True:", (f"{UNIT}/test_runbooks.py",),
     ),
     Mutation(
         "a plan runs without a policy", 9, "src/midwatch/core/automation.py",

@@ -183,7 +183,7 @@ def test_who_burns_on_or_is_at_work_stays() -> None:
     known = {"INC-1": closed, "INC-2": part}
     assert leaving(known, "INC-2", []) == ["INC-1", "INC-2"]
     assert leaving(known, "INC-1", ["INC-2"]) == []
-    part.operation = "promote/INC-2/1"
+    part.promotion = "promote/INC-2/1"
     assert leaving(known, "INC-1", []) == []
 
 

@@ -21,13 +21,13 @@ WELL = e.IncidentMitigated("INC-1", Reason("slo", "SLI 100% over 5 min"))
 def runs(*events: e.Event) -> Runs:
     """Fold events, a second apart."""
     facts = [Fact(n, n * 1_000, one) for n, one in enumerate((*BEGUN, *events), 1)]
-    return Runs(facts, Roles(one.event for one in facts), ())
+    return Runs(facts, Roles(one.event for one in facts), {})
 
 
 def test_a_run_that_went_before_the_recovery_is_credited() -> None:
     """Also when another proposal was refused meanwhile."""
     for found in (runs(DONE, WELL), runs(DONE, OTHER, WELL)):
-        assert found.helped is not None
+        assert found.helped == found.found
         assert found.found[-1].verification == "recovered"
 
 
@@ -36,4 +36,4 @@ def test_a_run_that_a_person_stopped_is_not_credited() -> None:
     asked = e.PlanStopAsked("INC-1", "a1", "ada", Reason("r", "ada: wrong cluster"))
     found = runs(asked, DONE, WELL)
     assert found.found[-1].verification == "stopped"
-    assert found.helped is None
+    assert found.helped == []

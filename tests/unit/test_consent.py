@@ -109,6 +109,51 @@ def test_no_step_begins_after_the_alerts_ended() -> None:
     assert first(found).run == "ended"
 
 
+def test_who_is_well_before_anything_was_changed_needs_the_plan_no_more() -> None:
+    """While it waits between two steps: it is stopped, and the incident is mitigated."""
+    found = bench(book(SOON, DROP, slo=SHOP.id))
+    burn(found, SHOP, 1_000)
+    approve(found, 390_000)
+    decision = burn(found, SHOP, 400_000, good=10_000)
+    assert stopped(decision) == "shop/answers is well again; done: nothing; not done: soon, drop"
+    assert first(found).state == "mitigated"
+    assert runs(due(found, 500_000)) == []
+
+
+def test_who_is_well_while_load_is_shed_gets_it_back_and_no_further_change() -> None:
+    """What undoes the first step is done, what drops more is not."""
+    long = structs.replace(SOON, given={"for_s": 600})
+    for steps, then in (((SHED, long, RESTORE), ["restore"]), ((SHED, long, DROP, RESTORE), [])):
+        found = bench(book(*steps, slo=SHOP.id))
+        burn(found, SHOP, 1_000)
+        approve(found, 2_000)
+        answer(found, now=3_000)
+        decision = burn(found, SHOP, 500_000, good=10_000)
+        assert first(found).state != "mitigated"
+        assert [x.verdict for x in decision.events if isinstance(x, e.RecoveryJudged)] == [
+            "recovered"
+        ]
+        decision = due(found, 604_000)
+        assert runs(decision) == then
+        if not then:
+            assert stopped(decision).startswith("shop/answers is well again; done: shed, soon")
+            assert first(found).lead.takes_back
+
+
+def test_who_burns_again_between_two_steps_has_the_plan_go_on() -> None:
+    """The last word counts."""
+    long = structs.replace(SOON, given={"for_s": 1_200})
+    found = bench(book(SHED, long, DROP, slo=SHOP.id))
+    burn(found, SHOP, 1_000)
+    found.give(inputs.ApprovePlan("INC-1", first(found).plan_hash, "ada"), 500_000)
+    answer(found, now=501_000)
+    burn(found, SHOP, 1_000_000, good=10_000)
+    burn(found, SHOP, 1_300_000)
+    assert runs(due(found, 1_702_000)) == []
+    assert first(found).run == "waiting"  # the approval is too old, and is asked for again
+    assert runs(approve(found, 1_703_000)) == ["drop"]
+
+
 def test_a_plan_ends_with_its_own_service() -> None:
     """Others in the incident may go on burning: nothing is dropped for a service that is well."""
     found = both_burn(bench(book(SURE, DROP, slo=DB.id)))
@@ -135,7 +180,7 @@ def test_what_a_stopped_plan_left_done_is_proposed_to_be_taken_back() -> None:
     decision = found.alerts(resolved(alert("cart", "Slow")), now=40_000)
     assert stopped(decision) == "INC-1 is mitigated; done: shed; not done: soon, restore"
     one = first(found)
-    assert (one.state, one.run, one.approved_by) == ("mitigated", "proposed", "")
+    assert (one.state, one.run, one.lead.approved_by) == ("mitigated", "proposed", "")
     assert one.plan is not None
     assert [step.id for step in one.plan.steps] == ["restore"]
     assert due(found, 90_000).events == []
@@ -306,7 +351,7 @@ def test_every_question_ends() -> None:
     found.alerts(alert("cart", "Slow"))
     approve(found)
     answer(found)
-    asked, plan_hash = first(found).step_asked_at, first(found).plan_hash
+    asked, plan_hash = first(found).lead.step_asked_at, first(found).plan_hash
     assert due(found, asked + 599 * SECOND).events == []
     decision = due(found, asked + 600 * SECOND)
     assert stopped(decision) == ("nobody approved sure in 10 min; done: shed; not done: sure, drop")
@@ -379,23 +424,27 @@ def test_what_is_held_back_for_a_time_is_asked_of_again(wanted: str) -> None:
         found.state.remediations.append(Remediation("cart", 0, "x", "ada"))
     decision = found.alerts(alert("cart", "Slow", topic="returns"), now=1_000)
     assert first(found).run == "proposed"
-    timer = decision.timers["automate/INC-1"]
+    timer = decision.timers[f"automate/INC-1/{first(found).plan_hash}"]
     assert timer is not None
     assert timer.due_at == 3_600 * SECOND
     found.alerts(alert("cart", "Slow", topic="billing"), now=24_000)
-    found.alerts(resolved(alert("cart", "Slow", topic="returns")), now=25_000)
+    other = found.alerts(resolved(alert("cart", "Slow", topic="returns")), now=25_000)
+    assert found.give(inputs.TimerCameDue(timer), timer.due_at).events == []  # of another plan
+    timer = other.timers[f"automate/INC-1/{first(found).plan_hash}"]
+    assert timer is not None
     decision = found.give(inputs.TimerCameDue(timer), timer.due_at)
     (run,) = (x for x in decision.effects if isinstance(x, effects.RunAction))
     assert isinstance(run.apply, Request)
     assert run.apply.body == {"topic": "billing"}
-    assert first(found).approved_by == "policy auto"
+    assert first(found).lead.approved_by == "policy auto"
 
 
 def test_what_no_time_changes_is_a_persons() -> None:
     """A risk that no policy names, a severity, somebody who chose it: no timer is set."""
     for leave in (structs.replace(ANY_OF, risks=("read",)), structs.replace(ANY_OF, severities=())):
         found = quiet(bench(book(DROP), policies=(leave,)))
-        assert "automate/INC-1" not in found.alerts(alert("cart", "Slow")).timers
+        timers = found.alerts(alert("cart", "Slow")).timers
+        assert not any(key.startswith("automate/") for key in timers)
 
 
 # --- stop, resolve ------------------------------------------------------------------------------
@@ -462,7 +511,7 @@ def test_a_journal_of_the_first_release_asks_nothing_new_of_what_waits() -> None
     approve(found)
     one = first(found)
     assert one.plan is not None
-    one.plan = structs.replace(one.plan, service=None, proofs=(), values={})
+    one.lead.plan = structs.replace(one.plan, service=None, proofs=(), values={})
     assert runs(approve(found, 30_000)) == ["drop"]
 
 

@@ -17,7 +17,7 @@ from tests.unit.test_consent import DROP, RESTORE, SHED, SOON, SURE, TOPIC, book
 from tests.unit.test_core import SHOP, Bench, alert, resolved
 from tests.unit.test_subjects import ANY_OF, DB, PURGE, bench, burn
 
-from midwatch.core import effects, inputs, shard
+from midwatch.core import effects, inputs, runs, shard
 from midwatch.core import events as e
 from midwatch.core.actions import Request
 from midwatch.core.decision import Decision
@@ -50,8 +50,11 @@ class Consent(RuleBasedStateMachine):
         self.timers: dict[str, inputs.Timer] = {}
         self.wishes: dict[str, effects.RunAction | effects.SetRelease] = {}  # not answered yet
         self.plans: dict[str, Plan] = {}  # by hash, as they were shown
-        self.approved: dict[str, tuple[str, str, int]] = {}  # incident -> hash, service, when
+        self.approved: dict[tuple[str, str], tuple[str, int]] = {}  # -> service, when
         self.used: set[str] = set()  # hashes that were approved
+        self.chosen: set[str] = set()  # hashes of plans that a person chose
+        self.doing: dict[str, str] = {}  # operation -> hash
+        self.back: set[tuple[str, str]] = set()  # incident, service that was rolled back
         self.over: dict[str, str] = {}  # incidents by how they are over
         self.begun: set[str] = set()
         self.firing: dict[tuple[str, str], str] = {}  # service, name -> topic
@@ -96,32 +99,46 @@ class Consent(RuleBasedStateMachine):
                 self.plans[event.plan.hash] = event.plan
                 if isinstance(event, e.PlanProposed):
                     self.used.discard(event.plan.hash)  # a new proposal, though of the same
-                self.approved.pop(event.incident, None)
+                    if event.by:
+                        self.chosen.add(event.plan.hash)
+                elif event.plan_hash in self.chosen:
+                    self.chosen.add(event.plan.hash)
+                self.approved.pop((event.incident, event.plan_hash), None)
             case e.PlanApproved():
                 assert event.plan_hash not in self.used, "an old button"
                 self.used.add(event.plan_hash)
-                self.approved[event.incident] = (event.plan_hash, event.service, self.now)
+                self.approved[event.incident, event.plan_hash] = (event.service, self.now)
             case e.PlanStopped() | e.PlanStopAsked() | e.PlanRefused():
-                self.approved.pop(event.incident, None)
+                self.approved.pop((event.incident, event.plan_hash), None)
             case e.IncidentMitigated() | e.IncidentResolved() | e.IncidentMerged():
                 self.over[event.incident] = type(event).__name__
             case e.IncidentReopened() | e.MergeUndone():
                 self.over.pop(event.incident, None)
-                self.approved.pop(event.incident, None)
+                for known in [one for one in self.approved if one[0] == event.incident]:
+                    del self.approved[known]
             case e.RollbackStarted():
-                step = self.consented(event.incident, event.service, "back")
+                step = self.consented(event.incident, event.plan_hash, event.service, "back")
                 assert step.given["target"] == event.to
                 assert step.given["live"] == event.bad
+                self.rolled(event)
             case e.ActionStarted():
                 assert event.operation not in self.begun
                 self.begun.add(event.operation)
+                self.doing[event.operation] = event.plan_hash
             case _:
                 pass
 
-    def consented(self, incident: str, service: str, step_id: str) -> Any:
+    def rolled(self, event: e.RollbackStarted) -> None:
+        """See that a service is rolled back once an incident."""
+        place = (event.incident, event.service)
+        assert place not in self.back, place
+        self.back.add(place)
+
+    def consented(self, incident: str, plan_hash: str, service: str, step_id: str) -> Any:
         """Give the step that was approved: of this plan, this service, this world, in time."""
-        assert incident in self.approved, f"{step_id} of {incident} without an approval"
-        plan_hash, approved_for, at = self.approved[incident]
+        place = (incident, plan_hash)
+        assert place in self.approved, f"{step_id} of {place} without an approval"
+        approved_for, at = self.approved[place]
         plan = self.plans[plan_hash]
         assert approved_for == plan.service == service
         step = next(one for one in plan.steps if one.id == step_id)
@@ -134,8 +151,7 @@ class Consent(RuleBasedStateMachine):
     def matches(self, incident: str, plan: Plan) -> None:
         """Look whether what a plan is for is still there, unless a person named the service."""
         name = {"topical": "Slow", "sheds": "Full"}.get(plan.runbook)
-        chosen = self.bench.state.incidents[incident].chosen_by
-        if name is None or chosen or plan.takes_back:
+        if name is None or plan.hash in self.chosen or plan.takes_back:
             return
         fires = any((plan.service, one) in self.firing for one in NAMES)
         assert fires or plan.proofs, f"nothing fires on {plan.service}"
@@ -143,14 +159,18 @@ class Consent(RuleBasedStateMachine):
 
     def acts(self, effect: effects.RunAction) -> None:
         """Compare what would be done with what was approved, and with what is true now."""
-        step = self.consented(effect.incident, effect.service, effect.key.rpartition("/")[2])
+        step = self.consented(
+            effect.incident, self.doing[effect.key], effect.service, effect.key.rpartition("/")[2]
+        )
         assert (effect.action, effect.apply) == (step.action, step.apply)
         assert isinstance(effect.apply, Request)
         topic = (effect.apply.body or {}).get("topic")
         one = self.bench.state.incidents[effect.incident]
+        run = runs.doing(one.plans, effect.key)
+        assert run is not None
         alerts = (each for each in one.firing.values() if each.service == effect.service)
         said = {each.labels.get("topic") for each in alerts}
-        assert "topic" in one.given or topic is None or said <= {topic}, (topic, said)
+        assert "topic" in run.given or topic is None or said <= {topic}, (topic, said)
 
     # --- what may happen ---
 
@@ -220,15 +240,19 @@ class Consent(RuleBasedStateMachine):
 
     def under_way(self) -> list[str]:
         """List the services that have a plan under way."""
-        known = self.bench.state.incidents.values()
-        return [one.planned_for for one in known if one.run in ("running", "waiting")]
+        return [
+            one.acts_for(run)
+            for one in self.bench.state.incidents.values()
+            for run in one.plans
+            if run.state in ("running", "waiting")
+        ]
 
     @rule(data=st.data())
     def approves(self, data: st.DataObject) -> None:
         """A person, by any hash that was ever shown."""
         for name in list(self.bench.state.incidents):
-            now = self.bench.state.incidents[name].plan_hash
-            shown = data.draw(st.sampled_from([now, now, *self.plans, "0" * 16]))
+            now = [one.hash for one in self.bench.state.incidents[name].plans]
+            shown = data.draw(st.sampled_from([*now, *now, *self.plans, "0" * 16]))
             self.give(inputs.ApprovePlan(name, shown, "ada"))
 
     @rule(what=st.sampled_from(["refuse", "stop", "resolve", "ack"]), which=st.integers(0, 3))
@@ -238,10 +262,11 @@ class Consent(RuleBasedStateMachine):
         if not names:
             return
         name = names[which % len(names)]
-        plan_hash = self.bench.state.incidents[name].plan_hash
+        plans = self.bench.state.incidents[name].plans
+        plan_hash = plans[which % len(plans)].hash if plans else ""
         given: dict[str, inputs.Input] = {
             "refuse": inputs.RefusePlan(name, plan_hash, "ada", "no"),
-            "stop": inputs.StopPlan(name, "ada", "no"),
+            "stop": inputs.StopPlan(name, "ada", "no", plan_hash),
             "resolve": inputs.ResolveIncident(name, "ada", "over"),
             "ack": inputs.Acknowledge(name, "ada"),
         }
@@ -296,16 +321,19 @@ class Consent(RuleBasedStateMachine):
         one = alert(service, "Slow", self.now, topic="returns")
         self.give(inputs.AlertsArrived("test", (one,)), lost=True)
         for name in list(self.bench.state.incidents):
-            plan_hash = self.bench.state.incidents[name].plan_hash
-            self.give(inputs.ApprovePlan(name, plan_hash, "ada"), lost=True)
+            for one in list(self.bench.state.incidents[name].plans):
+                self.give(inputs.ApprovePlan(name, one.hash, "ada"), lost=True)
 
     @invariant()
     def one_at_a_time(self) -> None:
         """Of each service over all incidents."""
         busy = [
-            one.planned_for
+            one.acts_for(run)
             for one in self.bench.state.incidents.values()
-            if one.run in ("running", "waiting") and one.state in ("open", "acknowledged")
+            for run in one.plans
+            if run.state in ("running", "waiting") and one.state in ("open", "acknowledged")
+            # A step under way ends, though its plan was stopped for a rollback that goes before it.
+            if not (run.stopping and run.operation)
         ]
         assert len(busy) == len(set(busy)), busy
 
@@ -315,9 +343,10 @@ class Consent(RuleBasedStateMachine):
             self.answers("applied")
             self.waits(1_801, late=False)
         left = {
-            one.id: one.run
+            (one.id, run.hash): run.state
             for one in self.bench.state.incidents.values()
-            if one.run in ("running", "waiting", "verifying")
+            for run in one.plans
+            if run.is_under_way
         }
         assert not left
 

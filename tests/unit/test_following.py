@@ -61,9 +61,9 @@ def test_a_plan_that_was_stopped_or_waits_is_not_done() -> None:
     plan = found.only.plan_hash
     events += [*approve(found).events]
     stopped = e.PlanStopped("INC-1", plan, Reason("r", "the world moved on"))
-    found.only.run = "ended"
+    found.only.lead.state = "ended"
     assert outcome_of(shown(found, [*events, stopped]), plan).code == 1
-    found.only.run = "waiting"
+    found.only.lead.state = "waiting"
     assert outcome_of(shown(found, events), plan).code == 3
 
 

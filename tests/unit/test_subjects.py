@@ -274,9 +274,9 @@ def test_a_plan_is_proven_by_its_own_objective() -> None:
     done = inputs.ActionAnswered(first(found).operation, "INC-1", 1, "applied", "up is 1")
     found.give(done, 6_000)
     burn(found, SHOP, 400_000)
-    assert first(found).looks == ""
+    assert first(found).lead.looks == ""
     burn(found, DB, 401_000)
-    assert first(found).looks == "burning"
+    assert first(found).lead.looks == "burning"
     burn(found, DB, 800_000, good=10_000)
     assert first(found).state != "mitigated"
     burn(found, SHOP, 801_000, good=10_000)
@@ -331,6 +331,6 @@ def test_a_plan_of_an_older_journal_acts_on_what_it_was_for() -> None:
     found = both_burn(bench(stuck(slo=SHOP.id)))
     one = first(found)
     assert one.plan is not None
-    one.plan = structs.replace(one.plan, service=None, proofs=(), values={})
+    one.lead.plan = structs.replace(one.plan, service=None, proofs=(), values={})
     assert (one.planned_for, one.proofs) == ("shop", (SHOP.id, DB.id))
     assert resolved(alert("shop", "Slow")).status == "resolved"

@@ -28,8 +28,8 @@ def outcome_of(detail: Detail, plan_hash: str) -> Outcome:
     """Say what became of the plan with this hash since it was approved last."""
     moments = _since_approval(detail.timeline, plan_hash)
     done = [_step(one) for one in moments if one.event in ("ActionDone", "RollbackCompleted")]
-    plan = detail.plan
-    if plan is not None and plan.hash == plan_hash:
+    plan = next((one for one in detail.plans if one.hash == plan_hash), None)
+    if plan is not None:
         done = [one.step for one in plan.steps if one.state == "done"]
         if plan.state == "running":
             return Outcome(done, is_over=False, code=UNKNOWN)
@@ -48,16 +48,15 @@ def outcome_of(detail: Detail, plan_hash: str) -> Outcome:
 
 
 def _since_approval(timeline: list[Moment], plan_hash: str) -> list[Moment]:
-    """List what happened to the plan, until another one was approved."""
+    """List what happened to the plan; what names none is of the one that was approved last."""
     found: list[Moment] = []
-    is_its = False
+    is_last = was_approved = False
     for one in timeline:
         if one.event == "PlanApproved":
-            if one.says.split(" ", 1)[0] != plan_hash:
-                is_its = False
-            elif not is_its:
-                found, is_its = [], True
-        elif is_its:
+            was_last, is_last = is_last, one.says.split(" ", 1)[0] == plan_hash
+            if is_last and not was_last:
+                found, was_approved = [], True
+        elif was_approved and (one.plan == plan_hash if one.plan else is_last):
             found.append(one)
     return found
 

@@ -261,9 +261,9 @@ def _what(detail: Detail) -> Iterator[str]:
 
 def _so_far(detail: Detail) -> Iterator[str]:
     """Tell what was done about it, what is left to do, and everything that happened."""
-    if detail.plan is not None:
-        yield from shown(detail.plan)
-    elif detail.no_runbook:
+    for plan in detail.plans:
+        yield from shown(plan)
+    if not detail.plans and detail.no_runbook:
         yield f"no plan: {detail.no_runbook}"
     if detail.waits:
         yield detail.waits
@@ -290,8 +290,8 @@ def _line(one: Summary) -> str:
     until = f" until {one.snoozed_until}" if one.snoozed_until else ""
     taken = "  EVERYBODY WAS PAGED, NOBODY ANSWERED" if one.exhausted else taken
     severity = one.severity or "-"
-    asks = one.plan in ("proposed", "waiting") and one.state in ("open", "acknowledged")
-    plan = "  A PLAN WAITS FOR YOU" if asks else ""
+    asks = one.asks if one.state in ("open", "acknowledged") else 0
+    plan = "  A PLAN WAITS FOR YOU" if asks == 1 else f"  {asks} PLANS WAIT FOR YOU" if asks else ""
     taken = f"  into {one.merged_into}" if one.merged_into else taken
     fire = (
         f"{one.firing} of {counted(one.alerts, 'alert')} {'fires' if one.alerts == 1 else 'fire'}"

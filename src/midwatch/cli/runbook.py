@@ -20,7 +20,7 @@ from midwatch.config.runbooks import lint
 from midwatch.core.plans import Match, Runbook, Step
 from midwatch.engine.plans import PlanView, proves
 from midwatch.engine.queries import Detail
-from midwatch.errors import InputError
+from midwatch.errors import InputError, StateError
 
 POLL_S = 0.5
 _INCIDENT = click.argument("incident", callback=read_incident)
@@ -142,7 +142,7 @@ def plan_command(
 
 @command.command("approve", short_help="Carry out the plan with this hash.")
 @_INCIDENT
-@click.argument("plan_hash", metavar="HASH")
+@click.argument("plan_hash", metavar="[HASH]", default="")
 @_waiting
 @json_option(Detail)
 @server_options
@@ -151,25 +151,38 @@ def approve_command(
 ) -> int:
     """Carry out the plan with this HASH, or go on with it.
 
+    Without HASH it shows the plan that waits for a person and asks; of several it names each.
     Follows it until every step is seen to be done: exit 0. Exit 1 when a step failed or the plan
     was stopped, 3 when nobody can tell what became of a step, or it is still under way.
     """
     at = incidents_at(**where)
+    if not plan_hash:
+        plan = _only(at.show(incident), "waits for a person", lambda one: one.asks)
+        for line in shown(plan):
+            click.echo(line, err=as_json)
+        ask("Carry it out?", "name its hash")
+        plan_hash = plan.hash
     detail = at.tell(incident, "approve", {"hash": plan_hash})
     return _follow(at, detail, plan_hash, as_json=as_json, wait_s=0 if no_wait else wait)
 
 
 @command.command("refuse", short_help="Drop the plan with this hash.")
 @_INCIDENT
-@click.argument("plan_hash", metavar="HASH")
+@click.argument("plan_hash", metavar="[HASH]", default="")
 @click.option("--why", required=True, help="Written to the timeline.")
 @json_option(Detail)
 @server_options
 def refuse_command(incident: str, plan_hash: str, why: str, as_json: bool, **where: Any) -> int:
-    """Drop the plan with this HASH; the next runbook that fits is proposed."""
+    """Drop the plan with this HASH, without it the one that waits for a person.
+
+    The next runbook that fits is proposed.
+    """
     if not why.strip():
         raise click.BadParameter("it is blank", param_hint="--why")
-    detail = incidents_at(**where).tell(incident, "refuse", {"hash": plan_hash, "why": why.strip()})
+    at = incidents_at(**where)
+    if not plan_hash:
+        plan_hash = _only(at.show(incident), "waits for a person", lambda one: one.asks).hash
+    detail = at.tell(incident, "refuse", {"hash": plan_hash, "why": why.strip()})
     if as_json:
         print_json(detail)
         return 0
@@ -190,16 +203,20 @@ def stop_command(incident: str, plan_hash: str, why: str, as_json: bool, **where
     """
     if not why.strip():
         raise click.BadParameter("it is blank", param_hint="--why")
-    detail = incidents_at(**where).tell(incident, "stop", {"hash": plan_hash, "why": why.strip()})
+    at = incidents_at(**where)
+    if not plan_hash:
+        plan_hash = _only(at.show(incident), "is under way", lambda one: one.is_under_way).hash
+    detail = at.tell(incident, "stop", {"hash": plan_hash, "why": why.strip()})
     if as_json:
         print_json(detail)
         return 0
-    plan = detail.plan
+    plan = next((one for one in detail.plans if one.hash == plan_hash), None)
     under_way = next((s.step for s in plan.steps if s.state == "under way"), "") if plan else ""
     if under_way:
         click.echo(f"{under_way} is under way and ends first; no further step begins")
         return 0
-    says = (m.says for m in reversed(detail.timeline) if m.event == "PlanStopped")
+    stops = [m for m in detail.timeline if m.event == "PlanStopped"]
+    says = (m.says for m in reversed(stops) if m.plan == plan_hash)
     click.echo(f"{next(says, 'it is stopped')}; " + _next(detail))
     return 0
 
@@ -236,6 +253,19 @@ def run_command(
     at.plan(incident, given)
     detail = at.tell(incident, "approve", {"hash": found.hash})
     return _follow(at, detail, found.hash, as_json=as_json, wait_s=0 if no_wait else wait)
+
+
+def _only(detail: Detail, what: str, fits: Callable[[PlanView], bool]) -> PlanView:
+    """Give the only plan that fits. Raises StateError that names each of several."""
+    found, name = [one for one in detail.plans if fits(one)], detail.incident.id
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        remedy = f"look at it: midwatch incidents show {name}"
+        raise StateError(f"no plan of {name} {what}", remedy=remedy)
+    names = ", ".join(f"{one.hash} ({one.runbook} for {one.service})" for one in found)
+    says = f"{len(found)} plans of {name} {what.replace('waits', 'wait').replace('is ', 'are ')}"
+    raise StateError(f"{says}: {names}", remedy="name the one that is meant by its hash")
 
 
 def shown(plan: PlanView) -> Iterable[str]:

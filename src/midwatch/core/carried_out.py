@@ -1,13 +1,13 @@
 """Which runbooks were carried out for an incident, and which of them ended its harm.
 
-Law: a verdict ends a run. A recovery is credited to the newest run alone, and only when one of its
-steps had changed something before users were hurt for the last time, none of its steps failed, and
-it was neither stopped nor found not to hold. All else is "not by a runbook".
+Law: a verdict ends a run. A recovery is credited to the newest run and to those that objectives of
+their own prove, and only when a step had changed something before users were hurt for the last
+time, none failed, and it was neither stopped nor found not to hold. All else is "not by a runbook".
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import Struct, structs
 
@@ -29,115 +29,153 @@ class Fact(Struct, frozen=True):
     event: e.Event
 
 
-class Runs:
-    """Folds an incident's facts into its runs."""
+class _Begun(Struct):
+    """What is known of a run beside what people are shown."""
 
-    def __init__(self, facts: Iterable[Fact], roles: Roles, harms: Iterable[Harm]) -> None:
+    proofs: tuple[str, ...] = ()
+    began_at: int = 0  # its newest step
+    changed_at: int | None = None  # when a step began to change things, the first one
+
+    def note(self, event: e.ActionDone | e.RollbackCompleted) -> None:
+        """Take that its newest step is done."""
+        changes = isinstance(event, e.RollbackCompleted) or event.changed
+        if changes and self.changed_at is None:
+            self.changed_at = self.began_at
+
+
+class Runs:
+    """Folds an incident's facts into its runs; `harms` are by objective."""
+
+    def __init__(self, facts: Iterable[Fact], roles: Roles, harms: Mapping[str, Harm]) -> None:
         self.found: list[Run] = []
+        self._begun: list[_Begun] = []  # of each of those
         self._roles = roles
-        self._ends = [(one.end, one.end_width_s * SECOND) for harm in harms for one in harm.known]
-        self._changed_at: int | None = None  # when a step of the newest run began to change things
-        self._began_at = 0
-        self._proposed: e.PlanProposed | None = None
+        self._ends = {
+            slo: [(one.end, one.end_width_s * SECOND) for one in harm.known]
+            for slo, harm in harms.items()
+        }
+        self._proposed: dict[str, e.PlanProposed] = {}
         self._well_at = 0  # when users were last proven well before
         for fact in facts:
             self._take(fact)
 
     @property
-    def helped(self) -> Run | None:
-        """The run that ended the harm, None when none did."""
-        last = self.found[-1] if self.found else None
-        return last if last is not None and last.verification == RECOVERED else None
+    def helped(self) -> list[Run]:
+        """The runs that ended the harm, each of its own objectives; none when none did."""
+        return [one for one in self.found if one.verification == RECOVERED]
 
     def _take(self, fact: Fact) -> None:
         event = fact.event
         if isinstance(event, e.PlanProposed):
-            self._proposed = event
+            self._proposed.pop(event.plan_hash, None)
+            self._proposed[event.plan_hash] = event
         elif isinstance(event, e.PlanApproved):
-            if self._proposed is not None:
-                self._approved(self._proposed, event, fact)
-        elif isinstance(event, e.ActionWaits) and self.found:
-            if event.plan is not None:  # asked again, for other values
-                self.found[-1] = structs.replace(self.found[-1], plan=event.plan.hash)
+            self._approved(event, fact)
+        elif isinstance(event, e.IncidentMitigated):
+            self._mitigated(event, fact)
+        elif isinstance(event, e.IncidentReopened):
+            for place, run in enumerate(self.found):
+                newest = place == len(self.found) - 1 and run.verification == OPEN
+                if newest or run.verification == RECOVERED:
+                    self._end(place, "did not hold", event.reason.says, fact.seq)
         elif self.found:
-            self._happened(self.found[-1], fact)
+            self._happened(fact)
 
-    def _approved(self, plan: e.PlanProposed, event: e.PlanApproved, fact: Fact) -> None:
-        last = self.found[-1] if self.found else None
-        if last is not None and last.plan == event.plan_hash and last.verification == OPEN:
-            last.events.append(fact.seq)
+    def _place_of(self, plan_hash: str) -> int | None:
+        """Find the newest run of a plan; without a hash, as in older journals, the newest one."""
+        places = range(len(self.found) - 1, -1, -1)
+        if not plan_hash:
+            return len(self.found) - 1 if self.found else None
+        return next((one for one in places if self.found[one].plan == plan_hash), None)
+
+    def _approved(self, event: e.PlanApproved, fact: Fact) -> None:
+        place = self._place_of(event.plan_hash)
+        if place is not None and self.found[place].verification == OPEN:
+            self.found[place].events.append(fact.seq)
+            return
+        last = next(reversed(self._proposed.values()), None)
+        plan = self._proposed.get(event.plan_hash, last)
+        if plan is None:
             return
         who = event.by if event.by.startswith(POLICY) else self._roles.of(event.by)
         self.found.append(
             Run(plan.runbook, plan.version, event.plan_hash, who, [], OPEN, "no verdict yet",
                 [fact.seq])
         )  # fmt: skip
-        self._changed_at = None
+        self._begun.append(_Begun(plan.plan.proofs if plan.plan else ()))
 
-    def _happened(self, run: Run, fact: Fact) -> None:
-        """Take what an event says about the newest run."""
+    def _happened(self, fact: Fact) -> None:
+        """Take what an event says about the run that it names."""
         event, at, seq = fact.event, show_time(fact.at), fact.seq
+        place = self._place_of(getattr(event, "plan_hash", ""))
+        if place is None:
+            return  # a plan that nobody approved
+        run, begun = self.found[place], self._begun[place]
         match event:
+            case e.ActionWaits():
+                if event.plan is not None:  # asked again, for other values
+                    self.found[place] = structs.replace(run, plan=event.plan.hash)
             case e.ActionStarted():
-                self._began_at = fact.at
+                begun.began_at = fact.at
                 run.steps.append(RunStep(event.step, event.says, "begun", "", at, [seq]))
             case e.RollbackStarted():
-                self._began_at = fact.at
+                begun.began_at = fact.at
                 says = f"release.rollback {event.service} {event.bad} -> {event.to}"
                 run.steps.append(RunStep("rollback", says, "begun", "", at, [seq]))
             case e.ActionDone() | e.RollbackCompleted():
-                if (isinstance(event, e.RollbackCompleted) or event.changed) and (
-                    self._changed_at is None
-                ):
-                    self._changed_at = self._began_at
+                begun.note(event)
                 _end_step(run, "done", self._roles.own(_seen(event)), seq)
             case e.ActionFailed() | e.RollbackFailed():
                 _end_step(run, f"failed, {event.state}", _seen(event), seq)
                 if isinstance(event, e.RollbackFailed) or not event.goes_on:
-                    self._verdict("failed", event.seen, seq)
+                    self._verdict(place, "failed", event.seen, seq)
             case e.RecoveryMissed():
-                self._verdict("missed", event.reason.says, seq)
+                self._verdict(place, "missed", event.reason.says, seq)
             case e.PlanStopped() | e.PlanRefused() | e.PlanStopAsked():
-                self._stopped(run, event, seq)
-            case e.IncidentMitigated():
-                self._mitigated(event, fact)
-            case e.IncidentReopened():
-                if run.verification in (OPEN, RECOVERED):
-                    self._end("did not hold", event.reason.says, seq)
+                self._verdict(place, "stopped", self._roles.own(event.reason.says), seq)
             case _:
                 pass
 
-    def _stopped(
-        self, run: Run, event: e.PlanStopped | e.PlanRefused | e.PlanStopAsked, seq: int
-    ) -> None:
-        if event.plan_hash == run.plan:  # else it is another one that was refused
-            self._verdict("stopped", self._roles.own(event.reason.says), seq)
-
     def _mitigated(self, event: e.IncidentMitigated, fact: Fact) -> None:
+        """Judge the newest run, and those before it that other objectives prove."""
         says = self._roles.own(event.reason.says)
-        ended = [one for one in self._ends if self._well_at < one[0] <= fact.at]
-        late = self._changed_at is not None and any(
-            end == max(ended)[0] and self._changed_at > end + width for end, width in ended
-        )
+        newer: set[str] = set()
+        for place in range(len(self.found) - 1, -1, -1):
+            run, begun = self.found[place], self._begun[place]
+            own = set(begun.proofs)
+            if place < len(self.found) - 1 and (not own or not newer or own & newer):
+                break  # whoever is well may be so by the newer one
+            newer |= own
+            if run.verification != OPEN:
+                continue
+            if begun.changed_at is None:
+                why = f"it had changed nothing when users were well: {says}"
+                self._end(place, "not by it", why, fact.seq)
+            elif self._is_late(begun, fact):
+                why = "the last harm was counted before it began"
+                self._end(place, "not by it", f"{why}: {says}", fact.seq)
+            else:
+                self._end(place, RECOVERED, says, fact.seq)
         self._well_at = fact.at
-        if self._changed_at is None:
-            self._verdict(
-                "not by it", f"it had changed nothing when users were well: {says}", fact.seq
-            )
-        elif late:
-            why = "the last harm was counted before it began"
-            self._verdict("not by it", f"{why}: {says}", fact.seq)
-        else:
-            self._verdict(RECOVERED, says, fact.seq)
 
-    def _verdict(self, verdict: str, says: str, seq: int) -> None:
-        """End the newest run, unless it has its verdict."""
-        if self.found[-1].verification == OPEN:
-            self._end(verdict, says, seq)
+    def _is_late(self, begun: _Begun, fact: Fact) -> bool:
+        """Say whether the last harm of what proves a run was counted before the run began."""
+        mine = [slo for slo in begun.proofs if slo in self._ends] or list(self._ends)
+        ended = [
+            one for slo in mine for one in self._ends[slo] if self._well_at < one[0] <= fact.at
+        ]
+        return begun.changed_at is not None and any(
+            end == max(ended)[0] and begun.changed_at > end + width for end, width in ended
+        )
 
-    def _end(self, verdict: str, says: str, seq: int) -> None:
-        run = self.found[-1]
-        self.found[-1] = structs.replace(
+    def _verdict(self, place: int, verdict: str, says: str, seq: int) -> None:
+        """End a run, unless it has its verdict."""
+        if self.found[place].verification == OPEN:
+            self._end(place, verdict, says, seq)
+
+    def _end(self, place: int, verdict: str, says: str, seq: int) -> None:
+        run = self.found[place]
+        self.found[place] = structs.replace(
             run, verification=verdict, says=says, events=[*run.events, seq]
         )
 

@@ -3,7 +3,8 @@
 Law: a plan is approved for one incident as it is. Mitigated, resolved, closed or merged, well again
 by what was to prove it, or with other values than those that were shown, nothing more of it is
 begun; a person is asked about what is left, under another hash. What a stopped plan has done and
-has not undone is said.
+has not undone is said. Users may look well because a step sheds load: what takes that back, and the
+wait for it, goes on; a further change does not.
 """
 
 from __future__ import annotations
@@ -12,31 +13,41 @@ from collections.abc import Sequence
 
 from midwatch.core.incidents import Incident
 from midwatch.core.plans import ASK, ROLLBACK, WAIT, Plan, PlannedStep
+from midwatch.core.runs import Run
 
 OPEN = ("open", "acknowledged")
 
 
-def over(incident: Incident) -> str:
-    """Say why nothing more of an incident's plan may begin, "" when it may.
+def over(incident: Incident, run: Run) -> str:
+    """Say why nothing more of a plan of an incident may begin, "" when it may.
 
     What takes back an earlier step may also be done once users are well.
 
-    >>> over(Incident("INC-1", "shop", "", "slow", 0, state="mitigated"))
+    >>> over(Incident("INC-1", "shop", "", "slow", 0, state="mitigated"), Run("shop"))
     'INC-1 is mitigated'
     """
-    taking_back = incident.plan is not None and incident.plan.takes_back
     if incident.state not in (*OPEN, "mitigated") or (
-        incident.state == "mitigated" and not taking_back
+        incident.state == "mitigated" and not run.takes_back
     ):
         return f"{incident.id} is {incident.state}"
-    if taking_back:
+    if run.takes_back or _only_undoes(run):
         return ""
-    if incident.proofs:
-        well = all(incident.slos.get(one) for one in incident.proofs)
-        return f"{' and '.join(incident.proofs)} is well again" if well else ""
-    service = incident.planned_for
+    proofs = incident.proofs_of(run)
+    if proofs:
+        well = run.looks == "recovered" or all(incident.slos.get(one) for one in proofs)
+        return f"{' and '.join(proofs)} is well again" if well else ""
+    service = incident.acts_for(run)
     trouble = incident.troubles.get(service)
     return f"no alert of {service} fires any more" if trouble and not trouble.firing else ""
+
+
+def _only_undoes(run: Run) -> bool:
+    """Say whether the next step undoes what was done, or waits before that."""
+    if run.state != "running" or not run.has_changed or run.plan is None:
+        return False
+    done = {one.id for one in run.plan.steps[: run.step]}
+    left = run.plan.steps[run.step :]
+    return bool(left) and (left[0].undoes in done or left[0].action == WAIT)
 
 
 def needs(step: PlannedStep) -> bool:
@@ -48,22 +59,23 @@ def needs(step: PlannedStep) -> bool:
     return step.changes or step.action in (ASK, WAIT)
 
 
-def progress(incident: Incident) -> str:
+def progress(run: Run) -> str:
     """Tell how far a plan came: what is done, and what is not.
 
     >>> steps = tuple(PlannedStep(one, "x.y", one, "reversible") for one in ("shed", "restore"))
-    >>> one = Incident("INC-1", "shop", "", "slow", 0, plan=Plan("shed", 1, steps), step=1)
-    >>> progress(one)
+    >>> progress(Run("shop", plan=Plan("shed", 1, steps), step=1))
     'done: shed; not done: restore'
     """
-    steps = incident.plan.steps if incident.plan else ()
-    done = [one.id for one in steps[: incident.step]]
-    left = [one.id for one in steps[incident.step :]]
+    steps = run.plan.steps if run.plan else ()
+    done = [one.id for one in steps[: run.step]]
+    left = [one.id for one in steps[run.step :]]
     return f"done: {', '.join(done) or 'nothing'}; not done: {', '.join(left) or 'nothing'}"
 
 
-def difference(approved: Sequence[PlannedStep], now: Sequence[PlannedStep]) -> str:
-    """Say what steps would do that is not what was approved, "" when they would do the same.
+def difference(
+    before: Sequence[PlannedStep], now: Sequence[PlannedStep], was: str = "approved"
+) -> str:
+    """Say what steps would do that is not what `was` approved or shown, "" when it is the same.
 
     How a step is seen to be done is no value: that may be written better meanwhile.
 
@@ -73,10 +85,10 @@ def difference(approved: Sequence[PlannedStep], now: Sequence[PlannedStep]) -> s
     ('', 'wait would be "wait 2 min", approved was "wait 1 min"')
     """
     found: list[str] = []
-    for old, new in zip(approved, now, strict=True):
+    for old, new in zip(before, now, strict=True):
         if _what(old) != _what(new):
             how = "had other values" if old.says == new.says else f'was "{old.says}"'
-            found.append(f'{old.id} would be "{new.says}", approved {how}')
+            found.append(f'{old.id} would be "{new.says}", {was} {how}')
     return "; ".join(found)
 
 
@@ -98,20 +110,20 @@ def settled(plan: Plan, done: int, live: str) -> frozenset[str]:
     return frozenset()
 
 
-def to_take_back(incident: Incident) -> tuple[PlannedStep, ...]:
+def to_take_back(run: Run) -> tuple[PlannedStep, ...]:
     """List the steps left that undo one that was done."""
-    plan = incident.plan
+    plan = run.plan
     if plan is None or plan.takes_back:
         return ()
-    done = {one.id for one in plan.steps[: incident.step]}
-    return tuple(one for one in plan.steps[incident.step :] if one.undoes in done)
+    done = {one.id for one in plan.steps[: run.step]}
+    return tuple(one for one in plan.steps[run.step :] if one.undoes in done)
 
 
-def is_under_way(incident: Incident) -> bool:
+def is_under_way(run: Run) -> bool:
     """Say whether something of it is being done in the world; waiting is nothing."""
-    if not incident.operation:
+    if not run.operation:
         return False
-    plan = incident.plan
-    if incident.run != "running" or plan is None or incident.step >= len(plan.steps):
+    plan = run.plan
+    if run.state != "running" or plan is None or run.step >= len(plan.steps):
         return True
-    return plan.steps[incident.step].action != WAIT
+    return plan.steps[run.step].action != WAIT

@@ -17,8 +17,10 @@ from midwatch.core import decide, escalation, events, inputs
 from midwatch.core.alerts import Alert, identify
 from midwatch.core.clock import SECOND
 from midwatch.core.decision import Decision
+from midwatch.core.incidents import Incident
 from midwatch.core.reasons import Reason
 from midwatch.core.rules import Rules
+from midwatch.core.runs import named
 from midwatch.core.severity import Severity, severity_of
 from midwatch.core.shard import Shard
 from midwatch.core.undo import Undo
@@ -150,12 +152,19 @@ def _instead(d: Decision, given: inputs.Input, death: Death) -> inputs.Input | N
                 return inputs.AbortCanary(given.service, WE, says)
         case inputs.TimerCameDue() if given.timer.purpose == "step":
             incident = d.incident(given.timer.incident)
-            if incident is not None and incident.operation:
-                name = incident.operation
+            name = _step_of(incident, given.timer) if incident is not None else ""
+            if incident is not None and name:
                 return inputs.ActionAnswered(name, incident.id, GIVES_UP, "unknown", says)
         case _:
             pass
     return None
+
+
+def _step_of(incident: Incident, timer: inputs.Timer) -> str:
+    """Give what is under way of the plan that a timer is for."""
+    plan_hash = timer.key.removeprefix(f"step/{incident.id}").removeprefix("/")
+    run = named(incident.plans, plan_hash)
+    return run.operation if run else incident.operation
 
 
 def sender(given: inputs.Input) -> str:

@@ -56,6 +56,7 @@ from midwatch.core.incidents import Incident, speaking
 from midwatch.core.leaving import Archived
 from midwatch.core.reasons import Reason
 from midwatch.core.rules import Rules
+from midwatch.core.runs import doing
 from midwatch.core.shard import Shard
 from midwatch.core.undo import Undo
 from midwatch.errors import StateError
@@ -309,7 +310,8 @@ def _incident_timer(d: Decision, rules: Rules, timer: inputs.Timer, incident: In
     on_plan = _PLAN_TIMERS.get(timer.purpose)
     on_policy = _POLICY_TIMERS.get(timer.purpose)
     if on_plan is not None:
-        on_plan(d, rules.means(incident), incident)
+        plan_hash = timer.key.removeprefix(f"{timer.purpose}/{incident.id}").removeprefix("/")
+        on_plan(d, rules.means(incident), incident, plan_hash)
     elif on_policy is not None:
         on_policy(d, rules.policy_of(incident), incident)
     elif timer.purpose == "waits":
@@ -440,7 +442,7 @@ def _moved(d: Decision, rules: Rules, given: inputs.ReleaseAnswered) -> None:
     if given.key.startswith("rollback/"):
         runbooks.on_rollback_answer(d, rules.means(incident), incident, given)
         return
-    promoting = incident.operation == given.key
+    promoting = incident.promotion == given.key
     needs_person = fixes.on_promote_answer(d, incident, given)
     if needs_person:
         says = f"promotion {given.state}: {given.seen}"
@@ -452,7 +454,7 @@ def _moved(d: Decision, rules: Rules, given: inputs.ReleaseAnswered) -> None:
 def _step_over(d: Decision, rules: Rules, given: inputs.ReleaseAnswered) -> None:
     """Tell the incident whose plan took a canary off."""
     for incident in [d.known(name) for name in d.shard.open]:
-        if incident.operation == given.key:
+        if doing(incident.plans, given.key) is not None:
             runbooks.on_traffic(d, rules.means(incident), incident, given)
 
 

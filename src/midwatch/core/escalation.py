@@ -25,6 +25,7 @@ from midwatch.core.incidents import (
     title_of,
 )
 from midwatch.core.reasons import Reason
+from midwatch.core.runs import Run
 from midwatch.core.severity import Severity
 from midwatch.core.storm import DIGEST_S
 from midwatch.core.teams import Policy, Sides, Step, Team
@@ -34,6 +35,7 @@ from midwatch.texts import cut
 RULE = "escalation/2"
 SILENT_S = 15
 FAILED = 3  # answers that a page names
+PLANS = 3  # and plans
 NAMED = 3  # things that fire
 LOOK_S = 900  # after which what pages nobody for now is looked at again
 LONGEST = 250  # characters of each part of a page's reason
@@ -282,7 +284,7 @@ def _why(incident: Incident, reason: Reason) -> str:
 
 def _tried(incident: Incident) -> str:
     """Name the runbooks that were tried and have not helped."""
-    over = incident.run not in ("proposed", "running", "verifying", "waiting")
+    over = not any(one.is_under_way or one.asks_somebody for one in incident.plans)
     return f"; tried: {', '.join(incident.tried)}" if incident.tried and over else ""
 
 
@@ -304,22 +306,27 @@ def _link(incident: Incident) -> str:
 
 
 def _next_step(incident: Incident) -> str:
-    """Say what whoever is paged may do next, where a plan is there."""
-    if incident.run == "proposed":
-        how = f"midwatch runbook approve {incident.id} {incident.plan_hash}"
-        return f"; next step: runbook {incident.runbook}{_for(incident)}, {how}"
-    if incident.run == "waiting":
-        how = f"midwatch runbook approve {incident.id} {incident.plan_hash}"
-        return f"; runbook {incident.runbook}{_for(incident)} waits, {how}"
-    if incident.run == "running":
-        by = incident.approved_by
-        return f"; runbook {incident.runbook}{_for(incident)} is under way, by {by}"
-    return ""
+    """Say what whoever is paged may do next, for the first few plans that are there."""
+    lead = incident.lead
+    plans = [one for one in incident.plans if one is not lead]
+    says = [line for one in (lead, *plans) if (line := _of_plan(incident, one))]
+    more = f"; {len(says) - PLANS} more plans: midwatch incidents show {incident.id}"
+    # What waits for a yes is last, where nothing cuts it off.
+    return f"{more if len(says) > PLANS else ''}{''.join(reversed(says[:PLANS]))}"
 
 
-def _for(incident: Incident) -> str:
-    """Name the service that its plan acts on."""
-    return f" for {incident.planned_for}" if incident.planned_for else ""
+def _of_plan(incident: Incident, run: Run) -> str:
+    about = f"runbook {run.runbook} for {incident.acts_for(run)}".removesuffix(" for ")
+    how = f"midwatch runbook approve {incident.id} {run.hash}"
+    match run.state:
+        case "proposed":
+            return f"; next step: {about}, {how}"
+        case "waiting":
+            return f"; {about} waits, {how}"
+        case "running":
+            return f"; {about} is under way, by {run.approved_by}"
+        case _:
+            return ""
 
 
 def on_digest_timer(d: Decision, timer: inputs.Timer) -> None:

@@ -713,7 +713,11 @@ class NoRunbook(IncidentEvent, frozen=True):
 
 
 class PlanProposed(IncidentEvent, frozen=True):
-    """A runbook matched, or a person chose it; these are its steps with every value filled in."""
+    """A runbook matched, or a person chose it; these are its steps with every value filled in.
+
+    `subject` is the objective or service that it is for: it takes the place of what was proposed
+    for that one. Without it, as in older journals, it is the incident's only plan.
+    """
 
     runbook: str
     version: int
@@ -723,6 +727,7 @@ class PlanProposed(IncidentEvent, frozen=True):
     plan: Plan | None = None
     by: str = ""
     given: dict[str, str] = field(default_factory=dict[str, str])
+    subject: str = ""
 
 
 class PlanApproved(IncidentEvent, frozen=True):
@@ -745,11 +750,12 @@ class PlanRefused(IncidentEvent, frozen=True):
 class PlanStopped(IncidentEvent, frozen=True):
     """The plan goes no further: the world is another one than when it was approved.
 
-    Also a proposal that nothing matches any more, and a plan that a person stopped.
+    Also a proposal that nothing matches any more, and a plan that a person stopped, `by` whom.
     """
 
     plan_hash: str
     reason: Reason
+    by: str = ""
 
 
 class PlanStopAsked(IncidentEvent, frozen=True):
@@ -761,12 +767,16 @@ class PlanStopAsked(IncidentEvent, frozen=True):
 
 
 class ActionStarted(IncidentEvent, frozen=True):
-    """The intent to do a step is on disk; it may or may not be done yet."""
+    """The intent to do a step is on disk; it may or may not be done yet.
+
+    Its plan has this hash; here and below it is empty where an older journal had one plan.
+    """
 
     operation: str
     step: str
     action: str
     says: str
+    plan_hash: str = ""
 
 
 class ActionDone(IncidentEvent, frozen=True):
@@ -781,6 +791,7 @@ class ActionDone(IncidentEvent, frozen=True):
     changed: bool = False
     output: str = ""
     keeps: bool = False
+    plan_hash: str = ""
 
 
 class ActionFailed(IncidentEvent, frozen=True):
@@ -796,18 +807,20 @@ class ActionFailed(IncidentEvent, frozen=True):
     goes_on: bool = False
     output: str = ""
     keeps: bool = False
+    plan_hash: str = ""
 
 
 class ActionWaits(IncidentEvent, frozen=True):
     """A person has to say something before the step begins: a question, or a new approval.
 
     What is left to do is `plan`, under a hash of its own; in a journal of midwatch 0.1 it is not
-    there, and the hash is the old one.
+    there, and the hash is the old one. `plan_hash` is the one that it had until now.
     """
 
     step: str
     reason: Reason
     plan: Plan | None = None
+    plan_hash: str = ""
 
 
 class RollbackStarted(IncidentEvent, frozen=True):
@@ -819,6 +832,7 @@ class RollbackStarted(IncidentEvent, frozen=True):
     to: str
     epoch: int
     reason: Reason
+    plan_hash: str = ""
 
 
 class RollbackRefused(IncidentEvent, frozen=True):
@@ -836,6 +850,7 @@ class RollbackCompleted(IncidentEvent, frozen=True):
     bad: str
     to: str
     seen: str
+    plan_hash: str = ""
 
 
 class RollbackFailed(IncidentEvent, frozen=True):
@@ -844,6 +859,7 @@ class RollbackFailed(IncidentEvent, frozen=True):
     operation: str
     state: str
     seen: str
+    plan_hash: str = ""
 
 
 # --- recovery and end ----------------------------------------------------------------------------
@@ -862,10 +878,14 @@ class IncidentMitigated(IncidentEvent, frozen=True):
 
 
 class RecoveryJudged(IncidentEvent, frozen=True):
-    """After a plan: whether users are seen well, each time that the answer is another one."""
+    """After a plan: whether users are seen well, each time that the answer is another one.
+
+    Also between two steps of one that has changed nothing yet, or may only shed load.
+    """
 
     verdict: str
     reason: Reason
+    plan_hash: str = ""
 
 
 class ObjectiveJudged(IncidentEvent, frozen=True):
@@ -896,6 +916,7 @@ class RecoveryMissed(IncidentEvent, frozen=True):
     """The time for recovery is over and users are not known to be well."""
 
     reason: Reason
+    plan_hash: str = ""
 
 
 class IncidentReopened(IncidentEvent, frozen=True):

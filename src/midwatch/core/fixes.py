@@ -118,7 +118,7 @@ def propose(d: Decision, incident: Incident, release: str, by: str) -> None:
         refusal = f"{release} is known bad"
     elif release == pointer.live:
         refusal = f"{release} is live already"
-    elif incident.operation or incident.fix_state in UNDER_WAY:
+    elif _is_busy(incident, pointer.service) or incident.fix_state in UNDER_WAY:
         refusal = "another change of this service is under way"
     elif incident.state not in ("open", "acknowledged", "mitigated"):
         refusal = f"{incident.id} is {incident.state}"
@@ -137,6 +137,12 @@ def propose(d: Decision, incident: Incident, release: str, by: str) -> None:
             suite=True,
         )
     )
+
+
+def _is_busy(incident: Incident, service: str) -> bool:
+    """Say whether something is being done to a service for an incident."""
+    steps = (one for one in incident.plans if one.operation)
+    return bool(incident.promotion) or any(incident.acts_for(one) == service for one in steps)
 
 
 def retry_evals(d: Decision, answer: EvalsAnswered) -> bool:
@@ -230,7 +236,7 @@ def _judged(
 
 def on_promote_answer(d: Decision, incident: Incident, answer: ReleaseAnswered) -> bool:
     """Take what was seen after the promotion; True when a person has to look."""
-    if incident.operation != answer.key:
+    if incident.promotion != answer.key:
         return False
     pointer = d.shard.pointers[incident.service_of_plan]
     if answer.state == "applied":

@@ -31,6 +31,7 @@ from midwatch.core.keys import ref_of
 from midwatch.core.marks import KEPT_SERVICES, Answer, Held, Mark
 from midwatch.core.moments import kept
 from midwatch.core.plans import Plan, RunState
+from midwatch.core.runs import Run, doing, forget, lead, named
 from midwatch.core.severity import Severity
 from midwatch.core.sli import Counts, FailedAnswer, Harm, Outage
 from midwatch.core.templates import text_of
@@ -240,30 +241,23 @@ class Incident(Struct):
     rounds: dict[str, Round] = field(default_factory=dict[str, Round])  # by alert
     holds: bool = False  # news that flaps, of which nobody was told
     # the mitigation
-    runbook: str = ""
-    plan_hash: str = ""
-    plan: Plan | None = None
-    run: RunState = "none"
-    step: int = 0  # of the plan, that is next or under way
+    plans: list[Run] = field(default_factory=list[Run])  # as they were proposed
     tried: list[str] = field(default_factory=list[str])  # runbooks that were begun or refused
     tried_on: dict[str, list[str]] = field(default_factory=dict[str, list[str]])  # by service
     runs: int = 0
-    approved_by: str = ""
-    approved_at: int = 0
     acted_at: int = 0  # when a step last changed something
+    acted_on: dict[str, int] = field(default_factory=dict[str, int])  # likewise, by objective
+    lasting: dict[str, bool] = field(default_factory=dict[str, bool])  # service -> cause removed
+    by_hand: dict[str, str] = field(default_factory=dict[str, str])  # service -> who stopped a plan
     no_runbook: str = ""  # why nothing is proposed
-    step_asked_at: int = 0  # when a step of the plan last began to wait for a person
-    asks: int = 0  # how often one has
-    stopping: str = ""  # who stops the plan, and why
-    given: dict[str, str] = field(default_factory=dict[str, str])  # values of a plan, by a person
-    chosen_by: str = ""  # who chose its runbook, when a person did
-    looks: str = ""  # how recovery stood last, after a plan
+    asks: int = 0  # how often a step of a plan began to wait for a person
     unproven: str = ""  # what it waits for: too few events say how users are
     unproven_since: int = 0
     unproven_told: bool = False
-    operation: str = ""
+    promotion: str = ""  # of the fix, under way
     rollbacks: int = 0
-    rolled_back: str = ""  # the service that was
+    rolled: list[str] = field(default_factory=list[str])  # the services that were rolled back
+    rolled_back: str = ""  # of these the one that it is about
     bad_release: str = ""
     good_release: str = ""
     rolled_back_at: int = 0
@@ -308,20 +302,69 @@ class Incident(Struct):
         """
         if self.rolled_back:
             return self.rolled_back
-        if self.acts_on and (self.run in UNDER_WAY or self.rollbacks or self.fix):
+        is_under_way = any(one.is_under_way for one in self.plans)
+        if self.acts_on and (is_under_way or self.rollbacks or self.fix):
             return self.acts_on
         return self.slo.split("/")[0] if self.slo else self.speaks_of
 
     @property
+    def lead(self) -> Run:
+        """The plan that one line shows: it runs, else waits for a person, else is the newest."""
+        own = self.slo.split("/")[0] if self.slo else self.speaks_of
+        return lead(self.plans, own) or Run()
+
+    def acts_for(self, run: Run) -> str:
+        """The service that a plan acts on; a journal of midwatch 0.1 does not name it."""
+        service = run.plan.service if run.plan else None
+        return self.service_of_plan if service is None else service
+
+    def proofs_of(self, run: Run) -> tuple[str, ...]:
+        """The objectives that prove a plan; all that burned where it names none."""
+        return (run.plan.proofs if run.plan else ()) or tuple(self.slos)
+
+    @property
     def planned_for(self) -> str:
-        """The service that its plan acts on; a journal of midwatch 0.1 does not name it."""
-        named = self.plan.service if self.plan else None
-        return self.service_of_plan if named is None else named
+        """The service that its leading plan acts on."""
+        return self.acts_for(self.lead)
 
     @property
     def proofs(self) -> tuple[str, ...]:
-        """The objectives that prove its plan; all that burned where it names none."""
-        return (self.plan.proofs if self.plan else ()) or tuple(self.slos)
+        """The objectives that prove its leading plan."""
+        return self.proofs_of(self.lead)
+
+    @property
+    def runbook(self) -> str:
+        """The runbook of its leading plan."""
+        return self.lead.runbook
+
+    @property
+    def plan_hash(self) -> str:
+        """The hash of its leading plan."""
+        return self.lead.hash
+
+    @property
+    def plan(self) -> Plan | None:
+        """Its leading plan."""
+        return self.lead.plan
+
+    @property
+    def run(self) -> RunState:
+        """How far its leading plan is."""
+        return self.lead.state
+
+    @property
+    def operation(self) -> str:
+        """What is being done for it, of several the leading plan's."""
+        found = (one.operation for one in (self.lead, *self.plans) if one.operation)
+        return self.promotion or next(found, "")
+
+    def was_rolled_back(self, service: str) -> bool:
+        """Say whether it rolled a service back, or one that nobody wrote down."""
+        return service in self.rolled or self.rollbacks > len(self.rolled)
+
+    def acted_for(self, slo: str) -> int:
+        """Say when something was last changed that an objective has to prove."""
+        return self.acted_on.get(slo, self.acted_at)
 
     def has_tried(self, runbook: str, service: str) -> bool:
         """Say whether a runbook was begun or refused for a service, or for an unknown one."""
@@ -339,6 +382,8 @@ class Incident(Struct):
         """Whether nothing leaves the cause in place: no step changed anything, or it removed it."""
         if self.rollbacks:
             return False
+        if self.lasting:
+            return all(self.lasting.values())
         return not self.acted_at or (self.plan is not None and self.plan.resolves)
 
     @property
@@ -348,7 +393,6 @@ class Incident(Struct):
 
 
 SILENCE = "silence "  # what the key of a person's silence begins with
-UNDER_WAY: tuple[RunState, ...] = ("running", "waiting", "verifying")
 ABSORBING: tuple[State, ...] = ("open", "acknowledged", "mitigated")
 
 
@@ -847,93 +891,142 @@ def _exhausted(i: Incident, event: e.EscalationExhausted, at: int) -> None:
     i.exhausted, i.awaits_ack, i.waits, i.left = True, True, False, None
 
 
+def _its_run(i: Incident, plan_hash: str, operation: str = "") -> Run:
+    """Find the plan that a fact is about; what names none is of a journal with one an incident."""
+    found = named(i.plans, plan_hash) or doing(i.plans, operation)
+    if found is None:
+        if not i.plans:
+            i.plans.append(Run(asks=i.asks))
+        found = i.lead
+    return found
+
+
 def _proposed(i: Incident, event: e.PlanProposed, at: int) -> None:
-    i.runbook, i.plan_hash, i.plan = event.runbook, event.plan_hash, event.plan
-    i.run, i.step, i.no_runbook, i.looks, i.stopping = "proposed", 0, "", "", ""
-    i.given, i.chosen_by = event.given, event.by
-    i.approved_by, i.approved_at = "", 0
+    run = Run(
+        event.subject, event.runbook, event.plan_hash, event.plan, "proposed", asks=i.asks,
+        given=event.given, chosen_by=event.by,
+    )  # fmt: skip
+    if not event.subject:  # the only one, as journals had it
+        if i.plans:
+            run.step_asked_at, run.operation = i.lead.step_asked_at, i.lead.operation
+        i.plans.clear()
+    for one in [one for one in i.plans if one.subject in (event.subject, "")]:
+        if one.state == "proposed":
+            run.asks = one.asks
+        if not one.is_under_way:
+            i.plans.remove(one)
+    i.plans.append(run)
+    forget(i.plans)
+    i.no_runbook = ""
 
 
 def _no_runbook(i: Incident, event: e.NoRunbook, at: int) -> None:
     i.no_runbook = event.reason.says
-    if i.run != "ended":  # what was done stays to be seen
-        i.runbook, i.plan_hash, i.plan, i.run = "", "", None, "none"
+    for one in [one for one in i.plans if not one.is_under_way and one.state != "ended"]:
+        one.runbook, one.hash, one.plan, one.state = "", "", None, "none"
+        if one.subject or replace(one, asks=0) == Run():
+            i.plans.remove(one)  # what was done stays to be seen
 
 
 def _approved(i: Incident, event: e.PlanApproved, at: int) -> None:
-    i.approved_by, i.approved_at = event.by, at
+    run = _its_run(i, event.plan_hash)
+    run.approved_by, run.approved_at = event.by, at
     _is_judged(i)
-    if i.run == "proposed":
-        i.acts_on = event.service or i.planned_for
+    if run.state == "proposed":
+        if i.fix_state in ("none", "refused"):  # else it stays with the fix
+            i.acts_on = event.service or i.acts_for(run)
         i.runs += 1
-        _tried(i)
-    i.run = "running"
+        run.number = i.runs
+        _tried(i, run)
+    run.state = "running"
 
 
 def _refused(i: Incident, event: e.PlanRefused, at: int) -> None:
-    _tried(i)
-    i.run = "ended"
+    run = _its_run(i, event.plan_hash)
+    _tried(i, run)
+    run.state = "ended"
 
 
-def _tried(i: Incident) -> None:
+def _tried(i: Incident, run: Run) -> None:
     """Remember what was begun or refused, and for which service."""
-    if i.runbook not in i.tried:
-        i.tried.append(i.runbook)
-    if i.plan is not None and i.plan.service is not None:
-        done = i.tried_on.get(i.plan.service, [])
-        i.tried_on[i.plan.service] = [*(one for one in done if one != i.runbook), i.runbook]
+    if run.runbook not in i.tried:
+        i.tried.append(run.runbook)
+    if run.plan is not None and run.plan.service is not None:
+        done = i.tried_on.get(run.plan.service, [])
+        others = (one for one in done if one != run.runbook)
+        i.tried_on[run.plan.service] = [*others, run.runbook]
 
 
 def _stopped(i: Incident, event: e.PlanStopped, at: int) -> None:
-    if i.run == "proposed":  # nothing of it was begun
-        i.run = "none"
+    run = _its_run(i, event.plan_hash)
+    if run.state == "proposed":  # nothing of it was begun
+        run.state = "none"
         return
-    i.operation, i.run, i.stopping = "", "ended", ""
+    if event.by:
+        i.by_hand[i.acts_for(run)] = event.by
+    run.operation, run.state, run.stopping = "", "ended", ""
 
 
 def _stop_asked(i: Incident, event: e.PlanStopAsked, at: int) -> None:
-    i.stopping = event.reason.says
+    run = _its_run(i, event.plan_hash)
+    run.stopping = event.reason.says
+    if run.subject and event.by:
+        i.by_hand[i.acts_for(run)] = event.by
 
 
 def _action_started(i: Incident, event: e.ActionStarted, at: int) -> None:
-    i.operation = event.operation
+    _its_run(i, event.plan_hash).operation = event.operation
 
 
 def _action_done(i: Incident, event: e.ActionDone, at: int) -> None:
-    i.operation = ""
+    run = _its_run(i, event.plan_hash, event.operation)
+    run.operation = ""
     if event.changed:
-        i.acted_at = at
-    _next_step(i)
+        _acted(i, run, at)
+    _next_step(i, run)
+
+
+def _acted(i: Incident, run: Run, at: int) -> None:
+    """Note that something was changed: whatever was seen before proves nothing any more."""
+    i.acted_at = at
+    if run.subject and run.plan is not None:
+        i.acted_on.update(dict.fromkeys(i.proofs_of(run), at))
+        i.lasting[i.acts_for(run)] = run.plan.resolves
+        run.looks = ""
 
 
 def _action_failed(i: Incident, event: e.ActionFailed, at: int) -> None:
-    i.operation = ""
+    run = _its_run(i, event.plan_hash, event.operation)
+    run.operation = ""
     if event.goes_on:
-        _next_step(i)
+        _next_step(i, run)
     else:
-        i.run = "ended"
+        run.state = "ended"
 
 
 def _action_waits(i: Incident, event: e.ActionWaits, at: int) -> None:
-    i.run, i.step_asked_at = "waiting", at
+    run = _its_run(i, event.plan_hash)
+    run.state, run.step_asked_at = "waiting", at
     i.asks += 1
+    run.asks = i.asks
     if event.plan is not None:
-        i.plan, i.plan_hash = event.plan, event.plan.hash
+        run.plan, run.hash = event.plan, event.plan.hash
 
 
-def _next_step(i: Incident) -> None:
-    i.step += 1
-    if i.plan is not None and i.step < len(i.plan.steps):
+def _next_step(i: Incident, run: Run) -> None:
+    run.step += 1
+    if run.plan is not None and run.step < len(run.plan.steps):
         return
     # What changed nothing has nothing to prove, and who is well needs no proof.
-    changed = i.plan is None or (i.plan.changes and not i.plan.takes_back)
-    i.run = "verifying" if changed and i.state in ("open", "acknowledged") else "ended"
+    changed = run.plan is None or (run.plan.changes and not run.plan.takes_back)
+    run.state = "verifying" if changed and i.state in ("open", "acknowledged") else "ended"
 
 
 def _looked(i: Incident, event: e.RecoveryJudged, at: int) -> None:
-    i.looks = event.verdict
-    if event.verdict == "recovered" and i.run == "verifying":
-        i.run = "ended"
+    run = _its_run(i, event.plan_hash)
+    run.looks = event.verdict
+    if event.verdict == "recovered" and run.state == "verifying":
+        run.state = "ended"
 
 
 def _awaited(i: Incident, event: e.RecoveryAwaited, at: int) -> None:
@@ -950,28 +1043,40 @@ def _is_judged(i: Incident) -> None:
 
 
 def _missed(i: Incident, event: e.RecoveryMissed, at: int) -> None:
-    i.run = "ended"
+    _its_run(i, event.plan_hash).state = "ended"
 
 
 def _rollback_started(i: Incident, event: e.RollbackStarted, at: int) -> None:
-    if i.plan is not None and event.service != i.planned_for:
-        raise BugError(f"a rollback of {event.service} by a plan for {i.planned_for}")
-    i.operation = event.operation
+    run = _its_run(i, event.plan_hash)
+    if run.plan is not None and event.service != i.acts_for(run):
+        raise BugError(f"a rollback of {event.service} by a plan for {i.acts_for(run)}")
+    run.operation = event.operation
     i.rollbacks += 1
-    i.bad_release, i.good_release, i.rolled_back = event.bad, event.to, event.service
+    i.rolled.append(event.service)
+    # Of several services its lesson is that of the one whose objective burned, else of the first.
+    if not i.rolled_back or i.slo.startswith(f"{event.service}/"):
+        i.bad_release, i.good_release, i.rolled_back = event.bad, event.to, event.service
 
 
 def _rollback_done(i: Incident, event: e.RollbackCompleted, at: int) -> None:
-    i.operation, i.rolled_back_at, i.acted_at = "", at, at
-    _next_step(i)
+    run = _its_run(i, event.plan_hash, event.operation)
+    run.operation, i.rolled_back_at = "", at
+    _acted(i, run, at)
+    _next_step(i, run)
 
 
-def _rollback_failed(i: Incident, event: e.RollbackFailed | e.RollbackRefused, at: int) -> None:
-    i.operation, i.run = "", "ended"
+def _rollback_failed(i: Incident, event: e.RollbackFailed, at: int) -> None:
+    run = _its_run(i, event.plan_hash, event.operation)
+    run.operation, run.state = "", "ended"
+
+
+def _rollback_refused(i: Incident, event: e.RollbackRefused, at: int) -> None:
+    run = _its_run(i, "")
+    run.operation, run.state = "", "ended"
 
 
 def _fix_over(i: Incident, event: e.PromotionFailed | e.FixWithdrawn, at: int) -> None:
-    i.operation, i.fix_state = "", "refused"
+    i.promotion, i.fix_state = "", "refused"
 
 
 def _mitigated(i: Incident, event: e.IncidentMitigated, at: int) -> None:
@@ -983,12 +1088,13 @@ def _mitigated(i: Incident, event: e.IncidentMitigated, at: int) -> None:
     _is_judged(i)
     for slo, known in i.outages.items():
         i.outages[slo] = tuple(one if one.until else replace(one, until=at) for one in known)
-    if i.run == "proposed":
-        i.run = "none"
-    elif i.run == "verifying":
-        i.run = "ended"  # of one that is under way no further step begins: core/consent.py
-    if i.looks:
-        i.looks = "recovered"
+    for one in i.plans:
+        if one.state == "proposed":
+            one.state = "none"
+        elif one.state == "verifying":
+            one.state = "ended"  # of one that is under way no further step begins: core/consent.py
+        if one.looks:
+            one.looks = "recovered"
 
 
 def _reopened(i: Incident, event: e.IncidentReopened, at: int) -> None:
@@ -996,10 +1102,12 @@ def _reopened(i: Incident, event: e.IncidentReopened, at: int) -> None:
     i.acknowledged_by, i.mitigated_at = "", 0
     i.no_runbook = ""
     i.asks += 1  # whatever is asked from now on, no older button answers
-    if i.operation and i.run == "running":  # that step ends, and no other one begins
-        i.stopping = i.stopping or "a recovery meanwhile, which did not hold"
-    else:
-        i.run = "none"
+    for one in i.plans:
+        one.asks = i.asks
+        if one.operation and one.state == "running":  # that step ends, and no other one begins
+            one.stopping = one.stopping or "a recovery meanwhile, which did not hold"
+        else:
+            one.state = "none"
     _begin_round(i)
     i.slos = dict.fromkeys(i.slos, 0)
 
@@ -1073,11 +1181,11 @@ def _judged(i: Incident, event: e.CanaryJudged, at: int) -> None:
 
 
 def _promoting(i: Incident, event: e.PromotionStarted, at: int) -> None:
-    i.operation = event.operation
+    i.promotion = event.operation
 
 
 def _promoted(i: Incident, event: e.FixPromoted, at: int) -> None:
-    i.operation, i.fix_state, i.promoted_at = "", "promoted", at
+    i.promotion, i.fix_state, i.promoted_at = "", "promoted", at
     i.gates += 1
 
 
@@ -1131,7 +1239,7 @@ _APPLY = cast(
         e.WaitTold: _wait_told,
         e.RecoveryJudged: _looked,
         e.ObjectiveJudged: _objective_judged,
-        e.RollbackRefused: _rollback_failed,
+        e.RollbackRefused: _rollback_refused,
         e.RollbackStarted: _rollback_started,
         e.RollbackCompleted: _rollback_done,
         e.RollbackFailed: _rollback_failed,

@@ -474,6 +474,7 @@ def approved(d: Decision, rules: Rules, incident: Incident, by: str) -> None:
         return
     burn = {one.partition("/")[0] for one in incident.slos}
     fires = burn | {name for name, one in incident.troubles.items() if one.firing}
-    if fires.intersection(incident.asking) <= {incident.planned_for}:
+    begun = {x.service for x in d.events if isinstance(x, events.PlanApproved)}
+    if fires.intersection(incident.asking) <= begun:
         sides = rules.sides_of(incident, by)
         escalation.acknowledge(d, rules.policy.team, incident, by, sides)

@@ -15,7 +15,6 @@ from midwatch.core.reasons import Reason
 from midwatch.core.teams import Policy
 
 RULE = "patience/1"
-UNDER_WAY = ("running", "waiting", "verifying")  # there the plan's own deadline pages
 
 
 def begin(d: Decision, incident: Incident, slo_id: str, judged: Reason, deadline_s: int) -> None:
@@ -23,13 +22,18 @@ def begin(d: Decision, incident: Incident, slo_id: str, judged: Reason, deadline
     terms = judged.terms
     if incident.state not in ("open", "acknowledged") or "min_events" not in terms:
         return
-    if incident.firing or incident.unproven or incident.run in UNDER_WAY:
+    if incident.firing or incident.unproven or _has_a_deadline(incident):
         return
     window = show_duration(int(terms["window_s"]))
     seen, wanted = terms.get("total", 0), terms["min_events"]
     says = f"waits for {slo_id}: {seen} of {wanted} events in {window}"
     d.emit(events.RecoveryAwaited(incident.id, slo_id, Reason(RULE, says, dict(terms))))
     _look_later(d, incident, deadline_s)
+
+
+def _has_a_deadline(incident: Incident) -> bool:
+    """Say whether a plan is under way, whose own deadline pages."""
+    return any(one.is_under_way for one in incident.plans)
 
 
 def on_timer(d: Decision, policy: Policy, incident: Incident, deadline_s: int) -> None:

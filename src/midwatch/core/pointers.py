@@ -17,6 +17,7 @@ from midwatch.core.clock import SECOND, show_duration
 from midwatch.core.decision import Decision
 from midwatch.core.reasons import Reason
 from midwatch.core.releases import Pointer
+from midwatch.core.runs import doing
 from midwatch.core.severity import Severity
 from midwatch.core.traffic import Traffic
 from midwatch.errors import StateError
@@ -114,12 +115,10 @@ def begin(
 def _tell_incident(d: Decision, operation: str, says: str) -> None:
     """End an operation in the incident that waits for it: no answer of it counts any more."""
     for incident in [d.shard.incidents[name] for name in d.shard.open]:
-        if incident.operation != operation:
-            continue
-        if operation.startswith("promote/"):
+        if incident.promotion == operation:
             d.emit(events.PromotionFailed(incident.id, operation, "not-applied", says))
-        else:
-            d.emit(events.RollbackFailed(incident.id, operation, "not-applied", says))
+        elif (run := doing(incident.plans, operation)) is not None:
+            d.emit(events.RollbackFailed(incident.id, operation, "not-applied", says, run.hash))
 
 
 def done(d: Decision, pointer: Pointer, operation: str, condemned: str = "") -> None:

@@ -91,7 +91,7 @@ class _Writer:
         impact = self._impact()
         times, durations = self._times(impact)
         change = self._change()
-        runs = Runs(self.facts, self.roles, (harm for _, harm in self.harms.values()))
+        runs = Runs(self.facts, self.roles, {slo: harm for slo, (_, harm) in self.harms.items()})
         fix = self._fix()
         return Postmortem(
             SCHEMA, i.id, i.title, i.service_of_plan, i.state, i.severity or "",
@@ -264,9 +264,11 @@ class _Writer:
             found.append(Sentence(says, change.events))
         helped, mitigated = runs.helped, self.last(e.IncidentMitigated)
         if mitigated is not None and i.mitigated_at:
-            if helped is not None:
-                says = f"Runbook {helped.runbook} ended the harm: {helped.says}."
-                found.append(Sentence(says, helped.events))
+            if helped:
+                names = " and ".join(dict.fromkeys(one.runbook for one in helped))
+                which = f"Runbook{'s' if ' and ' in names else ''} {names}"
+                says = f"{which} ended the harm: {helped[-1].says}."
+                found.append(Sentence(says, [seq for one in helped for seq in one.events]))
             else:
                 why = self.roles.own(mitigated[1].reason.says)
                 says = f"It ended, not by a runbook: {why}."

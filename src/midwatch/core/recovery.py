@@ -44,27 +44,40 @@ def judge(
     d: Decision, rules: Rules, objective: Slo, incident: Incident, reading: SliReading
 ) -> None:
     """Ask the SLI, and nothing else, whether users are well."""
-    if incident.operation or incident.run == "running":
+    if incident.promotion:
         return
-    acted_at = max(incident.acted_at, incident.promoted_at)
+    acted_at = max(incident.acted_for(objective.id), incident.promoted_at)
     if not acted_at and not incident.slo and (incident.firing or not incident.alert_count):
         return  # alerts that fire, or people who complain: an objective that is well proves nothing
-    # Readings are stamped in the journal's time; when an alert came last is a date.
-    since = acted_at or incident.last_at + d.shard.skew
+    since = _proven_after(d, incident, objective.id)
     verify = rules.verify_of(incident, objective.id)
     verdict, reason = slo.judge_recovery(objective, verify, reading, since=since)
     if verdict == "inconclusive":
         patience.begin(d, incident, objective.id, reason, verify.deadline_s)
-    if verdict != "recovered" and (objective.id in incident.proofs or not incident.slo):
-        runbooks.look(d, incident, verdict, reason)
-    if not _are_all_well(d, rules, incident, objective, verdict, reason, since):
+    means = rules.means(incident)
+    runbooks.look_between(d, means, incident, objective.id, verdict, reason)
+    if _is_changing(incident, objective.id):
+        return  # nobody is well as long as something may still be shed or half done
+    runbooks.look(d, incident, objective.id, verdict, reason)
+    if not _are_all_well(d, rules, incident, objective, verdict, reason, since) or any(
+        one.runs and one.state != "waiting" for one in incident.plans
+    ):
         if verdict == "recovered":
-            runbooks.on_well(d, rules.means(incident), incident, reason)
+            runbooks.on_well(d, means, incident, reason)
         return
     if incident.state in ("open", "acknowledged"):
         _mitigated(d, rules, incident, reason, reading)
     elif incident.state == "mitigated" and incident.promoted_at and incident.gate == "pass":
         _resolve(d, rules, incident, Reason(reason.rule, f"{incident.fix} is live, {reason.says}"))
+
+
+def _is_changing(incident: Incident, slo: str) -> bool:
+    """Say whether a plan runs that an objective proves."""
+    return any(
+        (one.state == "running" or one.operation)
+        and (slo in incident.proofs_of(one) or not incident.slo)
+        for one in incident.plans
+    )
 
 
 def _are_all_well(
@@ -84,7 +97,14 @@ def _are_all_well(
         changed = seen_at <= since if well else seen_at > 0 and verdict == "burning"
         if changed:
             d.emit(events.ObjectiveJudged(incident.id, objective.id, verdict, reason))
-    return well and all(incident.slos[one] > since for one in others)
+    return well and all(incident.slos[one] > _proven_after(d, incident, one) for one in others)
+
+
+def _proven_after(d: Decision, incident: Incident, slo: str) -> int:
+    """Say since when an objective has to be well: since something was done for it."""
+    acted_at = max(incident.acted_for(slo), incident.promoted_at)
+    # Readings are stamped in the journal's time; when an alert came last is a date.
+    return acted_at or incident.last_at + d.shard.skew
 
 
 def recover_without_sli(d: Decision, rules: Rules, incident: Incident) -> None:
@@ -115,9 +135,8 @@ def _mitigated(
     if not rules.always_case:
         no_case = closure.no_case(incident, rules.suites, d.shard.pointers)
     d.emit(events.IncidentMitigated(incident.id, reason, incident.worst, after, no_case))
-    runbooks.end(d, rules.means(incident), incident, f"{incident.id} is mitigated")
     escalation.silence(d, incident)
-    d.cancel_timer(f"verify/{incident.id}")
+    runbooks.end(d, rules.means(incident), incident, f"{incident.id} is mitigated")
     objective = rules.slos.get(reading.slo) if reading else None
     if reading is not None and objective is not None:
         drafts.measure(d, incident, objective, reading)
@@ -183,10 +202,11 @@ def resolve_by_person(
     """Take a person's word, except for what an objective measures: there only the SLI knows."""
     if incident.state not in ("open", "acknowledged", "mitigated"):
         raise StateError(f"{incident.id} is {incident.state}", remedy="nothing is left to resolve")
-    if consent.is_under_way(incident):
-        under_way = name_of(incident.operation) or incident.runbook
+    doing = [one for one in incident.plans if consent.is_under_way(one)]
+    if doing or incident.promotion:
+        under_way = name_of(incident.promotion or doing[0].operation)
         remedy = "wait for its end"
-        if incident.run == "running":
+        if doing and doing[0].state == "running":
             remedy += f", or let no further step begin: midwatch runbook stop {incident.id}"
         raise StateError(f"{incident.id} has {under_way} under way", remedy=remedy)
     reason = Reason(RULE_PERSON, f"{given.by}: {given.why}", {"by": given.by})

@@ -15,6 +15,7 @@ from midwatch.core.gathering import Gathering
 from midwatch.core.heartbeats import Watched
 from midwatch.core.incidents import Incident
 from midwatch.core.runbooks import Books, Means
+from midwatch.core.runs import Run, lead
 from midwatch.core.severity import Severity
 from midwatch.core.shard import Shard
 from midwatch.core.silences import Matcher, Muting
@@ -121,11 +122,10 @@ class Rules(Struct, frozen=True):
         A plan speaks for the objectives that prove it; without `slo_id` the first is asked for.
         """
         wanted = slo_id if slo_id and incident.slo else incident.slo
-        plan = incident.plan
-        if plan is not None:
-            is_old = plan.service is None  # of midwatch 0.1
-            if wanted in ((incident.slo,) if is_old else (incident.proofs or ("",))):
-                return plan.verify
+        speaking = [one for one in incident.plans if wanted in _proves(incident, one)]
+        found = lead(speaking)
+        if found is not None and found.plan is not None:
+            return found.plan.verify
         return next(iter(self.verifies(wanted)), Verify())
 
     def verifies(self, slo_id: str) -> tuple[Verify, ...]:
@@ -135,4 +135,13 @@ class Rules(Struct, frozen=True):
 
     def means(self, incident: Incident) -> Means:
         """Give by what a plan for an incident is decided."""
-        return Means(self.books, self.policy_of(incident), self.topology)
+        return Means(self.books, self.policy_of(incident), self.topology, self.policy_of)
+
+
+def _proves(incident: Incident, run: Run) -> tuple[str, ...]:
+    """List the objectives that a plan speaks for; "" where there are none."""
+    if run.plan is None:
+        return ()
+    if run.plan.service is None:  # of midwatch 0.1
+        return (incident.slo,)
+    return incident.proofs_of(run) or ("",)

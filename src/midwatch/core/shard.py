@@ -27,6 +27,7 @@ from midwatch.core.marks import Loud
 from midwatch.core.moments import kept
 from midwatch.core.past import Lesson, Lessons
 from midwatch.core.releases import Pointer
+from midwatch.core.runs import named
 from midwatch.core.schedules import KEEP_MS, Override
 from midwatch.core.silences import Silence
 from midwatch.core.skews import JUMP_MS, Skews
@@ -35,7 +36,7 @@ from midwatch.errors import BugError
 
 # Raised in the first release in which the shape of Shard is not that of the one before it: 11 is
 # midwatch 0.1.0. `upgrades` brings an older state to this shape; an older midwatch refuses it.
-STATE_VERSION = 12
+STATE_VERSION = 13
 KEPT_TICKETS, KEPT_TEXT = 4_096, 400
 KEPT_STUMBLES = 256
 KEPT_RESTED = 4_096
@@ -379,10 +380,11 @@ def _evolve_incident(shard: Shard, event: e.IncidentEvent, at: int) -> None:
                 incident.noise[service] = incident.noise.get(service, 0) + 1
     elif isinstance(event, e.AlertsResolved | e.AlertsMuted | e.AlertsChanged):
         _before_lines(shard, incident, event, at)
-    if isinstance(event, e.PlanApproved) and incident.run == "proposed":
-        service = event.service or incident.service_of_plan
-        begun = Remediation(service, at, incident.runbook, event.by)
-        automation.keep(shard.remediations, begun)
+    if isinstance(event, e.PlanApproved):
+        run = named(incident.plans, event.plan_hash) or incident.lead
+        if run.state == "proposed":
+            service = event.service or incident.service_of_plan
+            automation.keep(shard.remediations, Remediation(service, at, run.runbook, event.by))
     waited = incident.waits
     incidents.evolve(incident, event, at, at - shard.skew)
     rings = waited and isinstance(event, e.PagePlanned | e.PageHeld) and not incident.waits

@@ -179,6 +179,7 @@ class Undo:
         kept = self._incidents[name] = copy(one)
         for field in _SMALL_OF_INCIDENT:
             setattr(kept, field, getattr(one, field).copy())
+        kept.plans = [copy(run) for run in one.plans]  # they are changed in place
         self._steps.append((one, _SAME, kept))
         for field in LARGE_OF_INCIDENT:
             table = getattr(one, field)

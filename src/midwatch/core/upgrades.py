@@ -13,7 +13,9 @@ from typing import Any
 import msgspec
 
 from midwatch.core import shard
+from midwatch.core.incidents import Incident
 from midwatch.core.leaving import Archived
+from midwatch.core.runs import Run
 from midwatch.core.shard import STATE_VERSION, Shard
 from midwatch.errors import BadDatabase
 
@@ -46,6 +48,53 @@ def _to_12(doc: Doc) -> Doc:
     return {**doc, "past": past, "cases": cases}
 
 
+_FLAT = (
+    "runbook", "plan", "step", "approved_by", "approved_at", "step_asked_at", "stopping", "given",
+    "chosen_by", "looks",
+)  # fmt: skip
+
+
+def _to_13(doc: Doc) -> Doc:
+    """From the days in which an incident had one plan at a time."""
+    return {**doc, "incidents": {name: _plans(one) for name, one in doc["incidents"].items()}}
+
+
+def _plans(one: Doc) -> Doc:
+    """Give an incident its plans as a list: none, or the one that it had."""
+    if "plan_hash" not in one:
+        return one
+    operation: str = one["operation"]
+    promotes = operation.startswith("promote/")
+    run = {name: one[name] for name in _FLAT if name in one}
+    run |= {"hash": one["plan_hash"], "state": one["run"]}
+    run["operation"] = "" if promotes else operation
+    had = msgspec.convert(run, Run) != Run()
+    if one["approved_by"]:
+        run["number"] = one["runs"]
+    run["asks"] = one.get("asks", 0)
+    rolled = one.get("rolled_back", "")
+    return {
+        **one,
+        "plans": [run] if had else [],
+        "promotion": operation if promotes else "",
+        "rolled": [rolled] if rolled else [],
+    }
+
+
+def archived(body: bytes) -> Incident:
+    """Read an incident that has left, also one of the days in which it had one plan.
+
+    >>> archived(msgspec.json.encode(Incident("INC-1", "shop", "", "slow", 0))).plans
+    []
+    """
+    if b'"plan_hash"' in body and "plan_hash" in (doc := msgspec.json.decode(body)):
+        return msgspec.convert(_plans(doc), Incident)
+    return _incident(body)
+
+
+_incident = msgspec.json.Decoder(Incident).decode
+
+
 def _service_of_11(one: Doc) -> str:
     return one["slo"].split("/")[0] if one["slo"] else one["service"]
 
@@ -67,7 +116,7 @@ def _lesson_of_11(one: Doc) -> Doc | None:
 
 
 # state version -> what brings it to the next one
-UPGRADES: dict[int, Callable[[Doc], Doc]] = {11: _to_12}
+UPGRADES: dict[int, Callable[[Doc], Doc]] = {11: _to_12, 12: _to_13}
 OLDEST = min(UPGRADES)
 
 

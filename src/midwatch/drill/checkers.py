@@ -276,25 +276,26 @@ def _nothing_twice(log: Log, excused: AbstractSet[str]) -> str:
 
 def _only_approved(story: Story, log: Log) -> str:
     """Whatever was done for an incident stands in a plan that was approved before, and no other."""
-    approved: dict[str, str] = {}
-    proposed: dict[str, e.PlanProposed] = {}
+    approved: set[tuple[str, str]] = set()
+    proposed: dict[tuple[str, str], e.PlanProposed] = {}
     begun: set[str] = set()
     for fact in story.facts:
         event = fact.event
         if isinstance(event, e.PlanProposed):
-            proposed[event.incident] = event
-            approved.pop(event.incident, None)
+            proposed[event.incident, event.plan_hash] = event
+            approved.discard((event.incident, event.plan_hash))
         elif isinstance(event, e.ActionWaits) and event.plan is not None:
             plan = event.plan  # what is left, under a hash of its own
-            proposed[event.incident] = structs.replace(
-                proposed[event.incident], plan_hash=plan.hash, steps=plan.lines, plan=plan
-            )
-            approved.pop(event.incident, None)
+            proposed[event.incident, plan.hash] = structs.replace(
+                proposed[event.incident, event.plan_hash],
+                plan_hash=plan.hash, steps=plan.lines, plan=plan,
+            )  # fmt: skip
+            approved.discard((event.incident, event.plan_hash))
         elif isinstance(event, e.PlanApproved):
-            approved[event.incident] = event.plan_hash
+            approved.add((event.incident, event.plan_hash))
         elif isinstance(event, e.ActionStarted | e.RollbackStarted):
-            plan = proposed.get(event.incident)
-            if plan is None or approved.get(event.incident) != plan.plan_hash:
+            plan = proposed.get((event.incident, event.plan_hash))
+            if plan is None or (event.incident, event.plan_hash) not in approved:
                 return f"nothing without an approval: {event.operation}"
             if isinstance(event, e.RollbackStarted) and (
                 plan.plan is not None and plan.plan.service not in (None, event.service)

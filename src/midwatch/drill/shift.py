@@ -444,14 +444,16 @@ class Shift:
 
     def _approve(self, incident_id: str, by: str) -> list[Envelope]:
         incident = self._incident(incident_id)
-        if (
-            incident is None
-            or incident.run not in ("proposed", "waiting")
-            or not incident.acknowledged_by
-        ):
+        if incident is None or not incident.acknowledged_by:
             return []
-        given = inputs.ApprovePlan(incident_id, incident.plan_hash, by)
-        return [Envelope(f"approve/{incident_id}/{incident.plan_hash}/{incident.step}", given)]
+        return [
+            Envelope(
+                f"approve/{incident_id}/{one.hash}/{one.step}",
+                inputs.ApprovePlan(incident_id, one.hash, by),
+            )
+            for one in incident.plans
+            if one.asks_somebody
+        ]
 
     def _propose(self, when: int, incident_id: str, release: str, by: str, number: int) -> None:
         def send() -> list[Envelope]:

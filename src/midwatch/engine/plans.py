@@ -16,6 +16,7 @@ from midwatch.core.decision import Decision
 from midwatch.core.incidents import Incident
 from midwatch.core.plans import ASK, Plan, PlannedStep
 from midwatch.core.rules import Rules
+from midwatch.core.runs import ASKS, UNDER_WAY, Run
 from midwatch.core.shard import Shard
 from midwatch.core.slo import Verify
 from midwatch.errors import StateError
@@ -58,19 +59,37 @@ class PlanView(Struct, frozen=True):
     @property
     def asks(self) -> bool:
         """Whether a person is waited for."""
-        return self.state in ("proposed", "waiting")
+        return self.state in ASKS
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether it was begun and has no end yet."""
+        return self.state in UNDER_WAY
 
 
 def view(incident: Incident) -> PlanView | None:
-    """Show the plan of an incident, None when it has none."""
-    plan = incident.plan
-    if plan is None or incident.run == "none":
+    """Show the leading plan of an incident, None when it has none."""
+    return _view(incident, incident.lead)
+
+
+def views(incident: Incident) -> list[PlanView]:
+    """Show every plan of an incident: the leading one, what is under way or waits, what ended."""
+    lead = incident.lead
+    rest = [one for one in incident.plans if one is not lead]
+    rest.sort(key=lambda one: not (one.is_under_way or one.asks_somebody))
+    found = (_view(incident, one) for one in (lead, *rest))
+    return [one for one in found if one is not None]
+
+
+def _view(incident: Incident, run: Run) -> PlanView | None:
+    plan = run.plan
+    if plan is None or run.state == "none":
         return None
-    steps = [_step(step, _state(incident, number, step)) for number, step in enumerate(plan.steps)]
+    steps = [_step(step, _state(run, number)) for number, step in enumerate(plan.steps)]
     return PlanView(
-        incident.id, plan.runbook, plan.version, plan.hash, incident.run, steps,
-        proves(plan.verify, *(incident.proofs or (incident.slo,))), "", incident.approved_by,
-        incident.looks, dict(incident.given), incident.planned_for,
+        incident.id, plan.runbook, plan.version, plan.hash, run.state, steps,
+        proves(plan.verify, *(incident.proofs_of(run) or (incident.slo,))), "", run.approved_by,
+        run.looks, dict(run.given), incident.acts_for(run),
     )  # fmt: skip
 
 
@@ -93,12 +112,13 @@ def draft(
     if name:
         present = name == incident.runbook and incident.plan is not None
         service = service or (incident.planned_for if present else "")
-        plan = runbooks.plan_of(d, means, incident, name, given or incident.given, service)
+        shown = incident.lead if present else Run()
+        plan = runbooks.plan_of(d, means, incident, name, given or shown.given, service)
     else:
         found, why_not = runbooks.best(d, means, incident)
         if found is None:
             raise StateError(why_not, place=incident.id, remedy="choose one with --runbook")
-        plan = found[2]
+        plan = found
     return _new(rules, d, incident, plan, given)
 
 
@@ -126,14 +146,14 @@ def _step(step: PlannedStep, state: str) -> StepView:
     return StepView(step.id, step.action, step.says, step.risk, approval, state)
 
 
-def _state(incident: Incident, number: int, step: PlannedStep) -> str:
-    if number < incident.step:
+def _state(run: Run, number: int) -> str:
+    if number < run.step:
         return "done"
-    if number > incident.step or incident.run == "ended":
+    if number > run.step or run.state == "ended":
         return "open"
-    if incident.run == "waiting":
+    if run.state == "waiting":
         return "waiting"
-    return "under way" if incident.run == "running" else "next"
+    return "under way" if run.state == "running" else "next"
 
 
 def proves(verify: Verify, *slos: str) -> str:

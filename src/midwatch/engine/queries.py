@@ -87,6 +87,7 @@ class Moment(Struct, frozen=True):
     event: str
     says: str
     reason: Reason | None = None
+    plan: str = ""  # the hash of the plan that it is about, where that is named
 
 
 class Summary(Struct, frozen=True):
@@ -112,6 +113,7 @@ class Summary(Struct, frozen=True):
     plan: str = "none"  # how far its plan is: proposed, running, waiting, verifying, ended
     merged_into: str = ""  # the incident that has its alerts now
     ref: str = ""  # what links and keys call it; no other journal gives that to another incident
+    asks: int = 0  # plans that wait for a person
 
 
 class Detail(Struct, frozen=True):
@@ -120,7 +122,8 @@ class Detail(Struct, frozen=True):
     What fires is told once with a count for alerts of the same name on the same service.
     `causes` are ranked, best first; `texts` count the alerts that say the same, each as the newest
     one said it when that is more than its name, and `links` are the runbooks that their rules
-    name. `failures` are a few of the answers that made its objective burn.
+    name. `failures` are a few of the answers that made its objective burn. `plans` are all that it
+    has, `plan` the first of them: it runs, else waits for a person, else is the newest.
     """
 
     incident: Summary
@@ -136,6 +139,7 @@ class Detail(Struct, frozen=True):
     lacks: list[str] = field(default_factory=list[str])  # until it may close, once resolved
     waits: str = ""  # for what, while nothing fires and too few events say how users are
     links: list[str] = field(default_factory=list[str])
+    plans: list[PlanView] = field(default_factory=list[PlanView])
 
 
 class Rejected(Struct, frozen=True):
@@ -294,7 +298,7 @@ def outline(shard: Shard, incident: Incident, topology: Topology = NOWHERE) -> D
         summary(incident, shard.skews), firing, likely, texts, [], 0, list(incident.failures),
         plans.view(incident), incident.no_runbook, incident.again,
         lacks(incident, shard.wall) if incident.state == "resolved" else [],
-        _awaited(incident, shard.skews), list(incident.links),
+        _awaited(incident, shard.skews), list(incident.links), plans.views(incident),
     )  # fmt: skip
 
 
@@ -352,6 +356,7 @@ def summary(i: Incident, skews: Skews) -> Summary:
         plan=i.run,
         merged_into=i.merged_into,
         ref=i.ref,
+        asks=sum(one.asks_somebody for one in i.plans),
     )
 
 
@@ -362,7 +367,7 @@ def moment_of(row: Row, skews: Skews) -> Moment:
         return Moment(row.seq, at, row.type, _attached(row.body))
     event = event_of(row)
     reason = getattr(event, "reason", None)
-    return Moment(row.seq, at, row.type, _says(event), reason)
+    return Moment(row.seq, at, row.type, _says(event), reason, getattr(event, "plan_hash", ""))
 
 
 def event_of(row: Row) -> Event:

@@ -63,7 +63,10 @@ class Api(Reading):
         name = given.runbook or (detail.plan.runbook if detail.plan else "")
         command = inputs.ProposePlan(_id(call), name, given.given, call.by.name, given.service)
         await self._give(call, command, _id(call))
-        found = (await self._outline(_id(call)))[0].plan
+        plans_now = (await self._outline(_id(call)))[0].plans
+        chosen = [one for one in plans_now if one.state == "proposed" and one.runbook == name]
+        mine = [one for one in chosen if given.service in ("", one.service)]
+        found = next(iter((*mine, *chosen)), None)
         if found is None:
             raise StateError("no plan is there any more", place=_id(call), remedy="look again")
         return found

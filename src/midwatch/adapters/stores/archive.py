@@ -12,11 +12,11 @@ from collections.abc import Iterable, Iterator
 import msgspec
 
 from midwatch.adapters.stores.seals import seal
+from midwatch.core import upgrades
 from midwatch.core.incidents import PREFIX, Incident
 from midwatch.core.leaving import Archived
 
 _encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(Incident).decode
 
 
 def keep(db: sqlite3.Connection, records: Iterable[Archived]) -> None:
@@ -36,7 +36,7 @@ def find(db: sqlite3.Connection, name: str) -> Archived | None:
     """Give one by its name."""
     number = _number(name)
     row = db.execute("SELECT version, body FROM archive WHERE number = ?", (number,)).fetchone()
-    return Archived(_decode(row[1]), row[0]) if row else None
+    return Archived(upgrades.archived(row[1]), row[0]) if row else None
 
 
 def newest(db: sqlite3.Connection, limit: int, before: str) -> list[Incident]:
@@ -45,7 +45,7 @@ def newest(db: sqlite3.Connection, limit: int, before: str) -> list[Incident]:
         "SELECT body FROM archive WHERE number < ? ORDER BY number DESC LIMIT ?",
         (_number(before) if before else 2**62, limit),
     )
-    return [_decode(body) for (body,) in rows]
+    return [upgrades.archived(body) for (body,) in rows]
 
 
 def opened(db: sqlite3.Connection, start: int, end: int) -> Iterator[Incident]:
@@ -55,13 +55,13 @@ def opened(db: sqlite3.Connection, start: int, end: int) -> Iterator[Incident]:
         " ORDER BY opened_at, number",
         (start, end),
     )
-    return (_decode(body) for (body,) in rows)
+    return (upgrades.archived(body) for (body,) in rows)
 
 
 def lasting(db: sqlite3.Connection) -> Iterator[Incident]:
     """Give those that still matter, oldest first, one by one."""
     rows = db.execute("SELECT body FROM archive WHERE lasts = 1 ORDER BY number")
-    return (_decode(body) for (body,) in rows)
+    return (upgrades.archived(body) for (body,) in rows)
 
 
 def count(db: sqlite3.Connection) -> int:
