@@ -179,6 +179,11 @@ def test_what_a_stopped_plan_left_done_is_proposed_to_be_taken_back() -> None:
     answer(found)
     decision = found.alerts(resolved(alert("cart", "Slow")), now=40_000)
     assert stopped(decision) == "INC-1 is mitigated; done: shed; not done: soon, restore"
+    (page,) = (x for x in decision.effects if isinstance(x, effects.SendPage))
+    assert page.to == "ada"
+    assert "users are well, and what book did is not taken back: INC-1 is mitigated" in page.summary
+    assert page.summary.endswith(f"midwatch runbook approve INC-1 {first(found).plan_hash}")
+    assert not first(found).awaits_ack
     one = first(found)
     assert (one.state, one.run, one.lead.approved_by) == ("mitigated", "proposed", "")
     assert one.plan is not None
@@ -227,6 +232,23 @@ def test_a_merge_takes_back_what_was_proposed() -> None:
     assert "INC-2 is part of INC-1" in stopped(decision)
     with pytest.raises(StateError):
         found.give(inputs.ApprovePlan("INC-2", old, "eve"), 3_000)
+
+
+def test_an_undone_split_leaves_no_proposal_on_what_is_merged_again() -> None:
+    """The part goes back into the whole: its own plan is taken back, and the whole has one."""
+    found = quiet(bench(book(DROP)))
+    found.alerts(alert("db", "Down"), alert("cart", "Slow"))
+    found.give(inputs.SplitIncident("INC-1", ("cart",), (), "ada"), 30_000)
+    part = found.state.incidents["INC-2"]
+    old = part.plan_hash
+    decision = found.give(inputs.UndoMove("INC-1", "ada"), 31_000)
+    assert part.state == "merged"
+    assert [one.state for one in part.plans] == ["none"]
+    mine = [x for x in decision.events if isinstance(x, e.PlanStopped)]
+    assert [(x.incident, x.plan_hash) for x in mine] == [("INC-2", old)]
+    assert first(found).run == "proposed"
+    with pytest.raises(StateError):
+        found.give(inputs.ApprovePlan("INC-2", old, "eve"), 32_000)
 
 
 def test_a_split_takes_a_plan_away_with_what_it_matched() -> None:
@@ -295,6 +317,28 @@ def test_an_approval_compares_too() -> None:
     assert "PlanApproved" not in kinds(decision)
     approve(found, 40_000)
     assert first(found).run == "running"
+
+
+def test_a_release_that_is_registered_shows_the_plan_again() -> None:
+    """Under a new hash that says what is other; what a person chose, too. The old hash is dead."""
+    back = Step("back", "release.rollback")
+    for by in ("", "ada"):
+        found = bench(book(back, slo=SHOP.id))
+        burn(found, SHOP, 1_000)
+        if by:
+            found.give(inputs.ProposePlan("INC-1", "book", {}, "ada"), 2_000)
+        old = first(found).plan_hash
+        decision = found.give(inputs.RegisterRelease("shop", "v3", "c", live=True), 3_000)
+        (shown,) = (x for x in decision.events if isinstance(x, e.PlanProposed))
+        assert "shop v3 -> v1 at epoch 4" in shown.reason.says
+        assert 'shown was "release.rollback shop v2 -> v1 at epoch 3"' in shown.reason.says
+        assert (first(found).plan_hash, shown.by) == (shown.plan_hash, by)
+        assert shown.plan_hash != old
+        assert found.give(inputs.RegisterRelease("mail", "v9", "m", live=True), 4_000).events != []
+        assert first(found).plan_hash == shown.plan_hash
+        with pytest.raises(StateError, match="no longer describes"):
+            found.give(inputs.ApprovePlan("INC-1", old, "eve"), 5_000)
+        assert "RollbackStarted" in kinds(approve(found, 6_000))
 
 
 def test_values_of_what_has_ended_stay() -> None:
@@ -486,6 +530,29 @@ def test_what_waits_is_stopped_at_once() -> None:
         assert stopped(decision).startswith("stopped by ada: no; done: ")
         assert first(found).run == "ended"
         assert due(found, 100_000).events == []
+
+
+def test_after_a_persons_stop_only_a_person_approves_for_that_service() -> None:
+    """No policy begins the next runbook that fits by itself, in the same decision or later."""
+    other = structs.replace(book(RESTORE), id="other")
+    for steps, answers in (((SOON, DROP), False), ((SHED, DROP), True)):
+        found = quiet(bench(book(*steps), other, policies=(ANY_OF,)))
+        rules = structs.replace(found.rules.books.automation, cool_down_s=0)
+        books = structs.replace(found.rules.books, automation=rules)
+        found.rules = structs.replace(found.rules, books=books)
+        found.alerts(alert("cart", "Slow"))
+        assert first(found).run == "running"
+        decision = found.give(inputs.StopPlan("INC-1", "ada", "wrong cluster"), 25_000)
+        if answers:
+            decision = answer(found)
+        assert runs(decision) == []
+        assert "PlanApproved" not in kinds(decision)
+        proposed = next(x for x in decision.events if isinstance(x, e.PlanProposed))
+        assert proposed.reason.says == (
+            "other v1 matches cart; a person approves: ada stopped a plan for cart"
+        )
+        assert not any(key.startswith("automate/") for key in decision.timers)
+        assert runs(approve(found, 40_000)) == ["restore"]
 
 
 def test_only_what_is_really_being_done_keeps_an_incident_from_its_end() -> None:

@@ -592,10 +592,12 @@ def test_nothing_is_done_without_an_approval(proposed: Bench) -> None:
 
 
 def test_an_approval_of_a_plan_that_is_stale_is_refused(proposed: Bench) -> None:
-    """When something else went live meanwhile, the hash no longer fits."""
+    """When something else went live meanwhile, the hash no longer fits; the plan is shown again."""
+    old = proposed.only.plan_hash
     proposed.give(inputs.RegisterRelease("shop", "v2b", "c", live=True))
     with pytest.raises(StateError, match="no longer describes"):
-        approve(proposed)
+        proposed.give(inputs.ApprovePlan("INC-1", old, "ada"), 3_000)
+    assert "RollbackStarted" in kinds(approve(proposed))
 
 
 def test_a_second_rollback_is_a_persons(proposed: Bench) -> None:

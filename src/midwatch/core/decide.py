@@ -9,7 +9,7 @@ well again: `slo.judge_recovery`, `recovery.judge`. Where an incident may close:
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, cast
 
@@ -90,6 +90,23 @@ def dispatch(d: Decision, rules: Rules, given: inputs.Input) -> None:
     _DISPATCH[type(given)](d, rules, given)
     if any(isinstance(x, _ENDING) or _mutes_others(x) for x in d.events):
         _lift(d, rules, muting.ended(d))
+    moved = {x.service for x in d.events if isinstance(x, events.ReleaseEvent) and _shows(x)}
+    if moved:
+        _plan_again(d, rules, moved)
+
+
+def _shows(event: events.ReleaseEvent) -> bool:
+    """Say whether a plan may be another one after a fact about a service's releases."""
+    return not isinstance(event, events.CanaryCounted | events.CanaryHeld)
+
+
+def _plan_again(d: Decision, rules: Rules, services: Collection[str]) -> None:
+    """Show the plans of services as they would be now that what is live has changed."""
+    for name in list(d.shard.open):
+        incident = d.known(name)
+        mine = (one for one in incident.plans if one.asks_somebody)
+        if any(incident.acts_for(one) in services for one in mine):
+            runbooks.check(d, rules.means(incident), incident, services)
 
 
 def _mutes_others(event: events.Event) -> bool:

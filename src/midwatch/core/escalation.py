@@ -384,6 +384,20 @@ def page_one(d: Decision, policy: Policy, incident: Incident, name: str, reason:
     plan_page(d, policy.name, incident, person, pagers[0], incident.next_step - 1, reason)
 
 
+def tell_one(d: Decision, policy: Policy, incident: Incident, name: str, reason: Reason) -> None:
+    """Page one person, else the first step, once, for what is left to do."""
+    person = policy.team.behind(name, d.wall, d.shard.overrides) if name else None
+    pagers = policy.team.pagers(person) if person else ()
+    step = policy.step(0)
+    reached = reach_of_step(d, policy, incident, step) if step is not None else []
+    if person is not None and pagers:
+        reached = [(person, pagers[0])]
+    for who, via in reached:
+        plan_page(
+            d, policy.name, incident, who, via, max(incident.next_step - 1, 0), reason, beside=True
+        )
+
+
 def on_timer(d: Decision, policy: Policy, incident: Incident) -> None:
     """Go one step on when nobody has acknowledged in time."""
     if not is_waiting_for_ack(incident):

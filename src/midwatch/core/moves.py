@@ -93,6 +93,7 @@ def undo(d: Decision, incident: Incident, by: str) -> tuple[Incident, Reason]:
         _must_be_open(old)
     if whole:
         _stop(d, new)
+        runbooks.take_away(d, new, f"{new.id} is part of {old.id}")
     d.emit(events.AlertsMoved(new.id, old.id, back, reason, "undo"))
     if whole:
         _go_over(d, new, old, by, reason)

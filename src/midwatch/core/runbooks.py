@@ -802,9 +802,16 @@ def _end(d: Decision, means: Means, incident: Incident, run: Run, why: str) -> N
         _stop(d, means, incident, run, why, quiet=True)
 
 
-def check(d: Decision, means: Means, incident: Incident) -> None:
-    """Look again at what waits for a person, after what an incident is about was changed."""
+def check(
+    d: Decision, means: Means, incident: Incident, services: Collection[str] | None = None
+) -> None:
+    """Look again at what waits for a person, after what an incident is about was changed.
+
+    With `services` at the plans of these alone.
+    """
     for run in list(incident.plans):
+        if services is not None and incident.acts_for(run) not in services:
+            continue
         if run.state == "waiting":
             _goes_on(d, means, incident, run)
         elif run.state == "proposed" and run.chosen_by and not run.takes_back:
@@ -997,7 +1004,8 @@ def _stop(
 ) -> None:
     """Go no further, say what is done and what is not, page a human, look for what fits next.
 
-    `quiet` when a person said so, or users are well: then only what is to be taken back pages.
+    `quiet` when a person said so, or users are well: then only what is to be taken back pages; once
+    the incident is mitigated whoever has it, else whoever approved.
     """
     name, says = run.runbook, f"{says}; {consent.progress(run)}"
     d.emit(events.PlanStopped(incident.id, run.hash, Reason(RULE, says), by))
@@ -1007,6 +1015,11 @@ def _stop(
     if incident.state in consent.OPEN and (back or not quiet):
         reason = Reason(RULE, f"{name} is stopped: {says}")
         escalation.page_again(d, means.policy, incident, reason)
+    elif incident.state == "mitigated" and back:
+        by_policy = run.approved_by.startswith(automation.by(""))
+        who = incident.acknowledged_by or ("" if by_policy else run.approved_by)
+        reason = Reason(RULE, f"users are well, and what {name} did is not taken back: {says}")
+        escalation.tell_one(d, means.policy, incident, who, reason)
     consider(d, means, incident)
 
 
