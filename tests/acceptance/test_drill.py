@@ -9,16 +9,20 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from midwatch.adapters.stores.sqlite import SqliteStore
 from midwatch.core import events as e
-from midwatch.core import growth, news
+from midwatch.core import growth, news, patience, slo
 from midwatch.core.decision import Decision
 from midwatch.core.incidents import Incident
 from midwatch.core.reasons import Reason
 from midwatch.core.rules import Rules
+from midwatch.core.sli import SliReading
+from midwatch.core.slo import Slo, Verify
 from midwatch.core.verdicts import Verdict
 from midwatch.drill import checkers, faults, fuzz, scenarios
 from midwatch.drill.faults import Broken
@@ -106,6 +110,7 @@ def test_the_docs_have_the_table_of_breaks() -> None:
         "flapping",
         "neighbour-deploy",
         "neighbour-workers",
+        "traffic-stops",
     ],
 )
 def test_each_scenario_passes(name: str) -> None:
@@ -331,6 +336,70 @@ def test_an_ack_that_hides_worse_news_breaks_a_law_and_a_scenario(
             "worse news gets through an ack"
         ] * breaks
         assert len(story.all(e.PagePlanned)) == (1 if breaks else 2)
+
+
+def _nothing(*_: object) -> None:
+    """Wait in silence."""
+
+
+def _believes_anything(
+    objective: Slo, verify: Verify, reading: SliReading, *, since: int
+) -> tuple[slo.RecoveryVerdict, Reason]:
+    """Take one good answer for a recovery."""
+    return JUDGE(objective, replace(verify, min_events=1), reading, since=since)
+
+
+JUDGE = slo.judge_recovery
+
+
+@pytest.mark.parametrize(
+    ("where", "name", "instead", "law", "failed"),
+    [
+        (patience, "begin", _nothing, "", "3 pages"),
+        (patience, "on_timer", _nothing, "what is waited for is told", "3 pages"),
+        (slo, "judge_recovery", _believes_anything, "no data is no recovery", "0 mitigated"),
+    ],
+    ids=["begin", "tell", "believe"],
+)
+def test_users_who_stay_away_after_a_rollback_prove_nothing(
+    monkeypatch: pytest.MonkeyPatch, where: object, name: str, instead: Any, law: str, failed: str
+) -> None:
+    """The incident stays open and its holder is paged once; whoever breaks that is found out."""
+    scenario = scenarios.load(scenarios.find("traffic-stops"))
+    for breaks in (False, True):
+        if breaks:
+            monkeypatch.setattr(where, name, instead)
+        story, shift = story_of(Broken(scenario, Troubles()))
+        laws = checkers.broken_laws(story, shift.storm, scenario, shift.log)
+        checks = checkers.expected(story, scenario, shift.log)
+        assert [one.partition(":")[0] for one in laws] == [law] * bool(breaks and law)
+        assert (failed in [what for what, passed, _ in checks if not passed]) is breaks
+        if not breaks:
+            (told,) = story.all(e.WaitTold)
+            (incident,) = story.incidents.values()
+            assert told.event.reason.says.endswith(
+                "5 of 30 events in 5 min, 30 min ago; nothing fires"
+            )
+            assert (incident.state, incident.acknowledged_by) == ("acknowledged", "ada")
+
+
+@pytest.mark.parametrize("lull", ["", "    lulls: [{from: 0s, until: 2h}]\n"])
+def test_what_a_scenario_does_not_measure_is_seen_to_be_well(tmp_path: Path, lull: str) -> None:
+    """Its alerts end, and so does its incident; one that nobody uses is told to be silent."""
+    file = tmp_path / "own.yaml"
+    file.write_text(
+        f"name: own\nsays: queues\nconfig: {scenarios.folder()}/shop\nlasts: 4h\n"
+        'starts_at: "2026-03-02T06:48:00Z"\n'
+        "services:\n  support-agent:\n"
+        "    questions: [suites/support-agent.jsonl]\n"
+        f"{lull}    releases: {{v1: {{good: true, at: 0s}}}}\n"
+        "storm: [{at: 20m, cause: order-tracker, lasts: 90m, alerts: [QueueBacklog]}]\n",
+        "utf-8",
+    )
+    story, _ = story_of(Broken(scenarios.load(file), Troubles()))
+    assert {one.state for one in story.incidents.values()} == {"closed"}
+    assert story.incidents["INC-1"].service == "order-tracker"
+    assert len(story.all(e.SliWentSilent)) == bool(lull)
 
 
 def test_each_law_can_be_broken() -> None:

@@ -99,7 +99,7 @@ class Shelf:
                     self.end_headers()
                     self.wfile.write(text)
 
-            def log_message(self, *_: Any) -> None:
+            def log_message(self, *args: Any) -> None:
                 pass
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)

@@ -607,4 +607,13 @@ MUTATIONS = (
         "FINE_FOR_S = 6 * 3_600 + SPARE_S", "FINE_FOR_S = 5 * 3_600",
         (f"{UNIT}/test_pushed_counts.py",),
     ),
+    Mutation(
+        "nobody is told what an incident waits for", 4, "src/midwatch/core/patience.py",
+        "    if incident.unproven_told:\n", "    if True:\n", (f"{UNIT}/test_patience.py", DRILL),
+    ),
+    Mutation(
+        "what an incident waits for is not written down", 4, "src/midwatch/core/patience.py",
+        'if incident.state not in ("open", "acknowledged") or "min_events" not in terms:',
+        "if True:", (f"{UNIT}/test_patience.py", DRILL),
+    ),
 )  # fmt: skip

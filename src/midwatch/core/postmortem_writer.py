@@ -219,7 +219,9 @@ class _Writer:
                 best = fact, change
                 break
             start = began(self.incident)
-            if start - CHANGE_S * SECOND <= change.at <= start:
+            if start - CHANGE_S * SECOND <= change.at <= start and (
+                best is None or change.at >= best[1].at  # a late word may be of an older one
+            ):
                 best = fact, change
         if best is not None:
             fact, one = best

@@ -15,6 +15,7 @@ from msgspec import structs
 
 from midwatch.core import events as e
 from midwatch.core.clock import SECOND
+from midwatch.core.slo import Verify
 from midwatch.core.verdicts import MARGIN
 from midwatch.drill.reports import Story, recovered_by_rollback
 from midwatch.drill.scenarios import Scenario
@@ -25,6 +26,7 @@ from midwatch.engine.perform import STILL_IN_DOUBT
 Check = tuple[str, bool, str]
 USED = ("is planned twice", "outbox.key")  # how decisions and journals refuse a key
 
+LATE_S = 120  # a reading, and a restart
 WORSE_S = 660  # the ten minutes that growth is held at most, and a delivery
 
 
@@ -218,6 +220,7 @@ def broken_laws(
         _only_approved(story, log),
         _no_page_after_ack(story, log, excused),
         _worse_news_pages(story),
+        _waits_are_told(story, scenario),
         _only_proven_fixes(story, scenario),
         _pointer_is_served(story, scenario, log),
         _recovery_was_seen(story),
@@ -352,6 +355,36 @@ def _worse_news_pages(story: Story) -> str:
         elif isinstance(event, e.PagePlanned | e.PageHeld | e.IncidentMitigated | e.IncidentMerged):
             worse.pop(name, None)
     return f"worse news gets through an ack: {', '.join(worse)}" if worse else ""
+
+
+def _waits_are_told(story: Story, scenario: Scenario) -> str:
+    """What waits for events that do not come is told once, when its time for recovery is over."""
+    rules = scenario.config.rules
+    verifies = [Verify(), *(one for slo in rules.slos for one in rules.verifies(slo))]
+    longest = (max(one.deadline_s for one in verifies) + LATE_S) * SECOND
+    waits: dict[str, int] = {}
+    for fact in story.facts:
+        late = [name for name, since in waits.items() if fact.at > since + longest]
+        if late:
+            return f"what is waited for is told: nobody was told of {late[0]}"
+        match fact.event:
+            case e.RecoveryAwaited(incident=name):
+                waits[name] = fact.at
+            case e.WaitTold(incident=name) if name not in waits:
+                return f"what is waited for is told once: {name} twice"
+            case (
+                e.WaitTold(incident=name)
+                | e.AlertsAttached(incident=name)
+                | e.BurnAttached(incident=name)
+                | e.PlanApproved(incident=name)
+                | e.PageSnoozed(incident=name)
+                | e.IncidentMitigated(incident=name)
+                | e.IncidentMerged(incident=name)
+            ):
+                waits.pop(name, None)
+            case _:
+                pass
+    return ""
 
 
 def _only_proven_fixes(story: Story, scenario: Scenario) -> str:

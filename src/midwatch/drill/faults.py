@@ -18,7 +18,7 @@ from midwatch.core.effects import SendPage
 from midwatch.core.plans import ROLLBACK, Step
 from midwatch.drill.machine import Jump, Restart, WrongClock
 from midwatch.drill.meddling import KINDS, Fault
-from midwatch.drill.scenarios import ReleasePlan, Scenario, ServicePlan, Ticket
+from midwatch.drill.scenarios import Lull, ReleasePlan, Scenario, ServicePlan, Ticket
 from midwatch.drill.world import TICK_S, Troubles
 from midwatch.errors import HarnessError, InputError
 
@@ -178,6 +178,15 @@ class Typed(Struct, frozen=True):
     service: int  # of the scenario's, by number
 
 
+class Away(Struct, frozen=True):
+    """Nearly all users of a service stay away, from `from_s` to `to_s` of the shift."""
+
+    service: int  # of the scenario's, by number
+    from_s: int
+    to_s: int
+    every_s: int  # between two questions that are asked all the same; 0 when none is
+
+
 class Drawn(Struct, frozen=True):
     """The faults of one fuzzed shift; written down so that a failure says what was drawn."""
 
@@ -194,6 +203,7 @@ class Drawn(Struct, frozen=True):
     ports: tuple[Fault, ...] = ()
     typed: tuple[Typed, ...] = ()
     clock: WrongClock = WrongClock()
+    away: tuple[Away, ...] = ()
 
 
 def draw_ports(seed: int) -> tuple[Fault, ...]:
@@ -257,6 +267,16 @@ def draw_clock(seed: int) -> WrongClock:
     return WrongClock(tuple(jumps), drift_ppm, tuple(restarts), STOPS_AT_S)
 
 
+def draw_away(seed: int) -> tuple[Away, ...]:
+    """Draw when users of a service stay away, in a third of the shifts."""
+    rng = Random(f"away/{seed}")
+    if rng.random() < 2 / 3:
+        return ()
+    from_s = rng.randrange(STOPS_AT_S - 600)
+    to_s = min(from_s + rng.choice((600, 2_400, STOPS_AT_S)), STOPS_AT_S)
+    return (Away(rng.randrange(3), from_s, to_s, rng.choice((0, 20, 60, 300))),)
+
+
 def draw(seed: int) -> Drawn:
     """Draw faults: about half of them are absent in any one shift."""
     rng = Random(f"faults/{seed}")
@@ -277,6 +297,7 @@ def draw(seed: int) -> Drawn:
         ports=draw_ports(seed),
         typed=draw_typed(seed),
         clock=draw_clock(seed),
+        away=draw_away(seed),
     )
 
 
@@ -320,4 +341,10 @@ def apply_drawn(scenario: Scenario, drawn: Drawn) -> Scenario:
         scenario = _break_fix(scenario).scenario
     if drawn.bad_target:
         scenario = _break_rollback(scenario).scenario
-    return scenario
+    services = list(scenario.services)
+    for one in drawn.away:
+        plan = services[one.service % len(services)]
+        begin = scenario.starts_at
+        lull = Lull(begin + one.from_s * SECOND, begin + one.to_s * SECOND, one.every_s)
+        services[one.service % len(services)] = replace(plan, lulls=(lull, *plan.lulls))
+    return replace(scenario, services=tuple(services))

@@ -71,6 +71,14 @@ class ReleasePlan(Struct, frozen=True):
     agent: str = ""
 
 
+class Lull(Struct, frozen=True):
+    """A stretch in which users ask one question every `every_s` seconds, or none at all with 0."""
+
+    from_at: int
+    until_at: int
+    every_s: int = 0
+
+
 class ServicePlan(Struct, frozen=True):
     """A service whose answers are judged: the questions its users ask, and its releases.
 
@@ -84,6 +92,7 @@ class ServicePlan(Struct, frozen=True):
     is_agent: bool = False
     asked: tuple[Question, ...] = ()  # of the agent, by its users
     troubles: tuple[Trouble, ...] = ()
+    lulls: tuple[Lull, ...] = ()
 
 
 class Fault(Struct, frozen=True):
@@ -208,6 +217,7 @@ class _Reader:
         self.base = base
         self.problems = problems
         self.starts_at = 0
+        self.ends_at = 0
         self.banks: dict[str, tuple[Case, ...]] = {}
 
     def read(self) -> Scenario | None:
@@ -225,7 +235,7 @@ class _Reader:
         self.problems.found.extend(errors)
         deliveries = self._deliveries(root.child("deliveries"))
         self.starts_at = self._starts_at(root.child("starts_at"), deliveries)
-        ends_at = self.starts_at + root.child("lasts").duration_s(3 * 3600) * SECOND
+        ends_at = self.ends_at = self.starts_at + root.child("lasts").duration_s(10_800) * SECOND
         services = tuple(
             self._service(name, node, found) for name, node in root.child("services").entries()
         )
@@ -290,7 +300,9 @@ class _Reader:
         return self.banks[name]
 
     def _service(self, name: str, node: Node, found: config.Config) -> ServicePlan:
-        node.keys("questions", "agent", "releases", "asks", "troubles", required=("releases",))
+        node.keys(
+            "questions", "agent", "releases", "asks", "troubles", "lulls", required=("releases",)
+        )
         is_agent = node.child("agent").value is True
         if is_agent == node.has("questions"):
             node.error("needs either questions or an agent", "write `agent: true`, or questions")
@@ -307,7 +319,18 @@ class _Reader:
         if not any(r.live_at is not None for r in releases):
             node.child("releases").error("has none that is live", "give one of them `at: 0s`")
         asked, troubles = self._around(node) if is_agent else ((), ())
-        return ServicePlan(name, slo.id if slo else "", bank, releases, is_agent, asked, troubles)
+        if is_agent and node.has("lulls"):
+            node.child("lulls").error("is of a service with questions", "leave it out of an agent")
+        lulls = tuple(self._lull(item) for item in node.child("lulls").items())
+        return ServicePlan(
+            name, slo.id if slo else "", bank, releases, is_agent, asked, troubles, lulls
+        )
+
+    def _lull(self, node: Node) -> Lull:
+        node.keys("from", "until", "every", required=("from",))
+        until = self._at(node.child("until")) if node.has("until") else self.ends_at
+        every_s = node.child("every").duration_s(60) if node.has("every") else 0
+        return Lull(self._at(node.child("from")), until, every_s)
 
     def _around(self, node: Node) -> tuple[tuple[Question, ...], tuple[Trouble, ...]]:
         """Read what users of the agent ask more than usual, and what breaks around it."""

@@ -466,9 +466,10 @@ class Shift:
                 self._propose(later, incident_id, release, by, number + 1)
             if incident.fix_state not in ("none", "refused"):
                 return []
-            pointer = self.engine.handler.shard.pointers[incident.service_of_plan]
-            if pointer.releases[release].standing == "bad":
-                return []
+            pointer = self.engine.handler.shard.pointers.get(incident.service_of_plan)
+            known = pointer.releases.get(release) if pointer is not None else None
+            if known is None or known.standing == "bad":
+                return []  # meanwhile the incident is about another service
             given = inputs.ProposeFix(incident_id, release, by)
             return [Envelope(f"fix/{incident_id}/{number}", given)]
 

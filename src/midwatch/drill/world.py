@@ -25,13 +25,14 @@ from midwatch.core.sli import Counts, Edge, FailedAnswer, Trace
 from midwatch.core.slo import Slo
 from midwatch.core.traffic import Traffic
 from midwatch.drill.agents import ASKED, EvaluatedAgent, LiveAgent
-from midwatch.drill.scenarios import ReleasePlan, Scenario, ServicePlan
+from midwatch.drill.scenarios import Lull, ReleasePlan, Scenario, ServicePlan
 from midwatch.errors import HarnessError, InputError, StateError
 from midwatch.ports import Health, Observed, StepSaid
 
 TICK_S = 20
 SALT = b"drill"
 MAX_FAILURES = 3
+UNSAID = 20  # good events a tick of what a scenario says nothing about: enough to be seen as well
 
 
 class Sent(Struct, frozen=True, tag=True):
@@ -348,10 +349,12 @@ class _Traffic:
 
     def fill(self, now: int, served_at: Callable[[str, int], Traffic]) -> None:
         """Let users ask until now."""
-        end, asked = self._next_end, self._asked
+        end = self._next_end
         while end <= now:
             seen = served_at(self.plan.name, end - 1)
-            came = self._ask(seen, end - 1)
+            lull = self._lull(end - 1)
+            came = self._ask(seen, end - 1) if lull is None else self._ask_one(seen, end, lull)
+            asked = self._asked if lull is None else sum(one.total for one in came.values())
             noise = self._troubles.noise(self.plan.name, len(self._all.ends))
             bad = noise
             for name, one in came.items():
@@ -381,6 +384,24 @@ class _Traffic:
             if question in wrong[name]:
                 bad[name] += 1
         return {name: Counts(total[name] - bad[name], total[name]) for name in total}
+
+    def _lull(self, at: int) -> Lull | None:
+        """Give the stretch without many users that a moment is in."""
+        return next((one for one in self.plan.lulls if one.from_at <= at < one.until_at), None)
+
+    def _ask_one(self, served: Traffic, end: int, lull: Lull) -> dict[str, Counts]:
+        """Let one question be asked when its time is in the tick that ends, else none."""
+        if not lull.every_s:
+            return {}
+        before, number = (
+            max(at - lull.from_at, 0) // (lull.every_s * SECOND)
+            for at in (end - TICK_S * SECOND, end)
+        )
+        if number == before:
+            return {}
+        case, question = self._ids[number % len(self._ids)]
+        name = served.of(b"%d" % (end - 1) + case, SALT)
+        return {name: Counts(int(question not in self._wrong_now(name, end - 1)), 1)}
 
     def _wrong_now(self, release: str, at: int) -> Collection[str]:
         """Give the questions that a release answers wrong at a moment."""
@@ -453,7 +474,8 @@ class SimulatedMetrics:
         base, _, release = slo.id.partition("@")
         traffic = self._traffic.get(base)
         if traffic is None:
-            return {w: Counts(w // TICK_S, w // TICK_S) for w in windows_s}
+            ticks = {w: w // TICK_S * UNSAID for w in windows_s}
+            return {w: Counts(events, events) for w, events in ticks.items()}
         # Who asks by a clock that is ahead asks for what is not there yet.
         traffic.fill(min(now, self._clock()), self._router.served_at)
         if release:
