@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import socket
 import stat
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,6 +22,7 @@ from midwatch.core.actions import Command, Request
 from midwatch.core.effects import RunAction
 from midwatch.drill import scenarios
 from midwatch.drill.world import Log, SimulatedActor
+from midwatch.engine import steps
 from midwatch.errors import HarnessError, InputError
 from midwatch.outbound import Outbound
 from midwatch.ports import Actor
@@ -35,6 +38,7 @@ class Cache:
     def __init__(self) -> None:
         self.cached = 7
         self.status = 200
+        self.refuses = 0  # the status for what is to be done
         self.after = 0  # looks until a purge is seen
         self.body: bytes | None = None
         self.calls: list[tuple[str, str, dict[str, str], bytes]] = []
@@ -46,18 +50,19 @@ class Cache:
                 given = self.rfile.read(size)
                 named = {name.lower(): value for name, value in self.headers.items()}
                 cache.calls.append((self.command, self.path, named, given))
-                if self.command == "POST" and cache.status == 200:
+                refused = cache.refuses if self.command == "POST" else 0
+                if self.command == "POST" and cache.status == 200 and not refused:
                     cache.cached = 0
-                self.answer()
+                self.answer(refused)
 
             do_GET = do_POST  # noqa: N815  the library's names
 
-            def answer(self) -> None:
+            def answer(self, refused: int) -> None:
                 shown = cache.cached
                 if self.command == "GET" and cache.after:
                     cache.after, shown = cache.after - 1, 7
                 body = cache.body or json.dumps({"state": {"cached": shown}}).encode()
-                self.send_response(cache.status)
+                self.send_response(refused or cache.status)
                 if cache.status == 307:
                     self.send_header("Location", "http://127.0.0.1:1/elsewhere")
                 self.send_header("Content-Length", str(len(body)))
@@ -243,6 +248,52 @@ def test_paths_go_through_objects_and_lists() -> None:
     assert value_at(body, "n") is None
     for path in ("parts.1.name", "parts.x", "n.x", "m", "parts.0.name.y"):
         assert value_at(body, path) not in (None, True, "a")
+
+
+@contextmanager
+def wordless(*, hangs: bool) -> Iterator[str]:
+    """Somebody who takes a whole request and says nothing, or hangs up then; gives the URL."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def take() -> None:
+            with suppress(OSError):
+                while True:
+                    one, _ = server.accept()
+                    with one:
+                        one.settimeout(10)
+                        one.recv(65_536)
+                        if hangs:
+                            one.recv(65_536)  # till the other side gives up
+
+        thread = threading.Thread(target=take, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+        server.shutdown(socket.SHUT_RDWR)
+        thread.join(10)
+
+
+@pytest.mark.parametrize(
+    ("apply", "state"),
+    [
+        ("http://127.0.0.1:1/purge", "not-applied"),  # refused: nothing of it was sent
+        ("http://no-such-host.invalid/purge", "not-applied"),
+        ("503", "not-applied"),  # an answer, and not seen to be done
+        ("502", "unknown"),  # a proxy that does not know what became of it
+        ("504", "unknown"),
+        ("hangs up", "unknown"),  # it may have been done before that
+        ("hangs", "unknown"),
+    ],
+)
+def test_only_what_cannot_have_happened_is_done_again(cache: Cache, apply: str, state: str) -> None:
+    """As real servers answer; what is looked at says no each time."""
+    with wordless(hangs=apply == "hangs") as silent:
+        url = f"{silent}/purge" if apply.startswith("hangs") else apply
+        if apply.isdecimal():
+            cache.refuses, url = int(apply), f"{cache.url}/purge"
+        action = replace(purge(cache, timeout_s=1), apply=Request(url, "POST", {"topic": "a"}))
+        answer = steps.carry_out(doing(), action, 1)
+    assert (answer.state, answer.repeatable) == (state, False), answer.seen
+    assert "state.cached is 7" in answer.seen
 
 
 # --- commands -----------------------------------------------------------------------------------

@@ -616,4 +616,10 @@ MUTATIONS = (
         'if incident.state not in ("open", "acknowledged") or "min_events" not in terms:',
         "if True:", (f"{UNIT}/test_patience.py", DRILL),
     ),
+    Mutation(
+        "a request that nobody answered in time is done again", 3, "src/midwatch/outbound.py",
+        '{self._timeout_s:g} s"\n            raise HarnessError(says, place=place)',
+        '{self._timeout_s:g} s"\n            raise NeverSent(says, place=place)',
+        ("tests/contract/test_action.py",),
+    ),
 )  # fmt: skip

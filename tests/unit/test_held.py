@@ -7,7 +7,7 @@ from msgspec import structs
 from tests.unit.test_archive import Desk
 from tests.unit.test_core import POLICY, RULES, Bench, alert, kinds
 from tests.unit.test_harm import _closed as closed  # pyright: ignore[reportPrivateUsage]
-from tests.unit.test_postmortems import told
+from tests.unit.test_postmortems import told, written
 from tests.unit.test_runbooks import PURGE, PURGES, answer, approve, bench, burn, due
 
 from midwatch.core import effects, inputs
@@ -111,6 +111,22 @@ def test_nothing_is_claimed_on_too_few_events_or_none(counts: tuple[int, int]) -
 
 
 # --- what a postmortem keeps --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("keeps", [True, False])
+@pytest.mark.parametrize("state", ["applied", "unknown"])
+def test_what_a_step_wrote_is_in_a_postmortem_when_it_says_so(state: str, keeps: bool) -> None:
+    """`output: keep` shows it; without that nobody finds it there."""
+    found = told(structs.replace(PURGES, steps=(structs.replace(PURGES.steps[0], keeps=keeps),)))
+    burn(found)
+    approve(found)
+    given = inputs.ActionAnswered(
+        found.only.operation, "INC-1", 1, state, "cached is 0", output="7 rows went"
+    )
+    found.give(given, 3_000)
+    found.read(9_990, 10_000, 400_000)
+    (run,) = written(found).runs
+    assert run.steps[0].seen == "cached is 0" + ("; it wrote: 7 rows went" if keeps else "")
 
 
 def test_what_is_written_after_closing_is_kept() -> None:

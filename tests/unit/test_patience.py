@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from msgspec.structs import replace
-from tests.unit.test_core import SHOP, Bench, alert, kinds
+from tests.unit.test_core import SHOP, Bench, alert, kinds, resolved
 from tests.unit.test_runbooks import PURGES, answer, approve, bench, burn, due
 
 from midwatch.core import effects, inputs
@@ -76,6 +76,9 @@ def test_who_is_well_or_hurt_again_waits_for_nothing() -> None:
     found, _ = waiting()
     found.alerts(alert("shop", "Down"), now=20 * MINUTE)
     assert shown(found) == ""
+    assert "RecoveryAwaited" not in kinds(found.read(4, 4, 21 * MINUTE))
+    found.alerts(resolved(alert("shop", "Down")), now=22 * MINUTE)
+    assert "RecoveryAwaited" in kinds(found.read(4, 4, 28 * MINUTE))
 
 
 def test_a_plan_under_way_has_its_own_deadline() -> None:
