@@ -147,3 +147,22 @@ def test_a_copy_of_0_1_0_that_is_put_back_is_whole(old: Path, tmp_path: Path) ->
     assert done.returncode == 0, done.stderr
     done = midwatch("db", "verify", str(file))
     assert done.returncode == 0, done.stdout
+
+
+def test_a_plan_that_was_under_way_ends_as_it_would_have(tmp_path: Path) -> None:
+    """Its approval holds: what was done is not done again, the rest is, and users are well."""
+    journal = tmp_path / "old.db"
+    journal.write_bytes(gzip.decompress((JOURNALS / "0.1.0-under-way.db.gz").read_bytes()))
+    world = tmp_path / "old.db.world"
+    world.write_bytes((JOURNALS / "0.1.0-under-way.world").read_bytes())
+    done = midwatch("db", "migrate", str(journal))
+    assert done.returncode == 0, done.stderr
+    done = midwatch("drill", "run", "retry-storm", "--db", str(journal), "--trace")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "[FAIL]" not in done.stdout
+    assert done.stdout.count("  PlanApproved  ") == 1
+    steps = [json.loads(line) for line in world.read_text("utf-8").splitlines()]
+    remedied = [one["given"] for one in steps if one["type"] == "Remedied"]
+    assert remedied == [{"on": True}, {"on": False}]
+    done = midwatch("db", "verify", str(journal))
+    assert (done.returncode, "0 findings" in done.stdout) == (0, True), done.stdout
