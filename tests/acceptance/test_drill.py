@@ -383,6 +383,19 @@ def test_users_who_stay_away_after_a_rollback_prove_nothing(
             assert (incident.state, incident.acknowledged_by) == ("acknowledged", "ada")
 
 
+def test_show_says_what_an_incident_waits_for(tmp_path: Path) -> None:
+    """And since when, for whoever looks."""
+    db = str(tmp_path / "stops.db")
+    assert midwatch("drill", "run", "traffic-stops", "--db", db).returncode == 0
+    shop = str(scenarios.folder() / "shop")
+    done = midwatch("incidents", "show", "INC-1", "--db", db, "--config", shop)
+    assert done.returncode == 0, done.stderr
+    says = (
+        "waits for support-agent/answers: 5 of 30 events in 5 min, since 2026-03-02T01:22:00.000Z"
+    )
+    assert f"{says}\n" in done.stdout
+
+
 @pytest.mark.parametrize("lull", ["", "    lulls: [{from: 0s, until: 2h}]\n"])
 def test_what_a_scenario_does_not_measure_is_seen_to_be_well(tmp_path: Path, lull: str) -> None:
     """Its alerts end, and so does its incident; one that nobody uses is told to be silent."""

@@ -128,6 +128,16 @@ def test_who_speaks_for_many_is_believed_when_somebody_vouches(
     assert bench.state.tickets["T"].affected == who.get("affected", 400)
 
 
+def test_a_number_that_nobody_vouched_for_is_in_no_count() -> None:
+    """Four others come: they are five people, whatever the first one said."""
+    bench = Bench(DESK)
+    first = report("T-0", "the whole site is down", by="u0", source="form", affected=400)
+    told = [bench.give(first)]
+    told += [bench.give(report(f"T-{n}", f"no page {n}", by=f"u{n}"), n) for n in range(1, MANY)]
+    (page,) = pages(told)
+    assert f"{MANY} reports of {MANY} affected" in page.summary
+
+
 def test_text_alone_pages_nobody() -> None:
     """However loud one person is about it, and however often it is sent."""
     bench = Bench(DESK)
