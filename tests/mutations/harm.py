@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.mutations.laws import UNIT, Mutation
 
 HARM = f"{UNIT}/test_harm.py"
+CARRIED = f"{UNIT}/test_carried_out.py"
 ORACLE = "tests/acceptance/test_harm_oracle.py"
 MUTATIONS = (
     Mutation(
@@ -27,11 +28,21 @@ MUTATIONS = (
     ),
     Mutation(
         "a run that did not hold ends the next harm", 15, "src/midwatch/core/carried_out.py",
-        "            if run.verification != OPEN:\n", "            if False:\n", (HARM,),
+        "    if one.run.verification == OPEN:\n", "    if True:\n", (HARM, CARRIED),
     ),
     Mutation(
         "a step after the last harm is credited", 15, "src/midwatch/core/carried_out.py",
-        "            elif self._is_late(begun, fact):\n", "            elif False:\n", (HARM,),
+        "one.changed_at > max(ends)", "False", (HARM, CARRIED, ORACLE),
+    ),
+    Mutation(
+        "a run is credited with an objective that does not prove it", 15,
+        "src/midwatch/core/carried_out.py",
+        "return not self.proofs or not slo or slo in self.proofs", "return True",
+        (CARRIED, ORACLE),
+    ),
+    Mutation(
+        "who burned again is credited all the same", 15, "src/midwatch/core/carried_out.py",
+        "if is_measured and number is not None:", "if False and number is not None:", (CARRIED,),
     ),
     Mutation(
         "a period that is not full has a share", 15, "src/midwatch/core/budget.py",

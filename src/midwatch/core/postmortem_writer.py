@@ -67,6 +67,8 @@ class _Writer:
         self.facts = facts[: closed[0] + 1] if closed else facts
         self.roles = Roles(one.event for one in facts)
         self.harms = newest_harms(self.facts)
+        harms = {slo: harm for slo, (_, harm) in self.harms.items()}
+        self._runs = Runs(self.facts, self.roles, harms)
         self._kept_back = {one.key for _, one in self.all(e.PageSent) if one.receipt == e.NOT_SENT}
 
     # --- looking ---
@@ -88,10 +90,10 @@ class _Writer:
 
     def write(self, lacking: list[str]) -> Postmortem:
         i = self.incident
+        runs = self._runs
         impact = self._impact()
         times, durations = self._times(impact)
         change = self._change()
-        runs = Runs(self.facts, self.roles, {slo: harm for slo, (_, harm) in self.harms.items()})
         fix = self._fix()
         return Postmortem(
             SCHEMA, i.id, i.title, i.service_of_plan, i.state, i.severity or "",
@@ -170,7 +172,11 @@ class _Writer:
         for name in ("started", "ended"):
             told[name] = show_time(told[name]) if told[name] is not None else None
         peak, peaks = self._peak(one["slo"])
-        return Lost(**told, peak_burn=peak, events=sorted({*cited, *peaks}))
+        run = self._runs.ended(one["slo"])
+        return Lost(
+            **told, peak_burn=peak, events=sorted({*cited, *peaks}),
+            ended_by=run.runbook if run else "",
+        )  # fmt: skip
 
     def _so_far(self, name: str) -> Lost:
         found = self.harms.get(name)
@@ -264,20 +270,32 @@ class _Writer:
             to = f" to {change.after}" if change.after else ""
             says = f"Before it came the {change.kind} of {change.service}{named}{to}."
             found.append(Sentence(says, change.events))
-        helped, mitigated = runs.helped, self.last(e.IncidentMitigated)
+        mitigated = self.last(e.IncidentMitigated)
         if mitigated is not None and i.mitigated_at:
-            if helped:
-                names = " and ".join(dict.fromkeys(one.runbook for one in helped))
-                which = f"Runbook{'s' if ' and ' in names else ''} {names}"
-                says = f"{which} ended the harm: {helped[-1].says}."
-                found.append(Sentence(says, [seq for one in helped for seq in one.events]))
-            else:
-                why = self.roles.own(mitigated[1].reason.says)
-                says = f"It ended, not by a runbook: {why}."
-                found.append(Sentence(says, [mitigated[0].seq]))
+            found += self._ended(runs, mitigated[0].seq, mitigated[1])
         if fix is not None and fix.live_at is not None:
             found.append(Sentence(f"The fix {fix.release} is live.", fix.events))
         return found
+
+    def _ended(self, runs: Runs, seq: int, event: e.IncidentMitigated) -> Iterator[Sentence]:
+        """Say what ended the harm: one sentence when all ended alike, else of each objective."""
+        by = {slo: runs.ended(slo) for slo in runs.credits}
+        why = self.roles.own(event.reason.says)
+        first = next(iter(by.values()), None)
+        if all(run is first for run in by.values()):
+            if first is not None:
+                yield Sentence(
+                    f"Runbook {first.runbook} ended the harm: {first.says}.", first.events
+                )
+            else:
+                yield Sentence(f"It ended, not by a runbook: {why}.", [seq])
+            return
+        for slo, run in by.items():
+            if run is not None:
+                says = f"Runbook {run.runbook} ended the harm of {slo}."
+                yield Sentence(says, run.events)
+            else:
+                yield Sentence(f"The harm of {slo} ended, not by a runbook.", [seq])
 
     def _how_long(self, durations: Durations) -> list[Sentence]:
         steps: list[tuple[str, float | None, type[Any], type[Any]]] = [

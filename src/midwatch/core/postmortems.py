@@ -64,7 +64,8 @@ class Lost(Struct, frozen=True):
     With several `outages` it was well in between, and the events are those of the outages alone.
     `share` is of the `allowed` bad events: those that the events of the period allow, as far as
     they were seen, in `seen_s` seconds; `budget_spent` is
-    the same once the period is full, null before; `says` writes it for people.
+    the same once the period is full, null before; `says` writes it for people. `ended_by` is the
+    runbook that ended the last harm, empty when that was none.
     """
 
     slo: str
@@ -84,6 +85,7 @@ class Lost(Struct, frozen=True):
     events: list[int]
     allowed: float | None = None
     seen_s: int | None = None
+    ended_by: str = ""
 
 
 class Impact(Struct, frozen=True):
@@ -145,7 +147,10 @@ class RunStep(Struct, frozen=True):
 
 
 class Run(Struct, frozen=True):
-    """A runbook that was carried out, who let it, and whether users were well afterwards."""
+    """A runbook that was carried out, who let it, and whether users were well afterwards.
+
+    `ended` are the objectives whose harm it ended.
+    """
 
     runbook: str
     version: int
@@ -155,6 +160,7 @@ class Run(Struct, frozen=True):
     verification: str
     says: str
     events: list[int]
+    ended: list[str] = field(default_factory=list[str])
 
 
 class CaseLeft(Struct, frozen=True):
