@@ -1,9 +1,8 @@
 """What an outage cost, against an oracle that adds up by itself.
 
-Worlds are drawn: background errors of 0 to .8 of the budget, fast, slow and nightly outages, one
-objective or two, counts that come late, restarts, reports, runbooks that help, fail, come too late
-or do not hold. They go through the engine of `serve` in virtual time, and the postmortem is read
-from its journal. The oracle knows the world's own counts and never calls the code it judges.
+Worlds are drawn (`harm_worlds.py`). They go through the engine of `serve` in virtual time, and the
+postmortem is read from its journal. The oracle knows the world's own counts, deploys and cures, and
+never calls the code it judges.
 """
 
 from __future__ import annotations
@@ -17,35 +16,15 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
-from msgspec import Struct, field, structs
+from tests.acceptance.harm_worlds import EDGE_S, HOUR_S, Counted, Deploy, Run, draw
 
-from midwatch.adapters.metrics.pushed import PushedMetrics
-from midwatch.adapters.stores.sqlite import SqliteStore
-from midwatch.bootstrap import Engine, World, build_engine
 from midwatch.core import events as e
-from midwatch.core import inputs
-from midwatch.core.actions import Action, Request
-from midwatch.core.effects import RunAction, SendPage
-from midwatch.core.incidents import Incident
-from midwatch.core.inputs import Envelope, FileTicket, SliCounted
-from midwatch.core.plans import Match, Runbook
-from midwatch.core.plans import Step as BookStep
+from midwatch.core.clock import show_time
 from midwatch.core.postmortems import Lost, Postmortem
-from midwatch.core.rules import Rules
-from midwatch.core.runbooks import Books
-from midwatch.core.sli import Bucket, Indicator
-from midwatch.core.slo import DAY_S, TIERS, Slo
-from midwatch.core.teams import Person, Policy, Step, Team
-from midwatch.core.topology import Service, Topology
-from midwatch.engine import queries, retelling
-from midwatch.errors import HarnessError
-from midwatch.ports import Observed, StepSaid
+from midwatch.engine import queries
 
 SOAK = os.environ.get("MIDWATCH_SOAK") == "1"
 WORLDS, SAMPLE = 300, 3
-EDGE_S, TICK_S, LATE_S = 10, 30, 580
-HOUR_S = 3_600
-CURES = ("helps", "helps", "none", "none", "too late", "fails", "relapse", "relapse by hand")
 
 
 def seed() -> str:
@@ -58,295 +37,6 @@ def seed() -> str:
         ["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=False
     )
     return done.stdout.strip() or "no commit"
-
-
-# --- worlds -------------------------------------------------------------------------------------
-
-
-class Outage(Struct):
-    """Users of one service are hurt from `on` to `off` (seconds); a cure may end it sooner."""
-
-    on: int
-    off: int
-    share: float
-
-
-class Counted(Struct):
-    """What one service really served: good and bad events by the edge of their bucket."""
-
-    slo: Slo
-    rate: int  # events a bucket
-    background: float
-    outages: list[Outage]
-    night: tuple[int, int] = (0, 0)  # when there is a tenth of the traffic
-    bad: dict[int, int] = field(default_factory=dict[int, int])
-    total: dict[int, int] = field(default_factory=dict[int, int])
-    came: dict[int, int] = field(default_factory=dict[int, int])  # edge -> when it arrived
-
-    def serve(self, edge: int, rng: random.Random) -> None:
-        """Serve the bucket that ends at an edge."""
-        share = self.background
-        for one in self.outages:
-            if one.on < edge <= one.off:
-                share = max(share, one.share)
-        rate = self.rate // 10 if self.night[0] < edge <= self.night[1] else self.rate
-        self.total[edge] = rate
-        self.bad[edge] = sum(rng.random() < share for _ in range(rate)) if share else 0
-
-
-class Drawn(Struct):
-    """A whole world."""
-
-    name: str
-    rng: random.Random
-    warm_s: int
-    cure: str
-    services: dict[str, Counted]
-    late: float
-    restarts: list[int]
-    approve_s: int  # after the proposal
-    affected: list[int]
-
-
-def draw(name: str) -> Drawn:
-    """Draw a world."""
-    rng = random.Random(f"harm/{name}")
-    cure = rng.choice(CURES)
-    warm_s = rng.choice((6, 9)) * HOUR_S
-    full = rng.random() < 0.4
-    services: dict[str, Counted] = {}
-    onset = warm_s + rng.randrange(60, 900, EDGE_S)
-    for service in ("shop", "db")[: rng.choice((1, 1, 2))]:
-        objective = rng.choice(("0.95", "0.99", "0.995"))
-        slo = Slo(f"{service}/answers", service, objective, indicator=Indicator("counter", "push"))
-        if full:  # a period that is full: the same factors, and its own windows
-            period_s = rng.choice((5, 6)) * HOUR_S
-            tiers = tuple(
-                structs.replace(
-                    one,
-                    long_s=min(one.long_s, period_s),
-                    short_s=min(one.short_s, period_s // 12),
-                    budget_share=str(one.factor(30 * DAY_S) * min(one.long_s, period_s) / period_s),
-                )
-                for one in TIERS
-            )
-            slo = structs.replace(slo, period_s=period_s, tiers=tiers)
-        budget = float(slo.budget)
-        kind = rng.choice(("fast", "fast", "slow", "night"))
-        share = {"fast": rng.uniform(0.3, 1.0), "slow": min(0.9, budget * rng.uniform(17, 28)),
-                 "night": rng.uniform(0.5, 1.0)}[kind]  # fmt: skip
-        share = min(max(share, 16 * budget), 0.95)  # what no tier sees is no outage
-        background = rng.choice((0.0, 0.0, rng.uniform(0.05, 0.8))) * budget
-        lasts = rng.randrange(7_000, 10_000, EDGE_S)
-        night = (onset - 3_000, onset + 30_000) if kind == "night" else (0, 0)
-        start = onset + (rng.randrange(0, 240, EDGE_S) if services else 0)
-        services[service] = Counted(
-            slo, rng.choice((30, 60, 90)), background, [Outage(start, start + lasts, share)], night
-        )
-    return Drawn(
-        name, rng, warm_s, cure, services, rng.choice((0.0, 0.15)),
-        [onset + rng.randrange(60, 3_000) for _ in range(rng.choice((0, 1, 2)))],
-        rng.randrange(60, 400), [rng.choice((1, 3, 40)) for _ in range(rng.choice((0, 0, 3)))],
-    )  # fmt: skip
-
-
-# --- the run ------------------------------------------------------------------------------------
-
-
-class Cure:
-    """Does the step of the runbook, as this world lets it."""
-
-    def __init__(self, run: Run) -> None:
-        self.run = run
-        self.done: set[str] = set()
-
-    def apply(self, action: RunAction) -> StepSaid:
-        if self.run.world.cure == "fails":
-            raise HarnessError("connection refused")
-        self.done.add(action.key)
-        self.run.acted_at.append(self.run.now)
-        if self.run.world.cure in ("helps", "relapse", "relapse by hand"):
-            self.run.end_all()
-        return StepSaid("answered 200")
-
-    def observe(self, action: RunAction) -> Observed:
-        return Observed(action.key in self.done, "as it was asked")
-
-
-class Pager:
-    """Takes every page."""
-
-    def send(self, page: SendPage) -> str:
-        return "receipt"
-
-
-class Run:
-    """One world in virtual time, at seconds after `BASE`."""
-
-    BASE = 1_700_000_000_000 // 3_600_000 * 3_600_000
-
-    def __init__(self, world: Drawn) -> None:
-        self.world = world
-        self.now = 0
-        self.acted_at: list[int] = []
-        self.settled_at = self.proposed_at = 0
-        self.reported = self.relapsed = False
-        self.store = SqliteStore.memory()
-        slos = {one.slo.id: one.slo for one in world.services.values()}
-        book = Runbook(
-            "cure", 1, Match(next(iter(slos))), (BookStep("cure", "cache.purge", {}, "reversible"),)
-        )
-        action = Action(
-            "cache.purge", Request("http://cache.test/", "POST"),
-            Request("http://cache.test/", expect={"cached": 0}),
-        )  # fmt: skip
-        self.rules = Rules(
-            Topology([Service("shop", 1), Service("db", 1)], [("shop", "db")]), slos,
-            Policy("p", (Step(("ada",), 300),), team=Team({"ada": Person("ada", ("pager",))})),
-            Books((book,), {action.name: action}),
-        )  # fmt: skip
-        self.cure = Cure(self)
-        self.pending: list[tuple[int, str, int]] = []  # when it arrives, whose, which bucket
-        self.engine = self._build()
-
-    def clock(self) -> int:
-        return self.BASE + self.now * 1_000
-
-    def _build(self) -> Engine:
-        metrics = PushedMetrics(self.rules.slos)
-        outside = World({"pager": Pager()}, None, {"push": metrics}, None, self.cure)
-        engine = build_engine(self.store, self.rules, outside, self.clock, counted=metrics.take)
-        metrics.remember(self.store, self.clock())
-        return engine
-
-    def give(self, *given: inputs.Input) -> None:
-        self.engine.handler.handle([Envelope("", one) for one in given])
-
-    def end_all(self) -> None:
-        for one in self.world.services.values():
-            for outage in one.outages:
-                if outage.on < self.now:
-                    outage.off = min(outage.off, self.now)
-
-    def push(self, names: list[tuple[str, int]]) -> None:
-        """Tell of buckets, now."""
-        found: list[Bucket] = []
-        for name, edge in names:
-            one = self.world.services[name]
-            one.came[edge] = self.now
-            good = one.total[edge] - one.bad[edge]
-            found.append(Bucket(one.slo.id, self.BASE + edge * 1_000, good, one.total[edge]))
-        if found:
-            self.give(SliCounted("push", tuple(found)))
-
-    def tick(self) -> None:
-        """Let time pass, and do all that is due."""
-        rng, names = self.world.rng, list[tuple[str, int]]()
-        for edge in range(self.now + EDGE_S, self.now + TICK_S + 1, EDGE_S):
-            for name, one in self.world.services.items():
-                one.serve(edge, rng)
-                names.append((name, edge))
-        self.now += TICK_S
-        on_time: list[tuple[str, int]] = []
-        for name, edge in names:
-            if self.world.late and not self.settled_at and rng.random() < self.world.late:
-                self.pending.append((self.now + rng.randrange(EDGE_S, LATE_S - TICK_S), name, edge))
-            else:
-                on_time.append((name, edge))
-        on_time += [(name, edge) for due, name, edge in self.pending if due <= self.now]
-        self.pending = [one for one in self.pending if one[0] > self.now]
-        if self.world.restarts and self.now >= self.world.restarts[0]:
-            self.world.restarts.pop(0)
-            self.engine = self._build()
-        self.push(on_time)
-        self.look()
-
-    def look(self) -> None:
-        handle = self.engine.handler.handle
-        if timers := self.engine.watcher.due_timers(self.clock()):
-            handle(timers)
-        handle(self.engine.watcher.readings(self.engine.handler.shard, self.clock()))
-        while claims := self.engine.performer.claim(self.clock()):
-            for claim in claims:
-                handle([self.engine.performer.perform(claim)])
-
-    def warm(self) -> None:
-        names: list[tuple[str, int]] = []
-        for edge in range(EDGE_S, self.world.warm_s + 1, EDGE_S):
-            for name, one in self.world.services.items():
-                one.serve(edge, self.world.rng)
-                names.append((name, edge))
-        self.now = self.world.warm_s
-        self.push(names)
-        self.look()
-
-    def play(self) -> str:
-        """Play it to its end; gives the incident."""
-        self.warm()
-        end, name = self.world.warm_s + 12 * HOUR_S, ""
-        while self.now < end:
-            self.tick()
-            shard = self.engine.handler.shard
-            name = name or next(iter(shard.incidents), "")
-            if name and (name not in shard.incidents or self._is_over(shard.incidents[name])):
-                break
-        assert name, "nothing was noticed"
-        if name in self.engine.handler.shard.incidents:
-            self.give(inputs.ResolveIncident(name, "ada", "the cause is gone"))
-        return name
-
-    def _is_over(self, one: Incident) -> bool:
-        """Do what people do; says whether all is well, and what was late has come."""
-        if not one.acknowledged_at:
-            self.give(inputs.Acknowledge(one.id, "ada"))
-        self._approve(one)
-        burned = (one.burned_at - self.BASE) // 1_000
-        if self.world.cure in ("none", "fails") and self.now > burned + 900 + self.world.approve_s:
-            self.end_all()
-        if one.state != "mitigated":
-            self.settled_at = 0
-            return False
-        self.settled_at = self.settled_at or self.now
-        self._after(one)
-        return self.now >= self.settled_at + 1_500 and not self.pending
-
-    def _approve(self, one: Incident) -> None:
-        if one.run != "proposed" or self.world.cure == "none":
-            return
-        self.proposed_at = self.proposed_at or self.now
-        due = self.world.approve_s
-        if self.world.cure == "too late":
-            due = 2 * TICK_S
-            if self.proposed_at == self.now:
-                self.end_all()
-        if self.now - self.proposed_at >= due:
-            self.give(inputs.ApprovePlan(one.id, one.plan_hash, "ada", "responder"))
-            self.proposed_at = 0
-
-    def _after(self, one: Incident) -> None:
-        """Let people report late, and the harm come back where it does."""
-        world = self.world
-        if world.affected and not self.reported:
-            self.reported = True
-            self.give(
-                *(FileTicket(f"T-{n}", f"nothing works {n}", f"user-{n}", "shop", "", many)
-                  for n, many in enumerate(world.affected))
-            )  # fmt: skip
-        if world.cure.startswith("relapse") and not self.relapsed:
-            self.relapsed = True
-            on = self.now + world.rng.randrange(30, 120, EDGE_S)
-            for service in world.services.values():
-                service.outages.append(Outage(on, on + 900, service.outages[0].share))
-
-    def incident(self, name: str) -> Incident:
-        found = retelling.subject(self.engine.handler.shard, self.store, name)
-        assert found is not None
-        return found[0]
-
-    def written(self, name: str) -> Postmortem:
-        found = retelling.subject(self.engine.handler.shard, self.store, name)
-        assert found is not None
-        return retelling.retell(*found, self.store)
 
 
 # --- the oracle ---------------------------------------------------------------------------------
@@ -396,19 +86,52 @@ def seconds(shown: str | None) -> int:
     return round(at.timestamp()) - Run.BASE // 1_000
 
 
-def hurt_again(run: Run, name: str) -> bool:
-    """Whether what came after a recovery was bad once more, as background may be by chance."""
-    found = False
-    for fact in queries.facts(run.store):
-        if isinstance(fact.event, e.IncidentReopened) and fact.event.incident == name:
-            at = (fact.at - run.BASE) // 1_000
-            burns: list[Fraction] = []
-            for one in run.world.services.values():
-                bad, total = Sums(one, at).window(at - 300, at)
-                burns.append(Fraction(bad, max(total, 1)) / one.slo.budget)
-            assert max(burns) >= 1, "it was opened again for nothing"
-            found = True
-    return found
+def burns(run: Run, names: list[str], at: int) -> bool:
+    """Whether users of one of these services were hurt in the five minutes before."""
+    found: list[Fraction] = []
+    for name in names:
+        one = run.world.services[name]
+        bad, total = Sums(one, at).window(at - 300, at)
+        found.append(Fraction(bad, max(total, 1)) / one.slo.budget)
+    return max(found) >= 1
+
+
+class Told:
+    """What the journal says of one incident, at seconds of the world: no figure is taken of it."""
+
+    def __init__(self, run: Run, name: str) -> None:
+        self.mitigated: list[int] = []
+        self.tickets: list[int] = []
+        self.ended: list[tuple[str, int]] = []  # whose plan missed or was stopped, and when
+        self.again: dict[str, list[tuple[int, int]]] = {}  # well at, hurt at, all not well yet
+        well: dict[str, int] = {}
+        acting = ""
+        for fact in queries.facts(run.store):
+            event, at = fact.event, (fact.at - run.BASE) // 1_000
+            if not isinstance(event, e.IncidentEvent) or event.incident != name:
+                continue
+            match event:
+                case e.IncidentMitigated():
+                    self.mitigated.append(at)
+                    well = {}
+                case e.IncidentReopened():
+                    assert burns(run, list(run.world.services), at), "opened again for nothing"
+                case e.ObjectiveJudged():
+                    service = event.slo.split("/")[0]
+                    if event.verdict == "recovered":
+                        well[service] = at
+                    else:
+                        assert burns(run, [service], at), "hurt again for nothing"
+                        if service in well:  # else all were well already
+                            self.again.setdefault(service, []).append((well.pop(service), at))
+                case e.TicketLinked():
+                    self.tickets.append(int(event.ticket.partition("-")[2]))
+                case e.PlanApproved():
+                    acting = event.service
+                case e.RecoveryMissed() | e.PlanStopped():
+                    self.ended.append((acting, at))
+                case _:
+                    pass
 
 
 def judge(run: Run, name: str) -> None:
@@ -422,27 +145,88 @@ def judge(run: Run, name: str) -> None:
             _judge_objective(run, name, one, lost)
     starts = [seconds(lost.started) for lost in told.values() if lost.started]
     assert seconds(document.times.started) == min(starts)
-    helped = [one for one in document.runs if one.verification == "recovered"]
-    helps = world.cure == "helps" or world.cure.startswith("relapse")
-    credited = helps and bool(run.acted_at) and not hurt_again(run, name)
-    assert bool(helped) == credited, (world.cure, document.runs, told)
-    summary = " ".join(one.says for one in document.summary)
-    assert ("Runbook cure ended the harm" in summary) == credited
-    assert ("not by a runbook" in summary) != credited
-    linked = {
-        int(fact.event.ticket.partition("-")[2])
-        for fact in queries.facts(run.store)
-        if isinstance(fact.event, e.TicketLinked) and fact.event.incident == name
-    }
+    _judge_credit(run, name, document)
+    _judge_change(run, name, document, min(starts))
+    linked = Told(run, name).tickets
     affected = [many for n, many in enumerate(world.affected) if n in linked]
-    assert document.impact.users == (max(affected) if affected else None)
+    people = max(len(affected), *affected) if affected else None  # each was told by another one
+    assert document.impact.users == people
     assert [one.at for one in document.timeline] == sorted(one.at for one in document.timeline)
+
+
+def _judge_credit(run: Run, name: str, document: Postmortem) -> None:
+    """Each objective is credited to the runbook that is its own and went before, or to nobody."""
+    lost = {one.slo.partition("/")[0]: one for one in document.impact.objectives}
+    expected = {service: _credit(run, name, service) for service in lost}
+    assert {service: one.ended_by for service, one in lost.items()} == expected, document.runs
+    for service, by in expected.items():
+        one = run.world.services[service]
+        if not one.background and len(run.incident(name).outages[one.slo.id]) == 1:
+            cured = [at for whose, at in run.acted if whose == service]
+            mine = one.cured_by == "own" or (
+                service == run.world.first and run.world.cure == "helps"
+            )
+            # What was the cure and was done is credited; what ended before it was done is not.
+            assert by or not (mine and cured and one.outages[0].off == cured[0])
+            assert not by or (cured and cured[0] <= one.outages[0].off + EDGE_S)
+    summary = " ".join(one.says for one in document.summary)
+    for book in filter(None, expected.values()):
+        assert f"Runbook {book} ended the harm" in summary
+    assert ("ended the harm" in summary) == any(expected.values())
+    assert ("not by a runbook" in summary) == (not all(expected.values()))
+    ended = {slo: run_.runbook for run_ in document.runs for slo in run_.ended}
+    assert ended == {f"{one}/answers": by for one, by in expected.items() if by}
+    assert all(bool(run_.ended) == (run_.verification == "recovered") for run_ in document.runs)
+
+
+def _credit(run: Run, name: str, service: str) -> str:
+    """The runbook that ended the last harm of a service, by what it did and when it was bad."""
+    one, told = run.world.services[service], Told(run, name)
+    outage = run.incident(name).outages[one.slo.id][-1]
+    since, until = ((at - run.BASE) // 1_000 for at in (outage.since, outage.until))
+    well_before = max((at for at in told.mitigated if at < until), default=0)
+    edge = lowest(one, max(since, 0) // EDGE_S * EDGE_S, (outage.seen_at - run.BASE) // 10_000 * 10)
+    last = highest(one, edge, until // EDGE_S * EDGE_S)
+    for at in (at for whose, at in run.acted if whose == service):
+        if not well_before < at <= last + EDGE_S:
+            continue
+        stopped = any(whose == service and at <= then < until for whose, then in told.ended)
+        lapsed = any(at <= well and hurt < until for well, hurt in told.again.get(service, ()))
+        if not stopped and not lapsed:
+            return f"{one.book} {service}"
+    return ""
+
+
+def _judge_change(run: Run, name: str, document: Postmortem, started: int) -> None:
+    """The change before it is the one that was rolled back, else the newest before the start."""
+    services = run.incident(name).services
+    near = [one for one in run.told if one.service in services and one.at >= started - 6 * HOUR_S]
+    rolled = {step.says for one in document.runs for step in one.steps if step.step == "rollback"}
+    bad = [one for one in near if any(one.service in says for says in rolled) and one.after == "v2"]
+    before = [one for one in near if one.at <= started]
+    if bad or before:
+        newest = bad[0] if bad else max(before, key=lambda one: one.at)
+        assert document.change is not None
+        assert (document.change.service, document.change.after) == (newest.service, newest.after)
+        assert seconds(document.change.at) == newest.at
+    elif not rolled:
+        assert document.change is None
+    ended = seconds(document.times.mitigated)
+    lines = [(one.at, one.says) for one in document.timeline if one.says.startswith("deploy of")]
+    assert sorted(lines) == sorted(
+        (show_time(run.BASE + one.at * 1_000), _line(one)) for one in near if one.at <= ended
+    )
+
+
+def _line(one: Deploy) -> str:
+    before = f" from {one.before}" if one.before else ""
+    return f"deploy of {one.service}{before} to {one.after}"
 
 
 def _judge_objective(run: Run, name: str, one: Counted, lost: Lost) -> None:
     incident = run.incident(name)
     known, harm = incident.outages[one.slo.id], incident.harms[one.slo.id]
-    starts, ends, bad, total = [], [], 0, 0
+    starts, ends, bad, total = list[int](), list[int](), 0, 0
     sums = Sums(one)
     for outage, stretch in zip(known, harm.stretches, strict=True):
         assert stretch is not None

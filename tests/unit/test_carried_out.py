@@ -126,6 +126,14 @@ def test_an_objective_that_is_hurt_again_before_all_are_well_was_not_ended() -> 
     assert [run.verification for run in found.found] == ["did not hold"]
 
 
+def test_a_run_for_both_is_credited_with_the_one_that_stayed_well() -> None:
+    """The shop was hurt again while the database was still being proven."""
+    found = fold(*BURN, *done("shed", SHOP, DB), judged(SHOP, "recovered"),
+                 judged(SHOP, "burning"), judged(DB, "recovered"), judged(SHOP, "recovered"), WELL,
+                 harms={SHOP: hurt(9), DB: hurt(7)})  # fmt: skip
+    assert names(found) == {SHOP: "", DB: "shed"}
+
+
 def test_who_burns_again_takes_back_its_own_credit_alone() -> None:
     """The database comes back after both were well: the shop's run did hold."""
     began = e.HarmBegan("INC-1", DB, 0, 12_000)

@@ -10,7 +10,7 @@ import pytest
 from msgspec import structs
 from tests.unit.test_core import alert
 from tests.unit.test_postmortems import Told, told, written
-from tests.unit.test_runbooks import PURGES, approve, burn
+from tests.unit.test_runbooks import PURGES, ROLLS, approve, burn
 from tests.unit.test_runbooks import answer as answered
 
 from midwatch.adapters.metrics.pushed import PushedMetrics
@@ -305,3 +305,33 @@ def test_late_counts_count_until_it_is_closed() -> None:
         found.read(10_000, 10_000, now)
         (after,) = written(found).impact.objectives
         assert after.bad_events == one.bad_events + more
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_the_change_before_it_is_the_newest_by_its_own_time(late: bool) -> None:
+    """However late the pipeline tells of an older one."""
+    found = told(PURGES)
+    burn(found)
+    changes = [Change("d-1", "shop", "deploy", -90_000, "ci", "v0", "v1"),
+               Change("d-2", "shop", "deploy", -30_000, "ci", "v1", "v2")]  # fmt: skip
+    for one in reversed(changes) if late else changes:
+        found.give(inputs.ChangesArrived("ci", (one,)), 3_000)
+    found.read(9_990, 10_000, 400_000)
+    change = written(found).change
+    assert change is not None
+    assert change.after == "v2"
+
+
+def test_the_change_that_was_rolled_back_is_that_of_its_own_service() -> None:
+    """Another service had a release of the same name."""
+    found = told(ROLLS)
+    burn(found)
+    for at, service in ((-90_000, "db"), (-80_000, "shop"), (-20_000, "db")):
+        change = Change(f"d{at}", service, "deploy", at, "ci", "v1", "v2")
+        found.give(inputs.ChangesArrived("ci", (change,)), 3_000)
+    approve(found)
+    found.give(inputs.ReleaseAnswered("rollback/INC-1/1", "INC-1", 1, "applied", "v1"), 4_000)
+    found.read(9_990, 10_000, 400_000)
+    change = written(found).change
+    assert change is not None
+    assert (change.service, change.at) == ("shop", "1969-12-31T23:58:40.000Z")

@@ -217,17 +217,15 @@ class _Writer:
     def _change(self) -> ChangeBefore | None:
         """Find the newest change before the start; a release that was rolled back goes first."""
         rolled = self.first(e.RollbackStarted)
-        bad = rolled[1].bad if rolled else ""
+        bad = (rolled[1].service, rolled[1].bad) if rolled else None
         best: tuple[Fact, Change] | None = None
         for fact, event in self.all(e.ChangeSeen):
             change = event.change
-            if bad and change.to_release == bad:
+            if (change.service, change.to_release) == bad:
                 best = fact, change
                 break
-            start = began(self.incident)
-            if start - CHANGE_S * SECOND <= change.at <= start and (
-                best is None or change.at >= best[1].at  # a late word may be of an older one
-            ):
+            start, newest = began(self.incident), best[1].at if best else change.at
+            if start - CHANGE_S * SECOND <= change.at <= start and change.at >= newest:
                 best = fact, change
         if best is not None:
             fact, one = best
