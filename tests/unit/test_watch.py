@@ -170,21 +170,22 @@ def test_the_period_is_asked_for_now_and_then() -> None:
     assert [SHOP.period_s in asked for asked in source.asked] == [True, False, True]
 
 
-def test_a_period_that_a_burn_outdates_is_asked_for_with_the_next_reading() -> None:
-    """Else the budget would be whole for minutes while it is spent; the burn over, it is kept."""
+def test_a_period_that_a_burn_outdates_is_asked_for_at_once() -> None:
+    """Else the page would say that nothing was bad; the burn over, the answer is kept."""
     source = Source(Counts(1_000, 1_000))
     watcher = Watcher(SqliteStore.memory(), {"one": source}, RULES)
     watcher.readings(Shard(), 1_000)
     source._counts = Counts(500, 1_000)
     left: list[float] = []
     for now in (11_000, 21_000, 31_000):
-        watcher.readings(Shard(), now)
+        (envelope,) = watcher.readings(Shard(), now)
+        assert envelope.input.reading.period == Counts(500, 1_000)
         (standing,) = standings(Shard(), watcher.newest())
         assert standing.objective.budget.left is not None
         left.append(standing.objective.budget.left)
-    assert [SHOP.period_s in asked for asked in source.asked] == [True, False, True, False]
-    assert left[0] == 1.0
-    assert left[1] == left[2] < 0
+    asked = [SHOP.period_s in one for one in source.asked]
+    assert asked == [True, False, True, False, False]
+    assert left[0] == left[1] == left[2] < 0
 
 
 def test_silence_runs_from_the_last_reading_with_events() -> None:

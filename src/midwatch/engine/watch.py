@@ -132,7 +132,11 @@ class _Watched:
             trouble = self._look_back(metrics, now) or trouble
         windows = {w: counts[w] for w in self._windows_s if w in counts}
         if self._period is not None and _outdates(windows.values(), self._period):
-            self._period_at = now - PERIOD_EVERY_S * SECOND  # ask with the next reading
+            self._period_at = now - PERIOD_EVERY_S * SECOND  # ask with the next reading, at least
+            if period_s not in asked:  # what is said of this burn is not said of a calm period
+                newer = self._counts(metrics, (period_s,), now)[0].get(period_s)
+                if newer is not None:
+                    self._period, self._period_at = newer, now
         period = {period_s: self._period} if self._period is not None else {}
         seen_s = None if self._first_at is None else max(now - self._first_at, 0) // SECOND
         self.newest = Newest(self.slo, now, windows | period, trouble, seen_s)
