@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.mutations.laws import UNIT, Mutation
 
 HARM = f"{UNIT}/test_harm.py"
+PARTS = f"{UNIT}/test_parts.py"
 CARRIED = f"{UNIT}/test_carried_out.py"
 ORACLE = "tests/acceptance/test_harm_oracle.py"
 MUTATIONS = (
@@ -43,6 +44,15 @@ MUTATIONS = (
     Mutation(
         "who burned again is credited all the same", 15, "src/midwatch/core/carried_out.py",
         "if is_measured and number is not None:", "if False and number is not None:", (CARRIED,),
+    ),
+    Mutation(
+        "what is merged into an incident did no harm", 15, "src/midwatch/core/incidents.py",
+        "home.parts = {**home.parts, **old.parts, old.id: mine}", "pass", (PARTS,),
+    ),
+    Mutation(
+        "an undo leaves the reports where they were merged", 15, "src/midwatch/core/incidents.py",
+        "home.tickets = [one for one in home.tickets if one not in theirs.tickets]", "pass",
+        (PARTS,),
     ),
     Mutation(
         "a period that is not full has a share", 15, "src/midwatch/core/budget.py",

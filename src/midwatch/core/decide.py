@@ -407,6 +407,7 @@ def _merge(d: Decision, rules: Rules, given: inputs.MergeIncident) -> None:
     if speaking(into):
         impact.page_if_silent(d, rules, into, f"{given.incident} is part of it")
     runbooks.check(d, rules.means(into), into)
+    _price(d, rules, into)
 
 
 def _split(d: Decision, rules: Rules, given: inputs.SplitIncident) -> None:
@@ -433,6 +434,14 @@ def _undo(d: Decision, rules: Rules, given: inputs.UndoMove) -> None:
     impact.page_if_silent(d, rules, back, reason.says)
     for one in (back, incident):
         runbooks.check(d, rules.means(one), one)
+    for one in filter(None, (back, other)):
+        _price(d, rules, one)
+
+
+def _price(d: Decision, rules: Rules, incident: Incident) -> None:
+    """Make the figures of an incident again that is over: it gained or lost a part."""
+    if incident.state in ("mitigated", "resolved") and incident.has_postmortem:
+        drafts.draft(d, incident, rules)
 
 
 def _page_answer(d: Decision, rules: Rules, given: inputs.PageAnswered) -> None:

@@ -203,6 +203,9 @@ def add(d: Decision, incident: Incident, given: AddToPostmortem) -> None:
 
 def _write(d: Decision, incident: Incident, judgement: judgements.Judgement, by: str) -> None:
     judgements.checked(judgement)
+    if incident.state == "merged":
+        says = f"{incident.id} is part of {incident.merged_into}"
+        raise StateError(says, remedy=f"midwatch postmortem edit {incident.merged_into}")
     if not incident.hurt:
         raise StateError(
             f"{incident.id} paged nobody and spent no budget", remedy="it needs no postmortem"

@@ -158,6 +158,24 @@ class Left(Struct, frozen=True):
     until: int = 0
 
 
+class Part(Struct, frozen=True):
+    """What an incident had when it was merged into another one, besides alerts that still fired.
+
+    `alerts` are those that had ended, `pages` how many there were; times are the journal's, but for
+    `first_at`, which is a date.
+    """
+
+    opened_at: int
+    first_at: int
+    alerts: int = 0
+    services: tuple[str, ...] = ()
+    tickets: tuple[str, ...] = ()
+    pages: int = 0
+    paged_at: int = 0
+    acknowledged_at: int = 0
+    waits_ms: tuple[int, ...] = ()
+
+
 class Incident(Struct):
     """The fold of one incident's events."""
 
@@ -196,6 +214,7 @@ class Incident(Struct):
     by_itself: bool = False  # whether it was resolved by what was seen, not by a person
     last_move: Move | None = None
     merged_into: str = ""
+    parts: dict[str, Part] = field(default_factory=dict[str, Part])  # what was merged into it
     # the burn
     slo: str = ""  # the objective that burned first
     slos: dict[str, int] = field(default_factory=dict[str, int])  # all of them -> seen well at
@@ -429,7 +448,8 @@ def began(incident: Incident) -> int:
     7000
     """
     starts = [one.start for harm in incident.harms.values() for one in harm.known]
-    return min(starts, default=incident.first_at)
+    firsts = [incident.first_at, *(one.first_at for one in incident.parts.values())]
+    return min(starts, default=min(firsts))
 
 
 def type_of(service: str, name: str) -> str:
@@ -659,6 +679,24 @@ def move(old: Incident, new: Incident, fingerprints: Iterable[str]) -> None:
                 old.services.pop(one.service, None)
         _gain(new, fingerprint, one)
         new.began_at = min(new.began_at, one.starts_at)
+
+
+def join(old: Incident, home: Incident) -> None:
+    """Let the harm of an incident count for the one that it was merged into."""
+    mine = Part(
+        old.opened_at, old.first_at, old.alert_count, tuple(old.services)[:KEPT_SERVICES],
+        tuple(old.tickets), len(old.pages), old.paged_at, old.acknowledged_at, tuple(old.waits_ms),
+    )  # fmt: skip
+    home.parts = {**home.parts, **old.parts, old.id: mine}
+
+
+def part(old: Incident, home: Incident) -> None:
+    """Take that back: each has its own harm again; what came since stays where it came."""
+    theirs = home.parts.get(old.id)
+    gone = {old.id, *old.parts}
+    home.parts = {name: one for name, one in home.parts.items() if name not in gone}
+    if theirs is not None:
+        home.tickets = [one for one in home.tickets if one not in theirs.tickets]
 
 
 def speaking(incident: Incident) -> list[Firing]:

@@ -48,12 +48,29 @@ _UNKNOWN: dict[str, Any] = {
     "seen_s": None,
 }  # fmt: skip
 
+# What is told of an incident that was merged into another one, in that one's postmortem.
+_OF_A_PART = (
+    e.IncidentOpened, e.AlertsAttached, e.AlertsResolved, e.TicketLinked, e.SeverityDeclared,
+    e.PagePlanned, e.PageSent, e.PageFailed, e.EscalationExhausted, e.PageAcknowledged,
+    e.AckWithdrawn, e.PageSnoozed, e.IncidentMerged,
+)  # fmt: skip
+
 E = TypeVar("E")
+
+
+def part_of(facts: Sequence[Fact]) -> list[Fact]:
+    """Choose what is told of a part elsewhere: how it came, until it was merged."""
+    merged = [n for n, one in enumerate(facts) if isinstance(one.event, e.IncidentMerged)]
+    until = merged[-1] + 1 if merged else 0
+    return [one for one in facts[:until] if isinstance(one.event, _OF_A_PART)]
 
 
 def write(incident: Incident, facts: Sequence[Fact], lacking: Sequence[str] = ()) -> Postmortem:
     """Write the document of an incident out of the events that are about it, in their order."""
-    return _Writer(incident, facts).write(list(lacking))
+    writer = _Writer(incident, facts)
+    if incident.state == "merged":
+        return writer.write_pointer()
+    return writer.write(list(lacking))
 
 
 class _Writer:
@@ -104,6 +121,22 @@ class _Writer:
             i.edits,
         )  # fmt: skip
 
+    def write_pointer(self) -> Postmortem:
+        """Point to the incident that it goes on in: its harm is told there, and there alone."""
+        i, facts = self.incident, self.all(e.IncidentMerged)[-1:]
+        nothing = Impact(None, None, None, None, None, None, None, None, None, [])
+        times, durations = self._times(nothing)
+        says = f"{i.id} is part of {i.merged_into}: its harm is told in the postmortem of that."
+        cited = [fact.seq for fact, _ in facts]
+        return Postmortem(
+            SCHEMA, i.id, i.title, i.service_of_plan, i.state, i.severity or "",
+            [Sentence(says, cited)], self.roles.listed, times, durations, nothing,
+            Alerts(0, [], [], cited), None,
+            [Moment(show_time(one.at), f"it was merged into {i.merged_into}", [one.seq])
+             for one, _ in facts],
+            [], self._judgement(), [], None, None, None, [], [], [], i.edits,
+        )  # fmt: skip
+
     def _moment(self, kind: type[Any]) -> int | None:
         found = self.first(kind)
         return found[0].at if found else None
@@ -112,7 +145,8 @@ class _Writer:
         i = self.incident
         started = began(i)
         burning = self._moment(e.BudgetBurning)
-        detected = min([at for at in (burning, i.opened_at) if at is not None])
+        opened = [fact.at for fact, _ in self.all(e.IncidentOpened)]
+        detected = min([at for at in (burning, i.opened_at, *opened) if at is not None])
         mitigated = self.last(e.IncidentMitigated) if i.mitigated_at else None
         resolved = self.last(e.IncidentResolved)
         paged = [fact.at for fact, one in self.all(e.PageSent) if one.receipt != e.NOT_SENT]
@@ -211,8 +245,11 @@ class _Writer:
         ]
         attached = self.all(e.AlertsAttached) or self.all(e.IncidentOpened)
         cited = [fact.seq for fact, _ in attached]
-        services = [one for one in self.incident.services if one]
-        return Alerts(self.incident.alert_count, services, found, cited)
+        i, parts = self.incident, self.incident.parts.values()
+        named = (*i.services, *(service for one in parts for service in one.services))
+        services = [one for one in dict.fromkeys(named) if one]
+        count = i.alert_count + sum(one.alerts for one in parts)
+        return Alerts(count, services, found, cited)
 
     def _change(self) -> ChangeBefore | None:
         """Find the newest change before the start; a release that was rolled back goes first."""
@@ -317,7 +354,12 @@ class _Writer:
     def _timeline(self) -> list[Moment]:
         """Tell what happened in the order in which it did: each thing at its own time."""
         found = [*self._begins()]
+        reported: set[str] = set()
         for number, fact in enumerate(self.all_facts):
+            if isinstance(fact.event, e.TicketLinked):
+                if fact.event.ticket in reported:  # a merge links it again
+                    continue
+                reported.add(fact.event.ticket)
             says = self._conditional(fact.event) or sentence(fact.event, self.roles)
             if says:
                 late = "after closing: " if number >= len(self.facts) else ""
@@ -349,6 +391,8 @@ class _Writer:
         if isinstance(event, e.PagePlanned) and event.key in self._kept_back:
             to = self.roles.of(event.to)
             return f"{to} would have been paged: {self.roles.own(event.reason.says)}"
+        if isinstance(event, e.IncidentMerged) and event.incident != self.incident.id:
+            return f"{event.incident} was merged into it"
         if isinstance(event, e.EscalationExhausted) and self._kept_back:
             return "nobody else would have been paged"
         return ""

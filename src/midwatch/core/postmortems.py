@@ -258,6 +258,8 @@ def unjudged(document: Postmortem) -> list[str]:
     """List what a person has to write before it is sent out, or say why there is nothing."""
     judgement = document.judgement
     found: list[str] = []
+    if document.state == "merged":  # that is written of what it is part of
+        return []
     if not any(one.strip() for one in judgement.went_well):
         found.append("says nothing of what went well")
     if not judgement.action_items:

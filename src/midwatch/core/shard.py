@@ -385,6 +385,7 @@ def _evolve_incident(shard: Shard, event: e.IncidentEvent, at: int) -> None:
         if run.state == "proposed":
             service = event.service or incident.service_of_plan
             automation.keep(shard.remediations, Remediation(service, at, run.runbook, event.by))
+    _part(shard, incident, event)
     waited = incident.waits
     incidents.evolve(incident, event, at, at - shard.skew)
     rings = waited and isinstance(event, e.PagePlanned | e.PageHeld) and not incident.waits
@@ -636,6 +637,22 @@ def _index_changed(shard: Shard, incident: Incident, event: e.AlertsChanged) -> 
             shard.inhibitors.setdefault(key, {})[alert.fingerprint] = None
 
 
+def _part(shard: Shard, incident: Incident, event: e.IncidentEvent) -> None:
+    if isinstance(event, e.MergeUndone):
+        for home in homes(shard, incident):
+            incidents.part(incident, home)
+
+
+def homes(shard: Shard, incident: Incident) -> list[Incident]:
+    """List what an incident was merged into, the nearest first."""
+    found: list[Incident] = []
+    name = incident.merged_into
+    while (one := shard.incidents.get(name)) is not None and one not in found:
+        found.append(one)
+        name = one.merged_into
+    return found
+
+
 def _index_over(
     shard: Shard, incident: Incident, event: e.IncidentMerged | e.IncidentResolved
 ) -> None:
@@ -643,6 +660,8 @@ def _index_over(
     shard.board.remove(incident)
     _forget_digests(shard, incident)
     if isinstance(event, e.IncidentMerged):
+        if (home := shard.incidents.get(event.into)) is not None:
+            incidents.join(incident, home)
         marks.go_along(shard.loud, list(shard.loud), incident.id, event.into, None)
         for fingerprint, rest in shard.rested.items():
             if rest.incident == incident.id:
@@ -745,7 +764,10 @@ def _move(shard: Shard, old: Incident, event: e.AlertsMoved) -> None:
     """Hand alerts over; both incidents are looked up anew by what they have now."""
     new = shard.incidents[event.to]
     shard.board.remove(old)
+    first_at = new.first_at
     incidents.move(old, new, event.fingerprints)
+    if event.kind == "merge":  # when the other one began is known of it as a part
+        new.first_at = first_at
     if event.kind:
         new.last_move = incidents.remembered(event)
     if event.kind == "merge":

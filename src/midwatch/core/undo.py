@@ -24,7 +24,15 @@ from midwatch.core.alerts import Alert
 from midwatch.core.habits import MAX_ALONE, MAX_TOGETHER, Habits
 from midwatch.core.incidents import Firing, Incident
 from midwatch.core.releases import Pointer
-from midwatch.core.shard import KEPT_RESTED, KEPT_TICKETS, Shard, has_left, may_leave, new_types
+from midwatch.core.shard import (
+    KEPT_RESTED,
+    KEPT_TICKETS,
+    Shard,
+    has_left,
+    homes,
+    may_leave,
+    new_types,
+)
 
 SMALL = 64  # entries; a table of no more is copied whole, whatever the fact names
 
@@ -358,6 +366,7 @@ def _over(u: Undo, shard: Shard, event: e.IncidentMerged | e.IncidentResolved) -
     one = shard.incidents.get(event.incident)
     u.whole(shard.open)
     if isinstance(event, e.IncidentMerged):
+        u.incident(event.into)
         u.whole(shard.rested)
     if one is not None:
         u.entry(shard.last_resolved, one.service)
@@ -397,6 +406,8 @@ def _unmerged(u: Undo, shard: Shard, event: e.MergeUndone | e.IncidentReopened) 
     one = shard.incidents.get(event.incident)
     if one is not None:
         _told(u, shard, one)
+        for home in homes(shard, one):
+            u.incident(home.id)
 
 
 def _served(u: Undo, shard: Shard, event: e.TicketLinked | e.BurnAttached) -> None:

@@ -314,27 +314,38 @@ def _told(one: Incident, skews: Skews) -> Told:
     items = one.judgement.action_items if one.judgement is not None else ()
     left = [(item.what, item.owner, item.due) for item in items if item.state == "open"]
     opened_at = skews.shown(one.opened_at)
-    waits_s = [wait / SECOND for wait in one.waits_ms]
+    waits_s = [wait / SECOND for part in (one, *one.parts.values()) for wait in part.waits_ms]
     if not waits_s and (line := _line(one, skews)).to_acknowledge_s is not None:
         waits_s = [line.to_acknowledge_s]  # it was acknowledged under midwatch 0.1.0
     return Told(
         _line(one, skews), opened_at, one.hurt, left, one.waiver, one.waived_until, waits_s,
-        any(page.state != "not sent" for page in one.pages) and not one.acknowledged_at,
+        any(page.state != "not sent" for page in one.pages) and not _acknowledged_at(one),
     )  # fmt: skip
+
+
+def _acknowledged_at(one: Incident) -> int:
+    """When somebody acknowledged it first, or a part of it; 0 for never."""
+    known = (one.acknowledged_at, *(part.acknowledged_at for part in one.parts.values()))
+    return min((at for at in known if at), default=0)
 
 
 def _line(one: Incident, skews: Skews) -> IncidentLine:
     def since(at: int) -> float | None:
         return max(skews.shown(at) - began(one), 0) / SECOND if at else None
 
-    paged_at = one.paged_at or next((page.at for page in one.pages), 0)
-    acked = one.acknowledged_at and paged_at
-    waited = max(one.acknowledged_at - paged_at, 0) / SECOND if acked else None
+    parts = one.parts.values()
+    own = one.paged_at or next((page.at for page in one.pages), 0)
+    paged_at = min((at for at in (own, *(part.paged_at for part in parts)) if at), default=0)
+    acked_at = _acknowledged_at(one)
+    waited = max(acked_at - paged_at, 0) / SECOND if acked_at and paged_at else None
+    noticed = (one.burned_at, one.opened_at, *(part.opened_at for part in parts))
 
     return IncidentLine(
         one.id, one.title, one.service_of_plan, one.severity or "", one.state,
-        show_time(skews.shown(one.opened_at)), one.alert_count, len(one.pages),
-        since(min(at for at in (one.burned_at, one.opened_at) if at)) if one.opened_at else None,
+        show_time(skews.shown(one.opened_at)),
+        one.alert_count + sum(part.alerts for part in parts),
+        len(one.pages) + sum(part.pages for part in parts),
+        since(min(at for at in noticed if at)) if one.opened_at else None,
         waited, since(one.mitigated_at), None,
         one.recurrence_of if one.again else "",
     )  # fmt: skip

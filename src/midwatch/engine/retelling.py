@@ -12,7 +12,7 @@ from midwatch.core import events as e
 from midwatch.core.carried_out import Fact
 from midwatch.core.clock import SECOND
 from midwatch.core.incidents import Incident, began, lacks
-from midwatch.core.postmortem_writer import CHANGE_S, write
+from midwatch.core.postmortem_writer import CHANGE_S, part_of, write
 from midwatch.core.postmortems import Postmortem
 from midwatch.core.shard import Shard
 from midwatch.core.skews import Skews
@@ -49,6 +49,8 @@ def _facts(audit: Audit, incident: Incident, skews: Skews) -> list[Fact]:
     streams += [f"slo/{slo}" for slo in incident.slos]
     streams += [f"change/{service}" for service in incident.services if service]
     found = [fact for stream in streams for fact in _of(audit, stream, skews)]
+    for part in incident.parts:
+        found += part_of(_of(audit, f"incident/{part}", skews))
     return sorted((one for one in found if _is_about(one, incident)), key=lambda one: one.seq)
 
 
