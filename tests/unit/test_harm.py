@@ -23,7 +23,7 @@ from midwatch.core.judgements import ActionItem, Added, Judgement
 from midwatch.core.postmortems import problems, unjudged
 from midwatch.core.rules import Rules
 from midwatch.core.shard import Shard
-from midwatch.core.sli import Bucket, Indicator, Outage, Trace
+from midwatch.core.sli import Bucket, Counts, Indicator, Outage, Trace
 from midwatch.core.sli_window import SliWindow
 from midwatch.core.slo import Slo
 from midwatch.engine.explain import standings
@@ -335,3 +335,28 @@ def test_the_change_that_was_rolled_back_is_that_of_its_own_service() -> None:
     change = written(found).change
     assert change is not None
     assert (change.service, change.at) == ("shop", "1969-12-31T23:58:40.000Z")
+
+
+def test_each_objective_that_burned_has_its_curve() -> None:
+    """In the document, in Markdown with its picture, in HTML; how many are left out is said."""
+    found = told(PURGES)
+    burn(found)
+    found.read(9_990, 10_000, 400_000)
+    others = [f"db/o{number}" for number in range(5)]
+    for number, slo in enumerate(others):
+        found.facts.append(structs.replace(found.facts[-1], seq=900 + number, event=e.BurnAttached(
+            "INC-1", slo, "db", Counts(1, 2), WHY)))  # fmt: skip
+        sampled = e.BurnSampled("INC-1", Counts(90 - number, 100), 10.0 + number, 300, slo)
+        found.facts.append(structs.replace(found.facts[-1], seq=950 + number, event=sampled))
+    one = written(found)
+    assert [curve.slo for curve in one.curves] == ["shop/answers", "db/o0", "db/o1", "db/o2"]
+    assert one.curves_left_out == 2
+    assert [point.burn for point in one.curves[1].points] == [10.0]
+    assert one.curve == one.curves[0].points
+    text, page = pages.markdown(one, ["a.svg", "b.svg", "c.svg", "d.svg"]), pages.html(one)
+    assert "### db/o1" in text
+    assert "![Burn rate with what was done](c.svg)" in text
+    assert "2 more objectives burned; the curves of those are left out." in text
+    assert page.count("<svg ") == 4
+    assert "Burn rate of db/o2, 1 points" in page
+    assert "2 more objectives burned" in page

@@ -190,11 +190,16 @@ def test_what_did_not_hold_is_told_of_its_own_run() -> None:
 
 def test_the_curve_is_drawn_with_its_markers(shift: Told) -> None:
     """Markers of what was done, one line, and no text that runs anything."""
-    svg = curve.draw(written(shift))
+    document = written(shift)
+    (one,) = document.drawn
+    svg = curve.draw(document, one)
     assert svg.count("<polyline") == 1
     for says in ("taken", "purge", "well again", "budget lasts exactly"):
         assert f">{says}</text>" in svg
-    assert curve.draw(structs.replace(written(shift), curve=[])) == ""
+    assert one.points == document.curve
+    assert structs.replace(document, curves=[]).drawn == [one]  # of before 0.2
+    assert structs.replace(document, curves=[], curve=[]).drawn == []
+    assert "How it burned" not in pages.markdown(structs.replace(document, curves=[], curve=[]))
 
 
 @given(st.text())

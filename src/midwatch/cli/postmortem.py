@@ -143,7 +143,8 @@ def edit_command(
 def export_command(incident: str, out: Path, zone: str, **where: Any) -> int:
     """Write a postmortem into a file: .md, .html or .json.
 
-    Markdown has its curve beside it as SVG; HTML has it inside and needs no other file.
+    Markdown has its curves beside it as SVG, one of each objective; HTML has them inside and needs
+    no other file.
     """
     from midwatch.adapters.reports import curve
     from midwatch.adapters.reports import postmortem as pages
@@ -159,12 +160,14 @@ def export_command(incident: str, out: Path, zone: str, **where: Any) -> int:
     elif kind == "html":
         text = pages.html(found, zone=zone)
     else:
-        picture = curve.draw(found)
-        beside = out.with_suffix(".svg")
-        text = pages.markdown(found, beside.name if picture else "", zone)
-        if picture:
-            write_anew(beside, picture.encode())
-            written.append(beside)
+        beside = [
+            out.with_name(f"{out.stem}{f'-{number}' if number > 1 else ''}.svg")
+            for number in range(1, len(found.drawn) + 1)
+        ]
+        text = pages.markdown(found, [one.name for one in beside], zone)
+        for place, one in zip(beside, found.drawn, strict=True):
+            write_anew(place, curve.draw(found, one).encode())
+            written.append(place)
     write_anew(out, text.encode())
     click.echo(f"wrote {' and '.join(str(one) for one in written)}")
     return 0

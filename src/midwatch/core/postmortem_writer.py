@@ -24,6 +24,7 @@ from midwatch.core.postmortems import (
     CaseLeft,
     Cause,
     ChangeBefore,
+    Curve,
     Durations,
     Fix,
     Impact,
@@ -39,6 +40,7 @@ from midwatch.core.postmortems import (
 )
 from midwatch.core.sentences import Roles, sentence
 
+MOST_CURVES = 4
 CHANGE_S = 6 * 3_600  # before the start, in which a change counts as the one before it
 
 _UNKNOWN: dict[str, Any] = {
@@ -112,13 +114,15 @@ class _Writer:
         times, durations = self._times(impact)
         change = self._change()
         fix = self._fix()
+        curves = self._curves()
+        first = next((one.points for one in curves if one.slo == i.slo), list[Point]())
         return Postmortem(
             SCHEMA, i.id, i.title, i.service_of_plan, i.state, i.severity or "",
             self._summary(durations, impact, change, runs, fix),
             self.roles.listed, times, durations, impact, self._alerts(),
             change, self._timeline(), runs.found, self._judgement(), self._cases(), fix,
-            self._waiver(), self._recurrence(), self._curve(), self._markers(change), lacking,
-            i.edits,
+            self._waiver(), self._recurrence(), first, self._markers(change), lacking, i.edits,
+            curves[:MOST_CURVES], max(len(curves) - MOST_CURVES, 0),
         )  # fmt: skip
 
     def write_pointer(self) -> Postmortem:
@@ -452,15 +456,18 @@ class _Writer:
         fact, event = recurred
         return Recurrence(event.of, event.reason.says, [fact.seq])
 
-    def _curve(self) -> list[Point]:
-        found: list[Point] = []
+    def _curves(self) -> list[Curve]:
+        """List how each objective burned, in the order in which they did."""
+        found: dict[str, list[Point]] = {slo: [] for slo in self.incident.slos}
         for fact in self.facts:
             one = fact.event
-            if isinstance(one, e.BurnSampled) and one.slo in ("", self.incident.slo):
-                found.append(
-                    Point(show_time(fact.at), one.counts.good, one.counts.total, one.burn, fact.seq)
+            if isinstance(one, e.BurnSampled):
+                slo = one.slo or self.incident.slo
+                point = Point(
+                    show_time(fact.at), one.counts.good, one.counts.total, one.burn, fact.seq
                 )
-        return found
+                found.setdefault(slo, []).append(point)
+        return [Curve(slo, points) for slo, points in found.items() if points]
 
     def _markers(self, change: ChangeBefore | None) -> list[Marker]:
         found: list[Marker] = []

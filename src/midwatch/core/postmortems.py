@@ -216,6 +216,13 @@ class Point(Struct, frozen=True):
     event: int
 
 
+class Curve(Struct, frozen=True):
+    """How one objective burned."""
+
+    slo: str
+    points: list[Point]
+
+
 class Marker(Struct, frozen=True):
     """Something that stands over the curve."""
 
@@ -226,7 +233,11 @@ class Marker(Struct, frozen=True):
 
 
 class Postmortem(Struct, frozen=True):
-    """The whole document; `schema` names its version."""
+    """The whole document; `schema` names its version.
+
+    `curve` is that of the objective that burned first, `curves` has one of each objective, of the
+    first few that burned; `curves_left_out` says of how many there is none.
+    """
 
     schema: str
     incident: str
@@ -252,6 +263,15 @@ class Postmortem(Struct, frozen=True):
     markers: list[Marker]
     lacks: list[str] = field(default_factory=list[str])  # until it may close
     version: int = 0  # how often somebody has written the judgement
+    curves: list[Curve] = field(default_factory=list[Curve])
+    curves_left_out: int = 0
+
+    @property
+    def drawn(self) -> list[Curve]:
+        """The curves that are shown; a document of before 0.2 has one."""
+        if self.curves or not self.curve:
+            return self.curves
+        return [Curve(self.impact.slo or "", self.curve)]
 
 
 def unjudged(document: Postmortem) -> list[str]:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from html import escape
 
 from midwatch.core.clock import parse_time
-from midwatch.core.postmortems import Marker, Postmortem
+from midwatch.core.postmortems import Curve, Marker, Postmortem
 
 WIDTH, HEIGHT = 760, 320
 LEFT, RIGHT, TOP, BOTTOM = 56, 16, 92, 40
@@ -20,11 +20,9 @@ MOST_TICKS = 6
 STEPS_S = (60, 300, 600, 900, 1_800, 3_600, 7_200, 14_400, 43_200, 86_400)
 
 
-def draw(document: Postmortem) -> str:
-    """Draw the curve; empty when nothing was measured."""
-    if not document.curve:
-        return ""
-    points = [(parse_time(one.at), one.burn) for one in document.curve]
+def draw(document: Postmortem, curve: Curve) -> str:
+    """Draw how one objective burned."""
+    points = [(parse_time(one.at), one.burn) for one in curve.points]
     marks = _marks(document.markers)
     moments = [at for at, _ in points] + [at for at, _, _ in marks]
     start, end = min(moments), max(moments)
@@ -37,7 +35,7 @@ def draw(document: Postmortem) -> str:
     def y(burn: float) -> float:
         return round(HEIGHT - BOTTOM - burn / top * (HEIGHT - TOP - BOTTOM), 1)
 
-    says = f"Burn rate of {document.impact.slo}, {len(points)} points, at most {top:g}"
+    says = f"Burn rate of {curve.slo}, {len(points)} points, at most {top:g}"
     low = HEIGHT - BOTTOM + 18
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}"',
@@ -66,7 +64,7 @@ def draw(document: Postmortem) -> str:
     parts.append(f'<polyline points="{line}" fill="none" stroke="#b3121d" stroke-width="2.5"/>')
     parts.append(
         f'<text x="{LEFT}" y="{HEIGHT - 6}" fill="#444">burn rate, times in UTC on'
-        f" {document.curve[0].at[:10]}</text></svg>"
+        f" {curve.points[0].at[:10]}</text></svg>"
     )
     return "\n".join(parts) + "\n"
 

@@ -7,6 +7,7 @@ open no link, close no table and run nothing.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import cache
 from importlib import resources
 from typing import Any, cast
@@ -24,20 +25,20 @@ ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"} | {one: f"&#{ord(one)};" for
 _SPECIAL = re.compile(f"[{re.escape(''.join(ENTITIES))}]")
 
 
-def markdown(document: Postmortem, picture: str = "", zone: str = "UTC") -> str:
-    """Write it as Markdown; `picture` is the address of its curve, empty for none.
+def markdown(document: Postmortem, pictures: Sequence[str] = (), zone: str = "UTC") -> str:
+    """Write it as Markdown; `pictures` are the addresses of its curves, none where there are none.
 
     Times are those of a time zone, with UTC beside them.
     """
-    return _render("postmortem.md.j2", document, picture=picture, zone=zone)
+    return _render("postmortem.md.j2", document, pictures=pictures, zone=zone)
 
 
 def html(document: Postmortem, base: str = "", zone: str = "UTC") -> str:
     """Write it as a whole page without a script, its curve inside; `base` leads back."""
     style = resources.files("midwatch.adapters.reports") / "templates" / "postmortem.css"
     return _render(
-        "postmortem.html.j2", document, svg=curve.draw(document), style=style.read_text("utf-8"),
-        base=base, zone=zone,
+        "postmortem.html.j2", document, pictures=[curve.draw(document, x) for x in document.drawn],
+        style=style.read_text("utf-8"), base=base, zone=zone,
     )  # fmt: skip
 
 
