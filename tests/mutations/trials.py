@@ -30,6 +30,18 @@ MUTATIONS = (
         "MIN_WORDS = 2", "MIN_WORDS = 1", TICKETS,
     ),
     Mutation(
+        "a phrase goes over the end of a sentence", 13, "src/midwatch/core/phrases.py",
+        "near = takewhile(self._forms.__getitem__, range(", "near = iter(range(", TICKETS,
+    ),
+    Mutation(
+        "a no is written in one way alone", 13, "src/midwatch/core/phrases.py",
+        "return _NO.get(word) or (", "return (", TICKETS,
+    ),
+    Mutation(
+        "a Japanese no is written in one way alone", 13, "src/midwatch/core/phrases.py",
+        'stem = part.removesuffix("ない")', "stem = part", TICKETS,
+    ),
+    Mutation(
         "what broke at the same time is saved", 4, TRIAL,
         "if not told and len(loose) == len(theirs):", "if False:", SHADOW,
     ),

@@ -7,8 +7,13 @@ text is.
     card             this word
     pay*             words that begin so; *zahlung that end so; *zahlung* that have it inside
     charged twice    these words, one after the other
-    log ... in       the same, with at most GAP others between
+    log ... in       the same, with at most GAP others between, in one sentence
+    not sent         also never sent, wasn't sent and didnt ...: not, nicht, pas and the Spanish no
+                     are each written in many ways
+    # seconds        any number in digits
     信用卡            anywhere: Chinese, Japanese, Thai, Lao, Khmer and Burmese have no spaces
+    英語 ... 返       both, with at most SIGNS_BETWEEN signs between, in one sentence
+    届かない          also 届きません, 届かなかった, 届かず: a Japanese verb's no in each form
 """
 
 from __future__ import annotations
@@ -17,12 +22,15 @@ import re
 import unicodedata
 from collections.abc import Iterable
 from functools import lru_cache
+from itertools import takewhile
 
 from msgspec import Struct
 
 GAP = 3
 LEAST_PREFIX, LEAST_INSIDE = 2, 3  # letters beside a *
 SIGNS_A_WORD = 4  # where there are no spaces; a Chinese character counts as two signs
+SIGNS_BETWEEN = 10
+NUMBER = "#"  # stands for any
 _KEPT = 4_096
 _CHINESE = "\u3005-\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 _UNSPACED = f"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u31f0-\u31ff{_CHINESE}"
@@ -30,8 +38,24 @@ _is_unspaced = re.compile(f"[{_UNSPACED}]").search
 _chinese = re.compile(f"[{_CHINESE}]")
 _runs = re.compile(f"[{_UNSPACED}]+")
 _words = re.compile(r"[^\W_]+(?:'[^\W_]+)*")
+_SENTENCE_ENDS = r"(?<![.\u2026])[.!?](?=\s)|\u3002|\n\s*\n"
+_tokens = re.compile(f"{_words.pattern}|(?P<end>{_SENTENCE_ENDS})")
+_ends_inside = re.compile(f"(?:{_SENTENCE_ENDS}).*[^\\W_]", re.DOTALL).search
 _APOSTROPHES = str.maketrans(dict.fromkeys("\u2018\u2019\u02bc\u0060\u00b4", "'"))
 _LATIN_ENDS = 0x250
+# What people write for one no, without apostrophes and accents.
+_NOES = (
+    "not cannot never arent cant couldnt didnt doesnt dont hasnt havent isnt wasnt wont wouldnt",
+    "nicht nie niemals nimmer",
+    "pas plus jamais point",
+    "no nunca jamas tampoco",
+)
+_NO = {words.split()[0]: tuple(words.split()) for words in _NOES}
+_UMLAUTS = str.maketrans({"\xe4": "ae", "\xf6": "oe", "\xfc": "ue"})
+# Japanese: 届か(ない), 届き(ません); and one way of writing for what has two.
+_BEFORE_NAI, _BEFORE_MASEN = "かがさたなばまらわ", "きぎしちにびみりい"
+_POLITE = str.maketrans(_BEFORE_NAI, _BEFORE_MASEN)
+_TWO_WAYS = (("出来", "でき"), ("無い", "ない"), ("無く", "なく"), ("下さい", "ください"))
 
 
 def plain(text: str) -> str:
@@ -73,28 +97,28 @@ def words_of(text: str) -> frozenset[str]:
 
 
 class _Step(Struct, frozen=True):
-    """One word of a phrase; `far` when others may stand before it."""
+    """One word of a phrase, in each way of writing; `far` when others may stand before it."""
 
-    text: str
+    texts: tuple[str, ...]
     begins: bool
     ends: bool
     far: bool = False
 
     def fits(self, word: str) -> bool:
         if self.begins and self.ends:
-            return word == self.text
+            return word in self.texts
         if self.begins:
-            return word.startswith(self.text)
-        return word.endswith(self.text) if self.ends else self.text in word
+            return word.startswith(self.texts)
+        return word.endswith(self.texts) if self.ends else any(one in word for one in self.texts)
 
-    @property
-    def sought(self) -> str:
-        """What stands in all words, each between two spaces, when this one does."""
-        return f"{' ' if self.begins else ''}{self.text}{' ' if self.ends else ''}"
+    def is_in(self, words: str) -> bool:
+        """Whether all words, each between two spaces, have it."""
+        before, after = " " if self.begins else "", " " if self.ends else ""
+        return any(f"{before}{one}{after}" in words for one in self.texts)
 
 
 class Phrase(Struct, frozen=True):
-    """What is looked for: words in their order, or `inside`, which stands anywhere.
+    """What is looked for: words in their order, or `inside`, which stands anywhere as a pattern.
 
     `weight` is how many words it counts for.
     """
@@ -115,21 +139,20 @@ def phrase_of(given: str) -> Phrase:
     ValueError: has a * within a word; put it at an end
     """
     text = plain(given)
+    if _ends_inside(text):
+        raise ValueError("goes on after the end of a sentence; make two of it")
     if _is_unspaced(text):
-        inside = _squeezed(text.strip("* "))
-        if "*" in inside:
-            raise ValueError("has a * within a word; put it at an end")
-        signs = len(inside) + len(_chinese.findall(inside))
-        return Phrase((), inside, max(1, signs // SIGNS_A_WORD))
+        return _anywhere(text.strip("* "))
     steps: list[_Step] = []
     far = False
-    for part in text.replace("\u2026", "...").split():
+    spelled = _spelled_out(given, text)
+    for part, other in zip(text.split(), spelled.split(), strict=True):
         if part == "...":
             if not steps or far:
                 raise ValueError("has ... at its beginning or twice; put it between two words")
             far = True
             continue
-        found = _steps(part, far=far)
+        found = _steps(part, other, far=far)
         steps.extend(found)
         far = far and not found
     if not steps:
@@ -139,9 +162,18 @@ def phrase_of(given: str) -> Phrase:
     return Phrase(tuple(steps), "", len(steps))
 
 
-def _steps(part: str, *, far: bool) -> list[_Step]:
+def _spelled_out(given: str, text: str) -> str:
+    """Write umlauts with an e, as who has no key for them does; `text` where that is no gain."""
+    composed = unicodedata.normalize("NFC", given).casefold()
+    spelled = plain(composed.translate(_UMLAUTS))
+    return spelled if len(spelled.split()) == len(text.split()) else text
+
+
+def _steps(part: str, other: str, *, far: bool) -> list[_Step]:
     """Read what stands between two spaces: signs part words here as they do in a report."""
-    words = _words.findall(part)
+    if part == NUMBER:
+        return [_Step((NUMBER,), begins=True, ends=True, far=far)]
+    words, others = _words.findall(part), _words.findall(other)
     core = part.strip("*")
     if "*" in core:
         raise ValueError("has a * within a word; put it at an end")
@@ -152,18 +184,57 @@ def _steps(part: str, *, far: bool) -> list[_Step]:
     begins, ends = not part.startswith("*"), not part.endswith("*")
     last = len(words) - 1
     steps = [
-        _Step(word.replace("'", ""), begins or at > 0, ends or at < last, far and at == 0)
-        for at, word in enumerate(words)
+        _Step(_ways(word, spelled), begins or at > 0, ends or at < last, far and at == 0)
+        for at, (word, spelled) in enumerate(zip(words, others, strict=True))
     ]
     for one in steps:
         least = LEAST_PREFIX if one.begins or one.ends else LEAST_INSIDE
-        if not (one.begins and one.ends) and len(one.text) < least:
+        if not (one.begins and one.ends) and len(one.texts[0]) < least:
             raise ValueError(f"fits nearly all words; write at least {least} letters beside the *")
     return steps
 
 
+def _ways(word: str, spelled: str) -> tuple[str, ...]:
+    """Give the ways in which people write a word."""
+    word, spelled = word.replace("'", ""), spelled.replace("'", "")
+    return _NO.get(word) or ((word,) if word == spelled else (word, spelled))
+
+
+def _anywhere(text: str) -> Phrase:
+    """Read what has no spaces: parts in their order, in one sentence."""
+    parts = [_squeezed(part) for part in text.split("...")]
+    if "" in parts:
+        raise ValueError("has ... at its beginning, at its end or twice; put it between two words")
+    if any("*" in part for part in parts):
+        raise ValueError("has a * within a word; put it at an end")
+    signs = sum(len(part) + len(_chinese.findall(part)) for part in parts)
+    between = f"[^\u3002!?]{{0,{SIGNS_BETWEEN}}}?"
+    return Phrase((), between.join(map(_inflected, parts)), max(len(parts), signs // SIGNS_A_WORD))
+
+
+def _inflected(part: str) -> str:
+    """Give the pattern of a part: what ends in ない is found in its verb's other forms, too."""
+    stem = part.removesuffix("ない")
+    if stem in ("", part):
+        return _literal(part)
+    polite = stem[:-1] + stem[-1].translate(_POLITE)
+    forms = [f"{_literal(stem)}(?:な[いくかけ]|ず)", f"{_literal(polite)}ませ"]
+    if stem.endswith("し"):
+        forms.append(_literal(stem[:-1]) + "せず")
+    if stem.endswith("こ"):
+        forms.append(_literal(stem[:-1]) + "きませ")
+    return f"(?:{'|'.join(forms)})"
+
+
+def _literal(part: str) -> str:
+    return re.escape(part).replace(re.escape(NUMBER), "[0-9]")
+
+
 def _squeezed(text: str) -> str:
-    return "".join(text.split())
+    text = "".join(text.split())
+    for one, other in _TWO_WAYS:
+        text = text.replace(one, other)
+    return text
 
 
 class Said:
@@ -174,15 +245,19 @@ class Said:
     def __init__(self, text: str) -> None:
         text = plain(text)
         self._squeezed = _squeezed(text) if _is_unspaced(text) else ""
-        self._forms = [_forms(word) for word in _words.findall(_runs.sub(" ", text))]
+        # The end of a sentence is a word of no form: nothing fits it, and no phrase goes over it.
+        self._forms: list[tuple[str, ...]] = [
+            () if found["end"] else _forms(found[0])
+            for found in _tokens.finditer(_runs.sub(" ", text))
+        ]
         self._all = f" {' '.join(form for forms in self._forms for form in forms)} "
 
     def places(self, phrase: Phrase) -> frozenset[str | int]:
         """Give what a phrase fits, empty when it is not there: words, or the numbers of signs."""
         if phrase.inside:
-            at = self._squeezed.find(phrase.inside)
-            return frozenset(range(at, at + len(phrase.inside))) if at >= 0 else frozenset()
-        if any(step.sought not in self._all for step in phrase.steps):
+            found = re.search(phrase.inside, self._squeezed)
+            return frozenset(range(*found.span())) if found else frozenset()
+        if not all(step.is_in(self._all) for step in phrase.steps):
             return frozenset()
         first, *rest = phrase.steps
         for at, forms in enumerate(self._forms):
@@ -199,7 +274,7 @@ class Said:
         found: list[int] = []
         for step in rest:
             reach = at + 2 + (GAP if step.far else 0)
-            near = range(at + 1, min(reach, len(self._forms)))
+            near = takewhile(self._forms.__getitem__, range(at + 1, min(reach, len(self._forms))))
             fitting = (one for one in near if any(step.fits(form) for form in self._forms[one]))
             at = next(fitting, -1)
             if at < 0:
@@ -231,6 +306,8 @@ class Said:
 
 
 def _forms(word: str) -> tuple[str, ...]:
-    """Give how a word may be meant: l'argent is argent, can't may be written cant."""
+    """Give how a word may be meant: l'argent is argent, can't may be written cant, 7 a number."""
+    if word.isdecimal():
+        return (word, NUMBER)
     whole = word.replace("'", "")
     return (whole,) if whole == word else (whole, word.rpartition("'")[2])

@@ -40,6 +40,7 @@ class _Labelled(Struct):
     text: Annotated[str, Meta(min_length=1, max_length=MAX_TEXT)]
     category: Annotated[str, Meta(max_length=200)]
     language: Annotated[str, Meta(max_length=200)] = ""
+    lang: Annotated[str, Meta(max_length=200)] = ""  # many corpora call it so
 
 
 class ParsedTickets(Struct, frozen=True):
@@ -92,7 +93,7 @@ def parse_file(body: bytes, name: str) -> list[FileTicket]:
 def parse_labelled(body: bytes, name: str, categories: Collection[str]) -> list[Labelled]:
     r"""Read a file of reports that people labelled, one a line. Raises BadFile with the line.
 
-    An empty category, or "none", is of a report that belongs to none.
+    An empty category, or "none", is of a report that belongs to none; `lang` is `language`, too.
 
     >>> parse_labelled(b'{"text": "where is my parcel?", "category": ""}', "f", ["pay"])[0].category
     'none'
@@ -112,7 +113,7 @@ def parse_labelled(body: bytes, name: str, categories: Collection[str]) -> list[
             says = f"names the unknown category {label!r}"
             known = ", ".join(categories) or "none yet: midwatch.yaml names them below tickets"
             raise BadFile(says, place=place, remedy=f'"" is for none; known are {known}')
-        found.append(Labelled(place, one.text, label, one.language))
+        found.append(Labelled(place, one.text, label, one.language or one.lang))
     return found
 
 
