@@ -28,8 +28,8 @@ ASSISTANT = EXAMPLE.with_name("assistant.yaml")
 KINDS = ("en", "de", "fr", "es", "ja")
 TEN = 10  # words or phrases a category and language
 FOUND, WRONG = 0.75, 0.02
-# What was measured, the share found of those that belong: no less is found from now on.
-FLOORS = {"assistant-own.jsonl": 0.72, "assistant-seen.jsonl": 0.95}
+# What was measured, found of those that belong and wrong of all: it gets no worse from now on.
+MEASURED = {"assistant-own.jsonl": (0.72, WRONG), "assistant-seen.jsonl": (0.95, WRONG)}
 
 
 @pytest.fixture
@@ -161,12 +161,14 @@ def test_of_nothing_there_is_no_share() -> None:
     "file", sorted(one.name for one in REPORTS.glob("assistant-*.jsonl")), ids=str
 )
 def test_the_words_for_an_assistant_do_not_get_worse(tmp_path: Path, file: str) -> None:
-    """On each file of labelled reports that is here, whoever wrote it; and nearly none is wrong."""
-    assert file in FLOORS, f"measure it once, and write the share found into FLOORS: {file}"
+    """On each file of labelled reports that is here, whoever wrote it."""
+    assert file in MEASURED, (
+        f"run it once, and write what was found and wrong into MEASURED: {file}"
+    )
     config_of(tmp_path, ASSISTANT, "{name: assistant}, {name: tools}")
-    floor = str(FLOORS[file])
+    found, wrong = map(str, MEASURED[file])
     code, printed = typed(
-        tmp_path, str(REPORTS / file), "--found", floor, "--wrong", str(WRONG), "--json"
+        tmp_path, str(REPORTS / file), "--found", found, "--wrong", wrong, "--json"
     )
     measured = json.loads(printed)
     assert code == 0, (measured["all"], measured["misread"])
