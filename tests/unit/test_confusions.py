@@ -29,7 +29,11 @@ KINDS = ("en", "de", "fr", "es", "ja")
 TEN = 10  # words or phrases a category and language
 FOUND, WRONG = 0.75, 0.02
 # What was measured, found of those that belong and wrong of all: it gets no worse from now on.
-MEASURED = {"assistant-own.jsonl": (0.72, WRONG), "assistant-seen.jsonl": (0.95, WRONG)}
+MEASURED = {
+    "assistant-own.jsonl": (0.72, WRONG),
+    "assistant-seen.jsonl": (0.95, WRONG),
+    "assistant-unseen.jsonl": (0.45, 0.05),
+}
 
 
 @pytest.fixture
