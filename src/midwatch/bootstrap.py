@@ -42,12 +42,13 @@ from midwatch.core.slo import Slo
 from midwatch.core.terms import SALT_BYTES
 from midwatch.core.traffic import Traffic
 from midwatch.engine import archive
+from midwatch.engine.beat import Beat
 from midwatch.engine.cases import link
 from midwatch.engine.clock import SteadyClock, boot_id, settle, wall_ms
 from midwatch.engine.conditions import Conditions
 from midwatch.engine.handle import Handler
 from midwatch.engine.logs import tell
-from midwatch.engine.loop import Beat, Loop
+from midwatch.engine.loop import Loop
 from midwatch.engine.perform import Performer
 from midwatch.engine.prune import Pruner
 from midwatch.engine.upkeep import Chore, Upkeep

@@ -549,8 +549,9 @@ MUTATIONS = (
         ("tests/acceptance/test_upgrade.py",),
     ),
     Mutation(
-        "looks hold up what is decided", 11, "src/midwatch/engine/loop.py",
-        "            if time.monotonic() >= until:", "            if False:",
+        "looks hold up what is decided", 11, "src/midwatch/engine/views.py",
+        "while self._waiting and (not answered or time.monotonic() < until):",
+        "while self._waiting:",
         (f"{UNIT}/test_loop.py",),
     ),
     Mutation(

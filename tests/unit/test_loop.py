@@ -19,8 +19,10 @@ from midwatch.core.rules import Rules
 from midwatch.core.shard import Shard
 from midwatch.core.teams import Person, Policy, Route, Step, Team
 from midwatch.core.topology import Service, Topology
+from midwatch.engine.beat import Beat
 from midwatch.engine.handle import Handled
-from midwatch.engine.loop import MAX_VIEWS, Beat, Loop
+from midwatch.engine.loop import Loop
+from midwatch.engine.views import MAX_VIEWS
 from midwatch.errors import Busy, CommitFailed
 from midwatch.ports import Claim, Entry, Rate
 

@@ -17,7 +17,7 @@ from midwatch.core.sli import Counts, FailedAnswer, Indicator, Trace
 from midwatch.core.slo import Slo
 from midwatch.core.teams import Policy, Step
 from midwatch.engine.explain import standings
-from midwatch.engine.loop import READ_EVERY_S
+from midwatch.engine.readings import READ_EVERY_S
 from midwatch.engine.watch import PERIOD_EVERY_S, Watcher
 from midwatch.errors import HarnessError
 

@@ -13,25 +13,26 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from bisect import bisect_left
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
-from msgspec import Struct, field
-
 from midwatch.core.clock import SECOND
-from midwatch.core.events import NOT_SENT
-from midwatch.core.inputs import AlertsArrived, Envelope, PageAnswered
+from midwatch.core.inputs import Envelope
 from midwatch.core.shard import Shard
+from midwatch.engine.beat import Beat
 from midwatch.engine.clock import SteadyClock, settle
 from midwatch.engine.handle import Handled, Handler
 from midwatch.engine.hands import Hands
+from midwatch.engine.lanes import PERFORMERS, Lanes
 from midwatch.engine.perform import Performer
+from midwatch.engine.readings import Readings
+from midwatch.engine.stats import Stats
 from midwatch.engine.upkeep import Upkeep
+from midwatch.engine.views import Views
 from midwatch.engine.waiting import MAX_WAITING, Delivery, Waiting
 from midwatch.engine.watch import Watcher
 from midwatch.errors import Busy, CommitFailed, Fenced, Interrupted, told
@@ -41,56 +42,16 @@ T = TypeVar("T")
 
 log = logging.getLogger("midwatch.engine")
 
-MAX_VIEWS = 500  # looks that wait
-VIEWS_S = 0.005  # for looks in one turn; the first one of a turn is always answered
-PERFORMERS = 64  # threads; made when they are needed
-PER_LANE = 8  # of them, so that a pager that hangs holds up no other
-BUSY = (
-    PERFORMERS // 2
-)  # of them under way, from where on the rest is for lanes that have hardly any
-PER_LANE_WHEN_BUSY = 2  # so that a few pagers that hang leave room for all others
 RECOVERY = "recovery"  # the lane of what a former process left in doubt
-READ_EVERY_S = 10
 IDLE_S = 1.0
 RETRY_S = 0.25
 FINISH_S = 3.0  # for what is under way when it stops
 LEAVE_S = 0.5  # for whoever was told to wait no longer
 PROBE_AFTER_S = 2.0
-COMMIT_BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
 
 
 class Due(Outbox, Timers, Protocol):
     """What says when something is due next."""
-
-
-class Stats(Struct):
-    """What the loop has seen since it started; read by /metrics."""
-
-    commits: int = 0
-    commit_s: float = 0.0
-    commit_buckets: list[int] = field(default_factory=lambda: [0] * (len(COMMIT_BOUNDS_S) + 1))
-    failed_commits: int = 0
-    failing_since: float | None = None
-    alerts: int = 0
-    rejected: int = 0
-    pages: dict[str, int] = field(default_factory=lambda: {"sent": 0, "failed": 0, "shadow": 0})
-    beats: dict[str, int] = field(default_factory=lambda: {"sent": 0, "failed": 0})
-    views: int = 0  # looks that were answered on the engine's thread
-    view_s: float = 0.0  # of its CPU
-    views_put_off: int = 0  # turns that ended with looks still waiting
-    last_tick: float = 0.0
-
-
-class Beat(Struct):
-    """Tells somebody outside, every so many seconds, that this loop still turns and commits."""
-
-    call: Callable[[], None]
-    every_s: int
-
-
-class _View(Struct):
-    look: Callable[[Shard], object]
-    done: Future[object]
 
 
 class Loop:
@@ -122,18 +83,14 @@ class Loop:
         self.leave: Callable[[], None] | None = None  # tells calls to wait no longer, at the end
         self._wake = threading.Condition()
         self._deliveries = Waiting(max_waiting)
-        self._views: deque[_View] = deque()
+        self._views = Views()
         self._answers: deque[Envelope] = deque()
-        self._performing: Counter[str] = Counter()  # by lane
-        self._next_reading = 0
-        self._asking: set[str] = set()  # sources that are being read
+        self._lanes = Lanes(rates)
+        self._readings = Readings()
         self._stopping = False
         self._listeners: list[Callable[[Sequence[Row]], None]] = []
         self._beat = beat
-        self._rates = rates or {}
         self._upkeep = upkeep
-        self._begun: dict[str, deque[int]] = {lane: deque() for lane in self._rates}
-        self._next_beat = 0
         self._failed_at = 0.0
         self._claimed_at = 0
         self._next_effect_at: int | None = None
@@ -174,15 +131,12 @@ class Loop:
 
         Raises Busy when too many looks wait already, or the loop has stopped.
         """
-        done: Future[object] = Future()
         with self._wake:
             if self._stopping or self.error is not None:
                 raise Busy("is stopping", remedy="ask again in a moment")
-            if len(self._views) >= MAX_VIEWS:
-                raise Busy(f"{MAX_VIEWS} readers wait", remedy="ask again in a moment")
-            self._views.append(_View(look, done))
+            done = self._views.put(look)
             self._wake.notify()
-        return done  # pyright: ignore[reportReturnType]  # what `look` gives is what comes out
+        return done
 
     def on_commit(self, listener: Callable[[Sequence[Row]], None]) -> None:
         """Call a function on the engine's thread with what a commit appended.
@@ -278,15 +232,8 @@ class Loop:
         if not self._views:
             return
         stats, cpu_s = self.stats, time.thread_time()
-        until = time.monotonic() + VIEWS_S
-        while True:
-            _answer_view(self._views.popleft(), self._handler.shard)
-            stats.views += 1
-            if not self._views:
-                break
-            if time.monotonic() >= until:
-                stats.views_put_off += 1
-                break
+        stats.views += self._views.answer(self._handler.shard)
+        stats.views_put_off += bool(self._views)
         stats.view_s += time.thread_time() - cpu_s
 
     def _handle(self, answers: list[Envelope], deliveries: list[Delivery]) -> None:
@@ -309,11 +256,10 @@ class Loop:
             until = at + len(delivery.envelopes)
             delivery.done.set_result(handled[at:until])
             at = until
-        self._count(envelopes)
+        self.stats.heard(envelopes)
 
     def _commit(self, envelopes: Sequence[Envelope]) -> list[Handled]:
         """Commit a group. Raises CommitFailed, and remembers since when."""
-        stats = self.stats
         started = time.monotonic()
         try:
             handled = self._handler.handle(envelopes)
@@ -321,11 +267,7 @@ class Loop:
             self._failed(error, started)
             raise
         if self._handler.wrote:  # else it says nothing about the disk
-            took = time.monotonic() - started
-            stats.failing_since = None
-            stats.commits += 1
-            stats.commit_s += took
-            stats.commit_buckets[bisect_left(COMMIT_BOUNDS_S, took)] += 1
+            self.stats.committed(time.monotonic() - started)
             self._tell(self._handler.appended)
         return handled
 
@@ -343,24 +285,13 @@ class Loop:
             self._handler.probe()
             self.stats.failing_since = None
 
-    def _count(self, envelopes: list[Envelope]) -> None:
-        for envelope in envelopes:
-            if isinstance(envelope.input, AlertsArrived):
-                self.stats.alerts += len(envelope.input.alerts)
-            self.stats.rejected += len(envelope.rejected)
-            if isinstance(envelope.input, PageAnswered):
-                answer = envelope.input
-                kept = "shadow" if answer.receipt == NOT_SENT else "sent"
-                self.stats.pages["failed" if answer.error else kept] += 1
-
     def _tick(self) -> None:
         """Do what is due. A commit that fails here is tried again in a moment."""
         now = self._clock()
         try:
             if timers := self._watcher.due_timers(now):
                 self._commit(timers)
-            if now >= self._next_reading:
-                self._next_reading = now + READ_EVERY_S * SECOND
+            if self._readings.is_due(now):
                 self._ask(now)
             self._probe()
             self._claim()
@@ -372,23 +303,21 @@ class Loop:
         except CommitFailed:
             time.sleep(RETRY_S)
         self.stats.last_tick = time.monotonic()
-        if self._beat is not None and now >= self._next_beat and not self.stats.failing_since:
-            self._next_beat = now + self._beat.every_s * SECOND
+        beats = self._beat is not None and not self.stats.failing_since
+        if self._beat is not None and beats and self._beat.is_due(now):
             self._pool.submit(self._beat.call).add_done_callback(self._beaten)
 
     def _ask(self, now: int) -> None:
         """Have each source read that is not being read still."""
-        for question in self._watcher.questions(self._handler.shard, now):
-            if question.source not in self._asking:
-                self._asking.add(question.source)
-                asked = self._pool.submit(question.ask)
-                asked.add_done_callback(partial(self._asked, question.source))
+        for question in self._readings.begin(self._watcher.questions(self._handler.shard, now)):
+            asked = self._pool.submit(question.ask)
+            asked.add_done_callback(partial(self._asked, question.source))
 
     def _asked(self, source: str, done: Future[list[Envelope]]) -> None:
         if _is_left(done):
             return
         with self._wake:
-            self._asking.discard(source)
+            self._readings.end(source)
             self._answers.extend(done.result())
             self._wake.notify()
 
@@ -405,36 +334,22 @@ class Loop:
 
         What cannot be claimed now stays planned, and is claimed later.
         """
-        free = PERFORMERS - self._performing.total()
+        free = self._lanes.free
         if self._stopping or free <= 0:
             return
-        busy = PERFORMERS - free
+        now = self._claimed_at = self._clock()
         try:
-            self._claimed_at = self._clock()
-            limit = BUSY - busy if busy < BUSY else free
-            claims = self._performer.claim(self._claimed_at, limit, self._room)
+            claims = self._performer.claim(now, free, lambda lane: self._lanes.room(lane, now))
         except CommitFailed as error:
             self._failed(error, time.monotonic())
             return
         for claim in claims:
-            if claim.effect.lane in self._begun:
-                self._begun[claim.effect.lane].append(self._claimed_at)
+            self._lanes.claimed(claim.effect.lane, now)
             self._perform(partial(self._performer.perform, claim), claim.effect.lane)
-
-    def _room(self, lane: str) -> int:
-        is_busy = self._performing.total() >= BUSY
-        room = (PER_LANE_WHEN_BUSY if is_busy else PER_LANE) - self._performing[lane]
-        rate = self._rates.get(lane)
-        if rate is None:
-            return room
-        begun = self._begun[lane]
-        while begun and begun[0] <= self._claimed_at - rate.per_s * SECOND:
-            begun.popleft()
-        return min(room, rate.count - len(begun))
 
     def _perform(self, call: Callable[[], Envelope], lane: str) -> None:
         with self._wake:
-            self._performing[lane] += 1
+            self._lanes.begin(lane)
         self._pool.submit(call).add_done_callback(partial(self._performed, lane))
 
     def _performed(self, lane: str, done: Future[Envelope]) -> None:
@@ -442,7 +357,7 @@ class Loop:
             return
         envelope = done.result()
         with self._wake:
-            self._performing[lane] -= 1
+            self._lanes.end(lane)
             self._answers.append(envelope)
             self._wake.notify()
 
@@ -450,7 +365,7 @@ class Loop:
         with self._wake:
             self._stopping = True
             rest = self._deliveries.clear()
-            views, self._views = list(self._views), deque()
+            views = self._views.clear()
         for waiting in (*rest, *views):
             if waiting.done.set_running_or_notify_cancel():
                 waiting.done.set_exception(Busy("has stopped", remedy="send again in a moment"))
@@ -463,12 +378,3 @@ class Loop:
 def _is_left(done: Future[Any]) -> bool:
     """Say whether nobody knows what came of a call, since midwatch stops."""
     return done.cancelled() or isinstance(done.exception(), Interrupted)
-
-
-def _answer_view(view: _View, shard: Shard) -> None:
-    if not view.done.set_running_or_notify_cancel():
-        return
-    try:
-        view.done.set_result(view.look(shard))
-    except Exception as error:
-        view.done.set_exception(error)

@@ -26,7 +26,8 @@ from starlette.responses import PlainTextResponse, Response
 from midwatch import __version__
 from midwatch.core.shard import Shard
 from midwatch.engine.conditions import Conditions
-from midwatch.engine.loop import COMMIT_BOUNDS_S, Loop, Stats
+from midwatch.engine.loop import Loop
+from midwatch.engine.stats import COMMIT_BOUNDS_S, Stats
 from midwatch.errors import Busy
 from midwatch.ports import Tokens
 from midwatch.web import guards
