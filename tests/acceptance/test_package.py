@@ -63,6 +63,9 @@ def test_the_wheel_works_where_nothing_else_is(dist: dict[str, Path], tmp_path: 
         names = archive.namelist()
         archive.extractall(tmp_path / "site")
     assert "midwatch/py.typed" in names
+    texts = {str(file.relative_to(ROOT / "src")) for file in (ROOT / "src").rglob("*.sql")}
+    assert any("queries/sqlite" in text for text in texts)
+    assert texts <= set(names)
     assert not [name for name in names if name.startswith(("tests", "docs", "benchmarks"))]
     env = {**os.environ, "PYTHONPATH": str(tmp_path / "site")}
 

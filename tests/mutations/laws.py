@@ -408,9 +408,8 @@ MUTATIONS = (
         (f"{UNIT}/test_following.py",),
     ),
     Mutation(
-        "a timer is lost with the process", 3, "src/midwatch/adapters/stores/sqlite.py",
-        '                    "INSERT OR REPLACE INTO timer VALUES (?, ?, ?, ?, ?)",',
-        '                    "INSERT OR REPLACE INTO temp.timer VALUES (?, ?, ?, ?, ?)",',
+        "a timer is lost with the process", 3, "src/midwatch/adapters/stores/writing.py",
+        "        db.change(Timers.put, **columns, seal=seal(columns.values()))\n", "        pass\n",
         ("tests/contract/test_store.py", "tests/acceptance/test_crashes.py"),
     ),
     Mutation(
@@ -467,7 +466,7 @@ MUTATIONS = (
         (f"{UNIT}/test_correlation.py", "tests/acceptance/test_grouping.py"),
     ),
     Mutation(
-        "the chain does not cover what is stored", 8, "src/midwatch/adapters/stores/sqlite.py",
+        "the chain does not cover what is stored", 8, "src/midwatch/adapters/stores/writing.py",
         "head = chain.link(head, *columns)", "head = chain.link(head, row.seq)",
         ("tests/contract/test_store.py", "tests/acceptance/test_db.py"),
     ),

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from midwatch.adapters.stores import lanes
-from midwatch.adapters.stores.sqlite import SqliteStore
+from midwatch.adapters.stores.sqlite import SqliteStore, named
 from midwatch.adapters.stores.sqlite_file import apply_migrations, create_file, migrations
 from midwatch.core import inputs, past, shard
 from midwatch.core.alerts import identify
@@ -59,7 +59,7 @@ def steps(db: sqlite3.Connection, room: int) -> int:
         return 0
 
     db.set_progress_handler(step, 10)
-    lanes.due(db, 10_000, 64, lambda _: room)
+    lanes.due(named(db), 10_000, 64, lambda _: room)
     db.set_progress_handler(None, 0)
     return done
 
@@ -105,7 +105,7 @@ def test_effects_of_an_older_file_get_their_lane(tmp_path: Path) -> None:
     old.executemany(f"INSERT INTO outbox VALUES ({', '.join('?' * 10)})", [r[:10] for r in rows])
     apply_migrations(old, 4)
     assert old.execute("SELECT lane FROM outbox ORDER BY number").fetchall() == [("page/",)] * 3
-    assert len(lanes.due(old, 1_000, 9, lambda _: 9)) == 3
+    assert len(lanes.due(named(old), 1_000, 9, lambda _: 9)) == 3
 
 
 def test_a_receipt_finds_all_that_its_page_told_of_also_after_a_restart() -> None:

@@ -99,7 +99,7 @@ def test_every_window_is_answered_the_same_before_and_after(tmp_path: Path, seed
     # closed already do not take it, so that is compared between restarts.
     with store._db:
         store._db.execute("BEGIN")
-        sli_buckets.add(store._db, buckets)
+        sli_buckets.add(store._sql, buckets)
     live.take(buckets)
     before = metrics()
     before.remember(store, NOW)
@@ -186,7 +186,7 @@ def test_the_newest_releases_are_remembered_and_no_older_history_of_them() -> No
     store, kept = SqliteStore.memory(), metrics()
     for number in range(40):
         sli_buckets.add(
-            store._db, [Bucket(f"{PLAIN.id}@v{number}", NOW - number * HOUR // 8, 1, 2)]
+            store._sql, [Bucket(f"{PLAIN.id}@v{number}", NOW - number * HOUR // 8, 1, 2)]
         )
     kept.remember(store, NOW)
     release = Slo(f"{PLAIN.id}@v3", "shop", "0.99")
@@ -205,7 +205,7 @@ def test_prune_keeps_what_a_period_reaches_back_to() -> None:
     rows = [("shop/ok", 3_600, "", NOW - days * DAY, 1, 1) for days in (1, 50, 99, 101, 200)]
     store._db.executemany("INSERT INTO sli_rollup VALUES (?, ?, ?, ?, ?, ?)", rows)
     for keep, left in ((150, 4), (90, 3), (7, 3)):
-        sli_buckets.prune(store._db, NOW - keep * DAY, NOW)
+        sli_buckets.prune(store._sql, NOW - keep * DAY, NOW)
         assert store._db.execute("SELECT count(*) FROM sli_rollup").fetchone()[0] == left
 
 

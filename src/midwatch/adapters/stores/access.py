@@ -19,6 +19,11 @@ from importlib import resources
 from pathlib import Path
 from typing import Self
 
+from msgspec.structs import asdict
+
+from midwatch.adapters.stores.database import Database
+from midwatch.adapters.stores.named import load
+from midwatch.adapters.stores.names import Access
 from midwatch.errors import CommitFailed, HarnessError
 from midwatch.ports import Attempt, Session
 
@@ -45,6 +50,7 @@ class SqliteAccess:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._db = connection
+        self._sql = Database(connection, load("sqlite", (Access,)))
         self._lock = threading.Lock()
         self._used: dict[str, int] = {}  # by token: when its use was written down
         self.lost = 0  # lines that could not be written
@@ -61,7 +67,7 @@ class SqliteAccess:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = NORMAL")
             connection.execute("PRAGMA secure_delete = ON")
-            schema = resources.files("midwatch.adapters.stores") / "access.sql"
+            schema = resources.files("midwatch.adapters.stores") / "access_schema.sql"
             connection.executescript(schema.read_text("utf-8"))
         except (sqlite3.Error, OSError) as error:
             raise HarnessError(
@@ -75,7 +81,7 @@ class SqliteAccess:
     def memory(cls) -> Self:
         """Keep logins and trail in memory alone, when their file cannot be used."""
         connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-        schema = resources.files("midwatch.adapters.stores") / "access.sql"
+        schema = resources.files("midwatch.adapters.stores") / "access_schema.sql"
         connection.executescript(schema.read_text("utf-8"))
         return cls(connection)
 
@@ -85,13 +91,13 @@ class SqliteAccess:
             self._db.close()
 
     @contextmanager
-    def _written(self) -> Generator[sqlite3.Connection]:
+    def _written(self) -> Generator[Database]:
         """Do it as one transaction. Raises CommitFailed."""
         with self._lock:
             try:
                 with self._db:
                     self._db.execute("BEGIN IMMEDIATE")
-                    yield self._db
+                    yield self._sql
             except sqlite3.Error as error:
                 locked = "locked" in str(error)
                 remedy = f"{'end what holds them' if locked else 'free disk space'}, and try again"
@@ -110,12 +116,16 @@ class SqliteAccess:
 
         """
         with self._written() as db:
-            row = db.execute("SELECT journal, salt, seq FROM made_for").fetchone()
-            same = row is not None and (row[0], row[1]) == (journal, before) and row[2] <= seq
+            last = db.one(Access.made_for)
+            same = (
+                last is not None
+                and last.seq <= seq
+                and ((last.journal, last.salt) == (journal, before))
+            )
             ended = 0
             if not same:
-                ended = db.execute("DELETE FROM session").rowcount
-            db.execute("INSERT OR REPLACE INTO made_for VALUES (1, ?, ?, ?)", (journal, salt, seq))
+                ended = db.change(Access.drop_all)
+            db.change(Access.make_for, journal=journal, salt=salt, seq=seq)
         return ended
 
     # --- Sessions ---
@@ -124,20 +134,17 @@ class SqliteAccess:
         """Log a token in; gives the text that the browser keeps. Raises CommitFailed."""
         text = secrets.token_urlsafe(32)
         with self._written() as db:
-            db.execute(
-                "DELETE FROM session WHERE used_at <= ? OR began_at <= ?",
-                (now - IDLE_MS, now - LONGEST_MS),
+            db.change(Access.drop_ended, idle=now - IDLE_MS, longest=now - LONGEST_MS)
+            db.change(Access.drop_beyond, most=MOST_SESSIONS - 1)
+            db.change(
+                Access.add,
+                hash=_hash(text),
+                id=secrets.token_hex(4),
+                token=token,
+                began_at=now,
+                used_at=now,
             )
-            db.execute(
-                "DELETE FROM session WHERE hash IN (SELECT hash FROM session ORDER BY used_at DESC"
-                " LIMIT -1 OFFSET ?)",
-                (MOST_SESSIONS - 1,),
-            )
-            db.execute(
-                "INSERT INTO session VALUES (?, ?, ?, ?, ?)",
-                (_hash(text), secrets.token_hex(4), token, now, now),
-            )
-            db.execute("UPDATE made_for SET seq = max(seq, ?)", (seq,))
+            db.change(Access.saw, seq=seq)
         return text
 
     def find(self, text: str, now: int, seq: Callable[[], int]) -> Session | None:
@@ -147,44 +154,36 @@ class SqliteAccess:
         that a journal that is older does not know this login.
         """
         with self._lock:
-            row = self._db.execute(
-                "SELECT id, token, began_at, used_at FROM session WHERE hash = ?", (_hash(text),)
-            ).fetchone()
-        if row is None:
+            found = self._sql.one(Access.find, hash=_hash(text))
+        if found is None:
             return None
-        found = Session(*row)
         if found.used_at <= now - IDLE_MS or found.began_at <= now - LONGEST_MS:
             return None
         if now - found.used_at >= NOTE_EVERY_MS:
             with contextlib.suppress(CommitFailed), self._written() as db:
-                db.execute("UPDATE session SET used_at = ? WHERE hash = ?", (now, _hash(text)))
-                db.execute("UPDATE made_for SET seq = max(seq, ?)", (seq(),))
+                db.change(Access.note_use, hash=_hash(text), now=now)
+                db.change(Access.saw, seq=seq())
         return found
 
     def end(self, text: str) -> None:
         """End one login. Raises CommitFailed."""
         with self._written() as db:
-            db.execute("DELETE FROM session WHERE hash = ?", (_hash(text),))
+            db.change(Access.drop, hash=_hash(text))
 
     def end_of(self, token: str) -> int:
         """End the logins of a token; gives how many there were. Raises CommitFailed."""
         with self._written() as db:
-            return db.execute("DELETE FROM session WHERE token = ?", (token,)).rowcount
+            return db.change(Access.drop_of_token, token=token)
 
     def end_all(self) -> int:
         """End every login; gives how many there were. Raises CommitFailed."""
         with self._written() as db:
-            return db.execute("DELETE FROM session").rowcount
+            return db.change(Access.drop_all)
 
     def sessions(self, now: int) -> list[Session]:
         """List the logins that live, oldest first."""
         with self._lock:
-            rows = self._db.execute(
-                "SELECT id, token, began_at, used_at FROM session WHERE used_at > ? AND"
-                " began_at > ? ORDER BY began_at, id",
-                (now - IDLE_MS, now - LONGEST_MS),
-            ).fetchall()
-        return [Session(*row) for row in rows]
+            return self._sql.all(Access.live, idle=now - IDLE_MS, longest=now - LONGEST_MS)
 
     # --- last uses ---
 
@@ -194,12 +193,12 @@ class SqliteAccess:
             return
         self._used[token] = now
         with contextlib.suppress(CommitFailed), self._written() as db:
-            db.execute("INSERT OR REPLACE INTO used VALUES (?, ?)", (token, now))
+            db.change(Access.use_token, token=token, at=now)
 
     def used(self) -> dict[str, int]:
         """Say when each token was used last, to the minute."""
         with self._lock:
-            return dict(self._db.execute("SELECT token, at FROM used").fetchall())
+            return dict(self._sql.each(Access.uses))
 
     # --- Trail ---
 
@@ -207,24 +206,15 @@ class SqliteAccess:
         """Add a line to the trail; the oldest lines go when there are too many."""
         try:
             with self._written() as db:
-                number = db.execute(
-                    "INSERT INTO trail (at, what, token, name, address, says, times)"
-                    " VALUES (?, ?, ?, ?, ?, ?, ?)",
-                    (one.at, one.what, one.token, one.name, one.address, one.says, one.times),
-                ).lastrowid
-                db.execute("DELETE FROM trail WHERE number <= ?", ((number or 0) - KEPT_LINES,))
+                db.change(Access.add_line, **asdict(one))
+                db.change(Access.trim_trail, kept=KEPT_LINES)
         except CommitFailed:
             self.lost += 1
 
     def trail(self, limit: int, before: int = 0) -> list[Attempt]:
         """Give the newest lines, newest first; with `before` those numbered below it."""
         with self._lock:
-            rows = self._db.execute(
-                "SELECT at, what, token, name, address, says, times, number FROM trail"
-                " WHERE ? = 0 OR number < ? ORDER BY number DESC LIMIT ?",
-                (before, before, limit),
-            ).fetchall()
-        return [Attempt(*row) for row in rows]
+            return self._sql.all(Access.trail, before=before, limit=limit)
 
 
 def _hash(text: str) -> bytes:

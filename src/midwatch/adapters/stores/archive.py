@@ -6,11 +6,12 @@ is always the fold of its stream; it stays when that stream is pruned.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterable, Iterator
 
 import msgspec
 
+from midwatch.adapters.stores import names
+from midwatch.adapters.stores.database import Database
 from midwatch.adapters.stores.seals import seal
 from midwatch.core import upgrades
 from midwatch.core.incidents import PREFIX, Incident
@@ -19,54 +20,45 @@ from midwatch.core.leaving import Archived
 _encode = msgspec.json.Encoder().encode
 
 
-def keep(db: sqlite3.Connection, records: Iterable[Archived]) -> None:
+def keep(db: Database, records: Iterable[Archived]) -> None:
     """Write records down, in the place of what they were before."""
     for one in records:
         incident = one.incident
-        columns = (
-            int(incident.id.removeprefix(PREFIX)), one.version, incident.opened_at,
-            int(_lasts(incident)), _encode(incident),
-        )  # fmt: skip
-        db.execute(
-            "INSERT OR REPLACE INTO archive VALUES (?, ?, ?, ?, ?, ?)", (*columns, seal(columns))
-        )
+        columns = {
+            "number": int(incident.id.removeprefix(PREFIX)),
+            "version": one.version,
+            "opened_at": incident.opened_at,
+            "lasts": int(_lasts(incident)),
+            "body": _encode(incident),
+        }
+        db.change(names.Archive.put, **columns, seal=seal(columns.values()))
 
 
-def find(db: sqlite3.Connection, name: str) -> Archived | None:
+def find(db: Database, name: str) -> Archived | None:
     """Give one by its name."""
-    number = _number(name)
-    row = db.execute("SELECT version, body FROM archive WHERE number = ?", (number,)).fetchone()
-    return Archived(upgrades.archived(row[1]), row[0]) if row else None
+    left = db.one(names.Archive.find, number=_number(name))
+    return Archived(upgrades.archived(left.body), left.version) if left else None
 
 
-def newest(db: sqlite3.Connection, limit: int, before: str) -> list[Incident]:
+def newest(db: Database, limit: int, before: str) -> list[Incident]:
     """Give the newest, or the newest that were opened before another one."""
-    rows = db.execute(
-        "SELECT body FROM archive WHERE number < ? ORDER BY number DESC LIMIT ?",
-        (_number(before) if before else 2**62, limit),
-    )
-    return [upgrades.archived(body) for (body,) in rows]
+    number = _number(before) if before else 2**62
+    return list(map(upgrades.archived, db.values(names.Archive.newest, before=number, limit=limit)))
 
 
-def opened(db: sqlite3.Connection, start: int, end: int) -> Iterator[Incident]:
+def opened(db: Database, start: int, end: int) -> Iterator[Incident]:
     """Give those that were opened in [start, end), oldest first, one by one."""
-    rows = db.execute(
-        "SELECT body FROM archive WHERE opened_at >= ? AND opened_at < ?"
-        " ORDER BY opened_at, number",
-        (start, end),
-    )
-    return (upgrades.archived(body) for (body,) in rows)
+    return map(upgrades.archived, db.values(names.Archive.opened, start=start, end=end))
 
 
-def lasting(db: sqlite3.Connection) -> Iterator[Incident]:
+def lasting(db: Database) -> Iterator[Incident]:
     """Give those that still matter, oldest first, one by one."""
-    rows = db.execute("SELECT body FROM archive WHERE lasts = 1 ORDER BY number")
-    return (upgrades.archived(body) for (body,) in rows)
+    return map(upgrades.archived, db.values(names.Archive.lasting))
 
 
-def count(db: sqlite3.Connection) -> int:
+def count(db: Database) -> int:
     """Count them."""
-    return db.execute("SELECT count(*) FROM archive").fetchone()[0]
+    return db.value(names.Archive.count) or 0
 
 
 def _number(name: str) -> int:

@@ -1,4 +1,4 @@
-"""Dead letters in SQLite, kept to a bound: the newest of each source, and of all.
+"""Dead letters, kept to a bound: the newest of each source, and of all.
 
 Law: whoever sends what cannot be read fills neither the disk nor the place of another source. What
 is dropped is counted, and the count is kept.
@@ -6,10 +6,11 @@ is dropped is counted, and the count is kept.
 
 from __future__ import annotations
 
-import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 
+from midwatch.adapters.stores.database import Database
+from midwatch.adapters.stores.names import Letters
 from midwatch.core.clock import SECOND
 from midwatch.ports import DeadLetter
 
@@ -17,11 +18,9 @@ MAX_OF_SOURCE, MAX_BYTES_OF_SOURCE = 500, 2_000_000
 MAX, MAX_BYTES = 5_000, 16_000_000
 MAX_AGE_MS = 90 * 86_400 * SECOND
 
-_COLUMNS = "key, at, body, reason, source"
-
 
 def add(
-    db: sqlite3.Connection,
+    db: Database,
     letters: Iterable[DeadLetter],
     dropped: Mapping[str, int],
     seal: Callable[[Iterable[object]], bytes],
@@ -30,69 +29,51 @@ def add(
     gone = Counter(dropped)
     newest: dict[str, int] = {}
     for one in letters:
-        columns = (one.key, one.at, one.body, one.reason)
-        db.execute(
-            "INSERT INTO dead_letter (key, at, body, reason, seal, source)"
-            " VALUES (?, ?, ?, ?, ?, ?)",
-            (*columns, seal(columns), one.source),
-        )
+        columns = {"key": one.key, "at": one.at, "body": one.body, "reason": one.reason}
+        db.change(Letters.add, **columns, seal=seal(columns.values()), source=one.source)
         newest[one.source] = one.at
     for source, at in newest.items():
         gone[source] += _trim(db, source, at)
     if newest:
         gone += _trim_all(db)
     for source, count in gone.items():
-        db.execute(
-            "INSERT INTO dead_letter_dropped VALUES (?, ?)"
-            " ON CONFLICT (source) DO UPDATE SET count = count + excluded.count",
-            (source, count),
-        )
+        db.change(Letters.count_dropped, source=source, count=count)
 
 
-def _trim(db: sqlite3.Connection, source: str, at: int) -> int:
+def _trim(db: Database, source: str, at: int) -> int:
     """Drop what is too old, too much or too many of one source; gives how many went."""
-    rows = db.execute(
-        "SELECT id, at, length(body) + length(reason) FROM dead_letter WHERE source = ?"
-        " ORDER BY id DESC",
-        (source,),
-    ).fetchall()
+    letters = db.all(Letters.of_source, source=source)
     size = 0
-    for number, (last, then, bytes_) in enumerate(rows):
-        size += bytes_
-        too_old = at - then > MAX_AGE_MS
+    for number, one in enumerate(letters):
+        size += one.size
+        too_old = at - one.at > MAX_AGE_MS
         if number >= MAX_OF_SOURCE or size > MAX_BYTES_OF_SOURCE or too_old:
-            db.execute("DELETE FROM dead_letter WHERE source = ? AND id <= ?", (source, last))
-            return len(rows) - number
+            db.change(Letters.drop_of_source, source=source, id=one.id)
+            return len(letters) - number
     return 0
 
 
-def _trim_all(db: sqlite3.Connection) -> Counter[str]:
-    rows = db.execute(
-        "SELECT id, source, length(body) + length(reason) FROM dead_letter ORDER BY id DESC"
-    ).fetchall()
+def _trim_all(db: Database) -> Counter[str]:
+    letters = db.all(Letters.of_all)
     size = 0
-    for number, (last, _, bytes_) in enumerate(rows):
-        size += bytes_
+    for number, one in enumerate(letters):
+        size += one.size
         if number >= MAX or size > MAX_BYTES:
-            db.execute("DELETE FROM dead_letter WHERE id <= ?", (last,))
-            return Counter(source for _, source, _ in rows[number:])
+            db.change(Letters.drop_of_all, id=one.id)
+            return Counter(gone.source for gone in letters[number:])
     return Counter()
 
 
-def read(db: sqlite3.Connection, limit: int, after: int) -> list[DeadLetter]:
+def read(db: Database, limit: int, after: int) -> list[DeadLetter]:
     """Give letters, the oldest first: at most `limit` of those that came after the one `after`."""
-    rows = db.execute(
-        f"SELECT {_COLUMNS}, id FROM dead_letter WHERE id > ? ORDER BY id LIMIT ?", (after, limit)
-    )
-    return [DeadLetter(*row) for row in rows]
+    return db.all(Letters.read, after=after, limit=limit)
 
 
-def reason_of(db: sqlite3.Connection, key: str) -> str:
+def reason_of(db: Database, key: str) -> str:
     """Say why the input with this key died; "" when it did not, or its letter was dropped."""
-    found = db.execute("SELECT reason FROM dead_letter WHERE key = ?", (key,)).fetchone()
-    return found[0] if found else ""
+    return db.value(Letters.reason, key=key) or ""
 
 
-def dropped(db: sqlite3.Connection) -> dict[str, int]:
+def dropped(db: Database) -> dict[str, int]:
     """Count what was dropped, by source."""
-    return dict(db.execute("SELECT source, count FROM dead_letter_dropped ORDER BY source"))
+    return dict(db.each(Letters.dropped))

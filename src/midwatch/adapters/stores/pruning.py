@@ -7,95 +7,90 @@ so the rest may go in as many slices as it likes, also after a restart.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterable
 from hashlib import blake2b
 
+from msgspec.structs import asdict
+
 from midwatch.adapters.stores import sli_buckets
+from midwatch.adapters.stores.database import Database
+from midwatch.adapters.stores.names import Journal, Pruning
 from midwatch.adapters.stores.seals import seal
 from midwatch.core import chain
 from midwatch.ports import Cut
 
 A_SLICE = 256  # rows that go in one transaction
 
-_ENDED = "seq <= ? AND state NOT IN ('planned', 'claimed')"
-_COLUMNS = "seq, stream, version, at, cause, type, body, link"
+_SWEEPS = (
+    Pruning.sweep_events,
+    Pruning.sweep_outbox,
+    Pruning.sweep_inbox,
+    Pruning.sweep_letters,
+)
 
 
-def cut(db: sqlite3.Connection, made: Cut) -> None:
+def cut(db: Database, made: Cut) -> None:
     """Put a snapshot in the place of what is before it, and keep what stays."""
     snapshot = made.snapshot
-    columns = (snapshot.seq, snapshot.state_version, snapshot.body, snapshot.head)
-    db.execute("INSERT OR REPLACE INTO snapshot VALUES (?, ?, ?, ?, ?)", (*columns, seal(columns)))
-    db.execute("DELETE FROM snapshot WHERE seq < ?", (snapshot.seq,))
+    columns = asdict(snapshot)
+    db.change(Journal.put_snapshot, **columns, seal=seal(columns.values()))
+    db.change(Pruning.drop_snapshots, seq=snapshot.seq)
     staying = set(made.staying)
-    for (stream,) in db.execute("SELECT DISTINCT stream FROM kept_event").fetchall():
+    for stream in list(db.values(Pruning.kept_streams)):
         if stream not in staying:
-            db.execute("DELETE FROM kept_event WHERE stream = ?", (stream,))
+            db.change(Pruning.drop_stream, stream=stream)
     for stream in made.staying:
-        db.execute(
-            f"INSERT OR IGNORE INTO kept_event SELECT {_COLUMNS},"
-            " coalesce((SELECT link FROM event AS e WHERE e.seq = event.seq - 1), ?)"
-            " FROM event WHERE stream = ? AND seq > ? AND seq <= ?",
-            (made.head, stream, made.after, snapshot.seq),
-        )
-    pruned = (1, snapshot.seq, digest(db))
-    db.execute("INSERT OR REPLACE INTO pruned VALUES (?, ?, ?, ?)", (*pruned, seal(pruned)))
+        db.change(Pruning.keep, stream=stream, after=made.after, cut=snapshot.seq, head=made.head)
+    kept = digest(db)
+    db.change(Pruning.put, seq=snapshot.seq, kept=kept, seal=seal((1, snapshot.seq, kept)))
 
 
-def digest(db: sqlite3.Connection) -> bytes:
+def digest(db: Database) -> bytes:
     """Hash the links that stayed, in their order."""
     found = blake2b(digest_size=16)
-    for (link,) in db.execute("SELECT link FROM kept_event ORDER BY seq"):
+    for link in db.values(Pruning.kept_links):
         found.update(link)
     return found.digest()
 
 
-def sweep(db: sqlite3.Connection, before: int, now: int) -> int:
+def sweep(db: Database, before: int, now: int) -> int:
     """Let about A_SLICE rows go that nobody reads any more; gives how many, 0 at the end.
 
     What has ended and is older than `before` (milliseconds) goes: events before the cut, effects
     that followed from them, input keys, dead letters, counts that no period reaches back to.
     """
     last = last_gone(db)
-    for statement, bound in (
-        ("event WHERE seq IN (SELECT seq FROM event WHERE seq <= ? ORDER BY seq LIMIT ?)", last),
-        (f"outbox WHERE number IN (SELECT number FROM outbox WHERE {_ENDED} LIMIT ?)", last),
-        ("inbox WHERE key IN (SELECT key FROM inbox WHERE at < ? LIMIT ?)", before),
-        ("dead_letter WHERE id IN (SELECT id FROM dead_letter WHERE at < ? LIMIT ?)", before),
-    ):
-        gone = db.execute(f"DELETE FROM {statement}", (bound, A_SLICE)).rowcount
+    for delete in _SWEEPS:
+        gone = db.change(delete, last=last, before=before, limit=A_SLICE)
         if gone:
             return gone
     return sli_buckets.prune(db, before, now)
 
 
-def last_gone(db: sqlite3.Connection) -> int:
+def last_gone(db: Database) -> int:
     """Give the number of the last event before the cut, 0 when nothing was pruned."""
-    found = db.execute("SELECT seq FROM pruned").fetchone()
-    return found[0] if found is not None else before_first(db)
+    found = db.value(Pruning.last_gone)
+    return before_first(db) if found is None else found
 
 
-def before_first(db: sqlite3.Connection) -> int:
+def before_first(db: Database) -> int:
     """Give the number before the first event that is there, as a journal of 0.1.0 was pruned."""
-    first = db.execute("SELECT min(seq) FROM event").fetchone()[0]
-    head = db.execute("SELECT seq FROM shard").fetchone()[0]
-    return head if first is None else first - 1
+    first = db.value(Journal.first)
+    return db.only(Journal.head).seq if first is None else first - 1
 
 
-def problems(db: sqlite3.Connection) -> Iterable[str]:
+def problems(db: Database) -> Iterable[str]:
     """List what is wrong with the events that stayed."""
     streams: dict[str, int] = {}
-    for *columns, link, before in db.execute(
-        f"SELECT {_COLUMNS}, before FROM kept_event ORDER BY seq"
-    ):
-        seq, stream, version = columns[0], columns[1], columns[2]
-        if chain.link(before, *columns) != link:
+    for one in db.each(Pruning.kept):
+        seq, stream, version = one.seq, one.stream, one.version
+        columns = (seq, stream, version, one.at, one.cause, one.type, one.body)
+        if chain.link(one.before, *columns) != one.link:
             yield f"event {seq} ({stream} v{version}): the bytes do not match the chain"
         last = streams.setdefault(stream, version - 1)
         if version != last + 1:
             yield f"event {seq} ({stream} v{version}): version {version} follows {last}"
         streams[stream] = version
-    found = db.execute("SELECT kept FROM pruned").fetchone()
-    if found is not None and found[0] != digest(db):
+    found = db.value(Pruning.digest)
+    if found is not None and found != digest(db):
         yield "kept events: are not those that stayed when the journal was pruned"

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from midwatch.adapters.stores.sqlite import SqliteStore
+from midwatch.adapters.stores.names import Tokens
+from midwatch.adapters.stores.sqlite import SqliteStore, named
 from midwatch.adapters.stores.sqlite_file import apply_migrations, hand_over, inspect_header
 from midwatch.errors import BadDatabase
 
@@ -59,14 +60,14 @@ def tokens_of(file: Path) -> dict[str, Held]:
     """List the tokens in a file by their ids."""
     db = sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)
     try:
-        rows = db.execute("SELECT id, source, role, name, revoked_at FROM token").fetchall()
+        held = named(db).all(Tokens.holders)
     except sqlite3.Error:
         return {}
     finally:
         db.close()
     return {
-        name: Held(f"{source or role} {whom}".strip(), bool(revoked))
-        for name, source, role, whom, revoked in rows
+        one.id: Held(f"{one.source or one.role} {one.name}".strip(), bool(one.revoked_at))
+        for one in held
     }
 
 

@@ -14,11 +14,13 @@ by which promise, and what was judged by another one is not counted.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 
+from midwatch.adapters.stores.database import Database
+from midwatch.adapters.stores.named import Values
+from midwatch.adapters.stores.names import Counts
 from midwatch.core.clock import SECOND
 from midwatch.core.sli import Bucket, FailedAnswer
 from midwatch.core.sli_window import LATE_S
@@ -39,96 +41,78 @@ _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(FailedAnswer).decode
 
 
-def add(db: sqlite3.Connection, buckets: Iterable[Bucket]) -> None:
+def add(db: Database, buckets: Iterable[Bucket]) -> None:
     """Count buckets in, and keep their bad answers."""
     for one in buckets:
-        db.execute(
-            "INSERT INTO sli_bucket VALUES (?, ?, ?, ?) ON CONFLICT (slo, at) DO UPDATE"
-            " SET good = min(good + excluded.good, ?), total = min(total + excluded.total, ?)",
-            (one.slo, one.at, min(one.good, MOST), min(one.total, MOST), MOST, MOST),
-        )
+        good, total = min(one.good, MOST), min(one.total, MOST)
+        db.change(Counts.add, slo=one.slo, at=one.at, good=good, total=total, most=MOST)
         if not one.failures:
             continue
-        db.executemany(
-            "INSERT INTO sli_failure (slo, at, body) VALUES (?, ?, ?)",
-            [(one.slo, one.at, _encode(failure)) for failure in one.failures],
+        db.change_each(
+            Counts.add_failure,
+            [{"slo": one.slo, "at": one.at, "body": _encode(bad)} for bad in one.failures],
         )
-        db.execute(
-            "DELETE FROM sli_failure WHERE slo = ? AND number <= (SELECT number FROM sli_failure"
-            " WHERE slo = ? ORDER BY number DESC LIMIT 1 OFFSET ?)",
-            (one.slo, one.slo, KEPT_FAILURES),
-        )
+        db.change(Counts.trim_failures, slo=one.slo, kept=KEPT_FAILURES)
 
 
 # --- what is read at a start ---
 
 
-def judged(db: sqlite3.Connection, slo: str, since: int, unit: str) -> list[Sum]:
+def judged(db: Database, slo: str, since: int, unit: str) -> list[Sum]:
     """Give the rolled-up sums of a unit that end after `since`, oldest first."""
     rows = [
         row
         for width in (COARSE_S, MIDDLE_S)
-        for row in db.execute(
-            "SELECT at, good, total FROM sli_rollup WHERE slo = ? AND width_s = ? AND unit = ?"
-            " AND at > ? ORDER BY at",
-            (slo, width, unit, since),
-        )
+        for row in db.each(Counts.judged, slo=slo, width_s=width, unit=unit, since=since)
     ]
     return sorted(rows)
 
 
-def fine(db: sqlite3.Connection, slo: str, since: int) -> list[Sum]:
+def fine(db: Database, slo: str, since: int) -> list[Sum]:
     """Give what was pushed and is not rolled up yet, oldest first."""
-    return db.execute(
-        "SELECT at, good, total FROM sli_bucket WHERE slo = ? AND at > ? ORDER BY at", (slo, since)
-    ).fetchall()
+    return db.all(Counts.fine, slo=slo, since=since)
 
 
-def releases(db: sqlite3.Connection, slo: str, since: int) -> list[str]:
+def releases(db: Database, slo: str, since: int) -> list[str]:
     """List the names of an objective's releases that had events since then, the newest last."""
     mark = f"{slo}@"
     found: list[tuple[int, str]] = []
-    for name in _names(db, "sli_bucket", mark):
+    for name in _names(db, Counts.next_fine, mark):
         if not name.startswith(mark):
             break
-        newest = db.execute("SELECT max(at) FROM sli_bucket WHERE slo = ?", (name,)).fetchone()[0]
-        if newest > since:
+        newest = db.value(Counts.newest_fine, slo=name)
+        if newest is not None and newest > since:
             found.append((newest, name))
     return [name for _, name in sorted(found)]
 
 
-def failures(db: sqlite3.Connection, slo: str) -> list[tuple[int, FailedAnswer]]:
+def failures(db: Database, slo: str) -> list[tuple[int, FailedAnswer]]:
     """Give the bad answers that are kept of an objective, oldest first."""
-    rows = db.execute("SELECT at, body FROM sli_failure WHERE slo = ? ORDER BY number", (slo,))
-    return [(at, _decode(body)) for at, body in rows]
+    return [(one.at, _decode(one.body)) for one in db.each(Counts.failures, slo=slo)]
 
 
-def _names(db: sqlite3.Connection, table: str, after: str = "") -> Iterator[str]:
+def _names(db: Database, following: Values[str], after: str = "") -> Iterator[str]:
     """Give the objectives of a table, each by one look."""
-    name = after
-    while True:
-        found = db.execute(f"SELECT min(slo) FROM {table} WHERE slo > ?", (name,)).fetchone()[0]
-        if found is None:
-            return
-        name = found
+    name: str | None = after
+    while (name := db.value(following, slo=name)) is not None:
         yield name
 
 
 # --- what gets wider, and what goes ---
 
 
-def roll_up(db: sqlite3.Connection, units: Mapping[str, str], now: int) -> int:
+def roll_up(db: Database, units: Mapping[str, str], now: int) -> int:
     """Roll up, or let go, about A_SLICE rows of what is old enough; gives how many, 0 at the end.
 
     `units` has the configured objectives, and how those that count slices judge them, as
     `SECONDS TARGET`. Counts of releases are let go: nothing looks back so far for a release.
     """
     done = 0
-    for name in _names(db, "sli_bucket"):
+    for name in _names(db, Counts.next_fine):
         done += _roll_fine(db, name, units, _edge(now - FINE_FOR_S * SECOND, MIDDLE_S))
         if done >= A_SLICE:
             return done
-    for name in _names(db, "sli_rollup"):
+    for name in _names(db, Counts.next_rolled_up):
         done += _roll_middle(db, name, _edge(now - MIDDLE_FOR_S * SECOND, COARSE_S))
         done += _let_go(db, name, now - KEPT_S * SECOND)
         if done >= A_SLICE:
@@ -136,11 +120,11 @@ def roll_up(db: sqlite3.Connection, units: Mapping[str, str], now: int) -> int:
     return done
 
 
-def prune(db: sqlite3.Connection, before: int, now: int) -> int:
+def prune(db: Database, before: int, now: int) -> int:
     """Let go what is older than `before`, as far as no period reaches back to it; says how much."""
     before = min(before, now - LONGEST_S * SECOND)
-    tables = ("sli_bucket", "sli_rollup")
-    return sum(db.execute(f"DELETE FROM {t} WHERE at < ?", (before,)).rowcount for t in tables)
+    deletes = (Counts.prune_fine, Counts.prune_rolled_up)
+    return sum(db.change(delete, before=before) for delete in deletes)
 
 
 def _edge(at: int, width_s: int) -> int:
@@ -148,15 +132,12 @@ def _edge(at: int, width_s: int) -> int:
     return at // (width_s * SECOND) * width_s * SECOND
 
 
-def _roll_fine(db: sqlite3.Connection, slo: str, units: Mapping[str, str], until: int) -> int:
+def _roll_fine(db: Database, slo: str, units: Mapping[str, str], until: int) -> int:
     unit = units.get(slo, "")
     if unit:
         slice_s = int(unit.split()[0])
         until = _edge(until, slice_s)
-    rows: list[Sum] = db.execute(
-        "SELECT at, good, total FROM sli_bucket WHERE slo = ? AND at <= ? ORDER BY at LIMIT ?",
-        (slo, until, A_SLICE),
-    ).fetchall()
+    rows = db.all(Counts.fine_until, slo=slo, until=until, limit=A_SLICE)
     if not rows:
         return 0
     last, raw = rows[-1][0], len(rows)
@@ -164,61 +145,48 @@ def _roll_fine(db: sqlite3.Connection, slo: str, units: Mapping[str, str], until
         if unit:
             last, rows = _sliced(db, slo, unit, rows[0][0], rows[-1][0])
         _sum_up(db, slo, MIDDLE_S, unit, rows)
-    db.execute("DELETE FROM sli_bucket WHERE slo = ? AND at <= ?", (slo, last))
+    db.change(Counts.drop_fine, slo=slo, last=last)
     return raw
 
 
-def _sliced(
-    db: sqlite3.Connection, slo: str, unit: str, first: int, last: int
-) -> tuple[int, list[Sum]]:
+def _sliced(db: Database, slo: str, unit: str, first: int, last: int) -> tuple[int, list[Sum]]:
     """Judge whole slices alone; gives the end of the last one, and a sum for each."""
     slice_s, target = unit.split()
     end = -(-last // (int(slice_s) * SECOND)) * int(slice_s) * SECOND
     slicer = Slicer(int(slice_s), target)
     found = [
         event
-        for at, good, total in db.execute(
-            "SELECT at, good, total FROM sli_bucket WHERE slo = ? AND at BETWEEN ? AND ?"
-            " ORDER BY at",
-            (slo, first, end),
-        )
+        for at, good, total in db.each(Counts.fine_between, slo=slo, first=first, last=end)
         for event in slicer.add(at, good, total)
     ]
     return end, found + slicer.close(end)
 
 
-def _roll_middle(db: sqlite3.Connection, slo: str, until: int) -> int:
+def _roll_middle(db: Database, slo: str, until: int) -> int:
     done = 0
-    for (unit,) in db.execute(
-        "SELECT DISTINCT unit FROM sli_rollup WHERE slo = ? AND width_s = ?", (slo, MIDDLE_S)
-    ).fetchall():
-        where = "slo = ? AND width_s = ? AND unit = ? AND at <= ?"
-        rows: list[Sum] = db.execute(
-            f"SELECT at, good, total FROM sli_rollup WHERE {where} ORDER BY at LIMIT ?",
-            (slo, MIDDLE_S, unit, until, A_SLICE),
-        ).fetchall()
+    for unit in list(db.values(Counts.units, slo=slo, width_s=MIDDLE_S)):
+        of = {"slo": slo, "width_s": MIDDLE_S, "unit": unit}
+        rows = db.all(Counts.rolled_up_until, **of, until=until, limit=A_SLICE)
         if rows:
             _sum_up(db, slo, COARSE_S, unit, rows)
-            db.execute(f"DELETE FROM sli_rollup WHERE {where}", (slo, MIDDLE_S, unit, rows[-1][0]))
+            db.change(Counts.drop_rolled_up, **of, last=rows[-1][0])
         done += len(rows)
     return done
 
 
-def _let_go(db: sqlite3.Connection, slo: str, before: int) -> int:
-    return db.execute(
-        "DELETE FROM sli_rollup WHERE slo = ? AND width_s = ? AND at < ?", (slo, COARSE_S, before)
-    ).rowcount
+def _let_go(db: Database, slo: str, before: int) -> int:
+    return db.change(Counts.drop_of_width, slo=slo, width_s=COARSE_S, before=before)
 
 
-def _sum_up(db: sqlite3.Connection, slo: str, width_s: int, unit: str, rows: Iterable[Sum]) -> None:
+def _sum_up(db: Database, slo: str, width_s: int, unit: str, rows: Iterable[Sum]) -> None:
     width = width_s * SECOND
     sums: dict[int, tuple[int, int]] = {}
     for at, good, total in rows:
         edge = -(-at // width) * width
         before = sums.get(edge, (0, 0))
         sums[edge] = (before[0] + good, before[1] + total)
-    db.executemany(
-        "INSERT INTO sli_rollup VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (slo, width_s, unit, at)"
-        " DO UPDATE SET good = good + excluded.good, total = total + excluded.total",
-        [(slo, width_s, unit, at, good, total) for at, (good, total) in sums.items()],
+    of = {"slo": slo, "width_s": width_s, "unit": unit}
+    db.change_each(
+        Counts.sum_up,
+        [{**of, "at": at, "good": good, "total": total} for at, (good, total) in sums.items()],
     )

@@ -31,6 +31,11 @@ def migrations() -> list[tuple[int, str]]:
     return [(int(name[:4]), (folder / name).read_text("utf-8")) for name in files]
 
 
+def schema(connection: sqlite3.Connection) -> int:
+    """Say by which migration a database was brought to what it is."""
+    return connection.execute("PRAGMA user_version").fetchone()[0]
+
+
 # Files that this process has open through SQLite. POSIX drops all locks of a process on a file when
 # it closes any descriptor of it, so such a file must never be opened past SQLite: another process
 # would take itself for the last user, and delete the log under the owner's feet.

@@ -15,7 +15,11 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Self
 
-from midwatch.adapters.stores.sqlite import SqliteStore
+from msgspec.structs import asdict
+
+from midwatch.adapters.stores.database import Database
+from midwatch.adapters.stores.names import Tokens
+from midwatch.adapters.stores.sqlite import SqliteStore, named
 from midwatch.adapters.stores.sqlite_file import (
     inspect_header,
     migrations,
@@ -33,18 +37,64 @@ def wall_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-_COLUMNS = "id, source, role, name, created_at, revoked_at, expires_at"
+class KeptTokens:
+    """Makes, finds and revokes tokens; what the database raises is a `failure`."""
+
+    def __init__(self, db: Database, failure: type[Exception], clock: Callable[[], int]) -> None:
+        self._sql = db
+        self._failure = failure
+        self._clock = clock
+
+    def create(self, token: Token) -> str:
+        """Keep a new token and give its text, which nobody can give again."""
+        secret = secrets.token_urlsafe(32)
+        try:
+            self._sql.change(Tokens.add, **asdict(token), hash=_hash(secret))
+        except self._failure as error:
+            raise CommitFailed(f"the token could not be kept: {error}") from error
+        return f"{PREFIX}_{token.id}_{secret}"
+
+    def find(self, text: str) -> Token | None:
+        """Give the token with this text, unless it is unknown, revoked or over."""
+        prefix, _, rest = text.partition("_")
+        name, _, secret = rest.partition("_")
+        found = self._sql.one(Tokens.find, id=name)
+        # An unknown id costs the same comparison as a wrong secret.
+        right = hmac.compare_digest(_hash(secret), found.hash if found else bytes(32))
+        if found is None or not right or prefix != PREFIX or not self._lives(found):
+            return None
+        return found.shown()
+
+    def _lives(self, token: Token) -> bool:
+        return not token.revoked_at and not 0 < token.expires_at <= self._clock()
+
+    def get(self, token_id: str) -> Token | None:
+        """Give the live token with this id, for somebody who showed its text before."""
+        found = self._sql.one(Tokens.find, id=token_id)
+        return found.shown() if found is not None and self._lives(found) else None
+
+    def all(self) -> list[Token]:
+        """List every token, oldest first."""
+        return [found.shown() for found in self._sql.each(Tokens.all)]
+
+    def revoke(self, token_id: str, now: int) -> Token:
+        """End a token at once. Raises StateError when there is none of this id."""
+        if not self._sql.change(Tokens.revoke, id=token_id, now=now):
+            raise StateError(
+                f"no live token is called {token_id!r}", remedy="look at midwatch token list"
+            )
+        return next(t for t in self.all() if t.id == token_id)
 
 
-class SqliteTokens:
-    """Makes, finds and revokes tokens."""
+class SqliteTokens(KeptTokens):
+    """The tokens in a journal's file."""
 
     def __init__(
         self, connection: sqlite3.Connection, path: Path, clock: Callable[[], int]
     ) -> None:
+        super().__init__(named(connection), sqlite3.Error, clock)
         self._db = connection
         self._path = path
-        self._clock = clock
         note_open(path)
 
     @classmethod
@@ -72,65 +122,6 @@ class SqliteTokens:
         """Let the file go."""
         self._db.close()
         note_closed(self._path)
-
-    def create(self, token: Token) -> str:
-        """Keep a new token and give its text, which nobody can give again."""
-        secret = secrets.token_urlsafe(32)
-        try:
-            self._db.execute(
-                f"INSERT INTO token ({_COLUMNS}, hash) VALUES (?, ?, ?, ?, ?, 0, ?, ?)",
-                (
-                    token.id,
-                    token.source,
-                    token.role,
-                    token.name,
-                    token.created_at,
-                    token.expires_at,
-                    _hash(secret),
-                ),
-            )
-        except sqlite3.Error as error:
-            raise CommitFailed(f"the token could not be kept: {error}") from error
-        return f"{PREFIX}_{token.id}_{secret}"
-
-    def find(self, text: str) -> Token | None:
-        """Give the token with this text, unless it is unknown, revoked or over."""
-        prefix, _, rest = text.partition("_")
-        name, _, secret = rest.partition("_")
-        row = self._db.execute(
-            f"SELECT {_COLUMNS}, hash FROM token WHERE id = ?", (name,)
-        ).fetchone()
-        # An unknown id costs the same comparison as a wrong secret.
-        right = hmac.compare_digest(_hash(secret), row[-1] if row else bytes(32))
-        if row is None or not right or prefix != PREFIX:
-            return None
-        token = Token(*row[:-1])
-        return token if self._lives(token) else None
-
-    def _lives(self, token: Token) -> bool:
-        return not token.revoked_at and not 0 < token.expires_at <= self._clock()
-
-    def get(self, token_id: str) -> Token | None:
-        """Give the live token with this id, for somebody who showed its text before."""
-        row = self._db.execute(f"SELECT {_COLUMNS} FROM token WHERE id = ?", (token_id,)).fetchone()
-        token = Token(*row) if row else None
-        return token if token is not None and self._lives(token) else None
-
-    def all(self) -> list[Token]:
-        """List every token, oldest first."""
-        rows = self._db.execute(f"SELECT {_COLUMNS} FROM token ORDER BY created_at, id")
-        return [Token(*row) for row in rows]
-
-    def revoke(self, token_id: str, now: int) -> Token:
-        """End a token at once. Raises StateError when there is none of this id."""
-        changed = self._db.execute(
-            "UPDATE token SET revoked_at = ? WHERE id = ? AND revoked_at = 0", (now, token_id)
-        ).rowcount
-        if not changed:
-            raise StateError(
-                f"no live token is called {token_id!r}", remedy="look at midwatch token list"
-            )
-        return next(t for t in self.all() if t.id == token_id)
 
 
 def new_id() -> str:

@@ -7,8 +7,8 @@ what it does not know it would leave out, and decide without.
 
 from __future__ import annotations
 
-import sqlite3
-
+from midwatch.adapters.stores.database import Database
+from midwatch.adapters.stores.names import Journal
 from midwatch.core.events import EVENT_VERSION
 from midwatch.core.shard import STATE_VERSION
 from midwatch.errors import BadDatabase
@@ -16,11 +16,12 @@ from midwatch.errors import BadDatabase
 SINCE = 9  # the schema that has the columns
 
 
-def check(db: sqlite3.Connection, place: str) -> None:
+def check(db: Database, schema: int, place: str) -> None:
     """Let nobody go on with what a newer midwatch wrote. Raises BadDatabase."""
-    if db.execute("PRAGMA user_version").fetchone()[0] < SINCE:
+    if schema < SINCE:
         return
-    state, event = db.execute("SELECT state_version, event_version FROM journal").fetchone()
+    found = db.only(Journal.versions)
+    state, event = found.state_version, found.event_version
     if state > STATE_VERSION or event > EVENT_VERSION:
         says = (
             f"was written by a newer midwatch (state {state}, events {event}; this one knows"
@@ -29,7 +30,6 @@ def check(db: sqlite3.Connection, place: str) -> None:
         raise BadDatabase(says, place=place, remedy="upgrade midwatch")
 
 
-def note(db: sqlite3.Connection) -> None:
+def note(db: Database) -> None:
     """Write down what this midwatch knows; within the transaction that takes the journal over."""
-    known = (STATE_VERSION, EVENT_VERSION)
-    db.execute("UPDATE journal SET state_version = ?, event_version = ?", known)
+    db.change(Journal.note_versions, state=STATE_VERSION, event=EVENT_VERSION)
