@@ -19,10 +19,9 @@ from msgspec import Struct, field
 from midwatch.adapters.actions.command import CommandActions
 from midwatch.adapters.actions.http import HttpActions
 from midwatch.adapters.actions.ways import Actions
-from midwatch.adapters.metrics.prometheus import PrometheusOptions
-from midwatch.adapters.metrics.proxy import ProxyOptions
+from midwatch.adapters.metrics.options import PrometheusOptions, ProxyOptions
 from midwatch.adapters.metrics.pushed import PushedMetrics
-from midwatch.adapters.pagers.terminal import TerminalOptions
+from midwatch.adapters.pagers.options import TerminalOptions
 from midwatch.adapters.stores.access import SqliteAccess
 from midwatch.adapters.stores.sqlite import SqliteStore
 from midwatch.config import Config, Limits

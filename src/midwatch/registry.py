@@ -1,7 +1,7 @@
 """Name -> adapter.
 
-Law: the built-in ones stand in a static table, so that starting scans nothing; they come in by the
-same door as anybody's.
+Law: the built-in ones are in a static table, so that starting scans nothing; they come in by the
+same door as anybody's. An adapter is imported when something names it: who uses no mail loads none.
 """
 
 from __future__ import annotations
@@ -11,39 +11,31 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from midwatch.adapters.metrics.file import FileMetrics, FileOptions
-from midwatch.adapters.metrics.prometheus import PrometheusMetrics, PrometheusOptions
-from midwatch.adapters.metrics.proxy import ProxyMetrics, ProxyOptions
-from midwatch.adapters.metrics.pushed import PushedMetrics, PushedOptions
-from midwatch.adapters.pagers.apprise import AppriseOptions, ApprisePager
-from midwatch.adapters.pagers.email import EmailOptions, EmailPager
-from midwatch.adapters.pagers.pagerduty import PagerDutyOptions, PagerDutyPager
-from midwatch.adapters.pagers.slack import SlackOptions, SlackPager
-from midwatch.adapters.pagers.terminal import TerminalOptions, TerminalPager
-from midwatch.adapters.pagers.webhook import WebhookOptions, WebhookPager
-from midwatch.adapters.routers.command import CommandOptions, CommandRouter
-from midwatch.adapters.routers.haproxy import HaproxyOptions, HaproxyRouter
-from midwatch.adapters.routers.split import SplitOptions, SplitRouter
-from midwatch.adapters.sources.alertmanager import AlertmanagerSource
-from midwatch.adapters.sources.generic import GenericOptions, GenericSource
-from midwatch.adapters.sources.grafana import GrafanaSource
-from midwatch.adapters.sources.pagerduty import PagerDutySource
-from midwatch.adapters.sources.pagerduty_webhook import PagerDutyWebhookSource
+from midwatch.adapters.metrics.options import (
+    FileOptions,
+    PrometheusOptions,
+    ProxyOptions,
+    PushedOptions,
+)
+from midwatch.adapters.pagers.options import (
+    AppriseOptions,
+    EmailOptions,
+    PagerDutyOptions,
+    SlackOptions,
+    TerminalOptions,
+    WebhookOptions,
+)
+from midwatch.adapters.routers.options import CommandOptions, HaproxyOptions, SplitOptions
 from midwatch.core.alerts import NAMING, Naming
 from midwatch.core.slo import Slo
 from midwatch.errors import InputError
 from midwatch.ports import Metrics, Pager, Router, Source
 
 if TYPE_CHECKING:
+    from midwatch.adapters.sources.generic import GenericOptions
     from midwatch.outbound import Outbound
 
-SOURCES: dict[str, Callable[[Naming], Source]] = {
-    "alertmanager": AlertmanagerSource,
-    "generic": GenericSource,
-    "grafana": GrafanaSource,
-    "pagerduty": PagerDutySource,
-    "pagerduty-webhook": PagerDutyWebhookSource,
-}
+SOURCES = ("alertmanager", "generic", "grafana", "pagerduty", "pagerduty-webhook")
 
 METRICS = ("file", "prometheus", "proxy", "pushed")
 MetricsOptions = FileOptions | PrometheusOptions | ProxyOptions | PushedOptions
@@ -97,35 +89,62 @@ def make_source(
     >>> type(make_source("alertmanager")).__name__
     'AlertmanagerSource'
     """
-    if kind == "generic":
-        return GenericSource(naming, options)
-    build = SOURCES.get(kind)
-    if build is None:
-        raise InputError(
-            f"no source is called {kind!r}", remedy=f"use one of {', '.join(sorted(SOURCES))}"
-        )
-    return build(naming)
+    match kind:
+        case "alertmanager":
+            from midwatch.adapters.sources.alertmanager import AlertmanagerSource
+
+            return AlertmanagerSource(naming)
+        case "generic":
+            from midwatch.adapters.sources.generic import GenericSource
+
+            return GenericSource(naming, options)
+        case "grafana":
+            from midwatch.adapters.sources.grafana import GrafanaSource
+
+            return GrafanaSource(naming)
+        case "pagerduty":
+            from midwatch.adapters.sources.pagerduty import PagerDutySource
+
+            return PagerDutySource(naming)
+        case "pagerduty-webhook":
+            from midwatch.adapters.sources.pagerduty_webhook import PagerDutyWebhookSource
+
+            return PagerDutyWebhookSource(naming)
+        case _:
+            raise InputError(
+                f"no source is called {kind!r}", remedy=f"use one of {', '.join(SOURCES)}"
+            )
 
 
 def make_pager(options: PagerOptions, tools: Tools) -> Pager:
     """Build a pager. Raises InputError when its secret is not there, or is none."""
     match options:
         case TerminalOptions():
+            from midwatch.adapters.pagers.terminal import TerminalPager
+
             return TerminalPager()
         case PagerDutyOptions():
+            from midwatch.adapters.pagers.pagerduty import PagerDutyPager
+
             key = _secret(options.routing_key_env, tools.secrets)
             outbound = tools.outbound(options.url)
             return PagerDutyPager(options, key, outbound, tools.journal, tools.clock, tools.link)
         case SlackOptions():
             return _slack(options, tools)
         case EmailOptions():
+            from midwatch.adapters.pagers.email import EmailPager
+
             password = _secret(options.password_env, tools.secrets) if options.username else ""
             addresses = {name: one.email for name, one in tools.contacts.items()}
             return EmailPager(options, password, tools.journal, tools.clock, tools.link, addresses)
         case AppriseOptions():
+            from midwatch.adapters.pagers.apprise import ApprisePager
+
             name = options.url_env
             return ApprisePager(_secret(name, tools.secrets), name, tools.link)
         case WebhookOptions():
+            from midwatch.adapters.pagers.webhook import WebhookPager
+
             return WebhookPager(
                 options,
                 _secret(options.secret_env, tools.secrets),
@@ -140,10 +159,16 @@ def make_router(
 ) -> Router:
     """Build a router. Raises InputError when its secret is not there."""
     if isinstance(options, SplitOptions):
+        from midwatch.adapters.routers.split import SplitRouter
+
         token = _secret(options.token_env, environment)
         return SplitRouter(options, token, outbound(options.url))
     if isinstance(options, HaproxyOptions):
+        from midwatch.adapters.routers.haproxy import HaproxyRouter
+
         return HaproxyRouter(options)
+    from midwatch.adapters.routers.command import CommandRouter
+
     return CommandRouter(options, environment)
 
 
@@ -160,18 +185,28 @@ def make_metrics(
     """
     match options:
         case FileOptions():
+            from midwatch.adapters.metrics.file import FileMetrics
+
             return FileMetrics(options)
         case PushedOptions():
+            from midwatch.adapters.metrics.pushed import PushedMetrics
+
             return PushedMetrics(slos)
         case ProxyOptions():
+            from midwatch.adapters.metrics.proxy import ProxyMetrics
+
             return ProxyMetrics(options, _secret(options.token_env, secrets), outbound())
         case PrometheusOptions():
+            from midwatch.adapters.metrics.prometheus import PrometheusMetrics
+
             name = options.token_env or options.password_env
             secret = _secret(name, secrets) if name else ""
             return PrometheusMetrics(options, outbound(), secret, skew=skew)
 
 
-def _slack(options: SlackOptions, tools: Tools) -> SlackPager:
+def _slack(options: SlackOptions, tools: Tools) -> Pager:
+    from midwatch.adapters.pagers.slack import SlackPager
+
     url = _secret(options.url_env, tools.secrets)
     name = options.signing_secret_env
     signing = _secret(name, tools.secrets) if name else ""

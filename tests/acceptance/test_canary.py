@@ -18,7 +18,8 @@ from tests.acceptance.test_agent import SLO, agent
 from tests.proxying import TOKEN, Proxy, proxy
 from tests.servers import free_port, need, running
 
-from midwatch.adapters.metrics.prometheus import PrometheusMetrics, PrometheusOptions
+from midwatch.adapters.metrics.options import PrometheusOptions
+from midwatch.adapters.metrics.prometheus import PrometheusMetrics
 from midwatch.core.canary import NOTHING, Canary, CanaryPlan, Guard, Sides
 from midwatch.core.inputs import CanaryRead
 from midwatch.core.releases import Pointer

@@ -15,7 +15,7 @@ from tests.acceptance.receiver import SECRET, Receiver
 from tests.acceptance.serving import Serving, alert, midwatch, reconfigure, until
 
 from midwatch import config
-from midwatch.adapters.pagers.webhook import WebhookOptions
+from midwatch.adapters.pagers.options import WebhookOptions
 from midwatch.adapters.stores.sqlite import SqliteStore
 from midwatch.bootstrap import World, build_engine
 from midwatch.core import inputs

@@ -17,9 +17,10 @@ from tests.acceptance.receiver import Receiver
 from tests.servers import need
 
 from midwatch import config
-from midwatch.adapters.metrics.file import FileMetrics, FileOptions
+from midwatch.adapters.metrics.file import FileMetrics
 from midwatch.adapters.metrics.meter import PARTS
-from midwatch.adapters.metrics.prometheus import PrometheusMetrics, PrometheusOptions
+from midwatch.adapters.metrics.options import FileOptions, PrometheusOptions
+from midwatch.adapters.metrics.prometheus import PrometheusMetrics
 from midwatch.adapters.metrics.pushed import PushedMetrics
 from midwatch.adapters.stores.sqlite import SqliteStore
 from midwatch.bootstrap import build_metrics

@@ -28,12 +28,15 @@ from tests.contract.smtp import Smtp
 from tests.servers import need
 
 from midwatch.adapters.pagers import email
-from midwatch.adapters.pagers.apprise import AppriseOptions
-from midwatch.adapters.pagers.email import EmailOptions
-from midwatch.adapters.pagers.pagerduty import PagerDutyOptions
-from midwatch.adapters.pagers.slack import SlackOptions
-from midwatch.adapters.pagers.terminal import TerminalOptions, TerminalPager
-from midwatch.adapters.pagers.webhook import WebhookOptions
+from midwatch.adapters.pagers.options import (
+    AppriseOptions,
+    EmailOptions,
+    PagerDutyOptions,
+    SlackOptions,
+    TerminalOptions,
+    WebhookOptions,
+)
+from midwatch.adapters.pagers.terminal import TerminalPager
 from midwatch.core.clock import SECOND
 from midwatch.core.effects import SendPage, UpdatePage
 from midwatch.errors import HarnessError, InputError, Throttled

@@ -18,7 +18,8 @@ from tests.acceptance.serving import until
 
 from midwatch.adapters import leftovers, processes
 from midwatch.adapters.actions.command import CommandActions
-from midwatch.adapters.routers.command import CommandOptions, CommandRouter
+from midwatch.adapters.routers.command import CommandRouter
+from midwatch.adapters.routers.options import CommandOptions
 from midwatch.adapters.targets.commands import MOST, CommandTarget
 from midwatch.core.actions import Command
 from midwatch.core.evals import Case

@@ -15,10 +15,12 @@ from tests.haproxy import Balancer, Upstream
 from tests.proxying import TOKEN, Proxy, proxy
 from tests.servers import free_port
 
-from midwatch.adapters.metrics.proxy import ProxyMetrics, ProxyOptions
-from midwatch.adapters.routers.command import CommandOptions, CommandRouter
-from midwatch.adapters.routers.haproxy import HaproxyOptions, HaproxyRouter
-from midwatch.adapters.routers.split import SplitOptions, SplitRouter
+from midwatch.adapters.metrics.options import ProxyOptions
+from midwatch.adapters.metrics.proxy import ProxyMetrics
+from midwatch.adapters.routers.command import CommandRouter
+from midwatch.adapters.routers.haproxy import HaproxyRouter
+from midwatch.adapters.routers.options import CommandOptions, HaproxyOptions, SplitOptions
+from midwatch.adapters.routers.split import SplitRouter
 from midwatch.core.sli import Counts, Indicator
 from midwatch.core.slo import Slo
 from midwatch.core.traffic import Traffic

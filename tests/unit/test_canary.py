@@ -6,7 +6,8 @@ import random
 
 import pytest
 
-from midwatch.adapters.metrics.prometheus import PrometheusMetrics, PrometheusOptions
+from midwatch.adapters.metrics.options import PrometheusOptions
+from midwatch.adapters.metrics.prometheus import PrometheusMetrics
 from midwatch.core import canary, effects, inputs, releases, shard
 from midwatch.core.canary import CanaryPlan, Guard, Sides
 from midwatch.core.decide import decide

@@ -9,7 +9,8 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from midwatch.adapters.metrics.prometheus import PrometheusMetrics, PrometheusOptions
+from midwatch.adapters.metrics.options import PrometheusOptions
+from midwatch.adapters.metrics.prometheus import PrometheusMetrics
 from midwatch.adapters.stores.sqlite import SqliteStore
 from midwatch.core import effects, inputs, jumps
 from midwatch.core import events as e

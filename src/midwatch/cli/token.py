@@ -10,7 +10,7 @@ import click
 from msgspec import Struct
 
 from midwatch import config
-from midwatch.adapters.metrics.pushed import PushedOptions
+from midwatch.adapters.metrics.options import PushedOptions
 from midwatch.adapters.stores.tokens import SqliteTokens, new_id
 from midwatch.cli.audit import note, opened
 from midwatch.cli.output import json_option, print_json

@@ -22,8 +22,8 @@ from pathlib import Path
 
 from msgspec import Struct, field, structs
 
-from midwatch.adapters.metrics.prometheus import PrometheusOptions
-from midwatch.adapters.pagers.terminal import TerminalOptions
+from midwatch.adapters.metrics.options import PrometheusOptions
+from midwatch.adapters.pagers.options import TerminalOptions
 from midwatch.adapters.specs.reader import read_specs
 from midwatch.config.grouping import read_gatherings, read_threshold, read_wall, wants_groups
 from midwatch.config.jobs import read_jobs

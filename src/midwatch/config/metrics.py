@@ -5,10 +5,12 @@ Law: a secret is never written here, only the name of the environment variable t
 
 from __future__ import annotations
 
-from midwatch.adapters.metrics.file import FileOptions
-from midwatch.adapters.metrics.prometheus import PrometheusOptions
-from midwatch.adapters.metrics.proxy import ProxyOptions
-from midwatch.adapters.metrics.pushed import PushedOptions
+from midwatch.adapters.metrics.options import (
+    FileOptions,
+    PrometheusOptions,
+    ProxyOptions,
+    PushedOptions,
+)
 from midwatch.registry import METRICS, MetricsOptions
 from midwatch.yaml_nodes import Node
 

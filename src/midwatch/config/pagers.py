@@ -8,13 +8,15 @@ from __future__ import annotations
 import re
 from typing import Literal, cast
 
-from midwatch.adapters.pagers.apprise import AppriseOptions
-from midwatch.adapters.pagers.email import EmailOptions
-from midwatch.adapters.pagers.pagerduty import URL as PAGERDUTY_URL
-from midwatch.adapters.pagers.pagerduty import PagerDutyOptions
-from midwatch.adapters.pagers.slack import SlackOptions
-from midwatch.adapters.pagers.terminal import TerminalOptions
-from midwatch.adapters.pagers.webhook import WebhookOptions
+from midwatch.adapters.pagers.options import (
+    PAGERDUTY_URL,
+    AppriseOptions,
+    EmailOptions,
+    PagerDutyOptions,
+    SlackOptions,
+    TerminalOptions,
+    WebhookOptions,
+)
 from midwatch.config.limits import read_rate
 from midwatch.config.paging import Paging
 from midwatch.ports import Rate

@@ -8,12 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from midwatch.adapters.metrics.prometheus import PrometheusOptions
-from midwatch.adapters.metrics.proxy import COUNTED, ProxyOptions
-from midwatch.adapters.metrics.pushed import PushedOptions
-from midwatch.adapters.routers.command import TIMEOUT_S, CommandOptions
-from midwatch.adapters.routers.haproxy import HaproxyOptions
-from midwatch.adapters.routers.split import SplitOptions
+from midwatch.adapters.metrics.options import (
+    COUNTED,
+    PrometheusOptions,
+    ProxyOptions,
+    PushedOptions,
+)
+from midwatch.adapters.routers.options import (
+    TIMEOUT_S,
+    CommandOptions,
+    HaproxyOptions,
+    SplitOptions,
+)
 from midwatch.core.canary import RELEASE, CanaryPlan, Guard
 from midwatch.core.sli import Indicator
 from midwatch.core.slo import Slo

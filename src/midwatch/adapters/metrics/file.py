@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from midwatch.adapters.metrics.meter import Meter
+from midwatch.adapters.metrics.options import FileOptions
 from midwatch.core.moments import moment
 from midwatch.core.sli import Counts, FailedAnswer, Sample, Trace
 from midwatch.core.sli_window import Tally
@@ -22,12 +23,6 @@ from midwatch.errors import BadFile, HarnessError
 
 REMEDY = 'write {"at": "2026-01-31T09:00:00Z", "good": 99, "total": 100}'
 Count = Annotated[int, Meta(ge=0, le=2**62)]
-
-
-class FileOptions(Struct, frozen=True):
-    """Where the file is."""
-
-    path: str
 
 
 class _Line(Struct):

@@ -21,6 +21,7 @@ import msgspec
 from msgspec import Struct, field
 
 from midwatch.adapters.metrics.meter import PARTS, Meter
+from midwatch.adapters.metrics.options import PrometheusOptions
 from midwatch.core.clock import SECOND
 from midwatch.core.sli import Counts, Edge, FailedAnswer, Indicator, Trace
 from midwatch.core.sli_window import EDGE_S, Counter
@@ -41,17 +42,6 @@ SUM = re.compile(
     rf"\s*(?:sum\s*(?:by\s*\([^()]*\)\s*)?\(\s*(?P<inner>{SELECTOR})\s*\)\s*(?:by\s*\([^()]*\))?"
     rf"|(?P<plain>{SELECTOR}))\s*"
 )
-
-
-class PrometheusOptions(Struct, frozen=True):
-    """Where it is, and how it knows us; secrets come from the environment."""
-
-    url: str
-    token_env: str = ""
-    username: str = ""
-    password_env: str = ""
-    tls_ca: str = ""
-    timeout_s: int = 10
 
 
 class _Result(Struct):

@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from midwatch.adapters.metrics.meter import Meter
+from midwatch.adapters.metrics.options import ProxyOptions
 from midwatch.core.sli import Counts, FailedAnswer, Trace
 from midwatch.core.sli_window import Counter
 from midwatch.core.slo import Slo
@@ -22,15 +23,6 @@ from midwatch.errors import HarnessError
 
 if TYPE_CHECKING:
     from midwatch.outbound import Outbound
-
-COUNTED = ("requests", "errors", "slow")
-
-
-class ProxyOptions(Struct, frozen=True):
-    """Where the proxy listens for commands, and which variable holds its token."""
-
-    url: str
-    token_env: str
 
 
 class _Served(Struct):

@@ -47,10 +47,6 @@ REMEDY = 'send {"slo": "service/name", "good": 99, "total": 100}'
 Count = Annotated[int, Meta(ge=0, le=10**12)]  # no push is of more; sums stay far below 2**63
 
 
-class PushedOptions(Struct, frozen=True):
-    """Nothing is to be said: whoever has the source's token may push."""
-
-
 class _Counted(Struct, forbid_unknown_fields=True):
     slo: str
     good: Count

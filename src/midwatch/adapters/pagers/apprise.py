@@ -13,8 +13,6 @@ import string
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from msgspec import Struct
-
 from midwatch.core.effects import SendPage
 from midwatch.errors import HarnessError, InputError
 from midwatch.texts import cut, inert, plain
@@ -28,12 +26,6 @@ GROWS: dict[str, dict[str, int]] = {
     "text": TEXT,
 }
 AROUND_TITLE = 16  # what a service may put around the title, and a line break
-
-
-class AppriseOptions(Struct, frozen=True, tag="apprise"):
-    """Which environment variable holds the address, such as `tgram://...`."""
-
-    url_env: str
 
 
 class ApprisePager:

@@ -18,10 +18,9 @@ from contextlib import suppress
 from email.message import EmailMessage
 from email.utils import formatdate
 from hashlib import blake2b
-from typing import Any, Literal
+from typing import Any
 
-from msgspec import Struct
-
+from midwatch.adapters.pagers.options import EmailOptions
 from midwatch.core.clock import SECOND
 from midwatch.core.effects import SendPage
 from midwatch.errors import HarnessError
@@ -31,19 +30,6 @@ from midwatch.texts import cut, plain
 TIMEOUT_S = 10  # for each answer
 WHOLE_S = 30.0  # for all of them
 MAX_SUBJECT = 200
-
-
-class EmailOptions(Struct, frozen=True, tag="email"):
-    """The server, whom pages come from, and how it knows us; `to` is for pages to a channel."""
-
-    host: str
-    port: int
-    sender: str
-    tls: Literal["starttls", "tls", "none"] = "starttls"
-    username: str = ""
-    password_env: str = ""
-    tls_ca: str = ""
-    to: str = ""
 
 
 class _Smtp(smtplib.SMTP):

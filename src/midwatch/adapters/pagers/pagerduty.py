@@ -15,8 +15,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from msgspec import Struct
 
+from midwatch.adapters.pagers.options import PagerDutyOptions
 from midwatch.core.effects import SendPage, UpdatePage
 from midwatch.errors import HarnessError, Throttled
 from midwatch.texts import cut, plain
@@ -24,19 +24,11 @@ from midwatch.texts import cut, plain
 if TYPE_CHECKING:  # config reads the options below where no HTTP client is installed
     from midwatch.outbound import Outbound
 
-URL = "https://events.pagerduty.com/v2/enqueue"
 SEVERITY = {"sev1": "critical", "sev2": "error", "sev3": "warning", "sev4": "info"}
 BECAME = {"acknowledged": "acknowledge", "resolved": "resolve"}
 MAX_SUMMARY = 1_024
 MAX_KEY = 255
 MAX_DETAIL = 50_000  # of an event's 512 KB
-
-
-class PagerDutyOptions(Struct, frozen=True, tag="pagerduty"):
-    """Which environment variable holds the routing key; `url` is for another region."""
-
-    routing_key_env: str
-    url: str = URL
 
 
 class PagerDutyPager:

@@ -35,13 +35,6 @@ ACTION = "midwatch-ack"
 _FORMATS = re.compile("[@*_~`]")
 
 
-class SlackOptions(Struct, frozen=True, tag="slack"):
-    """Which environment variables hold the webhook's address and, for the button, the secret."""
-
-    url_env: str
-    signing_secret_env: str = ""
-
-
 class Pressed(Struct, frozen=True):
     """Somebody pressed the button of an incident; `user` is Slack's id.
 

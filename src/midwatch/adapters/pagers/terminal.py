@@ -8,15 +8,9 @@ from __future__ import annotations
 import sys
 from typing import TextIO
 
-from msgspec import Struct
-
 from midwatch.core.effects import SendPage
 from midwatch.errors import HarnessError
 from midwatch.texts import plain
-
-
-class TerminalOptions(Struct, frozen=True, tag="terminal"):
-    """A terminal has nothing to choose."""
 
 
 class TerminalPager:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec import Struct
 
+from midwatch.adapters.pagers.options import WebhookOptions
 from midwatch.core.clock import SECOND
 from midwatch.core.effects import SendPage, UpdatePage
 from midwatch.errors import HarnessError, InputError, Throttled
@@ -25,13 +26,6 @@ if TYPE_CHECKING:  # config reads the options below where no HTTP client is inst
 
 MIN_KEY_BYTES = 24  # what the standard asks for at least
 PREFIX = "whsec_"
-
-
-class WebhookOptions(Struct, frozen=True, tag="webhook"):
-    """Where pages are posted, and which environment variable holds the secret (`whsec_...`)."""
-
-    url: str
-    secret_env: str
 
 
 class Body(Struct, frozen=True, omit_defaults=True):

@@ -22,21 +22,10 @@ import msgspec
 from msgspec import Struct
 
 from midwatch.adapters import processes
+from midwatch.adapters.routers.options import CommandOptions
 from midwatch.core.traffic import Traffic
 from midwatch.errors import HarnessError
 from midwatch.ports import Health
-
-TIMEOUT_S = 60
-
-
-class CommandOptions(Struct, frozen=True, tag="command"):
-    """What is run, for which services (none named: all), and for how long at the most."""
-
-    apply: tuple[str, ...]
-    observe: tuple[str, ...]
-    services: tuple[str, ...] = ()
-    timeout_s: int = TIMEOUT_S
-    check: tuple[str, ...] = ()
 
 
 class _Digest(Struct):

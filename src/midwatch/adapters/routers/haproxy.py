@@ -22,8 +22,9 @@ import socket
 from pathlib import Path
 
 import msgspec
-from msgspec import Struct, field
+from msgspec import Struct
 
+from midwatch.adapters.routers.options import HaproxyOptions
 from midwatch.core.traffic import Traffic
 from midwatch.errors import HarnessError
 from midwatch.ports import Health
@@ -33,18 +34,6 @@ WEIGHT = 100
 MAX_BYTES = 1024 * 1024
 RUNNING = ("1", "2")  # srv_op_state: starting slowly, and running
 STOPPED = 1 | 2 | 8 | 16 | 32 | 64  # srv_admin_state: forced or inherited maintenance and drain
-
-
-class HaproxyOptions(Struct, frozen=True, tag="haproxy"):
-    """Where HAProxy listens for commands, and which backend's servers are releases."""
-
-    socket: str
-    backend: str
-    state: str
-    config: str = ""
-    servers: dict[str, str] = field(default_factory=dict[str, str])
-    services: tuple[str, ...] = ()
-    server_state: str = ""
 
 
 class _Server(Struct, frozen=True):

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 from msgspec import Struct, field
 
+from midwatch.adapters.routers.options import SplitOptions
 from midwatch.core.traffic import Traffic
 from midwatch.errors import HarnessError
 from midwatch.ports import Health
@@ -47,14 +48,6 @@ Headers = list[tuple[bytes, bytes]]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Scope = MutableMapping[str, Any]
-
-
-class SplitOptions(Struct, frozen=True, tag="split"):
-    """Where `midwatch proxy` listens for commands, and which variable holds its token."""
-
-    url: str
-    token_env: str
-    services: tuple[str, ...] = ()
 
 
 class SplitSettings(Struct, frozen=True):

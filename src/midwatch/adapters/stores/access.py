@@ -15,7 +15,6 @@ import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from hashlib import sha256
-from importlib import resources
 from pathlib import Path
 from typing import Self
 
@@ -67,7 +66,7 @@ class SqliteAccess:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = NORMAL")
             connection.execute("PRAGMA secure_delete = ON")
-            schema = resources.files("midwatch.adapters.stores") / "access_schema.sql"
+            schema = Path(__file__).parent / "access_schema.sql"
             connection.executescript(schema.read_text("utf-8"))
         except (sqlite3.Error, OSError) as error:
             raise HarnessError(
@@ -81,7 +80,7 @@ class SqliteAccess:
     def memory(cls) -> Self:
         """Keep logins and trail in memory alone, when their file cannot be used."""
         connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-        schema = resources.files("midwatch.adapters.stores") / "access_schema.sql"
+        schema = Path(__file__).parent / "access_schema.sql"
         connection.executescript(schema.read_text("utf-8"))
         return cls(connection)
 

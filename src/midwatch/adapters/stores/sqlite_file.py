@@ -12,7 +12,6 @@ import sqlite3
 from collections import Counter
 from contextlib import suppress
 from functools import cache
-from importlib import resources
 from pathlib import Path
 from threading import Lock
 from typing import IO
@@ -26,7 +25,7 @@ MAGIC = b"SQLite format 3\x00"
 @cache
 def migrations() -> list[tuple[int, str]]:
     """List the numbered migrations with their SQL, in order."""
-    folder = resources.files("midwatch.adapters.stores") / "migrations"
+    folder = Path(__file__).parent / "migrations"
     files = sorted(f.name for f in folder.iterdir() if f.name.endswith(".sql"))
     return [(int(name[:4]), (folder / name).read_text("utf-8")) for name in files]
 

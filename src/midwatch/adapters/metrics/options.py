@@ -1,0 +1,38 @@
+"""What each source of counts is told by the config.
+
+Law: no more than values, so that a config is read without any of their code.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+COUNTED = ("requests", "errors", "slow")  # what a proxy counts of a release
+
+
+class FileOptions(Struct, frozen=True):
+    """Where the file is."""
+
+    path: str
+
+
+class PrometheusOptions(Struct, frozen=True):
+    """Where it is, and how it knows us; secrets come from the environment."""
+
+    url: str
+    token_env: str = ""
+    username: str = ""
+    password_env: str = ""
+    tls_ca: str = ""
+    timeout_s: int = 10
+
+
+class ProxyOptions(Struct, frozen=True):
+    """Where the proxy listens for commands, and which variable holds its token."""
+
+    url: str
+    token_env: str
+
+
+class PushedOptions(Struct, frozen=True):
+    """Nothing is to be said: whoever has the source's token may push."""
