@@ -358,8 +358,15 @@ class Session(Struct, frozen=True):
     used_at: int
 
 
-Did = Literal["login", "login refused", "logout", "call refused", "token made", "token revoked",
-              "logins ended"]  # fmt: skip
+Did = Literal[
+    "login",
+    "login refused",
+    "logout",
+    "call refused",
+    "token made",
+    "token revoked",
+    "logins ended",
+]
 
 
 class Attempt(Struct, frozen=True):

@@ -68,9 +68,14 @@ def read_on(pipe: IO[bytes]) -> None:
     if cat is not None:
         try:
             reader = subprocess.Popen(  # noqa: S603  our own, without a shell
-                [cat], stdin=pipe, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                env={}, cwd="/", start_new_session=True,
-            )  # fmt: skip
+                [cat],
+                stdin=pipe,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                env={},
+                cwd="/",
+                start_new_session=True,
+            )
         except OSError:
             pass
         else:

@@ -98,9 +98,11 @@ class Telemetry:
             release.name
         )
         info = Gauge(
-            "support_agent_release", "The release at work", ("release", "digest"),
+            "support_agent_release",
+            "The release at work",
+            ("release", "digest"),
             registry=self.registry,
-        )  # fmt: skip
+        )
         info.labels(release.name, release.digest).set(1)
 
     def count(self, reply: Reply, seconds: float) -> None:

@@ -98,12 +98,14 @@ def typed_in(scenario: Scenario, drawn: Drawn) -> list[Typed]:
     names = [plan.name for plan in scenario.services]
     return [
         Typed(
-            scenario.starts_at + one.at_s * SECOND, one.what, names[one.service % len(names)],
+            scenario.starts_at + one.at_s * SECOND,
+            one.what,
+            names[one.service % len(names)],
             f"by-hand/{one.at_s % 3}",
         )
         for one in drawn.typed
         if names
-    ]  # fmt: skip
+    ]
 
 
 def _is_refused(letter: DeadLetter, drawn: Drawn) -> bool:
@@ -137,12 +139,14 @@ def play(
         network=partial(flaky_network, drawn, seed),
         wrap=partial(crashing, hit=plug),
         meddler=Meddler(
-            drawn.ports, starts_at=scenario.starts_at, seed=seed,
+            drawn.ports,
+            starts_at=scenario.starts_at,
+            seed=seed,
             spared=(bystander.pager,) if bystander else (),
         ),
         typed=typed_in(scenario, drawn),
         wrong_clock=drawn.clock,
-    )  # fmt: skip
+    )
     try:
         shift.run()
     except Exception as error:  # whatever it is, it would have ended the engine's thread

@@ -285,8 +285,15 @@ class _Metrics:
 
 def _no_counts(seen: Counts, dice: Random) -> Counts:
     odd: list[tuple[Any, Any]] = [
-        (float("nan"), float("nan")), (float("inf"), seen.total), (-5, seen.total),
-        (seen.good, -seen.total), (seen.total + 7, seen.total), (10**400, 10**400),
-        (seen.good, float(seen.total) + 0.5), (None, seen.total), ("8", "9"), (True, 2),
-    ]  # fmt: skip
+        (float("nan"), float("nan")),
+        (float("inf"), seen.total),
+        (-5, seen.total),
+        (seen.good, -seen.total),
+        (seen.total + 7, seen.total),
+        (10**400, 10**400),
+        (seen.good, float(seen.total) + 0.5),
+        (None, seen.total),
+        ("8", "9"),
+        (True, 2),
+    ]
     return Counts(*dice.choice(odd))

@@ -58,9 +58,11 @@ def draw_dates(seed: int) -> Dates:
         return begin, begin + rng.randrange(shortest, longest)
 
     return Dates(
-        span(120, 2_400, 600, 3_600), span(3, 50, 10, 50), rng.choice(TURNS_MIN),
+        span(120, 2_400, 600, 3_600),
+        span(3, 50, 10, 50),
+        rng.choice(TURNS_MIN),
         span(120, 3_000, 600, 2_400),
-    )  # fmt: skip
+    )
 
 
 def turn_of(name: str) -> str:
@@ -96,15 +98,23 @@ def _in_turns(policy: Policy, turn_min: int) -> Policy:
     stand_ins = {f"{name}-too": Person(f"{name}-too", team.people[name].pagers) for name in names}
     schedules = {
         turn_of(name): Schedule(
-            turn_of(name), "UTC",
+            turn_of(name),
+            "UTC",
             (Layer("turns", (name, f"{name}-too"), "2020-01-01T00:00", turn_min),),
         )
         for name in names
-    }  # fmt: skip
+    }
     team = Team(
-        {**team.people, **stand_ins}, {**team.schedules, **schedules}, team.followers,
-        team.last_resort, team.urgency, team.table, ACK_S, team.digest_s, team.again_s,
-    )  # fmt: skip
+        {**team.people, **stand_ins},
+        {**team.schedules, **schedules},
+        team.followers,
+        team.last_resort,
+        team.urgency,
+        team.table,
+        ACK_S,
+        team.digest_s,
+        team.again_s,
+    )
     steps = tuple(
         replace(step, to=tuple(turn_of(one) if one in names else one for one in step.to))
         for step in policy.steps

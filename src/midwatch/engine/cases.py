@@ -82,9 +82,19 @@ def case_view(one: KeptCase, now: int) -> CaseView:
         state = "quarantined" if one.quarantined_until > now else "expired"
         why = f"{one.owner}, until {show_time(one.quarantined_until)}"
     return CaseView(
-        one.case.id, state, one.case.question, one.incident, one.bad, one.good, one.bad_digest,
-        one.good_digest, one.case.runs, one.case.least, why, one.case,
-    )  # fmt: skip
+        one.case.id,
+        state,
+        one.case.question,
+        one.incident,
+        one.bad,
+        one.good,
+        one.bad_digest,
+        one.good_digest,
+        one.case.runs,
+        one.case.least,
+        why,
+        one.case,
+    )
 
 
 class Subject(Struct, frozen=True):
@@ -217,11 +227,13 @@ def kept(taken: Guards, records: Archive, service: str, public_url: str = "") ->
     ]
     held = {
         one.case.id: {
-            "owner": one.owner, "until": show_time(one.quarantined_until), "why": one.held_for,
+            "owner": one.owner,
+            "until": show_time(one.quarantined_until),
+            "why": one.held_for,
         }
         for one in taken.cases
         if one.quarantined_until
-    }  # fmt: skip
+    }
     kept_held = {case.id: held[case.id] for case in found if case.id in held}
     links: dict[str, str] = {}
     for case in found if public_url else ():
@@ -233,9 +245,13 @@ def kept(taken: Guards, records: Archive, service: str, public_url: str = "") ->
 
 def _origin(one: Incident) -> Origin:
     return Origin(
-        one.id, one.ref, one.service_of_plan, one.state == "closed" and one.hurt, one.waiver,
+        one.id,
+        one.ref,
+        one.service_of_plan,
+        one.state == "closed" and one.hurt,
+        one.waiver,
         one.waived_until,
-    )  # fmt: skip
+    )
 
 
 def link(public_url: str, ref: str) -> str:

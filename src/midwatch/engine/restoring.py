@@ -39,9 +39,11 @@ DONE: dict[type[e.Event], str] = {
 _NAMES = {kind.__name__: says for kind, says in DONE.items()}
 # Whether a page is out after such a fact that nobody has ended.
 _PAGES = {
-    e.PagePlanned.__name__: True, e.IncidentResolved.__name__: False,
-    e.IncidentClosed.__name__: False, e.IncidentMerged.__name__: False,
-}  # fmt: skip
+    e.PagePlanned.__name__: True,
+    e.IncidentResolved.__name__: False,
+    e.IncidentClosed.__name__: False,
+    e.IncidentMerged.__name__: False,
+}
 decode = msgspec.json.Decoder(e.IncidentOpened).decode
 
 

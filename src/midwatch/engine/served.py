@@ -117,22 +117,38 @@ def history(audit: Audit, service: str) -> list[Moment]:
 def _service(p: Pointer, shard: Shard) -> ServiceView:
     last = p.last_canary
     return ServiceView(
-        p.service, p.live, p.last_good, rollback_target(p)[0], p.candidate, p.weight, p.epoch,
+        p.service,
+        p.live,
+        p.last_good,
+        rollback_target(p)[0],
+        p.candidate,
+        p.weight,
+        p.epoch,
         name_of(p.pending),
-        p.wanted.says if p.pending else "", name_of(p.done),
+        p.wanted.says if p.pending else "",
+        name_of(p.done),
         [
             ReleaseView(
-                r.name, r.digest, r.standing, r.name == p.live, r.name == p.last_good,
+                r.name,
+                r.digest,
+                r.standing,
+                r.name == p.live,
+                r.name == p.last_good,
                 p.unfit.get(r.name) or p.changed.get(r.name, ""),
             )
             for r in p.releases.values()
         ],
         _canary(p, shard),
-        last and EndedView(
-            last.operation, last.release, last.verdict, last.reason.says,
-            show_time(shard.shown(last.at)), last.reason.terms,
+        last
+        and EndedView(
+            last.operation,
+            last.release,
+            last.verdict,
+            last.reason.says,
+            show_time(shard.shown(last.at)),
+            last.reason.terms,
         ),
-    )  # fmt: skip
+    )
 
 
 def _canary(p: Pointer, shard: Shard) -> CanaryView | None:
@@ -150,14 +166,24 @@ def _canary(p: Pointer, shard: Shard) -> CanaryView | None:
         says = reason.says
     plan = trial.plan
     return CanaryView(
-        trial.operation, name, trial.baseline, trial.by, trial.incident,
-        show_time(shard.shown(trial.started_at)), trial.weight, trial.step + 1, [*plan.steps, 100],
-        trial.blocks, trial.missed, word, says,
+        trial.operation,
+        name,
+        trial.baseline,
+        trial.by,
+        trial.incident,
+        show_time(shard.shown(trial.started_at)),
+        trial.weight,
+        trial.step + 1,
+        [*plan.steps, 100],
+        trial.blocks,
+        trial.missed,
+        word,
+        says,
         [
             _guard(one, evidence.get(canary.key_of(one)), plan.alpha, len(plan.guards))
             for one in plan.guards
         ],
-    )  # fmt: skip
+    )
 
 
 def _guard(
@@ -169,10 +195,18 @@ def _guard(
         )
     seen = found.traffic
     return GuardView(
-        guard.name, guard.margin, seen.good, seen.total, seen.base_good, seen.base_total,
-        _wealth(seen.log_reject), guards / alpha, _wealth(seen.log_promote), 1 / alpha,
+        guard.name,
+        guard.margin,
+        seen.good,
+        seen.total,
+        seen.base_good,
+        seen.base_total,
+        _wealth(seen.log_reject),
+        guards / alpha,
+        _wealth(seen.log_promote),
+        1 / alpha,
         cleared=bool(found.cleared_at),
-    )  # fmt: skip
+    )
 
 
 def _wealth(logarithm: float) -> float:

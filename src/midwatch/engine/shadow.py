@@ -436,9 +436,16 @@ def _judged(
     paged_for: str = "",
 ) -> Judged:
     return Judged(
-        show_time(page.at), page.services, page.key, page.source, verdict, incident, why, delay_s,
+        show_time(page.at),
+        page.services,
+        page.key,
+        page.source,
+        verdict,
+        incident,
+        why,
+        delay_s,
         paged_for,
-    )  # fmt: skip
+    )
 
 
 def _extra(one: Recorded) -> Extra:

@@ -79,9 +79,14 @@ def _answer(
     output: str,
 ) -> ActionAnswered:
     return ActionAnswered(
-        action.key, action.incident, attempt, state, masked(f"{says}"), action.idempotent,
+        action.key,
+        action.incident,
+        attempt,
+        state,
+        masked(f"{says}"),
+        action.idempotent,
         masked(output).strip()[-RECORDED:],
-    )  # fmt: skip
+    )
 
 
 def _output_of(error: Exception) -> str:

@@ -81,9 +81,13 @@ class Cards:
         harm = [self._placed(drawn, card, now, is_open=alone) for card in overview.harm]
         well = [self._placed(drawn, card, now, is_open=False) for card in overview.well]
         shown = {
-            "open": overview.open, "more": overview.more, "shadow": self._shadow,
-            "harm": _whole(harm), "well": _whole(well), "notes": overview.notes,
-        }  # fmt: skip
+            "open": overview.open,
+            "more": overview.more,
+            "shadow": self._shadow,
+            "harm": _whole(harm),
+            "well": _whole(well),
+            "notes": overview.notes,
+        }
         return self._main.render(shown).encode()
 
     def _read(self, cards: list[Card], skews: Skews) -> None:
@@ -120,9 +124,14 @@ class Cards:
         if known is None or (known.card, known.day, known.is_open) != (card, day, is_open):
             lines = self._timelines[incident.id].lines
             text = self._card(
-                card.detail, self._told(lines), card.version - len(lines), is_open, self._shadow,
-                now, self._mark,
-            )  # fmt: skip
+                card.detail,
+                self._told(lines),
+                card.version - len(lines),
+                is_open,
+                self._shadow,
+                now,
+                self._mark,
+            )
             before, _, after = str(text).partition(self._mark)
             known = _Drawn(card, day, is_open, before, after)
         self._drawn[incident.id] = known

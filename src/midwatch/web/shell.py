@@ -82,10 +82,12 @@ class Shells:
         last = zlib.compressobj(wbits=-zlib.MAX_WBITS)
         before, after = top.encode("utf-8", "replace"), bottom.encode("utf-8", "replace")
         return _Shell(
-            name, before, after,
+            name,
+            before,
+            after,
             first.compress(before) + first.flush(zlib.Z_FULL_FLUSH),
             last.compress(after) + last.flush(),
-        )  # fmt: skip
+        )
 
 
 def _zipped(shell: _Shell, view: View) -> bytes:

@@ -85,8 +85,11 @@ class PagerDutyPager:
     def _post(self, action: str, incident: str, event: dict[str, Any]) -> str:
         key = f"midwatch/{self._journal}/{incident}"[:MAX_KEY]
         body = {
-            "routing_key": self._routing_key, "event_action": action, "dedup_key": key, **event,
-        }  # fmt: skip
+            "routing_key": self._routing_key,
+            "event_action": action,
+            "dedup_key": key,
+            **event,
+        }
         headers = {"content-type": "application/json"}
         answer = self._outbound.post(
             self._url, msgspec.json.encode(body), headers, [self._routing_key]

@@ -184,5 +184,15 @@ class Access:
 
 
 FAMILIES = (
-    Journal, Inbox, Outbox, Timers, Archive, Letters, Counts, Pruning, Sealed, Tokens, Access,
-)  # fmt: skip
+    Journal,
+    Inbox,
+    Outbox,
+    Timers,
+    Archive,
+    Letters,
+    Counts,
+    Pruning,
+    Sealed,
+    Tokens,
+    Access,
+)

@@ -44,8 +44,13 @@ LOCKED_S = 1.0
 _abandoned: list[sqlite3.Connection] = []
 _NEW = (Sealed.pruned, Sealed.archive)  # what a file of an older schema lacks
 _SEALED = (
-    Sealed.inbox, Sealed.dead_letter, Sealed.snapshot, Sealed.outbox, Sealed.timer, *_NEW,
-)  # fmt: skip
+    Sealed.inbox,
+    Sealed.dead_letter,
+    Sealed.snapshot,
+    Sealed.outbox,
+    Sealed.timer,
+    *_NEW,
+)
 
 
 def named(connection: sqlite3.Connection) -> Database:

@@ -13,8 +13,12 @@ from midwatch.errors import CommitFailed, Diverged, Unstorable
 
 # Of these only the input can be the reason: another one may be written.
 UNFIT = (
-    sqlite3.IntegrityError, sqlite3.DataError, sqlite3.InterfaceError, OverflowError, UnicodeError,
-)  # fmt: skip
+    sqlite3.IntegrityError,
+    sqlite3.DataError,
+    sqlite3.InterfaceError,
+    OverflowError,
+    UnicodeError,
+)
 _TABLES_OF_THE_FOLD = ("event.", "snapshot.", "shard.")
 
 _SAYS = {
