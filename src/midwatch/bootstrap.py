@@ -16,9 +16,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 from msgspec import Struct, field
 
-from midwatch.adapters.actions.command import CommandActions
-from midwatch.adapters.actions.http import HttpActions
-from midwatch.adapters.actions.ways import Actions
 from midwatch.adapters.metrics.options import PrometheusOptions, ProxyOptions
 from midwatch.adapters.metrics.pushed import PushedMetrics
 from midwatch.adapters.pagers.options import TerminalOptions
@@ -437,6 +434,10 @@ def check_secrets(books: Books, environment: Mapping[str, str]) -> None:
 
 def build_actor() -> Actor:
     """Build what does the steps of runbooks."""
+    from midwatch.adapters.actions.command import CommandActions
+    from midwatch.adapters.actions.http import HttpActions
+    from midwatch.adapters.actions.ways import Actions
+
     return Actions(HttpActions(_outbound_for, os.environ), CommandActions(os.environ))
 
 
