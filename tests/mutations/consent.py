@@ -6,6 +6,8 @@ from tests.mutations.laws import DRILL, UNIT, Mutation
 
 SUBJECTS = (f"{UNIT}/test_subjects.py",)
 CONSENT = (f"{UNIT}/test_consent.py",)
+MODEL = (f"{UNIT}/test_consent_model.py",)
+SEVERAL = (f"{UNIT}/test_several_plans.py",)
 RUNBOOKS = "src/midwatch/core/runbooks.py"
 MUTATIONS = (
     Mutation(
@@ -88,6 +90,68 @@ MUTATIONS = (
     ),
     Mutation(
         "what was shed stays shed", 15, "src/midwatch/core/consent.py",
-        "if one.undoes in done)", "if False)", CONSENT,
+        "if one.undoes in done)", "if False)", MODEL,
+    ),
+    Mutation(
+        "a plan goes on when what proves it is well", 15, "src/midwatch/core/consent.py",
+        "    proofs = incident.proofs_of(run)\n    if proofs:\n",
+        "    proofs = incident.proofs_of(run)\n    if False:\n", MODEL,
+    ),
+    Mutation(
+        "no consent is ever over", 15, "src/midwatch/core/consent.py",
+        '    if incident.state not in (*OPEN, "mitigated") or (\n',
+        '    return ""\n    if incident.state not in (*OPEN, "mitigated") or (\n', MODEL,
+    ),
+    Mutation(
+        "an approval is of no hash", 15, RUNBOOKS,
+        "        if plan.hash == plan_hash:\n", "        if True:\n", MODEL,
+    ),
+    Mutation(
+        "two incidents run plans of one service", 15, RUNBOOKS,
+        "            if (other.runs and not (run.rolls_back and _gives_way(other))) or (\n",
+        "            if False and (\n", MODEL,
+    ),
+    Mutation(
+        "a step is another plan's", 15, "src/midwatch/core/incidents.py",
+        "    found = named(i.plans, plan_hash) or doing(i.plans, operation)\n",
+        "    found = None\n", SEVERAL,
+    ),
+    Mutation(
+        "a rollback stops what runs another service", 15, RUNBOOKS,
+        "if other is run or one.acts_for(other) != service or not other.runs:",
+        "if other is run or not other.runs:", SEVERAL,
+    ),
+    Mutation(
+        "a rollback leaves what runs its service", 15, RUNBOOKS,
+        "    if not run.rolls_back:\n        return\n", "    if True:\n        return\n", SEVERAL,
+    ),
+    Mutation(
+        "a service is rolled back again and again", 15, "src/midwatch/core/incidents.py",
+        "    i.rolled.append(event.service)\n", "    i.rolled += [event.service] * 0\n", SEVERAL,
+    ),
+    Mutation(
+        "plans are not undone", 2, "src/midwatch/core/undo.py",
+        "        kept.plans = [copy(run) for run in one.plans]  # they are changed in place\n", "",
+        SEVERAL,
+    ),
+    Mutation(
+        "a policy goes on where a person stopped", 15, RUNBOOKS,
+        "    if service in incident.by_hand:\n", "    if False:\n", CONSENT,
+    ),
+    Mutation(
+        "a plan is shown as it was before a release", 15, "src/midwatch/core/decide.py",
+        "    if moved:\n        _plan_again(d, rules, moved)\n", "", CONSENT,
+    ),
+    Mutation(
+        "a further try begins after a stop", 15, RUNBOOKS,
+        "    if d.now + SECOND >= run.again_at:", "    if True:", CONSENT,
+    ),
+    Mutation(
+        "an undone split leaves a proposal", 15, "src/midwatch/core/moves.py",
+        '        runbooks.take_away(d, new, f"{new.id} is part of {old.id}")\n', "", CONSENT,
+    ),
+    Mutation(
+        "nobody hears of what is left done", 15, RUNBOOKS,
+        '    elif incident.state == "mitigated" and back:\n', "    elif False:\n", CONSENT,
     ),
 )  # fmt: skip

@@ -513,6 +513,31 @@ def test_a_plan_is_stopped_at_the_next_safe_point() -> None:
             )
 
 
+def test_a_further_try_that_has_not_begun_is_cancelled() -> None:
+    """Between two tries nothing is being done: a stop ends the plan there, a rollback's too."""
+    back = Step("back", "release.rollback")
+    for steps, at, now in (((SHED, DROP), 25_500, True), ((SHED, DROP), 30_000, False),
+                           ((back,), 25_500, True)):  # fmt: skip
+        found = quiet(bench(book(*steps)))
+        found.alerts(alert("cart", "Slow"))
+        approve(found)
+        key = first(found).operation
+        if steps == (back,):
+            tried = found.give(inputs.ReleaseAnswered(key, "INC-1", 1, "not-applied", "v2"), 25_000)
+        else:
+            tried = answer(found, "not-applied", now=25_000)
+        assert tried.retries == {key: 30_000}
+        decision = found.give(inputs.StopPlan("INC-1", "ada", "wrong cluster"), at)
+        assert (decision.cancelled_effects == [key]) is now
+        assert ("PlanStopped" in kinds(decision)) is now
+        assert (first(found).run == "ended") is now
+        assert not (now and found.state.pointers["cart"].pending)
+        if now and steps != (back,):
+            assert answer(found, now=31_000).events == []
+        elif not now:
+            assert stopped(answer(found, now=31_000)).startswith("stopped by ada")
+
+
 def test_what_waits_is_stopped_at_once() -> None:
     """A wait, a question, a proof; what is only proposed is refused instead."""
     for steps in ((SOON, DROP), (SURE, DROP), (SHED,)):

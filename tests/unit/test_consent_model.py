@@ -1,14 +1,16 @@
 """A model of consent: whatever happens in whatever order, no step runs without its own approval.
 
 The model keeps books of its own: which plan each hash stood for, what was approved and when, what
-each service's alerts say, which incident is over. It reads the events and effects of decisions and
-nothing of how they came about.
+each service's alerts say, which objective is well, which incident is over, what is done and not
+undone. It reads the events and effects of decisions and nothing of how they came about.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
@@ -36,6 +38,10 @@ BOOKS = (
     Runbook("sheds", 1, FULL, (SHED, SOON, RESTORE)),
     Runbook("rolls", 1, Match(SHOP.id), (Step("back", "release.rollback"), SURE, DROP)),
     Runbook("drops", 1, Match(DB.id), (SOON, DROP)),
+    Runbook("both", 1, Match("mail/none"), (SHED, DROP)),
+    Runbook(
+        "later", 1, Match("mail/none"), (SHED, structs.replace(SOON, given={"for_s": 400}), DROP)
+    ),
 )
 LEAVE = structs.replace(ANY_OF, runbooks=("sheds", "topical"), times=3)
 
@@ -53,6 +59,10 @@ class Consent(RuleBasedStateMachine):
         self.approved: dict[tuple[str, str], tuple[str, int]] = {}  # -> service, when
         self.used: set[str] = set()  # hashes that were approved
         self.chosen: set[str] = set()  # hashes of plans that a person chose
+        self.said = ""  # the hash that a person has just approved
+        self.well: dict[tuple[str, str], bool] = {}  # incident, objective -> seen well
+        self.proven: set[tuple[str, str]] = set()  # incident, hash whose own proof is there
+        self.done: dict[tuple[str, str], set[str]] = {}  # incident, hash -> steps
         self.doing: dict[str, str] = {}  # operation -> hash
         self.back: set[tuple[str, str]] = set()  # incident, service that was rolled back
         self.over: dict[str, str] = {}  # incidents by how they are over
@@ -79,6 +89,8 @@ class Consent(RuleBasedStateMachine):
         """Write a decision down, and look whether each step of it had its consent."""
         for event in decision.events:
             self.hear(event)
+            self.feel(event)
+            self.is_taken_back(event, decision)
         for effect in decision.effects:
             if isinstance(effect, effects.RunAction):
                 assert effect.key not in self.wishes
@@ -104,18 +116,16 @@ class Consent(RuleBasedStateMachine):
                 elif event.plan_hash in self.chosen:
                     self.chosen.add(event.plan.hash)
                 self.approved.pop((event.incident, event.plan_hash), None)
+                if isinstance(event, e.ActionWaits):
+                    before = self.done.get((event.incident, event.plan_hash), set())
+                    self.done[event.incident, event.plan.hash] = before
             case e.PlanApproved():
                 assert event.plan_hash not in self.used, "an old button"
+                assert event.by != "ada" or event.plan_hash == self.said, "another hash"
                 self.used.add(event.plan_hash)
                 self.approved[event.incident, event.plan_hash] = (event.service, self.now)
             case e.PlanStopped() | e.PlanStopAsked() | e.PlanRefused():
                 self.approved.pop((event.incident, event.plan_hash), None)
-            case e.IncidentMitigated() | e.IncidentResolved() | e.IncidentMerged():
-                self.over[event.incident] = type(event).__name__
-            case e.IncidentReopened() | e.MergeUndone():
-                self.over.pop(event.incident, None)
-                for known in [one for one in self.approved if one[0] == event.incident]:
-                    del self.approved[known]
             case e.RollbackStarted():
                 step = self.consented(event.incident, event.plan_hash, event.service, "back")
                 assert step.given["target"] == event.to
@@ -128,11 +138,60 @@ class Consent(RuleBasedStateMachine):
             case _:
                 pass
 
+    def is_taken_back(self, event: e.Event, decision: Decision) -> None:
+        """See that what an early end leaves done is proposed to be taken back, there and then."""
+        if isinstance(event, e.ActionDone | e.RollbackCompleted):
+            step = event.step if isinstance(event, e.ActionDone) else "back"
+            self.done.setdefault((event.incident, event.plan_hash), set()).add(step)
+        failed = isinstance(event, e.ActionFailed) and not event.goes_on
+        if not failed and not isinstance(event, e.PlanStopped | e.PlanRefused):
+            return
+        assert isinstance(event, e.ActionFailed | e.PlanStopped | e.PlanRefused)
+        plan, done = (
+            self.plans[event.plan_hash], self.done.pop((event.incident, event.plan_hash), set())
+        )  # fmt: skip
+        left = [x.id for x in plan.steps if x.undoes in done and x.id not in done]
+        if plan.takes_back or not left:
+            return
+        offered = [
+            [step.id for step in x.plan.steps]
+            for x in decision.events
+            if isinstance(x, e.PlanProposed) and x.plan is not None and x.plan.takes_back
+        ]
+        assert left in offered, (left, offered)
+
+    def still_hurts(self, incident: str, plan: Plan, step: Any) -> None:
+        """See that users of what a plan is proven by are not well; then only undoing is left."""
+        if plan.proofs and not plan.takes_back and not step.undoes:
+            assert (incident, plan.hash) not in self.proven, "its users are well"
+            assert not all(self.well.get((incident, one)) for one in plan.proofs), plan.proofs
+
     def rolled(self, event: e.RollbackStarted) -> None:
         """See that a service is rolled back once an incident."""
         place = (event.incident, event.service)
         assert place not in self.back, place
         self.back.add(place)
+
+    def feel(self, event: e.Event) -> None:
+        """Keep what an event says of the users of an incident."""
+        match event:
+            case e.IncidentMitigated() | e.IncidentResolved() | e.IncidentMerged():
+                self.over[event.incident] = type(event).__name__
+            case e.IncidentReopened() | e.MergeUndone():
+                self.over.pop(event.incident, None)
+                self.well = {k: v for k, v in self.well.items() if k[0] != event.incident}
+                for known in [one for one in self.approved if one[0] == event.incident]:
+                    del self.approved[known]
+            case e.ObjectiveJudged():
+                self.well[event.incident, event.slo] = event.verdict == "recovered"
+            case e.RecoveryJudged() if event.verdict == "recovered":
+                self.proven.add((event.incident, event.plan_hash))
+            case e.RecoveryJudged() | e.ActionDone(changed=True):
+                self.proven.discard((event.incident, event.plan_hash))
+            case e.BurnAttached():
+                self.well[event.incident, event.slo] = False
+            case _:
+                pass
 
     def consented(self, incident: str, plan_hash: str, service: str, step_id: str) -> Any:
         """Give the step that was approved: of this plan, this service, this world, in time."""
@@ -146,6 +205,7 @@ class Consent(RuleBasedStateMachine):
         over = self.over.get(incident, "")
         assert not over or (plan.takes_back and over == "IncidentMitigated"), (over, step_id)
         self.matches(incident, plan)
+        self.still_hurts(incident, plan, step)
         return step
 
     def matches(self, incident: str, plan: Plan) -> None:
@@ -253,7 +313,74 @@ class Consent(RuleBasedStateMachine):
         for name in list(self.bench.state.incidents):
             now = [one.hash for one in self.bench.state.incidents[name].plans]
             shown = data.draw(st.sampled_from([*now, *now, *self.plans, "0" * 16]))
-            self.give(inputs.ApprovePlan(name, shown, "ada"))
+            self.approve(name, shown)
+
+    def approve(self, name: str, plan_hash: str) -> None:
+        """Approve what has this hash, and nothing else."""
+        self.said = plan_hash
+        self.give(inputs.ApprovePlan(name, plan_hash, "ada"))
+
+    def approve_all(self) -> None:
+        """Say yes to whatever asks."""
+        for one in list(self.bench.state.incidents.values()):
+            for plan_hash in [run.hash for run in one.plans if run.asks_somebody]:
+                self.approve(one.id, plan_hash)
+
+    @rule(slo=st.sampled_from([SHOP, DB]), early=st.booleans(), chosen=st.booleans())
+    def wanes(self, slo: Any, *, early: bool, chosen: bool = False) -> None:
+        """Two objectives burn in one incident, one gets well; somebody approves before or after."""
+        for service in SERVICES:
+            self.fires(service, "Odd", "returns")
+        self.reads(SHOP, 0)
+        self.reads(DB, 0)
+        if chosen:
+            self.proposes(BOOKS[3], slo.service)
+        if early:
+            self.approve_all()
+        self.waits(601, late=False)
+        self.reads(DB if slo is SHOP else SHOP, 0)
+        if not early:  # who looked at it a moment ago still has the hash
+            shown = [
+                (one.id, run.hash)
+                for one in self.bench.state.incidents.values()
+                for run in one.plans
+                if run.asks_somebody
+            ]
+            self.reads(slo, 10_000)
+            for name, plan_hash in shown:
+                self.approve(name, plan_hash)
+        else:
+            self.reads(slo, 10_000)
+        self.waits(61, late=False)
+
+    @rule(service=st.sampled_from(SERVICES))
+    def parts(self, service: str) -> None:
+        """Two alerts of one service are told apart: two incidents, each with a plan for it."""
+        for name in NAMES:
+            self.fires(service, name, "returns")
+        for one in list(self.bench.state.incidents.values()):
+            mine = [
+                key for key, x in one.firing.items() if (x.service, x.name) == (service, "Full")
+            ]
+            if mine:
+                self.give(inputs.SplitIncident(one.id, (), tuple(mine), "ada"))
+        self.approve_all()
+
+    @rule(how=st.sampled_from(["stop", "unknown", "over"]))
+    def sheds(self, how: str) -> None:
+        """Load is shed, and the plan ends before it is taken back."""
+        self.fires("cart", "Full", "returns")
+        self.approve_all()
+        self.answers("applied")
+        if how == "over":
+            for service, name in list(self.firing):
+                self.ends(service, name)
+        for one in list(self.bench.state.incidents.values()) if how == "stop" else ():
+            for run in [run for run in one.plans if run.is_under_way]:
+                self.give(inputs.StopPlan(one.id, "ada", "no", run.hash))
+        if how == "unknown":
+            self.waits(61, late=False)
+            self.answers("unknown")
 
     @rule(what=st.sampled_from(["refuse", "stop", "resolve", "ack"]), which=st.integers(0, 3))
     def says(self, what: str, which: int) -> None:
@@ -322,6 +449,7 @@ class Consent(RuleBasedStateMachine):
         self.give(inputs.AlertsArrived("test", (one,)), lost=True)
         for name in list(self.bench.state.incidents):
             for one in list(self.bench.state.incidents[name].plans):
+                self.said = one.hash
                 self.give(inputs.ApprovePlan(name, one.hash, "ada"), lost=True)
 
     @invariant()
@@ -353,3 +481,58 @@ class Consent(RuleBasedStateMachine):
 
 TestConsent = Consent.TestCase
 TestConsent.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+
+
+def _burns(model: Consent) -> None:
+    for service in SERVICES:
+        model.fires(service, "Odd", "returns")
+    model.reads(SHOP, 0)
+    model.reads(DB, 0)
+
+
+def _wrong(model: Consent) -> None:
+    for name in list(model.bench.state.incidents):
+        model.approve(name, "0" * 16)
+
+
+WALKS: dict[str, tuple[Callable[[Consent], None], ...]] = {
+    "a hash that nobody was shown": (_burns, _wrong, Consent.approve_all, _wrong),
+    "an objective that gets well before the yes": (
+        lambda model: model.wanes(DB, early=False), lambda model: model.wanes(SHOP, early=False),
+    ),
+    "an objective of a chosen plan that gets well": (
+        lambda model: model.wanes(DB, early=False, chosen=True),
+    ),
+    "an objective that gets well while load is shed": (
+        _burns, lambda model: model.proposes(BOOKS[5], "db"), Consent.approve_all,
+        lambda model: model.answers("applied"), lambda model: model.waits(350, late=False),
+        lambda model: model.reads(DB, 10_000), lambda model: model.waits(61, late=False),
+    ),
+    "an objective that gets well after it": (
+        lambda model: model.wanes(DB, early=True), lambda model: model.wanes(SHOP, early=True),
+    ),
+    "load that is shed": (lambda model: model.sheds("stop"),),
+    "load that is shed, and a failed step": (lambda model: model.sheds("unknown"),),
+    "load that is shed when all is over": (lambda model: model.sheds("over"),),
+    "a service in two incidents": (lambda model: model.parts("cart"),),
+    "a plan when all is over": (
+        lambda model: model.fires("cart", "Odd", "returns"),
+        lambda model: model.proposes(BOOKS[4], "cart"), Consent.approve_all,
+        lambda model: model.ends("cart", "Odd"), lambda model: model.answers("applied"),
+    ),
+    "a wait when all is over": (
+        lambda model: model.fires("cart", "Odd", "returns"),
+        lambda model: model.proposes(BOOKS[3], "cart"), Consent.approve_all, Consent.recovers,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("walk", WALKS)
+def test_the_model_walks_where_consent_ends(walk: str) -> None:
+    """What chance may not come by: each way in which a consent ends, and what is not done then."""
+    model = Consent()
+    for step in WALKS[walk]:
+        step(model)
+        model.one_at_a_time()
+    assert model.plans
+    model.teardown()

@@ -810,6 +810,15 @@ class ActionFailed(IncidentEvent, frozen=True):
     plan_hash: str = ""
 
 
+class ActionRetried(IncidentEvent, frozen=True):
+    """A step was provably not done, and is tried again `at`, unless its plan is stopped before."""
+
+    operation: str
+    seen: str
+    at: int
+    plan_hash: str = ""
+
+
 class ActionWaits(IncidentEvent, frozen=True):
     """A person has to say something before the step begins: a question, or a new approval.
 
@@ -1269,6 +1278,7 @@ Event = (
     | ActionDone
     | ActionFailed
     | ActionWaits
+    | ActionRetried
     | RollbackStarted
     | RollbackRefused
     | RollbackCompleted

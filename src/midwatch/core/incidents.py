@@ -1002,7 +1002,7 @@ def _stopped(i: Incident, event: e.PlanStopped, at: int) -> None:
         return
     if event.by:
         i.by_hand[i.acts_for(run)] = event.by
-    run.operation, run.state, run.stopping = "", "ended", ""
+    run.operation, run.state, run.stopping, run.again_at = "", "ended", "", 0
 
 
 def _stop_asked(i: Incident, event: e.PlanStopAsked, at: int) -> None:
@@ -1016,9 +1016,13 @@ def _action_started(i: Incident, event: e.ActionStarted, at: int) -> None:
     _its_run(i, event.plan_hash).operation = event.operation
 
 
+def _action_retried(i: Incident, event: e.ActionRetried, at: int) -> None:
+    _its_run(i, event.plan_hash, event.operation).again_at = event.at
+
+
 def _action_done(i: Incident, event: e.ActionDone, at: int) -> None:
     run = _its_run(i, event.plan_hash, event.operation)
-    run.operation = ""
+    run.operation, run.again_at = "", 0
     if event.changed:
         _acted(i, run, at)
     _next_step(i, run)
@@ -1035,7 +1039,7 @@ def _acted(i: Incident, run: Run, at: int) -> None:
 
 def _action_failed(i: Incident, event: e.ActionFailed, at: int) -> None:
     run = _its_run(i, event.plan_hash, event.operation)
-    run.operation = ""
+    run.operation, run.again_at = "", 0
     if event.goes_on:
         _next_step(i, run)
     else:
@@ -1098,19 +1102,19 @@ def _rollback_started(i: Incident, event: e.RollbackStarted, at: int) -> None:
 
 def _rollback_done(i: Incident, event: e.RollbackCompleted, at: int) -> None:
     run = _its_run(i, event.plan_hash, event.operation)
-    run.operation, i.rolled_back_at = "", at
+    run.operation, run.again_at, i.rolled_back_at = "", 0, at
     _acted(i, run, at)
     _next_step(i, run)
 
 
 def _rollback_failed(i: Incident, event: e.RollbackFailed, at: int) -> None:
     run = _its_run(i, event.plan_hash, event.operation)
-    run.operation, run.state = "", "ended"
+    run.operation, run.again_at, run.state = "", 0, "ended"
 
 
 def _rollback_refused(i: Incident, event: e.RollbackRefused, at: int) -> None:
     run = _its_run(i, "")
-    run.operation, run.state = "", "ended"
+    run.operation, run.again_at, run.state = "", 0, "ended"
 
 
 def _fix_over(i: Incident, event: e.PromotionFailed | e.FixWithdrawn, at: int) -> None:
@@ -1269,6 +1273,7 @@ _APPLY = cast(
         e.PlanStopped: _stopped,
         e.PlanStopAsked: _stop_asked,
         e.ActionStarted: _action_started,
+        e.ActionRetried: _action_retried,
         e.ActionDone: _action_done,
         e.ActionFailed: _action_failed,
         e.ActionWaits: _action_waits,

@@ -735,7 +735,7 @@ def _approved(
 
 def _give_way(d: Decision, means: Means, incident: Incident, run: Run, why: str) -> None:
     """End a plan for one that goes before it: now, or when the step under way has ended."""
-    if not consent.is_under_way(run):
+    if not _is_doing(d, incident, run):
         _stop(d, means, incident, run, why, quiet=True)
     elif not run.stopping:
         d.emit(events.PlanStopAsked(incident.id, run.hash, "", Reason(RULE, why)))
@@ -763,7 +763,7 @@ def stop(d: Decision, means: Means, incident: Incident, given: inputs.StopPlan) 
     """End a plan: now, or when the step under way has ended. Raises StateError."""
     run = _to_stop(incident, given.plan_hash)
     reason = Reason(RULE, f"{given.by}: {given.why}", {"by": given.by})
-    if not consent.is_under_way(run):
+    if not _is_doing(d, incident, run):
         _stop(d, means, incident, run, f"stopped by {reason.says}", quiet=True, by=given.by)
     elif not run.stopping:
         d.emit(events.PlanStopAsked(incident.id, run.hash, given.by, reason))
@@ -798,7 +798,7 @@ def end(d: Decision, means: Means, incident: Incident, why: str) -> None:
 def _end(d: Decision, means: Means, incident: Incident, run: Run, why: str) -> None:
     if run.state == "proposed":
         _withdraw(d, incident, run, why)
-    elif run.state == "waiting" or (run.state == "running" and not consent.is_under_way(run)):
+    elif run.state == "waiting" or (run.state == "running" and not _is_doing(d, incident, run)):
         _stop(d, means, incident, run, why, quiet=True)
 
 
@@ -1096,9 +1096,33 @@ def on_answer(d: Decision, means: Means, incident: Incident, answer: ActionAnswe
     again = answer.attempt < MAX_ATTEMPTS and _may_try_again(incident, run)
     undone = answer.state == "not-applied" or (answer.state == "unknown" and answer.repeatable)
     if undone and again:
-        d.retry_effect(answer.key, d.now + RETRY_S * SECOND)
+        _try_again(d, incident, run, answer)
         return
     _settle(d, means, incident, run, run.plan.steps[run.step], answer)
+
+
+def _try_again(
+    d: Decision, incident: Incident, run: Run, answer: ActionAnswered | ReleaseAnswered
+) -> None:
+    at = d.now + RETRY_S * SECOND
+    d.emit(events.ActionRetried(incident.id, answer.key, answer.seen, at, run.hash))
+    d.retry_effect(answer.key, at)
+
+
+def _is_doing(d: Decision, incident: Incident, run: Run) -> bool:
+    """Say whether a step is really being done; a further try that has not begun is cancelled."""
+    if not consent.is_under_way(run):
+        return False
+    if d.now + SECOND >= run.again_at:  # it may be claimed at any moment
+        return True
+    operation, pointer = run.operation, d.shard.pointers.get(incident.acts_for(run))
+    d.cancel_effect(operation)
+    if operation.startswith("rollback/") and pointer is not None:
+        if pointer.pending == operation:
+            d.emit(events.PointerAbandoned(pointer.service, operation, pointer.epoch))
+        says = "not tried again: its plan is stopped"
+        d.emit(events.RollbackFailed(incident.id, operation, "not-applied", says, run.hash))
+    return False
 
 
 def _may_try_again(incident: Incident, run: Run) -> bool:
@@ -1158,7 +1182,7 @@ def on_rollback_answer(
         return
     again = answer.attempt < MAX_ATTEMPTS and _may_try_again(incident, run)
     if answer.state == "not-applied" and again:
-        d.retry_effect(answer.key, d.now + RETRY_S * SECOND)
+        _try_again(d, incident, run, answer)
         return
     if pointer.pending == answer.key:
         d.emit(events.PointerAbandoned(pointer.service, answer.key, pointer.epoch))

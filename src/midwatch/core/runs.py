@@ -32,6 +32,7 @@ class Run(Struct):
     asks: int = 0  # how often the incident had asked when it was proposed, or asked last
     step: int = 0  # of the plan, that is next or under way
     operation: str = ""  # under way
+    again_at: int = 0  # when that is tried again
     approved_by: str = ""
     approved_at: int = 0
     step_asked_at: int = 0  # when a step of it last began to wait for a person

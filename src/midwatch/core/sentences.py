@@ -152,6 +152,7 @@ _SAY: dict[type, Callable[[Any], str]] = {
     e.PlanRefused: lambda x: f"plan {x.plan_hash} was refused: {x.reason.says}",
     e.PlanStopped: lambda x: f"plan {x.plan_hash} was stopped: {x.reason.says}",
     e.ActionStarted: lambda x: f"step {x.step} began: {x.says}",
+    e.ActionRetried: lambda x: f"it was not done and is tried again: {x.seen}",
     e.PlanStopAsked: lambda x: f"{x.by} stops plan {x.plan_hash}: {x.reason.says}",
     e.ActionDone: lambda x: f"step {x.step} was done: {x.seen}",
     e.ActionFailed: lambda x: f"step {x.step} failed ({x.state}): {x.seen}",

@@ -417,7 +417,13 @@ def _says(event: Event) -> str:
             return _of_release(event)
         case e.RollbackFailed():
             return f"{event.state}: {event.seen}"
-        case e.PlanApproved() | e.ActionStarted() | e.ActionDone() | e.ActionFailed():
+        case (
+            e.PlanApproved()
+            | e.ActionStarted()
+            | e.ActionRetried()
+            | e.ActionDone()
+            | e.ActionFailed()
+        ):
             return _of_plan(event)
         case _:
             return _because(getattr(event, "reason", None)).removeprefix("; ")
@@ -446,13 +452,17 @@ def _of_release(event: e.ReleaseEvent) -> str:
             return _of_canary(event)
 
 
-def _of_plan(event: e.PlanApproved | e.ActionStarted | e.ActionDone | e.ActionFailed) -> str:
+def _of_plan(
+    event: e.PlanApproved | e.ActionStarted | e.ActionRetried | e.ActionDone | e.ActionFailed,
+) -> str:
     match event:
         case e.PlanApproved():
             service = f" for {event.service}" if event.service else ""
             return f"{event.plan_hash}{service} by {event.by}"
         case e.ActionStarted():
             return f"{event.step}: {event.says}"
+        case e.ActionRetried():
+            return f"tried again: {event.seen}"
         case e.ActionDone():
             return f"{event.step}: {event.seen}{_wrote(event.output)}"
         case e.ActionFailed():
