@@ -23,6 +23,7 @@ from tests.unit.test_subjects import (
     stuck,
 )
 
+from midwatch.cli import runbook
 from midwatch.core import effects, inputs, shard, upgrades
 from midwatch.core import events as e
 from midwatch.core.actions import Action, Request
@@ -37,6 +38,7 @@ from midwatch.core.shard import Shard
 from midwatch.core.slo import Verify
 from midwatch.core.undo import Undo
 from midwatch.engine.plans import views
+from midwatch.engine.queries import outline
 from midwatch.errors import StateError
 
 JOURNALS = Path(__file__).parents[1] / "fixtures" / "journals"
@@ -93,9 +95,9 @@ def test_the_page_names_each_plan_by_its_hash() -> None:
     timer = inputs.Timer("escalate/INC-1", 400_000, "escalate", "INC-1")
     (page,) = found.give(inputs.TimerCameDue(timer), 400_000).effects
     assert isinstance(page, effects.SendPage)
-    for runbook in ("shop", "db"):
-        how = f"runbook {runbook} for {runbook}, midwatch runbook approve INC-1 "
-        assert how + of(found, runbook).hash in page.summary
+    for name in ("shop", "db"):
+        how = f"runbook {name} for {name}, midwatch runbook approve INC-1 "
+        assert how + of(found, name).hash in page.summary
     many = quiet(bench(book(DROP)))
     many.alerts(*(alert(f"web{n}", "Slow") for n in range(12)), now=1_000)
     for name in list(many.state.incidents)[1:]:
@@ -342,3 +344,20 @@ def test_alerts_that_end_take_their_own_plan_away() -> None:
     decision = found.alerts(resolved(alert("cart", "WorkersStuck")), now=5_000)
     assert stopped(decision) == "restart was proposed for cart: no runbook matches cart"
     assert first(found).plan_hash == kept
+
+
+def test_a_command_without_a_hash_means_the_only_plan_that_fits() -> None:
+    """Of several it names each by its hash, of none it says so."""
+    found = both_burn(bench(SHOPS, DBS))
+    detail = outline(found.state, first(found))
+    assert [one.hash for one in detail.plans] == [of(found, "shop").hash, of(found, "db").hash]
+    assert detail.incident.asks == 2
+    says = f"2 plans of INC-1 wait for a person: {of(found, 'shop').hash} .shop for shop., "
+    with pytest.raises(StateError, match=says):
+        runbook._only(detail, "waits for a person", lambda one: one.asks)
+    with pytest.raises(StateError, match="no plan of INC-1 is under way"):
+        runbook._only(detail, "is under way", lambda one: one.is_under_way)
+    approve(found, "db")
+    detail = outline(found.state, first(found))
+    only = runbook._only(detail, "is under way", lambda one: one.is_under_way)
+    assert only.hash == of(found, "db").hash
