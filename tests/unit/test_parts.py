@@ -20,10 +20,11 @@ from midwatch.core.inputs import Envelope
 from midwatch.core.postmortems import Postmortem, problems, unjudged
 from midwatch.core.rules import Rules
 from midwatch.core.shard import dump, load
-from midwatch.core.sli import Bucket, Indicator
+from midwatch.core.sli import Bucket, Counts, Indicator
 from midwatch.core.teams import Person, Team
 from midwatch.core.topology import Service, Topology
 from midwatch.engine import queries, reporting, retelling
+from midwatch.engine.explain import standings
 
 BASE = 1_700_000_000_000
 PUSHED = structs.replace(SHOP, indicator=Indicator("counter", "push"))
@@ -216,3 +217,23 @@ def test_parts_of_a_part_come_along_and_go_back_with_it() -> None:
     assert list(shard.incidents["INC-2"].parts) == ["INC-1"]
     folded = [fact.event for fact in queries.facts(day.store)]
     assert sum(isinstance(one, e.IncidentMerged) for one in folded) == 2
+
+
+def test_slo_status_says_the_share_of_the_postmortem_whenever_harm_is_measured() -> None:
+    """Though the period is asked for every five minutes only, while all is calm."""
+    day = Day()
+    day.serve(-3_600, 0, 10)
+    compared = 0
+    for now in range(0, 1_500, 10):
+        day.serve(now, now + 10, 2 if now < 900 else 10)
+        incident = day.engine.handler.shard.incidents.get("INC-1")
+        harm = incident.harms.get(PUSHED.id) if incident else None
+        if harm is not None and harm.at == BASE + (now + 10) * 1_000:
+            (standing,) = standings(day.engine.handler.shard, day.engine.watcher.newest())
+            shown = standing.objective.budget
+            assert (harm.period, harm.seen_s) == (
+                Counts(shown.events - shown.bad, shown.events), shown.seen_s,
+            )  # fmt: skip
+            assert harm.counts.bad == shown.bad
+            compared += 1
+    assert compared > 5

@@ -137,17 +137,19 @@ class _Watched:
                 newer = self._counts(metrics, (period_s,), now)[0].get(period_s)
                 if newer is not None:
                     self._period, self._period_at = newer, now
+        measured = {name: self._measure(metrics, outages, now) for name, outages in hurt.items()}
+        harms = {name: one for name, one in measured.items() if one is not None}
+        if known := [one.period for one in harms.values() if one.period is not None]:
+            self._period, self._period_at = known[-1], now  # one share, whoever says it
         period = {period_s: self._period} if self._period is not None else {}
         seen_s = None if self._first_at is None else max(now - self._first_at, 0) // SECOND
         self.newest = Newest(self.slo, now, windows | period, trouble, seen_s)
         heard = windows.get(self.slo.quiet_s)
         if heard is not None and heard.total:
             self._heard_at = now
-        harms = {name: self._measure(metrics, outages, now) for name, outages in hurt.items()}
         return SliReading(
-            self.slo.id, now, windows, failures,
-            {name: one for name, one in harms.items() if one is not None},
-            self._watched_at, self._heard_at, self._period, seen_s,
+            self.slo.id, now, windows, failures, harms, self._watched_at, self._heard_at,
+            self._period, seen_s,
         )  # fmt: skip
 
     def _look_back(self, metrics: Metrics, now: int) -> str:
