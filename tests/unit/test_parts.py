@@ -237,3 +237,13 @@ def test_slo_status_says_the_share_of_the_postmortem_whenever_harm_is_measured()
             assert harm.counts.bad == shown.bad
             compared += 1
     assert compared > 5
+
+
+def test_events_and_the_time_in_which_they_were_seen_are_of_one_moment() -> None:
+    """Ten events come every ten seconds, so in 1,000 s there are as many, whenever one looks."""
+    day = Day()
+    for now in range(0, 1_000, 10):
+        day.serve(now, now + 10, 10)
+        (standing,) = standings(day.engine.handler.shard, day.engine.watcher.newest())
+        shown = standing.objective.budget
+        assert shown.events == (shown.seen_s or 0) + 10

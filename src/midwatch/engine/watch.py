@@ -115,6 +115,7 @@ class _Watched:
         self._heard_at = 0
         self._period: Counts | None = None
         self._period_at = 0
+        self._counted_at = 0  # when that period ended
         self._first_at: int | None = None
 
     def read(self, metrics: Metrics, hurt: Outages, now: int) -> SliReading:
@@ -128,7 +129,7 @@ class _Watched:
             asked = (*asked, period_s)
         counts, failures, trouble = self._counts(metrics, asked, now)
         if period_s in asked and period_s in counts:
-            self._period, self._period_at = counts[period_s], now
+            self._period, self._period_at, self._counted_at = counts[period_s], now, now
             trouble = self._look_back(metrics, now) or trouble
         windows = {w: counts[w] for w in self._windows_s if w in counts}
         if self._period is not None and _outdates(windows.values(), self._period):
@@ -136,13 +137,15 @@ class _Watched:
             if period_s not in asked:  # what is said of this burn is not said of a calm period
                 newer = self._counts(metrics, (period_s,), now)[0].get(period_s)
                 if newer is not None:
-                    self._period, self._period_at = newer, now
+                    self._period, self._period_at, self._counted_at = newer, now, now
         measured = {name: self._measure(metrics, outages, now) for name, outages in hurt.items()}
         harms = {name: one for name, one in measured.items() if one is not None}
         if known := [one.period for one in harms.values() if one.period is not None]:
-            self._period, self._period_at = known[-1], now  # one share, whoever says it
+            self._period, self._period_at, self._counted_at = known[-1], now, now
         period = {period_s: self._period} if self._period is not None else {}
-        seen_s = None if self._first_at is None else max(now - self._first_at, 0) // SECOND
+        seen_s = None  # the time that the counts are of, not that of this reading
+        if self._first_at is not None:
+            seen_s = max(self._counted_at - self._first_at, 0) // SECOND
         self.newest = Newest(self.slo, now, windows | period, trouble, seen_s)
         heard = windows.get(self.slo.quiet_s)
         if heard is not None and heard.total:
