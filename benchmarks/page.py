@@ -31,7 +31,7 @@ def number(value: float) -> str:
 def table(results: dict[str, dict[str, Any]]) -> str:
     """Make a row of each figure: what it is, its peer, the ratio, and whether it is in reach."""
     lines = [
-        "| figure | midwatch | peer in the same run | ratio | reach | |",
+        "| figure | midwatch | compared with, in the same run | ratio | target | |",
         "|---|---|---|---|---|---|",
     ]
     for name, one in results.items():

@@ -1,6 +1,6 @@
 """Pages of the site that are made out of the program itself.
 
-Law: what stands in such a page was asked for when the site was built: the real `--help`, the
+Law: such a page is read from the program when the site is built: the real `--help`, the
 OpenAPI document that `serve` gives out, the types of events and effects, and TRANSITIONS. Nothing
 of it is typed twice, so nothing can be out of date.
 """
@@ -35,23 +35,23 @@ PUBLIC = (
 
 HTTP = """# HTTP API
 
-`midwatch serve` gives the whole document out at `/api/v1/openapi.json`, without a token. A token
-goes into `Authorization: Bearer`. An error is `application/problem+json`.
+`midwatch serve` serves the whole document at `/api/v1/openapi.json`, without a token. Send a token
+in `Authorization: Bearer`. An error is `application/problem+json`.
 """
 FACTS = """# Events, effects, inputs
 
-An input is what happened outside; a decision appends events, which are facts, and plans effects,
-which are wishes. `midwatch incidents show` tells the events of an incident, and `midwatch drill
---trace` all of a shift. A type's name is its tag in the journal.
+An input is something that happened outside. A decision appends events (facts) and plans effects
+(what is to be done). `midwatch incidents show` prints the events of an incident, and
+`midwatch drill --trace` all events of a shift. A type's name is its tag in the event log.
 """
 STATES = """# States of an incident
 
-Out of `TRANSITIONS` in `core/incidents.py`: an event that stands in no row never changes the state.
+From `TRANSITIONS` in `core/incidents.py`: an event that is in no row never changes the state.
 """
 PYTHON = """# Python
 
-These names stay within a major version ([what that means](../versions.md)); the rest of the
-package is midwatch's own and may change in any release. But for `config`, they are pure: no I/O, no
+These names are stable within a major version ([what that means](../versions.md)); the rest of the
+package is internal and may change in any release. Except for `config`, they are pure: no I/O, no
 clock.
 """
 

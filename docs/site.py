@@ -1,6 +1,6 @@
 """What MkDocs needs besides the pages: those made out of the program, and those outside of docs/.
 
-Law: a page stands once. What lies elsewhere in the project has its own address in the site, and
+Law: a page exists once. A file elsewhere in the project has its own address in the site, and
 a link to a file that is no page is shown as the file's name.
 """
 
