@@ -257,10 +257,10 @@ def watch_clock(conditions: Conditions, clock: SteadyClock, handler: Handler) ->
     """Let /readyz and /metrics tell how the clocks stand."""
     conditions.add("clock", lambda: jumps.condition(handler.shard))
     conditions.counter(
-        "midwatch_clock_jumps", "Jumps of the wall clock by a minute or more.", lambda: clock.jumps
+        "midwatch_clock_jumps", "Wall-clock jumps of a minute or more.", lambda: clock.jumps
     )
     conditions.gauge(
-        "midwatch_clock_skew_seconds", "The journal's time less the wall clock.",
+        "midwatch_clock_skew_seconds", "Journal time minus wall-clock time, in seconds.",
         lambda: clock.skew / SECOND,
     )  # fmt: skip
 
@@ -275,7 +275,7 @@ def begin_term(handler: Handler, clock: SteadyClock) -> None:
     begun = BeginTerm(salt, clock.boot, clock.ticks(), wall_ms())
     (handled,) = handler.handle([Envelope("", begun)])
     if handled.status == "rejected":
-        raise BugError(f"the term could not begin: {handled.why}")
+        raise BugError(f"the engine could not start: {handled.why}")
 
 
 def begin_logins(access: SqliteAccess, store: SqliteStore) -> int:
@@ -353,7 +353,7 @@ def _way_to(options: MetricsOptions) -> Outbound:
     if isinstance(options, ProxyOptions):
         return _outbound([options.url])
     if not isinstance(options, PrometheusOptions):
-        raise BugError(f"{options} is no server")
+        raise BugError(f"{options} not a server")
     return _outbound(
         [options.url], max_bytes=METRICS_BYTES, timeout_s=options.timeout_s, ca=options.tls_ca
     )
@@ -380,7 +380,7 @@ def _outbound(listed: list[str], **options: Any) -> Outbound:
         from midwatch.outbound import Outbound  # nobody who drills needs an HTTP client
     except ModuleNotFoundError as error:
         remedy = "pip install 'midwatch[server]'"
-        raise InputError(f"calls to the outside need {error.name}", remedy=remedy) from None
+        raise InputError(f"outgoing calls need the package {error.name}", remedy=remedy) from None
     return Outbound(listed, **options)
 
 
@@ -402,7 +402,7 @@ class _ByService:
     def _of(self, service: str) -> Router:
         found = self._routers.get(service) or self._routers.get("")
         if found is None:
-            remedy = "add it to routers in midwatch.yaml"
+            remedy = "add the service to routers in midwatch.yaml"
             raise HarnessError(f"{service} has no router", remedy=remedy)
         return found
 
@@ -429,7 +429,11 @@ def check_secrets(books: Books, environment: Mapping[str, str]) -> None:
     for deed in deeds:
         name = deed.token_env if isinstance(deed, Request) else ""
         if name and not environment.get(name):
-            raise InputError("is not set", place=f"${name}", remedy="export it before the start")
+            raise InputError(
+                "the environment variable is not set",
+                place=f"${name}",
+                remedy="export it before starting midwatch",
+            )
 
 
 def build_actor() -> Actor:
@@ -455,6 +459,6 @@ def build_beat(config: Config) -> Beat | None:
     def call() -> None:
         answer = outbound.get(url)
         if not 200 <= answer.status < 300:
-            raise HarnessError(f"the heartbeat's receiver answered {answer.status}")
+            raise HarnessError(f"the heartbeat URL answered {answer.status}")
 
     return Beat(call, config.heartbeat.every_s)

@@ -117,7 +117,7 @@ def find(host: str, port: int) -> list[str]:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
         says = getattr(error, "strerror", None) or error
-        raise NeverSent(f"no address for {host!r}: {says}") from None
+        raise NeverSent(f"cannot resolve {host!r}: {says}") from None
     return list(dict.fromkeys(str(one[4][0]) for one in found))
 
 
@@ -197,10 +197,10 @@ class Outbound:
             if answer.status not in _followed(method) or "location" not in answer.headers:
                 return answer
             url = _joined(url, answer.headers["location"])
-            there = _origin(url, f"a redirect by {_shown(home)}")
+            there = _origin(url, f"a redirect from {_shown(home)}")
             if there != home:
-                raise Refused(f"was redirected from {_shown(home)} to {_shown(there)}")
-        raise Refused(f"was redirected more than {MAX_REDIRECTS} times", place=_shown(home))
+                raise Refused(f"the server redirects from {_shown(home)} to {_shown(there)}")
+        raise Refused(f"redirected more than {MAX_REDIRECTS} times", place=_shown(home))
 
     def _once(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes, ends_at: float
@@ -220,7 +220,7 @@ class Outbound:
                 for part in answer.iter_stream():
                     size += len(part)
                     if size > self._max_bytes:
-                        raise HarnessError(f"answered more than {self._max_bytes} bytes")
+                        raise HarnessError(f"the response is larger than {self._max_bytes} bytes")
                     parts.append(part)
                 headers = _read(answer.headers)
                 self.ahead_s = ahead_s(headers.get("date", ""), time.time(), self.ahead_s)
@@ -230,18 +230,18 @@ class Outbound:
             raise
         except httpcore2.ConnectError as error:
             says = str(error) or type(error).__name__
-            raise NeverSent(f"gave no answer: {says}", place=place) from None
+            raise NeverSent(f"no response: {says}", place=place) from None
         except httpcore2.ConnectTimeout:
-            raise NeverSent(f"gave no answer within {self._timeout_s:g} s", place=place) from None
+            raise NeverSent(f"no response within {self._timeout_s:g} s", place=place) from None
         except (httpcore2.TimeoutException, TimeoutError):
-            says = f"gave no answer within {self._timeout_s:g} s"
+            says = f"no response within {self._timeout_s:g} s"
             raise HarnessError(says, place=place) from None
         except (
             httpcore2.NetworkError, httpcore2.ProtocolError, httpcore2.UnsupportedProtocol, OSError,
             ValueError,
         ) as error:  # fmt: skip
             says = str(error) or type(error).__name__
-            raise HarnessError(f"gave no answer: {says}", place=place) from None
+            raise HarnessError(f"no response: {says}", place=place) from None
 
     def _context(self) -> ssl.SSLContext:
         if self._tls is None:
@@ -282,7 +282,7 @@ class _Network(NetworkBackend):
                 said = error
             else:
                 return _Stream(stream, self._ends_at)
-        raise said or NeverSent(f"no address for {host!r}")
+        raise said or NeverSent(f"cannot resolve {host!r}")
 
     def _judge(self, host: str, port: int, address: str) -> None:
         """Raise Refused unless this address may be called for this name."""
@@ -294,7 +294,7 @@ class _Network(NetworkBackend):
         kind = "link-local" if bare.is_link_local else "not public"
         raise Refused(
             f"{host!r} is {bare}, which is {kind}",
-            remedy="write the URL into the config if it is meant",
+            remedy="write the URL into the config if this is intended",
         )
 
 
@@ -411,9 +411,9 @@ def _origin(url: str, place: str = "the URL") -> tuple[str, str, int]:
         usual = PORTS[parts.scheme]
         port = parts.port or usual
     except (KeyError, ValueError):
-        raise Refused("is no http or https address", place=place) from None
+        raise Refused("not an http or https URL", place=place) from None
     if not parts.hostname or parts.username is not None:
-        raise Refused("needs a host, and no user before it", place=place)
+        raise Refused("needs a host and no user name", place=place)
     return parts.scheme, parts.hostname, port
 
 

@@ -112,7 +112,7 @@ def make_source(
             return PagerDutyWebhookSource(naming)
         case _:
             raise InputError(
-                f"no source is called {kind!r}", remedy=f"use one of {', '.join(SOURCES)}"
+                f"no source type is named {kind!r}", remedy=f"use one of {', '.join(SOURCES)}"
             )
 
 
@@ -216,5 +216,9 @@ def _slack(options: SlackOptions, tools: Tools) -> Pager:
 
 def _secret(name: str, secrets: Mapping[str, str]) -> str:
     if not secrets.get(name):
-        raise InputError("is not set", place=f"${name}", remedy="export it before the start")
+        raise InputError(
+            "the environment variable is not set",
+            place=f"${name}",
+            remedy="export it before starting midwatch",
+        )
     return secrets[name]

@@ -75,6 +75,11 @@ class Node:
         return _shape(self.value)
 
     @property
+    def found(self) -> str:
+        """What is here instead of the right value, as an error puts it: "missing" or "got 5"."""
+        return self.shape if self.value is None else f"got {self.shape}"
+
+    @property
     def mapping(self) -> dict[Any, Any] | None:
         """The value as a mapping, None when it is another thing."""
         return self.value if _is_a(dict, self.value) else None
@@ -83,16 +88,16 @@ class Node:
         """Expect a mapping with no other keys than these."""
         mapping = self.mapping
         if mapping is None:
-            self.error(f"is {self.shape}", f"write a mapping with {', '.join(allowed)}")
+            self.error(self.found, f"write a mapping with {', '.join(allowed)}")
             return
         for key in mapping:
             if key not in allowed:
                 near = difflib.get_close_matches(str(key), allowed, 1)
-                hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(allowed)}"
-                self.child(str(key), key).error("is an unknown key", hint)
+                hint = f"did you mean {near[0]}?" if near else f"use one of {', '.join(allowed)}"
+                self.child(str(key), key).error("unknown key", hint)
         for key in required:
             if key not in mapping:
-                self.error(f"lacks {key}", f"add {key}")
+                self.error(f"{key} is missing", f"add {key}")
                 below = f"{self.path}.{key}" if self.path else key
                 self.problems.lacks(f"{self.file}:{below}")
 
@@ -117,7 +122,7 @@ class Node:
         if self.value is None:
             return
         if not _is_a(list, self.value):
-            self.error(f"is {self.shape}", "write a list")
+            self.error(self.found, "write a list")
             return
         values: list[Any] = self.value
         for number, value in enumerate(values):
@@ -130,7 +135,7 @@ class Node:
             return
         mapping = self.mapping
         if mapping is None:
-            self.error(f"is {self.shape}", "write a mapping")
+            self.error(self.found, "write a mapping")
             return
         for key in list(mapping):
             yield str(key), self.child(str(key), key)
@@ -140,7 +145,7 @@ class Node:
         if self.value is None and default is not None:
             return default
         if not isinstance(self.value, str) or not self.value.strip():
-            self.error(f"is {self.shape}", "write a text")
+            self.error(self.found, "write text")
             return default or ""
         return str(self.value)
 
@@ -149,13 +154,13 @@ class Node:
         if self.value is None:
             return default
         if not isinstance(self.value, int) or isinstance(self.value, bool):
-            self.error(f"is {self.shape}", "write a whole number")
+            self.error(self.found, "write a whole number")
             return default
         if self.value < at_least:
-            self.error(f"is {self.value}", f"it must be at least {at_least}")
+            self.error(f"got {self.value}", f"it must be at least {at_least}")
             return default
         if at_most is not None and self.value > at_most:
-            self.error(f"is {self.value}", f"it must be at most {at_most}")
+            self.error(f"got {self.value}", f"it must be at most {at_most}")
             return default
         return int(self.value)
 
@@ -164,7 +169,7 @@ class Node:
         if self.value is None:
             return default
         if isinstance(self.value, bool) or not isinstance(self.value, (int, float)):
-            self.error(f"is {self.shape}", "write a number")
+            self.error(self.found, "write a number")
             return default
         return str(self.value)
 
@@ -174,7 +179,7 @@ class Node:
             return default
         found = re.fullmatch(r"(\d+)([smhdw])", str(self.value))
         if not found or int(found[1]) == 0:
-            self.error(f"is {_shape(self.value)}", "write a duration such as 90s, 5m, 1h or 30d")
+            self.error(f"got {_shape(self.value)}", "write a duration such as 90s, 5m, 1h or 30d")
             return default
         return int(found[1]) * UNITS_S[found[2]]
 
@@ -182,7 +187,7 @@ class Node:
         """Expect an http or https address."""
         text = self.text()
         if text and not _is_url(text):
-            self.error("is no http or https address", "write it like https://example.org/hook")
+            self.error("not an http or https URL", "write it like https://example.org/hook")
         return text
 
     def known(self, what: str, names: Collection[str], where: str, value: object = None) -> None:
@@ -191,14 +196,14 @@ class Node:
         if isinstance(name, str) and name not in names:
             near = difflib.get_close_matches(name, names, 1)
             hint = f"did you mean {near[0]}?" if near else f"add it to {where}"
-            self.error(f"names the unknown {what} {_shape(name)}", hint)
+            self.error(f"unknown {what} {_shape(name)}", hint)
 
     def choice(self, *allowed: str, default: str | None = None) -> str:
         """Expect one of a few words."""
         if self.value is None and default is not None:
             return default
         if self.value not in allowed:
-            self.error(f"is {self.shape}", f"write one of {', '.join(allowed)}")
+            self.error(self.found, f"write one of {', '.join(allowed)}")
             return default or allowed[0]
         return str(self.value)
 
@@ -222,7 +227,7 @@ def read_yaml(file: Path, problems: Problems, text: str | None = None, line: int
         return Node({}, str(file), 1 + line, "", Problems())
     if len(loaded) > 1:
         where = f"{file}:{_begin(loaded[1]) + line}"
-        problems.add(where, "begins a second document", "write one document a file")
+        problems.add(where, "a second document starts here", "write one document per file")
     return _root(loaded[0] if loaded else None, file, line, problems)
 
 
@@ -230,7 +235,7 @@ def read_documents(file: Path, problems: Problems) -> list[Node]:
     """Read every YAML document of a file."""
     loaded = _load(file, problems, None, 0)
     if loaded is not None and all(value is None for value in loaded):
-        problems.add(f"{file}:1", "is empty", "write a document, or remove the file")
+        problems.add(f"{file}:1", "the file is empty", "write a document, or remove the file")
     return [_root(value, file, 0, problems) for value in loaded or () if value is not None]
 
 
@@ -244,19 +249,19 @@ def _load(file: Path, problems: Problems, text: str | None, line: int) -> list[A
         loaded: list[Any] = []
         for one in reader.load_all(file.read_text("utf-8") if text is None else text):
             if says := excess(one):
-                remedy = "write fewer aliases, or less depth"
+                remedy = "use fewer aliases or fewer levels"
                 problems.add(f"{file}:{_begin(one) + line}", says, remedy)
                 return None
             loaded.append(_plain(one, set()))
         return loaded
     except RecursionError:
-        problems.add(f"{file}:{1 + line}", "is nested too deep", "write it flatter")
+        problems.add(f"{file}:{1 + line}", "nested too deeply", "use fewer levels")
     except MarkedYAMLError as error:
         known = cast("Any", error)
         mark = known.problem_mark or known.context_mark
         at = mark.line + 1 + line if mark else 1
         says = " ".join(str(known.problem or known.context).split())
-        problems.add(f"{file}:{at}", f"is no YAML: {says}", "mend the syntax")
+        problems.add(f"{file}:{at}", f"invalid YAML: {says}", "fix the syntax")
     except (YAMLError, UnicodeDecodeError, OSError) as error:
         says = " ".join(str(error).split())
         problems.add(f"{file}:1", f"cannot be read: {says}", "write it as YAML in UTF-8")
@@ -286,16 +291,16 @@ def excess(value: Any) -> str:
             open_now.discard(id(one))
             continue
         if id(one) in open_now:
-            return "has an alias that leads back to what holds it"
+            return "an alias refers to a value that contains it"
         if len(open_now) >= DEEPEST:
-            return f"is nested more than {DEEPEST} deep"
+            return f"nested more than {DEEPEST} levels deep"
         open_now.add(id(one))
         written += 1 + len(inside)
         stack.append((one, True))
         stack.extend((part, False) for part in inside)
     stands_for = sizes.get(id(value), 1)
     if stands_for > written + MOST_ALIASED:
-        return f"has aliases that stand for more than {MOST_ALIASED:,} values"
+        return f"the aliases expand to more than {MOST_ALIASED:,} values"
     return ""
 
 

@@ -203,7 +203,7 @@ def test_load_is_bounded_and_told(served: str) -> None:
     assert set(told["outcomes"]) <= {"answered", "handed over"}
     nobody = midwatch("agent", "load", "--url", "http://127.0.0.1:9", "--seconds", "0.1")
     assert nobody.returncode == 2
-    assert "nobody answers" in nobody.stderr
+    assert "no agent answers" in nobody.stderr
 
 
 @pytest.mark.parametrize("share", ["0", "0.5", "1"])
@@ -375,7 +375,10 @@ def test_remedies_need_their_token() -> None:
     with agent() as url:
         assert remedy(url, "", token="planted")[0] == 404
     done = midwatch("agent", "serve", "--remedies", AGENT_TOKEN="")
-    assert (done.returncode, "$AGENT_TOKEN: is not set" in done.stderr) == (2, True)
+    assert (
+        done.returncode,
+        "$AGENT_TOKEN: the environment variable is not set" in done.stderr,
+    ) == (2, True)
 
 
 def remedy(url: str, path: str, body: bytes | None = None, token: str = "") -> tuple[int, bytes]:

@@ -213,12 +213,12 @@ def test_what_is_not_there_is_a_problem_too(serving: Serving, method: str, path:
 @pytest.mark.parametrize(
     ("status", "path", "body", "place", "says"),
     [
-        (400, "/INC-1/snooze", b'{"minutes": ', "", "is no JSON"),
-        (404, "/INC-99/ack", b"", "", "no incident is called 'INC-99'"),
-        (404, "/INC-1/nothing", b"", "", "nothing is at this address"),
-        (405, "/INC-1", b"", "", "POST is not taken here"),
+        (400, "/INC-1/snooze", b'{"minutes": ', "", "not valid JSON"),
+        (404, "/INC-99/ack", b"", "", "no incident is named 'INC-99'"),
+        (404, "/INC-1/nothing", b"", "", "no such address"),
+        (405, "/INC-1", b"", "", "POST is not allowed here"),
         (409, "/{over}/resolve", b'{"why": "again"}', "{over}", "nothing is left to resolve"),
-        (413, "/INC-1/ack", b" " * (64 * 1024 + 1), "", "more than 65536 bytes came"),
+        (413, "/INC-1/ack", b" " * (64 * 1024 + 1), "", "the body is larger than 65536 bytes"),
         (422, "/INC-1/snooze", b'{"minutes": "5"}', "$.minutes", "Expected `float`, got `str`"),
         (422, "/INC-1/snooze", b"{}", "$", "missing required field `minutes`"),
     ],
@@ -347,7 +347,7 @@ def test_a_handler_that_breaks_tells_no_token(own: Serving) -> None:
         assert answer.headers["Content-Type"] == "application/problem+json"
         assert "mw_" not in f"{answer.headers}{answer.body!r}"
     logged = own.out.read_text("utf-8")
-    assert "POST /intake/{source}/{token} broke: OperationalError" in logged
+    assert "POST /intake/{source}/{token} failed: OperationalError" in logged
     assert "Traceback" in logged
     nobody_holds(own, own.sender, own.person)
 
@@ -405,7 +405,7 @@ def test_a_test_page_says_how_it_went(serving: Serving) -> None:
     assert json.loads(serving.type("page", "test", "--json", **env).stdout)[0]["receipt"]
     wrong = serving.type("page", "test", "--via", "pigeon", **env)
     assert wrong.returncode == 2
-    assert "no pager is called 'pigeon'; known are terminal" in wrong.stderr
+    assert "no pager is named 'pigeon'; use one of terminal" in wrong.stderr
     answer = serving.ask("POST", "/api/v1/pages/test", b'{"via": "pigeon"}', serving.person)
     assert answer.status == 404
 
@@ -413,12 +413,12 @@ def test_a_test_page_says_how_it_went(serving: Serving) -> None:
 @pytest.mark.parametrize(
     ("args", "token", "says"),
     [
-        (["--server", "127.0.0.1:1"], "x", "is no address"),
+        (["--server", "127.0.0.1:1"], "x", "is not a valid URL"),
         (["--server", "http://127.0.0.1:1"], "x", "is midwatch serve running?"),
-        (["--server", "http://127.0.0.1:1"], "", "needs a token"),
+        (["--server", "http://127.0.0.1:1"], "", "a token is needed"),
         (["--server", "http://a b"], "x", "is midwatch serve running?"),
-        (["--server", "http://127.0.0.1:1"], "mw_x_T\nX", "--token: is no token"),
-        (["--db", "nowhere.db"], "", "is not there"),
+        (["--server", "http://127.0.0.1:1"], "mw_x_T\nX", "--token: not a valid token"),
+        (["--db", "nowhere.db"], "", "not found"),
     ],
 )
 def test_a_command_that_reaches_nobody_says_why(
@@ -441,10 +441,10 @@ def test_a_token_may_come_with_the_end_of_its_line(serving: Serving) -> None:
 @pytest.mark.parametrize(
     ("args", "says"),
     [
-        (["snooze", "INC-1", "--minutes", "nan"], "nan is no number"),
+        (["snooze", "INC-1", "--minutes", "nan"], "nan is not a number"),
         (["snooze", "INC-1", "--minutes", "inf"], "inf is not more than 0 and at most 43200"),
-        (["resolve", "INC-1", "--why", " "], "it is blank; say what ended it"),
-        (["ack", "../INC 1?"], "no incident is called"),
+        (["resolve", "INC-1", "--why", " "], "the reason is empty; write what ended the incident"),
+        (["ack", "../INC 1?"], "no incident is named"),
     ],
 )
 def test_a_command_refuses_what_cannot_be(stopped: Serving, args: list[str], says: str) -> None:
@@ -460,7 +460,7 @@ def test_a_name_that_is_no_path_reaches_the_server_as_it_is(serving: Serving) ->
     env = {"MIDWATCH_SERVER": serving.url, "MIDWATCH_TOKEN": serving.person}
     done = serving.type("incidents", "ack", "INC 1?", **env)
     assert done.returncode == 2
-    assert "no incident is called 'INC 1?'" in done.stderr
+    assert "no incident is named 'INC 1?'" in done.stderr
 
 
 # --- pages on the file, and in shadow -----------------------------------------------------------
@@ -526,7 +526,7 @@ def test_in_shadow_no_test_page_is_sent_either(stopped: Serving, receiver: Recei
     file = ("--db", "midwatch/shadow.db")
     for done in (asked, stopped.type("page", "test", *file)):
         assert done.returncode == 2
-        assert "nothing is sent in shadow mode" in done.stderr
+        assert "shadow mode sends nothing" in done.stderr
     assert "Down on shop" in stopped.type("incidents", "list", *file).stdout
     assert len(receiver.requests) == before
 

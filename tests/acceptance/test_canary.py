@@ -154,7 +154,7 @@ def test_a_secretly_broken_fix_is_rejected_and_a_harmless_one_promoted(
         )  # fmt: skip
         assert code == 1, out + err
         assert "no-titles: reject; quality is worse" in out
-        assert "no-titles on 50 % beside v1-good" in err
+        assert "no-titles on 50 % compared with v1-good" in err
         until(lambda: found.service()["candidate"] == "")
         code, _, err = found.type(
             "canary", "start", "support-agent", "no-titles", "--confirm", "support-agent"
@@ -179,7 +179,10 @@ def test_the_status_is_drawn_and_an_abort_gives_all_back(
     """With what was counted on both sides; a killed midwatch goes on with it."""
     with stage(tmp_path, monkeypatch, "v1-good", "friendly") as found:
         plan = found.typed("canary", "start", "support-agent", "friendly", "--dry-run")
-        assert plan == "canary support-agent: a part for friendly, beside v1-good\n"
+        assert (
+            plan
+            == "canary support-agent: a share of traffic for friendly; the rest stays on v1-good\n"
+        )
         found.typed("canary", "start", "support-agent", "friendly", "--confirm", "support-agent")
         with found.load(20):
             until(lambda: found.service()["weight"] == 50)
@@ -187,7 +190,7 @@ def test_the_status_is_drawn_and_an_abort_gives_all_back(
             found.serving.kill()
         found.serving.start()
         drawn = found.typed("canary", "status", "support-agent")
-        assert "friendly on 50 % beside v1-good, step 1 of 2" in drawn
+        assert "friendly on 50 % compared with v1-good, step 1 of 2" in drawn
         assert "errors: 100 % of" in drawn
         assert "promote  [" in drawn
         out = found.typed("abort", "support-agent", "--confirm", "support-agent", "--why", "lunch")
@@ -208,7 +211,7 @@ def test_what_serves_another_digest_gets_no_traffic(
         )  # fmt: skip
         assert code == 1, err
         assert found.service()["live"] == "v1-good"
-        assert "no upstream is called" in found.typed("history", "support-agent")
+        assert "no upstream is named" in found.typed("history", "support-agent")
 
 
 def test_a_guard_out_of_a_real_prometheus_tells_releases_apart(tmp_path: Path) -> None:

@@ -102,7 +102,7 @@ def test_a_case_is_admitted_on_both_sides_and_made_smaller(folder: Path) -> None
     )  # fmt: skip
     assert code == 0, err
     assert "long: kept, fails on bad, passes on good" in out
-    assert "asks    What of my refund?" in out
+    assert "question  What of my refund?" in out
     told = run(folder, "show", "long")[1]
     assert "was     Hello. / I bought shoes. They are red. / Hi there. I am Ada." in told
     assert "bad     python:bot:unfixed b1: 3 failed" in told
@@ -169,7 +169,7 @@ def test_quarantine_and_retirement_are_recorded_and_reach_the_gate(folder: Path)
     assert f"[quarantined] {name}" in done.stdout
     assert done.returncode in (0, 2, 3)
     assert run(folder, "retire", name, "--why", "policy changed")[0] == 0
-    assert run(folder, "list")[1] == "no regression case is kept\n"
+    assert run(folder, "list")[1] == "no regression cases\n"
     assert "retired policy changed" in run(folder, "list", "--all")[1]
     code, _, err = run(folder, "retire", name, "--why", "again")
     assert code == 2
@@ -200,6 +200,6 @@ def test_over_a_server_it_is_the_same(tmp_path: Path) -> None:
         assert serving.type("cases", "retire", "fresh", "--why", "x", **where).returncode == 0
         nobody = serving.type("cases", "show", "nothing", **where)
         assert nobody.returncode == 2
-        assert "no case is called" in nobody.stderr
+        assert "no case is named" in nobody.stderr
     finally:
         serving.stop()

@@ -70,7 +70,7 @@ def test_slack_pages_and_its_button_takes_the_incident(
                 body, headers = press(secret, ref)
                 assert serving.ask("POST", "/slack/chat", body, **headers).status == status
             until(lambda: len(slack.requests) == 2)
-            assert "INC-1 is acknowledged: ada" in slack.requests[1][2].decode()
+            assert "INC-1 is now acknowledged: ada" in slack.requests[1][2].decode()
             (incident,) = serving.ask("GET", "/api/v1/incidents", token=serving.person).document
             assert incident["acknowledged_by"] == "ada"
             # The same press, sent again by whoever has seen it, takes nothing a second time.

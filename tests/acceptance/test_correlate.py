@@ -178,7 +178,7 @@ def test_a_config_that_lies_there_and_is_not_read_is_said(tmp_path: Path) -> Non
             capture_output=True, check=False, cwd=tmp_path, timeout=60,
             input=json.dumps([alert_of(service="shop")]).encode(),
         )  # fmt: skip
-        says = b"midwatch/midwatch.yaml was not read: --config midwatch was not given"
+        says = b"midwatch/midwatch.yaml was not read, because --config midwatch was not given"
         assert (says in done.stdout) == (not where)
 
 
@@ -202,23 +202,26 @@ def test_several_documents_may_stand_one_behind_the_other() -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        (b"", "<stdin>: has no alerts in it"),
-        (b"hello", "<stdin>:1: is no alert"),
+        (b"", "<stdin>: no alerts found"),
+        (b"hello", "<stdin>:1: not a valid alert"),
         (b'{"labels": {}}', "missing required field `startsAt`"),
         (b'{"labels": {"a": 1}, "startsAt": "2026-01-01T00:00:00Z"}', "Expected `str`, got `int`"),
-        (b'{"labels": {}, "startsAt": "soon"}', "<stdin>:1: has a bad time"),
+        (b'{"labels": {}, "startsAt": "soon"}', "<stdin>:1: invalid time"),
         (b'{"labels": {}, "startsAt": "2026-01-01T00:00:00"}', "has no time zone"),
-        (b'{"labels": {}, "startsAt": "2026-01-01T00:00:00Z"}\n{"x', "<stdin>:2: is no alert"),
-        (b'[{"labels": {}, "startsAt": "x"}]', "<stdin>: $[0]: has a bad time"),
+        (
+            b'{"labels": {}, "startsAt": "2026-01-01T00:00:00Z"}\n{"x',
+            "<stdin>:2: not a valid alert",
+        ),
+        (b'[{"labels": {}, "startsAt": "x"}]', "<stdin>: $[0]: invalid time"),
         (
             b'{"version": "3", "alerts": []}',
-            "has version '3', only 4 is known; send Alertmanager's",
+            "unsupported version '3'; only 4 is supported; send Alertmanager's",
         ),
-        (b'[{"version": "3", "alerts": []}]', "<stdin>: $[0]: $.version: has version '3'"),
+        (b'[{"version": "3", "alerts": []}]', "<stdin>: $[0]: $.version: unsupported version '3'"),
         (b'[{"version": "4", "alerts": [{}]}]', "<stdin>: $[0]: $.alerts[0]"),
-        (b'[[{"alerts": []}]]', "<stdin>: $[0]: is no alert"),
+        (b'[[{"alerts": []}]]', "<stdin>: $[0]: not a valid alert"),
         (b'{"labels": {}, "startsAt": "2026-01-01T00:00:00Z", "status": "odd"}', "status 'odd'"),
-        (b"\xff\xfe", "<stdin>:1: is no alert"),
+        (b"\xff\xfe", "<stdin>:1: not a valid alert"),
         (b"[" * 100_000, "<stdin>"),
     ],
 )
@@ -288,20 +291,20 @@ text
     "suites/shop.jsonl": '{"id": "a", "question": "q", "expect": "Yes"}\n{"id": "a"}\n',
 }
 FINDINGS = [
-    "midwatch.yaml:3 escalation.steps[0].delay: is 'soon'; write a duration",
-    "midwatch.yaml:4 escalation.repeat: is 'many'; write a whole number",
-    "midwatch.yaml:6 sources.am.type: is 'alertmanagr'; write one of alertmanager",
-    "midwatch.yaml:9 tickets.categories.odd.service: names the unknown service 'shp'; did you mean",
-    "midwatch.yaml:10 colour: is an unknown key; known are",
-    "topology.yaml:2 services[0].tier: is 0; it must be at least 1",
+    "midwatch.yaml:3 escalation.steps[0].delay: got 'soon'; write a duration",
+    "midwatch.yaml:4 escalation.repeat: got 'many'; write a whole number",
+    "midwatch.yaml:6 sources.am.type: got 'alertmanagr'; write one of alertmanager",
+    "midwatch.yaml:9 tickets.categories.odd.service: unknown service 'shp'; did you mean",
+    "midwatch.yaml:10 colour: unknown key; use one of",
+    "topology.yaml:2 services[0].tier: got 0; it must be at least 1",
     "topology.yaml:3 services[1]: names 'shop' a second time",
-    "topology.yaml:5 edges[0][1]: names the unknown service 'cart'",
+    "topology.yaml:5 edges[0][1]: unknown service 'cart'",
     "topology.yaml:6 edges[1]: is no edge; write [caller, callee]",
-    "slos/a.yaml:8 spec.objectives[0].target: is 99.9; this is a fraction: write 0.999",
+    "slos/a.yaml:8 spec.objectives[0].target: got 99.9; this is a fraction: write 0.999",
     "slos/b.yaml:",
-    "runbooks/a.md:1: has no front matter",
-    "runbooks/b.md:3 match.slo: names the unknown objective 'shop/answer'",
-    "runbooks/b.md:5 steps[0].action: is 'rm -rf'; write one of release.rollback",
+    "runbooks/a.md:1: the front matter is missing",
+    "runbooks/b.md:3 match.slo: unknown objective 'shop/answer'",
+    "runbooks/b.md:5 steps[0].action: got 'rm -rf'; write one of release.rollback",
     "suites/shop.jsonl:2: is no case",
 ]
 
@@ -328,7 +331,7 @@ def test_what_two_parts_read_is_told_once(tmp_path: Path, key: str) -> None:
     """A key of another kind is one error, whoever looks at it."""
     (tmp_path / "midwatch.yaml").write_text(f"{key}: 5\n", "utf-8")
     done = midwatch("check", str(tmp_path))
-    assert done.stderr.decode().count(f"midwatch.yaml:1 {key}: is 5; write a mapping") == 1
+    assert done.stderr.decode().count(f"midwatch.yaml:1 {key}: got 5; write a mapping") == 1
 
 
 @pytest.mark.parametrize(
@@ -337,7 +340,7 @@ def test_what_two_parts_read_is_told_once(tmp_path: Path, key: str) -> None:
         ("midwatch.yaml", "to: primary", "to: primry", "did you mean primary?"),
         ("midwatch.yaml", "to: primary", "to: [me, nobody]", "add it to schedules or to people"),
         ("midwatch.yaml", "  repeat: 1", "  last_resort: primry", "did you mean primary?"),
-        ("topology.yaml", "tier: 1", "tier: 9", "services[0].tier: is 9; it must be at most 3"),
+        ("topology.yaml", "tier: 1", "tier: 9", "services[0].tier: got 9; it must be at most 3"),
     ],
 )
 def test_a_slip_in_the_first_config_is_found(
@@ -365,7 +368,9 @@ def test_a_place_is_a_path_that_can_be_opened(tmp_path: Path, absolute: bool) ->
         assert done.returncode == 2
         return done.stderr
 
-    says = f"error: {given}/midwatch.yaml: is not there; midwatch init {given} writes one; or name"
+    says = (
+        f"error: {given}/midwatch.yaml: not found; create it with midwatch init {given}, or choose"
+    )
     assert f"{says} another directory\n" in told("check", given)
     assert f"{says} a directory with --config\n" in told("check", "--config", given)
     for name, text in {**WRONG, "suites/a.yaml": "cases: 7", "topology.json": "{"}.items():
@@ -375,7 +380,7 @@ def test_a_place_is_a_path_that_can_be_opened(tmp_path: Path, absolute: bool) ->
     files = {re.split(r":\d|: ", place)[0] for place in places}
     assert files == {f"{given}/{name}" for name in (*WRONG, "suites/a.yaml", "topology.json")}
     (tmp_path / "conf" / "midwatch.db").write_text("no database")
-    assert f"error: {given}/midwatch.db: is no SQLite database" in told(
+    assert f"error: {given}/midwatch.db: not an SQLite database" in told(
         "db", "verify", f"{given}/midwatch.db"
     )
 
@@ -386,10 +391,10 @@ def test_what_cannot_be_read_is_not_told_again_by_what_needs_it(tmp_path: Path) 
     main = tmp_path / "midwatch.yaml"
     main.write_text(main.read_text("utf-8") + "sources: [\n", "utf-8")
     done = midwatch("check", str(tmp_path))
-    assert done.stderr.decode().endswith("mend the syntax\n1 error\n"), done.stderr
+    assert done.stderr.decode().endswith("fix the syntax\n1 error\n"), done.stderr
     (tmp_path / "topology.yaml").write_text("services: 5\n", "utf-8")
     assert (
-        b"topology.yaml:1 services: is 5; write a list\n2 errors"
+        b"topology.yaml:1 services: got 5; write a list\n2 errors"
         in midwatch("check", str(tmp_path)).stderr
     )
 
@@ -404,7 +409,7 @@ def test_check_looks_where_it_is_told(tmp_path: Path) -> None:
         [MIDWATCH, "check"], capture_output=True, check=False, env=env, cwd=tmp_path
     )
     assert done.returncode == 2
-    assert b"midwatch/midwatch.yaml: is not there" in done.stderr
+    assert b"midwatch/midwatch.yaml: not found" in done.stderr
 
 
 def test_yaml_is_yaml_1_2(tmp_path: Path) -> None:

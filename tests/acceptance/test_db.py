@@ -176,11 +176,11 @@ def cut(file: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "says"),
     [
-        (foreign, "is a database of another program"),
-        (newer, "was written by a newer midwatch"),
-        (cut, "is cut short"),
-        (lambda f: f.write_bytes(b""), "is no SQLite database"),
-        (lambda f: f.write_text("hello\n" * 100), "is no SQLite database"),
+        (foreign, "the database belongs to another program"),
+        (newer, "the file was written by a newer midwatch"),
+        (cut, "the file is truncated"),
+        (lambda f: f.write_bytes(b""), "not an SQLite database"),
+        (lambda f: f.write_text("hello\n" * 100), "not an SQLite database"),
         (lambda f: f.mkdir(), "cannot be read"),
     ],
 )
@@ -219,7 +219,7 @@ def test_a_backup_is_whole_and_a_second_one_does_not_overwrite(
     assert midwatch("db", "verify", target).returncode == 0
     again = midwatch("db", "backup", journal, target)
     assert again.returncode == 2
-    assert "exists already" in again.stderr
+    assert "already exists" in again.stderr
 
 
 def test_an_old_schema_is_migrated_whole(tmp_path: Path) -> None:
@@ -239,7 +239,7 @@ def test_a_file_has_one_owner(tmp_path: Path) -> None:
     """A second owner is refused with the first one's number; the lock dies with its owner."""
     file = tmp_path / "owned.db"
     first = SqliteStore.own(file)
-    with pytest.raises(Owned, match="is owned by process"):
+    with pytest.raises(Owned, match="in use by another midwatch"):
         SqliteStore.own(file)
     done = midwatch("drill", "--db", file)
     assert done.returncode == 2
@@ -253,11 +253,11 @@ def test_a_link_to_a_file_is_that_file(tmp_path: Path) -> None:
     file, link = tmp_path / "owned.db", tmp_path / "link.db"
     link.symlink_to(file)
     first = SqliteStore.own(file)
-    with pytest.raises(Owned, match="is owned by process"):
+    with pytest.raises(Owned, match="in use by another midwatch"):
         SqliteStore.own(link)
     first.close()
     second = SqliteStore.own(link)
-    with pytest.raises(Owned, match="is owned by process"):
+    with pytest.raises(Owned, match="in use by another midwatch"):
         SqliteStore.own(file)
     second.close()
 

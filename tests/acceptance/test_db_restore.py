@@ -79,7 +79,7 @@ def test_what_is_lost_is_told_and_the_old_file_is_kept(tmp_path: Path) -> None:
     made = serving.token("--source", "alertmanager")
     live = serving.type("db", "restore", str(copy), str(file))
     assert live.returncode == 2
-    assert "is owned by process" in live.stderr
+    assert "in use by another midwatch" in live.stderr
     serving.kill()
     before = bytes_of(file)
     tried = serving.type("db", "restore", str(copy), str(file), "--dry-run")
@@ -88,7 +88,7 @@ def test_what_is_lost_is_told_and_the_old_file_is_kept(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     for says in (
         "copy.db, ", "verified", "lost: ",
-        "1 incident, whose pages went out and were not ended: end them there",
+        "1 incident, whose pages were sent and not resolved: resolve them in the pager",
         "INC-2 incident: PaymentsDown on shop", "INC-1 acknowledgement: ada has it",
         "1 token made since",
         "1 token revoked since are valid again", f"kept: {file}.before-",
@@ -181,10 +181,10 @@ def test_a_folder_is_no_journal(copy: Path, tmp_path: Path) -> None:
     """One line, not a bug."""
     done = midwatch("db", "restore", str(copy), str(tmp_path))
     assert done.returncode == 2
-    assert "is a folder" in done.stderr
+    assert "this is a directory" in done.stderr
     done = midwatch("db", "backup", str(copy), str(tmp_path / "no" / "copy.db"))
     assert done.returncode == 2
-    assert "is in no folder that is there" in done.stderr
+    assert "the directory does not exist" in done.stderr
 
 
 def test_what_root_makes_is_the_services(
@@ -214,6 +214,6 @@ def test_a_journal_of_another_name_is_left_alone(file: Path, tmp_path: Path) -> 
     before = bytes_of(file)
     done = midwatch("db", "restore", str(other), str(file))
     assert done.returncode == 2
-    assert "is another journal than" in done.stderr
+    assert "not the journal that" in done.stderr
     assert midwatch("db", "restore", str(file), str(file)).returncode == 2
     assert bytes_of(file) == before

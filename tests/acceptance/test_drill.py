@@ -453,13 +453,13 @@ def test_each_law_can_be_broken() -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("name: [", ":1: is no YAML"),
-        ("- 1\n", ":1: is a list; write a mapping"),
-        ("", ":1: is missing; write a mapping"),
-        ("name: x\nsays: y\n", ":1: lacks config; add config"),
-        ("name: x\nname: y\nsays: y\nconfig: c\n", ":2: is no YAML: found duplicate key"),
-        ("name: x\nsays: y\nconfig: c\nstrom: []\n", ":4 strom: is an unknown key; did you mean"),
-        ("name: x\nsays: y\nconfig: nowhere\n", "midwatch.yaml: is not there; "),
+        ("name: [", ":1: invalid YAML"),
+        ("- 1\n", ":1: got a list; write a mapping"),
+        ("", ":1: missing; write a mapping"),
+        ("name: x\nsays: y\n", ":1: config is missing; add config"),
+        ("name: x\nname: y\nsays: y\nconfig: c\n", ":2: invalid YAML: found duplicate key"),
+        ("name: x\nsays: y\nconfig: c\nstrom: []\n", ":4 strom: unknown key; did you mean"),
+        ("name: x\nsays: y\nconfig: nowhere\n", "midwatch.yaml: not found; "),
         ("\x00\x01", "cannot be read"),
     ],
 )
@@ -484,19 +484,19 @@ def test_a_wrong_value_deep_in_a_scenario_has_its_line(tmp_path: Path) -> None:
     line = next(n for n, s in enumerate(source.splitlines(), 1) if "lasts: soon" in s)
     done = midwatch("drill", "run", str(file))
     assert done.returncode == 2
-    assert f"shift.yaml:{line} storm[2].lasts: is 'soon'; write a duration" in done.stderr
+    assert f"shift.yaml:{line} storm[2].lasts: got 'soon'; write a duration" in done.stderr
 
 
 @pytest.mark.parametrize(
     ("args", "says"),
     [
-        (["drill", "--break", "everything"], "nothing is called 'everything' to break"),
-        (["drill", "run", "nothing"], "no scenario is called 'nothing'"),
-        (["drill", "run", "quiet", "--break", "fix"], "cannot be broken by fix"),
-        (["drill", "run", "nowhere.yaml"], "nowhere.yaml: is not there"),
-        (["drill", "--report", "nowhere/at/all.json"], "its folder is not there"),
-        (["drill", "fuzz", "--seeds", "0"], "nothing to play"),
-        (["drill", "--seed", "x"], "'x' is no whole number"),
+        (["drill", "--break", "everything"], "no failure is named 'everything'"),
+        (["drill", "run", "nothing"], "no scenario is named 'nothing'"),
+        (["drill", "run", "quiet", "--break", "fix"], "does not support fix"),
+        (["drill", "run", "nowhere.yaml"], "nowhere.yaml: not found"),
+        (["drill", "--report", "nowhere/at/all.json"], "the directory does not exist"),
+        (["drill", "fuzz", "--seeds", "0"], "nothing to run"),
+        (["drill", "--seed", "x"], "'x' is not a whole number"),
         (["fly"], "no such command"),
     ],
 )

@@ -77,13 +77,13 @@ def test_a_pattern_that_never_ends_is_an_error_and_keeps_nobody(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("checks", "says"),
     [
-        ('[{regex: "(("}]', "checks[0].regex: is no regular expression: missing )"),
+        ('[{regex: "(("}]', "checks[0].regex: not a valid regular expression: missing )"),
         ("[{number: abc}]", "checks[0].number: wants a number, has 'abc'"),
         ("[{latency: fast}]", "checks[0].latency: "),
-        ("[{token-f1: yes it is, threshold: 3}]", "checks[0].token-f1: has the threshold 3"),
-        ("[{refuses: false}]", "checks[0].refuses: is false; write true, and negate: true"),
-        ('[{icontains: ""}]', "checks[0].icontains: is empty: every answer has it"),
-        ("[]", "checks: is empty; write what a right answer is"),
+        ("[{token-f1: yes it is, threshold: 3}]", "checks[0].token-f1: got the threshold 3"),
+        ("[{refuses: false}]", "checks[0].refuses: got false; write true, and negate: true"),
+        ('[{icontains: ""}]', "checks[0].icontains: the text is empty: every answer contains it"),
+        ("[]", "checks: the list is empty; write what a correct answer is"),
     ],
 )
 def test_a_check_that_no_answer_could_be_judged_by_is_told_at_once(
@@ -121,7 +121,7 @@ def test_what_lies_in_the_folder_is_no_module_of_ours(tmp_path: Path) -> None:
 def test_a_process_that_ends_otherwise_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only what took too long is blamed on the pattern."""
     monkeypatch.setattr("sys.executable", "/bin/false")
-    with pytest.raises(Nonsense, match="ended with 1"), closing(Apart()) as apart:
+    with pytest.raises(Nonsense, match="exited with code 1"), closing(Apart()) as apart:
         apart(Check("regex", "y"), Case("a", "q"), Reply("yes"))
 
 
@@ -150,7 +150,7 @@ def test_each_format_is_listed_shown_and_imported(folder: Path, name: str) -> No
     assert "30 days" in run(folder, "show", name, first)[1]
     assert run(folder, "import", name, "--out", "imported.yaml")[0] == 0
     assert run(folder, "run", "imported.yaml", "--target", "python:bot:good")[0] == 0
-    assert "is there already" in run(folder, "import", name, "--out", "imported.yaml")[2]
+    assert "already exists" in run(folder, "import", name, "--out", "imported.yaml")[2]
 
 
 def test_what_is_not_understood_is_never_left_out(folder: Path) -> None:
@@ -163,7 +163,7 @@ def test_what_is_not_understood_is_never_left_out(folder: Path) -> None:
     assert "1 unsupported" in out
     code, _, err = run(folder, "import", "odd.yaml")
     assert code == 2
-    assert "is not understood: assertion javascript" in err
+    assert "not supported: assertion javascript" in err
 
 
 def test_exports_are_read_again_or_refused(folder: Path) -> None:
@@ -207,13 +207,13 @@ def test_an_exported_incident_blocks_as_before(folder: Path) -> None:
     (folder / "one.yaml").write_text(one.replace("KIND", "equals") + "unproven: [INC-8]\n", "utf-8")
     code, out, err = run(folder, "export", "one.yaml", "--to", "promptfoo")
     assert (code, out) == (2, "")
-    assert "one.yaml: has unproven, which stands beside cases" in err
+    assert "one.yaml: unproven is a field of the suite, not of its cases" in err
 
 
 def test_mistakes_are_one_line(folder: Path) -> None:
     """Exit 2."""
     for args, says in (
-        (("show", "own.yaml", "nothing"), "no case is called 'nothing'"),
+        (("show", "own.yaml", "nothing"), "no case is named 'nothing'"),
         (("list", "bot.py"), "bot.py"),
         (("diff", "own.yaml", "own.yaml"), "own.yaml:1: is no result"),
         (("run", "own.yaml", "--target", "bot"), "is no target"),

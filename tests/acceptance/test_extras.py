@@ -51,7 +51,7 @@ def without(
 def test_help_lists_what_works_and_below_what_would() -> None:
     """With its extra's name; with the extra there is no such section."""
     done = without(SERVER, "--help")
-    listed, _, rest = done.stdout.partition("With pip install 'midwatch[server]':")
+    listed, _, rest = done.stdout.partition("Needs pip install 'midwatch[server]':")
     assert done.returncode == 0
     for name in COMMANDS:
         where = rest if EXTRAS.get(name) == "server" else listed
@@ -60,7 +60,7 @@ def test_help_lists_what_works_and_below_what_would() -> None:
     assert "pip install" not in whole
     assert "\n  serve " in whole
     done = without(SERVER, "agent", "--help")
-    listed, _, rest = done.stdout.partition("With pip install 'midwatch[server]':")
+    listed, _, rest = done.stdout.partition("Needs pip install 'midwatch[server]':")
     assert "  serve" in rest
     assert "  serve" not in listed
 

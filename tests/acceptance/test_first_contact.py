@@ -106,12 +106,19 @@ def test_a_full_queue_is_closed_without_ceremony(serving: Serving) -> None:
     ]  # fmt: skip
     (owed,) = json.loads(typed(serving, "incidents", "list", "--owed", "--json"))
     assert (owed["id"], owed["state"]) == ("INC-1", "resolved")
-    assert "  lacks nothing: closes within an hour" in typed(serving, "incidents", "show", "INC-1")
+    assert "  nothing missing: closes within an hour" in typed(
+        serving, "incidents", "show", "INC-1"
+    )
     assert " closed " in typed(serving, "incidents", "close", "INC-1").splitlines()[0]
     assert typed(serving, "incidents", "list").splitlines() == ["no open incidents"]
-    assert typed(serving, "incidents", "list", "--owed").splitlines() == ["nothing is owed"]
+    assert typed(serving, "incidents", "list", "--owed").splitlines() == [
+        "no incidents are waiting to be closed"
+    ]
     serving.stop()  # and on the file as through the server
-    assert serving.type("incidents", "list", "--owed").stdout == "nothing is owed\n"
+    assert (
+        serving.type("incidents", "list", "--owed").stdout
+        == "no incidents are waiting to be closed\n"
+    )
 
 
 def test_what_alerts_say_is_what_they_say_now(serving: Serving) -> None:
@@ -240,7 +247,7 @@ def test_nobody_is_silenced_by_a_safe_looking_config(serving: Serving) -> None:
     rota.write_text(text, "utf-8")
     gaps = serving.type("oncall", "gaps")
     assert gaps.returncode == 1
-    assert "a page would wake nobody of primary" in gaps.stdout
+    assert "a page to primary would reach nobody" in gaps.stdout
     (folder / "midwatch" / "schedule").mkdir()
     (folder / "midwatch" / "schedule" / "x.yaml").write_text("people: [me]\n", "utf-8")
     told = serving.type("check", "midwatch")

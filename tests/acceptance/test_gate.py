@@ -172,7 +172,7 @@ def test_reports_lead_to_the_incident(folder: Path) -> None:
     (folder / "own.yaml").write_text(f"{OWN}{more}links: {{INC-7: 'javascript:x'}}\n", "utf-8")
     done = judged(folder, "good")
     assert done.returncode == 2
-    assert "links.INC-7: is no http or https address" in done.stderr
+    assert "links.INC-7: not an http or https URL" in done.stderr
 
 
 def test_inconclusive_may_only_warn(folder: Path) -> None:
@@ -297,7 +297,7 @@ cases:
 """
     suite = "suite: s\ncases:\n  - {id: refund, question: How long?, expect: 14 days}\n"
     (folder / "suite.yaml").write_text(suite, "utf-8")
-    for expect, says in (("14 days", ""), ("30 days", "'refund' stands in two suites")):
+    for expect, says in (("14 days", ""), ("30 days", "'refund' is in two suites")):
         (folder / "kept.yaml").write_text(kept % expect, "utf-8")
         for files in (("suite.yaml", "kept.yaml"), ("kept.yaml", "suite.yaml")):
             paths = [folder / one for one in files]
@@ -312,23 +312,26 @@ cases:
 @pytest.mark.parametrize(
     ("args", "says"),
     [
-        (("--suite", "own.yaml"), "--candidate: is needed"),
-        (("--candidate", "python:bot:good", "--baseline", "python:bot:good"), "--suite: is needed"),
+        (("--suite", "own.yaml"), "--candidate: this option is required"),
+        (
+            ("--candidate", "python:bot:good", "--baseline", "python:bot:good"),
+            "--suite: this option is required",
+        ),
         (("--suite", "no.yaml"), "no.yaml: cannot be read"),
         (("--suite", "own.yaml", "--filter", "nothing"), "matches none of 2 cases"),
-        (("--suite", "own.yaml", "--candidate", "bot"), "is no target"),
+        (("--suite", "own.yaml", "--candidate", "bot"), "is not a target"),
         (("--suite", "own.yaml", "--candidate", "python:bot:nobody"), "cannot be loaded"),
-        (("--suite", "own.yaml", "--candidate", "cmd:"), "names no program"),
+        (("--suite", "own.yaml", "--candidate", "cmd:"), "the program is missing"),
         (("--suite", "own.yaml", "--candidate", "http://[::1]", "--request", "{}"), "{question}"),
-        (("--suite", "own.yaml", "--suite", "own.yaml"), "stands in two suites"),
-        (("--shift", "own.yaml"), "is no report"),
+        (("--suite", "own.yaml", "--suite", "own.yaml"), "is in two suites"),
+        (("--shift", "own.yaml"), "not a valid report"),
     ],
 )
 def test_mistakes_end_with_two_and_one_line(folder: Path, args: tuple[str, ...], says: str) -> None:
     """Nothing passes on a mistake."""
     usual = {"--candidate": "python:bot:good", "--baseline": "python:bot:good"}
     more = [w for k, v in usual.items() if k not in args for w in (k, v)]
-    if says.endswith("is needed") or args[0] == "--shift":
+    if says.endswith("is required") or args[0] == "--shift":
         more = []
     done = gate(folder, *args, *more)
     assert done.returncode == 2, done.stdout
@@ -534,7 +537,7 @@ def test_what_hangs_is_given_up(folder: Path) -> None:
     started = time.monotonic()
     done = judged(folder, "hanging", "--timeout", "1")
     assert done.returncode == 2
-    assert "took more than 1 s" in done.stdout
+    assert "ran longer than 1 s" in done.stdout
     assert time.monotonic() - started < 60
 
 
@@ -634,12 +637,12 @@ def test_code_of_a_pull_request_sees_no_secret_of_the_job(folder: Path, target: 
         assert "from the bot" not in done.stdout + done.stderr
     done = typed(folder, "eval", "run", "spy.yaml", "--target", target, "--env", "NOT_THERE")
     assert done.returncode == 2
-    assert "$NOT_THERE: is not set" in done.stderr
+    assert "$NOT_THERE: the environment variable is not set" in done.stderr
 
 
 @pytest.mark.parametrize(
     ("function", "says"),
-    [("dies", "ended with 9"), ("odd", "cannot be written")],
+    [("dies", "exited with code 9"), ("odd", "cannot be written")],
 )
 def test_a_function_that_gives_nothing_is_an_error(folder: Path, function: str, says: str) -> None:
     """Its process ends, or its answer is not text: nobody waits, and nothing is judged."""

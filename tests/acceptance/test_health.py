@@ -100,14 +100,16 @@ def test_it_says_that_it_is_well(shared: Serving) -> None:
     assert shared.ask("GET", "/readyz").document == {"ready": True, "why": ""}
 
 
-@pytest.mark.parametrize("ill", ["commits fail", "the engine has stopped", "the engine is stalled"])
+@pytest.mark.parametrize(
+    "ill", ["commits are failing", "the engine has stopped", "the engine is stalled"]
+)
 def test_it_says_why_it_is_not_ready(ill: str) -> None:
     """503 with the reason; it is dead only when the engine has stopped."""
     store = SqliteStore.memory()
     loop = build_loop(store, build_engine(store, Rules(), World({}), lambda: 1), lambda: 1)
     loop.stats.last_tick = time.monotonic()
     match ill:
-        case "commits fail":
+        case "commits are failing":
             loop.stats.failing_since = loop.stats.last_tick
         case "the engine has stopped":
             loop.error = RuntimeError("boom")
@@ -252,7 +254,7 @@ def test_a_heartbeat_is_heard_outside_and_its_failure_breaks_nothing(serving: Se
         assert seen["midwatch_heartbeats_total failed"] == 1
         assert seen["midwatch_heartbeats_total sent"] >= 1
         (failed,) = (r for r in records(serving) if r["event"] == "heartbeat failed")
-        assert "/ping" not in failed["says"]
+        assert "/ping" not in failed["msg"]
         assert serving.deliver(alert("Down")).status == 202
 
 
@@ -295,13 +297,16 @@ def test_a_stop_under_load_loses_nothing(serving: Serving, how: signal.Signals) 
 @pytest.mark.parametrize(
     ("args", "says"),
     [
-        (["--listen", "nonsense"], "is no address; write 127.0.0.1:8600"),
-        (["--listen", "127.0.0.1:99999"], "is no address"),
-        (["--listen", "127.0.0.1:\u00b2"], "is no address"),
-        (["--listen", "127.0.0.1:{port}"], "name another address, or stop what listens there"),
-        (["--listen", "127.0.0.1:0"], "is owned by process"),
-        (["--config", "nowhere"], "is not there; midwatch init nowhere writes one; or name"),
-        (["--config", "wrong"], "wrong/midwatch.yaml:1 escalation: is 6; write"),
+        (["--listen", "nonsense"], "is not a valid address; write 127.0.0.1:8600"),
+        (["--listen", "127.0.0.1:99999"], "is not a valid address"),
+        (["--listen", "127.0.0.1:\u00b2"], "is not a valid address"),
+        (
+            ["--listen", "127.0.0.1:{port}"],
+            "choose another address, or stop the process that listens there",
+        ),
+        (["--listen", "127.0.0.1:0"], "in use by another midwatch (pid "),
+        (["--config", "nowhere"], "not found; create it with midwatch init nowhere, or choose"),
+        (["--config", "wrong"], "wrong/midwatch.yaml:1 escalation: got 6; write"),
         (["--config", "wrong"], "; midwatch check tells 1 more"),
     ],
 )

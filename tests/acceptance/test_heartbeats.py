@@ -131,11 +131,11 @@ def test_config_errors_of_jobs_are_told_together(serving: Serving) -> None:
 def test_check_warns_when_nobody_would_hear_that_midwatch_is_gone(tmp_path: Path) -> None:
     """It says what follows and is no error; `init` says it too, and takes the address."""
     wrote = midwatch("init", cwd=tmp_path)
-    assert "without it nobody is told when midwatch" in wrote.stdout
+    assert "without it nobody is paged when midwatch" in wrote.stdout
     checked = midwatch("check", cwd=tmp_path)
     assert checked.returncode == 0
     assert checked.stdout.startswith("ok: ")
-    assert "warning: midwatch.yaml: has no heartbeat, so nobody is told" in checked.stderr
+    assert "warning: midwatch.yaml: no heartbeat: nobody is paged" in checked.stderr
     listed = json.loads(midwatch("check", "--json", cwd=tmp_path).stdout)
     assert (listed["ok"], listed["errors"], len(listed["warnings"])) == (True, [], 1)
 
@@ -148,7 +148,7 @@ def test_init_takes_the_address_that_is_told(tmp_path: Path) -> None:
     assert "--heartbeat" in refused.stderr
     assert list(tmp_path.iterdir()) == []
     wrote = midwatch("init", "--heartbeat", url, cwd=tmp_path)
-    assert (wrote.returncode, "nobody is told" in wrote.stdout) == (0, False)
+    assert (wrote.returncode, "nobody is paged" in wrote.stdout) == (0, False)
     found, errors = config.check(tmp_path / "midwatch")
     assert errors == []
     assert found.heartbeat is not None

@@ -169,8 +169,11 @@ def test_a_token_comes_from_a_file(limited: Serving, tmp_path: Path) -> None:
     assert (kept.returncode, json.loads(kept.stdout), kept.stderr) == (0, [], "")
     typed = limited.type(*command, "--token", person)
     assert (typed.returncode, json.loads(typed.stdout)) == (0, [])
-    assert "everybody can read --token in the list of processes" in typed.stderr
-    for wrong, says in ((b"two words", "holds no token"), (b"\xff", "cannot be read: is not text")):
+    assert "--token is visible in the process list" in typed.stderr
+    for wrong, says in (
+        (b"two words", "the file has no token"),
+        (b"\xff", "cannot be read: the file is not text"),
+    ):
         file.write_bytes(wrong)
         refused = limited.type(*command, "--token-file", str(file))
         assert refused.returncode == 2

@@ -270,7 +270,7 @@ def test_who_is_refused_is_counted_logged_and_kept(served: Serving) -> None:
     (refused,) = {
         (one["what"], one["token"])
         for one in trail
-        if one["says"].endswith("a sender's token") and one["token"]
+        if one["says"].endswith("a sender token") and one["token"]
     }
     assert refused == ("call refused", served.sender.split("_")[1])
     everything = json.dumps(trail) + log

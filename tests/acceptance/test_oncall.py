@@ -45,22 +45,22 @@ def test_who_is_on_call_is_told_without_a_server(serving: Serving) -> None:
     assert "nobody until" in serving.type("oncall", "who", "--at", NIGHT).stdout
     wrong = serving.type("oncall", "who", "secondary")
     assert wrong.returncode == 2
-    assert "no schedule is called 'secondary'" in wrong.stderr
+    assert "no schedule is named 'secondary'" in wrong.stderr
 
 
 def test_a_gap_is_told_as_what_follows_from_it(serving: Serving) -> None:
     """Exit 1, and whom the policy goes on to; without gaps exit 0."""
     told = serving.type("oncall", "gaps", "--days", "2", "--at", MONDAY)
     assert told.returncode == 1
-    assert "a page would wake nobody of primary; policy default goes on to ben" in told.stdout
+    assert "a page to primary would reach nobody; policy default escalates to ben" in told.stdout
     whole = SCHEDULE.partition("hours")[0].rstrip().rstrip(",") + "}\n"
     (serving.folder / "midwatch" / "schedules" / "primary.yaml").write_text(whole, "utf-8")
     calm = serving.type("oncall", "gaps", "--days", "2")
-    assert (calm.returncode, calm.stdout.startswith("somebody can be reached")) == (0, True)
+    assert (calm.returncode, calm.stdout.startswith("no gaps: someone can be reached")) == (0, True)
 
 
 UNREACHABLE = {
-    "says": "zed is on call and has no pager; policy default goes on to ben at once",
+    "says": "zed is on call and has no pager; policy default escalates to ben immediately",
     "schedule": "primary",
 }
 
@@ -87,7 +87,9 @@ def test_a_step_of_two_schedules_has_a_gap_where_neither_has_anybody(serving: Se
     told = serving.type("oncall", "gaps", "--at", MONDAY, "--days", "1")
     assert told.returncode == 1
     assert told.stdout.startswith("2026-01-06T06:00:00.000Z to 2026-01-06T07:00:00.000Z: ")
-    assert "nobody of primary, a page would wake nobody of tokyo; " in told.stdout
+    assert (
+        "a page to primary would reach nobody, a page to tokyo would reach nobody; " in told.stdout
+    )
 
 
 def test_whoever_cannot_be_reached_is_a_gap(serving: Serving) -> None:

@@ -156,7 +156,7 @@ def test_a_websocket_is_refused_and_a_service_that_is_gone_is_told(tmp_path: Pat
         assert (answer.status, b"WebSocket" in answer.read()) == (501, True)
         connection.request("GET", "/")
         answer = connection.getresponse()
-        assert (answer.status, b"cannot be reached" in answer.read()) == (502, True)
+        assert (answer.status, b"is unreachable" in answer.read()) == (502, True)
 
 
 @contextmanager
@@ -234,7 +234,7 @@ def test_more_open_requests_than_it_may_have_are_turned_away(tmp_path: Path) -> 
             connection.request("GET", "/")
             answer = connection.getresponse()
             assert (answer.status, answer.headers["retry-after"]) == (503, "1")
-            assert b"3 requests are open" in answer.read()
+            assert b"3 requests are already open" in answer.read()
         headers = {"authorization": f"Bearer {TOKEN}"}
         health = Outbound([running.control]).get(f"{running.control}/health/v1", headers)
         assert json.loads(health.body)["trouble"] == ""

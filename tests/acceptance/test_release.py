@@ -116,7 +116,7 @@ def test_what_is_not_seen_fails_and_pages(serving: Serving) -> None:
     (serving.folder / "stuck").touch()
     code, out, _ = run(serving, "rollback", "shop", "--confirm", "shop", "--wait", "40")
     assert code == 1
-    assert "came to nothing; " in out
+    assert "had no effect; " in out
     assert "release history" not in out
     until(lambda: "PAGE sev2" in serving.out.read_text())
     assert served(serving) == "v2"
@@ -262,14 +262,14 @@ def test_config_errors_of_canaries_are_told(tmp_path: Path) -> None:
     said = done.stdout + done.stderr
     assert done.returncode == 2
     for told in (
-        "canaries.shopp: names the unknown service 'shopp'",
-        "steps: does not rise from 1 to 100",
-        "every: is no multiple of 10s",
-        "b.good: does not ask for {{.release}}",
-        "c.bad: is 'mistakes'",
-        "c.margin: is 2",
-        "d: cannot tell releases apart there",
-        "e.slo: names the unknown objective 'shop/nothing'",
-        "f: has total",
+        "canaries.shopp: unknown service 'shopp'",
+        "steps: the percentages must rise from 1 to 100",
+        "every: not a multiple of 10s",
+        "b.good: the query does not contain {{.release}}",
+        "c.bad: got 'mistakes'",
+        "c.margin: got 2",
+        "d: this source cannot separate releases",
+        "e.slo: unknown objective 'shop/nothing'",
+        "f: got total",
     ):
         assert told in said, said

@@ -89,7 +89,10 @@ def test_a_journal_that_is_taken_away_ends_the_server(
     assert serving.end(40) == 2
     assert 202 not in answers
     out = next(folder.parent.glob("*/out.txt")).read_text("utf-8")
-    assert f"while it was {'held' if taken is unlocked else 'open'}; nothing more is taken" in out
+    assert (
+        f"while it was {'locked' if taken is unlocked else 'open'}; midwatch accepts nothing more"
+        in out
+    )
     assert ("midwatch db restore" in out) == (taken is not unlocked), "a whole journal needs none"
     assert "Traceback" not in out
     if taken is replaced:

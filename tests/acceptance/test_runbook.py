@@ -289,7 +289,7 @@ def test_a_stop_waits_for_no_step_and_the_next_start_looks(tooled: Serving) -> N
     plan = burn(tooled)
     code, out, err = typed(tooled, "runbook", "approve", "INC-1", plan, "--wait", "1s")
     assert code == 3, out + err
-    assert "restore is under way" in out
+    assert "restore is running" in out
     until(lambda: len(calls(tooled)) == 1)
     began = time.monotonic()
     assert tooled.stop() == 0
@@ -320,7 +320,7 @@ def test_a_step_that_fails_pages_and_says_so(tooled: Serving) -> None:
     assert "was tried, and nothing else matches shop" in out
     failed = next(m for m in detail(tooled)["timeline"] if m["event"] == "ActionFailed")
     assert "restore not-applied" in failed["says"]
-    assert "ended with 5" in failed["says"]
+    assert "exited with code 5" in failed["says"]
     assert kinds(tooled).count("PagePlanned") == 2
 
 
@@ -338,7 +338,7 @@ def test_a_person_stops_a_plan_whose_step_is_under_way(tooled: Serving) -> None:
     assert (code, f"no plan {'0' * 16} under way" in err) == (2, True)
     code, out, err = typed(tooled, "runbook", "stop", "INC-1", "--why", "wrong part")
     assert (code, err) == (0, "")
-    assert out == "restore is under way and ends first; no further step begins\n"
+    assert out == "restore is running and finishes first; no further step starts\n"
     (folder / "broken").touch()
     (folder / "go").touch()
     until(lambda: "ActionFailed" in kinds(tooled))
@@ -410,4 +410,4 @@ def test_without_a_server_nothing_is_carried_out(tmp_path: Path) -> None:
     done = serving.type("runbook", "lint")
     assert done.returncode == 1
     assert "restore: says nothing of Meaning, Impact, Diagnosis, Mitigation" in done.stdout
-    assert "cannot see whether restore is done" in done.stdout
+    assert "midwatch cannot check restore" in done.stdout

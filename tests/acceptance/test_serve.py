@@ -56,7 +56,7 @@ def test_a_newcomer_gets_a_page_and_answers_it(serving: Serving) -> None:
     env = {"MIDWATCH_SERVER": serving.url, "MIDWATCH_TOKEN": serving.person}
     (listed,) = json.loads(serving.type("incidents", "list", "--json", **env).stdout)
     assert (listed["id"], listed["state"], listed["firing"]) == ("INC-1", "open", 1)
-    assert "ada has it" in serving.type("incidents", "ack", "INC-1", **env).stdout
+    assert "acknowledged by ada" in serving.type("incidents", "ack", "INC-1", **env).stdout
     told = serving.type("incidents", "show", "INC-1", **env).stdout
     for name in ("IncidentOpened", "PagePlanned", "PageSent", "PageAcknowledged  "):
         assert name in told
@@ -75,8 +75,10 @@ def test_the_same_commands_work_on_the_file_and_a_server_is_not_bypassed(serving
     serving.deliver(alert("Down"))
     refused = serving.type("incidents", "ack", "INC-1")
     assert refused.returncode == 2
-    assert f"midwatch/midwatch.db: is owned by process {serving.pid}; " in refused.stderr
-    assert "go through it with --server URL and $MIDWATCH_TOKEN" in refused.stderr
+    assert (
+        f"midwatch/midwatch.db: in use by another midwatch (pid {serving.pid}); " in refused.stderr
+    )
+    assert "use --server URL with $MIDWATCH_TOKEN" in refused.stderr
     assert serving.type("serve", "--listen", "127.0.0.1:0").returncode == 2
     serving.stop()
     assert serving.type("incidents", "ack", "INC-1").returncode == 0

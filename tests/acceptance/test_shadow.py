@@ -118,11 +118,11 @@ def test_pages_are_read_from_a_file_and_missed_ones_fail_the_report(
     living = report(serving, "--pages", str(zoned))
     assert [(j["at"], j["verdict"]) for j in living[1]["judged"]] == [(opened, "covered")]
     code, said = report(serving, "--until", "2026-11-25T02:00:00")
-    assert (code, "write it like 2026-01-31T09:00:00Z" in said) == (2, True)
+    assert (code, "write it as 2026-01-31T09:00:00Z" in said) == (2, True)
     pages.write_text('{"at": "yesterday", "service": "a", "key": "b"}', "utf-8")
     code, said = report(serving, "--pages", str(pages))
     assert code == 2
-    assert "pages.jsonl:1: is no page" in said
+    assert "pages.jsonl:1: not a valid page" in said
     assert report(serving, "--db", "nowhere.db")[0] == 2
     # The journal says the same when the server that keeps it is gone.
     assert serving.stop() == 0
@@ -278,7 +278,7 @@ def test_nothing_says_that_a_page_was_sent(serving: Serving) -> None:
     }
     where = ["--db", "midwatch/shadow.db"]
     assert serving.stop() == 0
-    assert "NOBODY ANSWERED" not in serving.type("incidents", "list", *where).stdout
+    assert "EVERYONE WAS PAGED" not in serving.type("incidents", "list", *where).stdout
     told = serving.type("postmortem", "show", "INC-1", *where).stdout
     assert told.count("would have been paged") == 5
     assert "was paged" not in told
@@ -291,14 +291,14 @@ def test_a_journal_is_kept_in_one_way_only(serving: Serving) -> None:
     assert serving.stop() == 0
     refused = serving.type("serve", "--listen", "127.0.0.1:0", "--db", "midwatch/shadow.db")
     assert refused.returncode == 2
-    assert "was kept in shadow" in refused.stderr
+    assert "created in shadow mode" in refused.stderr
     serving.start()
     serving.sender = serving.token("--source", "alertmanager")
     assert serving.ask("POST", "/intake/alertmanager", webhook(alert("D")), serving.sender).status
     assert serving.stop() == 0
     refused = serving.type("serve", "--shadow", "--db", "midwatch/midwatch.db")
     assert refused.returncode == 2
-    assert "was kept live" in refused.stderr
+    assert "created for live use" in refused.stderr
 
 
 def test_whoever_needs_a_token_of_a_trial_is_told_how_to_make_one(serving: Serving) -> None:

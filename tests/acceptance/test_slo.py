@@ -114,17 +114,17 @@ def test_counts_that_start_late_count_whole_and_say_so(tmp_path: Path) -> None:
                     counts(tmp_path, [(0, 0, 50)]), "--json", cwd=tmp_path)  # fmt: skip
     found = json.loads(told.stdout)
     assert found["paged"] is True
-    assert "the first line has 50 events already" in found["notes"][0]
+    assert "the first line already has 50 events" in found["notes"][0]
 
 
 @pytest.mark.parametrize(
     ("line", "says"),
     [
-        ("{}", "counts.jsonl:1: is no count"),
-        ('{"at": 1, "good": 3, "total": 2}', "counts.jsonl:1 good: has 3 good of 2"),
-        ('{"at": "now", "good": 1, "total": 2}', "counts.jsonl:1: is no count"),
-        ("\x00", "counts.jsonl:1: is no count"),
-        ('{"at": 9, "good": 1, "total": 2}\n{"at": 8, "good": 1, "total": 2}', "jsonl:2: is older"),
+        ("{}", "counts.jsonl:1: not a valid count"),
+        ('{"at": 1, "good": 3, "total": 2}', "counts.jsonl:1 good: 3 good of 2"),
+        ('{"at": "now", "good": 1, "total": 2}', "counts.jsonl:1: not a valid count"),
+        ("\x00", "counts.jsonl:1: not a valid count"),
+        ('{"at": 9, "good": 1, "total": 2}\n{"at": 8, "good": 1, "total": 2}', "jsonl:2: older"),
     ],
 )
 def test_wrong_counts_are_told_with_their_line(line: str, says: str, tmp_path: Path) -> None:
@@ -253,7 +253,7 @@ def test_the_same_push_again_counts_once(serving: Serving) -> None:
 
 
 BAD = [
-    ({"slo": "shop/other", "good": 1, "total": 1}, "no objective of this source"),
+    ({"slo": "shop/other", "good": 1, "total": 1}, "no SLO of this source"),
     ({"slo": "shop/answers", "good": 2, "total": 1}, "2 good of 1"),
     ({"slo": "shop/answers", "good": 1, "total": 1, "at": 1}, "is not within 2000 and 2100"),
     ({"slo": "shop/answers", "good": 1, "total": 1, "at": 1_700_000_000}, "is older than"),

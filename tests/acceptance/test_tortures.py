@@ -169,7 +169,7 @@ def test_a_full_disk_is_told_to_senders_and_to_whoever_watches(on_disk: Serving)
     assert int(refused[-1].headers["Retry-After"]) > 0
     assert "disk is full" in refused[-1].document["detail"]
     assert refused[-1].document["remedy"]
-    assert on_disk.ask("GET", "/readyz").document == {"ready": False, "why": "commits fail"}
+    assert on_disk.ask("GET", "/readyz").document == {"ready": False, "why": "commits are failing"}
     figures = on_disk.ask("GET", "/metrics").body.decode()
     assert re.search(r"^midwatch_failed_commits_total [1-9]", figures, re.MULTILINE)
     assert on_disk.ask("GET", "/healthz").status == 200

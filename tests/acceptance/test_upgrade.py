@@ -134,7 +134,7 @@ def test_what_a_newer_midwatch_wrote_is_refused(newer: Path, column: str) -> Non
     ):
         done = midwatch(*command, cwd=folder)
         assert done.returncode == 2, command
-        assert "was written by a newer midwatch (state " in done.stderr, command
+        assert "the file was written by a newer midwatch (state " in done.stderr, command
         assert "upgrade midwatch" in done.stderr
         assert "Traceback" not in done.stderr
     assert hashlib.sha256(newer.read_bytes()).digest() == before

@@ -115,14 +115,14 @@ def test_one_name_of_an_option_is_one_thing() -> None:
     [
         ("--json", "as_json", "Print one JSON document."),
         ("--config", "folder", CONFIG_SAYS),
-        ("--server", "server", "A running midwatch serve; also $MIDWATCH_SERVER."),
+        ("--server", "server", "URL of a running midwatch serve (or set $MIDWATCH_SERVER)."),
         (
             "--token",
             "token",
-            "A responder's token for the server; rather $MIDWATCH_TOKEN or --token-file.",
+            "Responder token for the server; prefer $MIDWATCH_TOKEN or --token-file.",
         ),
-        ("--limit", "limit", "How many."),
-        ("--dry-run", "dry_run", "Say what would be done, and do nothing."),
+        ("--limit", "limit", "Maximum number of rows."),
+        ("--dry-run", "dry_run", "Show what would be done, without doing it."),
     ],
 )
 def test_what_many_commands_take_is_said_in_the_same_words(
@@ -205,7 +205,11 @@ def test_one_of_something_is_not_several() -> None:
 
 @pytest.mark.parametrize(
     ("typed", "code", "says"),
-    [("y\n", 0, ""), ("n\n", 1, "nothing was done"), ("", 1, "nobody answers; nothing was done")],
+    [
+        ("y\n", 0, ""),
+        ("n\n", 1, "nothing was done"),
+        ("", 1, "no terminal to ask on; nothing was done"),
+    ],
 )
 def test_only_a_yes_goes_on(typed: str, code: int, says: str) -> None:
     """No, and nobody there, are errors that say how to go without a question."""
@@ -255,7 +259,7 @@ def test_a_flag_that_is_none_is_one_line(typed: Typed, name: str) -> None:
     """Exit 2, with the command whose --help says more."""
     line = is_one_error(typed(*name.split(), "--nope"))
     assert line.startswith("error: no such option '--nope'; ")
-    assert f"midwatch {name}".strip() + " --help says more" in line
+    assert f"see midwatch {name}".strip() + " --help" in line
 
 
 @pytest.mark.parametrize("name", GROUPS)
@@ -277,18 +281,19 @@ def test_an_argument_too_many_or_too_few_is_one_line(typed: Typed, name: str) ->
 @pytest.mark.parametrize(
     ("args", "says"),
     [
-        (["serv"], "no such command 'serv'; did you mean 'serve'? midwatch --help says more"),
-        (["drilll"], "no such command 'drilll'; did you mean 'drill'? midwatch --help says more"),
-        (["serve", "--port", "80"], "; did you mean --listen? midwatch serve --help says"),
-        (["correlate", "a.json"], "from standard input; midwatch correlate < a.json"),
-        (["init"], "midwatch/midwatch.yaml: is there already; name another folder"),
-        (["incidents", "snooze", "INC-1", "--minutes", "x"], "'--minutes': 'x' is no number; "),
+        (["serv"], "no such command 'serv'; did you mean 'serve'? see midwatch --help"),
+        (["drilll"], "no such command 'drilll'; did you mean 'drill'? see midwatch --help"),
+        (["serve", "--port", "80"], "; did you mean --listen? see midwatch serve --help"),
+        (["correlate", "a.json"], "from standard input; run midwatch correlate < a.json"),
+        (["init"], "midwatch/midwatch.yaml: already exists; choose another directory"),
+        (["incidents", "snooze", "INC-1", "--minutes", "x"], "'--minutes': 'x' is not a number; "),
         (["incidents", "snooze", "INC-1", "--minutes", "-1"],
          "-1.0 is not more than 0 and at most 43200; "),
         (["changes", "list", "--limit", "0"], "'--limit': 0 is not at least 1 and at most 10000; "),
-        (["changes", "list", "--limit", "x"], "'--limit': 'x' is no whole number; "),
-        (["token", "create", "--role", "responder"], "--role: needs --name, or nobody knows "),
-        (["token", "create", "--role", "responder", "--name", " "], "--role: needs --name, or "),
+        (["changes", "list", "--limit", "x"], "'--limit': 'x' is not a whole number; "),
+        (["token", "create", "--role", "responder"], "--role: --name is required, so that "),
+        (["token", "create", "--role", "responder", "--name", " "],
+         "--role: --name is required, so "),
     ],
 )  # fmt: skip
 def test_a_slip_of_the_fingers_is_told_in_plain_words(
@@ -305,7 +310,7 @@ def test_an_argument_that_is_no_utf_8_is_one_line(typed: Typed, name: str) -> No
     """Exit 2, with which one it is, and never a bug of ours; nothing is made."""
     line = is_one_error(typed(*name.split(), "a\udcffb"))
     number = len(name.split()) + 1
-    assert line == f"error: argument {number}, 'a\\udcffb', is no UTF-8; write it in UTF-8\n"
+    assert line == f"error: argument {number}, 'a\\udcffb', is not valid UTF-8; write it in UTF-8\n"
     assert not list(Path.cwd().iterdir())
 
 
@@ -352,8 +357,8 @@ def test_a_database_or_a_config_that_is_not_there_is_one_line(typed: Typed, name
     """Place, what is wrong, what to do; exit 2; and nothing is made."""
     line = is_one_error(typed(*name.split(), *filled(LEAVES[name])))
     assert (
-        "midwatch/midwatch.yaml: is not there; " in line
-        or ".db: is not there; " in line
+        "midwatch/midwatch.yaml: not found; " in line
+        or ".db: not found; " in line
         or (name == "incidents split" and "--service or --alert" in line)
     )
     assert not list(Path.cwd().iterdir())
@@ -372,7 +377,7 @@ def test_before_it_is_set_up_the_way_there_is_named(typed: Typed, args: list[str
     for where, begin in (([], "midwatch init"), (["--config", "conf"], "midwatch init conf")):
         code, out, err = typed(*args, *where)
         assert (code, out) == (2, "")
-        assert re.search(rf": is not there; {begin} (writes one|begins); or name ", err), err
+        assert re.search(rf": not found; (create it|start) with {begin}, or ", err), err
     assert not list(Path.cwd().iterdir())
 
 
@@ -382,13 +387,13 @@ def test_a_database_of_the_other_kind_is_named(typed: Typed) -> None:
     assert typed("token", "create", "--source", "alertmanager", "--shadow")[0] == 0
     for args in (["incidents", "list"], ["changes", "add", "shop"]):
         line = is_one_error(typed(*args))
-        assert "midwatch/midwatch.db: is not there; " in line
-        assert "midwatch/shadow.db is there: name it with --db, or a server with --server" in line
-    assert "midwatch/shadow.db is there: add --shadow" in is_one_error(typed("token", "list"))
+        assert "midwatch/midwatch.db: not found; " in line
+        assert "midwatch/shadow.db exists: use it with --db, or use --server" in line
+    assert "midwatch/shadow.db exists: add --shadow" in is_one_error(typed("token", "list"))
     Path("midwatch/shadow.db").rename("midwatch/midwatch.db")
     line = is_one_error(typed("token", "list", "--shadow"))
-    assert "midwatch/midwatch.db is there: leave --shadow out" in line
-    assert "midwatch/midwatch.db is there" in is_one_error(typed("shadow", "report"))
+    assert "midwatch/midwatch.db exists: omit --shadow" in line
+    assert "midwatch/midwatch.db exists" in is_one_error(typed("shadow", "report"))
 
 
 # --- documents ---
@@ -649,7 +654,7 @@ def test_an_option_that_a_command_does_not_hear_is_refused(
     """`drill --break x run y` is no run without the break."""
     refused = midwatch("drill", *given, *command, cwd=tmp_path)
     assert (refused.returncode, refused.stdout) == (2, "")
-    assert f"{given[0]} stands before {command[0]}, which does not hear it" in refused.stderr
+    assert f"{given[0]} is given before {command[0]}, which ignores it" in refused.stderr
 
 
 # --- files ---
@@ -747,7 +752,7 @@ def test_ctrl_c_stops_what_waits_for_a_server(
     }[command]
     with contextlib.ExitStack() as held:
         code, err = stopped(args, tmp_path, lambda _: held.enter_context(mute.accept()[0]))
-    said = [line for line in err.splitlines() if line and "read --token" not in line]
+    said = [line for line in err.splitlines() if line and "--token is visible" not in line]
     assert (code, said) == (130, ["error: stopped"])
 
 

@@ -190,8 +190,8 @@ def test_a_page_in_doubt_is_not_sent_once_somebody_has_it(
 @pytest.mark.parametrize(
     ("secret", "says"),
     [
-        ("", "error: $HOOK: is not set; export it before the start\n"),
-        ("hunter2", "error: $HOOK: is no signing secret; make one: echo whsec_"),
+        ("", "error: $HOOK: the environment variable is not set; export it before starting"),
+        ("hunter2", "error: $HOOK: not a signing secret; create one: echo whsec_"),
     ],
 )
 def test_serve_does_not_start_without_its_secret(tmp_path: Path, secret: str, says: str) -> None:
@@ -225,20 +225,20 @@ escalation: {steps: [{to: ada, via: far}, {to: ben, via: screen}, {to: cyd}]}
 
 
 WRONG = {
-    "type: pager": "pagers.x.type: is 'pager'; write one of apprise, email, pagerduty, slack,",
-    "type: webhook": "pagers.x: lacks url; add url",
-    "type: webhook, url: U": "pagers.x: lacks secret_env; add secret_env",
-    "type: webhook, url: U, secret: s": "pagers.x.secret: is an unknown key",
-    "type: terminal, url: U": "pagers.x.url: is an unknown key",
+    "type: pager": "pagers.x.type: got 'pager'; write one of apprise, email, pagerduty, slack,",
+    "type: webhook": "pagers.x: url is missing; add url",
+    "type: webhook, url: U": "pagers.x: secret_env is missing; add secret_env",
+    "type: webhook, url: U, secret: s": "pagers.x.secret: unknown key",
+    "type: terminal, url: U": "pagers.x.url: unknown key",
     **{
-        f"type: webhook, secret_env: S, url: {url!r}": "pagers.x.url: is no http or https address"
+        f"type: webhook, secret_env: S, url: {url!r}": "pagers.x.url: not an http or https URL"
         for url in (
             "ftp://h/hook", "h/hook", "http://", "http:///hook", "http://ada:pw@h/hook",
             "http://h:99999/", "http://h:x/", "http://h:0/", "http://[::1/hook", "http://a b/",
             "http://h/a b", "http://h\u00fcok/", "file:///etc/passwd",
         )
     },
-    "type: webhook, secret_env: S, url: 7": "pagers.x.url: is 7; write a text",
+    "type: webhook, secret_env: S, url: 7": "pagers.x.url: got 7; write text",
 }  # fmt: skip
 
 
@@ -261,17 +261,17 @@ def test_check_names_everything_that_is_wrong_with_a_pager(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("line", "says"),
     [
-        ("heartbeat: {url: 'h/ping'}", "heartbeat.url: is no http or https address; write it like"),
-        ("heartbeat: {every: 60s}", "heartbeat: lacks url; add url"),
-        ("heartbeat: {url: 'http://h/', every: 0s}", "heartbeat.every: is '0s'; write a duration"),
-        ("heartbeat: http://h/", "heartbeat: is 'http://h/'; write a mapping with url, every"),
+        ("heartbeat: {url: 'h/ping'}", "heartbeat.url: not an http or https URL; write it like"),
+        ("heartbeat: {every: 60s}", "heartbeat: url is missing; add url"),
+        ("heartbeat: {url: 'http://h/', every: 0s}", "heartbeat.every: got '0s'; write a duration"),
+        ("heartbeat: http://h/", "heartbeat: got 'http://h/'; write a mapping with url, every"),
         (
             "pagers: {hook: {type: terminal}}\nescalation: {steps: [{to: ada, via: hok}]}",
-            "escalation.steps[0].via: names the unknown pager 'hok'; did you mean hook?",
+            "escalation.steps[0].via: unknown pager 'hok'; did you mean hook?",
         ),
         (
             "escalation: {steps: [{to: ada, via: phone}]}",
-            "escalation.steps[0].via: names the unknown pager 'phone'; add it to pagers",
+            "escalation.steps[0].via: unknown pager 'phone'; add it to pagers",
         ),
     ],
 )

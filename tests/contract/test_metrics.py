@@ -170,11 +170,14 @@ REFUSED = {"status": "error", "errorType": "bad_data", "error": "parse error"}
 @pytest.mark.parametrize(
     ("said", "says"),
     [
-        (json.dumps(PARTIAL).encode(), "only in part: a shard is down"),
+        (json.dumps(PARTIAL).encode(), "partial result: a shard is down"),
         (json.dumps(REFUSED).encode(), "parse error"),
         (b"<html>", "answered 200"),
-        (b'{"status":"success","data":{"resultType":"string","result":[1,"x"]}}', "with a string"),
-        (b'{"status":"success","data":{"resultType":"vector","result":[{}]}}', "with a vector"),
+        (
+            b'{"status":"success","data":{"resultType":"string","result":[1,"x"]}}',
+            "returned a string",
+        ),
+        (b'{"status":"success","data":{"resultType":"vector","result":[{}]}}', "returned a vector"),
     ],
 )
 def test_an_answer_that_is_none_is_told_and_counts_nothing(
@@ -226,7 +229,7 @@ def test_a_gap_is_filled_from_rate(prometheus: Prometheus) -> None:
 
 
 def test_a_file_is_followed_as_it_grows(tmp_path: Path) -> None:
-    """A line that is still being written waits; a file that became shorter is told."""
+    """A line that is still being written waits; a file that the file got shorter is told."""
     file = tmp_path / "counts.jsonl"
     at = NOW // 1_000
     file.write_text(f'{{"at": {at}, "good": 9, "total": 10}}\n{{"at": {at + 10}, "go')
@@ -236,7 +239,7 @@ def test_a_file_is_followed_as_it_grows(tmp_path: Path) -> None:
         more.write('od": 9, "total": 15}\n')
     assert metrics.counts(objective, (300,), NOW + 10_000)[300] == Counts(9, 15)
     file.write_text("")
-    with pytest.raises(HarnessError, match="became shorter"):
+    with pytest.raises(HarnessError, match="the file got shorter"):
         metrics.counts(objective, (300,), NOW + 20_000)
     file.unlink()
     with pytest.raises(HarnessError, match="cannot be read"):

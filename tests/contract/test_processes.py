@@ -122,7 +122,7 @@ def test_what_takes_too_long_is_ended_with_its_group_and_answered(
         f"echo $! >> {started}.own; echo $$ >> {started}.own; while :; do sleep 1; done"
     )
     began = time.monotonic()
-    with pytest.raises(HarnessError, match="/bin/sh took more than 1 s") as caught:
+    with pytest.raises(HarnessError, match="/bin/sh ran longer than 1 s") as caught:
         shell(script, 1)
     # It may be slow here; waiting for the pipe it would be 300 s. What it waits for is under 1 s.
     assert processes.TURN_S + processes.REAP_S + processes.DRAIN_S < 1
@@ -211,9 +211,9 @@ def test_a_program_that_cannot_start_was_never_sent() -> None:
     actions = CommandActions(PATH)
     with pytest.raises(NeverSent, match="No such file"):
         actions.apply(Command(("/no/such/program",)), "op", LONG_S)
-    with pytest.raises(Declined, match="sh ended with 4"):
+    with pytest.raises(Declined, match="sh exited with code 4"):
         actions.apply(Command(("/bin/sh", "-c", "exit 4")), "op", LONG_S)
-    with pytest.raises(HarnessError, match="sh was ended by signal 9") as caught:
+    with pytest.raises(HarnessError, match="sh was killed by signal 9") as caught:
         actions.apply(Command(("/bin/sh", "-c", "kill -9 $$")), "op", LONG_S)
     assert not isinstance(caught.value, Declined | NeverSent)
 
@@ -223,7 +223,7 @@ def test_a_step_says_how_much_it_wrote_that_nobody_kept() -> None:
     script = "head -c 1000000 /dev/zero | tr '\\0' x; echo; echo the end"
     said = CommandActions(PATH).apply(Command(("/bin/sh", "-c", script)), "op", LONG_S)
     lost = 1_000_000 + len("\nthe end\n") - processes.KEPT
-    assert said.says == f"/bin/sh ended with 0; {lost:,} bytes that it wrote are not kept"
+    assert said.says == f"/bin/sh exited with code 0; {lost:,} bytes of its output were dropped"
     assert said.output.endswith("x\nthe end")
 
 

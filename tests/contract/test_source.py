@@ -296,7 +296,7 @@ def test_an_alert_of_generic_counts_though_its_time_cannot_be_read() -> None:
     ]
     (unread,) = parsed.rejected
     assert unread.place == "$.items[0].since"
-    assert "it counts as of its arrival" in unread.why
+    assert "its arrival time is used" in unread.why
     assert json.loads(unread.body) == down
     assert not parsed.repeatable
     good = source.parse(json.dumps({"items": [{**down, "since": NOW}]}).encode(), NOW)

@@ -176,7 +176,7 @@ spec:
     _, errors = read(tmp_path, text, sli)
     place = f"{tmp_path}/0.yaml:10 spec.objectives[0]"
     remedy = "a thresholdMetric needs both, such as op: lte"
-    assert errors == [f"{place}: lacks op or value; {remedy}"]
+    assert errors == [f"{place}: op or value is missing; {remedy}"]
     specs, errors = read(
         tmp_path, text.replace("target: 0.999,", "target: 0.999, op: lte, value: 2,"), sli
     )
@@ -215,7 +215,7 @@ WRONG = [
     (OPENSLO, "  indicator:", "  indicatorr:", "did you mean indicator?"),
     (OPENSLO, GOOD, f"bad: {{}}\n        {GOOD}", "write total, and good or bad"),
     (OPENSLO, OBJECTIVES, f"  alertPolicies: [nope]\n{OBJECTIVES}", "add a document of kind"),
-    (OPENSLO, NAME, "{name: a, annotations: {midwatch.dev/prof: x}}", "known are proof"),
+    (OPENSLO, NAME, "{name: a, annotations: {midwatch.dev/prof: x}}", "use proof"),
     (OPENSLO, NAME, TIER + '"long=1h"}}', "write it like"),
     (OPENSLO, NAME, TIER + '"long=1h short=5m factor=2000 severity=sev1"}}', "a smaller share"),
     (OPENSLO, "kind: SLO", "kind: SLOO", "write one of"),
@@ -223,7 +223,7 @@ WRONG = [
     (SLOTH, "99.9", "0.999", "this is a percentage: write 99.9"),
     (SLOTH, "99.9", "100", "write a percentage between 0 and 100"),
     (SLOTH, "[{{.window}}]", "[5m]", "write the range as [{{.window}}]"),
-    (SLOTH, "      events:", "      plugin: {id: x}\n      events:", "run in Sloth alone"),
+    (SLOTH, "      events:", "      plugin: {id: x}\n      events:", "only Sloth runs plugins"),
     (SLOTH, "prometheus/v1", "prometheus/v2", "write one of prometheus/v1"),
     (SLOTH, "service: shop", "servce: shop", "did you mean service?"),
 ]
@@ -244,7 +244,7 @@ def test_a_name_that_stands_twice_and_an_empty_file_are_told_in_one_go(tmp_path:
     """Over both formats."""
     _, errors = read(tmp_path, OPENSLO, SLOTH, "")
     assert len(errors) == 2
-    assert any("names shop/availability a second time" in error for error in errors)
+    assert any("shop/availability is defined twice" in error for error in errors)
     assert any("is empty" in error for error in errors)
 
 

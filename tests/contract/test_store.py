@@ -137,7 +137,7 @@ def test_an_older_owner_writes_nothing_at_all(tmp_path: Path, name: str) -> None
     owner = SqliteStore(sqlite3.connect(path, isolation_level=None), path=path)
     owner.take_ownership()
     before = list(owner._db.iterdump())
-    with pytest.raises(Fenced, match="this process must stop"):
+    with pytest.raises(Fenced, match="stop this process"):
         WRITES[name](zombie)
     assert list(owner._db.iterdump()) == before
     if name != "keep":

@@ -241,7 +241,9 @@ def test_a_case_comes_back_whole_or_is_refused_by_its_name(
     if kind == "midwatch" or (kind in words and (not negate or kind == "promptfoo")):
         assert [same(one) for one in sent(tmp_path, [case], kind)] == [case]
     else:
-        with pytest.raises(BadFile, match=f"inc-7: has no word for its check .*{check.kind}"):
+        with pytest.raises(
+            BadFile, match=f"inc-7: this format cannot express the check .*{check.kind}"
+        ):
             files.write([case], kind, "bot")
 
 
@@ -253,7 +255,7 @@ def test_turns_come_back_or_are_refused(tmp_path: Path, kind: str) -> None:
     if kind in ("openai", "inspect"):
         assert sent(tmp_path, [case], kind) == [case]
     else:
-        with pytest.raises(BadFile, match="said: has no word for its turns") as told:
+        with pytest.raises(BadFile, match="said: this format cannot express the turns") as told:
             files.write([case], kind, "bot")
         assert "export to midwatch's own format" in told.value.remedy
 
@@ -264,7 +266,7 @@ def test_an_answer_that_has_to_be_equal_is_not_exported_as_less(tmp_path: Path) 
     assert judge(case, "v1", reply).status == "failed"
     for kind in files.FORMATS:
         if kind in ("openai", "inspect"):
-            with pytest.raises(BadFile, match="a: has no word for its check equals"):
+            with pytest.raises(BadFile, match="a: this format cannot express the check equals"):
                 files.write([case], kind, "bot")
         else:
             (again,) = sent(tmp_path, [case], kind)
@@ -375,18 +377,18 @@ def test_a_limit_of_promptfoos_without_a_threshold_is_not_understood(tmp_path: P
     ("name", "text", "says"),
     [
         ("a.yaml", "suite: x\ncases:\n  - {id: a, question: q, expct: 1}\n", "a.yaml:3"),
-        ("a.yaml", "suite: x\ncases: []\n", "has no case"),
-        ("a.yaml", "a: [", "is no YAML"),
-        ("a.yaml", "just text", "no known format"),
-        ("a.yaml", "prompts: [x]\ntests: 7\n", "tests is no list"),
+        ("a.yaml", "suite: x\ncases: []\n", "no cases found"),
+        ("a.yaml", "a: [", "invalid YAML"),
+        ("a.yaml", "just text", "unknown format"),
+        ("a.yaml", "prompts: [x]\ntests: 7\n", "tests is not a list"),
         ("a.yaml", "tests: [{assert: [{$ref: '#/no'}]}]\n", "points to nothing"),
-        ("a.yaml", "a: {$ref: '#/a'}\ntests: [{$ref: '#/a'}]\n", "refers to itself"),
-        ("a.yaml", "tests: file://../../etc/passwd\n", "outside of its folder"),
+        ("a.yaml", "a: {$ref: '#/a'}\ntests: [{$ref: '#/a'}]\n", "the reference is circular"),
+        ("a.yaml", "tests: file://../../etc/passwd\n", "outside its directory"),
         ("a.jsonl", '{"input": "q", "ideal": "a"}\n{"input": 7, "ideal": "a"}\n', "a.jsonl:2"),
         ("a.jsonl", "{nothing\n", "a.jsonl:1"),
-        ("a.jsonl", '{"question": "q", "expect": "a"}\n', "lacks id"),
-        ("a.csv", "a,b\n1,2\n", "no known format"),
-        ("a.json", '{"cases": [{"name": "x"}]}', "has no inputs"),
+        ("a.jsonl", '{"question": "q", "expect": "a"}\n', "id is missing"),
+        ("a.csv", "a,b\n1,2\n", "unknown format"),
+        ("a.json", '{"cases": [{"name": "x"}]}', "inputs is missing"),
     ],
 )
 def test_what_is_wrong_is_told_with_its_place(

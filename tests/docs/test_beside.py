@@ -230,7 +230,7 @@ def test_the_moves_of_the_page_are_seen_at_the_proxy_of_the_page(tmp_path: Path)
 RUNBOOKS = {
     "midwatch runbook plan": r"purge: cache.purge by POST http://",
     "midwatch runbook approve": r"^done: purge\n",
-    "midwatch runbook refuse": "^[0-9a-f]{16} is dropped",
+    "midwatch runbook refuse": "^[0-9a-f]{16} is refused",
     "midwatch runbook run": r"stale-answer-cache v1(.*\n)*.*\{\"topic\":\"returns\"\}",
 }
 
@@ -282,7 +282,7 @@ AGENT = {
     "midwatch agent releases": "no-titles",
     "midwatch agent questions": "returns",
     "midwatch agent build-index": "103 chunks, digest ",
-    "midwatch agent load": "^40 talks, ",
+    "midwatch agent load": "^40 conversations, ",
 }
 
 

@@ -47,7 +47,7 @@ LATER = {
     ("alertmanager", "midwatch incidents list"): "INC-1",
     ("alertmanager", "midwatch incidents show INC-1"): "shadow: not sent",
     ("pagerduty", "midwatch incidents ack INC-1"): r"^(?!error)",
-    ("pagerduty", "midwatch incidents show INC-1"): "ada has it",
+    ("pagerduty", "midwatch incidents show INC-1"): "acknowledged by ada",
     ("slack", "midwatch incidents show INC-1"): "PageSent",
 }
 # These are only there with their server.
@@ -441,7 +441,7 @@ def test_the_button_refuses_what_slack_did_not_sign(play: Play) -> None:
     _, done = play("slack")
     (told,) = (one.output for one in done if one.command.startswith("curl"))
     assert '"status":401' in told, told
-    assert "has no fresh timestamp" in told
+    assert "the timestamp is too old or in the future" in told
 
 
 def test_the_address_of_the_button_is_the_one_that_is_served() -> None:

@@ -81,7 +81,7 @@ def test_the_lines_about_serving_are_typed_beside_a_server(tmp_path: Path) -> No
                 assert done.code == 0, f"{line}\n{done.output}"
                 told.append(done.output)
     assert len(told) == 11
-    assert "ada has it" in told[5]
+    assert "acknowledged by ada" in told[5]
 
 
 def test_the_lines_about_operations_are_typed_from_install_to_upgrade(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ watched_jobs: {backup: {every: 24h}}
 pagers: {ops/terminal: {type: terminal}, chat: {type: slack, url_env: URL, signing_secret_env: S}}
 escalation: {steps: [{to: ada}]}
 """
-ADDRESS = "its name is a part of an address"
+ADDRESS = "the name is part of an address"
 
 
 def told(tmp_path: Path, text: str) -> list[str]:
@@ -33,15 +33,21 @@ def test_what_can_be_quoted_or_is_in_no_address_is_right(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("old", "new", "says"),
     [
-        ("alerts:", "eu/a:", f"midwatch.yaml:2 sources.eu/a: is called 'eu/a'; {ADDRESS}"),
-        ("alerts:", "..:", f"midwatch.yaml:2 sources...: is called '..'; {ADDRESS}"),
-        ("counts:", "a/b:", f"midwatch.yaml:3 metrics.a/b: is called 'a/b'; {ADDRESS}"),
-        ("backup:", "db/x:", f"midwatch.yaml:4 watched_jobs.db/x: is called 'db/x'; {ADDRESS}"),
-        ("chat:", "a/chat:", f"midwatch.yaml:5 pagers.a/chat: is called 'a/chat'; {ADDRESS}"),
-        ("alerts:", "changes:", "sources.changes: is called 'changes'; that address takes"),
-        ("counts:", "tickets:", "metrics.tickets: is called 'tickets'; that address takes"),
-        ("counts:", "alerts:", "metrics.alerts: is called like a source of alerts; give it"),
-        ("backup:", "alerts:", "watched_jobs.alerts: is called like a source; give it another"),
+        ("alerts:", "eu/a:",
+         f"midwatch.yaml:2 sources.eu/a: the name 'eu/a' cannot be used; {ADDRESS}"),
+        ("alerts:", "..:", f"midwatch.yaml:2 sources...: the name '..' cannot be used; {ADDRESS}"),
+        ("counts:", "a/b:",
+         f"midwatch.yaml:3 metrics.a/b: the name 'a/b' cannot be used; {ADDRESS}"),
+        ("backup:", "db/x:",
+         f"midwatch.yaml:4 watched_jobs.db/x: the name 'db/x' cannot be used; {ADDRESS}"),
+        ("chat:", "a/chat:",
+         f"midwatch.yaml:5 pagers.a/chat: the name 'a/chat' cannot be used; {ADDRESS}"),
+        ("alerts:", "changes:",
+         "sources.changes: the name 'changes' cannot be used; that address is"),
+        ("counts:", "tickets:",
+         "metrics.tickets: the name 'tickets' cannot be used; that address is"),
+        ("counts:", "alerts:", "metrics.alerts: has the name of an alert source; rename it"),
+        ("backup:", "alerts:", "watched_jobs.alerts: has the name of a source; rename it: both"),
     ],
 )  # fmt: skip
 def test_a_name_that_its_sender_would_not_reach_is_told(

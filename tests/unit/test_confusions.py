@@ -123,9 +123,9 @@ def test_what_is_wanted_is_judged(folder: Path) -> None:
     ("line", "says"),
     [
         ('{"text": "a"}', "r.jsonl:1"),
-        ('{"text": "a", "category": "paiment"}', "r.jsonl:1: names the unknown category 'paiment'"),
+        ('{"text": "a", "category": "paiment"}', "r.jsonl:1: unknown category 'paiment'"),
         ("nothing", "r.jsonl:1"),
-        ("", "has no reports in it"),
+        ("", "the file has no reports"),
     ],
 )
 def test_a_bad_line_is_named(folder: Path, line: str, says: str) -> None:

@@ -131,8 +131,8 @@ def test_it_is_said_while_it_lasts_and_a_minute_longer() -> None:
         door.enter(One("refused"))
         time.now += SAID_EVERY_S / 2
         door.count("slow")
-        assert door.says().startswith("1 of at most 1 are open; of late 1 refused, for all")
-        assert "1 closed, for no complete head came within 10 s" in door.says()
+        assert door.says().startswith("1 of at most 1 open; recently: 1 refused, because all")
+        assert "1 closed, because no complete request head arrived within 10 s" in door.says()
         time.now += SAID_EVERY_S - 1
         assert door.says()
         time.now += 2

@@ -214,10 +214,10 @@ def test_who_leaves_while_all_are_listed_is_shown_once(bench: Bench, limit: int)
 )
 def test_a_place_that_is_none_is_refused(bench: Bench, after: str) -> None:
     """With what to do; a number that has not been given out yet ends nothing."""
-    with pytest.raises(InputError, match="no part begins after"):
+    with pytest.raises(InputError, match="no page of results starts after"):
         listing.urgent_part(bench.shard, 5, after)
     if after != "INC-99":
-        with pytest.raises(InputError, match="no part begins after"):
+        with pytest.raises(InputError, match="no page of results starts after"):
             listing.look(bench.shard, 5, after)
 
 
@@ -451,5 +451,5 @@ def test_a_part_costs_what_it_shows_however_long_the_history_is() -> None:
 def test_a_part_of_a_list_in_memory_goes_on_behind_who_is_gone() -> None:
     """By places that are there for good; where there are none, the name has to be there."""
     assert paging.part([1, 2, 5, 6], int, 2, 4) == ([5, 6], False)
-    with pytest.raises(InputError, match="no part begins after 'c'"):
+    with pytest.raises(InputError, match="no page of results starts after 'c'"):
         paging.named_part(["b", "a"], str, 1, "c")

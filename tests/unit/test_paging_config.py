@@ -50,27 +50,27 @@ def test_nothing_is_told_of_what_is_right(folder: Path) -> None:
     [
         (
             "  ben: {pagers: [terminal]}", "  ben: {email: ben@example.org}",
-            "midwatch.yaml:5 people.ben: has no pagers: a page for them would reach nobody; add",
+            "midwatch.yaml:5 people.ben: no pagers: a page to this person would reach nobody; add",
         ),
         (
             "ben: {pagers: [terminal]}", "ben: {pagers: [phone]}",
-            "midwatch.yaml:5 people.ben.pagers[0]: names the unknown pager 'phone'; add it to",
+            "midwatch.yaml:5 people.ben.pagers[0]: unknown pager 'phone'; add it to",
         ),
         (
             "to: primary", "to: primry",
-            "midwatch.yaml:6 escalation.steps[0].to: names the unknown person or schedule 'primry'",
+            "midwatch.yaml:6 escalation.steps[0].to: unknown person or schedule 'primry'",
         ),
         (
             "to: primary", "to: [ada, zed]",
-            "midwatch.yaml:6 escalation.steps[0].to[1]: names the unknown person or schedule 'zed'",
+            "midwatch.yaml:6 escalation.steps[0].to[1]: unknown person or schedule 'zed'",
         ),
         (
             "{steps:", "{last_resort: zed, steps:",
-            "midwatch.yaml:6 escalation.last_resort: names the unknown person or schedule 'zed'",
+            "midwatch.yaml:6 escalation.last_resort: unknown person or schedule 'zed'",
         ),
         (
             "to: primary", "channel: room",
-            "midwatch.yaml:6 escalation.steps[0].channel: names the unknown pager 'room'",
+            "midwatch.yaml:6 escalation.steps[0].channel: unknown pager 'room'",
         ),
     ],
 )  # fmt: skip
@@ -87,27 +87,27 @@ def test_a_slip_in_people_and_steps_is_told(folder: Path, old: str, new: str, sa
     [
         (
             PRIMARY.replace("[ada, ben]", "[ada, bn]"),
-            ":2 people[1]: names the unknown person 'bn'; did you mean ben?",
+            ":2 people[1]: unknown person 'bn'; did you mean ben?",
         ),
         (
             PRIMARY.replace("Berlin", "Berln"),
-            ":1 time_zone: names the unknown time zone 'Europe/Berln'; write it like Europe/Berlin",
+            ":1 time_zone: unknown time zone 'Europe/Berln'; write it like Europe/Berlin",
         ),
         (
             PRIMARY.replace("Europe/Berlin", "../../etc/passwd"),
-            ":1 time_zone: names the unknown time zone '../../etc/passwd'; write it like",
+            ":1 time_zone: unknown time zone '../../etc/passwd'; write it like",
         ),
         (
             PRIMARY.replace("2026-01-05T09:00", "monday"),
-            ":3 starts: is 'monday'; write a local time such as 2026-01-05T09:00",
+            ":3 starts: got 'monday'; write a local time such as 2026-01-05T09:00",
         ),
         (
             LAYERS,
-            ":3 layers[0]: overlaps: layer 'high' above it always has somebody, so 'low' is never",
+            ":3 layers[0]: layer 'high' above it always has someone on call, so 'low' is never",
         ),
         (
             LAYERS.replace("T09:00}", f"T09:00, hours: {HOURS}}}"),
-            ":3 layers[0]: overlaps: layer 'high' above it always has somebody",
+            ":3 layers[0]: layer 'high' above it always has someone on call",
         ),
     ],
 )
@@ -130,7 +130,7 @@ def test_a_schedule_is_not_called_like_a_person(folder: Path) -> None:
     """Nobody could say who is meant."""
     (folder / "schedules" / "ada.yaml").write_text(PRIMARY, "utf-8")
     (error,) = told(folder)
-    assert "is called like the person 'ada'; rename the file" in error
+    assert "the schedule has the name of the person 'ada'; rename the file" in error
 
 
 def test_what_a_mesh_wrote_down_joins_the_calls_of_the_config(folder: Path) -> None:
@@ -152,5 +152,5 @@ def test_a_file_of_a_mesh_that_is_none_is_told(folder: Path, text: str) -> None:
     """With how it is written."""
     (folder / "topology.json").write_bytes(text.encode("latin-1"))
     (error,) = told(folder)
-    assert error.startswith(f"{folder}/topology.json: is no list of edges: ")
+    assert error.startswith(f"{folder}/topology.json: not a list of edges: ")
     assert error.endswith('; write {"edges": [["caller", "callee"]]}')

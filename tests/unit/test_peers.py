@@ -125,8 +125,8 @@ def test_whom_the_config_trusts(tmp_path: Path) -> None:
     [
         ("[10.1.2.3/16]", "has host bits set"),
         ("[proxy.example.org]", "write it like 10.1.2.0/24 or 10.1.2.3"),
-        ("[0.0.0.0/0]", "which is everybody; name the proxies' own addresses"),
-        ('["::/0"]', "which is everybody"),
+        ("[0.0.0.0/0]", "means every address; write the addresses of your proxies"),
+        ('["::/0"]', "means every address"),
         ("loopback", "write a list"),
     ],
 )
@@ -142,6 +142,6 @@ def test_limits_are_read(tmp_path: Path) -> None:
     assert errors == []
     assert (loaded.limits.sender.count, loaded.limits.sender.per_s) == (5, 60)
     assert loaded.limits.person == config.Limits().person
-    assert checked(tmp_path, "limits: {waiting: 5}\n")[1] == ["is 5; it must be at least 10"]
-    assert checked(tmp_path, "limits: {sender: 5}\n")[1] == ["is 5; write it like 10/1m"]
+    assert checked(tmp_path, "limits: {waiting: 5}\n")[1] == ["got 5; it must be at least 10"]
+    assert checked(tmp_path, "limits: {sender: 5}\n")[1] == ["got 5; write it like 10/1m"]
     assert "unknown key" in checked(tmp_path, "limits: {senders: 5/1m}\n")[1][0]

@@ -41,5 +41,5 @@ def test_nothing_takes_the_place_of_a_link_or_a_pipe(tmp_path: Path) -> None:
 
 def test_a_folder_is_no_file(tmp_path: Path) -> None:
     """The error has its place and its remedy."""
-    with pytest.raises(InputError, match="cannot be written: Is a directory; name another file"):
+    with pytest.raises(InputError, match="cannot be written: Is a directory; choose another file"):
         write_anew(tmp_path, b"new")

@@ -377,7 +377,7 @@ def test_alerts_that_end_write_no_figures() -> None:
     assert document.impact.bad_events is None
     assert document.curve == []
     assert problems(document) == []
-    assert "nothing measured the harm" in pages.markdown(document)
+    assert "no SLO measured the impact" in pages.markdown(document)
 
 
 def test_a_figure_that_is_missing_is_a_problem(shift: Told) -> None:

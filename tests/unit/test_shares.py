@@ -83,7 +83,7 @@ def test_it_is_counted_logged_and_noted(time: Time, caplog: pytest.LogCaptureFix
     assert conditions.found() == {"limits": ""}
     refused(shares, SENDER, 100)
     assert conditions.found() == {
-        "limits": "over their limits: 96 requests of senders since the start; the log names the "
+        "limits": "over their limits: 96 requests of senders since startup; the log names the "
         "tokens"
     }
     assert [dict(one.values()) for one in conditions.figures] == [{"sender": 96, "person": 0}]
@@ -165,13 +165,13 @@ def test_one_sender_cannot_fill_the_queue() -> None:
     queue = Waiting(20)
     for _ in range(5):
         queue.put(delivery("a"))
-    with pytest.raises(Busy, match="5 deliveries of this token wait already"):
+    with pytest.raises(Busy, match="5 deliveries of this token are already waiting"):
         queue.put(delivery("a"))
     for _ in range(5):
         queue.put(delivery("b"))
     for _ in range(10):
         queue.put(delivery(""))  # our own have no share
-    with pytest.raises(Busy, match="20 deliveries wait"):
+    with pytest.raises(Busy, match="20 deliveries are waiting"):
         queue.put(delivery("c"))
     queue.group()
     queue.put(delivery("c"))
@@ -185,7 +185,7 @@ def test_alerts_count_too_and_one_delivery_always_waits(monkeypatch: pytest.Monk
     with pytest.raises(Busy, match="1 deliveries of this token"):
         queue.put(delivery("a"))
     queue.put(delivery("b", 250))
-    with pytest.raises(Busy, match="2 deliveries wait"):
+    with pytest.raises(Busy, match="2 deliveries are waiting"):
         queue.put(delivery("c"))
     assert queue.clear()
     queue.put(delivery("a", 150))

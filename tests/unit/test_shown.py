@@ -387,7 +387,7 @@ def test_an_engine_that_has_ended_is_said_and_not_shown(bench: Bench) -> None:
         await watched.shown.current()
         await asyncio.to_thread(watched.loop.stop)
         watched.news.count += 1  # as after any commit that was the last
-        with pytest.raises(Exception, match="is stopping"):
+        with pytest.raises(Exception, match="midwatch is shutting down"):
             await watched.shown.current()
 
     live(bench, story)

@@ -131,7 +131,7 @@ def test_counts_that_count_nothing_are_missing_and_told_of(odd: tuple[Any, Any])
     (read,) = watcher.readings(Shard(), 60_000)
     assert isinstance(read.input, inputs.SliMeasured)
     assert read.input.reading.windows == {}
-    assert "which counts nothing" in watcher.newest()[0].trouble
+    assert "which is ignored" in watcher.newest()[0].trouble
     plan = CanaryPlan((Guard("errors", 0.05, Indicator("counter", "m")),), (10,), warm_up_s=0)
     bench = Handler(SqliteStore.memory(), Rules(canaries={"shop": plan}), lambda: 0)
     for given in (

@@ -25,7 +25,7 @@ CAME: dict[str, Any] = {
     "declined": Declined("answered 500"),
     "refused": NeverSent("connection refused"),
     "no token": InputError("$TOKEN is not set"),
-    "lost": HarnessError("gave no answer within 5 s"),
+    "lost": HarnessError("no response within 5 s"),
     "odd": ValueError("a bug of an adapter"),
 }
 

@@ -354,7 +354,10 @@ def problems(folder: Path, words: str) -> list[str]:
     [
         ('["log in"]', ""),
         ("[password, 登录]", ""),
-        ("[login]", "words: is one word, and 2 are needed, so no report ever fits; add words or"),
+        (
+            "[login]",
+            "words: only one word, but 2 must match, so no report ever would; add words or",
+        ),
         ("['c*d', a, b]", "words[0]: 'c*d' has a * within a word; put it at an end"),
         ("[a, b, '!?']", "words[2]: '!?' has neither a letter nor a digit, so no report has it"),
         ("[a, b, '*']", "words[2]: '*' has a * without a word; put it at the end of one"),
@@ -366,7 +369,7 @@ def problems(folder: Path, words: str) -> list[str]:
         ("[a, b, 'no. Go']", "words[2]: 'no. Go' goes on after the end of a sentence; make two"),
         ("[a, b, '登 ...']", "words[2]: '登 ...' has ... at its beginning, at its end or twice"),
         ("[a, b, '...登']", "words[2]: '...登' has ... at its beginning, at its end or twice"),
-        ("[a, 5]", "words[1]: is 5; write a text"),
+        ("[a, 5]", "words[1]: got 5; write text"),
         ("[]\n      sure: [login]", ""),
     ],
 )

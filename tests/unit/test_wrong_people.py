@@ -38,17 +38,17 @@ def errors(folder: Path) -> list[str]:
     ("name", "hint"),
     [
         ("schedule__primary.yaml", "did you mean schedules?"),
-        ("schedules__backup.yml", "call it *.yaml"),
-        ("runbooks__disk.txt", "call it *.md"),
+        ("schedules__backup.yml", "rename it to *.yaml"),
+        ("runbooks__disk.txt", "rename it to *.md"),
         ("midwatch.yml", "did you mean midwatch.yaml?"),
-        ("extra.yaml", "known are midwatch.yaml"),
-        ("teams__all.yaml", "known are schedules"),
+        ("extra.yaml", "midwatch reads midwatch.yaml"),
+        ("teams__all.yaml", "midwatch reads schedules"),
     ],
 )
 def test_what_nothing_reads_is_an_error(tmp_path: Path, name: str, hint: str) -> None:
     """It was written by somebody who believes that it holds."""
     (found,) = errors(written(tmp_path, **{name: ROTA}))
-    assert "is not read" in found
+    assert "midwatch does not read this path" in found
     assert hint in found
 
 

@@ -132,7 +132,7 @@ def run(
     if not late:
         return ended
     then = f"; {left}" if left else ""
-    error = HarnessError(f"{arguments[0]} took more than {timeout_s:g} s{then}")
+    error = HarnessError(f"{arguments[0]} ran longer than {timeout_s:g} s{then}")
     error.output = ended.output
     raise error
 

@@ -53,7 +53,7 @@ def read(text: str, topic: str, name: str = "") -> list[Article]:
         head = _HEAD.fullmatch(lines[0])
         if head is None or len(lines) < 3 or not lines[1].startswith("> "):
             raise BadFile(
-                f"article {number}: {lines[0]!r} is no article",
+                f"article {number}: {lines[0]!r} is not an article",
                 place=name or topic,
                 remedy='write "## id: title", "> since 2025-01-01", "? search words", its text',
             )

@@ -46,7 +46,9 @@ def run(
     """Ask at a rate. Raises InputError when nobody answers there at all."""
     parts = urlsplit(url)
     if parts.scheme != "http" or not parts.hostname:
-        raise InputError(f"{url!r} is no address", place="--url", remedy="http://127.0.0.1:8700")
+        raise InputError(
+            f"{url!r} is not a valid URL", place="--url", remedy="http://127.0.0.1:8700"
+        )
     host, port = parts.hostname, parts.port or 80
     outcomes: Counter[str] = Counter()
     took: list[float] = []
@@ -78,7 +80,9 @@ def run(
         while thread.is_alive():
             thread.join(0.2)  # so that Ctrl-C is heard
     if not took:
-        raise InputError(f"nobody answers at {url}", place="--url", remedy="midwatch agent serve")
+        raise InputError(
+            f"no agent answers at {url}", place="--url", remedy="start it with midwatch agent serve"
+        )
     took.sort()
     spent = time.perf_counter() - begun
     return Result(

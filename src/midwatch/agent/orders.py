@@ -49,7 +49,7 @@ class OrderBackend(Struct):
         """
         self.calls += 1
         if self.down or self.shed:
-            raise Unavailable("orders cannot be looked up now")
+            raise Unavailable("the order system is unavailable")
         self.backlog_s = max(0.0, self.backlog_s - max(0.0, now_s - self.at_s))
         self.at_s = max(self.at_s, now_s)
         self.backlog_s += self.work_s

@@ -70,12 +70,12 @@ class Pusher:
                     self._url, body, {**self._headers, "idempotency-key": key}
                 )
             except HarnessError as error:
-                log.warning("not told", extra={"fields": {"says": str(error)}})
+                log.warning("push failed", extra={"fields": {"msg": str(error)}})
                 return
             if answer.status >= 500 or answer.status == 429:
-                log.warning("not told", extra={"fields": {"says": f"answered {answer.status}"}})
+                log.warning("push failed", extra={"fields": {"msg": f"answered {answer.status}"}})
                 return
             if answer.status != 202:
                 says = f"answered {answer.status}: {answer.says}"
-                log.error("refused", extra={"fields": {"says": says}})
+                log.error("push refused", extra={"fields": {"msg": says}})
             self._batch = []

@@ -57,7 +57,7 @@ def read(text: str) -> Iterator[Question]:
         if line.startswith("@"):
             head = _HEAD.fullmatch(line)
             if head is None or not (head[2] or head[1] == "none" or head[1] in topics):
-                raise BadFile(f"{line!r} names no article", place=f"{BANK.name}:{number}")
+                raise BadFile(f"{line!r} has no article", place=f"{BANK.name}:{number}")
             continue
         if head is None:
             raise BadFile("a question before the first @", place=f"{BANK.name}:{number}")

@@ -136,7 +136,7 @@ class Site:
         shown = request.headers.get("authorization", "").removeprefix("Bearer ").encode()
         if secrets.compare_digest(shown, self._token.encode()):
             return None
-        return _json(401, {"error": "no valid token came along"})
+        return _json(401, {"error": "missing or invalid token"})
 
     async def form(self, request: Request) -> Response:
         """Show a plain form."""
@@ -207,7 +207,7 @@ class Site:
         if not name:
             return secrets.token_urlsafe(18)
         if not self._agent.knows(name):
-            raise _Refused(404, "no such conversation; leave it out to begin a new one")
+            raise _Refused(404, "no such conversation; omit it to start a new one")
         return name
 
     def _judge(self, name: str, asked: _Asked, talk: str, reply: Reply) -> None:

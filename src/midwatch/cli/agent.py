@@ -58,10 +58,10 @@ class _Agent(GroupWithExtras):
 
 @click.group("agent", cls=_Agent)
 def command() -> None:
-    """Run a support agent that can really regress.
+    """Run the demo support agent, whose releases can regress.
 
-    It answers from the handbook of a made-up shop, without a model, a key or a cost. Its releases
-    are real differences; docs/agent.md shows how to put your own service in its place.
+    It answers from the handbook of a fictional shop, without a model, an API key or cost. Its
+    releases really differ; docs/agent.md shows how to use your own service instead.
     """
 
 
@@ -120,7 +120,7 @@ def releases_command(as_json: bool) -> int:
 @_RELEASE
 @json_option(list[Answered])
 def ask_command(turns: tuple[str, ...], release_name: str, as_json: bool) -> int:
-    """Ask a question; several are the turns of one talk.
+    """Ask a question; several questions are the turns of one conversation.
 
     Example: midwatch agent ask "I live in Switzerland" "What does a return cost?"
     """
@@ -144,11 +144,11 @@ def ask_command(turns: tuple[str, ...], release_name: str, as_json: bool) -> int
     type=click.Choice(["suite", "online"]),
     default="suite",
     show_default=True,
-    help="The gate's suite, or the online sample.",
+    help="Which questions: the gate suite or the online sample.",
 )
 @json_lines(Asked)
 def questions_command(name: Part) -> int:
-    """Print questions and their facts, one JSON object a line."""
+    """Print questions and their facts, one JSON object per line."""
     for one in part(name):
         row = Asked(one.id, one.turns, one.must, one.must_not, one.source, one.slices)
         click.echo(in_json(msgspec.json.encode(row)))
@@ -161,7 +161,7 @@ def questions_command(name: Part) -> int:
     "--out",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Keep it in this file, for serve.",
+    help="Write the index to this file, for agent serve.",
 )
 @json_option(Built)
 def build_command(release_name: str, out: Path | None, as_json: bool) -> int:
@@ -173,7 +173,7 @@ def build_command(release_name: str, out: Path | None, as_json: bool) -> int:
     try:
         index = Index(Surroundings().articles, release.index, out)
     except OSError as error:
-        raise InputError(str(error), place=str(out), remedy="name another file") from None
+        raise InputError(str(error), place=str(out), remedy="choose another file") from None
     spent = time.perf_counter() - start
     built = Built(release.name, index.digest, len(index), round(spent, 3))
     index.close()
@@ -185,25 +185,27 @@ def build_command(release_name: str, out: Path | None, as_json: bool) -> int:
 
 
 @command.command("load")
-@click.option("--url", default="http://127.0.0.1:8700", show_default=True, help="The agent.")
+@click.option(
+    "--url", default="http://127.0.0.1:8700", show_default=True, help="The address of the agent."
+)
 @click.option(
     "--rate",
     type=click.FloatRange(0, 5_000, min_open=True),
     default=5.0,
     show_default=True,
-    help="Talks a second.",
+    help="Conversations per second.",
 )
 @click.option(
     "--seconds",
     type=click.FloatRange(0, 86_400, min_open=True),
     default=60.0,
     show_default=True,
-    help="For how long.",
+    help="Duration of the run.",
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Moves what is asked.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Random seed.")
 @json_option(Result)
 def load_command(url: str, rate: float, seconds: float, seed: int, as_json: bool) -> int:
-    """Ask the questions of the online sample, at a rate."""
+    """Ask the questions of the online sample at a fixed rate."""
     from midwatch.agent import load
 
     talks = load.plan(part("online"), rate, seconds, seed)
@@ -212,7 +214,7 @@ def load_command(url: str, rate: float, seconds: float, seed: int, as_json: bool
     if as_json:
         print_json(result)
         return 0
-    click.echo(f"{result.asked} talks, {result.per_s:g} answers a second")
+    click.echo(f"{result.asked} conversations, {result.per_s:g} answers a second")
     for outcome, count in result.outcomes.items():
         click.echo(f"  {outcome}: {count}")
     click.echo(f"  half within {result.p50_ms:g} ms, 99 % within {result.p99_ms:g} ms")
@@ -226,36 +228,40 @@ def load_command(url: str, rate: float, seconds: float, seed: int, as_json: bool
     default="127.0.0.1:8700",
     show_default=True,
     metavar="HOST:PORT",
-    help="Where to listen; port 0 takes a free one.",
+    help="Address to listen on; port 0 picks a free port.",
 )
-@click.option("--port", type=click.IntRange(0, 65_535), help="Only the port, on 127.0.0.1.")
-@click.option("--index", type=click.Path(path_type=Path), help="An index of build-index.")
+@click.option("--port", type=click.IntRange(0, 65_535), help="Port to listen on, on 127.0.0.1.")
+@click.option(
+    "--index", type=click.Path(path_type=Path), help="Index file written by agent build-index."
+)
 @click.option(
     "--judge",
     "share",
     type=click.FloatRange(0, 1),
     default=1.0,
     show_default=True,
-    help="The share of known questions whose answers are judged.",
+    help="Share of known questions whose answers are judged.",
 )
 @click.option(
     "--push",
     metavar="URL",
-    help="Tell judged answers there: midwatch's /intake/NAME. Token: $MIDWATCH_PUSH_TOKEN.",
+    help="Push judged answers to midwatch's /intake/NAME. Token: $MIDWATCH_PUSH_TOKEN.",
 )
 @click.option(
     "--model",
     metavar="URL",
-    help="A server of OpenAI's API that phrases answers. Key: $MIDWATCH_MODEL_KEY.",
+    help="OpenAI-compatible server that phrases the answers. Key: $MIDWATCH_MODEL_KEY.",
 )
-@click.option("--model-name", default="default", show_default=True, help="Its model.")
+@click.option("--model-name", default="default", show_default=True, help="Model name.")
 @click.option(
     "--remedies",
     "remediable",
     is_flag=True,
-    help="Let its surroundings be set right at /remedies. Token: $AGENT_TOKEN.",
+    help="Allow fixes through /remedies. Token: $AGENT_TOKEN.",
 )
-@click.option("--trouble", type=click.Choice([*TROUBLES]), help="Break something around it.")
+@click.option(
+    "--trouble", type=click.Choice([*TROUBLES]), help="Inject a failure around the agent."
+)
 def serve_command(
     release_name: str,
     listen: str,
@@ -270,7 +276,7 @@ def serve_command(
 ) -> int:
     """Serve a release: GET /, POST /ask, /healthz, /metrics.
 
-    Prints one line when it is ready. Two releases run side by side on two ports.
+    Prints one line when it is ready. To run two releases side by side, use two ports.
     """
     need_extra("midwatch agent serve", NEEDED)
     host, number = ("127.0.0.1", port) if port is not None else address_of(listen)
@@ -278,7 +284,9 @@ def serve_command(
     around = Surroundings()
     if index is not None:
         if not index.is_file():
-            raise InputError("is no file", place=str(index), remedy="midwatch agent build-index")
+            raise InputError(
+                "not a file", place=str(index), remedy="create it with midwatch agent build-index"
+            )
         around.indexes[release.index] = Index(around.articles, release.index, index)
     handler = logging.StreamHandler()
     handler.setFormatter(PlainLines() if sys.stderr.isatty() else JsonLines())
@@ -310,7 +318,9 @@ def _remedies_token() -> str:
     token = os.environ.get("AGENT_TOKEN", "")
     if not token:
         raise InputError(
-            "is not set", place="$AGENT_TOKEN", remedy="export one that nobody guesses"
+            "the environment variable is not set",
+            place="$AGENT_TOKEN",
+            remedy="export a token that nobody can guess",
         )
     return token
 
@@ -321,8 +331,10 @@ def _pusher(url: str) -> Pusher:
 
     token = os.environ.get("MIDWATCH_PUSH_TOKEN", "")
     if not token:
-        remedy = "midwatch token create --source NAME, and put it into that variable"
-        raise InputError("has no token", place="MIDWATCH_PUSH_TOKEN", remedy=remedy)
+        remedy = "create one with midwatch token create --source NAME, and export it"
+        raise InputError(
+            "the environment variable is not set", place="MIDWATCH_PUSH_TOKEN", remedy=remedy
+        )
     return Pusher(Outbound([url]), url, token)
 
 

@@ -13,14 +13,14 @@ from midwatch.engine.queries import Rejected
 
 @click.group("alerts")
 def command() -> None:
-    """Look at what came in."""
+    """Look at rejected alerts."""
 
 
 @command.command("rejected")
 @json_option(list[Rejected])
 @server_options
 def rejected_command(as_json: bool, **where: Any) -> int:
-    """List what could not be taken, as it came, and why. Nothing that was answered 202 is lost."""
+    """List rejected alerts as received, and why. Nothing that was answered with 202 is lost."""
     found = incidents_at(**where).rejected()
     if as_json:
         print_json(found)

@@ -18,7 +18,7 @@ def ask(question: str, remedy: str) -> None:
     except click.Abort as error:
         # click tells the end of the input and Ctrl-C apart only there.
         if isinstance(error.__context__, EOFError):
-            raise InputError("nobody answers; nothing was done", remedy=remedy) from None
+            raise InputError("no terminal to ask on; nothing was done", remedy=remedy) from None
         raise
     if not yes:
         raise InputError("nothing was done", remedy=remedy)

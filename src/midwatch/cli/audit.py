@@ -44,12 +44,12 @@ def note(file: Path, what: Did, token: Token) -> None:
         with opened(file) as access:
             access.note(Attempt(wall_ms(), what, token.id, token.name, "shell", whose))
     except HarnessError as error:
-        click.echo(f"warning: the trail was not written: {error}", err=True)
+        click.echo(f"warning: the audit trail was not written: {error}", err=True)
 
 
 @click.command("audit")
 @limit_option
-@click.option("--before", type=click.IntRange(1), help="Only lines with a smaller number.")
+@click.option("--before", type=click.IntRange(1), help="Only lines with a number below this one.")
 @json_option(list[Attempt])
 @config_option
 @db_option
@@ -62,9 +62,9 @@ def command(
     database: Path | None,
     shadow: bool,
 ) -> int:
-    """List logins, refusals and changes of tokens, newest first.
+    """List logins, refused requests and token changes, newest first.
 
-    A refusal that comes again within a minute is one line with a count.
+    Refusals repeated within a minute are one line with a count.
     """
     file = journal_of(folder, database, shadow=shadow)
     with opened(file) as access:
@@ -73,7 +73,7 @@ def command(
         print_json(found)
         return 0
     if not found:
-        click.echo("nothing is in the trail")
+        click.echo("the audit trail is empty")
     for one in found:
         who = " ".join(part for part in (one.name, one.token and f"token {one.token}") if part)
         parts = [one.what, who, one.address and f"from {one.address}", one.says,
@@ -86,6 +86,6 @@ def command(
 def journal_of(folder: Path, database: Path | None, *, shadow: bool) -> Path:
     """Find the journal that a command is about. Raises InputError when it is not there."""
     file = database_of(folder, database, shadow=shadow)
-    other = "leave --shadow out" if shadow else "add --shadow"
-    need_database(file, "name it with --db, or start midwatch serve first", other)
+    other = "omit --shadow" if shadow else "add --shadow"
+    need_database(file, "set --db, or start midwatch serve first", other)
     return file

@@ -37,12 +37,13 @@ _CASE = click.argument("case")
 def command() -> None:
     """Admit, list, export, quarantine and retire regression cases.
 
-    With --server over the API of a running `midwatch serve`; else on the file, when nobody owns it.
+    With --server via the API of a running `midwatch serve`; otherwise on the file, if no server
+    has it open.
     """
 
 
 @command.command("list")
-@click.option("--all", "everything", is_flag=True, help="Retired and duplicate ones too.")
+@click.option("--all", "everything", is_flag=True, help="Include retired and duplicate cases.")
 @json_option(list[CaseView])
 @server_options
 def list_command(everything: bool, as_json: bool, **where: Any) -> int:
@@ -57,7 +58,7 @@ def list_command(everything: bool, as_json: bool, **where: Any) -> int:
         state = f"{one.state}{' ' + one.why if one.why else ''}"
         click.echo(f"{one.id:<36} {one.incident:<8} {one.bad} / {one.good}{runs}  {state}")
     if not wanted:
-        click.echo("no regression case is kept")
+        click.echo("no regression cases")
     return 0
 
 
@@ -66,7 +67,7 @@ def list_command(everything: bool, as_json: bool, **where: Any) -> int:
 @json_option(CaseStory)
 @server_options
 def show_command(case: str, as_json: bool, **where: Any) -> int:
-    """Show one case: what it asks and wants, and what proves it."""
+    """Show one case: question, expectation and evidence."""
     found = incidents_at(**where).case(case)
     if as_json:
         print_json(found)
@@ -75,12 +76,12 @@ def show_command(case: str, as_json: bool, **where: Any) -> int:
     click.echo(f"{one.id} of {one.incident}: {one.state}{' ' + one.why if one.why else ''}")
     for turn in one.case.turns:
         click.echo(f"  turn    {turn}")
-    click.echo(f"  asks    {one.case.question}")
+    click.echo(f"  question  {one.case.question}")
     if found.original:
         click.echo(f"  was     {' / '.join(found.original.splitlines())}")
     for check in one.case.wanted:
         value = "" if check.value is None else f" {check.value!r}"
-        click.echo(f"  wants   {'not ' * check.negate}{check.kind}{value}")
+        click.echo(f"  expects {'not ' * check.negate}{check.kind}{value}")
     for side, name, digest in (
         ("bad", one.bad, one.bad_digest), ("good", one.good, one.good_digest),
     ):  # fmt: skip
@@ -90,12 +91,12 @@ def show_command(case: str, as_json: bool, **where: Any) -> int:
     return 0
 
 
-@command.command("blame", short_help="Tell the way of one case, up to its fix.")
+@command.command("blame", short_help="Show the history of one case, up to its fix.")
 @_CASE
 @json_option(CaseStory)
 @server_options
 def blame_command(case: str, as_json: bool, **where: Any) -> int:
-    """Tell the way of one case: incident, releases, admission, fix."""
+    """Show the history of one case: incident, releases, admission, fix."""
     found = incidents_at(**where).case(case)
     if as_json:
         print_json(found)
@@ -110,18 +111,18 @@ def blame_command(case: str, as_json: bool, **where: Any) -> int:
 
 @command.command("quarantine")
 @_CASE
-@click.option("--owner", required=True, help="Who mends it.")
+@click.option("--owner", required=True, help="Who fixes the case.")
 @click.option("--hours", type=click.FloatRange(0, 24 * 366, min_open=True), required=True,
-              help="Until when it counts for nothing.")  # fmt: skip
-@click.option("--why", required=True, help="It stands in its history.")
+              help="Hours until it counts again.")  # fmt: skip
+@click.option("--why", required=True, help="Reason, recorded in the history of the case.")
 @json_option(CaseView)
 @server_options
 def quarantine_command(
     case: str, owner: str, hours: float, why: str, as_json: bool, **where: Any
 ) -> int:
-    """Take a flaky case out of the count for a time.
+    """Quarantine a flaky case: it does not count for a while.
 
-    It still runs and is reported; when its time is over the gate is red.
+    It still runs and is reported; when the quarantine ends the gate fails.
     """
     given = {"owner": owner, "hours": hours, "why": why}
     found = incidents_at(**where).change_case(case, "quarantine", given)
@@ -133,13 +134,13 @@ def quarantine_command(
     return 0
 
 
-@command.command("retire", short_help="Take a case out for good.")
+@command.command("retire", short_help="Retire a case for good.")
 @_CASE
-@click.option("--why", required=True, help="Which requirement is no longer one.")
+@click.option("--why", required=True, help="Which requirement no longer applies.")
 @json_option(CaseView)
 @server_options
 def retire_command(case: str, why: str, as_json: bool, **where: Any) -> int:
-    """Take a case out for good: what it wants is no longer wanted."""
+    """Retire a case for good: its requirement no longer applies."""
     found = incidents_at(**where).change_case(case, "retire", {"why": why})
     if as_json:
         print_json(_named(found, case))
@@ -152,15 +153,17 @@ def _named(found: Sequence[CaseView], case: str) -> CaseView:
     return next(one for one in found if one.id == case)
 
 
-@command.command("export", short_help="Write the kept cases as a suite for the gate.")
-@click.option("--service", default="", help="Of one service; else of all.")
-@click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Else printed.")
+@command.command("export", short_help="Export the cases as a suite for the gate.")
+@click.option("--service", default="", help="Only cases of this service (default: all).")
+@click.option(
+    "--out", type=click.Path(path_type=Path), metavar="FILE", help="Output file (default: stdout)."
+)
 @server_options
 def export_command(service: str, out: Path | None, **where: Any) -> int:
-    """Write the cases that are kept as a suite for `midwatch gate`.
+    """Export the admitted cases as a suite for `midwatch gate`.
 
-    It names incidents that closed without a proven case, too: with them no gate is green. With
-    public_url in midwatch.yaml it says where each incident is shown, for the gate's reports.
+    The suite also lists incidents that closed without a proven case; the gate fails until they have
+    one. With public_url in midwatch.yaml it has a link to each incident, for the gate's reports.
     """
     kept = incidents_at(**where).kept(service)
     waived = [{"incident": w.incident, "until": w.until, "why": w.why} for w in kept.waived]
@@ -174,17 +177,21 @@ def export_command(service: str, out: Path | None, **where: Any) -> int:
     return 0
 
 
-@command.command("admit")
+@command.command("admit", short_help="Admit a case that proves the regression.")
 @click.argument("file", type=click.Path(path_type=Path))
 @_CASE
 @click.option(
-    "--incident", required=True, metavar="INC", callback=read_incident, help="Whose case it is."
+    "--incident",
+    required=True,
+    metavar="INC",
+    callback=read_incident,
+    help="The incident that the case belongs to.",
 )
 @click.option("--bad", required=True, metavar="TARGET", help=f"The bad release: {SPELLED}.")
-@click.option("--good", required=True, metavar="TARGET", help="The last good one.")
-@click.option("--bad-digest", default="", help="What the bad one is made of.")
-@click.option("--good-digest", default="", help="What the good one is made of.")
-@click.option("--minimise", "smaller", is_flag=True, help="Make its input smaller as well.")
+@click.option("--good", required=True, metavar="TARGET", help="The last good release.")
+@click.option("--bad-digest", default="", help="Digest of the bad release.")
+@click.option("--good-digest", default="", help="Digest of the good release.")
+@click.option("--minimise", "smaller", is_flag=True, help="Also minimise the input.")
 @json_option(CaseView)
 @suite_options
 @target_options
@@ -196,16 +203,16 @@ def admit_command(
     concurrency: int, timeout: float,
     retries: int, **where: Any,
 ) -> int:  # fmt: skip
-    """Keep CASE of FILE when it tells the bad from the good side.
+    """Admit CASE of FILE if it fails on the bad release and passes on the good one.
 
-    Three runs a side; where answers flake 16, and Fisher's exact test has to tell. Exit 1 when it
-    is refused.
+    Three runs per side; 16 if answers are flaky, compared with Fisher's exact test. Exit 1 when
+    the case is refused.
     """
     found = [one for one in files.read(file, kind or "", pairs(fields, "--map"), match)
              if one.id == case]  # fmt: skip
     if not found:
         remedy = f"midwatch eval list {file}"
-        raise InputError(f"no case is called {case!r}", place=str(file), remedy=remedy)
+        raise InputError(f"no case is named {case!r}", place=str(file), remedy=remedy)
     request, answer = asked_as([file], request, answer)
     targets = {
         side: make_target(spelled, timeout, request, answer, headers, variables)
@@ -242,7 +249,7 @@ def admit_command(
     else:
         more = f" ({view.why})" if view.why else ""
         click.echo(f"{view.id}: {view.state}{more}, {reason.says}")
-        click.echo(f"  asks    {view.case.question}")
+        click.echo(f"  question  {view.case.question}")
     return 0
 
 

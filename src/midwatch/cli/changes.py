@@ -14,7 +14,7 @@ from midwatch.engine.queries import ChangeView
 
 @click.group("changes")
 def command() -> None:
-    """Note and list what was changed.
+    """Record and list changes.
 
     Pipelines send the same to POST /intake/changes, with a token made by
     midwatch token create --source changes.
@@ -23,12 +23,17 @@ def command() -> None:
 
 @command.command("add")
 @click.argument("service")
-@click.option("--kind", default="deploy", show_default=True, help="Such as deploy, config, index.")
-@click.option("--id", "name", default="", help="Its id; the same one again is the same change.")
-@click.option("--at", callback=read_time, metavar="TIME", help="When; without it, now.")
-@click.option("--by", default="", help="The pipeline or person.")
-@click.option("--from", "before", default="", metavar="RELEASE", help="What was live.")
-@click.option("--to", "after", default="", metavar="RELEASE", help="What is live since.")
+@click.option(
+    "--kind",
+    default="deploy",
+    show_default=True,
+    help="Kind of change, such as deploy, config or index.",
+)
+@click.option("--id", "name", default="", help="Id of the change; a repeated id is recorded once.")
+@click.option("--at", callback=read_time, metavar="TIME", help="Time of the change (default: now).")
+@click.option("--by", default="", help="The pipeline or person that made it.")
+@click.option("--from", "before", default="", metavar="RELEASE", help="Release before the change.")
+@click.option("--to", "after", default="", metavar="RELEASE", help="Release after the change.")
 @json_option(list[ChangeView])
 @server_options
 def add_command(
@@ -42,7 +47,7 @@ def add_command(
     as_json: bool,
     **where: Any,
 ) -> int:
-    """Note a change of SERVICE.
+    """Record a change of SERVICE.
 
     Example: midwatch changes add shop --id d-12 --from v2 --to v3 --by ci/412
     """
@@ -59,7 +64,7 @@ def add_command(
 @json_option(list[ChangeView])
 @server_options
 def list_command(limit: int, as_json: bool, **where: Any) -> int:
-    """List changes, the newest first."""
+    """List changes, newest first."""
     return _shown(incidents_at(**where).changes(), as_json, limit)
 
 
@@ -68,7 +73,7 @@ def _shown(found: list[ChangeView], as_json: bool, limit: int) -> int:
         print_json(found[:limit])
         return 0
     if not found:
-        click.echo("no changes are known")
+        click.echo("no changes recorded")
     for one in found[:limit]:
         releases = " -> ".join(filter(None, (one.from_release, one.to_release)))
         told = [one.at, f"{one.service:<20}", one.kind, one.id, releases]

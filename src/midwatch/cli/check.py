@@ -42,11 +42,11 @@ class Checked(Struct, frozen=True):
 def command(given: Path | None, folder: Path, database: Path | None, as_json: bool) -> int:
     """Check a config directory.
 
-    It is FOLDER, else --config. Every error in one go, each with file, line and remedy; a warning
-    is of what is right and dangerous, also of silences that are in the database. Exit 0 when there
-    is no error, else 2.
+    The directory is FOLDER, or --config. Prints every error with file, line and remedy. A warning
+    is about something valid but risky, including silences in the database. Exit 0 without errors,
+    otherwise 2.
     """
-    elsewhere = "name another directory" if given else config.ELSEWHERE
+    elsewhere = "choose another directory" if given else config.ELSEWHERE
     found, errors = config.check(given or folder, elsewhere)
     file = database or (given or folder) / DATABASE
     warnings = [] if errors else [*_warnings(found), *_silences(file)]
@@ -75,8 +75,8 @@ def _warnings(found: config.Config) -> list[ConfigError]:
     """List what is right and dangerous."""
     warnings = list(_silent(found))
     if found.heartbeat is None:
-        says = "has no heartbeat, so nobody is told when midwatch or its machine is gone"
-        remedy = "name an address that pages you by another way when it is not called any more"
+        says = "no heartbeat: nobody is paged when midwatch or its host is down"
+        remedy = "set a URL that pages you another way when midwatch stops calling it"
         warnings.append(ConfigError("midwatch.yaml", says, remedy))
     hurried = hasty(found.rules.books)
     return warnings + [ConfigError(one.place, one.message, one.remedy) for one in hurried]
@@ -96,7 +96,7 @@ def _silent(found: config.Config) -> Iterator[ConfigError]:
                 f"critical alerts of {some_of(sorted(names))} page nobody: tier {tier} makes them"
                 f" {severity}, which is a ticket"
             )
-            remedy = "give them tier 2 (the default) or 1, or an objective, if that is not meant"
+            remedy = "set tier 2 (the default) or 1, or add an SLO, if this is not intended"
             yield ConfigError("topology.yaml", says, remedy)
 
 
@@ -114,7 +114,7 @@ def _silences(file: Path) -> list[ConfigError]:
         finally:
             store.close()
     except HarnessError as error:
-        remedy = error.remedy or f"midwatch db verify {file}"
-        return [ConfigError(str(file), f"its silences cannot be read: {error.message}", remedy)]
-    remedy = "end it, and add one with a pattern that RE2 takes"
+        remedy = error.remedy or f"run midwatch db verify {file}"
+        return [ConfigError(str(file), f"the silences cannot be read: {error.message}", remedy)]
+    remedy = "end it, and add one with a valid RE2 pattern"
     return [ConfigError(str(file), says, remedy) for says in refused(silences.values())]

@@ -35,10 +35,8 @@ from midwatch.errors import InputError
 F = TypeVar("F", bound=Callable[..., Any])
 
 KEPT = "midwatch.cli.client.kept"  # where a context has what a file says
-HOW = "write the token into it, as midwatch token create printed it"
-IN_SIGHT = (
-    "everybody can read --token in the list of processes; use --token-file or $MIDWATCH_TOKEN"
-)
+HOW = "put the token from midwatch token create into it"
+IN_SIGHT = "--token is visible in the process list; use --token-file or $MIDWATCH_TOKEN"
 
 
 class Incidents(Protocol):
@@ -202,16 +200,16 @@ def server_options(function: F) -> F:
     for option in (
         click.option(
             "--server", envvar="MIDWATCH_SERVER", metavar="URL",
-            help="A running midwatch serve; also $MIDWATCH_SERVER.",
+            help="URL of a running midwatch serve (or set $MIDWATCH_SERVER).",
         ),
         click.option(
             "--token-file", type=click.Path(dir_okay=False, path_type=Path), is_eager=True,
             expose_value=False, callback=_keep_token,
-            help="A file with a responder's token for the server; else $MIDWATCH_TOKEN.",
+            help="File with a responder token for the server (or set $MIDWATCH_TOKEN).",
         ),
         click.option(
             "--token", envvar="MIDWATCH_TOKEN", callback=_token,
-            help="A responder's token for the server; rather $MIDWATCH_TOKEN or --token-file.",
+            help="Responder token for the server; prefer $MIDWATCH_TOKEN or --token-file.",
         ),
         db_option,
         config_option,
@@ -227,10 +225,10 @@ def _keep_token(ctx: click.Context, param: click.Parameter, file: Path | None) -
     try:
         text = file.read_text("utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        says = getattr(error, "strerror", None) or "is not text"
+        says = getattr(error, "strerror", None) or "the file is not text"
         raise InputError(f"cannot be read: {says}", place=str(file), remedy=HOW) from None
     if not text or len(text.split()) > 1:
-        raise InputError("holds no token", place=str(file), remedy=HOW)
+        raise InputError("the file has no token", place=str(file), remedy=HOW)
     ctx.meta[KEPT] = text
 
 
@@ -249,7 +247,7 @@ def incidents_at(
     if server:
         if not token:
             makes = "midwatch token create --role responder --name NAME"
-            remedy = f"--token-file or $MIDWATCH_TOKEN; {makes} makes one"
-            raise InputError("needs a token", place="--server", remedy=remedy)
+            remedy = f"--token-file or $MIDWATCH_TOKEN; create one with {makes}"
+            raise InputError("a token is needed", place="--server", remedy=remedy)
         return OverServer(server, token)
     return OnFile(folder, database_of(folder, database))

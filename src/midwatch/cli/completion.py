@@ -14,7 +14,7 @@ SHELLS = ("bash", "zsh", "fish")
 @click.command("completion")
 @click.argument("shell", type=click.Choice(SHELLS))
 def command(shell: str) -> int:
-    """Print what completes commands and flags in SHELL.
+    """Print a completion script for SHELL.
 
     In ~/.bashrc or ~/.zshrc: eval "$(midwatch completion bash)", or zsh. In
     ~/.config/fish/config.fish: midwatch completion fish | source.

@@ -22,7 +22,7 @@ from midwatch.cli.door import CLOSING_S, HEAD_S, UNREAD_S, Door
 
 PIECE_BYTES = 8 * 1024  # read at once of a head
 MAX_PIPELINED = 100  # requests that wait behind one
-TOO_LARGE = "the head is too large: at most 32 KB, and 100 fields"
+TOO_LARGE = "the request head is too large: at most 32 KB and 100 header fields"
 
 
 class Connection(HttpToolsProtocol):
@@ -34,7 +34,7 @@ class Connection(HttpToolsProtocol):
         self.parser = _Parser(self)
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
         self._over = False  # nothing more is read of it
-        self._fault = (400, "what came is no request of HTTP/1.1")
+        self._fault = (400, "not a valid HTTP/1.1 request")
         self._in_head = True  # the next bytes belong to a head, or to none
         self._read = 0  # bytes of this head as they came
         self._size = self._fields = 0  # of what is in it
@@ -70,7 +70,7 @@ class Connection(HttpToolsProtocol):
         """End it: a head that is late gets its 408, all else is cut."""
         self._over = True
         if why == "slow" and not self.transport.is_closing():
-            self._answer(408, "no complete head came in time")
+            self._answer(408, "the request head did not arrive in time")
         else:
             self.transport.abort()
 
@@ -154,7 +154,9 @@ class Connection(HttpToolsProtocol):
         host = next((value for name, value in self.headers if name == b"host"), b"")
         path = heads.path_of(self.url, host)
         if wrong or path is None or len(self.pipeline) >= MAX_PIPELINED:
-            self._fail(400, wrong or ("too many requests at once" if path else "a bad target"))
+            self._fail(
+                400, wrong or ("too many requests at once" if path else "invalid request target")
+            )
         else:
             self.url = path
             self._in_head, self._read = False, 0

@@ -50,12 +50,14 @@ class Correlated(Struct, frozen=True):
 
 
 @click.command("correlate", context_settings={"allow_extra_args": True})
-@click.option("--summary", is_flag=True, help="Print the storm as a person wants to read it.")
-@click.option("--topology", type=_FILE, help='Who calls whom: {"edges": [[caller, callee], ...]}.')
+@click.option("--summary", is_flag=True, help="Print a human-readable summary.")
+@click.option(
+    "--topology", type=_FILE, help='Dependency graph: {"edges": [[caller, callee], ...]}.'
+)
 @click.option(
     "--changes",
     type=_FILE,
-    help='What was changed, one a line: {"at": TIME, "service": NAME, "kind": "deploy", "id": ID}.',
+    help='Changes, one per line: {"at": TIME, "service": NAME, "kind": "deploy", "id": ID}.',
 )
 @own_config_option
 @json_lines(Correlated)
@@ -64,21 +66,23 @@ def command(
     context: click.Context, summary: bool, topology: Path | None, changes: Path | None,
     folder: Path | None,
 ) -> int:  # fmt: skip
-    """Read alerts from standard input and say which incident each belongs to.
+    """Read alerts from standard input and print the incident of each.
 
-    Understood are Alertmanager's webhook, its /api/v2/alerts answer, a JSON array of such alerts,
-    one alert a line, and several of these one behind the other. Prints one JSON line for each
+    Accepts Alertmanager's webhook, its /api/v2/alerts response, a JSON array of such alerts, one
+    alert per line, and any sequence of these. Prints one JSON line for each
     alert, in the order of the input: {"incident": ID, "causes": [service, ...], "why": {...}}.
-    Without a call graph, alerts are grouped by service, time and text, and each reason says so.
+    Without a dependency graph, alerts are grouped by service, time and text; the reasons say so.
 
     Example: midwatch correlate --topology calls.json --summary < alerts.jsonl
     """
     if context.args:
         file = context.args[0]
-        remedy = f"midwatch correlate < {shlex.quote(file)}"
-        raise InputError("alerts are read from standard input", place=file, remedy=remedy)
+        remedy = f"run midwatch correlate < {shlex.quote(file)}"
+        raise InputError("correlate reads alerts from standard input", place=file, remedy=remedy)
     if sys.stdin.isatty():
-        raise InputError("no alerts came in", remedy="midwatch correlate < alerts.jsonl")
+        raise InputError(
+            "no alerts on standard input", remedy="run midwatch correlate < alerts.jsonl"
+        )
     rules, naming = Rules(), NAMING
     if folder is not None:
         config = load(folder)
@@ -99,7 +103,7 @@ def command(
 def _changes(file: Path | None) -> list[Change]:
     if file is None:
         return []
-    return change_files.parse_file(read_file(file, "name a file of changes"), str(file))
+    return change_files.parse_file(read_file(file, "give a file of changes"), str(file))
 
 
 def _lines(storm: Storm) -> Iterable[str]:
@@ -157,7 +161,7 @@ def _advice(alerts: list[Alert], folder: Path | None) -> Iterable[str]:
             f" under service_labels {f'in {folder}/midwatch.yaml' if folder else where}"
         )
     if folder is None and (USUAL / "midwatch.yaml").is_file():
-        yield f"{USUAL}/midwatch.yaml was not read: --config {USUAL} was not given"
+        yield f"{USUAL}/midwatch.yaml was not read, because --config {USUAL} was not given"
 
 
 def _hints(nameless: list[dict[str, str]]) -> list[str]:

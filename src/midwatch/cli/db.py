@@ -50,14 +50,14 @@ def command() -> None:
 command.add_command(restore.command)
 
 
-@command.command("verify", short_help="Check the hash chain and the folded state.")
+@command.command("verify", short_help="Check the hash chain and the replayed state.")
 @_FILE
 @json_option(Verified)
 def verify_command(file: Path, as_json: bool) -> int:
-    """Check the hash chain, and that folding the events gives the stored state.
+    """Check the hash chain, and that replaying the events gives the stored state.
 
-    Exit 0 when it is intact, 1 when something is wrong (each finding is named), 2 when the file is
-    no whole midwatch database. The file is only read.
+    Exit 0 when it is intact, 1 when something is wrong (each finding is listed), 2 when the file is
+    not a complete midwatch database. The file is not changed.
     """
     store = SqliteStore.read_only(file)
     try:
@@ -80,7 +80,7 @@ def verify_command(file: Path, as_json: bool) -> int:
 @_FILE
 @dry_run_option
 def migrate_command(file: Path, dry_run: bool) -> int:
-    """Bring a journal to the newest schema. Its owner must be stopped; make a backup first."""
+    """Migrate a journal to the newest schema. Stop the server and make a backup first."""
     if dry_run:
         before, after = inspect_header(file), migrations()[-1][0]
     else:
@@ -90,7 +90,7 @@ def migrate_command(file: Path, dry_run: bool) -> int:
     return 0
 
 
-@command.command("prune", short_help="Put a snapshot in the place of old events.")
+@command.command("prune", short_help="Replace old events with a snapshot.")
 @_FILE
 @click.option(
     "--keep",
@@ -99,16 +99,16 @@ def migrate_command(file: Path, dry_run: bool) -> int:
     default=90,
     show_default=True,
     metavar="DAYS",
-    help="Keep the events of so many days.",
+    help="Number of days of events to keep.",
 )
 @dry_run_option
 @json_option(Pruned)
 def prune_command(file: Path, keep_days: int, dry_run: bool, as_json: bool) -> int:
-    """Shorten a journal: a snapshot takes the place of old events.
+    """Shrink a journal: replace old events with a snapshot.
 
-    An incident that is not closed keeps its whole timeline, and a closed one its facts. The owner
-    must be stopped: one that runs does the same by itself, where the config says how much to keep.
-    Make a backup first, for what goes is gone.
+    An incident that is not closed keeps its whole timeline, and a closed one its facts. Stop
+    the server first; a running server prunes by itself, if the config sets how much to keep.
+    Make a backup first: pruned events cannot be restored.
     """
     now = wall_ms()
     before = now - keep_days * DAY
@@ -137,16 +137,18 @@ def prune_command(file: Path, keep_days: int, dry_run: bool, as_json: bool) -> i
     return 0
 
 
-@command.command("backup", short_help="Copy a journal, also beside its running owner.")
+@command.command("backup", short_help="Copy a journal, even while the server is running.")
 @_FILE
 @click.argument("target", type=click.Path(path_type=Path))
 def backup_command(file: Path, target: Path) -> int:
-    """Copy a journal into TARGET, consistently, also beside its running owner."""
+    """Copy a journal to TARGET, consistently, even while the server is running."""
     if target.exists():
-        raise InputError("exists already", place=str(target), remedy="name a new file")
+        raise InputError("already exists", place=str(target), remedy="choose a new file")
     inspect_header(file)
     if not target.absolute().parent.is_dir():
-        raise InputError("is in no folder that is there", place=str(target), remedy="make it first")
+        raise InputError(
+            "the directory does not exist", place=str(target), remedy="create it first"
+        )
     store = SqliteStore.read_only(file)
     try:
         store.backup(target)

@@ -37,15 +37,15 @@ MAX_OPEN = 4_096
 FEW_FILES = 64
 
 WORDS = {
-    "full": "refused, for all that may be open were being answered",
-    "idle": "closed to make room while idle",
-    "body": "closed to make room while their bodies did not come",
-    "stream": "closed to make room while they followed",
-    "slow": f"closed, for no complete head came within {HEAD_S:g} s",
-    "silent": "closed, for nothing came at all",
-    "unread": "closed, for their answers were not read",
-    "large": "refused with heads that were too large",
-    "bad": "refused with what is no request",
+    "full": "refused, because all allowed connections were busy",
+    "idle": "idle ones closed to make room",
+    "body": "closed to make room while waiting for the body",
+    "stream": "event streams closed to make room",
+    "slow": f"closed, because no complete request head arrived within {HEAD_S:g} s",
+    "silent": "closed, because nothing was received",
+    "unread": "closed, because the client did not read the response",
+    "large": "refused, because the request head was too large",
+    "bad": "refused, because they sent no valid request",
 }
 NOTED = ("full", "idle", "body", "stream", "slow", "unread")  # what somebody should look at
 
@@ -176,7 +176,7 @@ class Door:
         if self.clock() > self._noted_until:
             return ""
         told = (f"{count} {WORDS[why]}" for why, count in sorted(self._noted.items()))
-        return f"{len(self)} of at most {self.most} are open; of late {', '.join(told)}"
+        return f"{len(self)} of at most {self.most} open; recently: {', '.join(told)}"
 
     # --- inside ---
 

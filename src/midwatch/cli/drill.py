@@ -27,7 +27,7 @@ from midwatch.drill.world import Begun, Log, Troubles
 from midwatch.engine import queries
 from midwatch.errors import InputError
 
-BREAK = f"Break one, or several with commas: {', '.join(BREAKS)}."
+BREAK = f"Failure to inject, or several separated by commas: {', '.join(BREAKS)}."
 
 
 class Listed(Struct, frozen=True):
@@ -58,12 +58,12 @@ class Fuzzed(Struct, frozen=True):
 def _options(function: Callable[..., Any]) -> Callable[..., Any]:
     """The options of a run, the same with and without naming a scenario."""
     for option in (
-        click.option("--seed", default=0, show_default=True, help="Moves what chance decides."),
+        click.option("--seed", default=0, show_default=True, help="Random seed."),
         click.option("--break", "broke", default="", help=BREAK),
         click.option(
             "--report",
             type=click.Path(path_type=Path),
-            help="Write events, decisions with reasons, and checks as JSON.",
+            help="Write events, decisions with reasons, and checks to this JSON file.",
         ),
         json_option(ShiftReport),
         click.option("--trace", is_flag=True, help="Print every event with its reason."),
@@ -71,7 +71,7 @@ def _options(function: Callable[..., Any]) -> Callable[..., Any]:
             "--db",
             "database",
             type=click.Path(path_type=Path),
-            help="The database to keep the journal in; one that exists is gone on with.",
+            help="The database file of the journal; an existing one is resumed.",
         ),
     ):
         function = option(function)
@@ -84,7 +84,7 @@ def _options(function: Callable[..., Any]) -> Callable[..., Any]:
 def command(ctx: click.Context, **options: Any) -> int:
     """Run an on-call shift on the production engine, in virtual time.
 
-    Without a command it plays the scenario `shift` and scores it. Exit 0 when every check passes,
+    Without a command it runs the scenario `shift` and scores it. Exit 0 when every check passes,
     1 when one fails.
     """
     if ctx.invoked_subcommand is None:
@@ -92,17 +92,17 @@ def command(ctx: click.Context, **options: Any) -> int:
     given = (p for p in ctx.command.params if p.name in options)
     for one in given:
         if ctx.get_parameter_source(one.name or "") != click.core.ParameterSource.DEFAULT:
-            says = f"{one.opts[0]} stands before {ctx.invoked_subcommand}, which does not hear it"
-            remedy = f"write it behind: midwatch drill {ctx.invoked_subcommand} ... {one.opts[0]}"
+            says = f"{one.opts[0]} is given before {ctx.invoked_subcommand}, which ignores it"
+            remedy = f"write midwatch drill {ctx.invoked_subcommand} ... {one.opts[0]}"
             raise click.UsageError(f"{says}; {remedy}")
     return 0
 
 
-@command.command("run", short_help="Play a scenario by its name or its file.")
+@command.command("run", short_help="Run a scenario by name or file.")
 @click.argument("scenario")
 @_options
 def run_command(scenario: str, **options: Any) -> int:
-    """Play SCENARIO: a name from `drill list`, or the path of a YAML file."""
+    """Run SCENARIO: a name from `drill list`, or the path of a YAML file."""
     return _run(scenario, **options)
 
 
@@ -119,11 +119,11 @@ def list_command(as_json: bool) -> int:
     return 0
 
 
-@command.command("explain", short_help="Say what happens in a scenario, and what should.")
+@command.command("explain", short_help="Explain a scenario and its expected result.")
 @click.argument("scenario")
 @json_option(Explained)
 def explain_command(scenario: str, as_json: bool) -> int:
-    """Say what happens in SCENARIO, in order, and what is expected of it."""
+    """Explain SCENARIO: its events in order, and the expected result."""
     found = scenarios.load(scenarios.find(scenario))
     wanted = [name for name, _ in checkers.SEVEN] if found.seven_checks else []
     wanted += [f"{name}: {want}" for name, want in found.expect.items()]
@@ -145,19 +145,19 @@ def explain_command(scenario: str, as_json: bool) -> int:
     return 0
 
 
-@command.command("fuzz", short_help="Play shifts with faults, and check the laws.")
-@click.option("--scenario", default="shift", show_default=True, help="Which one to play.")
-@click.option("--seeds", default=100, show_default=True, help="How many shifts.")
-@click.option("--from", "first", default=0, show_default=True, help="The first seed.")
-@click.option("--jobs", default=os.cpu_count() or 1, show_default=True, help="How many processes.")
+@command.command("fuzz", short_help="Run shifts with faults, and check the invariants.")
+@click.option("--scenario", default="shift", show_default=True, help="Scenario to run.")
+@click.option("--seeds", default=100, show_default=True, help="Number of shifts.")
+@click.option("--from", "first", default=0, show_default=True, help="First seed.")
+@click.option("--jobs", default=os.cpu_count() or 1, show_default=True, help="Number of processes.")
 @json_option(Fuzzed)
 def fuzz_command(scenario: str, seeds: int, first: int, jobs: int, as_json: bool) -> int:
-    """Play shifts with faults drawn from the seed, and check the laws after each.
+    """Run shifts with faults drawn from the seed, and check the invariants after each.
 
-    A failure prints seed, faults, the broken law, the last events and the command that replays it.
+    A failure prints seed, faults, the broken invariant, the last events and a replay command.
     """
     if seeds < 1 or jobs < 1:
-        raise InputError("nothing to play", remedy="--seeds and --jobs must be at least 1")
+        raise InputError("nothing to run", remedy="--seeds and --jobs must be at least 1")
     failures: list[Failure] = []
     run = fuzz.run(scenario, range(first, first + seeds), jobs)
     with closing(run) as played, shown_progress("shifts") as progress:
@@ -187,7 +187,9 @@ def _run(
     scenario = scenarios.load(scenarios.find(name))
     broken = faults.break_on_purpose(scenario, broke) if broke else Broken(scenario, Troubles())
     if report is not None and not report.absolute().parent.is_dir():
-        raise InputError("its folder is not there", place=str(report), remedy="make it first")
+        raise InputError(
+            "the directory does not exist", place=str(report), remedy="create it first"
+        )
     store = SqliteStore.own(database) if database else SqliteStore.memory()
     log = Log(database.with_name(f"{database.name}.world") if database else None)
     try:

@@ -32,13 +32,17 @@ from midwatch.errors import BadFile, InputError
 SHOWN = 20
 _FILE = click.argument("file", type=click.Path(path_type=Path))
 _FILTER = click.option(
-    "--filter", "wanted", multiple=True, metavar="TEXT", help="In an id, or a slice."
+    "--filter",
+    "wanted",
+    multiple=True,
+    metavar="TEXT",
+    help="Only cases whose id or slice contains TEXT.",
 )
 
 
 @click.group("eval")
 def command() -> None:
-    """Run, list, convert and compare eval cases of any known format."""
+    """Run, list, convert and compare eval cases in any supported format."""
 
 
 class CaseResult(Struct, frozen=True):
@@ -70,12 +74,18 @@ class RunResult(Struct, frozen=True):
 @click.option("--target", required=True, metavar="TARGET", help=f"{SPELLED}.")
 @_FILTER
 @click.option("--epochs", type=click.IntRange(1, 1_000), default=1, show_default=True,
-              help="Runs of each case.")  # fmt: skip
+              help="Number of runs per case.")  # fmt: skip
 @click.option("--results", type=click.Path(path_type=Path), metavar="FILE",
-              help="Keep each result; a killed run goes on with it.")  # fmt: skip
-@click.option("--digest", default="", help="What the target is made of; its results are reused.")
-@click.option("--judge-url", default="", help="A model for checks of kind judge: https://HOST/v1.")
-@click.option("--judge-model", default="default", show_default=True, help="Its name.")
+              help="Store each result here; an interrupted run resumes from it.")  # fmt: skip
+@click.option(
+    "--digest", default="", help="Digest of the target; results of the same digest are reused."
+)
+@click.option(
+    "--judge-url", default="", help="Model server for checks of kind judge: https://HOST/v1."
+)
+@click.option(
+    "--judge-model", default="default", show_default=True, help="Name of the judge model."
+)
 @json_option(RunResult)
 @suite_options
 @target_options
@@ -181,7 +191,7 @@ def list_command(
     file: Path, wanted: Sequence[str], as_json: bool, kind: str | None, fields: Sequence[str],
     match: str,
 ) -> int:  # fmt: skip
-    """List the cases of FILE, and what of them is not supported."""
+    """List the cases of FILE, and what midwatch does not support."""
     cases = chosen(files.read(file, kind or "", pairs(fields, "--map"), match), wanted)
     if as_json:
         print_json(cases)
@@ -215,14 +225,16 @@ def show_command(
             else:
                 click.echo(files.write([one], "midwatch", file.stem), nl=False)
             return 0
-    raise InputError(f"no case is called {case!r}", place=str(file), remedy="midwatch eval list")
+    raise InputError(f"no case is named {case!r}", place=str(file), remedy="run midwatch eval list")
 
 
 def _converted(file: Path, kind: str | None, fields: Sequence[str], match: str, to: str) -> str:
     # They keep a gate from being green, so nothing that loses them may look like the same suite.
     for word in files.header(file):
         remedy = "export its cases without it, or use the file as it is"
-        raise BadFile(f"has {word}, which stands beside cases", place=file.name, remedy=remedy)
+        raise BadFile(
+            f"{word} is a field of the suite, not of its cases", place=file.name, remedy=remedy
+        )
     return files.write(files.read(file, kind or "", pairs(fields, "--map"), match), to, file.stem)
 
 
@@ -234,16 +246,16 @@ def _put(text: str, out: Path | None) -> int:
         with out.open("x", encoding="utf-8") as file:
             file.write(text)
     except FileExistsError:
-        raise InputError("is there already", place=str(out), remedy="name another file") from None
+        raise InputError("already exists", place=str(out), remedy="choose another file") from None
     except OSError as error:
         says = f"cannot be written: {error.strerror or error}"
-        raise InputError(says, place=str(out), remedy="name another file") from None
+        raise InputError(says, place=str(out), remedy="choose another file") from None
     click.echo(f"{out} written", err=True)
     return 0
 
 
 _OUT = click.option("--out", type=click.Path(path_type=Path), metavar="FILE",
-                    help="Write it here; else it is printed.")  # fmt: skip
+                    help="Output file (default: stdout).")  # fmt: skip
 
 
 @command.command("import")
@@ -255,14 +267,14 @@ def import_command(
 ) -> int:
     """Write the cases of FILE as midwatch's own YAML.
 
-    A case that is not understood is an error that names it: nothing is left out in silence.
+    An unsupported case is an error: nothing is dropped silently.
     """
     return _put(_converted(file, kind, fields, match, "midwatch"), out)
 
 
 @command.command("export")
 @_FILE
-@click.option("--to", type=click.Choice(files.FORMATS), required=True, help="The format.")
+@click.option("--to", type=click.Choice(files.FORMATS), required=True, help="Format to export to.")
 @_OUT
 @suite_options
 def export_command(
@@ -270,7 +282,7 @@ def export_command(
 ) -> int:
     """Write the cases of FILE in another tool's format.
 
-    What that format has no word for is an error that names the case and the field; what is written
+    What that format cannot express is an error with the case and the field; the written file
     is read back as the same cases.
     """
     return _put(_converted(file, kind, fields, match, to), out)
@@ -328,13 +340,18 @@ def _shares(file: Path) -> dict[str, float]:
         lines = file.read_bytes().splitlines()
     except OSError as error:
         says = f"cannot be read: {error.strerror or error}"
-        raise InputError(says, place=str(file), remedy="midwatch eval run --results FILE") from None
+        raise InputError(
+            says, place=str(file), remedy="create it with midwatch eval run --results FILE"
+        ) from None
     for number, line in enumerate(lines, start=1):
         try:
             one = _decode(line)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            place, remedy = f"{file.name}:{number}", "midwatch eval run --results FILE"
-            raise BadFile(f"is no result: {error}", place=place, remedy=remedy) from None
+            place, remedy = (
+                f"{file.name}:{number}",
+                "create it with midwatch eval run --results FILE",
+            )
+            raise BadFile(f"not a valid result: {error}", place=place, remedy=remedy) from None
         if one.key == END:
             continue
         counts.setdefault(one.outcome.case, Counter())[one.outcome.status] += 1

@@ -34,7 +34,7 @@ def write_commands(
             [(name, says) for name, says in sorted(commands.items()) if name not in lacking]
         )
     for extra in sorted(set(lacking.values())):
-        with formatter.section(f"With pip install 'midwatch[{extra}]'"):
+        with formatter.section(f"Needs pip install 'midwatch[{extra}]'"):
             names = sorted(name for name in commands if lacking.get(name) == extra)
             formatter.write_dl([(name, commands[name]) for name in names])
 

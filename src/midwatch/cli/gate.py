@@ -52,74 +52,94 @@ SHOWN = 20
     multiple=True,
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Cases of any known format; may stand again.",
+    help="Cases in any supported format (repeatable).",
 )
 @click.option("--candidate", default="", metavar="TARGET", help=f"{SPELLED}.")
-@click.option("--baseline", default="", metavar="TARGET", help="What users have now.")
-@click.option("--filter", "wanted", multiple=True, metavar="TEXT", help="In an id, or a slice.")
+@click.option("--baseline", default="", metavar="TARGET", help="The release that users have now.")
+@click.option(
+    "--filter",
+    "wanted",
+    multiple=True,
+    metavar="TEXT",
+    help="Only cases whose id or slice contains TEXT.",
+)
 @click.option(
     "--margin",
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
     default=MARGIN,
     show_default=True,
-    help="How far the mean pass rate may drop.",
+    help="Allowed drop of the mean pass rate.",
 )
-@click.option("--budget", type=click.IntRange(0), default=0, help="Calls at most.")
+@click.option("--budget", type=click.IntRange(0), default=0, help="Maximum number of calls.")
 @click.option(
     "--history",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="What the baseline did before: screens, and is added to.",
+    help="Past results of the baseline; used for screening, and extended by this run.",
 )
 @click.option(
     "--history-days",
     type=click.IntRange(1, 3_650),
     default=HISTORY_DAYS,
     show_default=True,
-    help="How long it counts.",
+    help="How many days of history count.",
 )
 @click.option(
     "--quarantine",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="YAML list of case, owner, until, why.",
+    help="YAML list of quarantined cases: case, owner, until, why.",
 )
 @click.option(
     "--results",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Keep each result; a killed run goes on with it.",
+    help="Store each result here; an interrupted run resumes from it.",
 )
 @click.option(
-    "--candidate-digest", default="", help="What the candidate is made of: its results are reused."
+    "--candidate-digest",
+    default="",
+    help="Digest of the candidate; results of the same digest are reused.",
 )
-@click.option("--baseline-digest", default="", help="The same of the baseline.")
+@click.option(
+    "--baseline-digest",
+    default="",
+    help="Digest of the baseline; results of the same digest are reused.",
+)
 @click.option(
     "--inconclusive",
     type=click.Choice(("fail", "warn")),
     default="fail",
     show_default=True,
-    help="Exit 3, or 0.",
+    help="Exit code for an inconclusive result: 3 for fail, 0 for pass.",
 )
-@click.option("--junit", type=click.Path(path_type=Path), metavar="FILE", help="Write JUnit XML.")
-@click.option("--markdown", type=click.Path(path_type=Path), metavar="FILE", help="Write Markdown.")
-@click.option("--judge-url", default="", help="A model for checks of kind judge: https://HOST/v1.")
-@click.option("--judge-model", default="default", show_default=True, help="Its name.")
+@click.option(
+    "--junit", type=click.Path(path_type=Path), metavar="FILE", help="Write a JUnit XML report."
+)
+@click.option(
+    "--markdown", type=click.Path(path_type=Path), metavar="FILE", help="Write a Markdown report."
+)
+@click.option(
+    "--judge-url", default="", help="Model server for checks of kind judge: https://HOST/v1."
+)
+@click.option(
+    "--judge-model", default="default", show_default=True, help="Name of the judge model."
+)
 @click.option(
     "--shift",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Score a drill's --report in place of cases.",
+    help="Score the --report of a drill instead of cases.",
 )
 @json_option(Report)
 @suite_options
 @target_options
 def command(as_json: bool, shift: Path | None, **given: Any) -> int:
-    """Say whether a candidate may be shipped.
+    """Check whether a candidate may ship.
 
     Runs the cases on candidate and baseline: pass 0, regression 1, config or harness error 2,
-    inconclusive 3. An incident's case is never averaged; the others are run until noise and a
-    regression can be told apart. The last line says the verdict and the code.
+    inconclusive 3. The case of an incident is never averaged; other cases are repeated until
+    noise and regression can be separated. The last line has the verdict and the exit code.
 
     Example: midwatch gate --suite cases.yaml --candidate http://127.0.0.1:8702/ask
     --baseline http://127.0.0.1:8701/ask
@@ -164,7 +184,9 @@ def _gate(
 ) -> Report:
     for name, value in (("--suite", suites), ("--candidate", candidate), ("--baseline", baseline)):
         if not value:
-            raise InputError("is needed", place=name, remedy="midwatch gate --help")
+            raise InputError(
+                "this option is required", place=name, remedy="see midwatch gate --help"
+            )
     cases = chosen(_read(suites, kind, fields, match), wanted)
     now = int(time.time() * 1_000)
     unproven = _unproven(suites, now)
@@ -213,8 +235,8 @@ def _read(
         for case in files.read(file, kind or "", pairs(fields, "--map"), match):
             known = found.get(case.id)
             if known is not None and not _is_kept(known, case):
-                remedy = "give each case of all suites its own id"
-                raise BadFile(f"{case.id!r} stands in two suites", place=str(file), remedy=remedy)
+                remedy = "give each case a unique id across all suites"
+                raise BadFile(f"{case.id!r} is in two suites", place=str(file), remedy=remedy)
             if known is None or case.incident:
                 found[case.id] = case
     return list(found.values())
@@ -253,7 +275,7 @@ def _moment(text: str, what: str, file: Path) -> int:
     try:
         return parse_time(text)
     except ValueError:
-        says = f"{what}: {text!r} is no time"
+        says = f"{what}: {text!r} is not a time"
         raise BadFile(says, place=str(file), remedy="write 2026-12-31T00:00:00Z") from None
 
 
@@ -283,7 +305,7 @@ def _quarantined(file: Path | None) -> list[Quarantined]:
         try:
             until = parse_time(text["until"])
         except ValueError:
-            node.child("until").error(f"is {text['until']!r}", "write 2026-12-31T00:00:00Z")
+            node.child("until").error(f"got {text['until']!r}", "write 2026-12-31T00:00:00Z")
         found.append(Quarantined(text["case"], text["owner"], until, text["why"]))
     if problems.found:
         raise problems.in_order()[0]
@@ -307,18 +329,18 @@ def _shift(file: Path) -> Report:
         drill = msgspec.json.decode(file.read_bytes(), type=_Drill)
     except OSError as error:
         says = f"cannot be read: {error.strerror or error}"
-        remedy = "midwatch drill --report FILE"
+        remedy = "create it with midwatch drill --report FILE"
         raise InputError(says, place=str(file), remedy=remedy) from None
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        remedy = "midwatch drill --report FILE"
-        raise BadFile(f"is no report: {error}", place=str(file), remedy=remedy) from None
+        remedy = "create it with midwatch drill --report FILE"
+        raise BadFile(f"not a valid report: {error}", place=str(file), remedy=remedy) from None
     from midwatch.core.gate_report import CaseLine
 
     failed = [one for one in drill.checks if not one.passed]
     verdict, code = ("regression", 1) if failed else ("pass", 0)
     says = f"{len(drill.checks) - len(failed)} of {len(drill.checks)} checks passed"
     if not drill.checks:
-        verdict, code, says = "error", 2, "the report has no check"
+        verdict, code, says = "error", 2, "the report has no checks"
     lines = [
         CaseLine(
             one.name, "passed" if one.passed else "failed", int(one.passed), int(not one.passed), 0,
@@ -349,14 +371,14 @@ def _write(found: Report, junit: Path | None, markdown: Path | None) -> None:
                 out.write(write(found))
         except OSError as error:
             says = f"cannot be written: {error.strerror or error}"
-            raise InputError(says, place=str(file), remedy="name another file") from None
+            raise InputError(says, place=str(file), remedy="choose another file") from None
     if os.environ.get("GITHUB_ACTIONS") == "true":
         for line in text.notes(found):
             joblog.command(line)
 
 
 def _print(found: Report) -> None:
-    click.echo(f"{found.candidate} beside {found.baseline}")
+    click.echo(f"{found.candidate} compared with {found.baseline}")
     click.echo(f"  {counted(found.cases, 'case')}, {counted(found.calls, 'call')}: {found.says}")
     if found.drop is not None and found.bound is not None:
         says = f"  the mean pass rate drops by {found.drop:.4f}, at most {found.bound:.4f}"

@@ -27,23 +27,23 @@ def fault(version: str, headers: Iterable[tuple[bytes, bytes]]) -> str:
     """Say what is wrong with a head's fields; names are in lower case. Empty when nothing is.
 
     >>> fault("1.1", [(b"host", b"a"), (b"host", b"a")])
-    'more than one Host'
+    'more than one Host header'
     >>> fault("1.1", [(b"host", b"a.example:8600"), (b"connection", b"keep-alive, TE")])
     ''
     """
     hosts = [value for name, value in headers if name == b"host"]
     if not hosts and version != "1.0":
-        return "no Host"
+        return "missing Host header"
     if len(hosts) > 1:
-        return "more than one Host"
+        return "more than one Host header"
     if hosts and not HOST.fullmatch(hosts[0]):
-        return "a bad Host"
+        return "invalid Host header"
     for name, value in headers:
         if name == b"connection":
             for option in value.split(b","):
                 token = option.strip(b" \t").lower()
                 if token in END_TO_END or (token and not TOKEN.fullmatch(token)):
-                    return "a bad Connection"
+                    return "invalid Connection header"
     return ""
 
 

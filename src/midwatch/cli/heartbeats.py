@@ -13,9 +13,10 @@ from midwatch.engine.jobs import JobView
 
 @click.group("heartbeats")
 def command() -> None:
-    """Say which watched jobs are heard.
+    """Show heartbeat status.
 
-    A job beats by POST /heartbeats/JOB with a token of `midwatch token create --source JOB`.
+    A job sends its heartbeat with POST /heartbeats/JOB and a token from
+    `midwatch token create --source JOB`.
     """
 
 
@@ -23,15 +24,15 @@ def command() -> None:
 @json_option(list[JobView])
 @server_options
 def list_command(as_json: bool, **where: Any) -> int:
-    """List watched jobs, those that are silent first."""
+    """List heartbeats, silent ones first."""
     found = incidents_at(**where).jobs()
     if as_json:
         print_json(found)
         return 0
     if not found:
-        click.echo("no job is watched; add watched_jobs to midwatch.yaml")
+        click.echo("no heartbeats configured; add watched_jobs to midwatch.yaml")
     for one in found:
         last = f"  last heard {one.last_seen}" if one.last_seen else ""
-        due = f"  silent at {one.due_at}" if one.due_at and one.state != "silent" else ""
+        due = f"  due by {one.due_at}" if one.due_at and one.state != "silent" else ""
         click.echo(f"{one.job:<24} {one.state:<8}{last}{due}")
     return 0

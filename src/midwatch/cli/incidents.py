@@ -26,21 +26,22 @@ _ID = click.argument("incident", callback=read_incident)
 def _said(_: click.Context, option: click.Parameter, given: str) -> str:
     """Refuse a reason that says nothing."""
     if not given.strip():
-        raise click.BadParameter("it is blank; say what ended it")
+        raise click.BadParameter("the reason is empty; write what ended the incident")
     return given.strip()
 
 
 @click.group("incidents")
 def command() -> None:
-    """List, show, take, hand over, put off, merge, split, explain, resolve and close incidents.
+    """List, acknowledge, snooze, reassign, merge, split, resolve and close incidents.
 
-    With --server over the API of a running `midwatch serve`; else on the file, when nobody owns it.
+    With --server via the API of a running `midwatch serve`; otherwise on the file, if no server
+    has it open.
     """
 
 
 @command.command("list")
-@click.option("--all", "everything", is_flag=True, help="Those that are over too.")
-@click.option("--owed", is_flag=True, help="Those that are resolved and not closed.")
+@click.option("--all", "everything", is_flag=True, help="Include incidents that are over.")
+@click.option("--owed", is_flag=True, help="Only resolved incidents that are not closed.")
 @json_option(list[Summary])
 @server_options
 def list_command(everything: bool, owed: bool, as_json: bool, **where: Any) -> int:
@@ -51,7 +52,11 @@ def list_command(everything: bool, owed: bool, as_json: bool, **where: Any) -> i
         print_json(found)
         return 0
     if not found:
-        click.echo("nothing is owed" if owed else f"no {'' if everything else 'open '}incidents")
+        click.echo(
+            "no incidents are waiting to be closed"
+            if owed
+            else f"no {'' if everything else 'open '}incidents"
+        )
     for one in found:
         click.echo(_line(one))
     left = [] if owed or everything else incidents.owed()
@@ -66,7 +71,7 @@ def list_command(everything: bool, owed: bool, as_json: bool, **where: Any) -> i
 @json_option(Detail)
 @server_options
 def show_command(incident: str, as_json: bool, **where: Any) -> int:
-    """Tell one incident: what happened, when, and why."""
+    """Show one incident: what happened, when, and why."""
     return _told(incidents_at(**where).show(incident), as_json)
 
 
@@ -75,7 +80,7 @@ def show_command(incident: str, as_json: bool, **where: Any) -> int:
 @json_option(Detail)
 @server_options
 def ack_command(incident: str, as_json: bool, **where: Any) -> int:
-    """Take an incident: all paging of it stops."""
+    """Acknowledge an incident: paging for it stops."""
     return _told(incidents_at(**where).tell(incident, "ack", {}), as_json)
 
 
@@ -84,21 +89,21 @@ def ack_command(incident: str, as_json: bool, **where: Any) -> int:
 @json_option(Detail)
 @server_options
 def unack_command(incident: str, as_json: bool, **where: Any) -> int:
-    """Give an incident back: people are paged anew."""
+    """Take back an acknowledgement: people are paged again."""
     return _told(incidents_at(**where).tell(incident, "unack", {}), as_json)
 
 
 @command.command("reassign")
 @_ID
-@click.option("--to", required=True, metavar="NAME", help="A person, or a schedule.")
+@click.option("--to", required=True, metavar="NAME", help="Person or schedule to page.")
 @json_option(Detail)
 @server_options
 def reassign_command(incident: str, to: str, as_json: bool, **where: Any) -> int:
-    """Hand an incident to somebody else, who is paged."""
+    """Reassign an incident to someone else, who is paged."""
     return _told(incidents_at(**where).tell(incident, "reassign", {"to": to}), as_json)
 
 
-@command.command("snooze", short_help="Take an incident for a while.")
+@command.command("snooze", short_help="Snooze an incident.")
 @_ID
 @click.option(
     "--minutes",
@@ -106,24 +111,22 @@ def reassign_command(incident: str, to: str, as_json: bool, **where: Any) -> int
     callback=read_number,
     default=30.0,
     show_default=True,
-    help="For how long, at most 30 days.",
+    help="Duration in minutes, at most 30 days.",
 )
 @json_option(Detail)
 @server_options
 def snooze_command(incident: str, minutes: float, as_json: bool, **where: Any) -> int:
-    """Take an incident for a while; if it is not over then, people are paged anew."""
+    """Acknowledge an incident for a while; people are paged again if it is not over by then."""
     return _told(incidents_at(**where).tell(incident, "snooze", {"minutes": minutes}), as_json)
 
 
 @command.command("resolve")
 @_ID
-@click.option(
-    "--why", required=True, callback=_said, help="What ended it; it stands in the timeline."
-)
+@click.option("--why", required=True, callback=_said, help="What ended it, for the timeline.")
 @json_option(Detail)
 @server_options
 def resolve_command(incident: str, why: str, as_json: bool, **where: Any) -> int:
-    """Say that an incident is over. Where an objective is measured, only its SLI can say so."""
+    """Resolve an incident. If its SLO is measured, only the SLI can do that."""
     return _told(incidents_at(**where).tell(incident, "resolve", {"why": why}), as_json)
 
 
@@ -132,26 +135,26 @@ def resolve_command(incident: str, why: str, as_json: bool, **where: Any) -> int
 @json_option(Detail)
 @server_options
 def close_command(incident: str, as_json: bool, **where: Any) -> int:
-    """Close a resolved incident, or say what it lacks."""
+    """Close a resolved incident, or list what is missing."""
     return _told(incidents_at(**where).tell(incident, "close", {}), as_json)
 
 
-@command.command("waive", short_help="Let an incident close without a case, for a time.")
+@command.command("waive", short_help="Waive the regression case until a date.")
 @_ID
-@click.option("--why", required=True, callback=_said, help="Why no case can be made of it.")
-@click.option("--owner", required=True, help="Whose word that is.")
+@click.option("--why", required=True, callback=_said, help="Why there can be no regression case.")
+@click.option("--owner", required=True, help="Who is responsible for the waiver.")
 @click.option(
     "--until", required=True, callback=read_time, metavar="TIME",
-    help="When it ends: 2026-12-31T00:00:00Z.",
+    help="End of the waiver: 2026-12-31T00:00:00Z.",
 )  # fmt: skip
 @json_option(Detail)
 @server_options
 def waive_command(
     incident: str, why: str, owner: str, until: int, as_json: bool, **where: Any
 ) -> int:
-    """Let an incident close without a regression case, for a time.
+    """Waive the regression case of an incident until a date.
 
-    The gate accepts it until it ends, and is red from then on.
+    The gate accepts the waiver until it ends, and fails after that.
     """
     given = {"why": why, "owner": owner, "ends_at": until}
     return _told(incidents_at(**where).tell(incident, "waive", given), as_json)
@@ -163,25 +166,36 @@ def waive_command(
 @json_option(Detail)
 @server_options
 def merge_command(incident: str, into: str, as_json: bool, **where: Any) -> int:
-    """Say that an incident is the same as another.
+    """Merge an incident into another one.
 
-    INTO goes on with its alerts and tickets; midwatch incidents undo takes it back.
+    INTO gets its alerts and tickets; `midwatch incidents undo` reverses it.
     """
     return _told(incidents_at(**where).tell(incident, "merge", {"into": into}), as_json)
 
 
 @command.command("split")
 @_ID
-@click.option("--service", "services", multiple=True, help="Its alerts; may stand again.")
-@click.option("--alert", "alerts", multiple=True, metavar="FINGERPRINT", help="This alert.")
+@click.option(
+    "--service",
+    "services",
+    multiple=True,
+    help="Split off the alerts of this service (repeatable).",
+)
+@click.option(
+    "--alert",
+    "alerts",
+    multiple=True,
+    metavar="FINGERPRINT",
+    help="Split off this alert (repeatable).",
+)
 @json_option(Detail)
 @server_options
 def split_command(
     incident: str, services: tuple[str, ...], alerts: tuple[str, ...], as_json: bool, **where: Any
 ) -> int:
-    """Make a second incident out of some of its alerts."""
+    """Split some alerts off into a new incident."""
     if not services and not alerts:
-        raise click.UsageError("say what is another problem: --service or --alert")
+        raise click.UsageError("choose what to split off with --service or --alert")
     given = {"services": list(services), "alerts": list(alerts)}
     return _told(incidents_at(**where).tell(incident, "split", given), as_json)
 
@@ -191,7 +205,7 @@ def split_command(
 @json_option(Detail)
 @server_options
 def undo_command(incident: str, as_json: bool, **where: Any) -> int:
-    """Take back the last merge or split of an incident."""
+    """Undo the last merge or split of an incident."""
     return _told(incidents_at(**where).tell(incident, "undo", {}), as_json)
 
 
@@ -200,9 +214,9 @@ def undo_command(incident: str, as_json: bool, **where: Any) -> int:
 @json_option(AlertPlace)
 @server_options
 def explain_command(alert: str, as_json: bool, **where: Any) -> int:
-    """Say why an alert is in its incident.
+    """Explain why an alert is in its incident.
 
-    ALERT is its fingerprint, or its name: then the newest one of that name is told.
+    ALERT is a fingerprint or a name; of several alerts with that name the newest is shown.
     """
     found = incidents_at(**where).alert(alert)
     if as_json:
@@ -216,7 +230,7 @@ def explain_command(alert: str, as_json: bool, **where: Any) -> int:
 def _explained(one: AlertPlace) -> Iterable[str]:
     why, terms = one.why, one.why.terms
     yield f"{one.name or 'alert'} on {one.service or 'unknown service'}, {one.level}"
-    yield f"  {one.fingerprint}, fires since {one.started_at}; came at {one.at}"
+    yield f"  {one.fingerprint}, firing since {one.started_at}; received at {one.at}"
     yield f"  is in {one.incident}: {why.says}"
     if "score" in terms:
         yield (
@@ -231,7 +245,7 @@ def _explained(one: AlertPlace) -> Iterable[str]:
     for moved in one.moved:
         yield f"  moved {moved}"
     if one.muted:
-        yield f"  nobody is paged for it: {one.muted}"
+        yield f"  pages nobody: {one.muted}"
     yield f"  rule {why.rule}"
 
 
@@ -247,11 +261,11 @@ def _told(detail: Detail, as_json: bool) -> int:
 
 def _what(detail: Detail) -> Iterator[str]:
     """Tell what is wrong, and why."""
-    yield from (f"fires: {name}" for name in detail.firing)
-    yield from (f"says: {text}" for text in detail.texts[:SHOWN])
+    yield from (f"firing: {name}" for name in detail.firing)
+    yield from (f"summary: {text}" for text in detail.texts[:SHOWN])
     if len(detail.texts) > SHOWN:
-        yield f"says: {counted(len(detail.texts) - SHOWN, 'thing')} more"
-    yield from (f"see: {link}" for link in detail.links)
+        yield f"summary: {len(detail.texts) - SHOWN} more"
+    yield from (f"runbook: {link}" for link in detail.links)
     for cause in detail.causes[:3]:
         yield f"cause: {cause.service or 'unknown service'}, {cause.why}"
     if detail.again:
@@ -267,10 +281,10 @@ def _so_far(detail: Detail) -> Iterator[str]:
         yield f"no plan: {detail.no_runbook}"
     if detail.waits:
         yield detail.waits
-    yield from (f"lacks: {one}" for one in detail.lacks)
+    yield from (f"missing: {one}" for one in detail.lacks)
     if detail.incident.state == "resolved" and not detail.lacks:
         name = detail.incident.id
-        yield f"lacks nothing: closes within an hour, or now by midwatch incidents close {name}"
+        yield f"nothing missing: closes within an hour, or now with midwatch incidents close {name}"
     if detail.pruned:
         yield f"{counted(detail.pruned, 'earlier event')} pruned"
     for moment in detail.timeline:
@@ -286,16 +300,15 @@ def _failed(one: FailedAnswer) -> str:
 
 
 def _line(one: Summary) -> str:
-    taken = f"  {one.acknowledged_by} has it" if one.acknowledged_by else ""
+    taken = f"  acknowledged by {one.acknowledged_by}" if one.acknowledged_by else ""
     until = f" until {one.snoozed_until}" if one.snoozed_until else ""
-    taken = "  EVERYBODY WAS PAGED, NOBODY ANSWERED" if one.exhausted else taken
+    taken = "  EVERYONE WAS PAGED, NO ONE ACKNOWLEDGED" if one.exhausted else taken
     severity = one.severity or "-"
     asks = one.asks if one.state in ("open", "acknowledged") else 0
-    plan = "  A PLAN WAITS FOR YOU" if asks == 1 else f"  {asks} PLANS WAIT FOR YOU" if asks else ""
+    waits = "PLAN AWAITING APPROVAL" if asks == 1 else f"{asks} PLANS AWAITING APPROVAL"
+    plan = f"  {waits}" if asks else ""
     taken = f"  into {one.merged_into}" if one.merged_into else taken
-    fire = (
-        f"{one.firing} of {counted(one.alerts, 'alert')} {'fires' if one.alerts == 1 else 'fire'}"
-    )
+    fire = f"{one.firing} of {counted(one.alerts, 'alert')} firing"
     fire = fire if one.alerts or not one.slo else f"{one.slo} burned, no alert"
     title = cut(one.title, LONGEST_TITLE)
     return f"{one.id:<8} {severity:<5} {one.state:<13} {title}  ({fire}){taken}{until}{plan}"

@@ -27,24 +27,25 @@ EXAMPLE = '# heartbeat: {url: "https://example.org/ping/midwatch", every: 60s}'
 @click.argument("folder", default="midwatch", type=click.Path(path_type=Path))
 @click.option(
     "--heartbeat", "beat", metavar="URL", default="",
-    help="An address elsewhere that midwatch calls while it lives, and that pages you when not.",
+    help="URL that midwatch calls while it is healthy; an outside service pages you when the "
+         "calls stop.",
 )  # fmt: skip
 @dry_run_option
 def command(folder: Path, beat: str, dry_run: bool) -> int:
-    """Write a config directory into FOLDER (default: midwatch).
+    """Create a config directory in FOLDER (default: midwatch).
 
-    One alert source, one service, one objective, one schedule, one pager that prints, one runbook.
-    Nothing that exists is overwritten.
+    It has an alert source, a service, an SLO, a schedule, a pager that prints, and a runbook.
+    Existing files are never overwritten.
     """
     if beat and not _is_address(beat):
         raise InputError(
-            f"{beat!r} is no http or https address",
+            f"{beat!r} is not an http or https URL",
             place="--heartbeat", remedy="write it like https://example.org/ping/midwatch",
         )  # fmt: skip
     there = [name for name in TEMPLATE if (folder / name).exists()]
     if there:
         raise InputError(
-            "is there already", place=f"{folder / there[0]}", remedy="name another folder"
+            "already exists", place=f"{folder / there[0]}", remedy="choose another directory"
         )
     source = resources.files("midwatch.cli") / "template"
     for name in TEMPLATE:
@@ -57,17 +58,19 @@ def command(folder: Path, beat: str, dry_run: bool) -> int:
         return 0
     errors = config.check(folder)[1]
     if errors:
-        raise BugError(f"the template is wrong: {errors[0]}")
+        raise BugError(f"the template is invalid: {errors[0]}")
     shown = "" if folder == Path("midwatch") else f" --config {folder}"
     click.echo(f"next: midwatch token create --source alertmanager{shown}")
     click.echo(f"      midwatch token create --role responder --name ada{shown}")
-    click.echo(f"      midwatch serve{shown}    and open its address in a browser")
-    click.echo("with --shadow behind each, it decides and records everything and sends nothing")
+    click.echo(f"      midwatch serve{shown}    and open its URL in a browser")
+    click.echo(
+        "add --shadow to each command for a dry run: everything is recorded, nothing is sent"
+    )
     if not beat:
         click.echo(
-            f"set heartbeat in {folder / TEMPLATE[0]}: without it nobody is told when midwatch"
+            f"set heartbeat in {folder / TEMPLATE[0]}: without it nobody is paged when midwatch"
         )
-        click.echo("      itself is gone (or begin with midwatch init --heartbeat URL)")
+        click.echo("      itself is down (or start with midwatch init --heartbeat URL)")
     return 0
 
 

@@ -29,7 +29,7 @@ def address_of(listen: str) -> tuple[str, int]:
     host = host.strip("[]")
     if not listen.isascii() or not port.isdigit() or int(port) > 65_535 or not host:
         raise InputError(
-            f"{listen!r} is no address", place="--listen", remedy="write 127.0.0.1:8600"
+            f"{listen!r} is not a valid address", place="--listen", remedy="write 127.0.0.1:8600"
         )
     return host, int(port)
 
@@ -89,6 +89,6 @@ def bind(host: str, port: int) -> socket.socket:
         raise InputError(
             f"cannot listen on {host}:{port}: {error.strerror or error}",
             place="--listen",
-            remedy="name another address, or stop what listens there",
+            remedy="choose another address, or stop the process that listens there",
         ) from None
     return bound

@@ -24,37 +24,37 @@ from midwatch.errors import MidwatchError
 
 # name -> (module, one line for --help)
 COMMANDS = {
-    "agent": ("midwatch.cli.agent", "Run a support agent that can really regress."),
-    "alerts": ("midwatch.cli.alerts", "List alerts that could not be taken, and why."),
-    "audit": ("midwatch.cli.audit", "List logins, refusals and changes of tokens."),
+    "agent": ("midwatch.cli.agent", "Run the demo support agent, whose releases can regress."),
+    "alerts": ("midwatch.cli.alerts", "List rejected alerts, and why they were rejected."),
+    "audit": ("midwatch.cli.audit", "List logins, refused requests and token changes."),
     "cases": ("midwatch.cli.cases", "Admit, list and retire regression cases of incidents."),
-    "changes": ("midwatch.cli.changes", "Note and list what was changed: deploys, configs."),
+    "changes": ("midwatch.cli.changes", "Record and list changes: deploys, config changes."),
     "check": ("midwatch.cli.check", "Check a config directory: every error, with file and line."),
-    "completion": ("midwatch.cli.completion", "Print what completes commands in a shell."),
-    "correlate": ("midwatch.cli.correlate", "Put alerts from a file into incidents, with reasons."),
-    "db": ("midwatch.cli.db", "Verify, migrate, prune and back up a journal."),
+    "completion": ("midwatch.cli.completion", "Print a shell completion script."),
+    "correlate": ("midwatch.cli.correlate", "Correlate alerts from a file, with reasons."),
+    "db": ("midwatch.cli.db", "Verify, migrate, prune, back up and restore a journal."),
     "drill": ("midwatch.cli.drill", "Run an on-call shift in virtual time."),
     "eval": ("midwatch.cli.eval", "Run, list, convert and compare eval cases."),
-    "gate": ("midwatch.cli.gate", "Say in CI whether a candidate may be shipped."),
-    "heartbeats": ("midwatch.cli.heartbeats", "Say which watched jobs are heard."),
-    "incidents": ("midwatch.cli.incidents", "List, show, take, resolve and close incidents."),
-    "init": ("midwatch.cli.init", "Write a config directory that works as it is."),
-    "oncall": ("midwatch.cli.oncall", "Say who is on call, where nobody is, and hand over."),
+    "gate": ("midwatch.cli.gate", "Check in CI whether a candidate may ship."),
+    "heartbeats": ("midwatch.cli.heartbeats", "Show heartbeat status."),
+    "incidents": ("midwatch.cli.incidents", "List, acknowledge, resolve and close incidents."),
+    "init": ("midwatch.cli.init", "Create a config directory that works as is."),
+    "oncall": ("midwatch.cli.oncall", "Show who is on call, gaps, overrides and handoffs."),
     "page": ("midwatch.cli.page", "Send a test page."),
     "postmortem": ("midwatch.cli.postmortem", "Show, edit, export and check postmortems."),
-    "proxy": ("midwatch.cli.proxy", "Serve one of several releases; one call moves the traffic."),
-    "release": ("midwatch.cli.release", "Judge, list and move releases: back to safety, or on."),
-    "report": ("midwatch.cli.report", "Tell a week or a month on call."),
-    "route": ("midwatch.cli.route", "Say where an alert would go, and whom it would page."),
-    "runbook": ("midwatch.cli.runbook", "Look at runbooks; plan, approve and run them."),
-    "schema": ("midwatch.cli.schemas", "Print the JSON schema of what a command prints."),
-    "serve": ("midwatch.cli.serve", "Take alerts and page people, in real time."),
-    "session": ("midwatch.cli.session", "List who is logged in, and end every login."),
-    "shadow": ("midwatch.cli.shadow", "Compare a trial run with what really paged."),
-    "silences": ("midwatch.cli.silences", "Page nobody for what matches, for a while."),
-    "slo": ("midwatch.cli.slo", "Say how objectives stand, and why they page or do not."),
-    "tickets": ("midwatch.cli.tickets", "File reports of people, and see where they belong."),
-    "token": ("midwatch.cli.token", "Make, list and revoke tokens for senders and people."),
+    "proxy": ("midwatch.cli.proxy", "Proxy that serves one release and switches on request."),
+    "release": ("midwatch.cli.release", "Judge, list, promote and roll back releases."),
+    "report": ("midwatch.cli.report", "Summarise a week or month of on-call."),
+    "route": ("midwatch.cli.route", "Show where an alert would go, and whom it would page."),
+    "runbook": ("midwatch.cli.runbook", "List, plan, approve and run runbooks."),
+    "schema": ("midwatch.cli.schemas", "Print the JSON schema of a command's output."),
+    "serve": ("midwatch.cli.serve", "Run the server: accept alerts and page people."),
+    "session": ("midwatch.cli.session", "List logins, and end all of them."),
+    "shadow": ("midwatch.cli.shadow", "Compare a shadow run with your real pages."),
+    "silences": ("midwatch.cli.silences", "Silence matching alerts for a while."),
+    "slo": ("midwatch.cli.slo", "Show SLO status, and why SLOs page or not."),
+    "tickets": ("midwatch.cli.tickets", "File user reports, and see which incident they join."),
+    "token": ("midwatch.cli.token", "Create, list and revoke tokens."),
 }
 
 # How other programs call what is called otherwise here.
@@ -142,7 +142,7 @@ def _main() -> None:
         if os.environ.get("MIDWATCH_DEBUG"):
             raise
         says = f"{type(error).__name__}: {error}"
-        _fail(f"a bug in midwatch: {says}; MIDWATCH_DEBUG=1 shows where, please report it")
+        _fail(f"a bug in midwatch: {says}; set MIDWATCH_DEBUG=1 for details, and please report it")
     else:
         sys.exit(code if isinstance(code, int) else 0)
 
@@ -154,7 +154,9 @@ def _check_arguments(given: list[str]) -> None:
     """
     for number, text in enumerate(given, 1):
         if any("\ud800" <= letter <= "\udfff" for letter in text):
-            raise click.UsageError(f"argument {number}, {text!r}, is no UTF-8; write it in UTF-8")
+            raise click.UsageError(
+                f"argument {number}, {text!r}, is not valid UTF-8; write it in UTF-8"
+            )
 
 
 def usage(error: click.ClickException) -> str:
@@ -162,7 +164,7 @@ def usage(error: click.ClickException) -> str:
 
     >>> typed = click.Context(cli, info_name="midwatch")
     >>> usage(click.UsageError("No such option '--nope'.", typed))
-    "no such option '--nope'; midwatch --help says more"
+    "no such option '--nope'; see midwatch --help"
     """
     says = " ".join(error.format_message().split()).rstrip(".")
     says = re.sub(r"\. \(?Did you mean (.*\?)\)?$", r"; did you mean \1", says)
@@ -173,19 +175,19 @@ def usage(error: click.ClickException) -> str:
     meant = OTHER_WORDS.get(error.option_name) if isinstance(error, click.NoSuchOption) else None
     if meant and any(meant in one.opts for one in context.command.params):
         says = f"{says.partition(';')[0]}; did you mean {meant}?"
-    return f"{says}{'' if says.endswith('?') else ';'} {context.command_path} --help says more"
+    return f"{says}{'' if says.endswith('?') else ';'} see {context.command_path} --help"
 
 
 def plain(says: str) -> str:
     """Say in plain words what the library says in its own.
 
     >>> plain("'x' is not a valid integer range"), plain("0 is not in the range x>=1")
-    ("'x' is no whole number", '0 is not at least 1')
+    ("'x' is not a whole number", '0 is not at least 1')
     >>> plain("-1.0 is not in the range 0<x<=9")
     '-1.0 is not more than 0 and at most 9'
     """
-    says = re.sub(r"is not a valid integer( range)?$", "is no whole number", says)
-    says = re.sub(r"is not a valid float( range)?$", "is no number", says)
+    says = re.sub(r"is not a valid integer( range)?$", "is not a whole number", says)
+    says = re.sub(r"is not a valid float( range)?$", "is not a number", says)
     found = re.search(r"is not in the range (?:(\S+?)(<=?))?x(?:([<>]=?)(\S+))?$", says)
     if found is None:
         return says

@@ -103,7 +103,7 @@ class OnFile:
             found = subject(handler.shard, store, incident)
             if found is None:
                 raise StateError(
-                    f"no incident is called {incident!r}", remedy="look at midwatch incidents list"
+                    f"no incident is named {incident!r}", remedy="see midwatch incidents list"
                 )
             return retell(*found, store)
 
@@ -143,7 +143,7 @@ class OnFile:
         with _Open(self._folder, self._file) as (store, handler):
             found = placement.find(store, handler.shard.skews, wanted)
             if found is None:
-                raise StateError(f"no alert is called {wanted!r}", remedy=placement.NAMED)
+                raise StateError(f"no alert is named {wanted!r}", remedy=placement.NAMED)
             return placement.muted_now(handler.shard, found)
 
     def silences(self) -> list[queries.SilenceView]:
@@ -206,8 +206,8 @@ class OnFile:
         with _Open(self._folder, self._file) as (store, handler):
             found = cases.subject(handler.shard, name)
             if found is None:
-                remedy = "midwatch cases list"
-                raise InputError(f"no case is called {name!r}", place="cases", remedy=remedy)
+                remedy = "see midwatch cases list"
+                raise InputError(f"no case is named {name!r}", place="cases", remedy=remedy)
             return cases.story(found, store)
 
     def kept(self, service: str) -> cases.Kept:
@@ -323,8 +323,8 @@ class OnFile:
         # What a pager prints is no part of the answer.
         with _Open(self._folder, self._file) as (store, _), contextlib.redirect_stdout(sys.stderr):
             if store.is_shadow:
-                remedy = "name a live journal with --db"
-                raise StateError("nothing is sent in shadow mode", place=store.name, remedy=remedy)
+                remedy = "choose a live journal with --db"
+                raise StateError("shadow mode sends nothing", place=store.name, remedy=remedy)
             pagers = build_pagers(config.load(self._folder), store.name, wall_ms)
             return test_page(pagers, via, _user(), wall_ms())
 
@@ -334,7 +334,8 @@ class _Open:
 
     def __init__(self, folder: Path, file: Path, *, may_lack: bool = False) -> None:
         if not may_lack:
-            need_database(file, "name it with --db, or a server with --server")
+            remedy = "run midwatch serve first, or use --db or --server"
+            need_database(file, remedy, "use it with --db, or use --server")
         there = file.exists()
         self._rules = measured(config.load(folder).rules)
         self._store = SqliteStore.own(file) if there else SqliteStore.memory()
@@ -403,16 +404,14 @@ def _ending(incident: str, verb: str, given: dict[str, Any], by: str) -> inputs.
 
 def _nobody(would: str) -> StateError:
     return StateError(
-        f"nobody serves this journal, so nobody would {would}",
-        remedy="start midwatch serve, and name it with --server",
+        f"no server is running on this journal, so nothing would {would}",
+        remedy="start midwatch serve, and set --server to its URL",
     )
 
 
 def _found(one: _T | None, incident: str) -> _T:
     if one is None:
-        raise StateError(
-            f"no incident is called {incident!r}", remedy="look at midwatch incidents list"
-        )
+        raise StateError(f"no incident is named {incident!r}", remedy="see midwatch incidents list")
     return one
 
 

@@ -19,14 +19,14 @@ DAY_MS = 86_400_000
 AROUND_MS = 62 * DAY_MS  # in which a whole shift is looked for
 BACK_DAYS = 62  # in which a shift that goes on has begun
 _SCHEDULE = click.argument("schedule", required=False, default="")
-_AT = click.option("--at", callback=read_time, metavar="TIME", help="When; without it, now.")
+_AT = click.option("--at", callback=read_time, metavar="TIME", help="Time (default: now).")
 
 
 @click.group("oncall")
 def command() -> None:
-    """Say who is on call, where nobody is, and hand over.
+    """Show who is on call, gaps, overrides and handoffs.
 
-    With --server over the API of a running midwatch serve; else on the file.
+    With --server via the API of a running midwatch serve; otherwise on the file.
     A TIME is RFC 3339 with its zone, or seconds since 1970.
     """
 
@@ -37,7 +37,7 @@ def command() -> None:
 @json_option(list[OnCall])
 @server_options
 def who_command(schedule: str, at: int | None, as_json: bool, **where: Any) -> int:
-    """Say who is on call, and until when."""
+    """Show who is on call, and until when."""
     found = [
         one
         for one in incidents_at(**where).oncall(at or wall_ms())
@@ -56,18 +56,20 @@ def who_command(schedule: str, at: int | None, as_json: bool, **where: Any) -> i
 @command.command("schedule")
 @_SCHEDULE
 @click.option(
-    "--days", type=click.IntRange(1, 400), default=14, show_default=True, help="How many."
+    "--days", type=click.IntRange(1, 400), default=14, show_default=True, help="Number of days."
 )
 @_AT
 @click.option(
-    "--ical", type=click.Path(path_type=Path, dir_okay=False), help="Write an iCalendar file."
+    "--ical",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write the shifts to this iCalendar file.",
 )
 @json_option(list[ShiftView])
 @server_options
 def schedule_command(
     schedule: str, days: int, at: int | None, ical: Path | None, as_json: bool, **where: Any
 ) -> int:
-    """List the shifts to come, in order; times are UTC."""
+    """List upcoming shifts in order; times are UTC."""
     start = at or wall_ms()
     # A calendar knows a shift by its true start, also one that is under way.
     back = min(BACK_DAYS, 400 - days) if ical is not None else 0
@@ -88,38 +90,42 @@ def schedule_command(
     return 0
 
 
-@command.command("gaps", short_help="Say when a page would reach nobody.")
+@command.command("gaps", short_help="List gaps: times when a page would reach nobody.")
 @click.option(
-    "--days", type=click.IntRange(1, 400), default=14, show_default=True, help="How many."
+    "--days", type=click.IntRange(1, 400), default=14, show_default=True, help="Number of days."
 )
 @_AT
 @json_option(list[Gap])
 @server_options
 def gaps_command(days: int, at: int | None, as_json: bool, **where: Any) -> int:
-    """Say when a page would reach nobody, and what then happens.
+    """List gaps: times when a page would reach nobody, and what happens then.
 
-    Exits 1 when there is such a time.
+    Exit 1 when there is a gap.
     """
     start = at or wall_ms()
     found = incidents_at(**where).gaps(start, start + days * DAY_MS)
     if as_json:
         print_json(found)
     elif not found:
-        click.echo(f"somebody can be reached at every moment of the next {days} days")
+        click.echo(f"no gaps: someone can be reached at all times in the next {days} days")
     else:
         for one in found:
             click.echo(f"{one.starts_at} to {one.ends_at}: {one.says}")
     return 1 if found else 0
 
 
-@command.command("handoff", short_help="Tell the next person what is open.")
+@command.command("handoff", short_help="Show a handoff summary for the next person on call.")
 @click.option(
-    "--hours", type=click.IntRange(1, 24 * 60), default=24, show_default=True, help="Since."
+    "--hours",
+    type=click.IntRange(1, 24 * 60),
+    default=24,
+    show_default=True,
+    help="Look back this many hours.",
 )
 @json_option(Handoff)
 @server_options
 def handoff_command(hours: int, as_json: bool, **where: Any) -> int:
-    """Tell the next person what is open, what is put off, what changed and what is noisy."""
+    """Show a handoff summary: open and snoozed incidents, changes and noisy alerts."""
     found = incidents_at(**where).handoff(hours)
     if as_json:
         print_json(found)
@@ -131,20 +137,22 @@ def handoff_command(hours: int, as_json: bool, **where: Any) -> int:
 
 @command.group("override")
 def override_group() -> None:
-    """Let somebody stand in for a while."""
+    """Override the schedule for a while."""
 
 
 @override_group.command("add")
 @click.argument("schedule")
 @click.argument("person")
-@click.option("--at", callback=read_time, metavar="TIME", help="From when; without it, now.")
-@click.option("--until", callback=read_time, metavar="TIME", required=True, help="Until when.")
+@click.option("--at", callback=read_time, metavar="TIME", help="Start (default: now).")
+@click.option(
+    "--until", callback=read_time, metavar="TIME", required=True, help="End of the override."
+)
 @json_option(list[OverrideView])
 @server_options
 def add_command(
     schedule: str, person: str, at: int | None, until: int, as_json: bool, **where: Any
 ) -> int:
-    """Put a person on call, whoever's turn it is."""
+    """Put a person on call, overriding the schedule."""
     given = {"person": person, "starts_at": at or wall_ms(), "ends_at": until}
     return _overrides(incidents_at(**where).override(schedule, given), as_json)
 
@@ -155,7 +163,7 @@ def add_command(
 @json_option(list[OverrideView])
 @server_options
 def remove_command(schedule: str, override: str, as_json: bool, **where: Any) -> int:
-    """Take an override back."""
+    """Remove an override."""
     return _overrides(incidents_at(**where).remove_override(schedule, override), as_json)
 
 
@@ -163,21 +171,33 @@ def remove_command(schedule: str, override: str, as_json: bool, **where: Any) ->
 @json_option(list[OverrideView])
 @server_options
 def list_command(as_json: bool, **where: Any) -> int:
-    """List overrides, those of the last month too."""
+    """List overrides, including those of the last month."""
     return _overrides(incidents_at(**where).overrides(), as_json)
 
 
 @command.command("swap")
 @click.argument("schedule")
-@click.option("--one", callback=read_time, required=True, metavar="TIME", help="In one shift.")
-@click.option("--other", callback=read_time, required=True, metavar="TIME", help="In another.")
+@click.option(
+    "--one",
+    callback=read_time,
+    required=True,
+    metavar="TIME",
+    help="Start of a moment in the first shift.",
+)
+@click.option(
+    "--other",
+    callback=read_time,
+    required=True,
+    metavar="TIME",
+    help="Start of a moment in the second shift.",
+)
 @json_option(list[OverrideView])
 @server_options
 def swap_command(schedule: str, one: int, other: int, as_json: bool, **where: Any) -> int:
-    """Let the people of two shifts take each other's.
+    """Swap the people of two shifts.
 
-    A shift goes from hand-off to hand-off, also where the next one is the same person's. Both are
-    shown first.
+    A shift lasts from handoff to handoff, even if the same person has the next one. Both shifts
+    are shown first.
     """
     given = {"one_at": one, "other_at": other}
     found = incidents_at(**where)
@@ -200,7 +220,7 @@ def _overrides(found: list[OverrideView], as_json: bool) -> int:
     for one in found:
         click.echo(
             f"{one.id:<6} {one.schedule:<20} {one.starts_at} to {one.ends_at}  {one.person}"
-            f"  (says {one.by})"
+            f"  (by {one.by})"
         )
     return 0
 
@@ -209,7 +229,11 @@ def _told(found: Handoff) -> list[str]:
     lines = [f"on call: {one.person or 'nobody'} for {one.schedule}" for one in found.oncall]
     lines.append(f"open: {len(found.open)}")
     for one in found.open:
-        taken = f", {one.acknowledged_by} has it" if one.acknowledged_by else ", nobody has it"
+        taken = (
+            f", acknowledged by {one.acknowledged_by}"
+            if one.acknowledged_by
+            else ", not acknowledged"
+        )
         until = f" until {one.snoozed_until}" if one.snoozed_until else ""
         lines.append(f"  {one.id} {one.severity or '-'} {one.title}{taken}{until}")
     lines.append(f"changed since {found.since}: {len(found.changed)}")
@@ -245,5 +269,5 @@ def _calendar(found: list[ShiftView]) -> bytes:
 
 def _must_be_some(found: list[Any], schedule: str) -> None:
     if not found:
-        says = f"no schedule is called {schedule!r}" if schedule else "there is no schedule"
-        raise InputError(says, remedy="write one to schedules/NAME.yaml")
+        says = f"no schedule is named {schedule!r}" if schedule else "no schedules are configured"
+        raise InputError(says, remedy="create schedules/NAME.yaml")

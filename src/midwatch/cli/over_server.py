@@ -64,11 +64,11 @@ class OverServer:
     def __init__(self, server: str, token: str) -> None:
         if not server.startswith(("http://", "https://")):
             remedy = "write it like http://127.0.0.1:8600"
-            raise InputError(f"{server!r} is no address", place="--server", remedy=remedy)
+            raise InputError(f"{server!r} is not a valid URL", place="--server", remedy=remedy)
         if not TOKEN.fullmatch(token.strip()):
             # Never with its text: what is no token here may be one with a slip.
-            remedy = "copy it again, all of it in one line"
-            raise InputError("is no token", place="--token", remedy=remedy)
+            remedy = "copy the whole token again, on one line"
+            raise InputError("not a valid token", place="--token", remedy=remedy)
         self._server = server.rstrip("/")
         self._token = token.strip()
 
@@ -302,11 +302,11 @@ class OverServer:
         except (OSError, ValueError, HTTPException) as error:
             says = hidden(str(getattr(error, "reason", error)), [self._token])
             raise HarnessError(
-                f"does not answer: {says}", place=self._server, remedy="is midwatch serve running?"
+                f"no response: {says}", place=self._server, remedy="is midwatch serve running?"
             ) from None
         except msgspec.MsgspecError as error:
             raise HarnessError(
-                f"is no midwatch server: {error}", place=self._server, remedy="check --server"
+                f"not a midwatch server: {error}", place=self._server, remedy="check --server"
             ) from None
 
 

@@ -17,13 +17,13 @@ def command() -> None:
 
 
 @command.command("test")
-@click.option("--via", default="", help="The pager to try; without it, each one.")
+@click.option("--via", default="", help="Pager to test (default: all).")
 @json_option(list[Tested])
 @server_options
 def test_command(via: str, as_json: bool, **where: Any) -> int:
-    """Send a page that is about nothing, and say how it went.
+    """Send a test page, and print the result.
 
-    Exit 0 when each pager took it, 1 when one did not.
+    Exit 0 when every pager accepted it, 1 when one did not.
     """
     found = incidents_at(**where).test_page(via)
     if as_json:

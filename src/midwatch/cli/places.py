@@ -24,7 +24,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 DATABASE = "midwatch.db"
 INCIDENT = re.compile(r"(inc-\d+)(-[0-9a-f]+)?", re.IGNORECASE)
-CONFIG_SAYS = "The config directory; also $MIDWATCH_CONFIG."
+CONFIG_SAYS = "Config directory (or set $MIDWATCH_CONFIG)."
 SHADOW_DATABASE = "shadow.db"
 
 
@@ -35,7 +35,10 @@ def read_time(_: click.Context, option: click.Parameter, given: str | None) -> i
     try:
         return moment(given, 0)
     except ValueError as error:
-        raise click.BadParameter(f"{error}; write it like 2026-01-31T09:00:00Z") from None
+        library = "isoformat" in str(error) or "range" in str(error)
+        says = f"{given!r} is not a time" if library else str(error)
+        hint = "" if "write it" in says else "; write it like 2026-01-31T09:00:00Z"
+        raise click.BadParameter(f"{says}{hint}") from None
 
 
 def read_zone(_: click.Context, option: click.Parameter, given: str | None) -> str:
@@ -47,7 +50,7 @@ def read_zone(_: click.Context, option: click.Parameter, given: str | None) -> s
         Instant.from_timestamp(0).to_tz(zone)  # pyright: ignore[reportUnknownMemberType]
     except (TimeZoneNotFoundError, ValueError):
         if given:
-            raise click.BadParameter("is no time zone; write it like Europe/Berlin") from None
+            raise click.BadParameter("is not a time zone; write it like Europe/Berlin") from None
         return "UTC"
     return zone
 
@@ -87,7 +90,7 @@ def read_incident(_: click.Context, option: click.Parameter, given: str) -> str:
 def read_number(_: click.Context, option: click.Parameter, given: float) -> float:
     """Refuse NaN, which is in every range."""
     if math.isnan(given):
-        raise click.BadParameter("nan is no number")
+        raise click.BadParameter("nan is not a number")
     return given
 
 
@@ -130,7 +133,7 @@ def write_anew(file: Path, content: bytes) -> None:
         if not in_place:
             part.unlink(missing_ok=True)
         says = f"cannot be written: {error.strerror or error}"
-        raise InputError(says, place=str(file), remedy="name another file") from None
+        raise InputError(says, place=str(file), remedy="choose another file") from None
 
 
 def own_config_option(function: F) -> F:
@@ -147,13 +150,17 @@ def own_config_option(function: F) -> F:
 def limit_option(function: F) -> F:
     """Add `--limit`."""
     return click.option(
-        "--limit", type=click.IntRange(1, 10_000), default=20, show_default=True, help="How many."
+        "--limit",
+        type=click.IntRange(1, 10_000),
+        default=20,
+        show_default=True,
+        help="Maximum number of rows.",
     )(function)
 
 
 def dry_run_option(function: F) -> F:
     """Add `--dry-run`."""
-    says = "Say what would be done, and do nothing."
+    says = "Show what would be done, without doing it."
     return click.option("--dry-run", is_flag=True, help=says)(function)
 
 
@@ -173,13 +180,13 @@ def _db_option(usual: str) -> Callable[[F], F]:
         "database",
         envvar="MIDWATCH_DB",
         type=click.Path(path_type=Path),
-        help=f"The database; also $MIDWATCH_DB. Without it: {usual} in the config directory.",
+        help=f"The database file (or set $MIDWATCH_DB; default: {usual} in the config directory).",
     )
 
 
 def shadow_option(function: F) -> F:
     """Add `--shadow` to a command that may be about a trial run."""
-    says = f"In the journal of midwatch serve --shadow: {SHADOW_DATABASE} in the config directory."
+    says = f"Use the journal of midwatch serve --shadow: {SHADOW_DATABASE} in the config directory."
     return click.option("--shadow", is_flag=True, help=says)(function)
 
 
@@ -194,12 +201,12 @@ def need_database(file: Path, remedy: str, other_remedy: str = "") -> None:
     beside = (file.with_name(name) for name in kinds if name != file.name)
     other = next((one for one in beside if one.exists()), None)
     if other is not None:
-        remedy = f"{other} is there: {other_remedy or remedy}"
+        remedy = f"{other} exists: {other_remedy or remedy}"
     elif file.name in kinds and not file.parent.exists():
         from midwatch.config import how_to_begin
 
-        remedy = f"{how_to_begin(file.parent)} begins; or {remedy}"
-    raise InputError("is not there", place=str(file), remedy=remedy)
+        remedy = f"start with {how_to_begin(file.parent)}, or {remedy}"
+    raise InputError("not found", place=str(file), remedy=remedy)
 
 
 def database_of(folder: Path, database: Path | None, *, shadow: bool = False) -> Path:

@@ -22,7 +22,7 @@ from midwatch.yaml_nodes import Problems, read_yaml
 _INCIDENT = click.argument("incident", callback=read_incident)
 _ZONE = click.option(
     "--zone", callback=read_zone, metavar="ZONE",
-    help="Write times in it, beside UTC: Europe/Berlin; else that of $TZ.",
+    help="Time zone shown next to UTC, such as Europe/Berlin (default: $TZ).",
 )  # fmt: skip
 KINDS = {".md": "md", ".html": "html", ".htm": "html", ".json": "json"}
 
@@ -39,23 +39,23 @@ class Proofread(Struct, frozen=True):
 def command() -> None:
     """Draft, show, edit, export and check postmortems.
 
-    The facts come out of the journal each time; what you write stands beside them and stays.
+    The facts are read from the journal each time; what you write is stored next to them.
     """
 
 
-@command.command("draft", short_help="Write the facts down now.")
+@command.command("draft", short_help="Draft the postmortem now.")
 @_INCIDENT
 @json_option(Postmortem)
 @server_options
 def draft_command(incident: str, as_json: bool, **where: Any) -> int:
-    """Write the facts down now, where that did not happen by itself."""
+    """Draft the postmortem now, if that has not happened automatically."""
     found = incidents_at(**where).draft(incident)
     if as_json:
         print_json(found)
         return 0
-    click.echo(f"{incident} has a postmortem; midwatch postmortem show {incident}")
+    click.echo(f"{incident} has a postmortem: see midwatch postmortem show {incident}")
     for one in found.lacks:
-        click.echo(f"  it still lacks {one}")
+        click.echo(f"  still missing: {one}")
     return 0
 
 
@@ -76,22 +76,28 @@ def show_command(incident: str, zone: str, as_json: bool, **where: Any) -> int:
     return 0
 
 
-@command.command("edit", short_help="Write what you make of it.")
+@command.command("edit", short_help="Edit the human part of a postmortem.")
 @_INCIDENT
 @click.option("--file", type=click.Path(path_type=Path), metavar="FILE",
-              help="YAML or JSON that replaces all of it.")  # fmt: skip
-@click.option("--what", "summary", metavar="TEXT", help="What it was, in your words.")
-@click.option("--went-well", multiple=True, metavar="TEXT", help="One more; may stand again.")
-@click.option("--went-wrong", multiple=True, metavar="TEXT", help="One more; may stand again.")
-@click.option("--lucky", multiple=True, metavar="TEXT", help="One more; may stand again.")
-@click.option("--factor", "factors", multiple=True, metavar="TEXT", help="What contributed.")
-@click.option("--item", metavar="TEXT", help="Something to do; with --owner and --due.")
-@click.option("--owner", help="Who does it.")
-@click.option("--due", metavar="DAY", help="Until when: 2026-12-31.")
-@click.option("--done", "done", type=click.IntRange(1), help="Action item N is done.")
-@click.option("--drop", "dropped", type=click.IntRange(1), help="Action item N is dropped.")
+              help="YAML or JSON file that replaces the whole human part.")  # fmt: skip
+@click.option("--what", "summary", metavar="TEXT", help="Root cause, in your words.")
+@click.option("--went-well", multiple=True, metavar="TEXT", help="Add what went well (repeatable).")
+@click.option(
+    "--went-wrong", multiple=True, metavar="TEXT", help="Add what went wrong (repeatable)."
+)
+@click.option(
+    "--lucky", multiple=True, metavar="TEXT", help="Add where you were lucky (repeatable)."
+)
+@click.option(
+    "--factor", "factors", multiple=True, metavar="TEXT", help="A contributing factor (repeatable)."
+)
+@click.option("--item", metavar="TEXT", help="An action item; needs --owner and --due.")
+@click.option("--owner", help="Owner of the action item.")
+@click.option("--due", metavar="DAY", help="Due date of the action item: 2026-12-31.")
+@click.option("--done", "done", type=click.IntRange(1), help="Mark action item N as done.")
+@click.option("--drop", "dropped", type=click.IntRange(1), help="Mark action item N as dropped.")
 @click.option("--at-version", "version", type=click.IntRange(0), metavar="N",
-              help="With --file: refuse when somebody has written since version N.")  # fmt: skip
+              help="With --file: fail if someone has edited it since version N.")  # fmt: skip
 @json_option(Postmortem)
 @server_options
 def edit_command(
@@ -100,28 +106,28 @@ def edit_command(
     owner: str | None, due: str | None, done: int | None, dropped: int | None,
     version: int | None, as_json: bool, **where: Any,
 ) -> int:  # fmt: skip
-    """Write what you make of it: what no event can know.
+    """Edit the human part of a postmortem.
 
-    An action item has an owner and a due date, or it is refused. What is written with options is
-    added to what is there, whoever else writes meanwhile, and a repeated item is kept once; --file
-    replaces all of it. It may have a version: what `show --json` says.
+    An action item has an owner and a due date, or it is refused. Text given with options is
+    added to the existing text, and a repeated item is kept once; --file replaces everything.
+    The file may contain a version, as in `show --json`.
     """
     at = incidents_at(**where)
     if (item is None) is not (owner is None and due is None) or (owner is None) is not (
         due is None
     ):
-        raise click.UsageError("an action item has all three: --item, --owner and --due")
+        raise click.UsageError("--item, --owner and --due belong together")
     added = Added(
         summary, tuple(went_well), tuple(went_wrong), tuple(lucky), tuple(factors),
         (ActionItem(item, owner or "", due or ""),) if item is not None else (), done, dropped,
     )  # fmt: skip
     if file is None:
         if version is not None:
-            raise click.UsageError("--at-version goes with --file: what is added meets no other")
+            raise click.UsageError("--at-version needs --file")
         found = at.add(incident, added)
     else:
         if added != Added():
-            raise click.UsageError("--file has all of it: give no other option beside it")
+            raise click.UsageError("--file replaces everything: give no other option with it")
         whole = _read(file)
         if version is not None:
             whole = structs.replace(whole, version=version)
@@ -134,25 +140,25 @@ def edit_command(
     return 0
 
 
-@command.command("export", short_help="Write it as Markdown, HTML or JSON.")
+@command.command("export", short_help="Export a postmortem as Markdown, HTML or JSON.")
 @_INCIDENT
 @click.option("--out", type=click.Path(path_type=Path), required=True, metavar="FILE",
-              help="Its ending says how: .md, .html or .json.")  # fmt: skip
+              help="Output file; its suffix sets the format: .md, .html or .json.")  # fmt: skip
 @_ZONE
 @server_options
 def export_command(incident: str, out: Path, zone: str, **where: Any) -> int:
-    """Write a postmortem into a file: .md, .html or .json.
+    """Write a postmortem to a file: .md, .html or .json.
 
-    Markdown has its curves beside it as SVG, one of each objective; HTML has them inside and needs
-    no other file.
+    Markdown has the burn curve of each SLO in a separate SVG file; HTML contains them and needs no
+    other file.
     """
     from midwatch.adapters.reports import curve
     from midwatch.adapters.reports import postmortem as pages
 
     kind = KINDS.get(out.suffix.lower())
     if kind is None:
-        remedy = f"end it with one of {', '.join(KINDS)}"
-        raise InputError("has an ending that says nothing", place=str(out), remedy=remedy)
+        remedy = f"use one of {', '.join(KINDS)}"
+        raise InputError("unknown file suffix", place=str(out), remedy=remedy)
     found = incidents_at(**where).postmortem(incident)
     written = [out]
     if kind == "json":
@@ -173,19 +179,19 @@ def export_command(incident: str, out: Path, zone: str, **where: Any) -> int:
     return 0
 
 
-@command.command("check", short_help="Say whether a postmortem may be sent out.")
+@command.command("check", short_help="Check whether a postmortem may be published.")
 @click.argument("incident", metavar="INCIDENT|FILE", callback=read_incident)
-@click.option("--whole", is_flag=True, help="What nobody has written yet is wrong too.")
+@click.option("--whole", is_flag=True, help="Also fail on parts that nobody has written yet.")
 @click.option("--none", "none", metavar="REASON",
-              help="Why nothing went well, or nothing is left to do.")  # fmt: skip
+              help="Reason why nothing went well or no action items remain.")  # fmt: skip
 @json_option(Proofread)
 @server_options
 def check_command(incident: str, whole: bool, none: str | None, as_json: bool, **where: Any) -> int:
-    """Check a postmortem, of an incident or in a file of `export`. Exit 1 when it is not good.
+    """Check a postmortem, of an incident or in a file of `export`. Exit 1 when it fails.
 
-    Each sentence names its events, the figures are there, action items have an owner and a due
-    date, and what was generated names nobody. Somebody wrote what went well and one
-    action item at least, or you say with --none why there is none.
+    Each sentence must refer to its events, the figures must be complete, action items need an owner
+    and a due date, and generated text must not name people. Someone must have written what went
+    well and at least one action item; otherwise give the reason with --none.
     """
     if none is not None and not none.strip():
         raise click.UsageError("--none has a reason")
@@ -194,8 +200,8 @@ def check_command(incident: str, whole: bool, none: str | None, as_json: bool, *
     people = _people(where["folder"])
     wrong = problems(found, people)
     if none is None:
-        wrong += [f"{one}; write it, or say why with --none" for one in unjudged(found)]
-    left = [f"nobody has written {one} yet" for one in found.judgement.unwritten]
+        wrong += [f"{one}; write it, or give the reason with --none" for one in unjudged(found)]
+    left = [f"not written yet: {one}" for one in found.judgement.unwritten]
     wrong += left if whole else []
     if as_json:
         print_json(Proofread(found.incident, wrong, left))
@@ -218,17 +224,17 @@ def _people(folder: Path) -> dict[str, str]:
 
 def _decode(file: Path) -> Postmortem:
     try:
-        body = read_file(file, "midwatch postmortem export writes one")
+        body = read_file(file, "create one with midwatch postmortem export")
         return msgspec.json.decode(body, type=Postmortem)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         remedy = "see docs/schemas/postmortem-1.json"
-        raise BadFile(f"is no postmortem: {error}", place=str(file), remedy=remedy) from None
+        raise BadFile(f"not a valid postmortem: {error}", place=str(file), remedy=remedy) from None
 
 
 def _read(file: Path) -> Whole:
     """Read what somebody wrote into a file."""
     if not file.is_file():
-        raise BadFile("is not there", place=str(file), remedy="write it first")
+        raise BadFile("not found", place=str(file), remedy="create it first")
     noted = Problems()
     root = read_yaml(file, noted)
     if noted.found:

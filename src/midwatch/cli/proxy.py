@@ -41,57 +41,61 @@ PIN_TOKEN_ENV = "MIDWATCH_PROXY_PIN_TOKEN"  # noqa: S105  the name of a variable
     multiple=True,
     required=True,
     metavar="RELEASE=URL",
-    help="A release and where it is served; may stand again. The first one is served at first.",
+    help="A release and its URL (repeatable). The first one is served initially.",
 )
 @click.option(
     "--listen",
     default="127.0.0.1:8650",
     show_default=True,
     metavar="HOST:PORT",
-    help="Where users come in; port 0 takes a free one.",
+    help="Address for user traffic; port 0 picks a free port.",
 )
 @click.option(
     "--control",
     default="127.0.0.1:8651",
     show_default=True,
     metavar="HOST:PORT",
-    help="Where midwatch moves the traffic. Token: $MIDWATCH_PROXY_TOKEN.",
+    help="Control address, where midwatch moves traffic. Token: $MIDWATCH_PROXY_TOKEN.",
 )
 @click.option(
     "--state",
     type=click.Path(path_type=Path),
     default=Path("proxy.json"),
     show_default=True,
-    help="Where it is kept what is served.",
+    help="File that stores which release is served.",
 )
-@click.option("--cut", is_flag=True, help="After a move cut what is still open elsewhere.")
+@click.option(
+    "--cut",
+    is_flag=True,
+    help="After a move, close connections that are still open to other releases.",
+)
 @click.option(
     "--key",
     default="",
     metavar="KIND:NAME",
-    help="What a user is known by: header:NAME or cookie:NAME. Default: the address.",
+    help="How to identify a user: header:NAME or cookie:NAME (default: client address).",
 )
-@click.option("--health", default="", metavar="PATH", help="Says by 2xx that a release is well.")
+@click.option("--health", default="", metavar="PATH", help="Health check path; 2xx means healthy.")
 @click.option(
     "--slow",
     type=click.FloatRange(0, min_open=True),
     default=1.0,
     show_default=True,
-    help="Seconds to an answer's first byte from which on it counts as slow.",
+    help="A response counts as slow if its first byte takes at least this many seconds.",
 )
 @click.option(
     "--timeout",
     type=click.FloatRange(0, min_open=True),
     default=split.ANSWER_S,
     show_default=True,
-    help="Seconds that a release may say nothing; then its request gets a 504.",
+    help="Seconds without data from a release before its request gets a 504.",
 )
 @click.option(
     "--max-open",
     type=click.IntRange(1),
     default=split.MAX_OPEN,
     show_default=True,
-    help="How many requests may be open at once; one more gets a 503.",
+    help="Maximum number of open requests; more get a 503.",
 )
 def command(
     upstreams: tuple[str, ...],
@@ -105,32 +109,34 @@ def command(
     timeout: float,
     max_open: int,
 ) -> int:
-    """Serve one of several releases, and another one from one call on.
+    """Proxy that serves one release, and switches to another on request.
 
-    A candidate beside it gets its part of the users, the same ones again and again.
+    During a canary a fixed part of the users gets the candidate.
 
-    Bodies stream both ways, server-sent events too; a WebSocket is refused. Every answer says by
-    x-midwatch-release which release gave it. Its router in midwatch.yaml is of type split.
+    Bodies stream both ways, server-sent events too; WebSockets are refused. Every response
+    names its release in x-midwatch-release. In midwatch.yaml the router has type split.
 
-    $MIDWATCH_PROXY_TOKEN moves traffic. $MIDWATCH_PROXY_PIN_TOKEN only names the release that one
-    request goes to, as `midwatch gate` does for release:NAME; without it nobody can.
+    $MIDWATCH_PROXY_TOKEN allows moving traffic. $MIDWATCH_PROXY_PIN_TOKEN only allows choosing the
+    release of a single request, as `midwatch gate` does for release:NAME; it is optional.
     """
     need_extra("midwatch proxy", NEEDED)
     token = os.environ.get(TOKEN_ENV, "")
     if len(token) < 16:
-        remedy = "put 16 characters or more into it, and its name into the router's token_env"
-        raise InputError("is no token", place=TOKEN_ENV, remedy=remedy)
+        remedy = "set it to 16 characters or more, and put its name into token_env of the router"
+        raise InputError("not a valid token", place=TOKEN_ENV, remedy=remedy)
     pin_token = os.environ.get(PIN_TOKEN_ENV, "")
     if pin_token and (len(pin_token) < 16 or pin_token == token):
-        remedy = "put 16 characters or more of its own into it, or unset it"
+        remedy = "set it to 16 or more different characters, or unset it"
         raise InputError(
             f"is too short, or the same as ${TOKEN_ENV}", place=f"${PIN_TOKEN_ENV}", remedy=remedy
         )
     kind, _, name = key.partition(":")
     if key and (kind not in ("header", "cookie") or not name):
-        raise InputError(f"{key!r} is none", place="--key", remedy="write header:x-user-id")
+        raise InputError(
+            f"{key!r} is not a valid key", place="--key", remedy="write header:x-user-id"
+        )
     if health and not health.startswith("/"):
-        raise InputError(f"{health!r} is no path", place="--health", remedy="write /healthz")
+        raise InputError(f"{health!r} is not a path", place="--health", remedy="write /healthz")
     # Nobody who knows no token can find out which users get a candidate.
     salt = blake2b(token.encode(), digest_size=32).digest()
     settings = SplitSettings(key, salt, health, slow, cut, pin_token, max_open)
@@ -150,7 +156,9 @@ def _upstream(text: str) -> tuple[str, str]:
     name, _, url = text.partition("=")
     if not is_name(name) or not url.startswith(("http://", "https://")):
         raise InputError(
-            f"{text!r} is none", place="--upstream", remedy="write v1=http://127.0.0.1:8701"
+            f"{text!r} is not RELEASE=URL",
+            place="--upstream",
+            remedy="write v1=http://127.0.0.1:8701",
         )
     return name, url.rstrip("/")
 
@@ -186,7 +194,9 @@ async def _serve(
         if not name or name in upstreams:
             continue
         says = f"serves {name!r}, which no --upstream names"
-        raise InputError(says, place=str(state), remedy="name it, or remove the file")
+        raise InputError(
+            says, place=str(state), remedy="add it with --upstream, or remove the file"
+        )
     async with _client(settings.max_open, timeout_s) as client:
         proxy = split.Split(pointer, client, settings, began=time.time_ns())
 

@@ -51,7 +51,7 @@ _decode = msgspec.json.Decoder(_Line).decode
 
 @click.group("release")
 def command() -> None:
-    """Judge, register, try, list and move releases.
+    """Judge, register, list, promote and roll back releases.
 
     A release is an immutable digest of code, prompt, model, index and config, with a name.
     """
@@ -60,15 +60,15 @@ def command() -> None:
 @command.command("register")
 @click.argument("service")
 @click.argument("release")
-@click.option("--digest", required=True, help="What it is made of; it never changes.")
-@click.option("--known-good", "good", is_flag=True, help="A rollback may go there.")
-@click.option("--live", is_flag=True, help="It is what users get now.")
+@click.option("--digest", required=True, help="Digest of the release; it never changes.")
+@click.option("--known-good", "good", is_flag=True, help="A rollback may use this release.")
+@click.option("--live", is_flag=True, help="Users get this release now.")
 @json_option(list[ServiceView])
 @server_options
 def register_command(
     service: str, release: str, digest: str, good: bool, live: bool, as_json: bool, **where: Any
 ) -> int:
-    """Make RELEASE of SERVICE known.
+    """Register RELEASE of SERVICE.
 
     Example: midwatch release register shop v2 --digest sha256:4f1e --live
     """
@@ -107,10 +107,10 @@ def show_command(service: str, release: str, as_json: bool, **where: Any) -> int
         if one.last_good:
             click.echo("  a rollback goes here")
         if one.trouble:
-            click.echo(f"  not fit: {one.trouble}")
+            click.echo(f"  unhealthy: {one.trouble}")
         return 0
     known = ", ".join(one.release for one in found.releases)
-    raise InputError(f"{service} has no release {release!r}", remedy=f"known are {known}")
+    raise InputError(f"{service} has no release {release!r}", remedy=f"the releases are {known}")
 
 
 @command.command("live")
@@ -118,7 +118,7 @@ def show_command(service: str, release: str, as_json: bool, **where: Any) -> int
 @json_option(ServiceView)
 @server_options
 def live_command(service: str, as_json: bool, **where: Any) -> int:
-    """Print the release that users of SERVICE get."""
+    """Print the live release of SERVICE."""
     found = _one(incidents_at(**where).services(), service)
     if as_json:
         print_json(found)
@@ -132,7 +132,7 @@ def live_command(service: str, as_json: bool, **where: Any) -> int:
 @json_option(list[Moment])
 @server_options
 def history_command(service: str, as_json: bool, **where: Any) -> int:
-    """Tell what happened to the releases of SERVICE."""
+    """Show the release history of SERVICE."""
     moments = incidents_at(**where).history(service)
     if as_json:
         print_json(moments)
@@ -145,10 +145,18 @@ def history_command(service: str, as_json: bool, **where: Any) -> int:
 def _moving(function: Callable[..., int]) -> Callable[..., int]:
     for option in reversed(
         (
-            click.option("--why", default="", help="It stands in the history."),
-            click.option("--epoch", type=click.IntRange(0), help="Only if nobody moved it since."),
-            click.option("--operation", default="", help="Your id; the same again is done once."),
-            click.option("--confirm", default="", metavar="SERVICE", help="Do not ask."),
+            click.option("--why", default="", help="Reason, recorded in the history."),
+            click.option(
+                "--epoch",
+                type=click.IntRange(0),
+                help="Fail if traffic has moved since this epoch.",
+            ),
+            click.option(
+                "--operation", default="", help="Idempotency key: the same key is executed once."
+            ),
+            click.option(
+                "--confirm", default="", metavar="SERVICE", help="Confirm without asking."
+            ),
             dry_run_option,
             click.option(
                 "--wait",
@@ -156,7 +164,7 @@ def _moving(function: Callable[..., int]) -> Callable[..., int]:
                 default="60s",
                 show_default=True,
                 metavar="TIME",
-                help="For how long it is followed until it is seen, such as 30s or 5m.",
+                help="How long to wait for the result, such as 30s or 5m.",
             ),
             json_option(ServiceView),
         )
@@ -169,9 +177,9 @@ def _moving(function: Callable[..., int]) -> Callable[..., int]:
 @click.argument("service")
 @_moving
 def rollback_command(service: str, **given: Any) -> int:
-    """Move SERVICE back to its last release known good.
+    """Roll SERVICE back to its last known good release.
 
-    Waits until that is seen: exit 0 when it is served, 1 when it is not.
+    Waits until that release is served: exit 0 when it is, 1 when it is not.
     """
     return _move(service, "rollback", "", **given)
 
@@ -181,26 +189,26 @@ def rollback_command(service: str, **given: Any) -> int:
 @click.argument("release")
 @_moving
 def promote_command(service: str, release: str, **given: Any) -> int:
-    """Move SERVICE on to RELEASE.
+    """Promote RELEASE of SERVICE.
 
-    Goes without a canary, so say --why. Waits until that is seen: exit 0 when it is served, 1 when
-    it is not. It is recorded as good after a quarter of an hour without its objective burning.
+    There is no canary, so --why is required. Waits until RELEASE is served: exit 0 when it is,
+    1 when it is not. It is recorded as good after 15 minutes without its SLO burning.
     """
     return _move(service, "promote", release, **given)
 
 
 @command.group("canary")
 def canary_command() -> None:
-    """Try a release on a part of live traffic."""
+    """Run a release on a part of live traffic."""
 
 
-@canary_command.command("start")
+@canary_command.command("start", short_help="Start a canary of a release.")
 @click.argument("service")
 @click.argument("release")
-@click.option("--why", default="", help="It stands in the history.")
-@click.option("--epoch", type=click.IntRange(0), help="Only if nobody moved it since.")
-@click.option("--operation", default="", help="Your id; the same again is done once.")
-@click.option("--confirm", default="", metavar="SERVICE", help="Do not ask.")
+@click.option("--why", default="", help="Reason, recorded in the history.")
+@click.option("--epoch", type=click.IntRange(0), help="Fail if traffic has moved since this epoch.")
+@click.option("--operation", default="", help="Idempotency key: the same key is executed once.")
+@click.option("--confirm", default="", metavar="SERVICE", help="Confirm without asking.")
 @dry_run_option
 @click.option(
     "--wait",
@@ -208,7 +216,7 @@ def canary_command() -> None:
     default="0s",
     show_default=True,
     metavar="TIME",
-    help="For how long its verdict is waited for, such as 30s or 5m.",
+    help="How long to wait for the verdict, such as 30s or 5m.",
 )
 @json_option(ServiceView)
 @server_options
@@ -224,14 +232,14 @@ def start_command(
     as_json: bool,
     **where: Any,
 ) -> int:
-    """Give RELEASE the first small part of SERVICE's traffic.
+    """Start a canary: give RELEASE a first small share of the traffic of SERVICE.
 
-    What follows is its evidence's: more traffic step by step, all of it, or none. With --wait exit
-    0 promote, 1 reject, 3 inconclusive or not decided yet.
+    The evidence decides what follows: more traffic step by step, all of it, or none. With --wait
+    exit 0 promote, 1 reject, 3 inconclusive or not decided yet.
     """
     at = incidents_at(**where)
     before = _one(at.services(), service)
-    plan = f"canary {service}: a part for {release}, beside {before.live}"
+    plan = f"canary {service}: a share of traffic for {release}; the rest stays on {before.live}"
     if dry_run:
         return _only_said(plan, before, as_json)
     _ask(plan, service, confirm)
@@ -264,9 +272,9 @@ def start_command(
 @json_option(ServiceView)
 @server_options
 def status_command(service: str, as_json: bool, **where: Any) -> int:
-    """Draw the evidence of a canary against its thresholds.
+    """Show the evidence of a canary against its thresholds.
 
-    Exit 0 when the newest canary promoted or goes on, 1 when it rejected, 3 when it was
+    Exit 0 when the newest canary promoted or is running, 1 when it rejected, 3 when it was
     inconclusive.
     """
     found = _one(incidents_at(**where).services(), service)
@@ -280,18 +288,18 @@ def status_command(service: str, as_json: bool, **where: Any) -> int:
 
 @command.command("abort")
 @click.argument("service")
-@click.option("--why", default="", help="It stands in the history.")
-@click.option("--confirm", default="", metavar="SERVICE", help="Do not ask.")
+@click.option("--why", default="", help="Reason, recorded in the history.")
+@click.option("--confirm", default="", metavar="SERVICE", help="Confirm without asking.")
 @dry_run_option
 @json_option(ServiceView)
 @server_options
 def abort_command(
     service: str, why: str, confirm: str, dry_run: bool, as_json: bool, **where: Any
 ) -> int:
-    """Take the candidate of SERVICE off live traffic.
+    """Abort the canary of SERVICE.
 
-    Its evidence is kept: trying the same digest again goes on with it. One whose canary is over
-    and that was not seen off yet is taken off as well.
+    Its evidence is kept: a new canary of the same digest resumes from it. A candidate
+    whose canary is over and that still gets traffic is removed as well.
     """
     at = incidents_at(**where)
     before = _one(at.services(), service)
@@ -315,8 +323,8 @@ def _runs(found: ServiceView, operation: str) -> bool:
 def _line(found: ServiceView) -> str:
     one = found.canary
     if one is None:
-        return f"{found.service}: no canary is under way"
-    share = f"{one.release} on {one.weight} % beside {one.baseline}"
+        return f"{found.service}: no canary is running"
+    share = f"{one.release} on {one.weight} % compared with {one.baseline}"
     return f"{found.service}: {share}, step {one.step} of {len(one.steps)}; {one.next}: {one.says}"
 
 
@@ -365,7 +373,7 @@ def _ask(plan: str, service: str, confirm: str) -> None:
     if confirm and confirm != service:
         raise InputError(f"{confirm!r} is not {service!r}", place="--confirm", remedy=service)
     if not confirm:
-        ask(f"{plan}?", f"say it with --confirm {service}")
+        ask(f"{plan}?", f"confirm with --confirm {service}")
 
 
 def _move(
@@ -405,11 +413,11 @@ def _move(
     elif after.done == number:
         click.echo(f"{service} serves {after.live} at epoch {after.epoch}")
     elif after.pending == number:
-        click.echo(f"{service}: not seen yet after {wait:g} s; {number} goes on")
+        click.echo(f"{service}: not confirmed after {wait:g} s; {number} continues")
     else:
         ends = (one.says for one in at.history(service) if one.event == "PointerAbandoned")
         why = ["see midwatch release history", *ends][-1]
-        click.echo(f"{service} serves {after.live}: {number} came to nothing; {why}")
+        click.echo(f"{service} serves {after.live}: {number} had no effect; {why}")
     return 0 if after.done == number else 1
 
 
@@ -433,11 +441,11 @@ def _shown(found: Sequence[ServiceView], service: str, as_json: bool) -> int:
         for release in one.releases:
             marks = ["live"] * release.live + ["last good"] * release.last_good
             marks += ["canary"] * (release.release == one.candidate)
-            marks += [f"not fit: {release.trouble}"] * bool(release.trouble)
+            marks += [f"unhealthy: {release.trouble}"] * bool(release.trouble)
             told = f"  ({', '.join(marks)})" if marks else ""
             click.echo(f"  {release.release:<20} {release.standing:<9} {release.digest}{told}")
     if not wanted:
-        click.echo("no release is registered")
+        click.echo("no releases registered")
     return 0
 
 
@@ -448,21 +456,21 @@ def _shown(found: Sequence[ServiceView], service: str, as_json: bool) -> int:
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
     default=MARGIN,
     show_default=True,
-    help="What a candidate may be worse by.",
+    help="How much worse a candidate may be.",
 )
 @click.option(
     "--alpha",
     type=click.FloatRange(0, 0.5, min_open=True),
     default=ALPHA,
     show_default=True,
-    help="How often chance may decide wrongly.",
+    help="Probability of a wrong decision by chance.",
 )
 @json_option(Judged)
 def judge_command(file: Path, margin: float, alpha: float, as_json: bool) -> int:
-    """Judge a candidate over the same cases on both sides.
+    """Judge a candidate against the baseline on the same cases.
 
-    Says promote, reject or inconclusive. FILE has a line for each case, in the order in which they
-    ran; - is standard input:
+    Prints promote, reject or inconclusive. FILE has a line for each case, in the order in which
+    they ran; - is standard input:
     {"case": ID, "candidate": X, "baseline": X}, X in [0, 1] or null for an error, and
     "regression": true on an incident's case. Exit 0 promote, 1 reject, 3 inconclusive.
 
@@ -484,7 +492,7 @@ def _document(verdict: Verdict) -> Judged:
 
 def _read(file: Path) -> list[Pair]:
     name = "<stdin>" if str(file) == "-" else str(file)
-    remedy = "name a file of evidence"
+    remedy = "give a file of evidence"
     body = sys.stdin.buffer.read() if str(file) == "-" else read_file(file, remedy)
     pairs: list[Pair] = []
     for number, line in enumerate(body.splitlines(), start=1):

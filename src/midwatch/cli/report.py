@@ -20,16 +20,27 @@ BARS = " .:-=+*#%@"
 
 
 @click.command("report")
-@click.option("--week", "days", flag_value=7, type=int, default=True, help="Seven days (default).")
-@click.option("--month", "days", flag_value=30, type=int, help="Thirty days.")
-@click.option("--until", callback=read_time, metavar="TIME", help="Its end; else now.")
+@click.option(
+    "--week",
+    "days",
+    flag_value=7,
+    type=int,
+    default=True,
+    help="Report on the last 7 days (default).",
+)
+@click.option("--month", "days", flag_value=30, type=int, help="Report on the last 30 days.")
+@click.option(
+    "--until", callback=read_time, metavar="TIME", help="End of the period (default: now)."
+)
 @json_option(Report)
 @server_options
 def command(days: int, until: int | None, as_json: bool, **where: Any) -> int:
-    """Tell a week or a month on call: what hurt, who was woken, what is left to do."""
+    """Summarise a week or month of on-call: incidents, pages and open action items."""
     end = wall_ms() if until is None else until
     if end < 0:
-        raise InputError("is before all time", place="--until", remedy="write a later one")
+        raise InputError(
+            "the period starts before 1970", place="--until", remedy="write a later one"
+        )
     found = incidents_at(**where).report(max(end - days * DAY_MS, 0), end)
     if as_json:
         print_json(found)

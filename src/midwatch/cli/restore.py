@@ -43,22 +43,26 @@ class Restored(Struct, frozen=True, kw_only=True):
     findings: list[str] = field(default_factory=list[str])
 
 
-@click.command("restore", short_help="Put a copy in the place of a journal.")
+@click.command("restore", short_help="Restore a journal from a copy.")
 @click.argument("copy", type=click.Path(path_type=Path))
 @click.argument("file", type=click.Path(path_type=Path))
 @dry_run_option
 @json_option(Restored)
 def command(copy: Path, file: Path, dry_run: bool, as_json: bool) -> int:
-    """Put COPY in the place of the journal FILE, whose server must be stopped.
+    """Replace the journal FILE with COPY. Stop the server first.
 
-    COPY is verified first. What FILE has and COPY has not is lost: it is told, and FILE is kept
-    beside the new one. Exit 1 when COPY is damaged; then nothing is done.
+    COPY is verified first. What is only in FILE is lost: the command lists it, and keeps the old
+    FILE next to the new one. Exit 1 when COPY is damaged; then nothing is changed.
     """
     if file.is_dir():
-        raise InputError("is a folder", place=str(file), remedy="name the journal in it")
+        raise InputError(
+            "this is a directory", place=str(file), remedy="give the journal file in it"
+        )
     file = file.resolve()  # a link to it stays a link to it
     if file.exists() and copy.exists() and copy.samefile(file):
-        raise InputError("is the file itself", place=str(copy), remedy="name a backup of it")
+        raise InputError(
+            "the copy and the journal are the same file", place=str(copy), remedy="choose a backup"
+        )
     inspect_header(copy)
     with take_lock(file):
         found = _looked(copy, file, dry_run)
@@ -94,7 +98,7 @@ def _looked(copy: Path, file: Path, dry_run: bool) -> Restored:
         if findings:
             return Restored(ok=False, dry_run=dry_run, events=count, findings=findings)
         if not file.exists():
-            says = f"{file} is not there"
+            says = f"{file} does not exist"
             return Restored(ok=True, dry_run=dry_run, events=count, unknown=says)
         return _compared(reader, copy, file, count, dry_run)
     finally:
@@ -111,8 +115,10 @@ def _compared(reader: SqliteStore, copy: Path, file: Path, count: int, dry_run: 
         return replace(found, unknown=str(error))
     try:
         if (old.name, old.is_shadow) != (reader.name, reader.is_shadow):
-            remedy = "move that one away first, if it shall be replaced all the same"
-            raise StateError(f"is another journal than {copy}", place=str(file), remedy=remedy)
+            remedy = "move it away first to replace it anyway"
+            raise StateError(
+                f"not the journal that {copy} is a copy of", place=str(file), remedy=remedy
+            )
         lost = compare(reader, old)
     except (BadDatabase, sqlite3.Error, msgspec.MsgspecError) as error:
         return replace(found, unknown=told(error))
@@ -136,7 +142,7 @@ def _print(found: Restored, copy: Path, file: Path) -> None:
         return
     click.echo(f"copy: {copy}, {counted(found.events, 'event')}, verified")
     if found.unknown:
-        click.echo(f"what is lost is not known: {found.unknown}")
+        click.echo(f"it is unknown what is lost: {found.unknown}")
     else:
         _print_lost(found)
     if found.kept_aside:
@@ -150,13 +156,19 @@ def _print_lost(found: Restored) -> None:
     since = f" since {lost.since}" if lost.since else ""
     click.echo(f"lost: {counted(lost.events, 'event')}{since}")
     if lost.pruned:
-        says = "of them were pruned from the file: what they were is not known"
+        says = "of them were pruned from the file: their content is unknown"
         click.echo(f"  {counted(lost.pruned, 'event')} {says}")
     if lost.behind:
-        click.echo(f"{counted(lost.behind, 'event')} of the copy are not in the file: they parted")
+        click.echo(
+            f"{counted(lost.behind, 'event')} of the copy are not in the file: the two "
+            f"have diverged"
+        )
     for title, lines in (
-        ("incident, whose pages went out and were not ended: end them there", lost.opened),
-        ("thing, done by people or runbooks: do again what still counts", lost.done),
+        (
+            "incident, whose pages were sent and not resolved: resolve them in the pager",
+            lost.opened,
+        ),
+        ("action, by people or runbooks: repeat those that still apply", lost.done),
     ):
         noun, _, rest = title.partition(",")
         if lines:

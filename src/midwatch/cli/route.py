@@ -21,7 +21,7 @@ from midwatch.engine.placement import Routed, route
 
 @click.group("route")
 def command() -> None:
-    """Say where an alert would go. Nothing is written and nobody is paged."""
+    """Show where an alert would go. Nothing is written and nobody is paged."""
 
 
 @command.command("test")
@@ -30,15 +30,15 @@ def command() -> None:
 @config_option
 @db_option
 def test_command(file: Path, as_json: bool, folder: Path, database: Path | None) -> int:
-    """Say where the alerts of a file would go, and whom they page.
+    """Show where the alerts of a file would go, and whom they would page.
 
-    FILE holds alerts as Alertmanager sends them. They are decided on with the config and, when
-    there is a journal, with what is open now: the first as if it came now, the others as much later
-    as their times say, so that it shows which of them would wake somebody again.
+    FILE holds alerts as Alertmanager sends them. They are evaluated with the config and, if
+    there is a journal, the open incidents: the first as if it arrived now, the others later by the
+    difference of their times. So you see which of them would page someone again.
     """
     config = load(folder)
     rules = measured(config.rules)
-    body = read_file(file, "name a file of alerts")
+    body = read_file(file, "give a file of alerts")
     alerts = AlertmanagerSource(config.naming).parse_file(body, str(file))
     journal = database_of(folder, database)
     shard = Shard()

@@ -25,19 +25,21 @@ from midwatch.errors import InputError, StateError
 POLL_S = 0.5
 _INCIDENT = click.argument("incident", callback=read_incident)
 _PARAMS = click.option(
-    "--param", "params", multiple=True, metavar="NAME=VALUE", help="A value; may stand again."
+    "--param",
+    "params",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Value of a parameter (repeatable).",
 )
-_SERVICE = click.option(
-    "--service", default="", help="The one that is meant, where it could act on several."
-)
+_SERVICE = click.option("--service", default="", help="Service to act on, if there are several.")
 
 
 def _waiting(function: Callable[..., int]) -> Callable[..., int]:
     """Say for how long a plan is followed."""
-    no_wait = click.option("--no-wait", is_flag=True, help="Do not follow it at all; exit 0.")
+    no_wait = click.option("--no-wait", is_flag=True, help="Do not wait for the result; exit 0.")
     wait = click.option(
         "--wait", callback=read_wait, default="30s", show_default=True, metavar="TIME",
-        help="For how long it is followed, such as 30s or 5m.",
+        help="How long to wait for the result, such as 30s or 5m.",
     )  # fmt: skip
     return wait(no_wait(function))
 
@@ -62,7 +64,7 @@ def command() -> None:
 @json_option(list[Runbook])
 @config_option
 def list_command(folder: Path, as_json: bool) -> int:
-    """List the runbooks of the config, and when each fits."""
+    """List the configured runbooks, and what each matches."""
     books = config.load(folder).rules.books
     if as_json:
         print_json(books.runbooks)
@@ -70,7 +72,7 @@ def list_command(folder: Path, as_json: bool) -> int:
     for one in books.runbooks:
         click.echo(f"{one.id:<28} v{one.version:<3} {_match(one.match)}  ({_actions(one)})")
     if not books.runbooks:
-        click.echo("no runbooks; write one into runbooks/")
+        click.echo("no runbooks; add one to runbooks/")
     return 0
 
 
@@ -79,19 +81,19 @@ def list_command(folder: Path, as_json: bool) -> int:
 @json_option(Runbook)
 @config_option
 def show_command(runbook: str, folder: Path, as_json: bool) -> int:
-    """Show one runbook: its steps, what proves that it helped, and its text."""
+    """Show one runbook: its steps, its proof of recovery, and its text."""
     books = config.load(folder).rules.books
     found = next((one for one in books.runbooks if one.id == runbook), None)
     if found is None:
         known = ", ".join(one.id for one in books.runbooks) or "none"
-        raise InputError(f"no runbook is called {runbook!r}", remedy=f"known are {known}")
+        raise InputError(f"no runbook is named {runbook!r}", remedy=f"use one of {known}")
     if as_json:
         print_json(found)
         return 0
     click.echo(f"{found.id} v{found.version}: {found.title}")
-    click.echo(f"  fits    {_match(found.match)}")
+    click.echo(f"  matches {_match(found.match)}")
     for name, param in found.params.items():
-        click.echo(f"  value   {name}, fits {param.pattern}")
+        click.echo(f"  param   {name}, matches {param.pattern}")
     for step in found.steps:
         click.echo(f"  step    {_step(step)}")
     click.echo(f"  proves  {proves(found.verify, found.match.slo)}")
@@ -99,13 +101,13 @@ def show_command(runbook: str, folder: Path, as_json: bool) -> int:
     return 0
 
 
-@command.command("lint", short_help="Check runbooks beyond what the config has to say.")
+@command.command("lint", short_help="Check runbooks for weaknesses.")
 @json_option(list[Weakness])
 @config_option
 def lint_command(folder: Path, as_json: bool) -> int:
-    """Check the runbooks of the config. Exit 1 when one of them is weak.
+    """Check the configured runbooks for weaknesses. Exit 1 when there is one.
 
-    What is wrong, rather than weak, is an error of the config, as in `midwatch check`.
+    Errors are reported by `midwatch check`.
     """
     rules = config.load(folder).rules
     found = lint(rules.books, rules.slos)
@@ -119,9 +121,9 @@ def lint_command(folder: Path, as_json: bool) -> int:
     return 1 if found else 0
 
 
-@command.command("plan", short_help="Say exactly what would be done.")
+@command.command("plan", short_help="Show exactly what would be done.")
 @_INCIDENT
-@click.option("--runbook", default="", help="Which one; else the one that fits best.")
+@click.option("--runbook", default="", help="Runbook to use (default: the best match).")
 @_PARAMS
 @_SERVICE
 @json_option(PlanView)
@@ -129,7 +131,7 @@ def lint_command(folder: Path, as_json: bool) -> int:
 def plan_command(
     incident: str, runbook: str, params: Sequence[str], service: str, as_json: bool, **where: Any
 ) -> int:
-    """Say exactly what would be done for INCIDENT now. Nothing is proposed or changed."""
+    """Show exactly what would be done for INCIDENT now. Nothing is proposed or changed."""
     given = {"runbook": runbook, "given": _pairs(params), "dry_run": True, "service": service}
     found = incidents_at(**where).plan(incident, given)
     if as_json:
@@ -140,7 +142,7 @@ def plan_command(
     return 0
 
 
-@command.command("approve", short_help="Carry out the plan with this hash.")
+@command.command("approve", short_help="Approve the plan with this hash.")
 @_INCIDENT
 @click.argument("plan_hash", metavar="[HASH]", default="")
 @_waiting
@@ -149,11 +151,12 @@ def plan_command(
 def approve_command(
     incident: str, plan_hash: str, wait: float, no_wait: bool, as_json: bool, **where: Any
 ) -> int:
-    """Carry out the plan with this HASH, or go on with it.
+    """Approve the plan with this HASH, or continue it.
 
-    Without HASH it shows the plan that waits for a person and asks; of several it names each.
-    Follows it until every step is seen to be done: exit 0. Exit 1 when a step failed or the plan
-    was stopped, 3 when nobody can tell what became of a step, or it is still under way.
+    Without HASH it shows the plan that awaits approval and asks; if there are several, it lists
+    their hashes.
+    Waits until every step is verified: exit 0. Exit 1 when a step failed or the plan was stopped,
+    3 when the result of a step is unknown, or the plan is still running.
     """
     at = incidents_at(**where)
     if not plan_hash:
@@ -166,46 +169,46 @@ def approve_command(
     return _follow(at, detail, plan_hash, as_json=as_json, wait_s=0 if no_wait else wait)
 
 
-@command.command("refuse", short_help="Drop the plan with this hash.")
+@command.command("refuse", short_help="Refuse the plan with this hash.")
 @_INCIDENT
 @click.argument("plan_hash", metavar="[HASH]", default="")
-@click.option("--why", required=True, help="Written to the timeline.")
+@click.option("--why", required=True, help="Reason, for the timeline.")
 @json_option(Detail)
 @server_options
 def refuse_command(incident: str, plan_hash: str, why: str, as_json: bool, **where: Any) -> int:
-    """Drop the plan with this HASH, without it the one that waits for a person.
+    """Refuse the plan with this HASH, without it the only one that awaits approval.
 
-    The next runbook that fits is proposed.
+    The next matching runbook is proposed.
     """
     if not why.strip():
-        raise click.BadParameter("it is blank", param_hint="--why")
+        raise click.BadParameter("the reason is empty", param_hint="--why")
     at = incidents_at(**where)
     if not plan_hash:
-        plan_hash = _only(at.show(incident), "waits for a person", lambda one: one.asks).hash
+        plan_hash = _only(at.show(incident), "awaits approval", lambda one: one.asks).hash
     detail = at.tell(incident, "refuse", {"hash": plan_hash, "why": why.strip()})
     if as_json:
         print_json(detail)
         return 0
-    click.echo(f"{plan_hash} is dropped; " + _next(detail))
+    click.echo(f"{plan_hash} is refused; " + _next(detail))
     return 0
 
 
-@command.command("stop", short_help="End a plan that is under way.")
+@command.command("stop", short_help="Stop a running plan.")
 @_INCIDENT
 @click.argument("plan_hash", metavar="[HASH]", default="")
-@click.option("--why", required=True, help="Written to the timeline.")
+@click.option("--why", required=True, help="Reason, for the timeline.")
 @json_option(Detail)
 @server_options
 def stop_command(incident: str, plan_hash: str, why: str, as_json: bool, **where: Any) -> int:
-    """End the plan of INCIDENT that is under way; with HASH only that one.
+    """Stop the running plan of INCIDENT; with HASH only that one.
 
-    What is being done ends first; no further step begins. What was done so far is told.
+    The current step finishes first; no further step starts. Then it prints what was done.
     """
     if not why.strip():
-        raise click.BadParameter("it is blank", param_hint="--why")
+        raise click.BadParameter("the reason is empty", param_hint="--why")
     at = incidents_at(**where)
     if not plan_hash:
-        plan_hash = _only(at.show(incident), "is under way", lambda one: one.is_under_way).hash
+        plan_hash = _only(at.show(incident), "is in progress", lambda one: one.is_under_way).hash
     detail = at.tell(incident, "stop", {"hash": plan_hash, "why": why.strip()})
     if as_json:
         print_json(detail)
@@ -213,21 +216,21 @@ def stop_command(incident: str, plan_hash: str, why: str, as_json: bool, **where
     plan = next((one for one in detail.plans if one.hash == plan_hash), None)
     under_way = next((s.step for s in plan.steps if s.state == "under way"), "") if plan else ""
     if under_way:
-        click.echo(f"{under_way} is under way and ends first; no further step begins")
+        click.echo(f"{under_way} is running and finishes first; no further step starts")
         return 0
     stops = [m for m in detail.timeline if m.event == "PlanStopped"]
     says = (m.says for m in reversed(stops) if m.plan == plan_hash)
-    click.echo(f"{next(says, 'it is stopped')}; " + _next(detail))
+    click.echo(f"{next(says, 'the plan is stopped')}; " + _next(detail))
     return 0
 
 
-@command.command("run", short_help="Plan a runbook for an incident, and carry it out.")
+@command.command("run", short_help="Plan a runbook for an incident, and run it.")
 @_INCIDENT
 @click.argument("runbook")
 @_PARAMS
 @_SERVICE
 @dry_run_option
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Confirm without asking.")
 @_waiting
 @json_option(Detail)
 @server_options
@@ -235,9 +238,9 @@ def run_command(
     incident: str, runbook: str, params: Sequence[str], service: str, dry_run: bool, yes: bool,
     wait: float, no_wait: bool, as_json: bool, **where: Any,
 ) -> int:  # fmt: skip
-    """Plan RUNBOOK for INCIDENT, show it, ask, and carry it out.
+    """Plan RUNBOOK for INCIDENT, show the plan, ask, and run it.
 
-    What is carried out is the plan that was shown: its hash is approved. It ends as `approve` does.
+    Only the plan that was shown is run: its hash is approved. Exit codes are those of `approve`.
     """
     given = {"runbook": runbook, "given": _pairs(params), "service": service}
     at = incidents_at(**where)
@@ -249,7 +252,7 @@ def run_command(
             print_json(at.show(incident))
         return 0
     if not yes:
-        ask("Carry it out?", "say it with --yes")
+        ask("Run this plan?", "confirm with --yes")
     at.plan(incident, given)
     detail = at.tell(incident, "approve", {"hash": found.hash})
     return _follow(at, detail, found.hash, as_json=as_json, wait_s=0 if no_wait else wait)
@@ -261,11 +264,11 @@ def _only(detail: Detail, what: str, fits: Callable[[PlanView], bool]) -> PlanVi
     if len(found) == 1:
         return found[0]
     if not found:
-        remedy = f"look at it: midwatch incidents show {name}"
+        remedy = f"see midwatch incidents show {name}"
         raise StateError(f"no plan of {name} {what}", remedy=remedy)
     names = ", ".join(f"{one.hash} ({one.runbook} for {one.service})" for one in found)
-    says = f"{len(found)} plans of {name} {what.replace('waits', 'wait').replace('is ', 'are ')}"
-    raise StateError(f"{says}: {names}", remedy="name the one that is meant by its hash")
+    says = f"{len(found)} plans of {name} {what.replace('awaits', 'await').replace('is ', 'are ')}"
+    raise StateError(f"{says}: {names}", remedy="name one by its hash")
 
 
 def shown(plan: PlanView) -> Iterable[str]:
@@ -276,7 +279,7 @@ def shown(plan: PlanView) -> Iterable[str]:
         state = "" if step.state == "open" else f"  [{step.state}]"
         yield f"  {number}. {step.step}: {step.says}{state}"
         yield f"     {step.risk}; {step.approval}"
-    yield f"  proves: {plan.proves}"
+    yield f"  recovery is proven when: {plan.proves}"
     if plan.approved_by:
         yield f"  approved by {plan.approved_by}"
     if plan.recovery:
@@ -320,9 +323,9 @@ def _next(detail: Detail) -> str:
             return f"{plan.runbook}{about} is proposed: midwatch runbook approve {name} {plan.hash}"
         case "waiting":
             says = next((s.says for s in plan.steps if s.state == "waiting"), "a question")
-            return f"waits for a person: {says}; midwatch runbook approve {name} {plan.hash}"
+            return f"waiting for a person: {says}; midwatch runbook approve {name} {plan.hash}"
         case "running":
-            return f"{plan.runbook} is under way: midwatch incidents show {name}"
+            return f"{plan.runbook} is running: midwatch incidents show {name}"
         case _:
             says = detail.no_runbook or f"{name} is {detail.incident.state}"
             return f"{plan.runbook} ended; {says}"
@@ -349,6 +352,6 @@ def _pairs(params: Sequence[str]) -> dict[str, str]:
     for text in params:
         name, sign, value = text.partition("=")
         if not sign or not name:
-            raise click.BadParameter(f"{text!r} is no NAME=VALUE", param_hint="--param")
+            raise click.BadParameter(f"{text!r} is not NAME=VALUE", param_hint="--param")
         found[name] = value
     return found

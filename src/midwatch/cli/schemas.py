@@ -65,8 +65,8 @@ def schema_of(root: click.Command, name: str) -> dict[str, Any]:
     """Give the schema of one command's document. Raises InputError when it has none."""
     gives = every(root).get(name)
     if gives is None:
-        says = f"midwatch {name} prints no document that is published"
-        raise InputError(says, remedy="midwatch schema names those that do")
+        says = f"midwatch {name} has no published schema"
+        raise InputError(says, remedy="run midwatch schema for the commands that have one")
     (schema,), parts = msgspec.json.schema_components([gives], ref_template="#/$defs/{name}")
     return {"$schema": DIALECT, "title": f"midwatch {name}", **schema, "$defs": parts}
 
@@ -77,8 +77,8 @@ def schema_of(root: click.Command, name: str) -> dict[str, Any]:
 def command(ctx: click.Context, words: tuple[str, ...]) -> int:
     """Print the JSON schema of what a command prints with --json.
 
-    Without COMMAND those of all commands, as in docs/schemas/cli-1.json. Where a command prints one
-    document a line, it is the schema of a line.
+    Without COMMAND it prints the schemas of all commands, as in docs/schemas/cli-1.json. For a
+    command that prints JSON lines it is the schema of one line.
 
     Example: midwatch schema incidents list
     """

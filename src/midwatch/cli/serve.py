@@ -57,24 +57,24 @@ NEEDED = (
     default="127.0.0.1:8600",
     show_default=True,
     metavar="HOST:PORT",
-    help="Where to listen; port 0 takes a free one.",
+    help="Address to listen on; port 0 picks a free port.",
 )
 @click.option(
     "--shadow",
     is_flag=True,
-    help=f"Decide and record everything, send nothing. Its journal is {SHADOW_DATABASE}.",
+    help=f"Dry run: decide and record everything, send nothing. The journal is {SHADOW_DATABASE}.",
 )
 @click.option(
     "--log-level",
     type=click.Choice(["debug", "info", "warning", "error"]),
     default="info",
     show_default=True,
-    help="What is logged on stderr: one JSON object a line, plain lines on a terminal.",
+    help="Log level on stderr: JSON lines, or plain lines on a terminal.",
 )
 def command(folder: Path, database: Path | None, listen: str, shadow: bool, log_level: str) -> int:
-    """Take alerts, open incidents, page people.
+    """Run the server: accept alerts, open incidents, page people.
 
-    Prints one line when it is ready. SIGTERM and Ctrl-C finish the commit under way and stop.
+    Prints one line when it is ready. SIGTERM and Ctrl-C finish the current commit and stop.
     """
     host, port = address_of(listen)
     need_extra("midwatch serve", NEEDED)
@@ -112,9 +112,12 @@ async def _serve(loaded: Config, file: Path, host: str, port: int, shadow: bool)
         notes = _not_yet(loaded)
         if not any(token.source and not token.revoked_at for token in tokens.all()):
             flag = " --shadow" if shadow else ""
-            notes.append(f"no sender has a token yet: midwatch token create --source NAME{flag}")
+            notes.append(
+                f"no source has a token yet: create one with midwatch token create "
+                f"--source NAME{flag}"
+            )
         for says in notes:
-            log.warning("note", extra={"fields": {"says": says}})
+            log.warning("note", extra={"fields": {"msg": says}})
         service = build_service(store, loaded, wall_ms, shadow=shadow)
         changes = News()
         service.loop.on_commit(changes.note)
@@ -123,7 +126,7 @@ async def _serve(loaded: Config, file: Path, host: str, port: int, shadow: bool)
         _tell_of(door, service.conditions)
         access = _logins(file, store, service.conditions)
         app = build_app(service, store, tokens, access, store.name, changes)
-        mode = ", in shadow: nothing is sent" if shadow else ""
+        mode = ", shadow mode: nothing is sent" if shadow else ""
         try:
             says = f"journal {file}{mode}"
             return await _listen(app, service.loop, changes, bound, says, door, loaded.trust, store)
@@ -148,16 +151,16 @@ def _logins(file: Path, store: SqliteStore, conditions: Conditions) -> SqliteAcc
         access = SqliteAccess.open(file)
         ended = begin_logins(access, store)
     except HarnessError as error:
-        broken = f"kept in memory, so they end with this process: {told(error)}"
-        log.warning("logins", extra={"fields": {"says": broken}})
+        broken = f"logins are kept in memory and end with this process: {told(error)}"
+        log.warning("logins", extra={"fields": {"msg": broken}})
         if access is not None:
             access.close()
         access = SqliteAccess.memory()
         ended = begin_logins(access, store)
     conditions.add("logins", lambda: broken)
     if ended:
-        says = "people were logged in to another journal, or to a later state of this one"
-        log.warning("logins ended", extra={"fields": {"says": says, "logins": ended}})
+        says = "the saved logins belong to another journal, or to a later state of this one"
+        log.warning("logins ended", extra={"fields": {"msg": says, "logins": ended}})
     return access
 
 
@@ -224,12 +227,12 @@ def _look(store: SqliteStore) -> None:
 def _tell_of(door: Door, conditions: Conditions) -> None:
     """Let /readyz and /metrics say how many connections there are, and whom they kept out."""
     conditions.add("connections", door.says)
-    conditions.gauge("midwatch_connections", "Connections that are open.", lambda: len(door))
+    conditions.gauge("midwatch_connections", "Open connections.", lambda: len(door))
     conditions.gauge(
-        "midwatch_connections_limit", "Connections that may be open.", lambda: door.most
+        "midwatch_connections_limit", "Maximum number of open connections.", lambda: door.most
     )
     conditions.counters(
-        "midwatch_connections_turned_away", "Connections that were refused or closed early.",
+        "midwatch_connections_turned_away", "Connections refused or closed early.",
         "why", lambda: door.turned_away,
     )  # fmt: skip
 
@@ -249,4 +252,4 @@ def _not_yet(loaded: Config) -> list[str]:
     if not unread:
         return []
     names = ", ".join(unread)
-    return [f"{names}: no indicator says where its counts are, so alerts alone decide there"]
+    return [f"{names}: no indicator is configured, so only alerts decide there"]

@@ -38,16 +38,16 @@ class Ended(Struct, frozen=True):
 
 @click.group("session")
 def command() -> None:
-    """List who is logged in to the web UI, and end every login."""
+    """List logins to the web UI, and end all of them."""
 
 
-@command.command("list", short_help="List who is logged in to the web UI.")
+@command.command("list", short_help="List logins to the web UI.")
 @json_option(list[SessionView])
 @config_option
 @db_option
 @shadow_option
 def list_command(as_json: bool, folder: Path, database: Path | None, shadow: bool) -> int:
-    """List who is logged in to the web UI."""
+    """List logins to the web UI."""
     file = journal_of(folder, database, shadow=shadow)
     with opened(file) as access:
         found = access.sessions(wall_ms())
@@ -67,14 +67,14 @@ def list_command(as_json: bool, folder: Path, database: Path | None, shadow: boo
         print_json(listed)
         return 0
     if not listed:
-        click.echo("nobody is logged in")
+        click.echo("no logins")
     for one in listed:
         click.echo(f"{one.id}  {one.name}, token {one.token}  since {one.began_at}"
                    f"  used {one.used_at}")  # fmt: skip
     return 0
 
 
-@command.command("end-all", short_help="End every login to the web UI.")
+@command.command("end-all", short_help="End all logins to the web UI.")
 @dry_run_option
 @json_option(Ended)
 @config_option
@@ -83,7 +83,7 @@ def list_command(as_json: bool, folder: Path, database: Path | None, shadow: boo
 def end_all_command(
     dry_run: bool, as_json: bool, folder: Path, database: Path | None, shadow: bool
 ) -> int:
-    """End every login to the web UI: everybody shows a token once more. Tokens stay."""
+    """End all logins to the web UI: everyone has to log in again. Tokens stay valid."""
     file = journal_of(folder, database, shadow=shadow)
     now = wall_ms()
     with opened(file) as access:

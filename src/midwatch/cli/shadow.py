@@ -40,16 +40,16 @@ _decode = msgspec.json.Decoder(_Line).decode
 
 @click.group("shadow")
 def command() -> None:
-    """Try midwatch beside what you have, without risk: `midwatch serve --shadow`."""
+    """Try midwatch next to your current setup, without risk: `midwatch serve --shadow`."""
 
 
-@command.command("report", short_help="Compare a trial run with what really paged.")
+@command.command("report", short_help="Compare a shadow run with your real pages.")
 @click.option(
     "--pages",
     "files",
     multiple=True,
     type=click.Path(path_type=Path, allow_dash=True),
-    help="What really paged: one JSON object a line with at, service and key; - reads stdin.",
+    help="Your real pages: one JSON object per line with at, service and key; - reads stdin.",
 )
 @click.option(
     "--within",
@@ -58,19 +58,19 @@ def command() -> None:
     default=shadow.WITHIN_S,
     show_default=True,
     metavar="SECONDS",
-    help="How much later than the real page midwatch may page.",
+    help="How many seconds after the real page midwatch may page.",
 )
 @click.option(
     "--since",
     callback=read_time,
     metavar="TIME",
-    help="Judge pages from then on; else from the first event on.",
+    help="Judge pages from this time (default: the first event).",
 )
 @click.option(
     "--until",
     callback=read_time,
     metavar="TIME",
-    help="Judge pages up to then; else up to now.",
+    help="Judge pages until this time (default: now).",
 )
 @json_option(shadow.Report)
 @config_option
@@ -84,15 +84,15 @@ def report_command(
     folder: Path,
     database: Path | None,
 ) -> int:
-    """Compare what midwatch would have paged for with what really paged.
+    """Compare what midwatch would have paged for with your real pages.
 
-    Real pages come from --pages, and from sources of the config that say `as: pages`. The journal
-    is only read, also beside a running server.
+    Real pages come from --pages, and from configured sources with `as: pages`. The journal is not
+    changed; the server may be running.
 
     Exit 0 when no page was missed, 1 when one was, 3 when there was no real page to compare with.
     """
     file = database_of(folder, database, shadow=True)
-    need_database(file, "name it with --db, or run midwatch serve --shadow first")
+    need_database(file, "set --db, or run midwatch serve --shadow first")
     store = SqliteStore.read_only(file)
     try:
         facts = queries.facts(store)
@@ -149,7 +149,7 @@ def read_pages(file: Path) -> Iterator[shadow.RealPage]:
             at = parse_time(one.at)
         except (msgspec.MsgspecError, UnicodeDecodeError, ValueError) as error:
             place = f"{file}:{number}"
-            raise BadFile(f"is no page: {error}", place=place, remedy=REMEDY) from None
+            raise BadFile(f"not a valid page: {error}", place=place, remedy=REMEDY) from None
         yield shadow.RealPage(at, (one.service,), one.key, file.name)
 
 
@@ -157,9 +157,10 @@ def _lines(report: shadow.Report) -> Iterator[str]:
     yield f"from {report.since} to {report.until}"
     if not report.real_pages:
         yield (
-            "  no real page falls into this time: --since and --until change it"
+            "  no real pages in this period; change it with --since and --until"
             if report.not_judged
-            else "  no real page to compare with: give --pages, or feed a source as: pages"
+            else "  no real pages to compare with: give --pages, or configure a source with as: "
+            "pages"
         )
     yield (
         f"  {counted(report.real_pages, 'real page')} ({counted(report.keys, 'key')});"
@@ -171,12 +172,15 @@ def _lines(report: shadow.Report) -> Iterator[str]:
     if report.by_another:
         yield (
             f"           {report.by_another:>4}  of these by a page for another service of the same"
-            " incident: look whether that is right"
+            " incident: check whether that is right"
         )
-    yield f"  saved    {report.saved:>4}  further pages of what midwatch has paged for before"
-    yield f"  ticket   {report.tickets:>4}  recorded, and nobody woken: look whether that is right"
+    yield f"  saved    {report.saved:>4}  repeated pages that midwatch would have suppressed"
+    yield (
+        f"  ticket   {report.tickets:>4}  recorded as a ticket, no page: check whether that is "
+        f"right"
+    )
     yield f"  missed   {report.missed:>4}  midwatch would not have paged for it, or not in time"
-    yield f"  extra    {len(report.extra):>4}  midwatch pages, and nobody really was"
+    yield f"  extra    {len(report.extra):>4}  midwatch would have paged; there was no real page"
     for verdict in ("missed", "ticket", "saved", "covered"):
         for one in report.judged:
             if one.verdict == verdict:

@@ -17,13 +17,13 @@ MAX_MIN = 366 * 24 * 60
 
 @click.group("silences")
 def command() -> None:
-    """Page nobody for what matches, for a while. It is recorded like everything else.
+    """Silence matching alerts for a while. They are recorded but page nobody.
 
-    Windows that come again and again stand in midwatch.yaml under maintenance.
+    Configure recurring windows in midwatch.yaml under maintenance.
     """
 
 
-@command.command("add", short_help="Silence what fits all matchers.")
+@command.command("add", short_help="Silence alerts that match all matchers.")
 @click.argument("matchers", nargs=-1, required=True)
 @click.option(
     "--minutes",
@@ -31,10 +31,10 @@ def command() -> None:
     callback=read_number,
     default=60.0,
     show_default=True,
-    help="For how long.",
+    help="Duration of the silence in minutes.",
 )
-@click.option("--at", callback=read_time, metavar="TIME", help="From when; without it, now.")
-@click.option("--why", required=True, help="It stands beside what it mutes.")
+@click.option("--at", callback=read_time, metavar="TIME", help="Start (default: now).")
+@click.option("--why", required=True, help="Reason, shown with the muted alerts.")
 @json_option(list[SilenceView])
 @server_options
 def add_command(
@@ -45,7 +45,7 @@ def add_command(
     as_json: bool,
     **where: Any,
 ) -> int:
-    """Silence what fits all MATCHERS, as Alertmanager writes them.
+    """Silence alerts that match all MATCHERS (Alertmanager syntax).
 
     Example: midwatch silences add service=shop 'alertname=~"Disk.*"' --why "the disks are swapped"
     """
@@ -57,11 +57,11 @@ def add_command(
     return _shown(incidents_at(**where).silence(given), as_json)
 
 
-@command.command("list", short_help="List silences that are not over.")
+@command.command("list", short_help="List active and future silences.")
 @json_option(list[SilenceView])
 @server_options
 def list_command(as_json: bool, **where: Any) -> int:
-    """List silences that are not over, and how many alerts each mutes now."""
+    """List active and future silences, and how many alerts each mutes now."""
     return _shown(incidents_at(**where).silences(), as_json)
 
 
@@ -70,7 +70,7 @@ def list_command(as_json: bool, **where: Any) -> int:
 @json_option(list[SilenceView])
 @server_options
 def end_command(silence: str, as_json: bool, **where: Any) -> int:
-    """End a silence: what still fires is judged as if it had just come."""
+    """End a silence: alerts that still fire are treated as new."""
     return _shown(incidents_at(**where).end_silence(silence), as_json)
 
 
@@ -86,5 +86,7 @@ def _shown(found: list[SilenceView], as_json: bool) -> int:
             f"  mutes {one.mutes}  {one.by}: {one.why}"
         )
         if one.trouble:
-            click.echo(f"       mutes nothing: {one.trouble}; end it and add one that RE2 takes")
+            click.echo(
+                f"       mutes nothing: {one.trouble}; end it and add one with a valid RE2 pattern"
+            )
     return 0

@@ -36,7 +36,7 @@ from midwatch.yaml_nodes import Problems
 
 _SPEC = click.argument("spec", type=click.Path(path_type=Path))
 S = TypeVar("S")
-_SLO = click.option("--slo", "name", metavar="NAME", help="Which objective, if there are several.")
+_SLO = click.option("--slo", "name", metavar="NAME", help="SLO to use, if there are several.")
 
 
 class Budget(Struct, frozen=True):
@@ -48,26 +48,33 @@ class Budget(Struct, frozen=True):
 
 @click.group("slo")
 def command() -> None:
-    """Say how objectives stand, and why they page or do not.
+    """Show SLO status, and why SLOs page or not.
 
-    An objective is an OpenSLO v1 or a Sloth prometheus/v1 file; docs/slo.md says what is read.
+    An SLO is an OpenSLO v1 or a Sloth prometheus/v1 file; docs/slo.md lists what is supported.
     """
 
 
-@command.command("explain", short_help="Say what an objective would do, and why.")
+@command.command("explain", short_help="Explain what an SLO would do, and why.")
 @_SPEC
 @_SLO
 @click.option(
     "--counts",
     "file",
     type=click.Path(path_type=Path),
-    help='Recorded counts: lines {"at": TIME, "good": N, "total": N}, cumulative.',
+    help='Recorded SLI events: lines {"at": TIME, "good": N, "total": N}, cumulative.',
 )
 @click.option(
-    "--at", callback=read_time, metavar="TIME", help="Up to when; without it, the last line."
+    "--at",
+    callback=read_time,
+    metavar="TIME",
+    help="Evaluate at this time (default: the last line).",
 )
-@click.option("--prometheus", "url", metavar="URL", help="Without counts: where to ask now.")
-@click.option("--proof", metavar="P", help="Instead of the file's: a probability, or off.")
+@click.option(
+    "--prometheus", "url", metavar="URL", help="Prometheus to query now, instead of --counts."
+)
+@click.option(
+    "--proof", metavar="P", help="Probability that replaces the proof of the file, or off."
+)
 @json_option(ObjectiveView)
 def explain_command(
     spec: Path,
@@ -78,10 +85,10 @@ def explain_command(
     proof: str | None,
     as_json: bool,
 ) -> int:
-    """Say what an objective would do, and why: windows, counts, tiers, proof, budget.
+    """Explain what an SLO would do: windows, SLI events, tiers, proof, budget.
 
-    On recorded counts, or on what Prometheus says now: the one that the file's DataSource names, or
-    --prometheus. Exits 0 whatever it finds. Times are RFC 3339 or seconds since 1970.
+    Uses recorded SLI events, or queries Prometheus now: the server in the DataSource of the file,
+    or --prometheus. Always exits 0. Times are RFC 3339 or seconds since 1970.
 
     Example: midwatch slo explain slos/availability.yaml --counts counts.jsonl
     """
@@ -90,7 +97,7 @@ def explain_command(
     if proof is not None:
         objective = structs.replace(objective, proof=_proof(proof))
     if file is not None:
-        lines = read_file(file, "name a file of counts").splitlines()
+        lines = read_file(file, "give a file of SLI events").splitlines()
         found = view(replay(objective, samples(lines, file.name), at))
     else:
         found = view(_ask(objective, url or _url_of(objective, specs), at))
@@ -102,11 +109,11 @@ def explain_command(
     return 0
 
 
-@command.command("rules", short_help="Write the same as Prometheus rules.")
+@command.command("rules", short_help="Export an SLO as Prometheus rules.")
 @_SPEC
 @_SLO
 def rules_command(spec: Path, name: str | None) -> int:
-    """Write recording and alerting rules for Prometheus that decide the same, as YAML.
+    """Export an SLO as recording and alerting rules for Prometheus, as YAML.
 
     Example: midwatch slo rules slos/availability.yaml > rules.yaml
     """
@@ -116,16 +123,16 @@ def rules_command(spec: Path, name: str | None) -> int:
     return 0
 
 
-@command.command("status", short_help="Say how the configured objectives stand.")
+@command.command("status", short_help="Show the status of the configured SLOs.")
 @_SLO
 @json_option(list[StandingView])
 @server_options
 def status_command(name: str | None, as_json: bool, **where: Any) -> int:
-    """Say how the configured objectives stand: those that burn first.
+    """Show the status of the configured SLOs, burning ones first.
 
-    With --slo all of one: its windows with their counts, its tiers with the chance, its budget.
+    With --slo all details of one SLO: windows with SLI events, tiers, and budget.
 
-    With --server as a running midwatch serve read them last; else their sources are asked now.
+    With --server as last read by a running midwatch serve; otherwise the sources are queried now.
     """
     found = incidents_at(**where).slos()
     if name is not None:
@@ -140,17 +147,17 @@ def status_command(name: str | None, as_json: bool, **where: Any) -> int:
             click.echo(line)
         return 0
     if not found:
-        click.echo("no objective is measured; midwatch check says whether one is configured")
+        click.echo("no SLO is measured; run midwatch check to see whether one is configured")
     for one in found:
         click.echo(_standing(one))
     return 0
 
 
-@command.command("budget", short_help="Say what is left of each error budget.")
+@command.command("budget", short_help="Show the remaining error budget of each SLO.")
 @json_option(list[Budget])
 @server_options
 def budget_command(as_json: bool, **where: Any) -> int:
-    """Say what is left of each objective's error budget, the least first."""
+    """Show the remaining error budget of each SLO, lowest first."""
     found = [one.objective for one in incidents_at(**where).slos()]
     found.sort(key=_least_first)
     if as_json:
@@ -184,8 +191,8 @@ def _ask(objective: Slo, url: str, at: int | None) -> Explained:
     """Ask a Prometheus how an objective stands."""
     now = at if at is not None else wall_ms()
     if objective.indicator is None:
-        remedy = "add one, or give recorded counts with --counts"
-        raise InputError("has no indicator", place=objective.id, remedy=remedy)
+        remedy = "add one, or give recorded SLI events with --counts"
+        raise InputError("the SLO has no indicator", place=objective.id, remedy=remedy)
     metrics = build_prometheus(url)
     windows = metrics.counts(objective, windows_of(objective), now)
     first_at = metrics.trace(objective, now, now).first_at
@@ -200,15 +207,18 @@ def _url_of(objective: Slo, specs: Specs) -> str:
         named = next(iter(specs.sources.values()))
     if named is None:
         remedy = (
-            "give --counts FILE, or --prometheus URL; midwatch slo status asks the configured ones"
+            "give --counts FILE or --prometheus URL; midwatch slo status queries the configured "
+            "sources"
         )
-        raise InputError("does not say where its counts are", place=objective.id, remedy=remedy)
+        raise InputError(
+            "the source of its SLI events is not stated", place=objective.id, remedy=remedy
+        )
     return named.url
 
 
 def _read(spec: Path) -> Specs:
     """Read a file's objectives. Raises BadFile with the first error."""
-    read_file(spec, "name an OpenSLO or a Sloth file")
+    read_file(spec, "give an OpenSLO or Sloth file")
     problems = Problems()
     found = read_specs([spec], problems)
     if problems.found:
@@ -225,7 +235,7 @@ def _proof(given: str) -> str:
             return given
     except ValueError:
         pass
-    raise InputError(f"is {given!r}", place="--proof", remedy="write 0.0001, or off")
+    raise InputError(f"got {given!r}", place="--proof", remedy="write 0.0001, or off")
 
 
 def _one(found: dict[str, S], name: str | None) -> S:
@@ -236,12 +246,8 @@ def _one(found: dict[str, S], name: str | None) -> S:
     if len(fitting) == 1:
         return fitting[0]
     known = ", ".join(found)
-    says = (
-        f"no objective is called {name!r}"
-        if name
-        else f"there are {counted(len(found), 'objective')}"
-    )
-    raise InputError(says, place="--slo", remedy=f"name one of {known}")
+    says = f"no SLO is named {name!r}" if name else f"there are {counted(len(found), 'objective')}"
+    raise InputError(says, place="--slo", remedy=f"use one of {known}")
 
 
 def _told(found: ObjectiveView) -> Iterator[str]:
@@ -266,7 +272,7 @@ def _tier(one: TierView) -> Iterator[str]:
     for window in (one.long, one.short):
         yield f"    {_window(window)}"
     if one.chance is not None:
-        enough = "is proof" if one.standing == "fires" else "is no proof"
+        enough = "is significant" if one.standing == "fires" else "is not significant"
         yield f"    by chance {one.chance:.3g}, below {one.proof} {enough}"
 
 

@@ -29,30 +29,31 @@ def target_options(function: Callable[..., int]) -> Callable[..., int]:
         (
             click.option(
                 "--request", default="", metavar="JSON",
-                help='What an http target is sent: \'{"question": "{question}"}\'.',
+                help='Request body for an http target: \'{"question": "{question}"}\'.',
             ),
             click.option(
-                "--answer", default="", metavar="PATH", help="Where its answer stands: $.answer."
+                "--answer", default="", metavar="PATH", help="Path of the answer in the "
+                                                             "response: $.answer."
             ),
             click.option(
                 "--header", "headers", multiple=True, metavar="NAME=ENV",
-                help="A header, whose value stands in a variable; may stand again.",
+                help="HTTP header taken from an environment variable (repeatable).",
             ),
             click.option(
                 "--env", "variables", multiple=True, metavar="NAME",
-                help="A variable that a python or cmd target sees; repeat it for more.",
+                help="Environment variable passed to a python or cmd target (repeatable).",
             ),
             click.option(
                 "--concurrency", type=click.IntRange(1, 256), default=WORKERS, show_default=True,
-                help="Cases at once.",
+                help="Number of concurrent cases.",
             ),
             click.option(
                 "--timeout", type=click.FloatRange(0, min_open=True), default=TIMEOUT_S,
-                show_default=True, help="Seconds for one answer.",
+                show_default=True, help="Timeout of one answer, in seconds.",
             ),
             click.option(
                 "--retries", type=click.IntRange(0, 20), default=RETRIES, show_default=True,
-                help="How often again when there is no answer.",
+                help="Number of retries when there is no answer.",
             ),
         )
     ):  # fmt: skip
@@ -68,15 +69,15 @@ def suite_options(function: Callable[..., int]) -> Callable[..., int]:
         (
             click.option(
                 "--format", "kind", type=click.Choice(FORMATS),
-                help="Of the file; else it is recognised.",
+                help="Format of the file (default: auto-detect).",
             ),
             click.option(
                 "--map", "fields", multiple=True, metavar="FIELD=NAME",
-                help="Inspect: a field under another name, such as input=prompt.",
+                help="For Inspect: rename a field, such as input=prompt.",
             ),
             click.option(
                 "--match", default="", metavar="CLASS",
-                help="OpenAI: Match, Includes, FuzzyMatch or JsonMatch.",
+                help="For OpenAI: Match, Includes, FuzzyMatch or JsonMatch.",
             ),
         )
     ):  # fmt: skip
@@ -90,7 +91,7 @@ def pairs(given: Sequence[str], name: str) -> dict[str, str]:
     for one in given:
         key, sign, value = one.partition("=")
         if not sign or not key or not value:
-            raise InputError(f"{one!r} is none", place=name, remedy="write name=value")
+            raise InputError(f"{one!r} is not NAME=VALUE", place=name, remedy="write name=value")
         found[key] = value
     return found
 
@@ -120,7 +121,7 @@ def make_target(
         return _http(spelled, timeout_s, request, answer, headers)
     if kind == "release" and rest:
         return _release(rest, timeout_s, request, answer, headers)
-    raise InputError(f"{spelled!r} is no target", remedy=REMEDY)
+    raise InputError(f"{spelled!r} is not a target", remedy=REMEDY)
 
 
 def _seen(passed: Sequence[str], wanted: Sequence[str]) -> dict[str, str]:
@@ -129,7 +130,11 @@ def _seen(passed: Sequence[str], wanted: Sequence[str]) -> dict[str, str]:
 
     for name in wanted:
         if name not in os.environ:
-            raise InputError("is not set", place=f"${name}", remedy="export it, or leave out --env")
+            raise InputError(
+                "the environment variable is not set",
+                place=f"${name}",
+                remedy="export it, or omit --env",
+            )
     more = {name: os.environ[name] for name in passed if name in os.environ}
     return processes.clean(os.environ) | more
 
@@ -141,8 +146,10 @@ def _release(
     url = os.environ.get(PROXY_URL, "")
     if not url or not os.environ.get(PIN_TOKEN):
         missing = PROXY_URL if not url else PIN_TOKEN
-        remedy = "name where users come in, with its path, such as http://127.0.0.1:8650/ask"
-        raise InputError("is not set", place=f"${missing}", remedy=remedy)
+        remedy = (
+            "set it to the URL of user traffic with its path, such as http://127.0.0.1:8650/ask"
+        )
+        raise InputError("the environment variable is not set", place=f"${missing}", remedy=remedy)
     pin = {"x-midwatch-pin": name, "x-midwatch-pin-token": os.environ[PIN_TOKEN]}
     return _http(url, timeout_s, request, answer, headers, pin)
 
@@ -168,15 +175,19 @@ def _http(
             template = msgspec.json.decode(request, type=dict[str, Any])
         except msgspec.MsgspecError as error:
             remedy = 'write {"question": "{question}"}'
-            raise InputError(f"is no JSON: {error}", place="--request", remedy=remedy) from None
+            raise InputError(f"not valid JSON: {error}", place="--request", remedy=remedy) from None
         if "{question}" not in request:
             remedy = 'write {"question": "{question}"}'
-            raise InputError("has no {question}", place="--request", remedy=remedy)
+            raise InputError("{question} is missing", place="--request", remedy=remedy)
         options = HttpOptions(template, answer)
     named = pairs(headers, "--header")
     for name, variable in named.items():
         if not os.environ.get(variable):
-            raise InputError("is not set", place=f"${variable}", remedy=f"it is for {name}")
+            raise InputError(
+                "the environment variable is not set",
+                place=f"${variable}",
+                remedy=f"export it: {name} needs it",
+            )
     values = {name.lower(): os.environ[variable] for name, variable in named.items()}
     values.update(more or {})
     return HttpTarget(url, options, Outbound([url], timeout_s=timeout_s), values)
@@ -205,7 +216,7 @@ def chosen(cases: Sequence[Case], wanted: Sequence[str]) -> list[Case]:
     ]
     if not kept:
         says = f"matches none of {counted(len(cases), 'case')}"
-        raise InputError(says, place="--filter", remedy="write a part of an id, or a slice")
+        raise InputError(says, place="--filter", remedy="write part of an id, or a slice")
     return kept
 
 

@@ -22,7 +22,7 @@ from midwatch.errors import InputError
 
 @click.group("tickets")
 def command() -> None:
-    """File reports of people, and see where they belong.
+    """File user reports, and see which incident they join.
 
     Other systems send the same to POST /intake/tickets, with a token made by
     midwatch token create --source tickets.
@@ -31,14 +31,16 @@ def command() -> None:
 
 @command.command("file")
 @click.argument("text", nargs=-1, required=True)
+@click.option("--id", "name", default="", help="External id; a repeated id is filed once.")
+@click.option("--by", default="", help="Name of the reporter.")
+@click.option("--service", default="", help="Service, if known.")
+@click.option("--category", default="", help="Category, if known (default: derived from the text).")
 @click.option(
-    "--id", "name", default="", help="Its id elsewhere; the same again is not read twice."
-)
-@click.option("--by", default="", help="Who reports it.")
-@click.option("--service", default="", help="What it is about, when it is known.")
-@click.option("--category", default="", help="Its category, when it is known; else by its words.")
-@click.option(
-    "--affected", type=click.IntRange(1, 10_000_000), default=1, show_default=True, help="People."
+    "--affected",
+    type=click.IntRange(1, 10_000_000),
+    default=1,
+    show_default=True,
+    help="Number of affected people.",
 )
 @json_option(list[TicketView])
 @server_options
@@ -52,7 +54,7 @@ def file_command(
     as_json: bool,
     **where: Any,
 ) -> int:
-    """File one report and say which incident it joins or opens.
+    """File one report, and show which incident it joins or opens.
 
     Example: midwatch tickets file "the assistant says 7 days, the policy says 30" --service shop
     """
@@ -68,14 +70,14 @@ def file_command(
 @json_option(list[TicketView])
 @server_options
 def import_command(file: Path, as_json: bool, **where: Any) -> int:
-    """File every report of a file, one JSON object a line.
+    """File every report of a file, one JSON object per line.
 
     {"text": "no answers", "id": "ZD-1", "service": "shop", "affected": 3}; only text is required.
-    What has the same id, or stands on the same line again, is not read twice.
+    A report with a repeated id, or a repeated line, is filed once.
     """
-    filed = ticket_files.parse_file(read_file(file, "name a file of reports"), str(file))
+    filed = ticket_files.parse_file(read_file(file, "give a file of reports"), str(file))
     if not filed:
-        raise InputError("has no reports in it", place=str(file), remedy=ticket_files.REMEDY)
+        raise InputError("the file has no reports", place=str(file), remedy=ticket_files.REMEDY)
     at = incidents_at(**where)
     found: list[TicketView] = []
     with shown_progress("reports") as progress:
@@ -93,41 +95,41 @@ def import_command(file: Path, as_json: bool, **where: Any) -> int:
 @json_option(list[TicketView])
 @server_options
 def list_command(limit: int, as_json: bool, **where: Any) -> int:
-    """List reports, the newest first."""
+    """List reports, newest first."""
     return _shown(incidents_at(**where).tickets()[:limit], as_json)
 
 
 SHARE = click.FloatRange(0, 1)
 
 
-@command.command("test", short_help="Measure the words of the config on labelled reports.")
+@command.command("test", short_help="Measure the configured categories on labelled reports.")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option(
     "--found", "least", type=SHARE, callback=read_number, default=0.0, metavar="SHARE",
-    help="Exit 1 when fewer of those that belong to a category are found, such as 0.75.",
+    help="Exit 1 if recall is below this share, such as 0.75.",
 )  # fmt: skip
 @click.option(
     "--wrong", "most", type=SHARE, callback=read_number, default=1.0, metavar="SHARE",
-    help="Exit 1 when more of all get a category that is not theirs, such as 0.02.",
+    help="Exit 1 if the share of wrong categories is above this, such as 0.02.",
 )  # fmt: skip
 @json_option(Confusion)
 @config_option
 def test_command(file: Path, least: float, most: float, as_json: bool, folder: Path) -> int:
-    """Say how well tickets.categories find what reports are about.
+    """Measure how well tickets.categories classify reports.
 
-    FILE has one JSON object a line, which people labelled: {"text": "my card is declined",
-    "category": "payment", "language": "en"}; category "" is of a report that belongs to none, and
-    language is any name for a part that is to be told by itself. Nothing is filed.
+    FILE has one labelled JSON object per line: {"text": "my card is declined",
+    "category": "payment", "language": "en"}; category "" means that a report belongs to none;
+    language is any name for a group with its own line in the result. Nothing is filed.
 
-    Exit 0, or 1 when --found or --wrong are not kept.
+    Exit 1 when --found or --wrong is missed, otherwise 0.
     """
-    body = read_file(file, "name a file of labelled reports")
+    body = read_file(file, "give a file of labelled reports")
     rules = config.load(folder).rules
     categories = rules.categories
     names = [one.name for one in categories]
     reports = ticket_files.parse_labelled(body, str(file), names)
     if not reports:
-        raise InputError("has no reports in it", place=str(file), remedy=ticket_files.LABEL)
+        raise InputError("the file has no reports", place=str(file), remedy=ticket_files.LABEL)
     measured = confuse(reports, categories, rules.trouble)
     if as_json:
         print_json(measured)

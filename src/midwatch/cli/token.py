@@ -28,7 +28,7 @@ from midwatch.engine.clock import wall_ms
 from midwatch.errors import HarnessError, InputError, StateError
 from midwatch.ports import Token
 
-LIST = "look at midwatch token list"
+LIST = "see midwatch token list"
 
 
 class TokenView(Struct, frozen=True):
@@ -46,18 +46,22 @@ class TokenView(Struct, frozen=True):
 
 @click.group("token")
 def command() -> None:
-    """Make, list and revoke tokens. They work at once, also beside a running server."""
+    """Create, list and revoke tokens. Changes apply immediately, even to a running server."""
 
 
 @command.command("create")
-@click.option("--source", help="The sender's token for this source of the config.")
-@click.option("--role", type=click.Choice(["responder"]), help="A person's token.")
-@click.option("--name", default="", help="Whose it is; a person's stands in the timeline.")
+@click.option("--source", help="Create a sender token for this configured source.")
+@click.option(
+    "--role", type=click.Choice(["responder"]), help="Create a token for a person with this role."
+)
+@click.option(
+    "--name", default="", help="Name of the holder; a person's name appears in the timeline."
+)
 @click.option(
     "--expires",
     callback=read_span,
     metavar="SPAN",
-    help="It ends after this time, such as 90d or 12h; without it, never.",
+    help="Expiry, such as 90d or 12h (default: never).",
 )
 @config_option
 @db_option
@@ -71,22 +75,29 @@ def create_command(
     database: Path | None,
     shadow: bool,
 ) -> int:
-    """Print a new token, once: only its hash is kept.
+    """Create and print a token. It is shown once: only its hash is stored.
 
     Examples: midwatch token create --source alertmanager;
     midwatch token create --role responder --name ada --expires 90d
     """
     if (source is None) == (role is None):
-        raise InputError("needs either --source or --role", remedy="--source is for senders")
+        raise InputError(
+            "use --source for an alert sender, or --role for a person",
+            remedy="--source is for senders",
+        )
     if source is not None:
         _must_exist(source, folder)
     elif not name.strip():
         remedy = f"write --role {role} --name ada"
-        raise InputError("needs --name, or nobody knows who did it", place="--role", remedy=remedy)
+        raise InputError(
+            "--name is required, so that the timeline shows who acted",
+            place="--role",
+            remedy=remedy,
+        )
     file = database_of(folder, database, shadow=shadow)
     if not file.parent.exists():
-        remedy = f"{config.how_to_begin(file.parent)} writes one; or {config.ELSEWHERE}"
-        raise InputError("is not there", place=str(file.parent), remedy=remedy)
+        remedy = f"create it with {config.how_to_begin(file.parent)}, or {config.ELSEWHERE}"
+        raise InputError("not found", place=str(file.parent), remedy=remedy)
     now = wall_ms()
     ends_at = now + expires if expires else 0
     token = Token(new_id(), source or "", role or "", name or source or "", now, 0, ends_at)
@@ -106,7 +117,7 @@ def create_command(
 @db_option
 @shadow_option
 def list_command(as_json: bool, folder: Path, database: Path | None, shadow: bool) -> int:
-    """List the tokens, never their secrets."""
+    """List tokens (never their secrets)."""
     file = database_of(folder, database, shadow=shadow)
     tokens = _there(file, shadow=shadow)
     try:
@@ -152,7 +163,7 @@ def _state(token: TokenView, now: int) -> str:
 def revoke_command(
     token_id: str, dry_run: bool, folder: Path, database: Path | None, shadow: bool
 ) -> int:
-    """End a token at once. TOKEN_ID is what `token list` shows first."""
+    """Revoke a token. TOKEN_ID is the first column of `token list`."""
     file = database_of(folder, database, shadow=shadow)
     tokens = _there(file, shadow=shadow)
     try:
@@ -164,7 +175,7 @@ def revoke_command(
     finally:
         tokens.close()
     if token is None:
-        raise StateError(f"no live token is called {token_id!r}", remedy=LIST)
+        raise StateError(f"no live token is named {token_id!r}", remedy=LIST)
     if not dry_run:
         note(file, "token revoked", token)
         _end_logins(file, token_id)
@@ -180,8 +191,8 @@ def _end_logins(file: Path, token_id: str) -> None:
 
 def _there(file: Path, *, shadow: bool) -> SqliteTokens:
     """Open a database that is there: only a new token may make one."""
-    other = "leave --shadow out" if shadow else "add --shadow"
-    need_database(file, "name it with --db, or make a token first", other)
+    other = "omit --shadow" if shadow else "add --shadow"
+    need_database(file, "set --db, or create a token first", other)
     return SqliteTokens.open(file)
 
 
@@ -195,5 +206,7 @@ def _must_exist(source: str, folder: Path) -> None:
     names = [*loaded.sources, *pushed, *jobs, *config.INTAKES]
     if source not in names:
         near = difflib.get_close_matches(source, names, 1)
-        hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(names) or 'none'}"
-        raise InputError(f"no source is called {source!r}", place=str(folder), remedy=hint)
+        hint = (
+            f"did you mean {near[0]}?" if near else f"the sources are {', '.join(names) or 'none'}"
+        )
+        raise InputError(f"no source is named {source!r}", place=str(folder), remedy=hint)

@@ -50,7 +50,7 @@ from midwatch.yaml_nodes import Node, Problems, read_yaml
 # Addresses below /intake that are no sources of alerts or counts.
 INTAKES = ("changes", "tickets")
 USUAL = Path("midwatch")
-ELSEWHERE = "name a directory with --config"
+ELSEWHERE = "choose a directory with --config"
 
 
 class HeartbeatConfig(Struct, frozen=True):
@@ -88,7 +88,7 @@ def load(folder: Path) -> Config:
         return config
     first, *more = problems
     if more:
-        says = f"{first.remedy}; midwatch check tells {len(more)} more"
+        says = f"{first.remedy}; midwatch check lists {len(more)} more"
         raise BadFile(first.message, place=first.place, remedy=says)
     raise first
 
@@ -109,8 +109,8 @@ def check(folder: Path, elsewhere: str = ELSEWHERE) -> tuple[Config, list[BadFil
     """
     problems = Problems()
     if not (folder / "midwatch.yaml").is_file():
-        remedy = f"{how_to_begin(folder)} writes one; or {elsewhere}"
-        problems.add(str(folder / "midwatch.yaml"), "is not there", remedy)
+        remedy = f"create it with {how_to_begin(folder)}, or {elsewhere}"
+        problems.add(str(folder / "midwatch.yaml"), "not found", remedy)
         return Config(Rules()), problems.found
     main = read_yaml(folder / "midwatch.yaml", problems)
     unread = bool(problems.found)
@@ -138,7 +138,7 @@ def check(folder: Path, elsewhere: str = ELSEWHERE) -> tuple[Config, list[BadFil
     sources = read_sources(main.child("sources"))
     for name, node in (*main.child("sources").entries(), *main.child("metrics").entries()):
         if name in INTAKES:
-            node.error(f"is called {name!r}", "that address takes something else; rename it")
+            node.error(f"the name {name!r} cannot be used", "that address is reserved; rename it")
     _check_segments(main)
     pagers, rates = read_pagers(main.child("pagers"))
     known = pagers or {"terminal": TerminalOptions()}
@@ -170,7 +170,7 @@ def check(folder: Path, elsewhere: str = ELSEWHERE) -> tuple[Config, list[BadFil
     beat = _heartbeat(main.child("heartbeat")) if main.has("heartbeat") else None
     for name in sorted(set(metrics) & set(sources)):
         main.child("metrics").child(name).error(
-            "is called like a source of alerts", "give it another name: both are addresses"
+            "has the name of an alert source", "rename it: both names are addresses"
         )
     check_addresses(main, pagers, paging)
     config = Config(
@@ -195,7 +195,7 @@ def _keep(main: Node) -> int:
     """Read how long events are kept; a day is the least."""
     kept_s = main.child("keep").duration_s(0)
     if main.has("keep") and kept_s < KEPT_LEAST_S:
-        main.child("keep").error("is less than a day", "name at least 1d; 90d is usual")
+        main.child("keep").error("shorter than a day", "write at least 1d, such as 90d")
     return kept_s
 
 
@@ -210,4 +210,7 @@ def _check_segments(main: Node) -> None:
     slack = [(n, p) for n, p in main.child("pagers").entries() if p.child("type").value == "slack"]
     for name, node in [*(one for group in groups for one in group.entries()), *slack]:
         if "/" in name or name in ("", ".", ".."):
-            node.error(f"is called {name!r}", "its name is a part of an address: no slash, no dots")
+            node.error(
+                f"the name {name!r} cannot be used",
+                "the name is part of an address: use no slash and no dots",
+            )

@@ -33,10 +33,12 @@ def _gathering(node: Node) -> Gathering:
     node.keys("matchers", "group_by", "as", "until", required=("matchers",))
     sent = node.has("as") and bool(node.child("as").choice("alertmanager"))
     if sent == node.has("group_by"):
-        node.error("says not how to group", "write either group_by, or as: alertmanager")
+        node.error("does not say how to group", "write either group_by, or as: alertmanager")
     matchers = read_matchers(node.child("matchers"))
     if node.child("matchers").value == []:
-        node.child("matchers").error("names no label", "write matchers such as [service=shop]")
+        node.child("matchers").error(
+            "at least one label is needed", "write matchers such as [service=shop]"
+        )
     labels = tuple(item.text() for item in node.child("group_by").items())
     until = node.child("until").choice("resolved", "quiet", default="resolved")
     return Gathering(matchers, labels, "quiet" if until == "quiet" else "resolved", sent)

@@ -22,14 +22,12 @@ def read_jobs(node: Node, topology: Topology, sources: Collection[str]) -> dict[
         if item.has("service"):
             item.child("service").known("service", topology.services, "topology.yaml")
         if item.has("alert") is not item.has("source"):
-            item.error(
-                "has only one of alert and source", "write both: which alert of which source"
-            )
+            item.error("alert and source belong together", "write both")
         elif item.has("source") and item.child("source").text() not in sources:
-            remedy = f"known are {', '.join(sources) or 'none'}"
-            item.child("source").error(f"is {item.child('source').shape}, no source", remedy)
+            remedy = f"the sources are {', '.join(sources) or 'none'}"
+            item.child("source").error(f"unknown source {item.child('source').shape}", remedy)
         if name in sources:
-            item.error("is called like a source", "give it another name: both are addresses")
+            item.error("has the name of a source", "rename it: both names are addresses")
         usual = "sev2" if item.has("alert") else "sev3"
         found[name] = Watched(
             name,
@@ -43,5 +41,5 @@ def read_jobs(node: Node, topology: Topology, sources: Collection[str]) -> dict[
     alerts = [(job.source, job.alert) for job in found.values() if job.alert]
     for name, job in found.items():
         if job.alert and alerts.count((job.source, job.alert)) > 1:
-            node.child(name).error("waits for the same alert as another job", "remove one")
+            node.child(name).error("another job uses the same alert", "remove one")
     return found

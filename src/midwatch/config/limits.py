@@ -49,7 +49,7 @@ def read_rate(node: Node) -> Rate | None:
     count, _, span = str(node.value).partition("/")
     found = re.fullmatch(r"(\d+)([smhd])", span)
     if not count.isdigit() or int(count) < 1 or not found or int(found[1]) < 1:
-        node.error(f"is {node.shape}", "write it like 10/1m")
+        node.error(node.found, "write it like 10/1m")
         return None
     return Rate(int(count), int(found[1]) * UNITS_S[found[2]])
 
@@ -65,9 +65,9 @@ def read_trust(node: Node) -> tuple[str, ...]:
             network = ipaddress.ip_network(text)
         except ValueError as error:
             if text:
-                item.error(f"is {item.shape}: {error}", "write it like 10.1.2.0/24 or 10.1.2.3")
+                item.error(f"{item.found}: {error}", "write it like 10.1.2.0/24 or 10.1.2.3")
             continue
         if not network.prefixlen:
-            item.error(f"is {text}, which is everybody", "name the proxies' own addresses")
+            item.error(f"{text} means every address", "write the addresses of your proxies")
         found.append(str(network))
     return tuple(found)

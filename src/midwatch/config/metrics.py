@@ -36,9 +36,9 @@ def _metrics_source(node: Node) -> MetricsOptions:
         required=("type", "url"),
     )  # fmt: skip
     if node.has("token_env") and node.has("username"):
-        node.child("username").error("stands beside token_env", "write one of the two")
+        node.child("username").error("cannot be combined with token_env", "write one of the two")
     if node.has("username") is not node.has("password_env"):
-        node.error("has only one of username and password_env", "write both")
+        node.error("username and password_env belong together", "write both")
     return PrometheusOptions(
         node.child("url").url(),
         node.child("token_env").text(default=""),

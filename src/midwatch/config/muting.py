@@ -35,7 +35,9 @@ def _maintenance(name: str, node: Node) -> Maintenance:
     zone = read_zone(node.child("time_zone"))
     layer = Layer("window", (name,), "1970-01-01T00:00", hours=hours)
     if not hours:
-        node.child("hours").error("names no hours", "write [{from: '02:00', to: '03:00'}]")
+        node.child("hours").error(
+            "at least one range of hours is needed", "write [{from: '02:00', to: '03:00'}]"
+        )
     return Maintenance(name, _named(node.child("matchers")), Schedule(name, zone, (layer,)))
 
 
@@ -70,5 +72,5 @@ def read_always(node: Node) -> tuple[tuple[Matcher, ...], ...]:
 def _named(node: Node) -> tuple[Matcher, ...]:
     found = read_matchers(node)
     if node.value == []:
-        node.error("names no label", "write matchers such as [service=shop]")
+        node.error("at least one label is needed", "write matchers such as [service=shop]")
     return found

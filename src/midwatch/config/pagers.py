@@ -40,7 +40,7 @@ def check_addresses(main: Node, pagers: dict[str, PagerOptions], paging: Paging)
         for one in listed.items() if isinstance(listed.value, list) else ():
             options = pagers.get(str(one.value))
             if isinstance(options, EmailOptions) and not contact.email:
-                one.error(f"sends e-mail, and {name} has no address", "add email to the person")
+                one.error(f"sends email, and {name} has no address", "add email to the person")
 
 
 def _pager(node: Node) -> PagerOptions:
@@ -79,16 +79,14 @@ def _pager(node: Node) -> PagerOptions:
 def _email(node: Node) -> EmailOptions:
     host, _, port = node.child("smtp").text().rpartition(":")
     if node.has("smtp") and (not host or not port.isdigit() or not 0 < int(port) < 65_536):
-        node.child("smtp").error(
-            f"is {node.child('smtp').shape}", "write it like mail.example.org:587"
-        )
+        node.child("smtp").error(node.child("smtp").found, "write it like mail.example.org:587")
         host, port = "localhost", "587"
     for name in ("from", "to"):
         address = node.child(name).text(default="")
         if address and not re.fullmatch(r"[^@\s<>]+@[^@\s<>]+", address):
-            node.child(name).error("is no e-mail address", "write it like oncall@example.org")
+            node.child(name).error("not an email address", "write it like oncall@example.org")
     if node.has("username") is not node.has("password_env"):
-        node.error("has only one of username and password_env", "write both")
+        node.error("username and password_env belong together", "write both")
     tls = node.child("tls").choice("starttls", "tls", "none", default="starttls")
     return EmailOptions(
         host,

@@ -53,7 +53,7 @@ def read_paging(
     schedules = _schedules(folder, people, problems)
     node = main.child("escalation")
     if node.value is None:
-        node.error("is missing", "say whom to page: escalation: {steps: [{to: ada}]}")
+        node.error("missing", "write whom to page: escalation: {steps: [{to: ada}]}")
         return Paging(contacts=contacts)
     node.keys(*POLICY_KEYS, *COMMON_KEYS)
     if node.mapping is None:
@@ -105,7 +105,7 @@ class _Known(Struct, frozen=True):
 
 def _unknown(node: Node, what: str, name: str, known: Iterable[str], remedy: str) -> None:
     near = difflib.get_close_matches(name, list(known), 1)
-    node.error(f"names the unknown {what} {name!r}", f"did you mean {near[0]}?" if near else remedy)
+    node.error(f"unknown {what} {name!r}", f"did you mean {near[0]}?" if near else remedy)
 
 
 # --- people -------------------------------------------------------------------------------------
@@ -123,7 +123,7 @@ def _people(node: Node, pagers: Collection[str]) -> tuple[dict[str, Person], dic
                 _unknown(one, "pager", pager, pagers, "add it to pagers")
             chosen.append(pager)
         if not chosen:
-            says = "has no pagers: a page for them would reach nobody"
+            says = "no pagers: a page to this person would reach nobody"
             item.error(says, "add pagers: [NAME], such as the terminal")
         zone = read_zone(item.child("time_zone")) if item.has("time_zone") else ""
         people[name] = Person(name, tuple(chosen), item.child("called").text(default=""), zone)
@@ -141,15 +141,15 @@ def _team(node: Node, known: _Known) -> Team:
     urgency, table = dict(URGENCY), dict(SEVERITY_TABLE)
     for severity, item in node.child("urgency").entries():
         if severity not in SEVERITIES:
-            item.error("is no severity", f"write one of {', '.join(SEVERITIES)}")
+            item.error("not a severity", f"write one of {', '.join(SEVERITIES)}")
         else:
             urgency[severity] = cast("Urgency", item.choice("page", "ticket"))
     for level, item in node.child("severities").entries():
         row: list[Severity] = [one.choice(*SEVERITIES) for one in item.items()]  # pyright: ignore[reportAssignmentType]  # choice gives one of them
         if level not in table:
-            item.error("is no level of an alert", f"write one of {', '.join(table)}")
+            item.error("not an alert level", f"write one of {', '.join(table)}")
         elif len(row) != 3:
-            item.error(f"has {len(row)} entries", "write three: for services of tier 1, 2 and 3")
+            item.error(f"got {len(row)} entries", "write three: one for each of tiers 1, 2 and 3")
         else:
             table[LEVELS[level]] = (row[0], row[1], row[2])
     ack = node.child("ack_timeout")
@@ -169,10 +169,12 @@ def _policy(node: Node, name: str, team: Team, known: _Known, *, only: bool = Tr
     if only:
         node.keys(*POLICY_KEYS, required=("steps",))
     elif not node.has("steps"):
-        node.error("lacks steps", "say whom to page: steps: [{to: ada}]")
+        node.error("steps is missing", "write whom to page: steps: [{to: ada}]")
     steps = tuple(_step(item, known) for item in node.child("steps").items())
     if not steps and node.has("steps"):
-        node.child("steps").error("is empty", "name at least one person, or nobody is paged")
+        node.child("steps").error(
+            "the list is empty", "name at least one person, or nobody is paged"
+        )
     return Policy(name, steps, node.child("repeat").integer(1), team)
 
 
@@ -180,7 +182,7 @@ def _step(node: Node, known: _Known) -> Step:
     node.keys("to", "channel", "delay", "via")
     to, channel = node.child("to"), node.child("channel")
     if to.value is None and channel.value is None:
-        node.error("lacks to", "add to: somebody, or channel: a pager")
+        node.error("to is missing", "add to: PERSON, or channel: PAGER")
     several = isinstance(to.value, list)
     people = (
         tuple(known.check(one) for one in (to.items() if several else [to])) if to.value else ()
@@ -211,7 +213,7 @@ def _schedules(folder: Path, people: dict[str, Person], problems: Problems) -> d
         root = read_yaml(file, problems)
         schedule = _schedule(file.stem, root, people)
         if file.stem in people:
-            root.error(f"is called like the person {file.stem!r}", "rename the file")
+            root.error(f"the schedule has the name of the person {file.stem!r}", "rename the file")
         found[file.stem] = schedule
     return found
 
@@ -229,13 +231,13 @@ def _schedule(name: str, root: Node, people: dict[str, Person]) -> Schedule:
         item.keys("name", *layer_keys, required=("people", "starts"))
         called = item.child("name").text(default=f"layer {number}")
         if called in layers:
-            item.error(f"is called {called!r} a second time", "give each layer its own name")
+            item.error(f"a second layer is named {called!r}", "give each layer its own name")
         layers[called], nodes[called] = _layer(called, item, people), item
     if not layers:
-        root.child("layers").error("is empty", "write at least one layer")
+        root.child("layers").error("the list is empty", "write at least one layer")
     for low, high in hidden(tuple(layers.values())).items():
         nodes[low].error(
-            f"overlaps: layer {high!r} above it always has somebody, so {low!r} is never on call",
+            f"layer {high!r} above it always has someone on call, so {low!r} is never on call",
             "swap them, or give the upper one hours",
         )
     return Schedule(
@@ -250,14 +252,16 @@ def _layer(name: str, node: Node, people: dict[str, Person]) -> Layer:
         if people and isinstance(one.value, str) and one.value not in people:
             _unknown(one, "person", one.value, people, "add them to people")
     if not named and node.has("people"):
-        node.child("people").error("is empty", "name at least one person, or nobody is paged")
+        node.child("people").error(
+            "the list is empty", "name at least one person, or nobody is paged"
+        )
     every = node.child("every")
     seconds = every.duration_s(7 * 86_400)
     if seconds % 60:
-        every.error("is no whole number of minutes", "write 12h, 1d or 7d")
+        every.error("not a whole number of minutes", "write 12h, 1d or 7d")
     handoffs = tuple(sorted(_week_minute(one) for one in node.child("handoffs").items()))
     if handoffs and node.has("every"):
-        every.error("stands beside handoffs", "write one of the two")
+        every.error("cannot be combined with handoffs", "write one of the two")
     return Layer(
         name,
         named or ("nobody",),
@@ -276,7 +280,7 @@ def _starts(node: Node) -> str:
         PlainDateTime.parse_iso(text)
     except ValueError:
         if text:
-            node.error(f"is {text!r}", "write a local time such as 2026-01-05T09:00")
+            node.error(f"got {text!r}", "write a local time such as 2026-01-05T09:00")
         return "2026-01-05T09:00"
     return text
 
@@ -289,7 +293,7 @@ def read_zone(node: Node) -> str:
     try:
         Instant.from_timestamp(0).to_tz(zone)  # pyright: ignore[reportUnknownMemberType]
     except TimeZoneNotFoundError:
-        node.error(f"names the unknown time zone {zone!r}", "write it like Europe/Berlin or UTC")
+        node.error(f"unknown time zone {zone!r}", "write it like Europe/Berlin or UTC")
         return "UTC"
     return zone
 
@@ -300,7 +304,7 @@ def read_hours(node: Node) -> Hours:
     days = tuple(DAYS.index(one.choice(*DAYS)) + 1 for one in node.child("days").items())
     begin, finish = _minute(node.child("from")), _minute(node.child("to"))
     if begin == finish:
-        node.error("begins when it ends", "write from and to, such as 09:00 and 17:00")
+        node.error("starts and ends at the same time", "write from and to, such as 09:00 and 17:00")
     return Hours(days or EVERY_DAY, begin, finish)
 
 
@@ -308,7 +312,7 @@ def _week_minute(node: Node) -> int:
     day, _, time = node.text().partition(" ")
     minute = _clock(time)
     if day.lower() not in DAYS or minute is None:
-        node.error(f"is {node.shape}", 'write it like "mon 09:00"')
+        node.error(node.found, 'write it like "mon 09:00"')
         return 0
     return DAYS.index(day.lower()) * DAY_MIN + minute
 
@@ -316,7 +320,7 @@ def _week_minute(node: Node) -> int:
 def _minute(node: Node) -> int:
     minute = _clock(str(node.value))
     if minute is None:
-        node.error(f"is {node.shape}", 'write a time such as "09:00"')
+        node.error(node.found, 'write a time such as "09:00"')
         return 0
     return minute
 

@@ -48,7 +48,10 @@ def read_routers(main: Node, topology: Topology) -> dict[str, RouterOptions]:
         services = tuple(item.text() for item in node.child("services").items())
         for one in services or ("",):
             if other := taken.get(one) or (taken and taken.get("")):
-                node.error(f"takes what {other} has", "name its services, each in one router")
+                node.error(
+                    f"{other} already routes these services",
+                    "list its services; each belongs to one router",
+                )
             taken[one] = name
         match kind:
             case "haproxy":
@@ -86,9 +89,9 @@ def _haproxy(node: Node, services: tuple[str, ...]) -> HaproxyOptions:
 def _command(node: Node, needed: str) -> tuple[str, ...]:
     arguments = tuple(item.text() for item in node.items())
     if not arguments:
-        node.error("is no command", "write a list: [deployctl, served, '{service}']")
+        node.error("not a command", "write a list: [deployctl, served, '{service}']")
     elif needed and not any(needed in one for one in arguments):
-        node.error(f"does not say {needed}", f"put {needed} where the command takes it")
+        node.error(f"{needed} is missing", f"put {needed} into the command")
     return arguments
 
 
@@ -107,11 +110,13 @@ def read_canaries(
             _guard(name, item, slos, metrics) for name, item in node.child("guards").entries()
         )
         if node.has("guards") and not guards:
-            node.child("guards").error("is empty", "guard at least errors, or judged answers")
+            node.child("guards").error(
+                "the list is empty", "guard at least errors or judged answers"
+            )
         usual = CanaryPlan(())
         every_s = node.child("every").duration_s(usual.every_s)
         if every_s % 10:
-            node.child("every").error("is no multiple of 10s", "write 10s, 30s or 1m")
+            node.child("every").error("not a multiple of 10s", "write 10s, 30s or 1m")
         found[service] = CanaryPlan(
             guards,
             _steps(node.child("steps"), usual.steps),
@@ -133,7 +138,7 @@ def _steps(node: Node, usual: tuple[int, ...]) -> tuple[int, ...]:
     steps = [item.integer(0, at_least=1) for item in node.items()]
     rising = steps == sorted(set(steps)) and steps and steps[0] < 100 and steps[-1] <= 100
     if not rising:
-        node.error("does not rise from 1 to 100", "write per cents such as [1, 5, 25, 50]")
+        node.error("the percentages must rise from 1 to 100", "write a list such as [1, 5, 25, 50]")
         return usual
     # At 100 there is nothing to compare with: that is the promotion.
     return tuple(one for one in steps if one < 100)
@@ -142,7 +147,7 @@ def _steps(node: Node, usual: tuple[int, ...]) -> tuple[int, ...]:
 def _share(node: Node, usual: float, most: float) -> float:
     found = float(node.number(str(usual)))
     if not 0 < found < most:
-        node.error(f"is {found:g}", f"write a share above 0 and below {most:g}, such as 0.05")
+        node.error(f"got {found:g}", f"write a share above 0 and below {most:g}, such as 0.05")
         return usual
     return found
 
@@ -165,7 +170,10 @@ def _guard(
     written = [part for part, text in parts.items() if text]
     options = metrics.get(label)
     if len(written) != 2:
-        node.error(f"has {' and '.join(written) or 'no counts'}", "write two of good, bad, total")
+        node.error(
+            f"got {' and '.join(written) or 'none of good, bad and total'}",
+            "write two of good, bad, total",
+        )
     elif isinstance(options, ProxyOptions):
         for part in written:
             node.child(part).choice(*COUNTED)
@@ -173,10 +181,10 @@ def _guard(
     elif isinstance(options, PrometheusOptions):
         for part in written:
             if RELEASE not in parts[part]:
-                says = f"does not ask for {RELEASE}"
+                says = f"the query does not contain {RELEASE}"
                 node.child(part).error(says, f'write a label such as release="{RELEASE}"')
     else:
-        node.error("cannot tell releases apart there", "use Prometheus, the proxy, or slo:")
+        node.error("this source cannot separate releases", "use Prometheus, the proxy, or slo:")
     # A question about a window names it; one about a counter is asked again and again.
     windowed = "{{.window}}" in "".join(parts.values())
     kind = "increase" if windowed else "counter"
@@ -191,11 +199,11 @@ def _of_slo(
     child = node.child("slo")
     child.known("objective", slos, "slos/")
     if any(node.has(key) for key in ("source", "good", "bad", "total")):
-        node.error("says more than slo", "an objective has its counts already")
+        node.error("slo is enough", "remove the other keys: the SLO already has its SLI events")
     slo = slos.get(str(child.value))
     indicator = slo.indicator if slo else None
     if indicator is None:
         return Indicator("delta")  # nobody measures it, as in a drill
     if not isinstance(metrics.get(indicator.source), PushedOptions):
-        child.error("is not pushed", f"write source, good and total with {RELEASE}")
+        child.error("not a pushed query", f"write source, good and total with {RELEASE}")
     return indicator

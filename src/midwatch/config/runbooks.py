@@ -82,7 +82,9 @@ def read_books(
             continue
         if book.id in found:
             place = f"{file}:1 id"
-            problems.add(place, f"names {book.id!r} a second time", "give it its own id")
+            problems.add(
+                place, f"a second runbook has the id {book.id!r}", "give each runbook its own id"
+            )
         found[book.id] = book
     automation = _automation(main.child("automation"), topology, found)
     return Books(tuple(found.values()), known, automation)
@@ -98,7 +100,9 @@ def read_runbook(file: Path, reader: _Reader, problems: Problems) -> Runbook | N
         return None
     parts = re.match(r"---\n(.*?\n)---\n(.*)", text, re.DOTALL)
     if parts is None:
-        problems.add(f"{name}:1", "has no front matter", "start the file with ---, the steps, ---")
+        problems.add(
+            f"{name}:1", "the front matter is missing", "start the file with ---, the steps, ---"
+        )
         return None
     before = len(problems.found)
     book = reader.runbook(read_yaml(file, problems, parts[1], 1), parts[2])
@@ -108,7 +112,7 @@ def read_runbook(file: Path, reader: _Reader, problems: Problems) -> Runbook | N
 def _action(name: str, node: Node) -> Action:
     node.keys("apply", "observe", "within", "idempotent", required=("apply", "observe"))
     if NAME.fullmatch(name) is None or name in BUILT_IN:
-        why = "is built in" if name in BUILT_IN else "is no name of an action"
+        why = "a built-in action has this name" if name in BUILT_IN else "not a valid action name"
         node.error(why, "write it like cache.purge")
     apply, observe = _deed(node.child("apply")), _deed(node.child("observe"))
     within_s = node.child("within").duration_s(0)
@@ -118,7 +122,7 @@ def _action(name: str, node: Node) -> Action:
 def _flag(node: Node) -> bool:
     """Read what is true or false; false when nobody says."""
     if node.value is not None and not isinstance(node.value, bool):
-        node.error(f"is {node.shape}", "write true or false")
+        node.error(node.found, "write true or false")
     return node.value is True
 
 
@@ -126,7 +130,7 @@ def _deed(node: Node) -> Deed:
     """Read a request or a command."""
     node.keys("http", "command")
     if node.has("http") is node.has("command"):
-        node.error("needs either http or command", "write http: {url: ...} or command: [...]")
+        node.error("either http or command is needed", "write http: {url: ...} or command: [...]")
     if node.has("command"):
         return _command(node.child("command"))
     return _request(node.child("http"))
@@ -136,7 +140,7 @@ def _request(node: Node) -> Request:
     node.keys("url", "method", "body", "expect", "token_env", required=("url",))
     body = node.child("body")
     if body.value is not None and body.mapping is None:
-        body.error(f"is {body.shape}", "write a mapping; it is sent as JSON")
+        body.error(body.found, "write a mapping; it is sent as JSON")
     expect = {name: _plain(item.value) for name, item in node.child("expect").entries()}
     return Request(
         node.child("url").url(),
@@ -150,9 +154,9 @@ def _request(node: Node) -> Request:
 def _command(node: Node) -> Command:
     arguments = tuple(item.text() for item in node.items())
     if not arguments:
-        node.error("is no command", "write a list: [cachectl, purge, '{topic}']")
+        node.error("not a command", "write a list: [cachectl, purge, '{topic}']")
     elif PLACE.fullmatch(arguments[0]):
-        node.error("lets a value choose the program", "name the program")
+        node.error("a parameter must not choose the program", "name the program")
     return Command(arguments)
 
 
@@ -197,11 +201,14 @@ class _Reader:
         values = {*OWN_VALUES, *params}
         steps = tuple(self._step(item, values) for item in root.child("steps").items())
         if not steps and root.has("steps"):
-            root.child("steps").error("is empty", "write at least one step")
+            root.child("steps").error("the list is empty", "write at least one step")
         self._check_steps(root.child("steps"), steps)
         resolves = root.child("resolves")
         if _flag(resolves) and any(step.action == ROLLBACK for step in steps):
-            resolves.error("is true of a rollback", "it ends the harm; the cause is still there")
+            resolves.error(
+                "a rollback does not resolve an incident",
+                "remove it: a rollback ends the impact, the cause remains",
+            )
         heading = re.search(r"^# +(.+)$", text, re.MULTILINE)
         return Runbook(
             self._id(root.child("id")),
@@ -218,13 +225,13 @@ class _Reader:
     def _id(self, node: Node) -> str:
         text = node.text()
         if text and _IDENTIFIER.fullmatch(text) is None:
-            node.error(f"is {node.shape}", "use a-z, 0-9, - and _, at most 64")
+            node.error(node.found, "use a-z, 0-9, - and _, at most 64")
         return text
 
     def _match(self, node: Node) -> Match:
         node.keys("slo", "labels", "cause")
         if not any(node.has(name) for name in ("slo", "labels", "cause")):
-            node.error("says nothing", "name an slo, labels or a cause")
+            node.error("nothing to match", "name an slo, labels or a cause")
         if node.has("slo"):
             node.child("slo").known("objective", self._slos, "slos/ as service/name")
         if node.has("cause"):
@@ -238,17 +245,17 @@ class _Reader:
     def _param(self, name: str, node: Node) -> Param:
         node.keys("pattern", "label", "default", required=("pattern",))
         if name in OWN_VALUES:
-            node.error("is midwatch's own", "give it another name")
+            node.error("midwatch reserves this name", "rename it")
         pattern = node.child("pattern").text()
         try:
             patterns.check(pattern)
         except patterns.BadPattern as error:
-            remedy = "write a regular expression as RE2 has it"
-            node.child("pattern").error(f"is not a pattern: {error}", remedy)
+            remedy = "write a regular expression in RE2 syntax"
+            node.child("pattern").error(f"not a valid pattern: {error}", remedy)
             return Param("")
         default = node.child("default").text(default="")
         if default and (len(default) > MAX_VALUE or not patterns.fits(pattern, default)):
-            node.child("default").error(f"does not fit {pattern}", "give one that fits")
+            node.child("default").error(f"does not match {pattern}", "write a value that matches")
         return Param(pattern, node.child("label").text(default=""), default)
 
     def _step(self, node: Node, values: set[str]) -> Step:
@@ -262,18 +269,20 @@ class _Reader:
         usual: Risk = RISKS.get(name, "destructive")
         risk = cast("Risk", node.child("risk").choice(*RISK_WORDS, default=usual))
         if name == ROLLBACK and risk != "destructive":
-            node.child("risk").error("makes little of a rollback", "write destructive")
+            node.child("risk").error("the risk of a rollback is destructive", "write destructive")
         approval = node.child("approval")
         _only(approval, "role", "ttl")
         if name not in (REQUEST, COMMAND):
-            where = "say it at the action" if name in self._actions else "remove it"
+            where = "write it in the action" if name in self._actions else "remove it"
             for key in ("within", "idempotent"):
                 if node.has(key):
-                    node.child(key).error(f"is not {name}'s", where)
+                    node.child(key).error(f"not a key of {name}", where)
         elif node.has("within") and observe is None:
-            node.child("within").error("waits for nothing", "add observe")
+            node.child("within").error("within needs observe", "add observe")
         if node.has("output") and name in BUILT_IN and name != COMMAND:
-            node.child("output").error(f"is not {name}'s", "only programs write one")
+            node.child("output").error(
+                f"not a key of {name}", "remove it: only commands have output"
+            )
         return Step(
             self._id(node.child("id")),
             name,
@@ -297,7 +306,9 @@ class _Reader:
         deed: Deed | None = None
         observe = _deed(node.child("observe")) if node.has("observe") else None
         if observe is not None and name not in (REQUEST, COMMAND):
-            node.child("observe").error(f"is not {name}'s", "it knows by itself what is done")
+            node.child("observe").error(
+                f"not a key of {name}", "remove it: this action observes its own result"
+            )
         given: dict[str, Any] = {}
         match name:
             case "http.request":
@@ -320,7 +331,9 @@ class _Reader:
                 _only(inside, "service", "to")
                 inside.child("to").choice("last_good", default="last_good")
                 if inside.child("service").text(default="{service}") != "{service}":
-                    inside.child("service").error("is not {service}", "act on the incident's own")
+                    inside.child("service").error(
+                        "must be {service}", "act on the service of the incident only"
+                    )
             case _:
                 given = {key: _plain(item.value) for key, item in inside.entries()}
         self._check_places(name, inside, (given, deed, observe), values)
@@ -333,26 +346,30 @@ class _Reader:
         given = cast("dict[str, Any]", parts[0])
         for place in sorted(frozenset[str]().union(*(places_of(one) for one in parts))):
             if place not in values:
-                inside.error(f"needs the unknown value {{{place}}}", f"add {place} to params")
+                inside.error(f"unknown parameter {{{place}}}", f"add {place} to params")
         action = self._actions.get(name)
         for key in sorted(set(given) - action.places) if action else ():
-            inside.child(key).error(f"is nothing that {name} needs", "remove it")
+            inside.child(key).error(f"not an argument of {name}", "remove it")
         for place in sorted(action.places if action else ()):
             if place not in given and place not in values:
-                inside.error(f"does not give {place}, which {name} needs", f"write {place}: ...")
+                inside.error(f"{place} is missing; {name} needs it", f"write {place}: ...")
 
     def _check_steps(self, node: Node, steps: tuple[Step, ...]) -> None:
         names = [step.id for step in steps]
         for number, item in enumerate(node.items()):
             if number < len(names) and names[number] in names[:number]:
-                item.child("id").error(f"is {names[number]!r} again", "give each step its own id")
+                item.child("id").error(
+                    f"a second step has the id {names[number]!r}", "give each step its own id"
+                )
             undoes = steps[number].undoes if number < len(steps) else ""
             if undoes and undoes not in names[:number]:
-                item.child("undoes").error(f"names no step before it: {undoes!r}", "name one")
+                item.child("undoes").error(
+                    f"no earlier step has the id {undoes!r}", "name an earlier step"
+                )
         if sum(step.action == ROLLBACK for step in steps) > 1:
-            node.error("roll back twice", "one rollback an incident")
+            node.error("the runbook rolls back twice", "keep one rollback per runbook")
         if steps and all(step.action in (WAIT, ASK, PAGE) for step in steps):
-            node.error("do nothing but wait, ask and page", "add what is to be done")
+            node.error("the steps only wait, ask and page", "add a step that acts")
 
     def _verify(self, node: Node, slo: str) -> Verify:
         usual = Verify()
@@ -360,7 +377,7 @@ class _Reader:
             return usual
         node.keys("slo", "window", "burn_below", "min_events", "deadline", "else")
         if node.has("slo") and node.child("slo").text() != slo:
-            node.child("slo").error("is another one than match.slo", f"write {slo or 'none'}")
+            node.child("slo").error("differs from match.slo", f"write {slo or 'none'}")
         node.child("else").choice("escalate", default="escalate")
         return Verify(
             node.child("window").duration_s(usual.window_s),
@@ -379,7 +396,7 @@ def _only(node: Node, *names: str) -> None:
 def _labels(node: Node) -> tuple[Matcher, ...]:
     found = read_matchers(node)
     if found and all(one.fits({}) for one in found):
-        node.error("fit an alert without labels", "name a label and its value")
+        node.error("an alert without labels would match", "name a label and its value")
     return found
 
 
@@ -433,7 +450,7 @@ def _at_most(node: Node) -> tuple[int, int]:
         return 1, DAY_S
     found = re.fullmatch(r"(\d+)/(\d+)([smhd])", str(node.value))
     if not found or int(found[1]) < 1 or int(found[2]) < 1:
-        node.error(f"is {node.shape}", "write it like 2/1d")
+        node.error(node.found, "write it like 2/1d")
         return 1, DAY_S
     return int(found[1]), int(found[2]) * UNITS_S[found[3]]
 
@@ -441,8 +458,11 @@ def _at_most(node: Node) -> tuple[int, int]:
 def hasty(books: Books) -> list[BadFile]:
     """List what changes something and is looked at, with nobody saying how long that takes."""
     found: dict[str, BadFile] = {}
-    says = f"changes something and has no within: it is looked at for {WITHIN_S} s, then a person"
-    remedy = "add within: how long it takes at most until observe sees it"
+    says = (
+        "the step changes something and has no within: "
+        f"midwatch checks it for {WITHIN_S} s, then asks a person"
+    )
+    remedy = "add within: how long observe may take to see the change"
     for book in books.runbooks:
         for step in book.steps:
             action = books.actions.get(step.action)
@@ -451,7 +471,7 @@ def hasty(books: Books) -> list[BadFile]:
             if action is not None:
                 observe, within_s, place = action.observe, action.within_s, step.action
             if step.risk != "read" and observe is not None and not within_s:
-                found[place] = BadFile(f"{says} is asked", place=place, remedy=remedy)
+                found[place] = BadFile(says, place=place, remedy=remedy)
     return list(found.values())
 
 
@@ -469,22 +489,28 @@ def lint(books: Books, slos: Collection[str]) -> list[BadFile]:
 
         lacking = [one for one in SECTIONS if not re.search(rf"(?m)^#+ +{one}\b", book.text)]
         if lacking:
-            weak(f"says nothing of {', '.join(lacking)}", "add it as a heading")
+            weak(f"no heading for {', '.join(lacking)}", "add one heading for each")
         for name in sorted(set(book.params) - places_needed(books, book)):
-            weak(f"has the value {name} and uses it nowhere", "remove it")
+            weak(f"the parameter {name} is never used", "remove it")
         for step in book.steps:
             blind = step.action in (REQUEST, COMMAND) and step.observe is None
             if blind and step.risk != "read":
                 weak(
-                    f"cannot see whether {step.id} is done: after a crash a person is paged",
+                    f"midwatch cannot check {step.id}: after a crash it pages a person",
                     "add observe",
                 )
         if book.verify.deadline_s <= book.verify.window_s:
-            weak("has a deadline within its window, so that it never recovers", "raise deadline")
+            weak(
+                "the deadline ends within the window, so recovery can never be proven",
+                "raise deadline",
+            )
         if not book.match.slo and slos:
-            weak("names no slo, so that only silence of alerts can prove it", "add slo to match")
+            weak("no slo is named, so only resolved alerts can prove recovery", "add slo to match")
         same = repr(book.match)
         if same in seen:
-            weak(f"fits when {seen[same]} does, which goes first", "say more in match")
+            weak(
+                f"matches whenever {seen[same]} does, which takes precedence",
+                "make match more specific",
+            )
         seen.setdefault(same, book.id)
     return found + hasty(books)

@@ -51,9 +51,9 @@ def check_slos(specs: Specs, topology: Topology, sources: Collection[str]) -> di
         elif indicator.source not in sources:
             near = difflib.get_close_matches(indicator.source, sources, 1)
             hint = f"did you mean {near[0]}?" if near else "add it to metrics in midwatch.yaml"
-            says = f"counts in the unknown source {indicator.source!r}"
+            says = f"unknown metrics source {indicator.source!r}"
             if not indicator.source:
-                says = "does not say which of the metrics it counts in"
+                says = "several metrics sources exist, and none is chosen"
                 hint = f"write metricSourceRef: {' or '.join(sources)}"
                 hint = hint if sources else "add metrics to midwatch.yaml"
             one.name.error(says, hint)

@@ -68,6 +68,6 @@ def _path(node: Node) -> str:
     try:
         steps(text)
     except ValueError as error:
-        node.error(f"is no path: {error}", "write it like $.labels.app or $.items[0]")
+        node.error(f"not a valid path: {error}", "write it like $.labels.app or $.items[0]")
         return "$"
     return text

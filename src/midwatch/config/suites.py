@@ -26,7 +26,7 @@ def read_suites(folder: Path, problems: Problems) -> dict[str, Suite]:
             continue
         if file.stem in found:
             name = str(file)
-            problems.add(name, f"{file.stem} has two files", "keep one file a service")
+            problems.add(name, f"{file.stem} two suite files exist", "keep one file per service")
         read = read_cases if file.suffix == ".jsonl" else _read_suite
         found[file.stem] = Suite(file.stem, file.stem, read(file, problems))
     return found
@@ -57,10 +57,10 @@ def read_cases(file: Path, problems: Problems) -> tuple[Case, ...]:
         try:
             case = _decode_case(line)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            problems.add(f"{name}:{number}", f"is no case: {error}", remedy)
+            problems.add(f"{name}:{number}", f"not a valid case: {error}", remedy)
             continue
         if case.id in cases:
             remedy_id = "give each case its own id"
-            problems.add(f"{name}:{number} id", f"{case.id!r} stands twice", remedy_id)
+            problems.add(f"{name}:{number} id", f"{case.id!r} is defined twice", remedy_id)
         cases[case.id] = case
     return tuple(cases.values())

@@ -40,7 +40,7 @@ def read_tickets(node: Node, services: Collection[str]) -> TicketsConfig:
 def _category(name: str, item: Node, services: Collection[str], least: int) -> Category:
     item.keys("words", "sure", "service", "route", required=("service", "route"))
     if not item.has("words") and not item.has("sure"):
-        item.error("lacks words", "add words, or sure: one of those is enough")
+        item.error("words is missing", "add words, or sure: one of those is enough")
     words, good = _entries(item.child("words"))
     sure, all_good = _entries(item.child("sure"))
     service = item.child("service")
@@ -48,7 +48,7 @@ def _category(name: str, item: Node, services: Collection[str], least: int) -> C
     category = Category(name, words, service.text(), item.child("route").text(), sure)
     if (words or sure) and good and all_good and category.most < least:
         item.child("words").error(
-            f"is one word, and {MIN_WORDS} are needed, so no report ever fits",
+            f"only one word, but {MIN_WORDS} must match, so no report ever would",
             "add words or a phrase, or put it under sure, where one is enough",
         )
     return category

@@ -30,7 +30,7 @@ def read_topology(folder: Path, problems: Problems) -> Topology:
         item.keys("name", "tier", "owner", "aliases", required=("name",))
         name = item.child("name").text()
         if name in services:
-            item.error(f"names {name!r} a second time", "give each service once")
+            item.error(f"{name!r} is listed twice", "list each service once")
         tier = item.child("tier").integer(UNKNOWN_TIER, at_least=1, at_most=3)
         owner = item.child("owner").text(default="")
         aliases = tuple(alias.text() for alias in item.child("aliases").items())
@@ -39,11 +39,11 @@ def read_topology(folder: Path, problems: Problems) -> Topology:
     for item in root.child("edges").items():
         ends = list(item.items())
         if len(ends) != 2:
-            item.error("is no edge", "write [caller, callee]")
+            item.error("not an edge", "write [caller, callee]")
             continue
         for end in ends:
             if isinstance(end.value, str) and end.value not in services:
-                end.error(f"names the unknown service {end.value!r}", "add it to services")
+                end.error(f"unknown service {end.value!r}", "add it to services")
         edges.append((ends[0].text(), ends[1].text()))
     return Topology(services.values(), edges)
 
@@ -75,7 +75,7 @@ def read_edges(file: Path) -> list[tuple[str, str]]:
     except OSError as error:
         raise BadFile(error.strerror or "cannot be read", place=str(file), remedy=remedy) from None
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise BadFile(f"is no list of edges: {error}", place=str(file), remedy=remedy) from None
+        raise BadFile(f"not a list of edges: {error}", place=str(file), remedy=remedy) from None
 
 
 def _known_edges(file: Path, problems: Problems) -> list[tuple[str, str]]:

@@ -47,7 +47,11 @@ def _look_into(folder: Path, endings: tuple[str, ...], problems: Problems) -> No
     for one in sorted(folder.iterdir()):
         if not _is_apart(one) and (one.suffix not in endings or one.is_dir()):
             wanted = " or ".join(f"*{ending}" for ending in endings)
-            problems.add(str(one), "is not read", f"call it {wanted}, or move it elsewhere")
+            problems.add(
+                str(one),
+                "midwatch does not read this path",
+                f"rename it to {wanted}, or move it elsewhere",
+            )
 
 
 def _is_apart(one: Path) -> bool:
@@ -56,5 +60,9 @@ def _is_apart(one: Path) -> bool:
 
 def _unread(one: Path, place: str, known: tuple[str, ...], problems: Problems) -> None:
     near = difflib.get_close_matches(one.name, known, 1)
-    hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
-    problems.add(place, "is not read", f"{hint} Else move it elsewhere" if near else hint)
+    hint = f"did you mean {near[0]}?" if near else f"midwatch reads {', '.join(known)}"
+    problems.add(
+        place,
+        "midwatch does not read this path",
+        f"{hint} Otherwise move it out of this directory" if near else hint,
+    )

@@ -149,11 +149,11 @@ def break_on_purpose(scenario: Scenario, names: str) -> Broken:
         change = BREAKS.get(name)
         if change is None:
             known = ", ".join(BREAKS)
-            raise InputError(f"nothing is called {name!r} to break", remedy=f"use one of {known}")
+            raise InputError(f"no failure is named {name!r} to break", remedy=f"use one of {known}")
         if not scenario.seven_checks and name != ALWAYS_ROLLBACK:
             raise InputError(
-                f"{scenario.name} cannot be broken by {name}",
-                remedy=f"break the scenario shift, or use {ALWAYS_ROLLBACK}",
+                f"{scenario.name} does not support {name}",
+                remedy=f"use the scenario shift, or {ALWAYS_ROLLBACK}",
             )
         one = change(broken.scenario)
         quiet = type(one.troubles) is Troubles

@@ -191,7 +191,7 @@ def find(name: str) -> Path:
         return Path(name)
     if name not in names():
         raise InputError(
-            f"no scenario is called {name!r}",
+            f"no scenario is named {name!r}",
             remedy=f"use one of {', '.join(names())}, or the path of a YAML file",
         )
     return folder() / f"{name}.yaml"
@@ -200,7 +200,7 @@ def find(name: str) -> Path:
 def load(file: Path) -> Scenario:
     """Read a scenario and the config it names. Raises BadFile with the first thing wrong."""
     if not file.is_file():
-        raise BadFile("is not there", place=str(file), remedy="midwatch drill list names them")
+        raise BadFile("not found", place=str(file), remedy="see midwatch drill list")
     problems = Problems()
     root = read_yaml(file, problems)
     scenario = _Reader(root, file.parent, problems).read()
@@ -231,7 +231,7 @@ class _Reader:
         if self.problems.found:
             return None
         self.config_dir = self.base / root.child("config").text()
-        found, errors = config.check(self.config_dir, "name another in the scenario")
+        found, errors = config.check(self.config_dir, "choose another in the scenario")
         self.problems.found.extend(errors)
         deliveries = self._deliveries(root.child("deliveries"))
         self.starts_at = self._starts_at(root.child("starts_at"), deliveries)
@@ -264,7 +264,7 @@ class _Reader:
         try:
             return parse_time(node.text())
         except ValueError:
-            node.error(f"is {node.value!r}", "write a time such as 2026-03-02T00:00:00Z")
+            node.error(f"got {node.value!r}", "write a time such as 2026-03-02T00:00:00Z")
             return 0
 
     def _at(self, node: Node) -> int:
@@ -278,7 +278,7 @@ class _Reader:
         folder = self.base / node.text()
         bodies = sorted(folder.glob("*-webhook.json"))
         if not bodies:
-            node.error("has no *-webhook.json in it", "name a folder of recorded deliveries")
+            node.error("no *-webhook.json found", "give a directory of recorded deliveries")
         found: list[tuple[int, bytes]] = []
         for body in bodies:
             header = body.with_name(body.name.replace(".json", ".headers.json"))
@@ -286,7 +286,7 @@ class _Reader:
                 received = msgspec.json.decode(header.read_bytes())["received_at"]
                 found.append((int(received * SECOND), body.read_bytes()))
             except (OSError, msgspec.MsgspecError, KeyError, TypeError) as error:
-                node.error(f"{header.name}: {error}", 'it must hold {"received_at": seconds}')
+                node.error(f"{header.name}: {error}", 'it must contain {"received_at": seconds}')
         return tuple(sorted(found))
 
     def _bank(self, node: Node) -> tuple[Case, ...]:
@@ -294,7 +294,7 @@ class _Reader:
         if name not in self.banks:
             file = self.config_dir / name
             if not file.is_file():
-                node.error(f"names {name}, which is not there", "name a file of the config")
+                node.error(f"{name} does not exist", "give a file of the config")
                 return ()
             self.banks[name] = read_cases(file, self.problems)
         return self.banks[name]
@@ -305,10 +305,12 @@ class _Reader:
         )
         is_agent = node.child("agent").value is True
         if is_agent == node.has("questions"):
-            node.error("needs either questions or an agent", "write `agent: true`, or questions")
+            node.error(
+                "either questions or an agent is needed", "write `agent: true`, or questions"
+            )
         slo = found.rules.slo_of(name)
         if slo is None:
-            node.error("has no objective", f"write slos/{name}.yaml in the config")
+            node.error("no SLO is configured", f"write slos/{name}.yaml in the config")
         if is_agent:
             bank = tuple(agents.case_of(one) for one in questions.part("online"))
         else:
@@ -317,7 +319,7 @@ class _Reader:
             self._release(n, r, is_agent=is_agent) for n, r in node.child("releases").entries()
         )
         if not any(r.live_at is not None for r in releases):
-            node.child("releases").error("has none that is live", "give one of them `at: 0s`")
+            node.child("releases").error("no release is live", "give one of them `at: 0s`")
         asked, troubles = self._around(node) if is_agent else ((), ())
         if is_agent and node.has("lulls"):
             node.child("lulls").error("is of a service with questions", "leave it out of an agent")
@@ -372,7 +374,7 @@ class _Reader:
         wanted = named.text() if node.has("agent") else name
         if wanted not in RELEASES:
             at = named if node.has("agent") else node
-            at.error(f"the agent has no release {wanted!r}", "midwatch agent releases lists them")
+            at.error(f"the agent has no release {wanted!r}", "see midwatch agent releases")
         return wanted
 
     def _fault(self, node: Node, found: config.Config) -> Fault:
@@ -384,7 +386,7 @@ class _Reader:
         services = [node.child("cause"), *node.child("also").items()]
         for service in services:
             if isinstance(service.value, str) and service.value not in known.services:
-                service.error(f"names the unknown service {service.value!r}", "add it first")
+                service.error(f"unknown service {service.value!r}", "add it first")
         node.child("until").choice("recovered", default="")
         lasts_s = None if node.has("until") else node.child("lasts").duration_s(1_200)
         return Fault(
@@ -402,8 +404,8 @@ class _Reader:
         service, release = node.child("service").text(), node.child("release").text()
         known = {(plan.name, one.name) for plan in services for one in plan.releases}
         if (service, release) not in known:
-            says = f"names {release!r} of {service!r}, which is not there"
-            node.child("release").error(says, "name a release of a service of this scenario")
+            says = f"unknown release {release!r} of {service!r}"
+            node.child("release").error(says, "use a release of a service of this scenario")
         return Trial(self._at(node.child("at")), service, release)
 
     def _bystander(self, node: Node, found: config.Config) -> Bystander | None:
@@ -444,7 +446,7 @@ class _Reader:
         try:
             judgement = judgements.checked(msgspec.convert(written, Judgement, str_keys=True))
         except (msgspec.ValidationError, InputError) as error:
-            node.error(f"is nothing that people write: {error}", "see docs/postmortems.md")
+            node.error(f"not valid as written by people: {error}", "see docs/postmortems.md")
             return None
         return Learned(node.child("after").duration_s(3_600), judgement)
 

@@ -102,8 +102,8 @@ class Log:
             self.add(begun)
         elif first != begun:
             raise StateError(
-                f"the journal is of another shift: {first}",
-                remedy="give the same scenario, --seed and --break, or another --db",
+                f"the journal belongs to another shift: {first}",
+                remedy="use the same scenario, --seed and --break, or another --db",
             )
 
     def add(self, entry: Begun | Sent | Moved | Remedied) -> None:

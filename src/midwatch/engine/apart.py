@@ -90,9 +90,9 @@ class Apart:
             line = hear.readline()
         if not line.endswith(b"\n"):
             code = self._gone()
-            says = f"the process that tries patterns ended with {code}"
+            says = f"the process that tests patterns exited with code {code}"
             if code == -signal.SIGVTALRM:
-                says = f"was ended after {TRY_S:g} s of work: write a simpler pattern"
+                says = f"the pattern ran longer than {TRY_S:g} s: write a simpler one"
             return _Said(good=False, says=says, nonsense=True)
         return msgspec.json.decode(line, type=_Said)
 

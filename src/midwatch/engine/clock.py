@@ -149,10 +149,10 @@ def settle(clock: SteadyClock, handle: Callable[[Sequence[Envelope]], list[Handl
         return
     (handled,) = handle([Envelope("", seen)])
     if handled.status == "rejected":
-        log.error("the jump of the clock is no event", extra={"fields": {"says": handled.why}})
+        log.error("clock jump not recorded", extra={"fields": {"msg": handled.why}})
     clock.believe(seen)
     if seen.by_ms:
         way = "ahead" if seen.by_ms > 0 else "back"
         says = f"{way} by {show_duration(abs(seen.by_ms) / SECOND)}"
-        fields = {"says": says, "by_s": seen.by_ms / SECOND, "skew_s": seen.skew_ms / SECOND}
-        log.warning("the wall clock has jumped", extra={"fields": fields})
+        fields = {"msg": says, "by_s": seen.by_ms / SECOND, "skew_s": seen.skew_ms / SECOND}
+        log.warning("wall clock jumped", extra={"fields": fields})

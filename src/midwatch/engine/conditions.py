@@ -65,7 +65,7 @@ class Conditions:
         {'metrics/shop': -3.0}
         """
         if not self._ahead:
-            says = "How far a peer's clock is ahead of ours, by the Date that it sends."
+            says = "How far the clock of another host is ahead, from its Date header."
             name = "midwatch_peer_clock_ahead_seconds"
             self.figures.append(Figure(name, says, "gauge", "peer", self._known))
         self._ahead[peer] = ahead_s

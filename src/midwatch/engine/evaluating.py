@@ -175,7 +175,7 @@ class Runner:
             one = _decode(line)
         except msgspec.MsgspecError as error:
             remedy = "name another file for --results"
-            says = f"is no result: {error}"
+            says = f"not a valid result: {error}"
             raise BadFile(says, place=f"{file}:{number}", remedy=remedy) from None
         if one.key == END:
             if not self._reuse:
@@ -263,4 +263,4 @@ class _Pool:
         for job in late.values():
             self._alive -= 1
             self._start()
-            yield job, broken(job.case, job.side, f"took more than {self._limits.timeout_s:g} s")
+            yield job, broken(job.case, job.side, f"ran longer than {self._limits.timeout_s:g} s")

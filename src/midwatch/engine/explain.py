@@ -77,7 +77,7 @@ def replay(objective: Slo, samples: Iterable[Sample], until: int | None = None) 
         if until is not None and sample.at > until:
             break
         if not now and sample.total:
-            says = f"the first line has {sample.total} events already: they count as if they had"
+            says = f"the first line already has {sample.total} events: they are counted as"
             notes = (f"{says} just come; put a line of zeros before it if they are old",)
         now = sample.at
         ring.add(now, *tally.more(sample))
@@ -267,7 +267,7 @@ def _says(found: Explained, one: Weighed) -> str:
     objective = found.slo
     tier, factor = one.tier, f"{one.factor:.6g}x"
     if one.long is None or one.short is None or one.standing == "no data":
-        return "no events in its windows: neither good nor bad"
+        return "no events in its windows"
     if one.standing == "left out":
         return _never(objective, tier)
     if one.standing != "calm":
@@ -296,7 +296,7 @@ def _budget(found: Explained) -> BudgetView:
         if left <= 0:
             says += ", gone"
         elif gone_in_s:
-            says += f", gone in {show_duration(gone_in_s)} at this rate"
+            says += f", used up in {show_duration(gone_in_s)} at this rate"
     return BudgetView(
         objective.period_s, None if left is None else float(left), gone_in_s, period.bad,
         period.total, float(objective.budget * period.total), seen_s, full, says,

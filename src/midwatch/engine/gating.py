@@ -50,8 +50,8 @@ def members(cases: Sequence[Case], quarantined: Sequence[Quarantined], now: int)
     known = {case.id for case in cases}
     for name in by_case:
         if name not in known:
-            says = f"no case is called {name!r}"
-            raise InputError(says, place="--quarantine", remedy="take it out of the list")
+            says = f"no case is named {name!r}"
+            raise InputError(says, place="--quarantine", remedy="remove it from the list")
     found: list[Member] = []
     for case in cases:
         held = by_case.get(case.id)
@@ -90,7 +90,7 @@ def play(
             epochs[key] = epochs.get(key, 0) + want.times
         gate.take(came)
     if gate.verdict is None:
-        raise BadFile("ended without a verdict", place="gate", remedy="tell the authors")
+        raise BadFile("ended without a verdict", place="gate", remedy="report this bug")
     return gate.verdict, examples
 
 
@@ -135,7 +135,7 @@ def read_history(file: Path, cases: Sequence[Case], now: int, days: int) -> dict
             one = _decode(line)
         except msgspec.MsgspecError as error:
             remedy = "take the line out, or name another file"
-            says = f"is no history: {error}"
+            says = f"not a valid history: {error}"
             raise BadFile(says, place=f"{file}:{number}", remedy=remedy) from None
         if one.at > now - days * DAY_MS:
             count = by_hash.setdefault(one.case, Count())

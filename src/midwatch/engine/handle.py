@@ -142,7 +142,7 @@ class Handler:
                 self.reload()
                 raise _Again
             if tries >= MAX_BURIALS:
-                raise CommitFailed(f"not even a dead letter can be written: {why}")
+                raise CommitFailed(f"even the dead letter cannot be written: {why}")
             parts[-1] = self._part(group, index, envelopes[index], dead, tries)
             return parts[-1]
 

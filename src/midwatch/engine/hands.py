@@ -39,7 +39,7 @@ class Hands:
         done: Future[T] = Future()
         with self._changed:
             if self._over:
-                raise RuntimeError("nothing is done any more")
+                raise RuntimeError("the engine is shutting down")
             self._waiting.append((done, call))
             if self._idle < len(self._waiting) and self._threads < self._most:
                 self._threads += 1

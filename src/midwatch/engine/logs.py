@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from midwatch.core.skews import Skews
-from midwatch.engine.queries import moment_of
+from midwatch.engine.queries import event_of, moment_of
 from midwatch.ports import Row
 
 log = logging.getLogger("midwatch.engine")
 
-# What comes by the thousand is told at debug; what somebody should look at, as a warning.
+# What comes in thousands is logged at debug level; what needs a look, as a warning.
 QUIET = frozenset({"AlertsAttached", "AlertsResolved"})
 LOUD = frozenset(
     {"ClockJumped", "PageFailed", "EscalationExhausted", "RecoveryMissed", "RollbackFailed"}
@@ -32,15 +32,29 @@ def tell(rows: Sequence[Row]) -> None:
         if log.isEnabledFor(level):
             moment = moment_of(row, NEVER)
             noun, _, name = row.stream.partition("/")
-            extra = {"event": row.type, noun: name, "seq": row.seq, "says": moment.says}
+            extra = {
+                "event": row.type,
+                noun: name,
+                "seq": row.seq,
+                "msg": moment.says,
+                **_page_of(row),
+            }
             log.log(level, "%s", row.type, extra={"fields": extra})
+
+
+def _page_of(row: Row) -> dict[str, str]:
+    """Name the page that an event is about, as its pager and the outbox know it."""
+    event = event_of(row)
+    key = getattr(event, "key", "") if row.type.startswith("Page") else ""
+    via = getattr(event, "via", "")
+    return {**({"page_id": key} if key else {}), **({"pager": via} if key and via else {})}
 
 
 class PlainLines(logging.Formatter):
     """Formats a record for somebody who watches a terminal.
 
     >>> record = logging.LogRecord("midwatch.engine", 20, "", 1, "PageSent", None, None)
-    >>> record.fields = {"event": "PageSent", "incident": "INC-1", "says": "printed"}
+    >>> record.fields = {"event": "PageSent", "incident": "INC-1", "msg": "printed"}
     >>> PlainLines().format(record)[9:]
     'PageSent incident=INC-1 printed'
     """
@@ -48,7 +62,7 @@ class PlainLines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Format one record in one line; a traceback follows it."""
         fields = dict(getattr(record, "fields", {}))
-        says = ascii(fields.pop("says", ""))[1:-1]
+        says = ascii(fields.pop("msg", ""))[1:-1]
         shown = {name: value for name, value in fields.items() if name not in ("event", "seq")}
         named = [f"{name}={value}" for name, value in shown.items()]
         at = datetime.fromtimestamp(record.created, UTC).strftime("%H:%M:%S")
@@ -59,12 +73,13 @@ class PlainLines(logging.Formatter):
 
 
 class JsonLines(logging.Formatter):
-    """Formats a record as one JSON object: at, level, logger, event, and the record's own fields.
+    """Formats a record as one JSON object: at, level, logger, event, msg and its own fields.
 
     >>> record = logging.LogRecord("midwatch.engine", 20, "", 1, "PageSent", None, None)
     >>> record.fields = {"event": "PageSent", "incident": "INC-1"}
-    >>> json.loads(JsonLines().format(record))["incident"]
-    'INC-1'
+    >>> shown = json.loads(JsonLines().format(record))
+    >>> shown["level"], shown["event"], shown["incident"]
+    ('info', 'PageSent', 'INC-1')
     """
 
     def format(self, record: logging.LogRecord) -> str:
@@ -75,6 +90,7 @@ class JsonLines(logging.Formatter):
             "level": record.levelname.lower(),
             "logger": record.name,
             "event": record.getMessage(),
+            "msg": "",
             **getattr(record, "fields", {}),
         }
         if record.exc_info:

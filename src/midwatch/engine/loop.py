@@ -121,7 +121,7 @@ class Loop:
         done: Future[list[Handled]] = Future()
         with self._wake:
             if self._stopping or self.error is not None:
-                raise Busy("is stopping", remedy="send again in a moment")
+                raise Busy("midwatch is shutting down", remedy="send again in a moment")
             self._deliveries.put(Delivery(envelopes, done, of))
             self._wake.notify()
         return done
@@ -133,7 +133,7 @@ class Loop:
         """
         with self._wake:
             if self._stopping or self.error is not None:
-                raise Busy("is stopping", remedy="ask again in a moment")
+                raise Busy("midwatch is shutting down", remedy="try again in a moment")
             done = self._views.put(look)
             self._wake.notify()
         return done
@@ -187,8 +187,8 @@ class Loop:
                     self._pool.settle(LEAVE_S)
                 break
         if left := self._pool.busy:
-            says = "calls are left: the next start sees what came of them"
-            log.warning("stops", extra={"fields": {"says": says, "calls": left}})
+            says = "calls are unfinished: the next start reconciles them"
+            log.warning("shutting down", extra={"fields": {"msg": says, "calls": left}})
         self._pool.end()
 
     def _look_at_clock(self) -> None:
@@ -275,7 +275,7 @@ class Loop:
         stats, self._failed_at = self.stats, time.monotonic()
         stats.failed_commits += 1
         if stats.failing_since is None:
-            log.error("commits fail", extra={"fields": {"says": told(error)}})
+            log.error("commits are failing", extra={"fields": {"msg": told(error)}})
             stats.failing_since = since
 
     def _probe(self) -> None:
@@ -327,7 +327,7 @@ class Loop:
         error = done.exception()
         self.stats.beats["sent" if error is None else "failed"] += 1
         if isinstance(error, Exception):
-            log.warning("heartbeat failed", extra={"fields": {"says": told(error)}})
+            log.warning("heartbeat failed", extra={"fields": {"msg": told(error)}})
 
     def _claim(self) -> None:
         """Hand due effects to free performers; no more are claimed than are begun at once.
@@ -368,7 +368,9 @@ class Loop:
             views = self._views.clear()
         for waiting in (*rest, *views):
             if waiting.done.set_running_or_notify_cancel():
-                waiting.done.set_exception(Busy("has stopped", remedy="send again in a moment"))
+                waiting.done.set_exception(
+                    Busy("midwatch has stopped", remedy="send again in a moment")
+                )
 
     def _tell(self, rows: Sequence[Row]) -> None:
         for listener in self._listeners:

@@ -142,11 +142,11 @@ def _holes(team: Team, name: str, shard: Shard, start: int, end: int) -> Iterabl
     schedule = team.schedules.get(name)
     if schedule is None:
         if not team.pagers(name):
-            yield start, end, f"a page for {name} reaches nobody: no pager is known"
+            yield start, end, f"a page for {name} reaches nobody: no pager is configured"
         return
     for shift in schedule.shifts(start, end, shard.overrides.get(name, [])):
         if shift.person is None:
-            yield shift.starts_at, shift.ends_at, f"a page would wake nobody of {name}"
+            yield shift.starts_at, shift.ends_at, f"a page to {name} would reach nobody"
         elif not _reachable(team, shift.person):
             yield shift.starts_at, shift.ends_at, f"{shift.person} is on call and has no pager"
 
@@ -160,9 +160,9 @@ def _then(policy: Policy, number: int) -> str:
     following = policy.steps[number + 1 :]
     if following:
         names = ", ".join((*following[0].to, *following[0].channels))
-        return f"policy {policy.name} goes on to {names} at once"
+        return f"policy {policy.name} escalates to {names} immediately"
     again = show_duration(policy.team.again_s)
-    return f"policy {policy.name} is exhausted, and tries anew after {again}"
+    return f"policy {policy.name} is exhausted and starts again after {again}"
 
 
 class Happened(Struct):

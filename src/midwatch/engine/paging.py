@@ -70,5 +70,5 @@ def number(after: str, prefix: str = "") -> int:
 
 def unknown(after: str) -> NoSuchRow:
     """Say that a list has no such place."""
-    remedy = "write what Link of the part before says, or begin again without it"
-    return NoSuchRow(f"no part begins after {after!r}", place="?after", remedy=remedy)
+    remedy = "use the Link header of the previous page, or start again without after"
+    return NoSuchRow(f"no page of results starts after {after!r}", place="?after", remedy=remedy)

@@ -172,7 +172,7 @@ class Performer:
         except Exception as error:  # what cannot be asked gets no traffic
             return f"{name} cannot be checked: {told(error)}"
         if health.trouble:
-            return f"{name} is not fit: {health.trouble}"
+            return f"{name} is unhealthy: {health.trouble}"
         if wish.digest and health.digest not in ("", wish.digest):
             return f"{name} serves digest {health.digest}, {wish.digest} is registered"
         return ""
@@ -251,12 +251,12 @@ def test_page(pagers: Mapping[str, Pager], via: str, by: str, now: int) -> list[
     """
     if via and via not in pagers:
         known = ", ".join(pagers)
-        raise InputError(f"no pager is called {via!r}", place="via", remedy=f"known are {known}")
+        raise InputError(f"no pager is named {via!r}", place="via", remedy=f"use one of {known}")
     found: list[Tested] = []
     for name in [via] if via else pagers:
         page = effects.SendPage(
             f"page/test/{now}/{name}", "TEST", by, "sev4", "This is a test page",
-            "nothing is wrong: somebody asked for it", "", name,
+            "nothing is wrong: somebody requested it", "", name,
         )  # fmt: skip
         try:
             found.append(Tested(name, pagers[name].send(page), ""))

@@ -155,7 +155,7 @@ def _routed(
                 covered = covered or event.reason.says
             case e.GrowthHeld():
                 at = show_time(copy.shown(event.until))
-                when = f"at {at}" if event.until else "in the page that is held"
+                when = f"at {at}" if event.until else "in the page that is being held"
                 pages.append(f"whoever has it, {when}")
             case e.PagePlanned() | e.PageHeld():
                 policies[event.policy] = None
@@ -169,7 +169,9 @@ def _routed(
         severity = severity or incident.severity or ""
         policy = policy or rules.policy_of(incident).name
     if not decision.events:
-        says = "nothing follows: it fires already" if home else "nothing follows: it does not fire"
+        says = (
+            "nothing follows: it is already firing" if home else "nothing follows: it is not firing"
+        )
     return Routed(
         named, home, bool(home) and home not in before, why, muted, severity, says, policy,
         tuple(pages), covered,

@@ -138,7 +138,7 @@ def _new(
 
 
 def _step(step: PlannedStep, state: str) -> StepView:
-    approval = "nobody has to approve it"
+    approval = "no approval needed"
     if step.role:
         approval = f"a {step.role} approves, for {show_duration(step.ttl_s)}"
     elif step.action == ASK:

@@ -321,8 +321,9 @@ def not_here(name: str) -> str:
     'this journal has no incident INC-2-00112233: i'
     """
     return (
-        f"this journal has no incident {name}: it is of another journal, or was opened after the"
-        " backup from which this one was restored"
+        f"this journal has no incident {name}: it belongs to another journal, or was opened "
+        f"after the"
+        "backup that this one was restored from"
     )
 
 

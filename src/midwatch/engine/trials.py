@@ -82,7 +82,9 @@ class Trials:
             )
             found.append(Envelope("", given))
         except Exception as error:  # not seen: nothing is decided, and the next look is near
-            log.warning("not seen", extra={"fields": {"says": f"{service}: {told(error)}"}})
+            log.warning(
+                "router not observed", extra={"fields": {"msg": f"{service}: {told(error)}"}}
+            )
         for name in releases:
             try:
                 health = sound.health(router.check(service, name))

@@ -54,7 +54,7 @@ class Upkeep:
         except Fenced:
             raise
         except CommitFailed as error:
-            log.warning("upkeep waits", extra={"fields": {"says": told(error)}})
+            log.warning("maintenance is waiting", extra={"fields": {"msg": told(error)}})
         except Exception as error:  # such as an old event that is damaged: nobody else reads it
-            log.error("upkeep failed", extra={"fields": {"says": told(error)}})
+            log.error("maintenance failed", extra={"fields": {"msg": told(error)}})
         return False

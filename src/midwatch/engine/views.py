@@ -51,7 +51,7 @@ class Views:
     def put(self, look: Callable[[Shard], T]) -> Future[T]:
         """Queue a look. Raises Busy when too many wait already."""
         if len(self._waiting) >= MAX_VIEWS:
-            raise Busy(f"{MAX_VIEWS} readers wait", remedy="ask again in a moment")
+            raise Busy(f"{MAX_VIEWS} readers are waiting", remedy="try again in a moment")
         done: Future[object] = Future()
         self._waiting.append(View(look, done))
         return done  # pyright: ignore[reportReturnType]  # what `look` gives is what comes out

@@ -58,12 +58,14 @@ class Waiting:
     def put(self, delivery: Delivery) -> None:
         """Let a delivery wait. Raises Busy when too many do, and says whose they are."""
         if self._count >= self._most or sum(self._alerts.values()) >= MAX_WAITING_ALERTS:
-            raise Busy(f"{self._count} deliveries wait", remedy=AGAIN)
+            raise Busy(f"{self._count} deliveries are waiting", remedy=AGAIN)
         queue = self._queues.get(delivery.of)
         if delivery.of and queue:
             alerts = self._alerts[delivery.of]
             if len(queue) * SHARE >= self._most or alerts * SHARE >= MAX_WAITING_ALERTS:
-                raise Busy(f"{len(queue)} deliveries of this token wait already", remedy=AGAIN)
+                raise Busy(
+                    f"{len(queue)} deliveries of this token are already waiting", remedy=AGAIN
+                )
         if queue is None:
             queue = self._queues[delivery.of] = deque()
             self._alerts[delivery.of] = 0

@@ -186,7 +186,7 @@ class _Watched:
             counts = {window_s: one for window_s, one in said.items() if sound.is_counts(one)}
             if len(counts) < len(said):
                 odd = next(one for one in said.values() if not sound.is_counts(one))
-                trouble = f"says {odd.good!r} good of {odd.total!r}, which counts nothing"
+                trouble = f"reported {odd.good!r} good of {odd.total!r}, which is ignored"
             shortest = self._windows_s[0]
             if shortest in counts and counts[shortest].bad:
                 found = metrics.failures(self.slo, shortest, now)

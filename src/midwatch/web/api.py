@@ -68,7 +68,9 @@ class Api(Reading):
         mine = [one for one in chosen if given.service in ("", one.service)]
         found = next(iter((*mine, *chosen)), None)
         if found is None:
-            raise StateError("no plan is there any more", place=_id(call), remedy="look again")
+            raise StateError(
+                "the plan no longer exists", place=_id(call), remedy="reload the incident"
+            )
         return found
 
     async def approve(self, call: Call) -> Part:
@@ -202,7 +204,7 @@ class Api(Reading):
             raise StateError("shadow mode changes nothing", place=_id(call))
         if not self._service.moves:
             remedy = "add routers to midwatch.yaml"
-            raise StateError("nothing is configured that moves traffic", remedy=remedy)
+            raise StateError("no router is configured", remedy=remedy)
 
     async def _move(
         self, call: Call, purpose: Literal["rollback", "promote"]
@@ -304,11 +306,13 @@ class Api(Reading):
         """Send a test page and say how it went."""
         given: bodies.PageTest = call.given
         if self._service.shadow:
-            raise StateError("nothing is sent in shadow mode", remedy="serve without --shadow")
+            raise StateError(
+                "shadow mode sends nothing", remedy="run midwatch serve without --shadow"
+            )
         pagers = self._service.pagers
         if given.via and given.via not in pagers:
             known = ", ".join(pagers)
-            raise NotThere(f"no pager is called {given.via!r}", remedy=f"known are {known}")
+            raise NotThere(f"no pager is named {given.via!r}", remedy=f"use one of {known}")
         return await asyncio.to_thread(
             perform.test_page, pagers, given.via, call.by.name, self._service.wall()
         )
@@ -326,7 +330,7 @@ class Api(Reading):
         again = handled.status == "duplicate"
         why = await self._refusal(call.key) if again else handled.why
         if why:
-            raise StateError(why, place=place, remedy="look at what there is")
+            raise StateError(why, place=place)
 
     async def _refusal(self, key: str) -> str:
         """Say why a request was refused when it came first; empty when it was done."""

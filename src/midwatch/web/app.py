@@ -128,9 +128,9 @@ async def _http_error(request: Request, error: Exception) -> Response:
     headers = error.headers or {}
     detail, remedy = error.detail, "see /api/v1/openapi.json"
     if error.status_code == 404:
-        detail = "nothing is at this address"
+        detail = "no such address"
     elif error.status_code == 405:
-        detail, remedy = f"{request.method} is not taken here", f"use {headers.get('Allow')}"
+        detail, remedy = f"{request.method} is not allowed here", f"use {headers.get('Allow')}"
     answer = problem(error.status_code, detail, remedy=remedy)
     answer.headers.update(headers)
     return answer
@@ -139,5 +139,5 @@ async def _http_error(request: Request, error: Exception) -> Response:
 async def _broken(request: Request, error: Exception) -> Response:
     route = request.scope.get("route")
     where = getattr(route, "path", "?")
-    log.error("%s %s broke: %s", request.method, where, type(error).__name__, exc_info=error)
-    return problem(500, "midwatch has a bug here", remedy="look at the log, and report it")
+    log.error("%s %s failed: %s", request.method, where, type(error).__name__, exc_info=error)
+    return problem(500, "internal error: a bug in midwatch", remedy="check the log and report it")

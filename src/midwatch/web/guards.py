@@ -47,12 +47,16 @@ def sender(request: Request, tokens: Tokens, source: str) -> Token | Response:
     """Give the token of a sender for this source, or the refusal."""
     token = tokens.find(token_text(request))
     if token is None:
-        _refused(request, None, "no valid token")
+        _refused(request, None, "missing or invalid token")
         remedy = f"midwatch token create --source NAME{_kept(request)}"
-        return problem(401, "no valid token came along", remedy=remedy)
+        return problem(401, "missing or invalid token", remedy=remedy)
     if token.source != source:
-        _refused(request, token, "a token for another source")
-        return problem(403, f"this token is not for source {source!r}", remedy="use its own")
+        _refused(request, token, "the token of another source")
+        return problem(
+            403,
+            f"this token does not belong to source {source!r}",
+            remedy="use the token of that source",
+        )
     watch_of(request).used(token)
     return token
 
@@ -61,16 +65,16 @@ def person(request: Request, tokens: Tokens) -> Token | Response:
     """Give the token of a person, or the refusal. A person's token comes as a bearer alone."""
     token = tokens.find(token_text(request, basic=False))
     if token is None:
-        _refused(request, None, "no valid token")
+        _refused(request, None, "missing or invalid token")
         scheme = request.headers.get("authorization", "").partition(" ")[0].lower()
         if scheme == "basic":
-            says = "basic auth is for senders; browsers send it along by themselves"
+            says = "basic auth is for alert senders only; browsers send it automatically"
             return problem(401, says, remedy="send Authorization: Bearer TOKEN")
         remedy = f"midwatch token create --role responder --name NAME{_kept(request)}"
-        return problem(401, "no valid token came along", remedy=remedy)
+        return problem(401, "missing or invalid token", remedy=remedy)
     if not token.role:
-        _refused(request, token, "a sender's token")
-        return problem(403, "this token is a sender's", remedy="use a responder's")
+        _refused(request, token, "a sender token")
+        return problem(403, "this is a sender token", remedy="use a responder token")
     watch_of(request).used(token)
     return token
 
@@ -100,8 +104,8 @@ def idempotency_key(request: Request) -> str | Response:
     if key is None:
         return ""
     if not IDEMPOTENCY_KEY.fullmatch(key):
-        says = "is not 1 to 255 printable ASCII characters without a space"
-        return problem(422, says, place="Idempotency-Key", remedy="a UUID will do")
+        says = "must be 1 to 255 printable ASCII characters without spaces"
+        return problem(422, says, place="Idempotency-Key", remedy="use a UUID, for example")
     return key
 
 
@@ -121,15 +125,17 @@ async def body_of(
                 size += len(part)
                 if size <= limit:
                     if not room(len(part)):
-                        says = "too many bytes of this token wait"
+                        says = "too many bytes sent with this token are waiting"
                         return problem(503, says, remedy="send again in a moment")
                     parts.append(part)
                 elif size > limit + MAX_DRAINED:
                     break
     except TimeoutError:
-        return problem(408, f"the body did not come within {BODY_S:g} s", remedy="send again")
+        return problem(
+            408, f"the request body did not arrive within {BODY_S:g} s", remedy="send again"
+        )
     except ClientDisconnect:
-        return problem(400, "the caller hung up", remedy="send again")
+        return problem(400, "the client disconnected", remedy="send again")
     if size > limit:
-        return problem(413, f"more than {limit} bytes came", remedy="send smaller batches")
+        return problem(413, f"the body is larger than {limit} bytes", remedy="send smaller batches")
     return b"".join(parts)

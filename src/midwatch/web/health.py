@@ -75,7 +75,7 @@ class Health:
         if self._loop.error is not None:
             why = "the engine has stopped"
         elif stats.failing_since is not None:
-            why = "commits fail"
+            why = "commits are failing"
         elif stats.last_tick and time.monotonic() - stats.last_tick > STALLED_S:
             why = "the engine is stalled"
         notes = {name: says for name, says in self._conditions.found().items() if says}
@@ -124,40 +124,42 @@ class _Figures(Collector):
 
     def collect(self) -> Iterator[Metric]:
         loop, stats = self._loop, self._loop.stats
-        yield _gauge("midwatch_up", "Whether the engine runs.", float(loop.error is None))
-        info = GaugeMetricFamily("midwatch_build_info", "The version.", labels=["version"])
+        yield _gauge("midwatch_up", "1 while the engine is running.", float(loop.error is None))
+        info = GaugeMetricFamily("midwatch_build_info", "The midwatch version.", labels=["version"])
         info.add_metric([__version__], 1)
         yield info
-        yield _gauge("midwatch_queue_depth", "Deliveries that wait.", loop.waiting)
+        yield _gauge("midwatch_queue_depth", "Deliveries waiting in the queue.", loop.waiting)
         yield _gauge(
-            "midwatch_outbox_age_seconds", "Age of the oldest effect that is due and not begun.",
+            "midwatch_outbox_age_seconds", "Age of the oldest effect that is due and not started.",
             loop.outbox_age_s(),
         )  # fmt: skip
         lag = time.monotonic() - stats.last_tick if stats.last_tick else 0.0
-        yield _gauge("midwatch_engine_lag_seconds", "Time since the engine last looked.", lag)
+        yield _gauge("midwatch_engine_lag_seconds", "Time since the last turn of the engine.", lag)
         yield _commits(stats)
-        yield _counter("midwatch_failed_commits", "Commits that failed.", stats.failed_commits)
-        yield _counter("midwatch_alerts", "Alerts taken.", stats.alerts)
-        yield _counter("midwatch_alerts_rejected", "Alerts that could not be read.", stats.rejected)
+        yield _counter("midwatch_failed_commits", "Failed commits.", stats.failed_commits)
+        yield _counter("midwatch_alerts", "Accepted alerts.", stats.alerts)
+        yield _counter("midwatch_alerts_rejected", "Rejected alerts.", stats.rejected)
         letters = CounterMetricFamily(
-            "midwatch_dead_letters_dropped", "Rejected input that is not kept.", labels=["source"]
+            "midwatch_dead_letters_dropped", "Rejected input that was dropped.", labels=["source"]
         )
         for source, count in self._dropped.items() if self._inside else ():
             letters.add_metric([source], count)
         yield letters
         yield _by_result("midwatch_heartbeats", "Heartbeats sent.", stats.beats)
-        yield _counter("midwatch_views", "Looks answered on the engine's thread.", stats.views)
-        yield _counter("midwatch_view_seconds", "Its CPU time that looks took.", stats.view_s)
+        yield _counter("midwatch_views", "Reads answered on the engine thread.", stats.views)
         yield _counter(
-            "midwatch_views_put_off", "Turns that ended with looks still waiting.",
+            "midwatch_view_seconds", "CPU time of reads on the engine thread.", stats.view_s
+        )
+        yield _counter(
+            "midwatch_views_put_off", "Turns that ended with reads still waiting.",
             stats.views_put_off,
         )  # fmt: skip
         yield from _conditions(self._conditions)
         if not self._inside:
             return
-        yield _by_result("midwatch_pages", "Sends of pages, tries counted.", stats.pages)
+        yield _by_result("midwatch_pages", "Attempts to send a page.", stats.pages)
         incidents = GaugeMetricFamily(
-            "midwatch_incidents", "Incidents that are not over.", labels=["state", "severity"]
+            "midwatch_incidents", "Incidents that are not resolved.", labels=["state", "severity"]
         )
         for (state, severity), count in sorted(self._states.items()):
             incidents.add_metric([state, severity], count)
@@ -172,7 +174,7 @@ def _states(shard: Shard) -> Counter[tuple[str, str]]:
 def _conditions(conditions: Conditions) -> Iterator[Metric]:
     if found := conditions.found():
         noted = GaugeMetricFamily(
-            "midwatch_condition", "1 while /readyz has a note of this name.", labels=["name"]
+            "midwatch_condition", "1 while /readyz shows a note of this name.", labels=["name"]
         )
         for name, says in sorted(found.items()):
             noted.add_metric([name], float(bool(says)))
@@ -192,7 +194,7 @@ def _commits(stats: Stats) -> HistogramMetricFamily:
         total += count
         buckets.append((str(bound), total))
     return HistogramMetricFamily(
-        "midwatch_commit_seconds", "Deciding on a group and committing it.", buckets=buckets,
+        "midwatch_commit_seconds", "Time to decide on a batch and commit it.", buckets=buckets,
         sum_value=stats.commit_s,
     )  # fmt: skip
 

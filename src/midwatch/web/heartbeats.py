@@ -39,7 +39,7 @@ class Heartbeats:
         job = self._jobs.get(name)
         if job is None or job.alert:
             remedy = "add it to watched_jobs in midwatch.yaml"
-            return problem(404, f"no watched job is called {name!r}", remedy=remedy)
+            return problem(404, f"no heartbeat is named {name!r}", remedy=remedy)
         try:
             given = Envelope("", HeartbeatSeen(name), actor=guards.actor(token))
             await asyncio.wrap_future(self._loop.submit([given], token.id))

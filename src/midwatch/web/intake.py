@@ -76,7 +76,9 @@ class Intake:
         pushed = self._pushed.get(name)
         source = self._sources.get(name)
         if source is None and pushed is None and name not in INTAKES:
-            return problem(404, f"no source is called {name!r}", remedy="add it to midwatch.yaml")
+            return problem(
+                404, f"no source is named {name!r}", remedy="add the source to midwatch.yaml"
+            )
         wanted = guards.idempotency_key(request)
         if isinstance(wanted, Response):
             return wanted

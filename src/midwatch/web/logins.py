@@ -78,7 +78,7 @@ class Logins:
         text = parse_qs(body.decode("utf-8", "replace")).get("token", [""])[0].strip()
         token = self._tokens.find(text)
         if token is None or not token.role:
-            says = "a sender's token" if token else "no valid token"
+            says = "a sender token" if token else "missing or invalid token"
             self._watch.refused(request, "login refused", token, says)
             return self._render("login.html", 401, wrong=True, shadow=self._shadow)
         try:
@@ -118,7 +118,7 @@ class Logins:
         return f"__Host-{self._name}" if _is_https(request) else self._name
 
     def _foreign(self) -> Response:
-        return self._render("busy.html", 403, says="this form came from another site")
+        return self._render("busy.html", 403, says="this form was sent from another site")
 
     def _render(self, name: str, status: int = 200, **values: object) -> Response:
         text = self._templates.get_template(name).render(**values)

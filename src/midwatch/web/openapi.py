@@ -58,7 +58,7 @@ def document(routes: Sequence[Route]) -> bytes:
     taken = schema_of[repr(Taken)]
     codes = [400, 401, 403, 404, 408, 413, 422, 503]
     intake = _operation(
-        "Take alerts from a sender; changes and tickets are two senders that are always there.",
+        "Accept alerts from a source; changes and tickets are built-in sources.",
         INTAKE,
         202,
         taken,
@@ -91,21 +91,21 @@ _EXAMPLES = {"id": "INC-1", "source": "alertmanager", "schedule": "primary"}
 _PARTS: list[dict[str, Any]] = [
     {
         "name": "limit", "in": "query", "required": False,
-        "description": "So many rows at most.",
+        "description": "Maximum number of rows.",
         "schema": {
             "type": "integer", "minimum": 1, "maximum": paging.MOST, "default": paging.LIMIT
         },
     },
     {
         "name": "after", "in": "query", "required": False,
-        "description": "The part after this place, as Link of the part before says.",
+        "description": "Start after this row, as given by the Link header of the previous page.",
         "schema": {"type": "string"},
     },
 ]  # fmt: skip
 _LINK = {
     "Link": {
         "required": False,
-        "description": 'Where the next part is, rel="next"; absent at the end.',
+        "description": 'The next page, rel="next"; absent on the last page.',
         "schema": {"type": "string"},
     }
 }
@@ -113,7 +113,8 @@ _IDEMPOTENCY = {
     "name": "Idempotency-Key",
     "in": "header",
     "required": False,
-    "description": "The same request under the same key is answered again, and done once.",
+    "description": "Idempotency key: a repeated request with the same key gets the same answer "
+    "and is executed once.",
     "schema": {"type": "string", "pattern": f"^{guards.IDEMPOTENCY_KEY.pattern}$"},
 }
 

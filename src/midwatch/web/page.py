@@ -119,7 +119,7 @@ class Page:
         except Busy as error:
             return self._render("busy.html", 503, says=str(error))
         if found is None:
-            return self._render("busy.html", 404, says=f"no incident is called {name!r}")
+            return self._render("busy.html", 404, says=f"no incident is named {name!r}")
         incident, at = found
 
         def written() -> str:
@@ -164,7 +164,7 @@ class Page:
         return HTMLResponse(text, status, HEADERS)
 
     def _foreign(self) -> Response:
-        return self._render("busy.html", 403, says="this form came from another site")
+        return self._render("busy.html", 403, says="this form was sent from another site")
 
 
 def _led(records: Archive, name: str, shard: Shard) -> tuple[str, str]:
@@ -174,7 +174,7 @@ def _led(records: Archive, name: str, shard: Shard) -> tuple[str, str]:
         return "", not_here(name)
     if incident.ref != name:
         there = f"/incidents/{incident.ref}"
-        return "", f"{name} alone may be an incident of another journal; the one here is at {there}"
+        return "", f"{name} may belong to another journal; the one in this journal is at {there}"
     while incident.merged_into:
         into = archive.find(shard, records, incident.merged_into)
         if into is None:

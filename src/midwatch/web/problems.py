@@ -18,13 +18,13 @@ TITLES = {
     403: "Not allowed",
     404: "Not found",
     405: "Method not allowed",
-    408: "Too slow",
-    409: "Not in this state",
+    408: "Request timeout",
+    409: "Conflict with the current state",
     413: "Too large",
-    422: "Not of this form",
+    422: "Wrong content",
     429: "Too many requests",
     500: "Broken",
-    503: "Not at the moment",
+    503: "Unavailable",
 }
 RETRY_AFTER_S = 1
 

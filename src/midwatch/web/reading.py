@@ -51,7 +51,7 @@ DAY_MS = 86_400_000
 MAX_DAYS = 400
 READERS = 2  # of the journal, at a time: each one takes a share of the engine's processor
 A_LOOK = 500  # incidents that one look copies
-PLACES = "look at the list"
+PLACES = "see the list of incidents"
 SILENCE = "S-"  # what the names of silences begin with
 
 
@@ -156,7 +156,7 @@ class Reading:
             return found[0]
         record = await self._read(lambda audit: audit.recall(id_of(name)))
         if record is None or not record.incident.is_called(name):
-            raise NotThere(f"no incident is called {name!r}", remedy=PLACES)
+            raise NotThere(f"no incident is named {name!r}", remedy=PLACES)
         return await self._look(lambda shard: look(shard, record.incident, record.version))
 
     async def postmortem(self, call: Call) -> Postmortem:
@@ -241,7 +241,7 @@ class Reading:
         name = call.id
         found = await self._look(lambda shard: cases.subject(shard, name))
         if found is None:
-            raise NotThere(f"no case is called {name!r}", remedy="midwatch cases list")
+            raise NotThere(f"no case is named {name!r}", remedy="run midwatch cases list")
         return await self._read(lambda audit: cases.story(found, audit))
 
     async def kept(self, call: Call) -> cases.Kept:
@@ -273,7 +273,7 @@ class Reading:
         skews = await self._look(lambda shard: shard.skews)
         found = await self._read(lambda audit: placement.find(audit, skews, name))
         if found is None:
-            raise NotThere(f"no alert is called {name!r}", remedy=placement.NAMED)
+            raise NotThere(f"no alert is named {name!r}", remedy=placement.NAMED)
         return await self._look(lambda shard: placement.muted_now(shard, found))
 
     async def slos(self, call: Call) -> list[explain.StandingView]:

@@ -87,48 +87,50 @@ STATUS: dict[type[MidwatchError], int] = {
 ROUTES = (
     Route(
         "GET", "/api/v1/incidents",
-        "List incidents, worst first; owed=true: those that are resolved and not closed;"
-        " all=true: also what is over, newest first.",
+        "List incidents, worst first; owed=true: resolved but not closed;"
+        " all=true: closed ones too, newest first.",
         Api.incidents, list[queries.Summary], flags=("all", "owed"), paged=True,
     ),
     Route(
-        "GET", "/api/v1/incidents/{id}", "Tell one incident; limit and after count its timeline.",
+        "GET", "/api/v1/incidents/{id}", "Show one incident; limit and after page through its "
+                                         "timeline.",
         Api.incident, queries.Detail, paged=True,
     ),
     Route(
-        "POST", "/api/v1/incidents/{id}/ack", "Take it.",
+        "POST", "/api/v1/incidents/{id}/ack", "Acknowledge an incident.",
         Api.ack, queries.Detail, bodies.Ack, once=True,
     ),
     Route(
-        "POST", "/api/v1/incidents/{id}/snooze", "Take it for a while.",
+        "POST", "/api/v1/incidents/{id}/snooze", "Snooze an incident.",
         Api.snooze, queries.Detail, bodies.Snooze, once=True,
     ),
     Route(
-        "POST", "/api/v1/incidents/{id}/resolve", "Say that it is over.",
+        "POST", "/api/v1/incidents/{id}/resolve", "Resolve an incident.",
         Api.resolve, queries.Detail, bodies.Resolve, once=True,
     ),
     Route(
-        "POST", "/api/v1/incidents/{id}/unack", "Give it back: people are paged anew.",
+        "POST", "/api/v1/incidents/{id}/unack", "Take back an acknowledgement; people are paged "
+                                                "again.",
         Api.unack, queries.Detail, bodies.Unack, once=True,
     ),
     Route(
-        "POST", "/api/v1/incidents/{id}/reassign", "Hand it to somebody else, who is paged.",
+        "POST", "/api/v1/incidents/{id}/reassign", "Reassign an incident and page the new holder.",
         Api.reassign, queries.Detail, bodies.Reassign, once=True,
     ),
     Route(
-        "POST", "/api/v1/incidents/{id}/merge", "Say that it is the same as another one.",
+        "POST", "/api/v1/incidents/{id}/merge", "Merge an incident into another one.",
         Api.merge, queries.Detail, bodies.Merge, once=True,
     ),
     Route(
-        "POST", "/api/v1/incidents/{id}/split", "Make another incident out of some of its alerts.",
+        "POST", "/api/v1/incidents/{id}/split", "Split some alerts off into a new incident.",
         Api.split, queries.Detail, bodies.Split, once=True,
     ),
     Route(
-        "POST", "/api/v1/incidents/{id}/undo", "Take back its last merge or split.",
+        "POST", "/api/v1/incidents/{id}/undo", "Undo the last merge or split.",
         Api.undo, queries.Detail, bodies.Undo, once=True,
     ),
     Route(
-        "POST", "/api/v1/incidents/{id}/plan", "Look at a runbook's plan, or propose it.",
+        "POST", "/api/v1/incidents/{id}/plan", "Show the plan of a runbook, or propose it.",
         Api.plan, plans.PlanView, bodies.Choose, once=True,
     ),
     Route(
@@ -144,44 +146,46 @@ ROUTES = (
         Api.stop, queries.Detail, bodies.Stop, once=True,
     ),
     Route(
-        "POST", "/api/v1/incidents/{id}/close", "Close it, or say what it lacks.",
+        "POST", "/api/v1/incidents/{id}/close", "Close an incident, or list what is missing.",
         Api.close, queries.Detail, bodies.Close, once=True,
     ),
     Route(
-        "POST", "/api/v1/incidents/{id}/waive", "Let it close without a case, for a time.",
+        "POST", "/api/v1/incidents/{id}/waive", "Waive the regression case of an incident until "
+                                                "a date.",
         Api.waive, queries.Detail, bodies.Waive, once=True,
     ),
     Route(
-        "GET", "/api/v1/incidents/{id}/postmortem", "Write its postmortem.",
+        "GET", "/api/v1/incidents/{id}/postmortem", "Show the postmortem of an incident.",
         Api.postmortem, Postmortem,
     ),
     Route(
-        "POST", "/api/v1/incidents/{id}/postmortem", "Say what you make of it; replaces it whole.",
+        "POST", "/api/v1/incidents/{id}/postmortem", "Replace the human part of a postmortem.",
         Api.judge, Postmortem, Whole, once=True,
     ),
     Route(
-        "POST", "/api/v1/incidents/{id}/postmortem/add", "Add to what people make of it.",
+        "POST", "/api/v1/incidents/{id}/postmortem/add", "Add to the human part of a postmortem.",
         Api.add, Postmortem, Added, once=True,
     ),
     Route(
-        "POST", "/api/v1/incidents/{id}/draft", "Write its facts down now.",
+        "POST", "/api/v1/incidents/{id}/draft", "Draft the postmortem now.",
         Api.draft, Postmortem, bodies.DraftFacts, once=True,
     ),
     Route(
         "GET", "/api/v1/report",
-        "Tell a period, in milliseconds since 1970; else seven days. Sums are of all incidents.",
+        "Summarise a period (milliseconds since 1970; default: the last 7 days). Sums cover all "
+        "incidents.",
         Api.report, reporting.Report, numbers=("start", "end"), paged=True,
     ),
     Route(
-        "GET", "/api/v1/alerts/{id}/explain", "Say where an alert is, and why.",
+        "GET", "/api/v1/alerts/{id}/explain", "Explain which incident an alert is in, and why.",
         Api.alert, placement.AlertPlace,
     ),
     Route(
-        "GET", "/api/v1/silences", "List silences that are not over.",
+        "GET", "/api/v1/silences", "List active and future silences.",
         Api.silences, list[queries.SilenceView], paged=True,
     ),
     Route(
-        "POST", "/api/v1/silences", "Page nobody for what matches, for a while.",
+        "POST", "/api/v1/silences", "Silence matching alerts for a while.",
         Api.silence, list[queries.SilenceView], bodies.Silence, once=True,
     ),
     Route(
@@ -189,15 +193,15 @@ ROUTES = (
         Api.end_silence, list[queries.SilenceView], bodies.EndSilence, once=True,
     ),
     Route(
-        "GET", "/api/v1/changes", "List what was changed, the newest first.",
+        "GET", "/api/v1/changes", "List changes, newest first.",
         Api.changes, list[queries.ChangeView], paged=True,
     ),
     Route(
-        "POST", "/api/v1/changes", "Note what was changed.",
+        "POST", "/api/v1/changes", "Record a change.",
         Api.change, list[queries.ChangeView], bodies.Change, once=True,
     ),
     Route(
-        "GET", "/api/v1/tickets", "List reports as they were triaged, the newest first.",
+        "GET", "/api/v1/tickets", "List triaged reports, newest first.",
         Api.tickets, list[queries.TicketView], paged=True,
     ),
     Route(
@@ -205,63 +209,64 @@ ROUTES = (
         Api.ticket, list[queries.TicketView], bodies.Ticket, once=True,
     ),
     Route(
-        "GET", "/api/v1/oncall", "Say who is on call, at a moment in milliseconds or now.",
+        "GET", "/api/v1/oncall", "Show who is on call now, or at a time in milliseconds since "
+                                 "1970.",
         Api.oncall, list[oncall.OnCall], numbers=("at",),
     ),
     Route(
-        "GET", "/api/v1/oncall/shifts", "List the shifts of so many days, at most 400.",
+        "GET", "/api/v1/oncall/shifts", "List the shifts of the given number of days, at most 400.",
         Api.shifts, list[oncall.ShiftView], numbers=("start", "days"),
     ),
     Route(
-        "GET", "/api/v1/oncall/gaps", "Say when a page would reach nobody.",
+        "GET", "/api/v1/oncall/gaps", "List gaps: times when a page would reach nobody.",
         Api.gaps, list[oncall.Gap], numbers=("start", "days"),
     ),
     Route(
-        "GET", "/api/v1/oncall/handoff", "Gather what the next person has to know.",
+        "GET", "/api/v1/oncall/handoff", "Show a handoff summary for the next shift.",
         Api.handoff, oncall.Handoff, numbers=("hours",),
     ),
     Route(
-        "GET", "/api/v1/oncall/overrides", "List who stands in for a while.",
+        "GET", "/api/v1/oncall/overrides", "List overrides.",
         Api.overrides, list[oncall.OverrideView],
     ),
     Route(
-        "POST", "/api/v1/oncall/{schedule}/override", "Put a person on call for a while.",
+        "POST", "/api/v1/oncall/{schedule}/override", "Add an override.",
         Api.override, list[oncall.OverrideView], bodies.Override, once=True,
     ),
     Route(
-        "POST", "/api/v1/oncall/{schedule}/remove-override", "Take an override back.",
+        "POST", "/api/v1/oncall/{schedule}/remove-override", "End an override.",
         Api.remove_override, list[oncall.OverrideView], bodies.RemoveOverride, once=True,
     ),
     Route(
-        "POST", "/api/v1/oncall/{schedule}/swap", "Let two people take each other's shift.",
+        "POST", "/api/v1/oncall/{schedule}/swap", "Swap two shifts.",
         Api.swap, list[oncall.OverrideView], bodies.Swap, once=True,
     ),
     Route(
-        "GET", "/api/v1/services", "List what services run, and their releases.",
+        "GET", "/api/v1/services", "List services with their releases.",
         Api.services, list[served.ServiceView],
     ),
     Route(
-        "POST", "/api/v1/services", "Make a release known.",
+        "POST", "/api/v1/services", "Register a release.",
         Api.register, list[served.ServiceView], bodies.Register, once=True,
     ),
     Route(
-        "GET", "/api/v1/services/{id}/history", "Tell what happened to a service's releases.",
+        "GET", "/api/v1/services/{id}/history", "Show the release history of a service.",
         Api.history, list[queries.Moment], paged=True,
     ),
     Route(
-        "POST", "/api/v1/services/{id}/rollback", "Move traffic back to the last good release.",
+        "POST", "/api/v1/services/{id}/rollback", "Roll a service back to its last good release.",
         Api.rollback, list[served.ServiceView], bodies.Move, once=True,
     ),
     Route(
-        "POST", "/api/v1/services/{id}/promote", "Move traffic on to another release.",
+        "POST", "/api/v1/services/{id}/promote", "Promote a release.",
         Api.promote, list[served.ServiceView], bodies.Move, once=True,
     ),
     Route(
-        "POST", "/api/v1/services/{id}/canary", "Give a candidate a part of live traffic.",
+        "POST", "/api/v1/services/{id}/canary", "Start a canary.",
         Api.canary, list[served.ServiceView], bodies.Move, once=True,
     ),
     Route(
-        "POST", "/api/v1/services/{id}/abort", "Take a candidate off live traffic.",
+        "POST", "/api/v1/services/{id}/abort", "Abort a canary.",
         Api.abort, list[served.ServiceView], bodies.Move, once=True,
     ),
     Route(
@@ -273,35 +278,35 @@ ROUTES = (
         Api.offer, list[cases.CaseView], bodies.Offer, once=True,
     ),
     Route(
-        "GET", "/api/v1/cases/{id}", "Tell one case: its evidence, and what became of it.",
+        "GET", "/api/v1/cases/{id}", "Show one case with its evidence and history.",
         Api.case, cases.CaseStory,
     ),
     Route(
-        "POST", "/api/v1/cases/{id}/quarantine", "Take a flaky case out of the count.",
+        "POST", "/api/v1/cases/{id}/quarantine", "Quarantine a flaky case.",
         Api.quarantine, list[cases.CaseView], bodies.Quarantine, once=True,
     ),
     Route(
-        "POST", "/api/v1/cases/{id}/retire", "Take a case out for good.",
+        "POST", "/api/v1/cases/{id}/retire", "Retire a case.",
         Api.retire, list[cases.CaseView], bodies.Retire, once=True,
     ),
     Route(
-        "GET", "/api/v1/services/{id}/cases", "Give the cases that guard a service, or all.",
+        "GET", "/api/v1/services/{id}/cases", "Export the cases of a service, or all.",
         Api.kept, cases.Kept,
     ),
     Route(
-        "GET", "/api/v1/heartbeats", "List watched jobs, those that are silent first.",
+        "GET", "/api/v1/heartbeats", "List heartbeats, silent ones first.",
         Api.jobs, list[jobs.JobView],
     ),
     Route(
-        "GET", "/api/v1/slos", "Say how each objective stands: windows, tiers, budget.",
+        "GET", "/api/v1/slos", "Show the status of each SLO: windows, tiers, budget.",
         Api.slos, list[explain.StandingView],
     ),
     Route(
-        "GET", "/api/v1/alerts/rejected", "List what could not be taken, and why.",
+        "GET", "/api/v1/alerts/rejected", "List rejected input, and why it was rejected.",
         Api.rejected, list[queries.Rejected], paged=True,
     ),
     Route(
-        "POST", "/api/v1/pages/test", "Send a test page by one pager, or by each.",
+        "POST", "/api/v1/pages/test", "Send a test page via one pager, or via each.",
         Api.test_page, list[perform.Tested], bodies.PageTest, also=(404,),
     ),
 )  # fmt: skip
@@ -374,7 +379,7 @@ def _number(request: Request, name: str) -> int:
     if not (
         text.isascii() and text.isdigit() and len(text) <= 15 and int(text) <= bodies.MAX_NUMBER
     ):
-        raise InputError(f"is {text!r}", place=f"?{name}", remedy="write a whole number")
+        raise InputError(f"got {text!r}", place=f"?{name}", remedy="write a whole number")
     return int(text)
 
 
@@ -385,12 +390,12 @@ def _limit(request: Request) -> int:
     limit = _number(request, "limit")
     if not 1 <= limit <= paging.MOST:
         remedy = f"write 1 to {paging.MOST}, and follow Link"
-        raise InputError(f"is {limit}", place="?limit", remedy=remedy)
+        raise InputError(f"got {limit}", place="?limit", remedy=remedy)
     return limit
 
 
 def _flag(request: Request, name: str) -> bool:
     text = request.query_params.get(name, "false")
     if text not in ("true", "false"):
-        raise InputError(f"is {text!r}", place=f"?{name}", remedy="write true or false")
+        raise InputError(f"got {text!r}", place=f"?{name}", remedy="write true or false")
     return text == "true"

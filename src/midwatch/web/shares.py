@@ -39,7 +39,7 @@ class Held:
     def add(self, size: int) -> bool:
         """Hold so many bytes more; False when the share does not have them."""
         if not self._shares.has_room(self._token.id, size):
-            self._shares.note(self._token, "too many bytes of it wait")
+            self._shares.note(self._token, "too many of its bytes are waiting")
             return False
         self._shares.hold(self._token.id, size)
         self.size += size
@@ -65,7 +65,7 @@ class Shares:
         if conditions is not None:
             conditions.add("limits", self.says)
             conditions.counters(
-                "midwatch_over_limit", "Requests of tokens that were over their share.", "who",
+                "midwatch_over_limit", "Requests of tokens over their limit.", "who",
                 lambda: self.refused,
             )  # fmt: skip
 
@@ -74,7 +74,7 @@ class Shares:
         if self._clock() - self._last > SAID_EVERY_S:
             return ""
         told = (f"{count} requests of {who}s" for who, count in self.refused.items() if count)
-        return f"over their limits: {', '.join(told)} since the start; the log names the tokens"
+        return f"over their limits: {', '.join(told)} since startup; the log names the tokens"
 
     def refuses(self, token: Token) -> Response | None:
         """Count a request of a token; gives the refusal when it is over its rate."""
@@ -87,7 +87,7 @@ class Shares:
         return problem(
             429 if token.role else 503,
             f"this token is over its limit: {why}",
-            remedy="send less often, or more at once; limits in midwatch.yaml are what is allowed",
+            remedy="send fewer, larger requests; limits in midwatch.yaml sets what is allowed",
             retry_after_s=math.ceil(wait_s),
         )
 
@@ -128,5 +128,5 @@ class Shares:
         self._last = now
         if now - self._said.get(token.id, -math.inf) > SAID_EVERY_S:
             self._said[token.id] = now
-            fields = {"token": token.id, "name": token.name, "source": token.source, "says": why}
-            log.warning("over its limit", extra={"fields": fields})
+            fields = {"token": token.id, "name": token.name, "source": token.source, "msg": why}
+            log.warning("token over its limit", extra={"fields": fields})

@@ -61,12 +61,12 @@ class Figures(Struct):
     def tell(self, conditions: Conditions) -> None:
         """Put them into /metrics."""
         for name, says, value in (
-            ("looks", "Looks at the state for the page.", lambda: self.looks),
-            ("views", "Times that the page was drawn.", lambda: self.drawn),
-            ("view_seconds", "CPU time that drawing it took.", lambda: self.draw_s),
+            ("looks", "Reads of the state for the web UI.", lambda: self.looks),
+            ("views", "Renderings of the web UI.", lambda: self.drawn),
+            ("view_seconds", "CPU time of rendering the web UI.", lambda: self.draw_s),
         ):
             conditions.counter(f"midwatch_page_{name}", says, value)
-        says = "Open pages that follow the server."
+        says = "Browsers connected to the web UI."
         conditions.gauge("midwatch_page_followers", says, lambda: self.followers)
 
 

@@ -45,7 +45,7 @@ class SlackButtons:
         name: str = request.path_params["pager"]
         pager = self._pagers.get(name)
         if pager is None:
-            return problem(404, "no Slack pager with a signing secret is called so")
+            return problem(404, "no Slack pager with a signing secret has this name")
         body = await guards.body_of(request, MAX_BYTES)
         if isinstance(body, Response):
             return body
@@ -78,5 +78,5 @@ class SlackButtons:
         try:
             await asyncio.to_thread(pager.say, f"Nothing was done: {not_here(ref)}.")
         except HarnessError as error:
-            log.warning("not said", extra={"fields": {"says": told(error)}})
+            log.warning("Slack message failed", extra={"fields": {"msg": told(error)}})
         return Response(status_code=200)

@@ -41,7 +41,7 @@ class Watch:
         self._minutes: dict[tuple[str, str, str], _Minute] = {}
         self.counts: Counter[str] = Counter()
         conditions.counters(
-            "midwatch_access", "Logins, logouts, and what was refused.", "what",
+            "midwatch_access", "Logins, logouts and refusals.", "what",
             lambda: {"login": 0, "logout": 0, "login refused": 0, "call refused": 0}
             | dict(self.counts),
         )  # fmt: skip
@@ -57,7 +57,7 @@ class Watch:
         key = (what, one.address, says)
         if key not in self._minutes and len(self._minutes) >= MOST:
             key = (what, ANYWHERE, "")
-            one = Attempt(one.at, what, address=ANYWHERE, says="refusals that are not told apart")
+            one = Attempt(one.at, what, address=ANYWHERE, says="refusals, summarised")
         minute = self._minutes.get(key)
         self.counts[what] += 1
         if minute is None:
@@ -94,7 +94,7 @@ class Watch:
 
     def _write(self, one: Attempt) -> None:
         fields = {
-            "token": one.token, "name": one.name, "address": one.address, "says": one.says,
+            "token": one.token, "name": one.name, "address": one.address, "msg": one.says,
             "times": one.times,
         }  # fmt: skip
         level = logging.WARNING if "refused" in one.what else logging.INFO

@@ -48,6 +48,10 @@ class CommandActions:
 
 def _says(deed: Command, ended: processes.Ended) -> str:
     """Say how it ended, what it left running, and how much it wrote that nobody kept."""
-    how = f"ended with {ended.code}" if ended.code >= 0 else f"was ended by signal {-ended.code}"
-    lost = f"; {ended.lost:,} bytes that it wrote are not kept" if ended.lost else ""
+    how = (
+        f"exited with code {ended.code}"
+        if ended.code >= 0
+        else f"was killed by signal {-ended.code}"
+    )
+    lost = f"; {ended.lost:,} bytes of its output were dropped" if ended.lost else ""
     return f"{deed.arguments[0]} {how}" + (f"; {ended.left}" if ended.left else "") + lost

@@ -48,7 +48,7 @@ class HttpActions:
         try:
             body = msgspec.json.decode(answer.body)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            raise HarnessError(f"answered no JSON: {error}") from None
+            raise HarnessError(f"did not return JSON: {error}") from None
         found = {path: value_at(body, path) for path in deed.expect}
         says = ", ".join(f"{path} is {_shown(value)}" for path, value in found.items())
         done = all(is_same(found[path], value) for path, value in deed.expect.items())
@@ -63,7 +63,7 @@ class HttpActions:
         if deed.token_env:
             token = self._secrets.get(deed.token_env, "")
             if not token:
-                raise InputError("is not set", place=f"${deed.token_env}")
+                raise InputError("the environment variable is not set", place=f"${deed.token_env}")
             headers["authorization"] = f"Bearer {token}"
         answer = self._outbound(deed.url, timeout_s).request(deed.method, deed.url, headers, body)
         if answer.status not in OK:

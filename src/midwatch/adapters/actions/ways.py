@@ -36,7 +36,7 @@ class Actions:
     def observe(self, action: RunAction) -> Observed:
         """Say whether it is done, within its time. Raises HarnessError when nobody can tell."""
         if action.observe is None:
-            raise HarnessError(f"nothing says how {action.action} is observed")
+            raise HarnessError(f"no way to observe {action.action} is configured")
         ends_at = time.monotonic() + action.within_s
         while True:
             is_last = time.monotonic() + POLL_S > ends_at

@@ -49,12 +49,14 @@ def samples(lines: Iterable[bytes], place: str, first: int = 1) -> Iterator[Samp
             found = _decode(line)
             at = time_of(found.at)
         except (msgspec.MsgspecError, UnicodeDecodeError, ValueError, OverflowError) as error:
-            raise BadFile(f"is no count: {error}", place=where, remedy=REMEDY) from None
+            raise BadFile(f"not a valid count: {error}", place=where, remedy=REMEDY) from None
         if found.good > found.total:
-            says = f"has {found.good} good of {found.total}"
-            raise BadFile(says, place=f"{where} good", remedy="good is a part of total")
+            says = f"{found.good} good of {found.total} events"
+            raise BadFile(says, place=f"{where} good", remedy="good must not exceed total")
         if at < before:
-            raise BadFile("is older than the line before it", place=where, remedy="sort by at")
+            raise BadFile(
+                "older than the previous line", place=where, remedy="sort the lines by at"
+            )
         before = at
         yield Sample(at, found.good, found.total)
 
@@ -85,7 +87,9 @@ class FileMetrics:
         try:
             with self._path.open("rb") as file:
                 if file.seek(0, 2) < at:
-                    raise HarnessError("became shorter", place=str(self._path), remedy="append")
+                    raise HarnessError(
+                        "the file got shorter", place=str(self._path), remedy="append"
+                    )
                 file.seek(at)
                 new = file.read()
         except OSError as error:

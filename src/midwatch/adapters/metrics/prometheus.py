@@ -379,7 +379,9 @@ def is_windowed(indicator: Indicator) -> bool:
 
 def _must(indicator: Indicator | None) -> Indicator:
     if indicator is None:
-        raise HarnessError("has no indicator", remedy="say in the spec where its counts come from")
+        raise HarnessError(
+            "the SLO has no indicator", remedy="write in the spec where its SLI events come from"
+        )
     return indicator
 
 
@@ -473,7 +475,7 @@ def _read(answer: Answer, place: str, query: str) -> list[Series]:
     if answer.status != 200 or found.status != "success" or found.data is None:
         raise HarnessError(f"refused {query!r}: {found.error or answer.status}", place=place)
     if found.warnings:
-        says = f"answered only in part: {'; '.join(found.warnings)}"
+        says = f"returned a partial result: {'; '.join(found.warnings)}"
         raise HarnessError(says, place=place)
     try:
         if found.data.result_type == "scalar":
@@ -481,8 +483,8 @@ def _read(answer: Answer, place: str, query: str) -> list[Series]:
             return [Series("", [(at, float(text))])]
         return [_series(one) for one in _decode_results(found.data.result)]
     except (msgspec.MsgspecError, ValueError):
-        says = f"answered {query!r} with a {found.data.result_type}"
-        raise HarnessError(says, place=place, remedy="a query must give numbers") from None
+        says = f"returned a {found.data.result_type} for {query!r}"
+        raise HarnessError(says, place=place, remedy="write a query that returns numbers") from None
 
 
 def _series(one: _Result) -> Series:

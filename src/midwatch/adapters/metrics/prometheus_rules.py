@@ -20,7 +20,7 @@ from midwatch.errors import InputError
 
 HEAD = """\
 # Written by `midwatch slo rules`. What differs from midwatch:
-# - there is no proof: one bad request of sixty in an hour pages at 99.9 %;
+# - there is no significance test: one bad request of sixty in an hour pages at 99.9 %;
 # - increase() misses the first value of a series that appears with a bad event.
 """
 UNITS = ((86_400, "d"), (3_600, "h"), (60, "m"), (1, "s"))
@@ -34,7 +34,7 @@ def rules(slos: Iterable[Slo]) -> str:
     groups: list[dict[str, Any]] = []
     for slo in slos:
         if not slo.useful_tiers:
-            says, remedy = "has no tier that can ever fire", "midwatch slo explain says why"
+            says, remedy = "no tier of this SLO can ever fire", "midwatch slo explain shows why"
             raise InputError(says, place=slo.id, remedy=remedy)
         # One group: what is recorded is there when the alerts are asked, in this order.
         alerts = (_alert(slo, tier) for tier in slo.useful_tiers)
@@ -69,8 +69,8 @@ def bad_share(slo: Slo, window_s: int) -> str:
         or indicator.kind not in ("counter", "increase", "ratio")
     ):
         raise InputError(
-            "has counts that rules cannot express", place=slo.id,
-            remedy="counter, {{.window}} and raw ratio metrics of Prometheus can be written",
+            "Prometheus rules cannot express these SLI events", place=slo.id,
+            remedy="use Prometheus counters, {{.window}} queries or raw ratio metrics",
         )  # fmt: skip
     if indicator.kind == "ratio":
         share = _asked(slo, indicator, indicator.bad or indicator.good, window_s)
@@ -89,7 +89,7 @@ def _asked(slo: Slo, indicator: Indicator, query: str, window_s: int) -> str:
     selector = series_of(query)
     if selector is None or indicator.kind == "ratio":
         raise InputError(
-            f"has {query!r}, whose increase cannot be taken", place=slo.id,
+            f"increase() cannot be applied to {query!r}", place=slo.id,
             remedy="write a plain series, sum(series), or the range as [{{.window}}]",
         )  # fmt: skip
     return f"sum(increase({selector}[{_duration(window_s)}]))"
@@ -124,7 +124,7 @@ def _silent(slo: Slo) -> dict[str, Any]:
         "expr": f"absent({shortest} >= 0)",
         "for": _duration(slo.quiet_s),
         "labels": {**_labels(slo), "severity": "sev3", "urgency": "ticket"},
-        "annotations": {"summary": f"{slo.id}: no event is counted"},
+        "annotations": {"summary": f"{slo.id}: no SLI events"},
     }
 
 

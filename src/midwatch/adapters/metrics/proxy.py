@@ -64,7 +64,7 @@ class ProxyMetrics:
     def _look(self, slo: Slo, meter: Meter, now: int) -> None:
         indicator = slo.indicator
         if indicator is None:
-            raise HarnessError(f"{slo.id} has no indicator")
+            raise HarnessError(f"the SLO {slo.id} has no indicator")
         served = self._served()
         counted = served.counted
         came: dict[str, int] = {}
@@ -91,4 +91,4 @@ class ProxyMetrics:
         try:
             return msgspec.json.decode(answer.body, type=_Served)
         except msgspec.MsgspecError as error:
-            raise HarnessError(f"the proxy's answer: {error}") from None
+            raise HarnessError(f"the proxy's response: {error}") from None

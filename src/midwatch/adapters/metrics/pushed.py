@@ -114,7 +114,7 @@ class PushedMetrics:
             return next((one for one in named if one), ""), self._judged(event, now)
         given = msgspec.json.decode(item, type=_Counted)
         if given.slo not in self._slos:
-            raise ValueError(f"no objective of this source is called {given.slo!r}")
+            raise ValueError(f"no SLO of this source is named {given.slo!r}")
         if given.good > given.total:
             raise ValueError(f"{given.good} good of {given.total}")
         bad = given.good < given.total and given.id
@@ -124,12 +124,12 @@ class PushedMetrics:
 
     def _judged(self, event: _Event, now: int) -> Bucket:
         if event.name != EVALUATION:
-            raise ValueError(f"is an event {event.name!r}, not {EVALUATION}")
+            raise ValueError(f"got the event {event.name!r}; only {EVALUATION} is accepted")
         said = event.attributes
         name = str(said.get("gen_ai.evaluation.name", ""))
         slo = self._by_evaluation.get(name)
         if slo is None:
-            raise ValueError(f"no objective of this source counts the evaluation {name!r}")
+            raise ValueError(f"no SLO of this source counts the evaluation {name!r}")
         good = _is_good(said)
         failure = FailedAnswer(
             str(said.get("gen_ai.response.id", ""))[:MAX_TEXT],
@@ -225,7 +225,7 @@ def _items(body: bytes) -> list[tuple[str, bytes]]:
         except msgspec.DecodeError:
             found = [bytes(msgspec.json.decode(body, type=msgspec.Raw))]
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BadJson(f"is no JSON: {error}", remedy=REMEDY) from None
+        raise BadJson(f"not valid JSON: {error}", remedy=REMEDY) from None
     if not found:
         raise BadJson("is empty", remedy=REMEDY)
     return [(f"$[{number}]", item) for number, item in enumerate(found)]
@@ -237,9 +237,11 @@ def _edge(given: str | float | None, now: int) -> int:
     if given is not None:
         at = moment(given, now)
         if at > now + AHEAD_S * SECOND:
-            raise ValueError("is from the future: look at the sender's clock")
+            raise ValueError("the time is in the future: check the sender's clock")
         if at <= now - (LATE_S - EDGE_S) * SECOND:
-            raise ValueError(f"is older than {LATE_S // 60} min: it would change what was judged")
+            raise ValueError(
+                f"older than {LATE_S // 60} min: it would change what was already judged"
+            )
         at = min(at, now)
     edge_ms = EDGE_S * SECOND
     return -(-at // edge_ms) * edge_ms
@@ -255,4 +257,4 @@ def _is_good(said: Mapping[str, Any]) -> bool:
     score = said.get("gen_ai.evaluation.score.value")
     if isinstance(score, (int, float)) and not isinstance(score, bool):
         return score >= GOOD_SCORE
-    raise ValueError("has neither gen_ai.evaluation.score.label nor .value")
+    raise ValueError("gen_ai.evaluation.score.label and .value are both missing")

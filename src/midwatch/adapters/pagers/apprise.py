@@ -40,8 +40,8 @@ class ApprisePager:
         self._apprise: Any = apprise.Apprise()
         self._link = link
         if not self._apprise.add(url):
-            remedy = "see https://appriseit.com/services for the form of an address"
-            raise InputError("is no address that Apprise knows", place=f"${name}", remedy=remedy)
+            remedy = "see https://appriseit.com/services for the URL format"
+            raise InputError("not an Apprise URL", place=f"${name}", remedy=remedy)
         for service in self._apprise:
             # As it comes, Apprise hands on what the service refuses for its length. What it cuts
             # shows no cut, so it only has what our own leaves over, such as a service's markup.
@@ -64,8 +64,8 @@ class ApprisePager:
         taken = 2 * len(title) + AROUND_TITLE
         room = min(_fitting(body, one.body_maxlen - taken, _grows(one)) for one in self._apprise)
         if not self._apprise.notify(title=title, body=cut(body, room), body_format="text"):
-            raise HarnessError("Apprise could not send it", remedy="its log says why")
-        return "sent, as far as Apprise knows"
+            raise HarnessError("Apprise could not send the page", remedy="see its log")
+        return "handed to Apprise"
 
 
 def _safe(text: str) -> str:

@@ -84,7 +84,7 @@ class EmailPager:
         address = self._addresses.get(page.to) or self._options.to
         if not address:
             remedy = "add email to them under people"
-            raise HarnessError(f"{page.to!r} has no e-mail address", remedy=remedy)
+            raise HarnessError(f"{page.to!r} has no email address", remedy=remedy)
         message = self._message(page, address)
         options = self._options
         try:
@@ -96,7 +96,7 @@ class EmailPager:
                 server.send_message(message)
         except (smtplib.SMTPException, OSError, ValueError) as error:
             says = hidden(_told(error), self._logins())
-            raise HarnessError(f"{options.host} did not take it: {plain(says)}") from None
+            raise HarnessError(f"{options.host} refused the message: {plain(says)}") from None
         return f"accepted for {address}"
 
     def _connect(self) -> smtplib.SMTP:

@@ -108,7 +108,7 @@ class SlackPager:
 
     def follow(self, update: UpdatePage) -> str:
         """Say in the channel what became of an incident. Raises as `send` does."""
-        says = f"{update.incident} is {update.became}: {_safe(update.by)}"
+        says = f"{update.incident} is now {update.became}: {_safe(update.by)}"
         return self._post({"text": cut(says, MAX_TEXT)})
 
     def say(self, text: str) -> str:
@@ -123,17 +123,20 @@ class SlackPager:
         sent = headers.get("x-slack-request-timestamp", "")
         fresh = re.fullmatch("[0-9]{1,12}", sent) is not None
         if not fresh or abs(self._clock() / SECOND - int(sent)) > MAX_AGE_S:
-            raise InputError("has no fresh timestamp", remedy="look at this machine's clock")
+            raise InputError(
+                "the timestamp is too old or in the future",
+                remedy="check the clock of this machine",
+            )
         basis = b"v0:" + sent.encode() + b":" + body
         wanted = "v0=" + hmac.new(self._secret.encode(), basis, sha256).hexdigest()
         given = headers.get("x-slack-signature", "")
         if not self._secret or not hmac.compare_digest(wanted.encode(), given.encode()):
-            raise InputError("has no valid signature", remedy="check the signing secret")
+            raise InputError("the signature is invalid", remedy="check the signing secret")
         try:
             (text,) = parse_qs(body.decode(), strict_parsing=True)["payload"]
             payload = msgspec.json.decode(text, type=_Payload)
         except (KeyError, ValueError, msgspec.MsgspecError):
-            raise InputError("is no interaction of Slack", remedy="see docs/serve.md") from None
+            raise InputError("not a Slack interaction", remedy="see docs/serve.md") from None
         found = next((one for one in payload.actions if one.action_id == ACTION), None)
         if found is None:
             return None
@@ -160,7 +163,7 @@ def _button(incident: str) -> dict[str, Any]:
         "action_id": ACTION,
         "value": incident,
         "style": "primary",
-        "text": {"type": "plain_text", "text": "Take it"},
+        "text": {"type": "plain_text", "text": "Acknowledge"},
     }
 
 

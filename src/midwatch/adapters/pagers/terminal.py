@@ -42,5 +42,5 @@ class TerminalPager:
             out.write(text)
             out.flush()
         except (OSError, ValueError) as error:
-            raise HarnessError(f"the terminal is gone: {error}") from None
+            raise HarnessError(f"the terminal is closed: {error}") from None
         return "printed"

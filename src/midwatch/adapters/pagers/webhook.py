@@ -115,9 +115,9 @@ def _key_of(secret: str, name: str) -> bytes:
         key = b""
     if len(key) < MIN_KEY_BYTES:
         raise InputError(
-            "is no signing secret",
+            "not a signing secret",
             place=f"${name}",
-            remedy=f"make one: echo {PREFIX}$(openssl rand -base64 {MIN_KEY_BYTES})",
+            remedy=f"create one: echo {PREFIX}$(openssl rand -base64 {MIN_KEY_BYTES})",
         )
     return key
 

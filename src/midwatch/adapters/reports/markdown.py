@@ -20,7 +20,7 @@ HTML = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 
 def write(report: Report) -> str:
     """Write a report."""
-    beside = f"Candidate {_code(report.candidate)} beside baseline {_code(report.baseline)}"
+    beside = f"Candidate {_code(report.candidate)} compared with baseline {_code(report.baseline)}"
     cases = "1 case" if report.cases == 1 else f"{report.cases} cases"
     calls = "1 call" if report.calls == 1 else f"{report.calls} calls"
     counts = f"{cases}, {calls}, margin {report.margin:g}"

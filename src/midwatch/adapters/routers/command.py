@@ -42,8 +42,10 @@ class CommandRouter:
     def apply(self, service: str, traffic: Traffic, operation: str) -> None:
         """Serve a release. Raises HarnessError when the command fails, hangs or cannot share."""
         if traffic.candidate and not any("{weight}" in one for one in self._options.apply):
-            remedy = "put {candidate} and {weight} where the command takes them"
-            raise HarnessError("apply says no {weight}: it cannot share traffic", remedy=remedy)
+            remedy = "put {candidate} and {weight} into the command"
+            raise HarnessError(
+                "the apply command has no {weight}, so it cannot split traffic", remedy=remedy
+            )
         values = {
             "service": service, "release": traffic.release, "epoch": str(traffic.epoch),
             "operation": operation, "candidate": traffic.candidate, "weight": str(traffic.weight),
@@ -73,12 +75,14 @@ class CommandRouter:
             return msgspec.json.decode(lines[-1] if lines else "", type=Traffic)
         except msgspec.MsgspecError as error:
             remedy = 'it must print {"release": "v1", "epoch": 7} on its last line'
-            raise HarnessError(f"observe said nothing known: {error}", remedy=remedy) from None
+            raise HarnessError(
+                f"the observe command printed no valid result: {error}", remedy=remedy
+            ) from None
 
     def _run(self, arguments: Sequence[str]) -> str:
         ended = processes.run(arguments, self._options.timeout_s, self._environment)
         if ended.code:
-            raise HarnessError(f"{arguments[0]} ended with {ended.code}: {ended.last}")
+            raise HarnessError(f"{arguments[0]} exited with code {ended.code}: {ended.last}")
         return ended.said
 
 

@@ -53,7 +53,9 @@ class HaproxyRouter:
         del operation
         known = self._remembered()
         if known is not None and known.epoch > traffic.epoch:
-            raise HarnessError(f"{service} is at epoch {known.epoch}, {traffic.epoch} is older")
+            raise HarnessError(
+                f"{service} is already at epoch {known.epoch}; epoch {traffic.epoch} is older"
+            )
         backend = self._options.backend
         wanted = {self._server(traffic.release): WEIGHT - traffic.weight}
         if traffic.candidate:
@@ -86,7 +88,7 @@ class HaproxyRouter:
         known = self._remembered() or Traffic("", 0)
         if not 1 <= len(serving) <= 2:
             told = ", ".join(serving) or "no server"
-            raise HarnessError(f"{service}: {told} of {self._options.backend} gets its traffic")
+            raise HarnessError(f"{service}: {told} of {self._options.backend} receives its traffic")
         live = known.release if known.release in serving else max(serving, key=serving.__getitem__)
         candidate = next((one for one in serving if one != live), "")
         part = round(WEIGHT * serving.get(candidate, 0) / sum(serving.values()))
@@ -99,7 +101,7 @@ class HaproxyRouter:
         wanted = self._server(release)
         for one in self._servers():
             if one.name == wanted:
-                return Health("" if one.up else f"HAProxy sees server {wanted} down")
+                return Health("" if one.up else f"HAProxy reports server {wanted} as down")
         return Health(f"backend {self._options.backend} has no server {wanted!r}")
 
     def _server(self, release: str) -> str:

@@ -127,7 +127,7 @@ def told_by(outbound: Outbound, url: str, headers: dict[str, str], kind: type[T]
     try:
         return msgspec.json.decode(answer.body, type=kind)
     except msgspec.MsgspecError as error:
-        raise HarnessError(f"the proxy's answer: {error}") from None
+        raise HarnessError(f"the proxy's response: {error}") from None
 
 
 class _Digest(Struct):
@@ -162,11 +162,13 @@ class Pointer:
         """
         for name in (to.release, *([to.candidate] if to.candidate else [])):
             if name not in self.upstreams:
-                raise Refused(404, f"no upstream is called {name!r}")
+                raise Refused(404, f"no upstream is named {name!r}")
         if to.epoch < self.traffic.epoch:
-            raise Refused(409, f"epoch {to.epoch} is older than {self.traffic.epoch}")
+            raise Refused(
+                409, f"epoch {to.epoch} is older than the current epoch {self.traffic.epoch}"
+            )
         if not 0 <= to.weight <= 100 or bool(to.weight) is not bool(to.candidate):
-            raise Refused(400, "a candidate has a weight of 1 to 100")
+            raise Refused(400, "the weight of a candidate must be 1 to 100")
         if self._file is not None:
             part = self._file.with_name(self._file.name + ".part")
             part.write_bytes(msgspec.json.encode(to))
@@ -251,7 +253,7 @@ class Split:
         try:
             answer = await self._client.get(base + (path or "/"), timeout=HEALTH_S)
         except httpx2.HTTPError as error:
-            return Health(f"cannot be reached: {type(error).__name__}")
+            return Health(f"unreachable: {type(error).__name__}")
         if not path:
             return Health()  # it answers, and nobody said what to ask it
         if not 200 <= answer.status_code < 300:
@@ -269,11 +271,11 @@ class Split:
             return
         headers: Headers = list(scope["headers"])
         if _wants_websocket(headers):
-            await _say(send, 501, "a WebSocket is not carried here; connect to the service itself")
+            await _say(send, 501, "WebSockets are not proxied; connect to the service directly")
             return
         most = self._options.max_open
         if sum(map(len, self._open.values())) >= most:
-            await _say(send, 503, f"{most} requests are open; come back", retry=b"1")
+            await _say(send, 503, f"{most} requests are already open; try again later", retry=b"1")
             return
         pinned, headers = _pinned(headers)
         asked = _Asked(scope, headers, receive, send)
@@ -297,7 +299,7 @@ class Split:
         elif not hmac.compare_digest(token, known):
             await _say(asked.send, 401, "a token is needed to name a release")
         elif release not in self._pointer.upstreams:
-            await _say(asked.send, 404, f"no upstream is called {release!r}")
+            await _say(asked.send, 404, f"no upstream is named {release!r}")
         else:
             carrying = asyncio.ensure_future(self._carry(asked, release, Counted()))
             self._pinned.add(carrying)
@@ -372,7 +374,7 @@ class Split:
                 counted.errors += answered_well
                 raise  # the connection is cut: half an answer must not look like a whole one
             _count_none(counted)
-            await _say(asked.send, 502, f"{release} cannot be reached: {type(error).__name__}")
+            await _say(asked.send, 502, f"{release} is unreachable: {type(error).__name__}")
 
 
 def _wants_websocket(headers: Headers) -> bool:
@@ -484,7 +486,7 @@ class Control:
         elif scope["path"].startswith("/health/") and scope["method"] == "GET":
             await self._check(scope["path"].removeprefix("/health/"), send)
         elif scope["path"] != "/pointer" or scope["method"] not in ("GET", "POST"):
-            await _say(send, 404, "there are /pointer and /health/RELEASE")
+            await _say(send, 404, "the paths are /pointer and /health/RELEASE")
         elif scope["method"] == "POST":
             await self._move(receive, send)
         else:
@@ -493,7 +495,7 @@ class Control:
     async def _check(self, release: str, send: Send) -> None:
         health = await self._split.health(release)
         if health is None:
-            health = Health(f"no upstream is called {release!r}")
+            health = Health(f"no upstream is named {release!r}")
         await _show(send, health)
 
     async def _move(self, receive: Receive, send: Send) -> None:

@@ -26,7 +26,7 @@ from midwatch.texts import cut
 
 # A server takes deliveries; a file may hold what else Alertmanager says.
 WEBHOOK_REMEDY = "send Alertmanager's webhook (version 4)"
-REMEDY = "send Alertmanager's webhook, its /api/v2/alerts answer, or one such alert a line"
+REMEDY = "send Alertmanager's webhook, its /api/v2/alerts answer, or one such alert per line"
 
 MAX_GROUP = 200  # characters of a group's labels
 MAX_KNOWN = 100_000  # label sets; about a kilobyte each
@@ -144,7 +144,7 @@ class AlertmanagerSource:
         """
         text = body.strip()
         if not text:
-            raise BadFile("has no alerts in it", place=name, remedy=REMEDY)
+            raise BadFile("no alerts found", place=name, remedy=REMEDY)
         if _is_json(text):
             return self._document(text, name, f"{name}:1")
         found: list[Alert] = []
@@ -170,7 +170,7 @@ class AlertmanagerSource:
                 found += self._single(bytes(part), alone, alone)
             return found
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            raise BadFile(f"is no alert: {error}", place=alone, remedy=REMEDY) from None
+            raise BadFile(f"not a valid alert: {error}", place=alone, remedy=REMEDY) from None
 
     def _single(self, text: bytes, place: str, alone: str) -> list[Alert]:
         if b'"alerts"' in text and _kind.decode(text).alerts is not UNSET:
@@ -192,7 +192,7 @@ class AlertmanagerSource:
             starts_at, ends_at = batches.period(raw.startsAt, raw.endsAt, now)
         except ValueError as error:
             remedy = "write times like 2026-01-31T09:00:00Z"
-            raise BadFile(f"has a bad time: {error}", place=place, remedy=remedy) from None
+            raise BadFile(f"invalid time: {error}", place=place, remedy=remedy) from None
         if isinstance(raw.status, _ApiStatus):
             status: Status = "firing"
             ends_at = None
@@ -201,8 +201,8 @@ class AlertmanagerSource:
         elif raw.status == "firing":
             status = "firing"
         else:
-            remedy = "it must be firing or resolved"
-            raise BadFile(f"has status {raw.status!r}", place=place, remedy=remedy)
+            remedy = "use firing or resolved"
+            raise BadFile(f"unknown status {raw.status!r}", place=place, remedy=remedy)
         notes = raw.annotations
         summary = notes.summary or notes.title or notes.description
         refs = _refs(notes)
@@ -232,7 +232,7 @@ def _refs(notes: _Notes) -> tuple[str, ...]:
 
 def _known(version: str) -> None:
     if version != "4":
-        says = f"has version {version!r}, only 4 is known"
+        says = f"unsupported version {version!r}; only 4 is supported"
         raise BadFile(says, place="$.version", remedy=WEBHOOK_REMEDY)
 
 
@@ -253,7 +253,7 @@ def _documents(body: bytes, name: str) -> Iterator[tuple[int, bytes]]:
         try:
             _, end = reader.raw_decode(text, at)
         except (ValueError, RecursionError) as error:
-            says, place = f"is no alert: {error}", f"{name}:{line}"
+            says, place = f"not a valid alert: {error}", f"{name}:{line}"
             raise BadFile(says, place=place, remedy=REMEDY) from None
         yield line, text[at:end].encode()
         at = end

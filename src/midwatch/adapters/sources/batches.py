@@ -40,14 +40,14 @@ def decode(decoder: msgspec.json.Decoder[T], body: bytes, remedy: str, path: str
         place = path + within.strip("`").removeprefix("$")
         raise BadFile(says, place=place, remedy=remedy) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BadJson(f"is no JSON: {error}", remedy=remedy) from None
+        raise BadJson(f"not valid JSON: {error}", remedy=remedy) from None
 
 
 def _must_be_json(body: bytes, remedy: str) -> None:
     try:
         msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BadJson(f"is no JSON: {error}", remedy=remedy) from None
+        raise BadJson(f"not valid JSON: {error}", remedy=remedy) from None
 
 
 def start(given: Any, now: int, place: str, item: Any) -> tuple[int, tuple[Rejected, ...]]:
@@ -61,7 +61,7 @@ def start(given: Any, now: int, place: str, item: Any) -> tuple[int, tuple[Rejec
     try:
         return moment(given, now), ()
     except ValueError as error:
-        why = f"has a bad time, so it counts as of its arrival: {error}"
+        why = f"invalid time, so its arrival time is used: {error}"
         return now, (Rejected(place, why, msgspec.json.encode(item)),)
 
 

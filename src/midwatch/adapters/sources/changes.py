@@ -83,7 +83,7 @@ def _read(body: bytes, now: int | None) -> Change:
     raw = batches.decode(_one, body, REMEDY)
     at = _time(raw.at, now)
     if not raw.service:
-        raise BadFile("names no service", place="$.service", remedy=REMEDY)
+        raise BadFile("service is missing", place="$.service", remedy=REMEDY)
     return change_of(raw.service, raw.kind, raw.id, at, raw.by, raw.from_release, raw.to_release)
 
 
@@ -100,9 +100,9 @@ def _time(given: str | float | None, now: int | None) -> int:
     remedy = "write times like 2026-01-31T09:00:00Z, or seconds since 1970"
     if given is None:
         if now is None:
-            raise BadFile("has no time", place="$.at", remedy=remedy)
+            raise BadFile("the time is missing", place="$.at", remedy=remedy)
         return now
     try:
         return moment(given, now or 0)
     except ValueError as error:
-        raise BadFile(f"has a bad time: {error}", place="$.at", remedy=remedy) from None
+        raise BadFile(f"invalid time: {error}", place="$.at", remedy=remedy) from None

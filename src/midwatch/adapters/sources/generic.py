@@ -26,7 +26,7 @@ from midwatch.core.inputs import Rejected
 from midwatch.errors import BadFile
 from midwatch.ports import Parsed
 
-REMEDY = "compare the body with the paths in midwatch.yaml"
+REMEDY = "check the paths in midwatch.yaml against the body"
 FIELDS = (
     "name",
     "service",
@@ -65,12 +65,12 @@ def steps(path: str) -> list[str | int]:
     for part in path[1:].replace("[", ".[").strip(".").split("."):
         if part.startswith("["):
             if not (part.endswith("]") and part[1:-1].isdigit()):
-                raise ValueError(f"{part!r} is no index")
+                raise ValueError(f"{part!r} is not an index")
             found.append(int(part[1:-1]))
         elif part:
             found.append(part)
         elif path != "$":
-            raise ValueError(f"{path!r} has an empty step")
+            raise ValueError(f"{path!r} has an empty segment")
     return found
 
 
@@ -114,7 +114,7 @@ class GenericSource:
         else:
             items, path = walk(whole, self._alerts), _shown(self._alerts)
             if not isinstance(items, list):
-                raise BadFile("is no list", place=path, remedy=REMEDY)
+                raise BadFile("not a list", place=path, remedy=REMEDY)
         alerts: list[Alert] = []
         rejected: list[Rejected] = []
         timed = "starts_at" in self._fields
@@ -133,7 +133,7 @@ class GenericSource:
         found = {name: walk(item, path) for name, path in self._fields.items()}
         if not found.get("name"):
             where = _shown(self._fields.get("name", []), place)
-            raise BadFile("is missing", place=where, remedy=REMEDY)
+            raise BadFile("missing", place=where, remedy=REMEDY)
         text = {
             name: value if isinstance(value, str) else msgspec.json.encode(value).decode()
             for name, value in found.items()

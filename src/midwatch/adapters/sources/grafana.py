@@ -58,13 +58,13 @@ class GrafanaSource:
     def _read(self, body: bytes, now: int) -> Alert:
         raw = batches.decode(_one, body, REMEDY)
         if raw.status not in ("firing", "resolved"):
-            says = f"has status {raw.status!r}"
-            raise BadFile(says, place="$.status", remedy="it must be firing or resolved")
+            says = f"unknown status {raw.status!r}"
+            raise BadFile(says, place="$.status", remedy="use firing or resolved")
         try:
             starts_at, ends_at = batches.period(raw.startsAt, raw.endsAt, now)
         except ValueError as error:
             remedy = "write times like 2026-01-31T09:00:00Z"
-            raise BadFile(f"has a bad time: {error}", place="$", remedy=remedy) from None
+            raise BadFile(f"invalid time: {error}", place="$", remedy=remedy) from None
         notes = raw.annotations
         status = "resolved" if raw.status == "resolved" else "firing"
         summary = notes.get("summary") or notes.get("description") or ""

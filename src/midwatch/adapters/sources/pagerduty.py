@@ -62,13 +62,15 @@ class PagerDutySource:
         """
         event = batches.decode(_event, body, REMEDY)
         if event.event_action == "acknowledge":
-            says = "is an acknowledge; people acknowledge with midwatch incidents ack"
+            says = "acknowledge events are not accepted; people use midwatch incidents ack"
             return Parsed((), (Rejected("$.event_action", says, body),), repeatable=False)
         if event.event_action not in ("trigger", "resolve"):
-            says = f"is {event.event_action!r}, not trigger, acknowledge or resolve"
+            says = (
+                f"unknown event_action {event.event_action!r}; use trigger, acknowledge or resolve"
+            )
             raise BadFile(says, place="$.event_action", remedy=REMEDY)
         if len(event.dedup_key) > MAX_KEY:
-            says = f"has {len(event.dedup_key)} characters, {MAX_KEY} are allowed"
+            says = f"got {len(event.dedup_key)} characters, at most {MAX_KEY} are allowed"
             raise BadFile(says, place="$.dedup_key", remedy=REMEDY)
         if event.event_action == "resolve":
             return self._resolve(event, now)
@@ -76,16 +78,20 @@ class PagerDutySource:
 
     def _resolve(self, event: _Event, now: int) -> Parsed:
         if not event.dedup_key:
-            raise BadFile("is missing", place="$.dedup_key", remedy="say which one is over")
+            raise BadFile(
+                "missing",
+                place="$.dedup_key",
+                remedy="write the dedup_key of the event that is over",
+            )
         over = identify({}, key=event.dedup_key).alert("resolved", now, now)
         return Parsed((over,), repeatable=False)
 
     def _trigger(self, event: _Event, now: int) -> Parsed:
         payload = event.payload
         if payload is None:
-            raise BadFile("is missing", place="$.payload", remedy=REMEDY)
+            raise BadFile("missing", place="$.payload", remedy=REMEDY)
         if payload.severity not in SEVERITIES:
-            says = f"is {payload.severity!r}, not one of {', '.join(SEVERITIES)}"
+            says = f"unknown severity {payload.severity!r}; use one of {', '.join(SEVERITIES)}"
             raise BadFile(says, place="$.payload.severity", remedy=REMEDY)
         starts_at, unread = batches.start(payload.timestamp, now, "$.payload.timestamp", event)
         labels = {

@@ -110,9 +110,9 @@ def parse_labelled(body: bytes, name: str, categories: Collection[str]) -> list[
             raise BadFile(error.message, place=where, remedy=LABEL) from None
         label = one.category or NONE
         if label != NONE and label not in categories:
-            says = f"names the unknown category {label!r}"
-            known = ", ".join(categories) or "none yet: midwatch.yaml names them below tickets"
-            raise BadFile(says, place=place, remedy=f'"" is for none; known are {known}')
+            says = f"unknown category {label!r}"
+            known = ", ".join(categories) or "none yet; define them under tickets in midwatch.yaml"
+            raise BadFile(says, place=place, remedy=f'use "" for none, or one of {known}')
         found.append(Labelled(place, one.text, label, one.language or one.lang))
     return found
 
@@ -126,6 +126,6 @@ def new_id(by: str, text: str, now: int, number: int = 0) -> str:
 def _read(body: bytes, now: int, number: int) -> FileTicket:
     raw = batches.decode(_one, body, REMEDY)
     if not raw.text.strip():
-        raise BadFile("says nothing", place="$.text", remedy=REMEDY)
+        raise BadFile("the text is empty", place="$.text", remedy=REMEDY)
     name = raw.id or new_id(raw.by, raw.text, now, number)
     return FileTicket(name, raw.text, raw.by, raw.service, raw.category, raw.affected)

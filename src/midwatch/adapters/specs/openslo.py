@@ -63,7 +63,7 @@ class Documents(Struct):
         there = self.found.setdefault(kind, {})
         if name in there and kind != "SLO":  # objectives are told apart by their service too
             metadata.child("name").error(
-                f"names the {kind} {name!r} a second time", f"it stands in {there[name].file} too"
+                f"the {kind} {name!r} is defined twice", f"it is also defined in {there[name].file}"
             )
         there[f"{root.file}:{root.line}" if kind == "SLO" else name] = root
 
@@ -74,7 +74,7 @@ class Documents(Struct):
         if text and text not in known:
             near = difflib.get_close_matches(text, known, 1)
             hint = f"did you mean {near[0]}?" if near else f"add a document of kind {kind}"
-            name.error(f"names the unknown {kind} {text!r}", hint)
+            name.error(f"unknown {kind} {text!r}", hint)
         return known.get(text)
 
 
@@ -89,12 +89,14 @@ def data_sources(documents: Documents) -> dict[str, DataSource]:
         url = ""
         if kind == "prometheus":
             if details.value is None:
-                spec.error("lacks connectionDetails", "add connectionDetails: {url: http://...}")
+                spec.error(
+                    "connectionDetails is missing", "add connectionDetails: {url: http://...}"
+                )
             else:
                 details.keys("url", required=("url",))
                 url = details.child("url").text()
         elif kind:
-            spec.child("type").error(f"is {kind!r}", "write Prometheus")
+            spec.child("type").error(f"got {kind!r}", "write Prometheus")
         found[name] = DataSource(kind, url)
     return found
 
@@ -136,7 +138,7 @@ def _slos(documents: Documents, root: Node, defaults: Defaults) -> Iterable[Foun
     )  # fmt: skip
     method = spec.child("budgetingMethod")
     if method.value == "RatioTimeslices":
-        method.error("is RatioTimeslices", "write Occurrences, or Timeslices")
+        method.error("got RatioTimeslices", "write Occurrences, or Timeslices")
     else:
         method.choice("Occurrences", "Timeslices", default="Occurrences")
     period_s = _period_s(spec.child("timeWindow"), defaults)
@@ -151,7 +153,7 @@ def _slos(documents: Documents, root: Node, defaults: Defaults) -> Iterable[Foun
         tiers = tuple(sorted(tiers, key=lambda tier: (tier.severity, tier.long_s)))
     objectives = list(spec.child("objectives").items())
     if not objectives and spec.has("objectives"):
-        spec.child("objectives").error("is empty", "write at least one objective")
+        spec.child("objectives").error("the list is empty", "write at least one objective")
     name = f"{spec.child('service').text()}/{root.child('metadata').child('name').text()}"
     for number, node in enumerate(objectives, start=1):
         indicator = _sliced(_found_indicator(documents, spec, node), method, node)
@@ -183,14 +185,16 @@ def _target(objective: Node) -> str:
         "timeSliceWindow", "indicator", "indicatorRef", "compositeWeight",
     )  # fmt: skip
     if objective.has("compositeWeight"):
-        says = "write the objectives of a composite as objectives of their own"
-        objective.child("compositeWeight").error("is not read", says)
+        says = "write the parts of a composite as separate objectives"
+        objective.child("compositeWeight").error("not supported", says)
     if objective.has("target") and objective.has("targetPercent"):
-        objective.child("targetPercent").error("stands beside target", "write one of the two")
+        objective.child("targetPercent").error(
+            "cannot be combined with target", "write one of the two"
+        )
     if objective.has("targetPercent"):
         return target(objective.child("targetPercent"), percent=True)
     if not objective.has("target"):
-        objective.error("lacks target", "add target, such as 0.999")
+        objective.error("target is missing", "add target, such as 0.999")
         return "0.99"
     return target(objective.child("target"), percent=False)
 
@@ -198,17 +202,20 @@ def _target(objective: Node) -> str:
 def _period_s(windows: Node, defaults: Defaults) -> int:
     found = list(windows.items())
     if len(found) > 1:
-        windows.error(f"has {len(found)} entries", "write exactly one")
+        windows.error(f"got {len(found)} entries", "write exactly one")
     period_s = defaults.period_s
     for window in found[:1]:
         window.keys("duration", "isRolling", "calendar", required=("duration",))
         duration = window.child("duration")
         if isinstance(duration.value, str) and duration.value[-1:] in "MQY":
-            duration.error(f"is {duration.value!r}", "months differ in length: write 30d or 28d")
+            duration.error(f"got {duration.value!r}", "months differ in length: write 30d or 28d")
         else:
             period_s = duration.duration_s(period_s)
         if window.child("isRolling").value is False or window.has("calendar"):
-            window.error("is aligned to the calendar", "write isRolling: true and no calendar")
+            window.error(
+                "calendar-aligned windows are not supported",
+                "write isRolling: true and no calendar",
+            )
     return period_s
 
 
@@ -219,7 +226,9 @@ def _found_indicator(documents: Documents, spec: Node, objective: Node) -> Indic
     """Find the indicator of an objective: its own, or the one of all objectives."""
     for node in (objective, spec):
         if node.has("indicator") and node.has("indicatorRef"):
-            node.child("indicatorRef").error("stands beside indicator", "write one of the two")
+            node.child("indicatorRef").error(
+                "cannot be combined with indicator", "write one of the two"
+            )
         if node.has("indicator"):
             inline = node.child("indicator")
             inline.keys("metadata", "spec", required=("spec",))
@@ -235,7 +244,7 @@ def _indicator(spec: Node, objective: Node) -> Indicator | None:
         return None
     spec.keys("description", "ratioMetric", "thresholdMetric")
     if spec.has("ratioMetric") is spec.has("thresholdMetric"):
-        spec.error("has no metric, or two", "write exactly one of ratioMetric, thresholdMetric")
+        spec.error("exactly one metric is needed", "write either ratioMetric or thresholdMetric")
         return None
     if spec.has("thresholdMetric"):
         source, query = _metric(spec.child("thresholdMetric"))
@@ -250,23 +259,25 @@ def _ratio(ratio: Node) -> Indicator | None:
         failure = ratio.child("rawType").choice("success", "failure") == "failure"
         for key in ("counter", "good", "bad", "total"):
             if ratio.has(key):
-                ratio.child(key).error("stands beside raw", "a raw ratio has no counts")
+                ratio.child(key).error(
+                    "cannot be combined with raw", "remove it: a raw ratio has no separate counts"
+                )
         source, query = _metric(ratio.child("raw"))
         good, bad = ("", query) if failure else (query, "")
         return Indicator("ratio", source, good=good, bad=bad)
     counter = ratio.child("counter")
     if counter.value not in (None, True, False):
-        counter.error(f"is {counter.shape}", "write true or false")
+        counter.error(counter.found, "write true or false")
     named = [key for key in ("good", "bad", "total") if ratio.has(key)]
     if "total" not in named or len(named) != 2:
-        ratio.error(f"has {' and '.join(named) or 'no counts'}", "write total, and good or bad")
+        ratio.error(f"got {' and '.join(named) or 'no counts'}", "write total, and good or bad")
         return None
     sources: dict[str, str] = {}
     queries: dict[str, str] = {}
     for key in named:
         sources[key], queries[key] = _metric(ratio.child(key))
     if len(set(sources.values())) > 1:
-        ratio.error("has counts of two sources", "take both from the same one")
+        ratio.error("the counts come from two sources", "use one source for both")
     windowed = any("{{.window}}" in query for query in queries.values())
     kind = "increase" if windowed else "delta" if counter.value is False else "counter"
     return Indicator(
@@ -301,7 +312,7 @@ def _threshold(objective: Node) -> tuple[Literal["", "lt", "lte", "gt", "gte"], 
     if objective.value is None:  # an SLI for itself has no objective
         return "", ""
     if not objective.has("op") or not objective.has("value"):
-        objective.error("lacks op or value", "a thresholdMetric needs both, such as op: lte")
+        objective.error("op or value is missing", "a thresholdMetric needs both, such as op: lte")
         return "", ""
     op = objective.child("op").choice(*OPS)
     return cast("Literal['lt', 'lte', 'gt', 'gte']", op), objective.child("value").number("0")
@@ -313,15 +324,15 @@ def _sliced(indicator: Indicator | None, method: Node, objective: Node) -> Indic
     for key in ("timeSliceTarget", "timeSliceWindow"):
         if objective.has(key) and not slices:
             says = "write budgetingMethod: Timeslices, or leave it out"
-            objective.child(key).error("has no meaning here", says)
+            objective.child(key).error("not used here", says)
         elif slices and not objective.has(key):
-            objective.error(f"lacks {key}", f"add {key}")
+            objective.error(f"{key} is missing", f"add {key}")
     if not slices or indicator is None:
         return indicator
     share = Fraction(objective.child("timeSliceTarget").number("0.99"))
     if not 0 < share <= 1:
         objective.child("timeSliceTarget").error(
-            "is no fraction", "write a fraction above 0, at most 1"
+            "not a fraction", "write a fraction above 0, at most 1"
         )
     window = objective.child("timeSliceWindow")
     # A bare number is minutes, as the specification has it.
@@ -388,18 +399,18 @@ def _condition(name: str, spec: Node, period_s: int) -> Tier | None:
     condition.child("kind").choice("burnrate")
     op = condition.child("op").choice(*OPS, default="gt")
     if op in ("lt", "lte"):
-        condition.child("op").error(f"is {op}", "a burn rate alerts above a threshold: write gt")
+        condition.child("op").error(f"got {op}", "a burn rate alerts above a threshold: write gt")
     threshold = Fraction(condition.child("threshold").number("1"))
     long_s = condition.child("lookbackWindow").duration_s(3_600)
     short_s = max(long_s // 12, 10)
     if condition.has("alertAfter") and str(condition.child("alertAfter").value) not in ("0m", "0s"):
         short_s = condition.child("alertAfter").duration_s(short_s)
     if threshold <= 0:
-        condition.child("threshold").error("is not above 0", "write a burn rate such as 14.4")
+        condition.child("threshold").error("must be above 0", "write a burn rate such as 14.4")
         return None
     if short_s >= long_s:
         condition.child("alertAfter").error(
-            "is no shorter than lookbackWindow", "write a twelfth of it, or leave it out"
+            "must be shorter than lookbackWindow", "write a twelfth of it, or leave it out"
         )
         return None
     word = spec.child("severity").text().lower()

@@ -42,7 +42,7 @@ def read_specs(
     for file in files:
         for root in read_documents(file, problems):
             if root.mapping is None:
-                root.error(f"is {root.shape}", "write an OpenSLO or Sloth document")
+                root.error(root.found, "write an OpenSLO or Sloth document")
             elif root.has("version"):
                 root.child("version").choice("prometheus/v1")
                 sloths.append(root)
@@ -53,7 +53,7 @@ def read_specs(
                 documents.add(root)
             else:
                 says = "write apiVersion: openslo/v1, or version: prometheus/v1 for Sloth"
-                root.error("does not say which format it is", says)
+                root.error("the format is not stated", says)
     found = openslo.slos(documents, defaults)
     read = [sloth.alert_windows(root) for root in windows]
     for root in sloths:
@@ -62,8 +62,8 @@ def read_specs(
     by_id: dict[str, Found] = {}
     for one in found:
         if one.slo.id in by_id:
-            says = "give each objective of a service its own name"
-            one.name.error(f"names {one.slo.id} a second time", says)
+            says = "give each objective of a service a unique name"
+            one.name.error(f"the SLO {one.slo.id} is defined twice", says)
         by_id[one.slo.id] = one
     services = frozenset(openslo.services(documents))
     return Specs(by_id, openslo.data_sources(documents), services)

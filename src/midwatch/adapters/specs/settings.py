@@ -77,7 +77,7 @@ def settings(nodes: list[Node], defaults: Defaults, period_s: int) -> Settings:
         elif key == "quiet-after":
             quiet_s = node.duration_s(quiet_s)
         elif key != "tiers":
-            node.error("is an unknown annotation", "known are proof, quiet-after, tiers, tier.NAME")
+            node.error("unknown annotation", "use proof, quiet-after, tiers or tier.NAME")
     # The worst speaks first, whatever the order of writing was.
     ordered = sorted(tiers.values(), key=lambda tier: (tier.severity, tier.long_s))
     return Settings(tuple(ordered), proof, quiet_s, written)
@@ -93,7 +93,7 @@ def read_proof(node: Node) -> str:
             return text
     except ValueError:
         pass
-    node.error(f"is {node.shape}", 'write a probability such as "0.0001", or "off"')
+    node.error(node.found, 'write a probability such as "0.0001", or "off"')
     return ""
 
 
@@ -110,14 +110,14 @@ def read_tier(name: str, node: Node, period_s: int) -> Tier | None:
     share = _share(words, long_s, period_s)
     severity = words.get("severity", "")
     if not long_s or not short_s or share is None or severity not in SEVERITIES:
-        node.error(f"is {node.shape}", TIER_HINT)
+        node.error(node.found, TIER_HINT)
         return None
     urgency = words.get("urgency", URGENCY[severity])
     if urgency not in ("page", "ticket"):
-        node.error(f"has urgency {urgency!r}", "write page or ticket")
+        node.error(f"unknown urgency {urgency!r}", "write page or ticket")
         return None
     if short_s >= long_s:
-        node.error("has a short window that is no shorter than the long one", TIER_HINT)
+        node.error("the short window must be shorter than the long one", TIER_HINT)
         return None
     return tier_of(name, severity, long_s, short_s, share, urgency)
 
@@ -165,7 +165,7 @@ def check_tiers(slo: Slo, written: dict[str, Node]) -> None:
         if tier is not None and tier not in slo.useful_tiers:
             factor, budget = float(tier.factor(slo.period_s)), float(slo.budget)
             says = (
-                f"can never fire: burn is at most {1 / budget:.4g}, and {name} asks for more"
+                f"can never fire: burn is at most {1 / budget:.4g}, and {name} needs more"
                 f" than {factor:.4g}"
             )
             node.error(says, "give it a smaller share of the budget, or a longer window")

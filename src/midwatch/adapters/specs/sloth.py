@@ -66,10 +66,12 @@ def alert_windows(root: Node) -> tuple[int, tuple[Tier, ...]]:
         long_s = node.child("longWindow").duration_s(3_600)
         short_s = node.child("shortWindow").duration_s(300)
         if share <= 0:
-            node.child("errorBudgetPercent").error("is not above 0", "write a percentage such as 2")
+            node.child("errorBudgetPercent").error(
+                "must be above 0", "write a percentage such as 2"
+            )
         elif short_s >= long_s:
             node.child("shortWindow").error(
-                "is no shorter than longWindow", "write a twelfth of it, such as 5m for 1h"
+                "must be shorter than longWindow", "write a twelfth of it, such as 5m for 1h"
             )
         else:
             tiers.append(tier_of(name, severity, long_s, short_s, share, urgency))
@@ -91,10 +93,10 @@ def slos(root: Node, defaults: Defaults) -> list[Found]:
 
 def _slos(spec: Node, defaults: Defaults, spelled: Spelling) -> list[Found]:
     if spec.has("slo_plugins"):
-        spec.child("slo_plugins").error("is not read", "plugins run in Sloth alone; leave it out")
+        spec.child("slo_plugins").error("not supported", "only Sloth runs plugins; remove it")
     service = spec.child("service")
     if spec.has("slos") and spec.child("slos").value in (None, []):
-        spec.child("slos").error("is empty", "write at least one objective")
+        spec.child("slos").error("the list is empty", "write at least one objective")
     return [
         Found(_slo(node, service.text(), defaults, spelled), node.child("name"), service)
         for node in spec.child("slos").items()
@@ -107,7 +109,7 @@ def _slo(node: Node, service: str, defaults: Defaults, spelled: Spelling) -> Slo
         required=("name", "objective", "sli"),
     )  # fmt: skip
     if node.has("plugins"):
-        node.child("plugins").error("is not read", "plugins run in Sloth alone; leave it out")
+        node.child("plugins").error("not supported", "only Sloth runs plugins; remove it")
     alerting = node.child("alerting")
     if alerting.value is not None:
         alerting.keys("name", "labels", "annotations", spelled.page, spelled.ticket)
@@ -138,7 +140,7 @@ def _is_off(alert: Node) -> bool:
     alert.keys("disable", "labels", "annotations")
     disable = alert.child("disable")
     if disable.value not in (None, True, False):
-        disable.error(f"is {disable.shape}", "write true or false")
+        disable.error(disable.found, "write true or false")
     return disable.value is True
 
 
@@ -149,10 +151,10 @@ def _indicator(sli: Node, spelled: Spelling) -> Indicator:
     named = [key for key in ("events", "raw", "plugin") if sli.has(key)]
     if sli.has("plugin"):
         sli.child("plugin").error(
-            "is not read", "plugins run in Sloth alone; write events with its two queries"
+            "not supported", "only Sloth runs plugins; write events with its two queries"
         )
     elif len(named) != 1:
-        sli.error(f"has {len(named)} kinds", "write exactly one of events, raw")
+        sli.error(f"got {len(named)} kinds", "write either events or raw")
     elif named == ["events"]:
         events = sli.child("events")
         events.keys(spelled.error, spelled.total, required=(spelled.error, spelled.total))
@@ -171,7 +173,7 @@ def _indicator(sli: Node, spelled: Spelling) -> Indicator:
 def _query(node: Node) -> str:
     text = node.text()
     if text and not WINDOW.search(text):
-        node.error("has no {{.window}}", "write the range as [{{.window}}]")
+        node.error("{{.window}} is missing", "write the range as [{{.window}}]")
     return WINDOW.sub("{{.window}}", text)
 
 

@@ -72,7 +72,7 @@ class SqliteAccess:
             raise HarnessError(
                 f"cannot be opened: {error}",
                 place=str(file),
-                remedy="make it writable, or remove it: everybody logs in once more",
+                remedy="make it writable, or remove it: everyone has to log in again",
             ) from error
         return cls(connection)
 
@@ -99,7 +99,8 @@ class SqliteAccess:
                     yield self._sql
             except sqlite3.Error as error:
                 locked = "locked" in str(error)
-                remedy = f"{'end what holds them' if locked else 'free disk space'}, and try again"
+                first = "stop the process that locks them" if locked else "free disk space"
+                remedy = f"{first}, and try again"
                 raise CommitFailed(f"logins cannot be written: {error}", remedy=remedy) from error
 
     # --- which journal they are for ---

@@ -82,9 +82,13 @@ class SqlJournal(SqlReader, ABC):
         if self.is_shadow == shadow:
             return
         if self._tip.seq:
-            was = "in shadow: its pages were never sent" if self.is_shadow else "live"
-            raise StateError(f"was kept {was}", place=self._place, remedy="name another with --db")
-        with self._transaction("it could not be marked"):
+            was = "in shadow mode: its pages were never sent" if self.is_shadow else "for live use"
+            raise StateError(
+                f"the journal was created {was}",
+                place=self._place,
+                remedy="choose another with --db",
+            )
+        with self._transaction("the journal could not be marked"):
             self._sql.change(Journal.mark, shadow=int(shadow))
 
     def archive(self, records: Iterable[Archived]) -> None:
@@ -104,7 +108,7 @@ class SqlJournal(SqlReader, ABC):
         keys = self._claimable(now, limit, room)
         if not keys:
             return []
-        with self._transaction("nothing could be claimed"):
+        with self._transaction("no outgoing message could be claimed"):
             for key in keys:
                 change_effect(self._sql, key, state="claimed", only_from="planned", attempts=1)
         return [claim for claim in self.in_doubt() if claim.effect.key in keys]

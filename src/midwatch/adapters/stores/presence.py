@@ -55,12 +55,15 @@ class Presence:
             return None
         if file == self._lock and self._path.exists():
             return Gone(
-                f"{what} while it was held; nothing more is taken, for others could have the file",
+                f"{what} while it was locked; midwatch accepts nothing more, because another "
+                f"process may use the file",
                 place=str(file),
-                remedy=f"start again: {self._path.name} itself is whole",
+                remedy=f"restart midwatch: {self._path.name} itself is intact",
             )
         return Gone(
-            f"{what} while it was open; nothing more is taken, for it could not be found again",
+            f"{what} while it was open; midwatch accepts nothing more, because it could not be "
+            f"found again",
             place=str(file),
-            remedy=f"put {self._path.name} back, or midwatch db restore a backup, and start again",
+            remedy=f"put {self._path.name} back, or restore a backup with midwatch db restore, "
+            f"and restart",
         )

@@ -42,7 +42,7 @@ def put_back(copy: Path, file: Path, aside: Path) -> None:
         part.replace(file)
     except OSError as error:
         raise BadDatabase(
-            f"could not be replaced: {error.strerror}", place=str(file), remedy="look at the disk"
+            f"could not be replaced: {error.strerror}", place=str(file), remedy="check the disk"
         ) from error
     finally:
         part.unlink(missing_ok=True)

@@ -178,7 +178,7 @@ class SqlReader:
     def rows(self, stream: str = "") -> Iterator[tuple[Row, bytes]]:
         """Give every event kept, of one stream when it is named, with its stored link, in order."""
         last = self._last_gone()
-        with self._read("events cannot be read on"):
+        with self._read("no more events can be read"):
             if stream:
                 query = Journal.stream_of_older if self._is_older else Journal.stream
                 found = self._sql.each(query, stream=stream, last_gone=last)
@@ -194,7 +194,7 @@ class SqlReader:
 
     def stretch(self, stream: str, after: int, limit: int) -> list[Row]:
         """Give at most `limit` events of a stream, in order, after its `after`-th."""
-        with self._read("events cannot be read on"):
+        with self._read("no more events can be read"):
             last = self._last_gone()
             return self._sql.all(
                 Journal.stretch, stream=stream, after=after, last_gone=last, limit=limit
@@ -205,7 +205,7 @@ class SqlReader:
 
         It is found in as many steps as the number of events has bits: time never goes back.
         """
-        with self._read("events cannot be read on"):
+        with self._read("no more events can be read"):
             first, last = self._last_gone() + 1, self._read_tip().seq + 1
             while first < last:
                 middle = (first + last) // 2

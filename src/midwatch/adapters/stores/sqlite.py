@@ -201,12 +201,12 @@ class SqliteStore(SqlJournal):
             with suppress(OSError):
                 part.unlink(missing_ok=True)
             raise BadDatabase(
-                f"could not be written: {error}", place=str(target), remedy="look at the disk"
+                f"could not be written: {error}", place=str(target), remedy="check the disk"
             ) from error
 
     def take_ownership(self) -> None:
         """Raise the fence: whoever owned the shard before can no longer commit."""
-        with self._transaction("the file could not be taken over", fenced=False):
+        with self._transaction("the file could not be locked", fenced=False):
             self._sql.change(Journal.raise_fence)
             versions.note(self._sql)
             self._fence = self._sql.value(Journal.fence) or 0
@@ -279,7 +279,8 @@ class SqliteStore(SqlJournal):
         fence = self._sql.value(Journal.fence)
         if fence != self._fence:
             raise Fenced(
-                f"fence {self._fence} is over, {fence} holds", remedy="this process must stop"
+                f"this process was replaced: fence {self._fence} is old, {fence} is current",
+                remedy="stop this process",
             )
 
     def _roll_back(self) -> None:
@@ -298,7 +299,7 @@ class SqliteStore(SqlJournal):
             raise HarnessError(
                 f"the file could not be made smaller: {error}",
                 place=self._place,
-                remedy="free disk space, as it is written anew beside the old one, and prune again",
+                remedy="free disk space for a second copy of the file, and prune again",
             ) from error
 
     def problems(self) -> list[str]:

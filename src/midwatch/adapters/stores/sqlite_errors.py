@@ -23,13 +23,13 @@ _TABLES_OF_THE_FOLD = ("event.", "snapshot.", "shard.")
 
 _SAYS = {
     sqlite3.SQLITE_FULL: ("the disk is full", "free disk space"),
-    sqlite3.SQLITE_IOERR: ("the disk has an error", "look at the disk and the system's log"),
+    sqlite3.SQLITE_IOERR: ("the disk has an error", "check the disk and the system log"),
     sqlite3.SQLITE_READONLY: ("the file is read-only", "make it writable"),
-    sqlite3.SQLITE_BUSY: ("another process is writing to the file", "end that process"),
-    sqlite3.SQLITE_LOCKED: ("another process is writing to the file", "end that process"),
+    sqlite3.SQLITE_BUSY: ("another process is writing to the file", "stop that process"),
+    sqlite3.SQLITE_LOCKED: ("another process is writing to the file", "stop that process"),
     sqlite3.SQLITE_CORRUPT: ("the file is damaged", "run midwatch db verify"),
     sqlite3.SQLITE_NOTADB: ("the file is damaged", "run midwatch db verify"),
-    sqlite3.SQLITE_CANTOPEN: ("the file cannot be opened", "look at its folder"),
+    sqlite3.SQLITE_CANTOPEN: ("the file cannot be opened", "check its directory"),
 }
 
 
@@ -58,5 +58,5 @@ def commit_failed(failed: str, error: sqlite3.Error) -> CommitFailed:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     found = _SAYS.get(code)
     if found is None:
-        return CommitFailed(f"{failed}: {error}", remedy="look at the file, then try again")
+        return CommitFailed(f"{failed}: {error}", remedy="check the file, then try again")
     return CommitFailed(f"{failed}: {found[0]} ({error})", remedy=f"{found[1]}, then try again")

@@ -63,7 +63,7 @@ def inspect_header(path: Path) -> int:
     if _open_here[path.absolute()] > 0:
         return migrations()[-1][0]
     place = str(path)
-    remedy = "name another file, or restore this one from a backup"
+    remedy = "check the path, or restore the file from a backup"
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
@@ -71,9 +71,9 @@ def inspect_header(path: Path) -> int:
     except OSError as error:
         raise BadDatabase(f"cannot be read: {error.strerror}", place=place, remedy=remedy) from None
     if len(header) < 100 or not header.startswith(MAGIC):
-        raise BadDatabase("is no SQLite database", place=place, remedy=remedy)
+        raise BadDatabase("not an SQLite database", place=place, remedy=remedy)
     if int.from_bytes(header[68:72]) != APPLICATION_ID:
-        raise BadDatabase("is a database of another program", place=place, remedy=remedy)
+        raise BadDatabase("the database belongs to another program", place=place, remedy=remedy)
     page_size = int.from_bytes(header[16:18])
     page_size = 65_536 if page_size == 1 else page_size
     pages = int.from_bytes(header[28:32])
@@ -81,12 +81,14 @@ def inspect_header(path: Path) -> int:
     log = path.with_name(f"{path.name}-wal")
     logged = log.exists() and log.stat().st_size > 0
     if not logged and (size % page_size or size < pages * page_size):
-        says = f"is cut short: {size} bytes of {pages * page_size}"
+        says = f"the file is truncated: {size} bytes of {pages * page_size}"
         raise BadDatabase(says, place=place, remedy=remedy)
     version = int.from_bytes(header[60:64])
     newest = migrations()[-1][0]
     if version > newest:
-        says = f"was written by a newer midwatch (schema {version}, this one knows {newest})"
+        says = (
+            f"the file was written by a newer midwatch (schema {version}, this one knows {newest})"
+        )
         raise BadDatabase(says, place=place, remedy="upgrade midwatch")
     return version
 
@@ -100,9 +102,9 @@ def take_lock(path: Path) -> IO[bytes]:
         hand_over(beside, path)
     except OSError as error:
         raise BadDatabase(
-            f"cannot be locked: {beside.name}: {error.strerror}",
+            f"the lock file cannot be used: {beside.name}: {error.strerror}",
             place=str(path),
-            remedy="give it to whom the server runs as, or name another folder",
+            remedy="make the directory writable for the user of the server, or choose another",
         ) from None
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -111,9 +113,9 @@ def take_lock(path: Path) -> IO[bytes]:
         owner = file.read(32).decode("ascii", "replace") or "unknown"
         file.close()
         raise Owned(
-            f"is owned by process {owner}",
+            f"in use by another midwatch (pid {owner})",
             place=str(path),
-            remedy="go through it with --server URL and $MIDWATCH_TOKEN, or stop that process",
+            remedy="use --server URL with $MIDWATCH_TOKEN, or stop that process",
         ) from None
     file.truncate(0)
     file.write(str(os.getpid()).encode())

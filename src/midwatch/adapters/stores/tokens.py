@@ -51,7 +51,7 @@ class KeptTokens:
         try:
             self._sql.change(Tokens.add, **asdict(token), hash=_hash(secret))
         except self._failure as error:
-            raise CommitFailed(f"the token could not be kept: {error}") from error
+            raise CommitFailed(f"the token could not be stored: {error}") from error
         return f"{PREFIX}_{token.id}_{secret}"
 
     def find(self, text: str) -> Token | None:
@@ -81,7 +81,7 @@ class KeptTokens:
         """End a token at once. Raises StateError when there is none of this id."""
         if not self._sql.change(Tokens.revoke, id=token_id, now=now):
             raise StateError(
-                f"no live token is called {token_id!r}", remedy="look at midwatch token list"
+                f"no live token is named {token_id!r}", remedy="see midwatch token list"
             )
         return next(t for t in self.all() if t.id == token_id)
 
@@ -107,7 +107,9 @@ class SqliteTokens(KeptTokens):
             SqliteStore.own(path).close()
         if inspect_header(path) < migrations()[-1][0]:
             raise BadDatabase(
-                "has an older schema", place=str(path), remedy=f"run midwatch db migrate {path}"
+                "the schema is older than this midwatch",
+                place=str(path),
+                remedy=f"run midwatch db migrate {path}",
             )
         try:
             connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)

@@ -24,7 +24,8 @@ def check(db: Database, schema: int, place: str) -> None:
     state, event = found.state_version, found.event_version
     if state > STATE_VERSION or event > EVENT_VERSION:
         says = (
-            f"was written by a newer midwatch (state {state}, events {event}; this one knows"
+            f"the file was written by a newer midwatch (state {state}, events {event}; this one "
+            f"knows"
             f" {STATE_VERSION} and {EVENT_VERSION})"
         )
         raise BadDatabase(says, place=place, remedy="upgrade midwatch")

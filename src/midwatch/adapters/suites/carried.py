@@ -17,7 +17,7 @@ from midwatch.core.evals import Case, Check
 from midwatch.errors import BadFile
 
 WORD = "midwatch"
-REMEDY = "leave it out, or export to midwatch's own format"
+REMEDY = "remove it, or export to midwatch's own format"
 # Their value is one text, or several of which one is enough: a list of one says the same.
 ONE_OF = (
     "equals", "iequals", "contains", "icontains", "starts-with", "istarts-with", "fuzzy",
@@ -56,13 +56,13 @@ def along(given: Mapping[str, Any], place: str) -> Along:
     said = cast("dict[str, Any]", about).get(WORD) if isinstance(about, dict) else None
     if said is None:
         return Along()
-    remedy = "write incident, slices, runs and least as in a suite of midwatch's own"
+    remedy = "write incident, slices, runs and least as in midwatch's own format"
     try:
         found = msgspec.convert(said, Along)
     except msgspec.ValidationError as error:
         raise BadFile(f"metadata.{WORD}: {error}", place=place, remedy=remedy) from None
     if not 1 <= found.least <= found.runs:
-        says = f"metadata.{WORD}: {found.least} of {found.runs} runs cannot pass"
+        says = f"metadata.{WORD}: {found.least} of {found.runs} runs can never pass"
         raise BadFile(says, place=place, remedy=remedy)
     return found
 
@@ -114,7 +114,7 @@ def _as_text(value: Any) -> Any:
 
 def refused(case: Case, what: str) -> BadFile:
     """Say that a format has no word for a part of a case."""
-    return BadFile(f"has no word for its {what}", place=case.id, remedy=REMEDY)
+    return BadFile(f"this format cannot express the {what}", place=case.id, remedy=REMEDY)
 
 
 def compare(case: Case, back: Case) -> None:

@@ -38,7 +38,7 @@ from midwatch.yaml_nodes import Node, Problems, read_yaml
 FORMATS = ("midwatch", "promptfoo", "openai", "inspect", "pydantic")
 LINES = ("openai", "inspect")  # those that are written as JSONL
 MAX_BYTES = 256 * 1024 * 1024
-REMEDY = f"it has to be one of {', '.join(FORMATS)}; name it with --format"
+REMEDY = f"choose one with --format: {', '.join(FORMATS)}"
 
 Lines = list[tuple[int, dict[str, Any]]]
 
@@ -54,21 +54,21 @@ def read(
     try:
         body = file.read_bytes()
         if len(body) > MAX_BYTES:
-            raise BadFile("is too large", place=str(file), remedy="split it")
+            raise BadFile("the file is too large", place=str(file), remedy="split it")
         text = body.decode("utf-8-sig")
     except OSError as error:
         says = f"cannot be read: {error.strerror or error}"
         raise BadFile(says, place=str(file), remedy="name a file of cases") from None
     except UnicodeDecodeError as error:
         raise BadFile(
-            f"is no UTF-8: {error.reason}", place=str(file), remedy="save it so"
+            f"not valid UTF-8: {error.reason}", place=str(file), remedy="save it as UTF-8"
         ) from None
     try:
         cases = _read(file, text, kind, fields, match)
     except RecursionError:
-        raise BadFile("is nested too deep", place=str(file), remedy=REMEDY) from None
+        raise BadFile("nested too deeply", place=str(file), remedy=REMEDY) from None
     if not cases and not unproven(file) and not waived(file):
-        raise BadFile("has no case", place=str(file), remedy=REMEDY)
+        raise BadFile("no cases found", place=str(file), remedy=REMEDY)
     return _once(cases)
 
 
@@ -104,9 +104,9 @@ def _lines(file: Path, text: str) -> Lines:
         try:
             one = msgspec.json.decode(line)
         except (msgspec.DecodeError, RecursionError) as error:
-            raise BadFile(f"is no JSON: {error}", place=place, remedy=REMEDY) from None
+            raise BadFile(f"not valid JSON: {error}", place=place, remedy=REMEDY) from None
         if not isinstance(one, dict):
-            raise BadFile("is no object", place=place, remedy=REMEDY)
+            raise BadFile("not an object", place=place, remedy=REMEDY)
         found.append((number, cast("dict[str, Any]", one)))
     return found
 
@@ -126,7 +126,7 @@ def _read_lines(
         cases = [_own(Node(one, str(file), n, "", problems)) for n, one in lines]
         _raise(problems)
         return cases
-    raise BadFile("is of no known format", place=str(file), remedy=REMEDY)
+    raise BadFile("unknown format", place=str(file), remedy=REMEDY)
 
 
 def _own(node: Node) -> Case:
@@ -140,12 +140,12 @@ def _read_csv(file: Path, text: str, kind: str, fields: Mapping[str, str] | None
     try:
         header = next(csv.reader(StringIO(text), strict=True), list[str]())
     except csv.Error as error:
-        raise BadFile(f"is no CSV: {error}", place=str(file), remedy=REMEDY) from None
+        raise BadFile(f"not valid CSV: {error}", place=str(file), remedy=REMEDY) from None
     if kind == "inspect" or fields or (not kind and inspect_samples.looks_like_csv(header)):
         return inspect_samples.read_csv(text, file, fields)
     if kind == "promptfoo" or (not kind and promptfoo.looks_like_csv(header)):
         return promptfoo.read_csv(text, file)
-    raise BadFile("is of no known format", place=f"{file}:1", remedy=REMEDY)
+    raise BadFile("unknown format", place=f"{file}:1", remedy=REMEDY)
 
 
 def _read_document(
@@ -158,11 +158,11 @@ def _read_document(
     if isinstance(document, list):
         found = cast("list[dict[str, Any]]", document)
         if not found or not all(_is_mapping(one) for one in found):
-            raise BadFile("is no list of samples", place=str(file), remedy=REMEDY)
+            raise BadFile("not a list of samples", place=str(file), remedy=REMEDY)
         numbered = list(enumerate(found, start=1))
         return _read_lines(file, numbered, kind, fields, match)
     if not isinstance(document, dict):
-        raise BadFile("is of no known format", place=str(file), remedy=REMEDY)
+        raise BadFile("unknown format", place=str(file), remedy=REMEDY)
     mapping = cast("dict[str, Any]", document)
     if kind == "midwatch" or (not kind and own.looks_like(mapping)):
         cases = own.read(root)
@@ -172,11 +172,11 @@ def _read_document(
         return promptfoo.read(mapping, file)
     if kind == "pydantic" or (not kind and pydantic_evals.looks_like(mapping)):
         if not isinstance(mapping.get("cases"), list):
-            raise BadFile("has no cases", place=str(file), remedy="write cases: [...]")
+            raise BadFile("no cases found", place=str(file), remedy="write cases: [...]")
         return pydantic_evals.read(mapping, file)
     if kind == "openai" or (not kind and openai_evals.looks_like(mapping)):
         return _registry(file, mapping)
-    raise BadFile("is of no known format", place=str(file), remedy=REMEDY)
+    raise BadFile("unknown format", place=str(file), remedy=REMEDY)
 
 
 def _is_mapping(value: object) -> bool:
@@ -189,8 +189,10 @@ def _registry(file: Path, document: dict[str, Any]) -> list[Case]:
     for match, name in openai_evals.classes(document):
         other = (file.parent / name).resolve()
         if not name or not other.is_relative_to(file.parent.resolve()):
-            says = f"samples_jsonl {name!r} is not beside it"
-            raise BadFile(says, place=str(file), remedy="copy the samples beside the file")
+            says = f"the samples_jsonl file {name!r} is not in the same directory"
+            raise BadFile(
+                says, place=str(file), remedy="copy the samples into the directory of the file"
+            )
         try:
             text = other.read_text("utf-8")
         except (OSError, UnicodeDecodeError) as error:
@@ -208,8 +210,8 @@ def write(cases: list[Case], kind: str, name: str) -> str:
     """Write cases in a format. Raises BadFile for what it has no word for."""
     for case in cases:
         if case.unsupported:
-            says = f"is not understood: {', '.join(case.unsupported)}"
-            raise BadFile(says, place=case.id, remedy="take it out, or keep the original")
+            says = f"not supported: {', '.join(case.unsupported)}"
+            raise BadFile(says, place=case.id, remedy="remove it, or keep the original format")
     text = _written(cases, kind, name)
     for case, back in zip(cases, _again(cases, kind, text), strict=True):
         carried.compare(case, back)
@@ -224,7 +226,7 @@ def _again(cases: list[Case], kind: str, text: str) -> list[Case]:
     except BadFile as error:
         if len(cases) == 1:
             _, inside, field = error.place.rpartition("].")
-            says = f"would not be understood again: {field if inside else 'it'} {error.message}"
+            says = f"cannot be read back: {field if inside else 'it'} {error.message}"
             raise BadFile(says, place=cases[0].id, remedy=carried.REMEDY) from None
         for case in cases:
             _again([case], kind, _written([case], kind, "one"))

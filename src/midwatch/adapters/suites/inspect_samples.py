@@ -44,8 +44,8 @@ def read_csv(text: str, file: Path, fields: Mapping[str, str] | None = None) -> 
     try:
         found: list[tuple[int, Raw]] = [(rows.line_num, dict(row)) for row in rows]
     except csv.Error as error:
-        remedy = "quote texts with commas"
-        raise BadFile(f"is no CSV: {error}", place=str(file), remedy=remedy) from None
+        remedy = "quote fields that contain commas"
+        raise BadFile(f"not valid CSV: {error}", place=str(file), remedy=remedy) from None
     return read_lines(found, file, fields)
 
 
@@ -56,7 +56,7 @@ def _case(number: int, sample: Raw, file: Path, fields: Mapping[str, str]) -> Ca
     target = said["target"]
     targets = cast("list[Any]", target) if isinstance(target, list) else [target]
     if not targets or any(one is None or isinstance(one, (dict, list)) for one in targets):
-        raise BadFile("has no target", place=place, remedy="write target, or map a field to it")
+        raise BadFile("target is missing", place=place, remedy="write target, or map a field to it")
     value: Any = str(targets[0]) if len(targets) == 1 else [str(one) for one in targets]
     name = said["id"]
     found = Case(
@@ -81,7 +81,7 @@ def _asked(given: Any, place: str) -> tuple[str, tuple[str, ...]]:
         if said and all(isinstance(one, str) for one in said):
             *turns, question = cast("list[str]", said)
             return question, tuple(turns)
-    raise BadFile("has no input", place=place, remedy="write input, or map a field to it")
+    raise BadFile("input is missing", place=place, remedy="write input, or map a field to it")
 
 
 def write(cases: Iterable[Case]) -> list[Raw]:

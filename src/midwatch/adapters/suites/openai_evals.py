@@ -75,21 +75,23 @@ def _case(number: int, sample: Raw, file: Path, match: str) -> Case:
                 cast("Raw", message).get("content"), str
             ):
                 remedy = 'write {"role": "user", "content": "..."}'
-                raise BadFile("has a message without text", place=place, remedy=remedy)
+                raise BadFile("a message has no text", place=place, remedy=remedy)
             one = cast("Raw", message)
             if one.get("role") == "system":
                 system = f"{system}\n{one['content']}".strip()
             elif one.get("role") == "user":
                 said.append(one["content"])
         if not said:
-            raise BadFile("asks nothing", place=place, remedy="add a message of role user")
+            raise BadFile(
+                "no message of role user", place=place, remedy="add a message of role user"
+            )
         *turns, question = said
     else:
-        raise BadFile("input is no text and no messages", place=place, remedy="write input")
+        raise BadFile("input is neither text nor messages", place=place, remedy="write input")
     ideals = cast("list[Any]", ideal) if isinstance(ideal, list) else [ideal]
     if not ideals or not all(isinstance(one, (str, int, float)) for one in ideals):
         if match != "JsonMatch":
-            raise BadFile("ideal is no text", place=place, remedy="write a text, or a list of them")
+            raise BadFile("ideal is not text", place=place, remedy="write text, or a list of texts")
         ideals = [msgspec.json.encode(one).decode() for one in ideals]
     kind = CLASSES.get(match)
     value: Any = str(ideals[0]) if len(ideals) == 1 else [str(one) for one in ideals]

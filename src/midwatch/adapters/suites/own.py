@@ -98,13 +98,13 @@ def _case(node: Node) -> Case:
         required=("id", "question"),
     )  # fmt: skip
     if node.has("expect") is node.has("checks"):
-        node.error("has to say expect or checks", "write what a right answer is")
+        node.error("expect or checks is needed", "write what a correct answer is")
     elif node.has("checks") and not list(node.child("checks").items()):
-        node.child("checks").error("is empty", "write what a right answer is")
+        node.child("checks").error("the list is empty", "write what a correct answer is")
     runs = node.child("runs").integer(1, at_least=1)
     least = node.child("least").integer(runs, at_least=1)
     if least > runs:
-        node.child("least").error(f"is more than {runs} runs", "write how many have to pass")
+        node.child("least").error(f"more than {runs} runs", "write how many runs have to pass")
     return Case(
         _scalar(node.child("id")),
         node.child("question").text(),
@@ -121,7 +121,7 @@ def _case(node: Node) -> Case:
 def _scalar(node: Node) -> str:
     """Expect a text; a number is one as it was written."""
     if isinstance(node.value, bool) or not isinstance(node.value, (str, int, float)):
-        node.error(f"is {node.shape}", "write a text")
+        node.error(node.found, "write text")
         return ""
     return str(node.value)
 
@@ -129,11 +129,11 @@ def _scalar(node: Node) -> str:
 def _check(node: Node) -> Check:
     mapping = node.mapping
     if mapping is None:
-        node.error(f"is {node.shape}", "write a kind and its value, such as contains: 30 days")
+        node.error(node.found, "write a kind and its value, such as contains: 30 days")
         return Check("equals")
     kinds = [str(key) for key in mapping if str(key) not in ("negate", "threshold", "knobs")]
     if len(kinds) != 1 or kinds[0] not in KINDS:
-        node.error(f"has the kinds {', '.join(kinds) or 'none'}", f"use one of {', '.join(KINDS)}")
+        node.error(f"got the kinds {', '.join(kinds) or 'none'}", f"use one of {', '.join(KINDS)}")
         return Check("equals")
     threshold = node.child("threshold")
     found = Check(
@@ -149,16 +149,18 @@ def _check(node: Node) -> Check:
 def _try(node: Node, check: Check) -> None:
     """Note a value that no answer could be judged by, before any is asked for."""
     if check.kind in USUAL and not 0 <= (check.threshold or 0) <= 1:
-        node.error(f"has the threshold {check.threshold}", "write a number from 0 to 1")
+        node.error(f"got the threshold {check.threshold}", "write a number from 0 to 1")
     elif check.value is False and check.kind in ("is-json", "refuses"):
-        node.error("is false", "write true, and negate: true beside it")
+        node.error("got false", "write true, and negate: true next to it")
     elif check.value == "" and check.kind.removeprefix("i") in ("contains", "starts-with"):
-        node.error("is empty: every answer has it", "write what an answer has to have")
+        node.error(
+            "the text is empty: every answer contains it", "write what an answer must contain"
+        )
     elif check.kind == "regex":
         try:
             re.compile(str(check.value))
         except re.error as error:
-            node.error(f"is no regular expression: {error}", "mend the pattern")
+            node.error(f"not a valid regular expression: {error}", "fix the pattern")
     elif check.kind in SCORERS and check.kind not in PATTERNS:
         try:
             SCORERS[check.kind](check, _ANY)

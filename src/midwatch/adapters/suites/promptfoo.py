@@ -105,10 +105,12 @@ class _Resolver:
     def value(self, value: Any, depth: int) -> Any:
         self._left -= 1
         if depth > MAX_DEPTH:
-            raise _bad(self._file, "refers to itself, or is nested too deep", "look at its $ref")
+            raise _bad(
+                self._file, "the reference is circular, or nested too deeply", "check its $ref"
+            )
         if self._left < 0:
-            says = f"has references that stand for more than {MAX_VALUES:,} values"
-            raise _bad(self._file, says, "look at its $ref")
+            says = f"the references expand to more than {MAX_VALUES:,} values"
+            raise _bad(self._file, says, "check its $ref")
         if isinstance(value, dict):
             mapping = cast("Raw", value)
             ref = mapping.get("$ref")
@@ -137,7 +139,7 @@ def _prompts(value: Any, file: Path) -> list[str]:
             prompts.append("")
             continue
         if not isinstance(text, str):
-            raise _bad(file, "a prompt is no text", "write prompts: ['Answer: {{question}}']")
+            raise _bad(file, "a prompt is not text", "write prompts: ['Answer: {{question}}']")
         if text.startswith("file://"):
             text = _read_beside(file, text)
         prompts.append(text)
@@ -148,7 +150,7 @@ def _tests(value: Any, file: Path) -> list[Raw]:
     if isinstance(value, str):
         return _tests_of(value, file)
     if not isinstance(value, list):
-        raise _bad(file, "tests is no list", "write tests: [{vars: ..., assert: ...}]")
+        raise _bad(file, "tests is not a list", "write tests: [{vars: ..., assert: ...}]")
     found: list[Raw] = []
     for one in cast("list[Any]", value):
         if isinstance(one, str):
@@ -169,7 +171,7 @@ def _tests_of(reference: str, file: Path) -> list[Raw]:
         if problems.found:
             raise problems.found[0]
         return _tests(root.value, other)
-    raise _bad(file, f"{reference} is not read", "use file:// with YAML, JSON or CSV")
+    raise _bad(file, f"{reference} is not supported", "use file:// with YAML, JSON or CSV")
 
 
 def _read_beside(file: Path, reference: str) -> str:
@@ -177,7 +179,9 @@ def _read_beside(file: Path, reference: str) -> str:
     name = reference.removeprefix("file://")
     other = (file.parent / name).resolve()
     if not other.is_relative_to(file.parent.resolve()):
-        raise _bad(file, f"{reference} is outside of its folder", "copy it beside the file")
+        raise _bad(
+            file, f"{reference} is outside its directory", "copy it into the directory of the file"
+        )
     try:
         return other.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -191,7 +195,7 @@ def _csv_tests(text: str, file: Path) -> list[Raw]:
         for row in rows:
             if None in row:
                 says = f"line {rows.line_num} has more fields than the header"
-                raise _bad(file, says, "quote texts with commas")
+                raise _bad(file, says, "quote fields that contain commas")
             variables = {k: v for k, v in row.items() if not k.startswith("__")}
             checks = [
                 _expected(value)
@@ -202,7 +206,7 @@ def _csv_tests(text: str, file: Path) -> list[Raw]:
                 {"vars": variables, "assert": checks, "description": row.get("__description")}
             )
     except csv.Error as error:
-        raise _bad(file, f"is no CSV: {error}", "quote texts with commas") from None
+        raise _bad(file, f"not valid CSV: {error}", "quote fields that contain commas") from None
     return tests
 
 
@@ -262,7 +266,7 @@ def _list(value: Any, file: Path) -> list[Raw]:
     if value is None:
         return []
     if not isinstance(value, list):
-        raise _bad(file, "assert is no list", "write assert: [{type: contains, value: ...}]")
+        raise _bad(file, "assert is not a list", "write assert: [{type: contains, value: ...}]")
     return [_mapping(one, file, "an assertion") for one in cast("list[Any]", value)]
 
 
@@ -287,7 +291,7 @@ def _check(given: Raw, variables: Mapping[str, Any], missing: list[str], file: P
     if threshold is not None and (
         isinstance(threshold, bool) or not isinstance(threshold, (int, float))
     ):
-        raise _bad(file, f"threshold {threshold!r} is no number", "write a number")
+        raise _bad(file, f"threshold {threshold!r} is not a number", "write a number")
     if kind in carried.LIMITS and threshold is None:
         # Their limit is the threshold alone; without one nothing would be judged.
         missing.append(f"{name} without a threshold")

@@ -35,7 +35,7 @@ def read(document: Raw, file: Path) -> list[Case]:
     for number, one in enumerate(cast("list[Any]", document["cases"]), start=1):
         place = f"{file} cases[{number - 1}]"
         if not isinstance(one, dict) or "inputs" not in one:
-            raise BadFile("has no inputs", place=place, remedy="write inputs: ...")
+            raise BadFile("inputs is missing", place=place, remedy="write inputs: ...")
         given = cast("Raw", one)
         checks: list[Check] = []
         missing: list[str] = []
@@ -66,7 +66,7 @@ def _evaluators(value: Any, place: str) -> list[tuple[str, Any]]:
     if value is None:
         return []
     if not isinstance(value, list):
-        raise BadFile("evaluators is no list", place=place, remedy="write evaluators: [...]")
+        raise BadFile("evaluators is not a list", place=place, remedy="write evaluators: [...]")
     found: list[tuple[str, Any]] = []
     for one in cast("list[Any]", value):
         if isinstance(one, str):
@@ -74,7 +74,7 @@ def _evaluators(value: Any, place: str) -> list[tuple[str, Any]]:
         elif isinstance(one, dict) and len(cast("Raw", one)) == 1:
             found += cast("Raw", one).items()
         else:
-            raise BadFile(f"has the evaluator {one!r}", place=place, remedy="write Name: value")
+            raise BadFile(f"unknown evaluator {one!r}", place=place, remedy="write Name: value")
     return found
 
 

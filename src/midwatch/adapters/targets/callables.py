@@ -39,7 +39,7 @@ class CallableTarget:
         said = cast("dict[str, Any]", found if isinstance(found, dict) else {})
         if not isinstance(said.get("text"), str):
             kind = type(cast("object", found)).__name__
-            raise HarnessError(f"gave {kind}", remedy="give a text")
+            raise HarnessError(f"returned {kind}", remedy="return text")
         tools, sources = said.get("tools"), said.get("sources")
         return Reply(
             said["text"],
@@ -55,7 +55,9 @@ def load(spelled: str) -> CallableTarget:
     module, _, name = spelled.partition(":")
     place = f"python:{spelled}"
     if not module or not name:
-        raise InputError("names no function", place=place, remedy="write python:module:function")
+        raise InputError(
+            "the function name is missing", place=place, remedy="write python:module:function"
+        )
     folder = str(Path.cwd())
     if folder not in sys.path:
         sys.path.insert(0, folder)
@@ -65,9 +67,11 @@ def load(spelled: str) -> CallableTarget:
             found = getattr(found, part)
     except Exception as error:  # whatever its code does when it is imported
         says = f"cannot be loaded: {type(error).__name__}: {error}"
-        raise InputError(says, place=place, remedy="run it where the module is") from None
+        raise InputError(
+            says, place=place, remedy="run midwatch in the directory of the module"
+        ) from None
     if not callable(found):
-        raise InputError("is no function", place=place, remedy="write python:module:function")
+        raise InputError("not a function", place=place, remedy="write python:module:function")
     return CallableTarget(found)
 
 

@@ -36,7 +36,7 @@ class CommandTarget:
             self._arguments, self._timeout_s, self._environment, given=asked, kept=MOST
         )
         if ended.code:
-            raise HarnessError(f"ended with {ended.code}: {ended.last}")
+            raise HarnessError(f"exited with code {ended.code}: {ended.last}")
         if ended.lost:
             raise HarnessError(f"wrote more than {MOST:,} bytes, {ended.lost:,} of them lost")
         return Reply(ended.said.strip(), time.perf_counter() - started)
@@ -47,7 +47,7 @@ def load(spelled: str, timeout_s: float, environment: Mapping[str, str]) -> Comm
     try:
         arguments = shlex.split(spelled)
     except ValueError as error:
-        raise InputError(f"is no command: {error}", place=f"cmd:{spelled}") from None
+        raise InputError(f"not a valid command: {error}", place=f"cmd:{spelled}") from None
     if not arguments:
-        raise InputError("names no program", place="cmd:", remedy="write cmd:program args")
+        raise InputError("the program is missing", place="cmd:", remedy="write cmd:program args")
     return CommandTarget(arguments, timeout_s, environment)

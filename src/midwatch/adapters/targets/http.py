@@ -85,7 +85,9 @@ class HttpTarget:
             for found in _found(document, path):
                 return found if isinstance(found, str) else msgspec.json.encode(found).decode()
         where = self._options.answer or ", ".join(USUAL)
-        raise HarnessError(f"has no answer at {where}", remedy="name its place with --answer")
+        raise HarnessError(
+            f"the response has no answer at {where}", remedy="set its path with --answer"
+        )
 
 
 def filled(template: Any, values: Mapping[str, str]) -> Any:

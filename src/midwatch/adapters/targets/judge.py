@@ -44,7 +44,7 @@ class JudgeModel:
     def opinion(self, check: Check, case: Case, reply: Reply) -> tuple[bool, str]:
         """Judge an answer. Raises Nonsense when no verdict came."""
         if not isinstance(check.value, str) or not check.value.strip():
-            raise Nonsense("wants a rubric")
+            raise Nonsense("a rubric is needed")
         asked = {
             "rubric": check.value,
             "question": case.question[:MAX_TEXT],

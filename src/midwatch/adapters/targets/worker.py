@@ -105,7 +105,7 @@ class FunctionTarget:
 
     def _ended(self) -> str:
         last = "; ".join(one for one in self._printed if one)
-        says = f"its process ended with {self._process.returncode}"
+        says = f"the worker process exited with code {self._process.returncode}"
         return f"{says}: {last}" if last else says
 
 

@@ -14,7 +14,7 @@ let missed = false;
 let timer = 0;
 
 function tell(isLive) {
-  const says = isLive ? "live" : "not live, this may be old";
+  const says = isLive ? "live" : "not live, may be out of date";
   if (live.textContent !== says) live.textContent = says;
   live.classList.toggle("lost", !isLive);
   live.hidden = false;
