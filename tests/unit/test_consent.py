@@ -218,6 +218,59 @@ def test_a_step_that_fails_leaves_what_is_to_be_taken_back() -> None:
     assert page.summary.endswith(f"midwatch runbook approve INC-1 {first(found).plan_hash}")
 
 
+def _shed_and_stopped(*others: Runbook) -> Bench:
+    """A plan that a person stopped after its first step: load is shed."""
+    found = bench(book(SHED, DROP, RESTORE, slo=SHOP.id), *others)
+    burn(found, SHOP, 1_000)
+    found.give(inputs.ApprovePlan("INC-1", first(found).plan_hash, "ada"), 2_000)
+    found.give(inputs.StopPlan("INC-1", "ada", "too much"), 3_000)
+    answer(found, now=4_000)
+    assert first(found).lead.takes_back
+    return found
+
+
+def test_a_recovery_keeps_what_is_to_be_taken_back() -> None:
+    """It was proposed before users were well: its holder is paged once, and may approve it."""
+    found = _shed_and_stopped()
+    asked = first(found).plan_hash
+    decision = burn(found, SHOP, 400_000, good=10_000)
+    assert "IncidentMitigated" in kinds(decision)
+    (page,) = (x for x in decision.effects if isinstance(x, effects.SendPage))
+    assert page.to == "ada"
+    assert "shed is still to be taken back" in page.summary
+    assert (first(found).run, first(found).plan_hash) == ("proposed", asked)
+    found.give(inputs.ApprovePlan("INC-1", asked, "ada"), 410_000)
+    assert first(found).run == "running"
+
+
+def test_a_reopening_asks_again_for_what_is_to_be_taken_back() -> None:
+    """Under a new hash, which the page shows; the old button does nothing."""
+    found = _shed_and_stopped()
+    asked = first(found).plan_hash
+    burn(found, SHOP, 400_000, good=10_000)
+    decision = burn(found, SHOP, 700_000, good=5_000)
+    (event,) = (x for x in decision.events if isinstance(x, e.PlanProposed))
+    assert event.reason.says == "INC-1 was reopened, and shed is still to be taken back"
+    fresh = first(found).plan_hash
+    assert fresh not in ("", asked)
+    (page,) = (x for x in decision.effects if isinstance(x, effects.SendPage))
+    assert fresh in page.summary
+    with pytest.raises(StateError):
+        found.give(inputs.ApprovePlan("INC-1", asked, "ada"), 710_000)
+    assert runs(found.give(inputs.ApprovePlan("INC-1", fresh, "ada"), 720_000)) == ["restore"]
+
+
+def test_what_a_person_chooses_stays_beside_what_is_to_be_taken_back() -> None:
+    """Both may be approved, each by its hash; a refusal of one leaves the other."""
+    found = _shed_and_stopped(Runbook("other", 1, Match("x/y"), (SURE,)))
+    asked = first(found).plan_hash
+    found.give(inputs.ProposePlan("INC-1", "other", {}, "bob", "shop"), 5_000)
+    hashes = {one.runbook: one.hash for one in first(found).plans if one.state == "proposed"}
+    assert hashes["book"] == asked
+    found.give(inputs.RefusePlan("INC-1", hashes["other"], "bob", "no"), 6_000)
+    assert runs(found.give(inputs.ApprovePlan("INC-1", asked, "ada"), 7_000)) == ["restore"]
+
+
 # --- merge, split -------------------------------------------------------------------------------
 
 
@@ -265,6 +318,25 @@ def test_a_split_takes_a_plan_away_with_what_it_matched() -> None:
         assert found.state.incidents["INC-2"].run == "proposed"
         with pytest.raises(StateError):
             found.give(inputs.ApprovePlan("INC-1", mine[0].plan_hash, "eve"), 40_000)
+
+
+def test_what_a_person_stopped_begins_nowhere_else_after_a_split() -> None:
+    """Who stopped a plan for a service, and what was tried for it, goes along with the service."""
+    other = structs.replace(book(RESTORE), id="other")
+    found = quiet(bench(book(SOON, DROP), other, policies=(ANY_OF,)))
+    rules = structs.replace(found.rules.books.automation, cool_down_s=0)
+    books = structs.replace(found.rules.books, automation=rules)
+    found.rules = structs.replace(found.rules, books=books)
+    found.alerts(alert("db", "Down"), alert("cart", "Slow"))
+    assert first(found).run == "running"
+    found.give(inputs.StopPlan("INC-1", "ada", "hands off"), 25_000)
+    decision = found.give(inputs.SplitIncident("INC-1", ("cart",), (), "ada"), 30_000)
+    assert "PlanApproved" not in kinds(decision)
+    new = found.state.incidents["INC-2"]
+    assert (new.run, new.runbook, new.by_hand) == ("proposed", "other", {"cart": "ada"})
+    back = found.give(inputs.UndoMove("INC-2", "ada"), 35_000)
+    assert "PlanApproved" not in kinds(back)
+    assert first(found).has_tried("book", "cart")
 
 
 # --- other values -------------------------------------------------------------------------------

@@ -186,6 +186,21 @@ def test_a_rollback_goes_before_what_runs_its_own_service_and_nothing_else() -> 
     assert verdicts(answer(found, "db", now=25_000), e.ActionDone) == [of(found, "db").hash]
 
 
+def test_only_the_rollback_itself_goes_before_what_runs() -> None:
+    """A plan that begins with another step waits for the end of what runs its service."""
+    roll = Runbook("roll", 1, Match("x/y"), (DROP, Step("back", "release.rollback")))
+    found = both_burn(bench(SHOPS, roll))
+    approve(found, "shop")
+    with pytest.raises(StateError, match="has shop for shop under way"):
+        found.give(inputs.ProposePlan("INC-1", "roll", {}, "bob", "shop"), 21_000)
+    assert of(found, "shop").stopping == ""
+    plan = next(one.plan for one in first(found).plans if one.runbook == "shop")
+    assert plan is not None
+    back = structs.replace(plan.steps[0], action="release.rollback")
+    mixed = structs.replace(plan, steps=(plan.steps[0], back))
+    assert [Run(plan=mixed, step=one).rolls_back for one in (0, 1, 2)] == [False, True, False]
+
+
 def test_a_rollback_goes_before_a_plan_of_another_incident() -> None:
     """One that waits there is stopped at once."""
     found = quiet(bench(book(SURE, DROP), rolls("alertname=Bad")))

@@ -679,6 +679,25 @@ def move(old: Incident, new: Incident, fingerprints: Iterable[str]) -> None:
                 old.services.pop(one.service, None)
         _gain(new, fingerprint, one)
         new.began_at = min(new.began_at, one.starts_at)
+        _keep_answers(old, new, one.service)
+
+
+def _keep_answers(old: Incident, new: Incident, service: str) -> None:
+    """Let what people stopped and what was tried for a service go along with it.
+
+    What is under way ends with the move, not by its own failure: it may be proposed there again.
+    """
+    if service in old.by_hand:
+        new.by_hand.setdefault(service, old.by_hand[service])
+    begun = {
+        one.runbook
+        for one in old.plans
+        if one.state in ("running", "waiting") and not one.stopping and old.acts_for(one) == service
+    }
+    tried = [one for one in old.tried_on.get(service, ()) if one not in begun]
+    if tried:
+        known = new.tried_on.get(service, [])
+        new.tried_on[service] = [*known, *(one for one in tried if one not in known)]
 
 
 def join(old: Incident, home: Incident) -> None:
@@ -949,6 +968,8 @@ def _proposed(i: Incident, event: e.PlanProposed, at: int) -> None:
             run.step_asked_at, run.operation = i.lead.step_asked_at, i.lead.operation
         i.plans.clear()
     for one in [one for one in i.plans if one.subject in (event.subject, "")]:
+        if one.state == "proposed" and not run.replaces(one):
+            continue
         if one.state == "proposed":
             run.asks = one.asks
         if not one.is_under_way:
@@ -1131,7 +1152,7 @@ def _mitigated(i: Incident, event: e.IncidentMitigated, at: int) -> None:
     for slo, known in i.outages.items():
         i.outages[slo] = tuple(one if one.until else replace(one, until=at) for one in known)
     for one in i.plans:
-        if one.state == "proposed":
+        if one.state == "proposed" and not one.takes_back:
             one.state = "none"
         elif one.state == "verifying":
             one.state = "ended"  # of one that is under way no further step begins: core/consent.py
@@ -1148,7 +1169,7 @@ def _reopened(i: Incident, event: e.IncidentReopened, at: int) -> None:
         one.asks = i.asks
         if one.operation and one.state == "running":  # that step ends, and no other one begins
             one.stopping = one.stopping or "a recovery meanwhile, which did not hold"
-        else:
+        elif not (one.takes_back and one.state == "proposed"):  # that is asked again
             one.state = "none"
     _begin_round(i)
     i.slos = dict.fromkeys(i.slos, 0)

@@ -136,7 +136,8 @@ def _mitigated(
         no_case = closure.no_case(incident, rules.suites, d.shard.pointers)
     d.emit(events.IncidentMitigated(incident.id, reason, incident.worst, after, no_case))
     escalation.silence(d, incident)
-    runbooks.end(d, rules.means(incident), incident, f"{incident.id} is mitigated")
+    says = f"{incident.id} is mitigated"
+    runbooks.end(d, rules.means(incident), incident, says, keeps=True)
     objective = rules.slos.get(reading.slo) if reading else None
     if reading is not None and objective is not None:
         drafts.measure(d, incident, objective, reading)
@@ -155,6 +156,7 @@ def reopen(
     verdict, reason = slo.judge_recovery(objective, verify, reading, since=incident.mitigated_at)
     if verdict == "burning":
         d.emit(events.IncidentReopened(incident.id, reason))
+        runbooks.ask_again(d, incident)
         drafts.draft(d, incident, rules)
         d.cancel_timer(f"settle/{incident.id}")
         if incident.urgency == "page":
@@ -176,6 +178,7 @@ def reopen_without_sli(
         return
     reason = Reason(RULE_NO_SLI, f"no SLI: {names} fires again", {"firing": len(incident.firing)})
     d.emit(events.IncidentReopened(incident.id, reason))
+    runbooks.ask_again(d, incident)
     drafts.draft(d, incident, rules)
     d.cancel_timer(f"settle/{incident.id}")
     news.reopened(d, rules, incident, reason, asks=asks)

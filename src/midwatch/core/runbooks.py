@@ -297,6 +297,7 @@ def consider(d: Decision, means: Means, incident: Incident) -> None:
     """
     if incident.state not in ("open", "acknowledged") or incident.promotion:
         return
+    ask_again(d, incident)
     if not _is_urgent(incident, means.books):
         return
     held = {_subject_of(incident, one) for one in incident.plans if _is_held(one)}
@@ -360,10 +361,22 @@ def _subject_of(incident: Incident, run: Run) -> str:
     return Subject(incident.acts_for(run), incident.proofs_of(run)).name
 
 
-def _proposed_for(incident: Incident, subject: str) -> Run | None:
-    """Find what is proposed for a subject."""
-    proposed = (one for one in incident.plans if one.state == "proposed")
+def _proposed_for(incident: Incident, subject: str, plan: Plan | None = None) -> Run | None:
+    """Find what is proposed for a subject and gives its place to `plan`, or to a plain one."""
+    new = Run(plan=plan)
+    proposed = (one for one in incident.plans if one.state == "proposed" and new.replaces(one))
     return next((one for one in proposed if _subject_of(incident, one) == subject), None)
+
+
+def ask_again(d: Decision, incident: Incident) -> None:
+    """Propose what is to be taken back under a new hash, once the incident was reopened."""
+    for run in [one for one in incident.plans if one.state == "proposed" and one.takes_back]:
+        plan = sealed(cast("Plan", run.plan), _place(incident, run))
+        if plan.hash != run.hash:
+            undone = ", ".join(one.undoes for one in plan.steps)
+            says = f"{incident.id} was reopened, and {undone} is still to be taken back"
+            subject = _subject_of(incident, run)
+            _propose(d, incident, plan, subject, run.given, Reason(RULE, says), run.chosen_by)
 
 
 def _begin_or_ask_again(
@@ -542,7 +555,7 @@ def _propose(
     by: str = "",
 ) -> Run:
     """Propose a plan in the place of what was proposed for its subject; gives it."""
-    old = _proposed_for(incident, subject)
+    old = _proposed_for(incident, subject, plan)
     if old is not None and old.hash != plan.hash:
         d.cancel_timer(_key("automate", incident, old))
     d.emit(
@@ -551,7 +564,7 @@ def _propose(
             dict(given), subject,
         )
     )  # fmt: skip
-    return cast("Run", _proposed_for(incident, subject))
+    return cast("Run", named(incident.plans, plan.hash))
 
 
 def choose(d: Decision, means: Means, incident: Incident, given: inputs.ProposePlan) -> None:
@@ -788,10 +801,17 @@ def _to_stop(incident: Incident, plan_hash: str) -> Run:
     raise StateError(f"{incident.id} has no {which} under way", remedy=remedy)
 
 
-def end(d: Decision, means: Means, incident: Incident, why: str) -> None:
-    """Let nothing more of any plan begin, and take back what was proposed."""
+def end(d: Decision, means: Means, incident: Incident, why: str, *, keeps: bool = False) -> None:
+    """Let nothing more of any plan begin, and take back what was proposed.
+
+    `keeps` what is to be taken back, which may also be approved once users are well.
+    """
     for run in list(incident.plans):
         d.cancel_timer(_key("verify", incident, run))
+        if keeps and run.state == "proposed" and run.takes_back:
+            undone = ", ".join(one.undoes for one in cast("Plan", run.plan).steps)
+            _tell_holder(d, means, incident, run, f"{undone} is still to be taken back")
+            continue
         _end(d, means, incident, run, why)
 
 
@@ -1016,11 +1036,16 @@ def _stop(
         reason = Reason(RULE, f"{name} is stopped: {says}")
         escalation.page_again(d, means.policy, incident, reason)
     elif incident.state == "mitigated" and back:
-        by_policy = run.approved_by.startswith(automation.by(""))
-        who = incident.acknowledged_by or ("" if by_policy else run.approved_by)
-        reason = Reason(RULE, f"users are well, and what {name} did is not taken back: {says}")
-        escalation.tell_one(d, means.policy, incident, who, reason)
+        _tell_holder(d, means, incident, run, says)
     consider(d, means, incident)
+
+
+def _tell_holder(d: Decision, means: Means, incident: Incident, run: Run, says: str) -> None:
+    """Page once whoever has a mitigated incident, else who approved, for what is left done."""
+    by_policy = run.approved_by.startswith(automation.by(""))
+    who = incident.acknowledged_by or ("" if by_policy else run.approved_by)
+    reason = Reason(RULE, f"users are well, and what {run.runbook} did is not taken back: {says}")
+    escalation.tell_one(d, means.policy, incident, who, reason)
 
 
 def _take_back(d: Decision, means: Means, incident: Incident, run: Run) -> bool:
@@ -1032,7 +1057,7 @@ def _take_back(d: Decision, means: Means, incident: Incident, run: Run) -> bool:
     plan = msgspec.structs.replace(run.plan, steps=steps, hash="", resolves=False, takes_back=True)
     undone = ", ".join(one.undoes for one in steps)
     reason = Reason(RULE, f"{plan.runbook} ended early: {undone} is to be taken back")
-    sealed_plan = sealed(plan, _place(incident, _proposed_for(incident, subject)))
+    sealed_plan = sealed(plan, _place(incident, _proposed_for(incident, subject, plan)))
     _propose(d, incident, sealed_plan, subject, run.given, reason, run.chosen_by)
     return True
 

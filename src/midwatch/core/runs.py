@@ -68,9 +68,19 @@ class Run(Struct):
 
     @property
     def rolls_back(self) -> bool:
-        """Whether a step of it that is not done moves traffic back."""
+        """Whether its next step moves traffic back: nothing else of a plan goes before others."""
         left = self.plan.steps[self.step :] if self.plan else ()
-        return any(one.action == ROLLBACK for one in left)
+        return bool(left) and left[0].action == ROLLBACK
+
+    def replaces(self, old: Run) -> bool:
+        """Say whether this proposal takes the place of another one for the same subject.
+
+        What takes something back stays beside any other, unless this takes back all of that.
+        """
+        if not (self.takes_back and old.takes_back):
+            return self.takes_back == old.takes_back
+        mine, theirs = (one.plan.steps if one.plan else () for one in (self, old))
+        return {one.id for one in theirs} <= {one.id for one in mine}
 
     @property
     def has_changed(self) -> bool:
