@@ -154,4 +154,53 @@ MUTATIONS = (
         "nobody hears of what is left done", 15, RUNBOOKS,
         '    elif incident.state == "mitigated" and back:\n', "    elif False:\n", CONSENT,
     ),
+    Mutation(
+        "a recovery drops what is to be taken back", 15, "src/midwatch/core/incidents.py",
+        'if one.state == "proposed" and not one.takes_back:', 'if one.state == "proposed":',
+        CONSENT,
+    ),
+    Mutation(
+        "nobody is paged for what was to be taken back before a recovery", 15, RUNBOOKS,
+        '        if keeps and run.state == "proposed" and run.takes_back:\n',
+        '        if keeps and run.state == "proposed" and run.takes_back:\n            continue\n',
+        CONSENT,
+    ),
+    Mutation(
+        "what people stopped stays behind at a split", 15, "src/midwatch/core/incidents.py",
+        "        _keep_answers(old, new, one.service)\n", "", CONSENT,
+    ),
+    Mutation(
+        "what was tried stays behind at a split", 15, "src/midwatch/core/incidents.py",
+        "    tried = [one for one in old.tried_on.get(service, ()) if one not in begun]\n",
+        "    tried: list[str] = []\n", CONSENT,
+    ),
+    Mutation(
+        "a reopening drops what is to be taken back", 15, "src/midwatch/core/incidents.py",
+        'elif not (one.takes_back and one.state == "proposed"):', "else:", CONSENT,
+    ),
+    Mutation(
+        "a reopening leaves the old hash of what is to be taken back", 15, RUNBOOKS,
+        "        if plan.hash != run.hash:\n            undone",
+        "        if False:\n            undone",
+        CONSENT,
+    ),
+    Mutation(
+        "another choice replaces what is to be taken back", 15, "src/midwatch/core/runs.py",
+        "            return self.takes_back == old.takes_back\n", "            return True\n",
+        CONSENT,
+    ),
+    Mutation(
+        "a plan that ends with a rollback goes first", 15, "src/midwatch/core/runs.py",
+        "return bool(left) and left[0].action == ROLLBACK",
+        "return any(one.action == ROLLBACK for one in left)", SEVERAL,
+    ),
+    Mutation(
+        "no policy is asked again once a service is free", 15, RUNBOOKS,
+        "            due_at = max(due_at or 0, soon) if allowed else None\n",
+        "            due_at = None\n", CONSENT,
+    ),
+    Mutation(
+        "a release makes no plan possible", 15, "src/midwatch/core/decide.py",
+        "        if asks or lacks:\n", "        if asks:\n", CONSENT,
+    ),
 )  # fmt: skip

@@ -28,6 +28,7 @@ from midwatch.core.decision import Decision
 from midwatch.core.plans import Match, Param, Runbook, Step
 from midwatch.core.schedules import Hours, Layer, Schedule
 from midwatch.core.silences import read_matcher
+from midwatch.core.slo import Slo
 from midwatch.engine.plans import view
 from midwatch.errors import StateError
 
@@ -413,6 +414,20 @@ def test_a_release_that_is_registered_shows_the_plan_again() -> None:
         assert "RollbackStarted" in kinds(approve(found, 6_000))
 
 
+def test_a_release_makes_a_plan_possible_that_had_no_target() -> None:
+    """An incident without a plan is looked at again when its service has a release; no other."""
+    found = quiet(bench(book(Step("back", "release.rollback"))))
+    found.alerts(alert("db", "Slow"))
+    assert first(found).run == "none"
+    assert "cannot be done: no release is registered for db" in first(found).no_runbook
+    found.give(inputs.RegisterRelease("db", "v1", "a", good=True, live=True), 2_000)
+    found.give(inputs.RegisterRelease("mail", "v9", "m", live=True), 3_000)
+    assert first(found).run == "none"
+    found.give(inputs.RegisterRelease("db", "v2", "b", live=True), 4_000)
+    assert (first(found).run, first(found).planned_for) == ("proposed", "db")
+    assert "RollbackStarted" in kinds(approve(found, 5_000))
+
+
 def test_values_of_what_has_ended_stay() -> None:
     """That the alert with the topic is over while users are hurt is no other topic."""
     found = bench(structs.replace(book(SOON, PURGES, slo=SHOP.id), params={"topic": TOPIC}))
@@ -553,6 +568,31 @@ def test_what_is_held_back_for_a_time_is_asked_of_again(wanted: str) -> None:
     assert isinstance(run.apply, Request)
     assert run.apply.body == {"topic": "billing"}
     assert first(found).lead.approved_by == "policy auto"
+
+
+def test_what_a_busy_service_holds_back_is_asked_of_again() -> None:
+    """A policy would begin it, but another plan runs its service: it begins once that has ended."""
+    slow = Slo("shop/slow", "shop", "0.99")
+    books = [structs.replace(book(SHED, slo=one.id), id=one.id[5:]) for one in (SHOP, slow)]
+    found = bench(*books, policies=(ANY_OF,))
+    rules = structs.replace(found.rules.books.automation, cool_down_s=0)
+    known = structs.replace(found.rules.books, automation=rules)
+    slos = {**found.rules.slos, slow.id: slow}
+    found.rules = structs.replace(found.rules, slos=slos, books=known)
+    found.state.heard[slow.id] = None
+    burn(found, SHOP, 1_000)
+    assert first(found).run == "running"
+    decision = burn(found, slow, 2_000)
+    for now in (40_000, 80_000):
+        assert [one.state for one in first(found).plans] == ["running", "proposed"]
+        ((_, timer),) = [x for x in decision.timers.items() if x[0].startswith("automate/")]
+        assert timer is not None
+        assert timer.due_at <= now
+        if now == 80_000:
+            answer(found, "unknown", now)
+        decision = found.give(inputs.TimerCameDue(timer), now)
+    assert runs(decision) == ["shed"]
+    assert [one.state for one in first(found).plans] == ["ended", "running"]
 
 
 def test_what_no_time_changes_is_a_persons() -> None:

@@ -104,8 +104,10 @@ def _plan_again(d: Decision, rules: Rules, services: Collection[str]) -> None:
     """Show the plans of services as they would be now that what is live has changed."""
     for name in list(d.shard.open):
         incident = d.known(name)
-        mine = (one for one in incident.plans if one.asks_somebody)
-        if any(incident.acts_for(one) in services for one in mine):
+        mine = [one for one in incident.plans if one.asks_somebody or one.is_under_way]
+        asks = any(incident.acts_for(one) in services for one in mine if one.asks_somebody)
+        lacks = not mine and any(one in incident.services for one in services)
+        if asks or lacks:
             runbooks.check(d, rules.means(incident), incident, services)
 
 

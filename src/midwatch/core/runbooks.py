@@ -75,6 +75,7 @@ from midwatch.errors import InputError, StateError
 RULE = "runbooks/2"
 MAX_ATTEMPTS = 3
 RETRY_S = 5
+BUSY_S = 30  # until a policy is asked again of a plan whose service was busy
 PLANS = 8  # that are under way or proposed beside each other
 
 
@@ -389,12 +390,16 @@ def _begin_or_ask_again(
         _advance(d, means, incident, run)
         return
     due_at, service = None, incident.acts_for(run)
-    free = _busy(d, incident, run, service) is None and service not in incident.by_hand
-    if run.plan is not None and free:
-        due_at = automation.again_at(
+    if run.plan is not None and service not in incident.by_hand:
+        asked = (
             means.books.automation, d.shard.remediations, service, incident.severity or "sev1",
             run.plan, d.now, d.wall,
         )  # fmt: skip
+        due_at = automation.again_at(*asked)
+        if _busy(d, incident, run, service, verifying=True) is not None:
+            soon = d.now + BUSY_S * SECOND
+            allowed = due_at is not None or automation.may_run(*asked)[0]
+            due_at = max(due_at or 0, soon) if allowed else None
     if due_at is not None:
         d.set_timer(Timer(_key("automate", incident, run), due_at, "automate", incident.id))
 
