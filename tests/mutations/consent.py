@@ -48,7 +48,7 @@ MUTATIONS = (
     ),
     Mutation(
         "what waits is forgotten by a mitigation", 15, "src/midwatch/core/recovery.py",
-        '    runbooks.end(d, rules.means(incident), incident, f"{incident.id} is mitigated")\n', "",
+        "    runbooks.end(d, rules.means(incident), incident, says, keeps=True)\n", "",
         CONSENT,
     ),
     Mutation(
