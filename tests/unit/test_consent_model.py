@@ -69,6 +69,7 @@ class Consent(RuleBasedStateMachine):
         self.begun: set[str] = set()
         self.firing: dict[tuple[str, str], str] = {}  # service, name -> topic
         self.seen: set[tuple[str, str]] = set()  # that ever fired
+        self.left: dict[tuple[str, str], set[str]] = {}  # incident, hash -> steps to take back
 
     # --- the books ---
 
@@ -91,6 +92,7 @@ class Consent(RuleBasedStateMachine):
             self.hear(event)
             self.feel(event)
             self.is_taken_back(event, decision)
+            self.is_offered(event)
         for effect in decision.effects:
             if isinstance(effect, effects.RunAction):
                 assert effect.key not in self.wishes
@@ -159,6 +161,28 @@ class Consent(RuleBasedStateMachine):
             if isinstance(x, e.PlanProposed) and x.plan is not None and x.plan.takes_back
         ]
         assert left in offered, (left, offered)
+
+    def is_offered(self, event: e.Event) -> None:
+        """Keep which take-backs were proposed and neither approved, refused nor stopped aloud."""
+        if isinstance(event, e.PlanProposed) and event.plan is not None and event.plan.takes_back:
+            steps = {one.id for one in event.plan.steps}
+            self.left[event.incident, event.plan_hash] = steps
+        elif isinstance(event, e.PlanApproved | e.PlanRefused | e.PlanStopped):
+            steps = self.left.pop((event.incident, event.plan_hash), set())
+            for key in [key for key, one in self.left.items() if key[0] == event.incident]:
+                if self.left[key] <= steps:
+                    del self.left[key]  # the same under an older hash
+
+    @invariant()
+    def a_take_back_stays(self) -> None:
+        """Whatever happens besides, what is to be taken back is still proposed."""
+        for (name, _), steps in self.left.items():
+            proposed = [
+                {step.id for step in one.plan.steps}
+                for one in self.bench.state.incidents[name].plans
+                if one.state == "proposed" and one.plan is not None and one.plan.takes_back
+            ]
+            assert any(steps <= one for one in proposed), (name, steps)
 
     def still_hurts(self, incident: str, plan: Plan, step: Any) -> None:
         """See that users of what a plan is proven by are not well; then only undoing is left."""
