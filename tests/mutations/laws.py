@@ -354,6 +354,12 @@ MUTATIONS = (
         (f"{UNIT}/test_perform.py", "tests/acceptance/test_crashes.py"),
     ),
     Mutation(
+        "a page that was acknowledged asks again after the next one", 3,
+        "src/midwatch/core/incidents.py",
+        "if page is not None and page.at < answered_at:", "if False:",
+        (f"{UNIT}/test_perform.py",),
+    ),
+    Mutation(
         "a rollback in doubt is done again blindly", 3, "src/midwatch/engine/perform.py",
         'return partial(self._observe, wish, claim.attempt, "after a crash")',
         "return partial(self._set_release, wish, claim.attempt)",

@@ -11,10 +11,12 @@ from midwatch.core import inputs
 from midwatch.core.actions import Command
 from midwatch.core.alerts import identify
 from midwatch.core.effects import RunAction, SendPage, SetRelease, UpdatePage
+from midwatch.core.incidents import asks_by
 from midwatch.core.inputs import ActionAnswered, Envelope, ReleaseAnswered
 from midwatch.core.rules import Rules
 from midwatch.core.shard import Shard
-from midwatch.core.teams import Policy, Step
+from midwatch.core.teams import Person, Policy, Route, Step, Team
+from midwatch.core.topology import Service, Topology
 from midwatch.core.traffic import Traffic
 from midwatch.engine.handle import Handler
 from midwatch.engine.perform import Performer
@@ -88,6 +90,62 @@ def test_a_page_in_doubt_is_sent_again_unless_acknowledged(acked: bool, sent: li
     engine.handle([finish() for finish in performer.recover(engine.shard)])
     assert world.sent == sent
     assert store.in_doubt() == []
+
+
+def two_teams() -> Rules:
+    """Two policies in one incident: the second is for the database's people."""
+    people = {name: Person(name, ("sms",)) for name in ("ada", "dan")}
+    team = Team(people=people, digest_s=0, ack_s=0)
+    mine = Policy("p", (Step(("ada",)),), team=team)
+    other = Policy("db", (Step(("dan",)),), team=team)
+    routes = (Route("db", ("db",)),)
+    graph = Topology([Service("shop", 1), Service("db", 1)], [])
+    return Rules(topology=graph, policy=mine, policies={"p": mine, "db": other}, routes=routes)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+@pytest.mark.parametrize("beside", [False, True])
+def test_a_page_that_was_acknowledged_is_not_sent_for_what_grew_since(
+    fails: bool, beside: bool
+) -> None:
+    """Neither after a crash nor after a late failure: what is new has a page of its own."""
+    now = 1_000_000
+    store = SqliteStore.memory()
+    engine = Handler(store, two_teams(), lambda: now)
+
+    def fire(name: str, service: str, level: str = "error") -> None:
+        labels = {"alertname": name, "service": service, "severity": level}
+        alert = identify({**labels, "trace_id": "t-1"}).alert("firing", now)
+        engine.handle([Envelope(f"{name}/{service}", inputs.AlertsArrived("test", (alert,)))])
+
+    fire("Down", "shop")
+    who, where = ("dan", "db") if beside else ("ada", "shop")
+    if beside:
+        now += 60_000
+        fire("Slow", "db")
+    page = engine.shard.incidents["INC-1"].pages[-1]
+    assert (page.to, bool(page.beside)) == (who, beside)
+    assert page.key in {one.effect.key for one in store.claim(now, 9)}
+    now += 60_000
+    engine.handle([Envelope("ack", inputs.Acknowledge("INC-1", who))])
+    now += 900_000
+    fire("Worse", where, "critical")
+    (incident,) = engine.shard.incidents.values()
+    newest = incident.pages[-1].key
+    assert newest != page.key
+    assert asks_by(incident, newest)
+    if fails:
+        answer = inputs.PageAnswered(page.key, "INC-1", 1, error="503")
+        engine.handle([Envelope("", answer)])
+        now += 60_000
+        sent = [one.effect.key for one in store.claim(now, 9)]
+    else:
+        world = World()
+        performer = Performer(store, {}, {"sms": world}, world, world)
+        engine.handle([finish() for finish in performer.recover(engine.shard)])
+        sent = world.sent + [one.effect.key for one in store.claim(now, 9)]
+    assert newest in sent
+    assert page.key not in sent
 
 
 @pytest.mark.parametrize(

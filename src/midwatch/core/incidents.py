@@ -256,6 +256,7 @@ class Incident(Struct):
     growth_more: int = 0  # growth beyond what is kept
     besides: dict[str, int] = field(default_factory=dict[str, int])  # other policies -> next step
     others_left: dict[str, int] = field(default_factory=dict[str, int])  # like `left`, of those
+    others_answered: dict[str, int] = field(default_factory=dict[str, int])  # policy -> when
     thread: int = 0  # how often it needed somebody again after an ack
     rounds: dict[str, Round] = field(default_factory=dict[str, Round])  # by alert
     holds: bool = False  # news that flaps, of which nobody was told
@@ -485,8 +486,16 @@ def is_waiting_for_ack(incident: Incident) -> bool:
 
 
 def asks_by(incident: Incident, key: str) -> bool:
-    """Say whether a page, or the digest of that key, still looks for somebody."""
-    beside = next((one.beside for one in incident.pages if key in (one.key, one.digest)), "")
+    """Say whether a page, or the digest of that key, still looks for somebody.
+
+    One that was acknowledged does not, also when the incident needs somebody again since.
+    """
+    page = next((one for one in incident.pages if key in (one.key, one.digest)), None)
+    beside = page.beside if page is not None else ""
+    mark = incident.mark.at if incident.mark is not None else 0
+    answered_at = incident.others_answered.get(beside, 0) if beside else mark
+    if page is not None and page.at < answered_at:
+        return False
     return beside in incident.besides if beside else incident.awaits_ack
 
 
@@ -860,6 +869,8 @@ def _others_asked(i: Incident, event: e.OthersAsked, at: int) -> None:
 def _others_answered(i: Incident, event: e.OthersAnswered | e.OthersLeft, at: int) -> None:
     i.besides.pop(event.policy, None)
     i.others_left.pop(event.policy, None)
+    if isinstance(event, e.OthersAnswered):
+        i.others_answered[event.policy] = at
 
 
 def _covers_also(i: Incident, event: e.CoversAlso, at: int) -> None:

@@ -313,24 +313,22 @@ def _only_approved(story: Story, log: Log) -> str:
 
 
 def _no_page_after_ack(story: Story, log: Log, excused: AbstractSet[str]) -> str:
-    """A page that arrives while an ack of that news stands was claimed before it.
+    """A page that arrives after it was acknowledged was claimed before.
 
-    Growth is a page of its own, which only an ack that comes after it can stop.
+    Growth is a page of its own, which only an ack that comes after it can stop. What is
+    acknowledged stays so when the incident needs somebody again: a page of then says that.
     """
     for fact in story.all(e.PagePlanned):
         event = fact.event
-        if event.key in excused:
+        if event.key in excused or event.beside:
             continue
-        words = [
-            f
-            for f in story.facts
-            if isinstance(f.event, e.PageAcknowledged | e.AckWithdrawn)
-            and f.event.incident == event.incident
-            and f.seq > fact.seq
+        acks = [
+            f.at
+            for f in story.all(e.PageAcknowledged)
+            if f.event.incident == event.incident and f.seq > fact.seq
         ]
         for page in log.sent():
-            before = [f for f in words if f.at < page.at] if page.key == event.key else []
-            if before and isinstance(before[-1].event, e.PageAcknowledged):
+            if page.key == event.key and acks and acks[0] < page.at:
                 return f"no page after the ack: {page.key}"
     return ""
 

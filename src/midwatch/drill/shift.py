@@ -115,6 +115,7 @@ class Shift:
         self.told: list[Told] = []  # what became of what was typed
         self.unwritten: list[str] = []  # why commits failed
         self.late: set[str] = set()  # effects of which the call was made a while after the claim
+        self.claimed: dict[tuple[str, int], int] = {}  # effects and their attempts -> when
         self.came_at: dict[str, int] = {}  # when the first alert of each cause was sent
         self._source: Source = make_source(
             scenario.config.sources[SOURCE].kind if SOURCE in scenario.config.sources else SOURCE,
@@ -224,6 +225,7 @@ class Shift:
 
     def _perform(self, claim: Claim, now: int) -> None:
         """Do an effect; a call that hangs is done now or later, and answers later or never."""
+        self.claimed[claim.effect.key, claim.attempt] = now
         hang = self.meddler.hangs(claim.effect, now)
         if hang is None:
             self.deliver([self.engine.performer.perform(claim)])

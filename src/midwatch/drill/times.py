@@ -23,7 +23,7 @@ from midwatch.engine.queries import Fact
 
 NEAR_MS = 900 * SECOND  # a clock that comes so near to what it was counts as right
 TOLD_S = 60  # after a jump; a process may be down when it comes
-RETRY_S, LATE_S = 60, 3_600  # a try may wait for others of its pager, and those may hang
+RETRY_S = 60  # a try may wait for others that are due
 SPARE_S = 35  # what a restart or a sender that comes back may add
 SAMPLE_S = 60
 LAST_SEQ = 1 << 62
@@ -210,15 +210,20 @@ def _steps_wait(shift: Shift, story: Story) -> str:
                 f"a step waits its time: {fact.event.incident} was paged again after {_off(took)}"
             )
     again_ms = shift.scenario.config.rules.policy.team.again_s * SECOND
-    tired: dict[str, int] = {}
+    rows = {row.seq: row.at for row, _ in story.rows}
+    tired: dict[str, tuple[int, int]] = {}  # incident -> since when, and for how long
     for fact in story.facts:
+        at = shift.happened_at(fact.seq)
         match fact.event:
             case e.EscalationExhausted(incident=name):
-                tired[name] = shift.happened_at(fact.seq)
+                tired[name] = at, again_ms
+            case e.AskingResumed(incident=name, until=until, exhausted=True):
+                # It was over for a while: the wait is from the last page on, as the event says.
+                tired[name] = at, until - rows[fact.seq]
             case e.EscalationRestarted(incident=name):
-                took = shift.happened_at(fact.seq) - tired[name]
-                if not _takes(shift, took, again_ms):
-                    return f"a step waits its time: {name} began again after {_off(took)}"
+                since, wanted = tired[name]
+                if not _takes(shift, at - since, wanted):
+                    return f"a step waits its time: {name} began again after {_off(at - since)}"
             case _:
                 pass
     return ""
@@ -242,9 +247,13 @@ def _acks_wait(shift: Shift, story: Story) -> str:
 
 
 def _retries_wait(shift: Shift, story: Story) -> str:
-    """A page that failed is tried again after its wait."""
+    """A page that failed is tried again after its wait.
+
+    The try counts, not its answer: a pager that hangs may answer an hour later, or only after a
+    restart. A try that a crash cut off before its call is made by the restart.
+    """
+    effects = {x.event.key: x.event.digest or x.event.key for x in story.all(e.PagePlanned)}
     due: dict[str, tuple[int, int]] = {}
-    hangs = any(one.port == "pager" for one in shift.meddler.faults)
     for fact in story.facts:
         event = fact.event
         if not isinstance(event, e.PageFailed | e.PageSent):
@@ -252,8 +261,8 @@ def _retries_wait(shift: Shift, story: Story) -> str:
         at = shift.happened_at(fact.seq)
         if event.key in due:
             failed_at, wait = due.pop(event.key)
-            took = at - failed_at
-            if not _takes(shift, took, wait, LATE_S if hangs else RETRY_S):
+            took = shift.claimed.get((effects[event.key], event.attempt), at) - failed_at
+            if not _takes(shift, took, wait, RETRY_S):
                 return f"a retry waits its time: {event.key} was tried again after {_off(took)}"
         if isinstance(event, e.PageFailed) and event.retry_at is not None:
             row_at = next(row.at for row, _ in story.rows if row.seq == fact.seq)
