@@ -447,6 +447,23 @@ def test_each_law_can_be_broken() -> None:
     assert "all settles" in broken()
 
 
+@pytest.mark.parametrize(("idempotent", "says"), [(True, ""), (False, "nothing done twice: a/1")])
+def test_only_an_idempotent_action_may_be_done_twice(idempotent: bool, says: str) -> None:
+    """When nobody can see whether it was done, a retry of one does no harm."""
+    scenario = scenarios.load(scenarios.find("neighbour-workers"))
+    story, shift = story_of(Broken(scenario, Troubles()))
+    books = scenario.config.rules.books
+    restart = replace(books.actions["worker.restart"], idempotent=idempotent)
+    rules = replace(
+        scenario.config.rules, books=replace(books, actions={"worker.restart": restart})
+    )
+    judged = replace(scenario, config=replace(scenario.config, rules=rules))
+    (done,) = shift.log.remedied()
+    shift.log.entries += [done]
+    broken = " | ".join(checkers.broken_laws(story, shift.storm, judged, shift.log))
+    assert broken == says.replace("a/1", done.operation)
+
+
 # --- bad input ----------------------------------------------------------------------------------
 
 

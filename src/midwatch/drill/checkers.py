@@ -216,7 +216,7 @@ def broken_laws(
     found = [
         _every_alert_once(story, storm),
         _no_page_lost(story, log),
-        _nothing_twice(log, excused),
+        _nothing_twice(log, scenario, excused),
         _only_approved(story, log),
         _no_page_after_ack(story, log, excused),
         _worse_news_pages(story),
@@ -269,9 +269,13 @@ def _no_page_lost(story: Story, log: Log) -> str:
     return ""
 
 
-def _nothing_twice(log: Log, excused: AbstractSet[str]) -> str:
+def _nothing_twice(log: Log, scenario: Scenario, excused: AbstractSet[str]) -> str:
+    """Only an action whose config says `idempotent: true` may be done twice for one step."""
+    actions = scenario.config.rules.books.actions
+    repeatable = {name for name, one in actions.items() if one.idempotent}
     operations: dict[str, int] = {}
-    for move in (*log.moved(), *log.remedied()):
+    done = [one for one in log.remedied() if one.action not in repeatable]
+    for move in (*log.moved(), *done):
         operations[move.operation] = operations.get(move.operation, 0) + 1
     twice = [name for name, times in operations.items() if times > 1 and name not in excused]
     return f"nothing done twice: {', '.join(twice)}" if twice else ""
