@@ -110,6 +110,7 @@ def test_the_docs_have_the_table_of_breaks() -> None:
         "flapping",
         "neighbour-deploy",
         "neighbour-workers",
+        "neighbour-both",
         "traffic-stops",
     ],
 )
@@ -132,6 +133,30 @@ def test_an_expectation_can_fail(tmp_path: Path, name: str) -> None:
     done = midwatch("drill", "run", str(tmp_path / "off.yaml"))
     assert done.returncode == 1
     assert len(re.findall(r"\[FAIL\] \d+ pages", done.stdout)) == 1
+
+
+PLANS_DIFFER = "one incident, a plan each: assistant refused and orders done"
+
+
+@pytest.mark.parametrize(
+    ("was", "instead", "fails"),
+    [
+        (", refuse: [assistant]", "", ["nothing done to assistant", PLANS_DIFFER]),
+        ("alerts: [WorkersStuck]", "alerts: [QueueLong]", [PLANS_DIFFER]),
+        ("orders: done", "orders: refused", [PLANS_DIFFER.replace("done", "refused")]),
+    ],
+    ids=["both approved", "one has no plan", "one was done"],
+)
+def test_two_plans_of_one_incident_end_each_as_expected(
+    tmp_path: Path, was: str, instead: str, fails: list[str]
+) -> None:
+    """A yes to the one is no word about the other, and each is named by its hash."""
+    text = (scenarios.folder() / "neighbour-both.yaml").read_text("utf-8")
+    text = text.replace(was, instead, 1).replace("config: ", f"config: {scenarios.folder()}/")
+    (tmp_path / "off.yaml").write_text(text, "utf-8")
+    done = midwatch("drill", "run", str(tmp_path / "off.yaml"))
+    assert done.returncode == 1
+    assert re.findall(r"\[FAIL\] ([^:]*(?:: assistant[a-z ]*)?)", done.stdout) == fails
 
 
 def test_recorded_alerts_follow_the_lift_of_the_inhibition(tmp_path: Path) -> None:

@@ -145,6 +145,9 @@ def expected(story: Story, scenario: Scenario, log: Log) -> list[Check]:
         elif name == "untouched" and isinstance(want, tuple):
             says = _touched(story, log, want)
             checks.append((f"nothing done to {', '.join(want)}", not says, says or "nothing was"))
+        elif name == "plans" and isinstance(want, dict):
+            says = " and ".join(f"{service} {became}" for service, became in want.items())
+            checks.append((f"one incident, a plan each: {says}", *_plans(story, want)))
         elif name == "overlapping":
             checks.append(("the incidents overlap", *_overlap(story)))
         else:
@@ -190,6 +193,34 @@ def _mitigated_by(story: Story, wanted: tuple[str, ...]) -> tuple[bool, str]:
         for name, at in done.get(fact.event.incident, {"": 0}).items()
     )
     return passed, says or "nothing was mitigated"
+
+
+def _plans(story: Story, wanted: dict[str, str]) -> tuple[bool, str]:
+    """One incident had a plan for each of these services at once, and each ended as it should.
+
+    Plans are named by hash: what was approved, done or refused is this plan and no other.
+    """
+    plans: dict[str, tuple[str, str, str]] = {}  # service -> incident, hash and what became of it
+    asked: set[str] = set()  # services whose plan waits for a person
+    together = False
+    for fact in story.facts:
+        event = fact.event
+        if isinstance(event, e.PlanProposed) and event.plan is not None:
+            plans[event.plan.service or ""] = event.incident, event.plan_hash, "proposed"
+            asked.add(event.plan.service or "")
+        elif isinstance(event, e.PlanApproved | e.PlanRefused | e.ActionDone | e.RollbackCompleted):
+            together = together or asked >= {*wanted}
+            became = "approved" if isinstance(event, e.PlanApproved) else "done"
+            became = "refused" if isinstance(event, e.PlanRefused) else became
+            for service, (incident, plan, _) in list(plans.items()):
+                if (incident, plan) == (event.incident, event.plan_hash):
+                    plans[service] = incident, plan, became
+                    asked.discard(service)
+    says = "; ".join(f"{plan} of {of} in {incident} {became}"
+                     for of, (incident, plan, became) in plans.items())  # fmt: skip
+    one = len({incident for incident, _, _ in plans.values()}) == 1
+    ended = {service: became for service, (_, _, became) in plans.items()}
+    return one and together and ended == wanted, says or "no plan was proposed"
 
 
 def _overlap(story: Story) -> tuple[bool, str]:

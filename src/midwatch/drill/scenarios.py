@@ -39,10 +39,12 @@ EXPECTATIONS = (
     "after_last_delivery",
     "mitigation",
     "untouched",
+    "plans",
 )
+OUTCOMES = ("done", "refused")  # what became of a service's plan
 
 
-Expected = int | str | bool | tuple[str, ...]
+Expected = int | str | bool | tuple[str, ...] | dict[str, str]
 
 
 class Wrong(Struct, frozen=True):
@@ -147,10 +149,11 @@ class Learned(Struct, frozen=True):
 
 
 class People(Struct, frozen=True):
-    """How fast people are."""
+    """How fast people are, and the services whose plans they refuse; all others they approve."""
 
     ack_after_s: int = 90
     approve_after_s: int = 60
+    refuse: tuple[str, ...] = ()
 
 
 class Scenario(Struct, frozen=True):
@@ -251,7 +254,7 @@ class _Reader:
             trials=tuple(self._trial(item, services) for item in root.child("trials").items()),
             bystander=self._bystander(root.child("bystander"), found),
             deliveries=deliveries,
-            people=self._people(root.child("people")),
+            people=self._people(root.child("people"), found),
             waivers=tuple(self._waiver(item) for item in root.child("waivers").items()),
             learned=self._learned(root.child("learned")),
             seven_checks=root.child("checks").choice("seven", default="") == "seven",
@@ -382,17 +385,13 @@ class _Reader:
             "at", "cause", "also", "lasts", "until", "severity", "alerts", "namespace",
             required=("at", "cause", "alerts"),
         )  # fmt: skip
-        known = found.rules.topology
         services = [node.child("cause"), *node.child("also").items()]
-        for service in services:
-            if isinstance(service.value, str) and service.value not in known.services:
-                service.error(f"unknown service {service.value!r}", "add it first")
         node.child("until").choice("recovered", default="")
         lasts_s = None if node.has("until") else node.child("lasts").duration_s(1_200)
         return Fault(
             self._at(node.child("at")),
             node.child("cause").text(),
-            tuple(s.text() for s in services),
+            tuple(self._known(s, found) for s in services),
             tuple(a.text() for a in node.child("alerts").items()),
             node.child("severity").choice(*LEVELS, default="warning"),
             lasts_s,
@@ -421,13 +420,20 @@ class _Reader:
             self._at(node.child("at")), node.child("text").text(), node.child("by").text("")
         )
 
-    def _people(self, node: Node) -> People:
+    def _people(self, node: Node, found: config.Config) -> People:
         if node.value is None:
             return People()
-        node.keys("ack_after", "approve_after")
+        node.keys("ack_after", "approve_after", "refuse")
         return People(
-            node.child("ack_after").duration_s(90), node.child("approve_after").duration_s(60)
+            node.child("ack_after").duration_s(90),
+            node.child("approve_after").duration_s(60),
+            tuple(self._known(item, found) for item in node.child("refuse").items()),
         )
+
+    def _known(self, node: Node, found: config.Config) -> str:
+        if isinstance(node.value, str) and node.value not in found.rules.topology.services:
+            node.error(f"unknown service {node.value!r}", "add it first")
+        return node.text()
 
     def _waiver(self, node: Node) -> Waiver:
         node.keys("after", "for", "owner", "why", required=("after", "for", "owner", "why"))
@@ -460,6 +466,8 @@ class _Reader:
                 wanted[name] = item.text()
             elif name in ("mitigation", "untouched"):
                 wanted[name] = tuple(one.text() for one in item.items())
+            elif name == "plans":
+                wanted[name] = {of: one.choice(*OUTCOMES) for of, one in item.entries()}
             elif isinstance(item.value, bool) and name in ("overlapping", "after_last_delivery"):
                 wanted[name] = item.value
             else:

@@ -54,6 +54,7 @@ ENDS_AFTER_S = 60
 FIX_AGAIN_S = 900
 FULL_DISK = "the disk is full"  # on purpose; any other commit that fails is the engine's fault
 CALM_S = 900  # after the last fault, in which everything has to come right
+REFUSES = "nothing is wrong with its answers"
 MAX_FIXES = 4
 SOURCE = "alertmanager"
 PIPELINE = "pipeline"
@@ -421,7 +422,7 @@ class Shift:
         ack = inputs.Acknowledge(page.incident, page.to)
         self._command(acked_at, f"ack/{page.key}", ack)
         approved_at = acked_at + people.approve_after_s * SECOND
-        self.at(approved_at, lambda: self._approve(page.incident, page.to))
+        self.at(approved_at, lambda: self._say_yes_or_no(page.incident, page.to))
         incident = self._incident(page.incident)
         if incident is None or page.key != incident.pages[0].key:
             return
@@ -444,18 +445,18 @@ class Shift:
     def _incident(self, name: str) -> Incident | None:
         return archive.find(self.engine.handler.shard, self._store, name)
 
-    def _approve(self, incident_id: str, by: str) -> list[Envelope]:
+    def _say_yes_or_no(self, incident_id: str, by: str) -> list[Envelope]:
         incident = self._incident(incident_id)
         if incident is None or not incident.acknowledged_by:
             return []
-        return [
-            Envelope(
-                f"approve/{incident_id}/{one.hash}/{one.step}",
-                inputs.ApprovePlan(incident_id, one.hash, by),
-            )
-            for one in incident.plans
-            if one.asks_somebody
-        ]
+        said: list[Envelope] = []
+        for one in incident.plans:
+            if one.asks_somebody:
+                given: inputs.Input = inputs.ApprovePlan(incident_id, one.hash, by)
+                if one.plan is not None and one.plan.service in self.scenario.people.refuse:
+                    given = inputs.RefusePlan(incident_id, one.hash, by, REFUSES)
+                said.append(Envelope(f"approve/{incident_id}/{one.hash}/{one.step}", given))
+        return said
 
     def _propose(self, when: int, incident_id: str, release: str, by: str, number: int) -> None:
         def send() -> list[Envelope]:
