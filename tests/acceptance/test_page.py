@@ -690,7 +690,8 @@ def test_a_form_of_another_site_is_refused(crowd: Serving, visit: Visit) -> None
     page = visit(crowd, crowd.person)
     before = page.context.cookies()
     foreign = f"http://127.0.0.1:{free_port()}/"
-    paths = ("/incidents/INC-3/ack", "/logout", "/login")
+    of_plans = [f"/incidents/INC-11/{word}" for word in ("approve", "refuse", "stop")]
+    paths = ("/incidents/INC-3/ack", *of_plans, "/logout", "/login")
     forms = "".join(
         f"<form method=post action='{crowd.url}{path}'>"
         f"<input name=token value='{crowd.person}'><button>{path}</button></form>"

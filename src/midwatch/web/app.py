@@ -81,6 +81,8 @@ def build_app(
         Route("/incidents/{id}/postmortem", page.postmortem),
         Route("/incidents/{id}/ack", page.ack, methods=["POST"]),
         Route("/incidents/{id}/approve", page.approve, methods=["POST"]),
+        Route("/incidents/{id}/refuse", page.refuse, methods=["POST"]),
+        Route("/incidents/{id}/stop", page.stop, methods=["POST"]),
         Route("/heartbeats/{job}", heartbeats.beat, methods=["POST", "GET"]),
         Route("/heartbeats/{job}/{token}", heartbeats.beat, methods=["POST", "GET"]),
         Route("/slack/{pager}", slack.press, methods=["POST"]),

@@ -8,10 +8,12 @@ A session ends with its token, and so does what it follows.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import re
+from collections.abc import AsyncIterator, Callable
 from functools import partial
 from urllib.parse import parse_qs, quote
 
+from msgspec import Struct
 from sse_starlette import EventSourceResponse
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
@@ -25,13 +27,15 @@ from midwatch.engine.queries import OVER, not_here
 from midwatch.engine.retelling import retell, subject
 from midwatch.errors import Busy, CommitFailed
 from midwatch.ports import Archive, Audit, Token
-from midwatch.web import guards
+from midwatch.texts import cut
+from midwatch.web import bodies, guards
 from midwatch.web.cards import templates
 from midwatch.web.logins import MAX_FORM_BYTES, Logins, is_own
 from midwatch.web.shell import HEADERS, Shells
 from midwatch.web.shown import Shown
 
 PING_S = 15
+LONGEST_WHY = 500  # characters of a reason
 RETRY_MS = 1_000  # who lost the stream comes again after that
 
 # A document carries its style inside, and runs nothing.
@@ -41,6 +45,13 @@ DOCUMENT_HEADERS = {
         "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'"
     ),
 }
+
+
+class _Form(Struct, frozen=True):
+    """What a person says of a plan."""
+
+    hash: str
+    why: str
 
 
 class Page:
@@ -130,6 +141,35 @@ class Page:
 
     async def approve(self, request: Request) -> Response:
         """Carry out, or go on with, the plan that was shown, from a form."""
+        return await self._of_plan(
+            request,
+            lambda name, who, form: inputs.ApprovePlan(name, form.hash, who.name, who.role),
+        )
+
+    async def refuse(self, request: Request) -> Response:
+        """Drop the plan that was shown, for a reason, from a form."""
+        return await self._of_plan(
+            request,
+            lambda name, who, form: inputs.RefusePlan(name, form.hash, who.name, form.why),
+            reasoned=True,
+        )
+
+    async def stop(self, request: Request) -> Response:
+        """End the plan that was shown at its next safe point, for a reason, from a form."""
+        return await self._of_plan(
+            request,
+            lambda name, who, form: inputs.StopPlan(name, who.name, form.why, form.hash),
+            reasoned=True,
+        )
+
+    async def _of_plan(
+        self,
+        request: Request,
+        command: Callable[[str, Token, _Form], inputs.Input],
+        *,
+        reasoned: bool = False,
+    ) -> Response:
+        """Do what a person's form says of one plan; its hash is always named."""
         who = self._logins.who(request)
         if who is None:
             return RedirectResponse("/login", 303)
@@ -140,9 +180,16 @@ class Page:
             return self._foreign()
         if self._shadow:
             return self._render("busy.html", 409, says="shadow mode changes nothing")
-        name = request.path_params["id"]
-        plan_hash = parse_qs(body.decode("utf-8", "replace")).get("hash", [""])[0]
-        return await self._do(who, name, inputs.ApprovePlan(name, plan_hash, who.name, who.role))
+        given = parse_qs(body.decode("utf-8", "replace"))
+        form = _Form(
+            given.get("hash", [""])[0], cut(given.get("why", [""])[0].strip(), LONGEST_WHY)
+        )
+        if not form.hash:
+            return self._render("busy.html", 422, says="the form names no plan")
+        if reasoned and not re.search(bodies.VISIBLE, form.why):
+            return self._render("busy.html", 422, says="a reason is needed; the timeline shows it")
+        name: str = request.path_params["id"]
+        return await self._do(who, name, command(name, who, form))
 
     async def _do(self, who: Token, name: str, command: inputs.Input) -> Response:
         """Give a person's command to the engine and go back to the incident."""

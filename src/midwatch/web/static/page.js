@@ -53,6 +53,12 @@ function looked(known) {
   timer = setTimeout(look, missed ? 0 : known ? EVERY_MS : AGAIN_MS);
 }
 
+function alike(place, one) {
+  const name = one.getAttribute("aria-label");
+  const text = (it) => (name === null ? it.textContent === one.textContent : it.getAttribute("aria-label") === name);
+  return [...place.querySelectorAll(one.localName)].find(text);
+}
+
 function show(fresh) {
   const old = document.querySelector("main");
   const main = fresh.querySelector("main");
@@ -66,6 +72,10 @@ function show(fresh) {
   if (main.isEqualNode(old)) return;
 
   const held = document.activeElement;
+  for (const one of old.querySelectorAll("input[aria-label]")) {
+    const same = alike(main, one); // what is half typed
+    if (same) same.value = one.value;
+  }
   const home = held.closest("article");
   const read = [...old.querySelectorAll("article")].find((one) => one.getBoundingClientRect().bottom > 0);
   const stood = read && read.getBoundingClientRect().top;
@@ -74,8 +84,12 @@ function show(fresh) {
   const stands = scrollY > 0 && read && document.getElementById(read.id);
   if (stands) scrollBy(0, stands.getBoundingClientRect().top - stood);
   const again = home && document.getElementById(home.id);
-  // Never another kind of thing: a key meant for a timeline must not acknowledge.
-  if (again) (again.querySelector(held.localName) || again.querySelector("summary")).focus({ preventScroll: true });
+  // Never another thing: a key meant for one plan must not approve the other one.
+  if (again) {
+    const same = alike(again, held) || again.querySelector("summary");
+    same.focus({ preventScroll: true });
+    if (same.localName === "input" && same.value) same.setSelectionRange(held.selectionStart, held.selectionEnd);
+  }
   if (added.length) document.getElementById("said").textContent = `New: ${added.join("; ")}`;
 }
 
