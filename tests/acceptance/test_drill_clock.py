@@ -66,6 +66,22 @@ def test_clocks_that_are_wrong_break_no_law() -> None:
         assert failure is None, failure.shown()
 
 
+@pytest.mark.parametrize(
+    ("name", "seed"),
+    [
+        ("shift", 5_175),  # the answer to a retry comes an hour after the try
+        ("shift", 122_228_845),  # what was acknowledged was sent again when the incident grew
+        ("flapping", 700_115),  # the policy begins again at the time that was announced
+        ("retry-storm", 700_119),  # an idempotent action is repeated while nobody sees it
+        ("recorded-alertmanager", 810_003),  # a window of maintenance begins within a minute
+    ],
+)
+def test_a_seed_that_broke_a_law_once_holds(name: str, seed: int) -> None:
+    """Each found a mistake of the engine or of a checker."""
+    failure = fuzz.play(scenarios.load(scenarios.find(name)), seed)
+    assert failure is None, failure.shown()
+
+
 def test_a_wrong_clock_replays_to_the_byte() -> None:
     """The same seed, the same journal."""
     heads: list[str] = []

@@ -156,14 +156,19 @@ class Witnesses:
         if service == SILENCED:
             begin, end = self.dates.silence_s
             return begin <= since_s < end
-        begin, end = (one * MINUTE_S for one in self.dates.kept_min)
-        fired_s = (fired_at - self._starts_at) / SECOND
-        return None if fired_s < begin <= since_s < end else begin <= since_s < end
+        begin, end = self._kept()
+        return None if fired_at < begin <= at < end else begin <= at < end
+
+    def _kept(self) -> tuple[int, int]:
+        """Say from when to when the window of maintenance is: hours begin with a full minute."""
+        minute = self._starts_at - self._starts_at % (MINUTE_S * SECOND)
+        begin, end = (minute + one * MINUTE_S * SECOND for one in self.dates.kept_min)
+        return begin, end
 
     def turns_at(self) -> list[int]:
         """List the right times at which something begins or ends to be muted."""
-        kept = (one * MINUTE_S for one in self.dates.kept_min)
-        return [self._starts_at + one * SECOND for one in (*self.dates.silence_s, *kept)]
+        silence = [self._starts_at + one * SECOND for one in self.dates.silence_s]
+        return [*silence, *self._kept()]
 
     def leaves(self, page: Sent, incident: Incident | None) -> bool:
         """Say whether people leave a page unanswered: so it is seen how long is waited."""
