@@ -507,8 +507,8 @@ MUTATIONS = (
     ),
     Mutation(
         "a plan is approved in shadow", 9, "src/midwatch/web/api.py",
-        "        given: bodies.Approve = call.given\n        if self._service.shadow:",
-        "        given: bodies.Approve = call.given\n        if False:",
+        'Carry out a plan."""\n        if self._service.shadow:',
+        'Carry out a plan."""\n        if False:',
         ("tests/acceptance/test_shadow.py",),
     ),
     Mutation(

@@ -356,7 +356,7 @@ def test_each_objective_that_burned_has_its_curve() -> None:
     text, page = pages.markdown(one, ["a.svg", "b.svg", "c.svg", "d.svg"]), pages.html(one)
     assert "### db/o1" in text
     assert "![Burn rate and response](c.svg)" in text
-    assert "2 more objectives burned; the curves of those are left out." in text
+    assert "2 more SLOs burned; their curves are left out." in text
     assert page.count("<svg ") == 4
     assert "Burn rate of db/o2, 1 points" in page
-    assert "2 more objectives burned" in page
+    assert "2 more SLOs burned" in page

@@ -23,6 +23,7 @@ from midwatch.engine.overview import Looker
 from midwatch.ports import Access, Audit, Tokens
 from midwatch.web.api import Api
 from midwatch.web.cards import HERE, Cards, templates
+from midwatch.web.endpoint import endpoint
 from midwatch.web.health import Health
 from midwatch.web.heartbeats import Heartbeats
 from midwatch.web.intake import Intake
@@ -31,7 +32,7 @@ from midwatch.web.news import News
 from midwatch.web.openapi import document
 from midwatch.web.page import Page
 from midwatch.web.problems import problem
-from midwatch.web.routes import ROUTES, endpoint
+from midwatch.web.routes import ROUTES
 from midwatch.web.shares import Shares
 from midwatch.web.shown import Shown
 from midwatch.web.slack import SlackButtons

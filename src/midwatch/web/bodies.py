@@ -52,7 +52,7 @@ class Override(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class RemoveOverride(Struct, frozen=True, forbid_unknown_fields=True):
-    """Take an override back."""
+    """End an override."""
 
     override: str
 

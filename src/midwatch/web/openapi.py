@@ -18,14 +18,14 @@ from midwatch.web.intake import Taken
 from midwatch.web.problems import TITLES, Problem
 
 if TYPE_CHECKING:
-    from midwatch.web.routes import Route
+    from midwatch.web.rows import Row
 
 REF = "#/components/schemas/{name}"
 JSON = "application/json"
 PROBLEM = "application/problem+json"
 
 
-def document(routes: Sequence[Route]) -> bytes:
+def document(routes: Sequence[Row]) -> bytes:
     """Describe the API, and the intake beside it."""
     types: list[Any] = [Problem, Taken]
     for route in routes:
@@ -44,7 +44,7 @@ def document(routes: Sequence[Route]) -> bytes:
         operation = _operation(
             route.says, route.path, 200, schema_of[repr(route.gives)], codes, problem
         )
-        operation["operationId"] = route.handle.__name__
+        operation["operationId"] = route.name
         operation["parameters"] += [_flag(name) for name in route.flags]
         operation["parameters"] += [_number(name) for name in route.numbers]
         if route.paged:

@@ -11,12 +11,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 from urllib.parse import quote
 
-from msgspec import Struct
 from msgspec.structs import replace
-from starlette.requests import Request
 
 from midwatch.bootstrap import Service
 from midwatch.core import shard as shards
@@ -42,8 +40,8 @@ from midwatch.engine import (
 )
 from midwatch.engine.cases import ALL
 from midwatch.engine.retelling import retell, taken
-from midwatch.errors import InputError
-from midwatch.ports import Audit, Token
+from midwatch.ports import Audit
+from midwatch.web.calls import Call, NotThere, Part
 
 T = TypeVar("T")
 
@@ -53,41 +51,6 @@ READERS = 2  # of the journal, at a time: each one takes a share of the engine's
 A_LOOK = 500  # incidents that one look copies
 PLACES = "see the list of incidents"
 SILENCE = "S-"  # what the names of silences begin with
-
-
-class Call(Struct):
-    """One request, past its guards."""
-
-    request: Request
-    by: Token
-    given: Any
-    flags: dict[str, bool]
-    numbers: dict[str, int]
-    key: str  # of the input that follows, empty when it may be done again
-    limit: int = paging.LIMIT
-    after: str = ""
-
-    @property
-    def id(self) -> str:
-        """The name in its path."""
-        return self.request.path_params["id"]
-
-    @property
-    def after_number(self) -> int:
-        """Where to go on in what is counted. Raises NoSuchRow."""
-        return paging.number(self.after) if self.after else 0
-
-
-class Part(Struct):
-    """A part of an answer; `path` gives the next one with `after`, which is empty at the end."""
-
-    document: Any
-    path: str
-    after: str
-
-
-class NotThere(InputError):
-    """What is asked for does not exist."""
 
 
 class Reading:
@@ -101,7 +64,11 @@ class Reading:
         self._audit = audit
         self._readers = asyncio.Semaphore(READERS)
 
-    async def incidents(self, call: Call) -> Part:
+    def now(self) -> int:
+        """The wall clock in milliseconds."""
+        return self._service.wall()
+
+    async def incidents(self, call: Call) -> Part[list[queries.Summary]]:
         """List incidents."""
         limit = call.limit
         if call.flags["owed"] and not call.flags["all"]:
@@ -118,7 +85,7 @@ class Reading:
         found, after = await self._read(lambda audit: listing.newest_part(seen, audit, limit))
         return Part(found, "/api/v1/incidents?all=true", after)
 
-    async def incident(self, call: Call) -> Part:
+    async def incident(self, call: Call) -> Part[queries.Detail]:
         """Tell one incident, and a part of its timeline."""
         begins = call.after_number
         detail, version, skews = await self._outline(call.id)
@@ -134,7 +101,9 @@ class Reading:
     async def _outline(self, name: str) -> tuple[queries.Detail, int, Skews]:
         """Look at an incident; gives how many events it has, too. Raises NotThere."""
 
-        def look(shard: Shard, incident: Incident, version: int) -> tuple[Any, int, Skews]:
+        def look(
+            shard: Shard, incident: Incident, version: int
+        ) -> tuple[queries.Detail, int, Skews]:
             return queries.outline(shard, incident, self._rules.topology), version, shard.skews
 
         return await self._about(name, look)
@@ -160,11 +129,11 @@ class Reading:
         return await self._look(lambda shard: look(shard, record.incident, record.version))
 
     async def postmortem(self, call: Call) -> Postmortem:
-        """Write its postmortem."""
+        """Show the postmortem of an incident."""
         found = await self._about(call.id, lambda shard, incident, _: taken(shard, incident))
         return await self._read(lambda audit: retell(*found, audit))
 
-    async def report(self, call: Call) -> Part:
+    async def report(self, call: Call) -> Part[reporting.Report]:
         """Tell a period; without its times the last seven days."""
         end = call.numbers["end"] or self._service.wall()
         start = call.numbers["start"] or max(end - 7 * DAY_MS, 0)
@@ -184,7 +153,7 @@ class Reading:
         found, after = await self._read(write)
         return Part(found, f"/api/v1/report?start={start}&end={end}", after)
 
-    async def silences(self, call: Call) -> Part:
+    async def silences(self, call: Call) -> Part[list[queries.SilenceView]]:
         """List silences."""
 
         def number(one: Silence) -> int:
@@ -200,7 +169,7 @@ class Reading:
         found, more = await self._look(look)
         return Part(found, "/api/v1/silences", found[-1].silence if more else "")
 
-    async def changes(self, call: Call) -> Part:
+    async def changes(self, call: Call) -> Part[list[queries.ChangeView]]:
         """List changes."""
         last = _change_place(call.after) if call.after else None
 
@@ -212,7 +181,7 @@ class Reading:
         after = f"{found[-1].at}/{found[-1].service}/{found[-1].id}" if more else ""
         return Part([queries.change_view(one) for one in found], "/api/v1/changes", after)
 
-    async def tickets(self, call: Call) -> Part:
+    async def tickets(self, call: Call) -> Part[list[queries.TicketView]]:
         """List reports."""
 
         def look(shard: Shard) -> tuple[list[queries.TicketView], bool]:
@@ -224,7 +193,7 @@ class Reading:
         found, more = await self._look(look)
         return Part(found, "/api/v1/tickets", found[-1].ticket if more else "")
 
-    async def cases(self, call: Call) -> Part:
+    async def cases(self, call: Call) -> Part[list[cases.CaseView]]:
         """List regression cases."""
 
         def look(shard: Shard) -> tuple[list[cases.CaseView], bool]:
@@ -255,8 +224,8 @@ class Reading:
         """List what services run."""
         return await self._look(served.services)
 
-    async def history(self, call: Call) -> Part:
-        """Tell what happened to a service's releases."""
+    async def history(self, call: Call) -> Part[list[queries.Moment]]:
+        """Show the release history of a service."""
         name, begins = call.id, call.after_number
         stream = f"release/{name}"
         upto, skews = await self._look(lambda shard: (shard.versions.get(stream, 0), shard.skews))
@@ -268,7 +237,7 @@ class Reading:
         return Part(moments, path, str(told) if told < upto else "")
 
     async def alert(self, call: Call) -> placement.AlertPlace:
-        """Say where an alert is, and why."""
+        """Explain which incident an alert is in, and why."""
         name = call.id
         skews = await self._look(lambda shard: shard.skews)
         found = await self._read(lambda audit: placement.find(audit, skews, name))
@@ -297,7 +266,7 @@ class Reading:
         return await self._look(lambda shard: oncall.gaps(self._rules, shard, start, end))
 
     async def handoff(self, call: Call) -> oncall.Handoff:
-        """Gather what the next person has to know."""
+        """Show a handoff summary for the next shift."""
         now = self._service.wall()
         since = now - min(call.numbers["hours"] or 24, 1_440) * 3_600 * SECOND
         skews = await self._look(lambda shard: shard.skews)
@@ -313,7 +282,7 @@ class Reading:
         """List watched jobs."""
         return await self._look(lambda shard: jobs.jobs(self._rules, shard, self._timers))
 
-    async def rejected(self, call: Call) -> Part:
+    async def rejected(self, call: Call) -> Part[list[queries.Rejected]]:
         """List what could not be taken."""
         after, limit = call.after_number, call.limit
         skews = await self._look(lambda shard: shard.skews)
