@@ -82,7 +82,7 @@ def test_two_plans_are_named_by_their_hash_wherever_they_are_told(serving: Servi
     for word in (("approve",), ("refuse", "--why", "no")):
         code, _, err = typed(serving, "runbook", *word[:1], "INC-1", *word[1:])
         assert code == 2
-        assert "2 plans of INC-1 wait for a person: " in err
+        assert "2 plans of INC-1 await approval: " in err
         for service, name in (("shop", shop), ("cart", cart)):
             assert f"{name} (restart-workers for {service})" in err
         assert "name the one that is meant by its hash" in err
@@ -99,7 +99,7 @@ def test_two_plans_are_named_by_their_hash_wherever_they_are_told(serving: Servi
 
     code, _, err = typed(serving, "runbook", "stop", "INC-1", "--why", "cart is well")
     assert code == 2
-    assert "2 plans of INC-1 are under way: " in err
+    assert "2 plans of INC-1 are in progress: " in err
     assert shop in err
     assert cart in err
     code, out, err = typed(serving, "runbook", "stop", "INC-1", cart, "--why", "cart is well")
@@ -177,7 +177,7 @@ def test_the_web_ui_shows_each_plan_with_its_own_buttons(serving: Serving) -> No
         page.get_by_role("button", name=f"Approve the plan for INC-1, {shop}").click()
         until((serving.folder / "shop.began").exists)
         mine = page.get_by_role("region", name=f"Plan for INC-1, {shop}")
-        expect(mine).to_contain_text("Under way")
+        expect(mine).to_contain_text("Running")
         expect(mine.get_by_role("button")).to_have_count(1)
         for size, name in ((PHONE, "phone"), (DESK, "desk")):
             page.set_viewport_size(size)

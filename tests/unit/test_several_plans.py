@@ -367,12 +367,12 @@ def test_a_command_without_a_hash_means_the_only_plan_that_fits() -> None:
     detail = outline(found.state, first(found))
     assert [one.hash for one in detail.plans] == [of(found, "shop").hash, of(found, "db").hash]
     assert detail.incident.asks == 2
-    says = f"2 plans of INC-1 wait for a person: {of(found, 'shop').hash} .shop for shop., "
+    says = f"2 plans of INC-1 await approval: {of(found, 'shop').hash} .shop for shop., "
     with pytest.raises(StateError, match=says):
-        runbook._only(detail, "waits for a person", lambda one: one.asks)
-    with pytest.raises(StateError, match="no plan of INC-1 is under way"):
-        runbook._only(detail, "is under way", lambda one: one.is_under_way)
+        runbook._only(detail, "awaits approval", lambda one: one.asks)
+    with pytest.raises(StateError, match="no plan of INC-1 is in progress"):
+        runbook._only(detail, "is in progress", lambda one: one.is_under_way)
     approve(found, "db")
     detail = outline(found.state, first(found))
-    only = runbook._only(detail, "is under way", lambda one: one.is_under_way)
+    only = runbook._only(detail, "is in progress", lambda one: one.is_under_way)
     assert only.hash == of(found, "db").hash
