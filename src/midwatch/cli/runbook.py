@@ -160,7 +160,7 @@ def approve_command(
     """
     at = incidents_at(**where)
     if not plan_hash:
-        plan = _only(at.show(incident), "waits for a person", lambda one: one.asks)
+        plan = _only(at.show(incident), "awaits approval", lambda one: one.asks)
         for line in shown(plan):
             click.echo(line, err=as_json)
         ask("Carry it out?", "name its hash")
