@@ -18,7 +18,7 @@ from math import log, sqrt
 from msgspec import Struct
 
 from benchmarks import kayenta
-from midwatch.core.evidence import PairEvidence, TrafficEvidence
+from midwatch.core.values.evidence import PairEvidence, TrafficEvidence
 
 ALPHA = 0.05
 SEED = 33

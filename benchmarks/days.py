@@ -25,10 +25,10 @@ from msgspec import Struct, field, structs
 from midwatch.adapters.sources import changes as change_files
 from midwatch.adapters.sources.alertmanager import AlertmanagerSource
 from midwatch.config.topology import read_edges
-from midwatch.core.alerts import Alert, identify
-from midwatch.core.changes import Change
-from midwatch.core.clock import SECOND
-from midwatch.core.topology import Topology
+from midwatch.core.values.alerts import Alert, identify
+from midwatch.core.values.changes import Change
+from midwatch.core.values.clock import SECOND
+from midwatch.core.values.topology import Topology
 
 _Row = tuple[float, float, str, str, str]
 WAITS = [

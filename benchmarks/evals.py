@@ -25,7 +25,7 @@ from tests.servers import free_port
 
 from midwatch.adapters.targets.callables import CallableTarget
 from midwatch.adapters.targets.http import HttpOptions, HttpTarget
-from midwatch.core.evals import Case
+from midwatch.core.values.evals import Case
 from midwatch.engine.evaluating import Asked, Job, Limits, Runner
 from midwatch.errors import HarnessError
 from midwatch.outbound import Outbound

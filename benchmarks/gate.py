@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from msgspec import Struct
 from scipy.stats import binomtest
 
-from midwatch.core.gate import Count, Gate, Member, Side, Verdict
+from midwatch.core.values.gate import Count, Gate, Member, Side, Verdict
 
 SHARES = (0.995,) * 160 + (0.93,) * 30 + (0.6,) * 10
 NAMES = tuple(f"case-{n}" for n in range(len(SHARES)))

@@ -25,10 +25,10 @@ from msgspec import Struct
 from benchmarks import correlation
 from benchmarks.correlation import grouping
 from benchmarks.days import Day, make, merge, read
-from midwatch.core.alerts import Alert
-from midwatch.core.clock import SECOND
-from midwatch.core.rules import Rules
-from midwatch.core.topology import Topology
+from midwatch.core.rules.rules import Rules
+from midwatch.core.values.alerts import Alert
+from midwatch.core.values.clock import SECOND
+from midwatch.core.values.topology import Topology
 from midwatch.engine.placing import Placed, place_all
 
 SOON_MS = 600 * SECOND

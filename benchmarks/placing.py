@@ -17,13 +17,13 @@ import time
 from collections.abc import Sequence
 
 from benchmarks import days, intake
-from midwatch.core.alerts import Alert, identify
-from midwatch.core.clock import SECOND
 from midwatch.core.decide import decide
-from midwatch.core.inputs import AlertsArrived
-from midwatch.core.rules import Rules
-from midwatch.core.shard import Shard
-from midwatch.core.topology import Topology
+from midwatch.core.rules.rules import Rules
+from midwatch.core.state.inputs import AlertsArrived
+from midwatch.core.state.shard import Shard
+from midwatch.core.values.alerts import Alert, identify
+from midwatch.core.values.clock import SECOND
+from midwatch.core.values.topology import Topology
 
 BATCH = 1_000
 ALERTS = 20_000

@@ -31,8 +31,8 @@ from tests.proxying import TOKEN, proxy
 from tests.servers import free_port
 
 from midwatch.adapters.stores.sqlite import SqliteStore
-from midwatch.core import inputs
-from midwatch.core.rules import Rules
+from midwatch.core.rules.rules import Rules
+from midwatch.core.state import inputs
 from midwatch.engine.handle import Handler
 
 ASKED = 2_000

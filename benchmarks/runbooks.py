@@ -26,16 +26,16 @@ from midwatch.adapters.actions.http import HttpActions
 from midwatch.adapters.actions.ways import Actions
 from midwatch.adapters.reports import postmortem
 from midwatch.adapters.stores.sqlite import SqliteStore
-from midwatch.core import inputs
-from midwatch.core.actions import Action, Command, Request
-from midwatch.core.effects import RunAction
-from midwatch.core.plans import Match, Runbook, Step
-from midwatch.core.rules import Rules
-from midwatch.core.runbooks import Books
-from midwatch.core.sli import Counts, SliReading
-from midwatch.core.slo import Slo, Verify, windows_needed
-from midwatch.core.teams import Policy
-from midwatch.core.teams import Step as Paging
+from midwatch.core.rules.rules import Rules
+from midwatch.core.rules.runbooks import Books
+from midwatch.core.state import inputs
+from midwatch.core.state.effects import RunAction
+from midwatch.core.values.actions import Action, Command, Request
+from midwatch.core.values.plans import Match, Runbook, Step
+from midwatch.core.values.sli import Counts, SliReading
+from midwatch.core.values.slo import Slo, Verify, windows_needed
+from midwatch.core.values.teams import Policy
+from midwatch.core.values.teams import Step as Paging
 from midwatch.drill import faults, scenarios
 from midwatch.drill.scenarios import Scenario
 from midwatch.drill.shift import Shift

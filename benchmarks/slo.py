@@ -26,9 +26,9 @@ from msgspec import structs
 from tests.servers import free_port, need, running
 
 from midwatch.adapters.metrics.prometheus_rules import rules
-from midwatch.core.sli import Indicator
-from midwatch.core.sli_window import SliWindow
-from midwatch.core.slo import DAY_S, TIERS, Slo, judge_burn
+from midwatch.core.values.sli import Indicator
+from midwatch.core.values.sli_window import SliWindow
+from midwatch.core.values.slo import DAY_S, TIERS, Slo, judge_burn
 
 MINUTE_MS = 60_000
 START = 1_760_000_000_000

@@ -24,12 +24,12 @@ from tests.acceptance.tabs import Tabs, session
 
 from midwatch.adapters.stores.sqlite import SqliteStore
 from midwatch.bootstrap import World, build_engine
-from midwatch.core import inputs
-from midwatch.core.alerts import identify
-from midwatch.core.inputs import Envelope
-from midwatch.core.rules import Rules
-from midwatch.core.teams import Policy, Step, Team
-from midwatch.core.topology import Topology
+from midwatch.core.rules.rules import Rules
+from midwatch.core.state import inputs
+from midwatch.core.state.inputs import Envelope
+from midwatch.core.values.alerts import identify
+from midwatch.core.values.teams import Policy, Step, Team
+from midwatch.core.values.topology import Topology
 from midwatch.engine.overview import Looker
 from midwatch.web.cards import Cards, templates
 from midwatch.web.shown import drawn

@@ -8,10 +8,10 @@ one. A person wants one incident and one page of each.
 
 from __future__ import annotations
 
-from midwatch.core.alerts import Alert, identify
-from midwatch.core.clock import SECOND
-from midwatch.core.rules import Rules
-from midwatch.core.topology import Topology
+from midwatch.core.rules.rules import Rules
+from midwatch.core.values.alerts import Alert, identify
+from midwatch.core.values.clock import SECOND
+from midwatch.core.values.topology import Topology
 from midwatch.engine.placing import place_all
 
 BEGIN = 1_800_000_000_000

@@ -14,13 +14,13 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from midwatch.adapters.stores.sqlite import SqliteStore
-from midwatch.core import inputs
-from midwatch.core.alerts import identify
-from midwatch.core.clock import SECOND
-from midwatch.core.inputs import Envelope
-from midwatch.core.rules import Rules
-from midwatch.core.teams import Policy, Step
-from midwatch.core.topology import Service, Topology
+from midwatch.core.rules.rules import Rules
+from midwatch.core.state import inputs
+from midwatch.core.state.inputs import Envelope
+from midwatch.core.values.alerts import identify
+from midwatch.core.values.clock import SECOND
+from midwatch.core.values.teams import Policy, Step
+from midwatch.core.values.topology import Service, Topology
 from midwatch.engine.handle import Handler
 from midwatch.errors import CommitFailed
 

@@ -22,14 +22,14 @@ from msgspec import Struct
 
 from midwatch.adapters.stores.sqlite import SqliteStore
 from midwatch.adapters.stores.sqlite_file import create_file
-from midwatch.core import inputs, shard
-from midwatch.core.alerts import Alert, identify
-from midwatch.core.inputs import Envelope
-from midwatch.core.rules import Rules
-from midwatch.core.sli import Counts, Indicator
-from midwatch.core.sli import SliReading as Reading
-from midwatch.core.slo import Slo, Verify, windows_needed
-from midwatch.core.teams import Policy, Step, Team
+from midwatch.core.rules.rules import Rules
+from midwatch.core.state import inputs, shard
+from midwatch.core.state.inputs import Envelope
+from midwatch.core.values.alerts import Alert, identify
+from midwatch.core.values.sli import Counts, Indicator
+from midwatch.core.values.sli import SliReading as Reading
+from midwatch.core.values.slo import Slo, Verify, windows_needed
+from midwatch.core.values.teams import Policy, Step, Team
 from midwatch.engine import queries
 from midwatch.engine.handle import Handler
 from midwatch.engine.prune import Pruner

@@ -18,19 +18,21 @@ import click
 import msgspec
 
 from midwatch.cli.main import cli
-from midwatch.core import effects, events, incidents, inputs
+from midwatch.core.state import effects, events, incidents, inputs
 from midwatch.web.openapi import document
 from midwatch.web.routes import ROUTES
 
 # What stays the same within a major version; everything else in the package may change.
 PUBLIC = (
     "midwatch.config.load", "midwatch.config.check",
-    "midwatch.core.sli.Counts", "midwatch.core.slo.Slo",
-    "midwatch.core.slo.judge_burn", "midwatch.core.slo.judge_recovery",
-    "midwatch.core.binomial.tail", "midwatch.core.exact.fisher", "midwatch.core.exact.sign_test",
-    "midwatch.core.evidence.clean_pairs_needed",
-    "midwatch.core.evals.Case", "midwatch.core.scorers.judge", "midwatch.core.minimise.minimise",
-    "midwatch.core.gate.Gate",
+    "midwatch.core.values.sli.Counts", "midwatch.core.values.slo.Slo",
+    "midwatch.core.values.slo.judge_burn", "midwatch.core.values.slo.judge_recovery",
+    "midwatch.core.values.binomial.tail", "midwatch.core.values.exact.fisher",
+    "midwatch.core.values.exact.sign_test",
+    "midwatch.core.values.evidence.clean_pairs_needed",
+    "midwatch.core.values.evals.Case", "midwatch.core.values.scorers.judge",
+    "midwatch.core.values.minimise.minimise",
+    "midwatch.core.values.gate.Gate",
 )  # fmt: skip
 
 HTTP = """# HTTP API
@@ -46,7 +48,7 @@ An input is something that happened outside. A decision appends events (facts) a
 """
 STATES = """# States of an incident
 
-From `TRANSITIONS` in `core/incidents.py`: an event that is in no row never changes the state.
+From `TRANSITIONS` in `core/state/incidents.py`: an event that is in no row never changes the state.
 """
 PYTHON = """# Python
 

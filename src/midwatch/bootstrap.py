@@ -22,21 +22,21 @@ from midwatch.adapters.pagers.options import TerminalOptions
 from midwatch.adapters.stores.access import SqliteAccess
 from midwatch.adapters.stores.sqlite import SqliteStore
 from midwatch.config import Config, Limits
-from midwatch.core import jumps
-from midwatch.core.actions import Request
-from midwatch.core.automation import Automation
-from midwatch.core.clock import SECOND
-from midwatch.core.events import TermBegan
-from midwatch.core.heartbeats import timer_key
-from midwatch.core.inputs import BeginTerm, Envelope, Started
-from midwatch.core.rules import Rules
-from midwatch.core.runbooks import Books
-from midwatch.core.shard import Shard
-from midwatch.core.silences import refused
-from midwatch.core.sli import Bucket
-from midwatch.core.slo import Slo
-from midwatch.core.terms import SALT_BYTES
-from midwatch.core.traffic import Traffic
+from midwatch.core.rules import jumps
+from midwatch.core.rules.heartbeats import timer_key
+from midwatch.core.rules.rules import Rules
+from midwatch.core.rules.runbooks import Books
+from midwatch.core.rules.terms import SALT_BYTES
+from midwatch.core.state.events import TermBegan
+from midwatch.core.state.inputs import BeginTerm, Envelope, Started
+from midwatch.core.state.shard import Shard
+from midwatch.core.values.actions import Request
+from midwatch.core.values.automation import Automation
+from midwatch.core.values.clock import SECOND
+from midwatch.core.values.silences import refused
+from midwatch.core.values.sli import Bucket
+from midwatch.core.values.slo import Slo
+from midwatch.core.values.traffic import Traffic
 from midwatch.engine import archive
 from midwatch.engine.beat import Beat
 from midwatch.engine.cases import link

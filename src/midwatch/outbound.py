@@ -27,7 +27,7 @@ import httpx2
 from httpcore2 import NetworkBackend, NetworkStream
 from msgspec import Struct
 
-from midwatch.core.clock import SECOND
+from midwatch.core.values.clock import SECOND
 from midwatch.errors import HarnessError, NeverSent
 from midwatch.hiding import hidden, hidden_in, secrets_of
 

@@ -12,14 +12,14 @@ from typing import Literal, Protocol, runtime_checkable
 
 from msgspec import Struct
 
-from midwatch.core.alerts import Alert
-from midwatch.core.effects import Effect, RunAction, SendPage, UpdatePage
-from midwatch.core.incidents import Incident
-from midwatch.core.inputs import Rejected, Timer
-from midwatch.core.leaving import Archived
-from midwatch.core.sli import Bucket, Counts, FailedAnswer, Trace
-from midwatch.core.slo import Slo
-from midwatch.core.traffic import Traffic
+from midwatch.core.state.effects import Effect, RunAction, SendPage, UpdatePage
+from midwatch.core.state.incidents import Incident
+from midwatch.core.state.inputs import Rejected, Timer
+from midwatch.core.state.leaving import Archived
+from midwatch.core.values.alerts import Alert
+from midwatch.core.values.sli import Bucket, Counts, FailedAnswer, Trace
+from midwatch.core.values.slo import Slo
+from midwatch.core.values.traffic import Traffic
 
 # --- the journal --------------------------------------------------------------------------------
 

@@ -26,8 +26,8 @@ from midwatch.adapters.pagers.options import (
     WebhookOptions,
 )
 from midwatch.adapters.routers.options import CommandOptions, HaproxyOptions, SplitOptions
-from midwatch.core.alerts import NAMING, Naming
-from midwatch.core.slo import Slo
+from midwatch.core.values.alerts import NAMING, Naming
+from midwatch.core.values.slo import Slo
 from midwatch.errors import InputError
 from midwatch.ports import Metrics, Pager, Router, Source
 

@@ -15,22 +15,22 @@ from msgspec import Struct, field, structs
 from midwatch.adapters.metrics.pushed import PushedMetrics
 from midwatch.adapters.stores.sqlite import SqliteStore
 from midwatch.bootstrap import Engine, World, build_engine
-from midwatch.core import inputs
-from midwatch.core.actions import Action, Request
-from midwatch.core.changes import Change
-from midwatch.core.effects import RunAction, SendPage
-from midwatch.core.incidents import Incident
-from midwatch.core.inputs import Envelope, FileTicket, SliCounted
-from midwatch.core.plans import Match, Runbook
-from midwatch.core.plans import Step as BookStep
-from midwatch.core.postmortems import Postmortem
-from midwatch.core.rules import Rules
-from midwatch.core.runbooks import Books
-from midwatch.core.sli import Bucket, Indicator
-from midwatch.core.slo import DAY_S, TIERS, Slo
-from midwatch.core.teams import Person, Policy, Step, Team
-from midwatch.core.topology import Service, Topology
-from midwatch.core.traffic import Traffic
+from midwatch.core.rules.rules import Rules
+from midwatch.core.rules.runbooks import Books
+from midwatch.core.state import inputs
+from midwatch.core.state.effects import RunAction, SendPage
+from midwatch.core.state.incidents import Incident
+from midwatch.core.state.inputs import Envelope, FileTicket, SliCounted
+from midwatch.core.values.actions import Action, Request
+from midwatch.core.values.changes import Change
+from midwatch.core.values.plans import Match, Runbook
+from midwatch.core.values.plans import Step as BookStep
+from midwatch.core.values.postmortems import Postmortem
+from midwatch.core.values.sli import Bucket, Indicator
+from midwatch.core.values.slo import DAY_S, TIERS, Slo
+from midwatch.core.values.teams import Person, Policy, Step, Team
+from midwatch.core.values.topology import Service, Topology
+from midwatch.core.values.traffic import Traffic
 from midwatch.engine import retelling
 from midwatch.errors import HarnessError
 from midwatch.ports import Health, Observed, StepSaid

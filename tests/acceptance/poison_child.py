@@ -8,9 +8,10 @@ from __future__ import annotations
 import sys
 
 from midwatch.cli.main import main
-from midwatch.core import decide, effects, inputs
-from midwatch.core.decision import Decision
-from midwatch.core.shard import Shard
+from midwatch.core import decide
+from midwatch.core.state import effects, inputs
+from midwatch.core.state.decision import Decision
+from midwatch.core.state.shard import Shard
 from midwatch.engine import handle
 
 

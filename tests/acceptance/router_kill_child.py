@@ -17,7 +17,7 @@ import sys
 from midwatch import bootstrap
 from midwatch.adapters.routers.haproxy import HaproxyRouter
 from midwatch.cli.main import main
-from midwatch.core.traffic import Traffic
+from midwatch.core.values.traffic import Traffic
 from midwatch.ports import Health, Router
 
 POINT = os.environ.get("KILL_AT", "")

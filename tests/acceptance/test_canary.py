@@ -20,11 +20,11 @@ from tests.servers import free_port, need, running
 
 from midwatch.adapters.metrics.options import PrometheusOptions
 from midwatch.adapters.metrics.prometheus import PrometheusMetrics
-from midwatch.core.canary import NOTHING, Canary, CanaryPlan, Guard, Sides
-from midwatch.core.inputs import CanaryRead
-from midwatch.core.releases import Pointer
-from midwatch.core.shard import Shard
-from midwatch.core.sli import Indicator
+from midwatch.core.state.inputs import CanaryRead
+from midwatch.core.state.releases import Pointer
+from midwatch.core.state.shard import Shard
+from midwatch.core.values.canary import NOTHING, Canary, CanaryPlan, Guard, Sides
+from midwatch.core.values.sli import Indicator
 from midwatch.engine.trials import Trials
 from midwatch.outbound import Outbound
 

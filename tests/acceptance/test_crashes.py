@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from midwatch.adapters.stores.sqlite import SqliteStore
-from midwatch.core import shard
+from midwatch.core.state import shard
 from midwatch.drill import checkers, scenarios
 from midwatch.drill.crashes import POINTS
 from midwatch.drill.reports import Story

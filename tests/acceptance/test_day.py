@@ -17,8 +17,8 @@ from tests.acceptance.serving import midwatch
 from tests.servers import need
 
 from midwatch.adapters.stores.sqlite import SqliteStore
-from midwatch.core import events as e
-from midwatch.core.clock import SECOND
+from midwatch.core.state import events as e
+from midwatch.core.values.clock import SECOND
 from midwatch.drill import scenarios
 from midwatch.drill.scenarios import Scenario
 from midwatch.drill.shift import Shift

@@ -16,11 +16,11 @@ import pytest
 
 from midwatch.adapters.stores.sqlite import SqliteStore, seal
 from midwatch.adapters.stores.sqlite_file import migrations
-from midwatch.core import inputs
-from midwatch.core.alerts import Status, identify
-from midwatch.core.inputs import Envelope
-from midwatch.core.rules import Rules
-from midwatch.core.teams import Policy, Step
+from midwatch.core.rules.rules import Rules
+from midwatch.core.state import inputs
+from midwatch.core.state.inputs import Envelope
+from midwatch.core.values.alerts import Status, identify
+from midwatch.core.values.teams import Policy, Step
 from midwatch.engine.handle import Handler
 from midwatch.engine.prune import find_cut
 from midwatch.engine.verify import verify

@@ -14,8 +14,8 @@ from tests.acceptance.serving import Serving, alert, midwatch
 from midwatch.adapters.stores.putting_back import put_back
 from midwatch.adapters.stores.sqlite import SqliteStore
 from midwatch.adapters.stores.sqlite_file import take_lock
-from midwatch.core.inputs import BeginTerm, Envelope, RegisterRelease
-from midwatch.core.rules import Rules
+from midwatch.core.rules.rules import Rules
+from midwatch.core.state.inputs import BeginTerm, Envelope, RegisterRelease
 from midwatch.engine.handle import Handler
 
 JSON = {"Content_Type": "application/json"}

@@ -15,15 +15,16 @@ import pytest
 from msgspec.structs import replace
 
 from midwatch.adapters.stores.sqlite import SqliteStore
-from midwatch.core import events as e
-from midwatch.core import growth, news, patience, slo
-from midwatch.core.decision import Decision
-from midwatch.core.incidents import Incident
-from midwatch.core.reasons import Reason
-from midwatch.core.rules import Rules
-from midwatch.core.sli import SliReading
-from midwatch.core.slo import Slo, Verify
-from midwatch.core.verdicts import Verdict
+from midwatch.core.rules import growth, news, patience
+from midwatch.core.rules.rules import Rules
+from midwatch.core.state import events as e
+from midwatch.core.state.decision import Decision
+from midwatch.core.state.incidents import Incident
+from midwatch.core.values import slo
+from midwatch.core.values.reasons import Reason
+from midwatch.core.values.sli import SliReading
+from midwatch.core.values.slo import Slo, Verify
+from midwatch.core.values.verdicts import Verdict
 from midwatch.drill import checkers, faults, fuzz, scenarios
 from midwatch.drill.faults import Broken
 from midwatch.drill.meddling import KINDS
@@ -309,7 +310,7 @@ def test_the_faults_are_really_drawn() -> None:
 def test_a_broken_law_is_told_with_its_replay(monkeypatch: pytest.MonkeyPatch) -> None:
     """An engine that promotes whatever it is given is caught, and it is said how to see it."""
     monkeypatch.setattr(
-        "midwatch.core.fixes.judge",
+        "midwatch.core.rules.fixes.judge",
         lambda outcomes, **_: Verdict("promote", Reason("test", "blind trust", {})),
     )
     scenario = scenarios.load(scenarios.find("shift"))

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from midwatch.core import escalation, muting
-from midwatch.core.clock import SECOND
-from midwatch.core.decision import Decision
-from midwatch.core.incidents import Incident
-from midwatch.core.inputs import Timer
-from midwatch.core.skews import JUMP_MS, Skews
+from midwatch.core.rules import escalation, muting
+from midwatch.core.state.decision import Decision
+from midwatch.core.state.incidents import Incident
+from midwatch.core.state.inputs import Timer
+from midwatch.core.values.clock import SECOND
+from midwatch.core.values.skews import JUMP_MS, Skews
 from midwatch.drill import faults, fuzz, machine, scenarios
 from midwatch.drill.machine import Jump, Machine, VirtualClock, WrongClock
 from midwatch.engine.clock import SteadyClock

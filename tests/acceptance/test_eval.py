@@ -10,8 +10,8 @@ import pytest
 from tests.acceptance.serving import midwatch
 from tests.acceptance.test_gate import BOT, SUITES
 
-from midwatch.core.evals import Case, Check, Reply
-from midwatch.core.scorers import Nonsense
+from midwatch.core.values.evals import Case, Check, Reply
+from midwatch.core.values.scorers import Nonsense
 from midwatch.engine.apart import Apart
 
 

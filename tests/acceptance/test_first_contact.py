@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from tests.acceptance.serving import Serving, alert, until
 
-from midwatch.core.clock import show_time
+from midwatch.core.values.clock import show_time
 
 BOOK = """---
 id: restart-{service}

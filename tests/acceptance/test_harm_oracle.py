@@ -18,9 +18,9 @@ from pathlib import Path
 import pytest
 from tests.acceptance.harm_worlds import EDGE_S, HOUR_S, Counted, Deploy, Run, draw
 
-from midwatch.core import events as e
-from midwatch.core.clock import show_time
-from midwatch.core.postmortems import Lost, Postmortem
+from midwatch.core.state import events as e
+from midwatch.core.values.clock import show_time
+from midwatch.core.values.postmortems import Lost, Postmortem
 from midwatch.engine import queries
 
 SOAK = os.environ.get("MIDWATCH_SOAK") == "1"

@@ -24,9 +24,10 @@ from tests.servers import need
 
 from midwatch.adapters.stores.sqlite import SqliteStore
 from midwatch.bootstrap import World, build_engine, build_loop
-from midwatch.core import events as e
-from midwatch.core import inputs, patterns
-from midwatch.core.rules import Rules
+from midwatch.core.rules.rules import Rules
+from midwatch.core.state import events as e
+from midwatch.core.state import inputs
+from midwatch.core.values import patterns
 from midwatch.engine import queries
 from midwatch.engine.clock import wall_ms
 from midwatch.engine.conditions import Conditions

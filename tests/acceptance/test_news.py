@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from tests.acceptance.serving import MIDWATCH, Serving, alert, until
 
-from midwatch.core.clock import show_time
+from midwatch.core.values.clock import show_time
 
 BEGIN = 1_796_004_000_000
 

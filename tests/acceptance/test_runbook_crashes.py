@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from midwatch.core import events as e
+from midwatch.core.state import events as e
 from midwatch.drill import checkers, scenarios
 from midwatch.drill.crashes import CrashingStore, crashing
 from midwatch.drill.reports import Story

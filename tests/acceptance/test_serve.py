@@ -21,7 +21,7 @@ from tests.acceptance.serving import Serving, alert, reconfigure, until, webhook
 from tests.servers import need
 
 from midwatch.adapters.stores.sqlite import SqliteStore
-from midwatch.core import events as e
+from midwatch.core.state import events as e
 from midwatch.engine import queries
 
 KILLS = 50 if os.environ.get("MIDWATCH_SOAK") else 8

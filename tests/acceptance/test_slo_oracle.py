@@ -23,9 +23,9 @@ from msgspec import Struct, structs
 from tests.servers import need
 
 from midwatch.adapters.metrics.prometheus_rules import rules
-from midwatch.core.sli import Indicator, Sample
-from midwatch.core.sli_window import SliWindow, Tally
-from midwatch.core.slo import DAY_S, TIERS, Slo, Tier, weigh
+from midwatch.core.values.sli import Indicator, Sample
+from midwatch.core.values.sli_window import SliWindow, Tally
+from midwatch.core.values.slo import DAY_S, TIERS, Slo, Tier, weigh
 from midwatch.engine.explain import windows_of
 
 pytestmark = pytest.mark.slow

@@ -25,8 +25,8 @@ from tests.acceptance.serving import Answer, Serving, alert, reconfigure, until,
 from tests.servers import clocked, lacking
 
 from midwatch.adapters.stores.sqlite import SqliteStore
-from midwatch.core import events as e
-from midwatch.core.clock import SECOND
+from midwatch.core.state import events as e
+from midwatch.core.values.clock import SECOND
 from midwatch.engine import queries
 from midwatch.engine.queries import Fact
 

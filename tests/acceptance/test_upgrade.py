@@ -15,8 +15,8 @@ from tests.acceptance.receiver import Receiver
 from tests.acceptance.serving import Serving, alert, midwatch, reconfigure, until
 
 from midwatch.adapters.stores.sqlite import SqliteStore
-from midwatch.core.events import EVENT_VERSION
-from midwatch.core.shard import STATE_VERSION
+from midwatch.core.state.events import EVENT_VERSION
+from midwatch.core.state.shard import STATE_VERSION
 
 JOURNALS = Path(__file__).parents[1] / "fixtures" / "journals"
 WAS: dict[str, Any] = json.loads((JOURNALS / "0.1.0-pruned.json").read_text("utf-8"))

@@ -18,13 +18,13 @@ from midwatch import config
 from midwatch.adapters.pagers.options import WebhookOptions
 from midwatch.adapters.stores.sqlite import SqliteStore
 from midwatch.bootstrap import World, build_engine
-from midwatch.core import inputs
-from midwatch.core.alerts import identify
-from midwatch.core.clock import SECOND
-from midwatch.core.inputs import Envelope
-from midwatch.core.receipts import MAX_ATTEMPTS
-from midwatch.core.rules import Rules
-from midwatch.core.teams import Policy, Step, Team
+from midwatch.core.rules.receipts import MAX_ATTEMPTS
+from midwatch.core.rules.rules import Rules
+from midwatch.core.state import inputs
+from midwatch.core.state.inputs import Envelope
+from midwatch.core.values.alerts import identify
+from midwatch.core.values.clock import SECOND
+from midwatch.core.values.teams import Policy, Step, Team
 from midwatch.drill.machine import VirtualClock
 from midwatch.outbound import Outbound
 from midwatch.registry import Tools, make_pager

@@ -23,11 +23,11 @@ from tests.acceptance.serving import Serving, alert, reconfigure, until
 from tests.servers import clocked
 
 from midwatch.adapters.stores.sqlite import SqliteStore
-from midwatch.core.alerts import identify
-from midwatch.core.clock import parse_time, show_duration, show_time
-from midwatch.core.inputs import AlertsArrived, Envelope
-from midwatch.core.rules import Rules
-from midwatch.core.teams import Policy, Step
+from midwatch.core.rules.rules import Rules
+from midwatch.core.state.inputs import AlertsArrived, Envelope
+from midwatch.core.values.alerts import identify
+from midwatch.core.values.clock import parse_time, show_duration, show_time
+from midwatch.core.values.teams import Policy, Step
 from midwatch.engine.clock import wall_ms
 from midwatch.engine.handle import Handler
 from midwatch.engine.verify import verify

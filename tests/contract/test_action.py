@@ -18,8 +18,8 @@ from msgspec.structs import replace
 from midwatch.adapters.actions.command import CommandActions
 from midwatch.adapters.actions.http import HttpActions, value_at
 from midwatch.adapters.actions.ways import Actions
-from midwatch.core.actions import Command, Request
-from midwatch.core.effects import RunAction
+from midwatch.core.state.effects import RunAction
+from midwatch.core.values.actions import Command, Request
 from midwatch.drill import scenarios
 from midwatch.drill.world import Log, SimulatedActor
 from midwatch.engine import steps

@@ -10,18 +10,19 @@ from msgspec.structs import replace
 
 from midwatch.adapters.stores import dead_letters
 from midwatch.adapters.stores.sqlite import SqliteStore
-from midwatch.core import decide, effects, events, inputs, shard
-from midwatch.core.alerts import identify
-from midwatch.core.canary import CanaryPlan, Guard
-from midwatch.core.decision import Decision
-from midwatch.core.inputs import Envelope
-from midwatch.core.judgements import ActionItem, Judgement
-from midwatch.core.reasons import Reason
-from midwatch.core.rules import Rules
-from midwatch.core.shard import Shard
-from midwatch.core.sli import Indicator
-from midwatch.core.teams import Policy, Step, Team
-from midwatch.core.topology import Service, Topology
+from midwatch.core import decide
+from midwatch.core.rules.rules import Rules
+from midwatch.core.state import effects, events, inputs, shard
+from midwatch.core.state.decision import Decision
+from midwatch.core.state.inputs import Envelope
+from midwatch.core.state.shard import Shard
+from midwatch.core.values.alerts import identify
+from midwatch.core.values.canary import CanaryPlan, Guard
+from midwatch.core.values.judgements import ActionItem, Judgement
+from midwatch.core.values.reasons import Reason
+from midwatch.core.values.sli import Indicator
+from midwatch.core.values.teams import Policy, Step, Team
+from midwatch.core.values.topology import Service, Topology
 from midwatch.engine import handle
 from midwatch.engine import letters as dead
 from midwatch.engine.handle import Handler, fold

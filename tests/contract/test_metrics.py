@@ -24,10 +24,10 @@ from midwatch.adapters.metrics.prometheus import PrometheusMetrics
 from midwatch.adapters.metrics.pushed import PushedMetrics
 from midwatch.adapters.stores.sqlite import SqliteStore
 from midwatch.bootstrap import build_metrics
-from midwatch.core.inputs import Envelope, SliCounted
-from midwatch.core.rules import Rules
-from midwatch.core.sli import Bucket, Counts, Indicator
-from midwatch.core.slo import Slo
+from midwatch.core.rules.rules import Rules
+from midwatch.core.state.inputs import Envelope, SliCounted
+from midwatch.core.values.sli import Bucket, Counts, Indicator
+from midwatch.core.values.slo import Slo
 from midwatch.engine.handle import Handler
 from midwatch.errors import HarnessError
 from midwatch.outbound import Outbound

@@ -37,8 +37,8 @@ from midwatch.adapters.pagers.options import (
     WebhookOptions,
 )
 from midwatch.adapters.pagers.terminal import TerminalPager
-from midwatch.core.clock import SECOND
-from midwatch.core.effects import SendPage, UpdatePage
+from midwatch.core.state.effects import SendPage, UpdatePage
+from midwatch.core.values.clock import SECOND
 from midwatch.errors import HarnessError, InputError, Throttled
 from midwatch.outbound import TIMEOUT_S, Outbound
 from midwatch.ports import Pager

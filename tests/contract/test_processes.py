@@ -21,8 +21,8 @@ from midwatch.adapters.actions.command import CommandActions
 from midwatch.adapters.routers.command import CommandRouter
 from midwatch.adapters.routers.options import CommandOptions
 from midwatch.adapters.targets.commands import MOST, CommandTarget
-from midwatch.core.actions import Command
-from midwatch.core.evals import Case
+from midwatch.core.values.actions import Command
+from midwatch.core.values.evals import Case
 from midwatch.errors import Declined, HarnessError, Interrupted, NeverSent
 
 PATH = {"PATH": "/usr/bin:/bin"}

@@ -21,9 +21,9 @@ from midwatch.adapters.routers.command import CommandRouter
 from midwatch.adapters.routers.haproxy import HaproxyRouter
 from midwatch.adapters.routers.options import CommandOptions, HaproxyOptions, SplitOptions
 from midwatch.adapters.routers.split import SplitRouter
-from midwatch.core.sli import Counts, Indicator
-from midwatch.core.slo import Slo
-from midwatch.core.traffic import Traffic
+from midwatch.core.values.sli import Counts, Indicator
+from midwatch.core.values.slo import Slo
+from midwatch.core.values.traffic import Traffic
 from midwatch.errors import HarnessError
 from midwatch.outbound import Outbound
 from midwatch.ports import Health, Router

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from midwatch.adapters.sources import changes
 from midwatch.adapters.sources.generic import GenericOptions
 from midwatch.adapters.stores.sqlite import SqliteStore
-from midwatch.core.alerts import NAMING, Naming
-from midwatch.core.inputs import AlertsArrived, Envelope
-from midwatch.core.rules import Rules
+from midwatch.core.rules.rules import Rules
+from midwatch.core.state.inputs import AlertsArrived, Envelope
+from midwatch.core.values.alerts import NAMING, Naming
 from midwatch.engine.handle import Handler
 from midwatch.errors import BadFile, BadJson
 from midwatch.ports import Parsed, Source

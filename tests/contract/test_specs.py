@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from midwatch.adapters.specs.reader import Specs, read_specs
-from midwatch.core.slo import DAY_S
+from midwatch.core.values.slo import DAY_S
 from midwatch.yaml_nodes import Problems
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "slos"

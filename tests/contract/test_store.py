@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 from midwatch.adapters.stores.sqlite import SqliteStore
-from midwatch.core import decide, inputs
-from midwatch.core.alerts import identify
-from midwatch.core.inputs import Envelope
-from midwatch.core.rules import Rules
-from midwatch.core.teams import Policy, Step, Team
+from midwatch.core import decide
+from midwatch.core.rules.rules import Rules
+from midwatch.core.state import inputs
+from midwatch.core.state.inputs import Envelope
+from midwatch.core.values.alerts import identify
+from midwatch.core.values.teams import Policy, Step, Team
 from midwatch.engine import handle
 from midwatch.engine.handle import Handler
 from midwatch.engine.verify import verify

@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from midwatch.adapters.suites import files
-from midwatch.core.evals import Case, Check, Reply
-from midwatch.core.scorers import JUDGE, SCORERS, judge
+from midwatch.core.values.evals import Case, Check, Reply
+from midwatch.core.values.scorers import JUDGE, SCORERS, judge
 from midwatch.errors import BadFile
 
 OWN = """

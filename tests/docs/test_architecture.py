@@ -88,9 +88,22 @@ def test_a_walk_counts_its_files(walk: str) -> None:
     assert [int(one) for one in told] == [len(files), len(core)]
 
 
-def test_the_layers_of_the_core_are_those_that_are_enforced() -> None:
-    """The page lists them as pyproject.toml does."""
-    shown = re.findall(r"^core:  (.*?)^```", PAGE, re.M | re.S)[0]
+@pytest.mark.parametrize("floor", ["rules", "state", "values"])
+def test_the_layers_of_a_floor_are_those_that_are_enforced(floor: str) -> None:
+    """The page lists them as pyproject.toml does; a long line goes on after a `|`."""
+    shown = re.findall(rf"^core/{floor}/\n((?:  .*\n)+)", PAGE, re.M)[0]
+    lines = re.sub(r" \|\n\s+", " | ", shown).strip().splitlines()
+    assert [line.strip() for line in lines] == layers_of(f"core-{floor}")
+
+
+def test_the_floors_of_the_core_are_those_that_are_enforced() -> None:
+    """From the top of the core to its ground."""
+    shown = re.findall(r"^core/     (.*?)\n\n", PAGE, re.M | re.S)[0]
+    assert [line.split()[0].rstrip("/") for line in shown.splitlines()] == layers_of("core-floors")
+
+
+def layers_of(contract: str) -> list[str]:
+    """Give the layers of a contract in pyproject.toml."""
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]
-    (layers,) = (one["layers"] for one in contracts["contracts"] if one["id"] == "core-layers")
-    assert [line.strip() for line in shown.strip().splitlines()] == layers
+    (layers,) = (one["layers"] for one in contracts["contracts"] if one["id"] == contract)
+    return layers

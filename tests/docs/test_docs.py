@@ -18,7 +18,7 @@ from ruamel.yaml import YAML
 from midwatch import __version__, yaml_nodes
 from midwatch.cli.main import cli
 from midwatch.config import check
-from midwatch.core import judgements
+from midwatch.core.values import judgements
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

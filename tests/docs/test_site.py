@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from midwatch.core import effects, events
+from midwatch.core.state import effects, events
 from midwatch.web.routes import ROUTES
 
 ROOT = Path(__file__).parents[2]

@@ -8,46 +8,49 @@ SUBJECTS = (f"{UNIT}/test_subjects.py",)
 CONSENT = (f"{UNIT}/test_consent.py",)
 MODEL = (f"{UNIT}/test_consent_model.py",)
 SEVERAL = (f"{UNIT}/test_several_plans.py",)
-RUNBOOKS = "src/midwatch/core/runbooks.py"
+RUNBOOKS = "src/midwatch/core/rules/runbooks.py"
 MUTATIONS = (
     Mutation(
-        "a plan acts on the incident's first service", 15, "src/midwatch/core/subjects.py",
+        "a plan acts on the incident's first service", 15, "src/midwatch/core/rules/subjects.py",
         "services = [one.service for one in alerts if all_fit(match.labels, one.labels)]",
         "services = [incident.service for one in alerts if all_fit(match.labels, one.labels)]",
         (*SUBJECTS, DRILL),
     ),
     Mutation(
-        "labels that disagree fall back to the default", 15, "src/midwatch/core/subjects.py",
+        "labels that disagree fall back to the default", 15, "src/midwatch/core/rules/subjects.py",
         "    if len(found) > 1:", "    if len(found) > 1 and not found.clear():", SUBJECTS,
     ),
     Mutation(
-        "labels of another service fill a plan in", 15, "src/midwatch/core/subjects.py",
+        "labels of another service fill a plan in", 15, "src/midwatch/core/rules/subjects.py",
         "if name and one.service == service and name in one.labels",
         "if name and name in one.labels", SUBJECTS,
     ),
     Mutation(
-        "only the first objective of an incident matches", 15, "src/midwatch/core/subjects.py",
+        "only the first objective of an incident matches", 15,
+        "src/midwatch/core/rules/subjects.py",
         "burns = incident.slos.get(match.slo) == 0", "burns = incident.slo == match.slo", SUBJECTS,
     ),
     Mutation(
-        "a rollback moves another service than the plan's", 15, "src/midwatch/core/incidents.py",
+        "a rollback moves another service than the plan's", 15,
+        "src/midwatch/core/state/incidents.py",
         "    if run.plan is not None and event.service != i.acts_for(run):", "    if False:",
         SUBJECTS,
     ),
     Mutation(
-        "what was tried for one service is tried for all", 15, "src/midwatch/core/incidents.py",
+        "what was tried for one service is tried for all", 15,
+        "src/midwatch/core/state/incidents.py",
         " and all(runbook not in one for one in self.tried_on.values())", "", SUBJECTS,
     ),
     Mutation(
-        "a plan goes on when users are well", 15, "src/midwatch/core/consent.py",
+        "a plan goes on when users are well", 15, "src/midwatch/core/rules/consent.py",
         '        return f"{incident.id} is {incident.state}"\n', '        return ""\n', CONSENT,
     ),
     Mutation(
-        "a plan goes on when its own objective is well", 15, "src/midwatch/core/consent.py",
+        "a plan goes on when its own objective is well", 15, "src/midwatch/core/rules/consent.py",
         "    if proofs:\n", "    if False:\n", CONSENT,
     ),
     Mutation(
-        "what waits is forgotten by a mitigation", 15, "src/midwatch/core/recovery.py",
+        "what waits is forgotten by a mitigation", 15, "src/midwatch/core/rules/recovery.py",
         "    runbooks.end(d, rules.means(incident), incident, says, keeps=True)\n", "",
         CONSENT,
     ),
@@ -81,7 +84,7 @@ MUTATIONS = (
         CONSENT,
     ),
     Mutation(
-        "a merge leaves the old plan to be approved", 15, "src/midwatch/core/moves.py",
+        "a merge leaves the old plan to be approved", 15, "src/midwatch/core/rules/moves.py",
         '    runbooks.take_away(d, old, f"{old.id} is part of {into.id}")\n', "", CONSENT,
     ),
     Mutation(
@@ -89,16 +92,16 @@ MUTATIONS = (
         "    runbooks.check(d, rules.means(old), old)\n", "", CONSENT,
     ),
     Mutation(
-        "what was shed stays shed", 15, "src/midwatch/core/consent.py",
+        "what was shed stays shed", 15, "src/midwatch/core/rules/consent.py",
         "if one.undoes in done)", "if False)", MODEL,
     ),
     Mutation(
-        "a plan goes on when what proves it is well", 15, "src/midwatch/core/consent.py",
+        "a plan goes on when what proves it is well", 15, "src/midwatch/core/rules/consent.py",
         "    proofs = incident.proofs_of(run)\n    if proofs:\n",
         "    proofs = incident.proofs_of(run)\n    if False:\n", MODEL,
     ),
     Mutation(
-        "no consent is ever over", 15, "src/midwatch/core/consent.py",
+        "no consent is ever over", 15, "src/midwatch/core/rules/consent.py",
         '    if incident.state not in (*OPEN, "mitigated") or (\n',
         '    return ""\n    if incident.state not in (*OPEN, "mitigated") or (\n', MODEL,
     ),
@@ -112,7 +115,7 @@ MUTATIONS = (
         "            if False and (\n", MODEL,
     ),
     Mutation(
-        "a step is another plan's", 15, "src/midwatch/core/incidents.py",
+        "a step is another plan's", 15, "src/midwatch/core/state/incidents.py",
         "    found = named(i.plans, plan_hash) or doing(i.plans, operation)\n",
         "    found = None\n", SEVERAL,
     ),
@@ -126,11 +129,11 @@ MUTATIONS = (
         "    if not run.rolls_back:\n        return\n", "    if True:\n        return\n", SEVERAL,
     ),
     Mutation(
-        "a service is rolled back again and again", 15, "src/midwatch/core/incidents.py",
+        "a service is rolled back again and again", 15, "src/midwatch/core/state/incidents.py",
         "    i.rolled.append(event.service)\n", "    i.rolled += [event.service] * 0\n", SEVERAL,
     ),
     Mutation(
-        "plans are not undone", 2, "src/midwatch/core/undo.py",
+        "plans are not undone", 2, "src/midwatch/core/state/undo.py",
         "        kept.plans = [copy(run) for run in one.plans]  # they are changed in place\n", "",
         SEVERAL,
     ),
@@ -147,7 +150,7 @@ MUTATIONS = (
         "    if d.now + SECOND >= run.again_at:", "    if True:", CONSENT,
     ),
     Mutation(
-        "an undone split leaves a proposal", 15, "src/midwatch/core/moves.py",
+        "an undone split leaves a proposal", 15, "src/midwatch/core/rules/moves.py",
         '        runbooks.take_away(d, new, f"{new.id} is part of {old.id}")\n', "", CONSENT,
     ),
     Mutation(
@@ -155,7 +158,7 @@ MUTATIONS = (
         '    elif incident.state == "mitigated" and back:\n', "    elif False:\n", CONSENT,
     ),
     Mutation(
-        "a recovery drops what is to be taken back", 15, "src/midwatch/core/incidents.py",
+        "a recovery drops what is to be taken back", 15, "src/midwatch/core/state/incidents.py",
         'if one.state == "proposed" and not one.takes_back:', 'if one.state == "proposed":',
         CONSENT,
     ),
@@ -166,16 +169,16 @@ MUTATIONS = (
         CONSENT,
     ),
     Mutation(
-        "what people stopped stays behind at a split", 15, "src/midwatch/core/incidents.py",
+        "what people stopped stays behind at a split", 15, "src/midwatch/core/state/incidents.py",
         "        _keep_answers(old, new, one.service)\n", "", CONSENT,
     ),
     Mutation(
-        "what was tried stays behind at a split", 15, "src/midwatch/core/incidents.py",
+        "what was tried stays behind at a split", 15, "src/midwatch/core/state/incidents.py",
         "    tried = [one for one in old.tried_on.get(service, ()) if one not in begun]\n",
         "    tried: list[str] = []\n", CONSENT,
     ),
     Mutation(
-        "a reopening drops what is to be taken back", 15, "src/midwatch/core/incidents.py",
+        "a reopening drops what is to be taken back", 15, "src/midwatch/core/state/incidents.py",
         'elif not (one.takes_back and one.state == "proposed"):', "else:", CONSENT,
     ),
     Mutation(
@@ -185,12 +188,12 @@ MUTATIONS = (
         CONSENT,
     ),
     Mutation(
-        "another choice replaces what is to be taken back", 15, "src/midwatch/core/runs.py",
+        "another choice replaces what is to be taken back", 15, "src/midwatch/core/state/runs.py",
         "            return self.takes_back == old.takes_back\n", "            return True\n",
         CONSENT,
     ),
     Mutation(
-        "a plan that ends with a rollback goes first", 15, "src/midwatch/core/runs.py",
+        "a plan that ends with a rollback goes first", 15, "src/midwatch/core/state/runs.py",
         "return bool(left) and left[0].action == ROLLBACK",
         "return any(one.action == ROLLBACK for one in left)", SEVERAL,
     ),

@@ -10,68 +10,70 @@ CARRIED = f"{UNIT}/test_carried_out.py"
 ORACLE = "tests/acceptance/test_harm_oracle.py"
 MUTATIONS = (
     Mutation(
-        "harm begins when it was noticed", 15, "src/midwatch/core/harm.py",
+        "harm begins when it was noticed", 15, "src/midwatch/core/values/harm.py",
         "lowest = min(rises[first : seen + 1])", "lowest = rises[seen]", (HARM, ORACLE),
     ),
     Mutation(
-        "harm ends with its proof", 15, "src/midwatch/core/harm.py",
+        "harm ends with its proof", 15, "src/midwatch/core/values/harm.py",
         "highest = max(rises[start : last + 1])", "highest = rises[last]", (HARM, ORACLE),
     ),
     Mutation(
-        "silence after the last event is harm", 15, "src/midwatch/core/sli_window.py",
+        "silence after the last event is harm", 15, "src/midwatch/core/values/sli_window.py",
         "for at in sorted({self._newest, end}) if end >= self._newest else ():",
         "for at in (end,) if end >= self._newest else ():", (HARM,),
     ),
     Mutation(
-        "late counts change no figure", 15, "src/midwatch/core/drafts.py",
+        "late counts change no figure", 15, "src/midwatch/core/rules/drafts.py",
         'if incident.state in ("mitigated", "resolved") and measure(', "if False and measure(",
         (HARM, ORACLE),
     ),
     Mutation(
-        "a run that did not hold ends the next harm", 15, "src/midwatch/core/carried_out.py",
+        "a run that did not hold ends the next harm", 15, "src/midwatch/core/rules/carried_out.py",
         "    if one.run.verification == OPEN:\n", "    if True:\n", (HARM, CARRIED),
     ),
     Mutation(
-        "a step after the last harm is credited", 15, "src/midwatch/core/carried_out.py",
+        "a step after the last harm is credited", 15, "src/midwatch/core/rules/carried_out.py",
         "one.changed_at > max(ends)", "False", (HARM, CARRIED, ORACLE),
     ),
     Mutation(
         "a run is credited with an objective that does not prove it", 15,
-        "src/midwatch/core/carried_out.py",
+        "src/midwatch/core/rules/carried_out.py",
         "return not self.proofs or not slo or slo in self.proofs", "return True",
         (CARRIED, ORACLE),
     ),
     Mutation(
-        "who burned again is credited all the same", 15, "src/midwatch/core/carried_out.py",
+        "who burned again is credited all the same", 15, "src/midwatch/core/rules/carried_out.py",
         "if is_measured and number is not None:", "if False and number is not None:", (CARRIED,),
     ),
     Mutation(
-        "what is merged into an incident did no harm", 15, "src/midwatch/core/incidents.py",
+        "what is merged into an incident did no harm", 15, "src/midwatch/core/state/incidents.py",
         "home.parts = {**home.parts, **old.parts, old.id: mine}", "pass", (PARTS,),
     ),
     Mutation(
-        "an undo leaves the reports where they were merged", 15, "src/midwatch/core/incidents.py",
+        "an undo leaves the reports where they were merged", 15,
+        "src/midwatch/core/state/incidents.py",
         "home.tickets = [one for one in home.tickets if one not in theirs.tickets]", "pass",
         (PARTS,),
     ),
     Mutation(
-        "a period that is not full has a share", 15, "src/midwatch/core/budget.py",
+        "a period that is not full has a share", 15, "src/midwatch/core/values/budget.py",
         "return seen_s is not None and seen_s >= slo.period_s", "return True", (HARM,),
     ),
     Mutation(
-        "what comes after closing changes figures", 15, "src/midwatch/core/postmortem_writer.py",
+        "what comes after closing changes figures", 15,
+        "src/midwatch/core/rules/postmortem_writer.py",
         'late = "after closing: " if number >= len(self.facts) else ""', 'late = ""', (HARM,),
     ),
     Mutation(
-        "a deploy stands where it was told", 15, "src/midwatch/core/postmortem_writer.py",
+        "a deploy stands where it was told", 15, "src/midwatch/core/rules/postmortem_writer.py",
         "found.sort(key=lambda one: one[:2])", "found.sort(key=lambda one: one[1])", (HARM,),
     ),
     Mutation(
-        "a word is a name", 15, "src/midwatch/core/sentences.py",
+        "a word is a name", 15, "src/midwatch/core/rules/sentences.py",
         'r"^{}(?=: )",', 'r"{}",', (HARM,),
     ),
     Mutation(
-        "a stale whole replaces what was written since", 15, "src/midwatch/core/drafts.py",
+        "a stale whole replaces what was written since", 15, "src/midwatch/core/rules/drafts.py",
         "if given.version is not None and given.version != incident.edits:", "if False:", (HARM,),
     ),
 )  # fmt: skip

@@ -70,56 +70,56 @@ DOOR = (
 # Which incident an alert joins, and what is named as its cause.
 GROUPING = (
     Mutation(
-        "time alone joins what somebody has taken", 10, "src/midwatch/core/correlation.py",
+        "time alone joins what somebody has taken", 10, "src/midwatch/core/rules/correlation.py",
         'if incident.state == "acknowledged" or not self', "if not self",
         (f"{UNIT}/test_placing.py",),
     ),
     Mutation(
-        "a warning draws in by time alone", 10, "src/midwatch/core/board.py",
+        "a warning draws in by time alone", 10, "src/midwatch/core/state/board.py",
         "        if loud:\n            _fire(self.loud",
         "        if True:\n            _fire(self.loud",
         (f"{UNIT}/test_placing.py",),
     ),
     Mutation(
-        "what rings is small print of a warning", 10, "src/midwatch/core/correlation.py",
+        "what rings is small print of a warning", 10, "src/midwatch/core/rules/correlation.py",
         "    if search.is_surprise():\n", "    if False:\n", (f"{UNIT}/test_placing.py",),
     ),
     Mutation(
-        "among many services time says as much", 10, "src/midwatch/core/correlation.py",
+        "among many services time says as much", 10, "src/midwatch/core/rules/correlation.py",
         "                if is_crowded(shard, self._places.topology):", "                if False:",
         (f"{UNIT}/test_placing.py",),
     ),
     Mutation(
-        "a namespace says nothing", 10, "src/midwatch/core/correlation.py",
+        "a namespace says nothing", 10, "src/midwatch/core/rules/correlation.py",
         "return space == self._symptom.namespace", "return True", (f"{UNIT}/test_placing.py",),
     ),
     Mutation(
-        "there is no wall", 10, "src/midwatch/core/correlation.py",
+        "there is no wall", 10, "src/midwatch/core/rules/correlation.py",
         "        if not wall or not mine:\n", "        if True:\n", (f"{UNIT}/test_placing.py",),
     ),
     Mutation(
-        "an alert undoes what a person has resolved", 10, "src/midwatch/core/correlation.py",
+        "an alert undoes what a person has resolved", 10, "src/midwatch/core/rules/correlation.py",
         'incident.state == "resolved" and incident.by_itself and',
         'incident.state == "resolved" and',
         (f"{UNIT}/test_core.py",),
     ),
     Mutation(
-        "a flapping alert is another incident each time", 10, "src/midwatch/core/windows.py",
+        "a flapping alert is another incident each time", 10, "src/midwatch/core/values/windows.py",
         "AGAIN_S = 3_600", "AGAIN_S = 60", (f"{UNIT}/test_placing.py", f"{UNIT}/test_core.py"),
     ),
     Mutation(
-        "what has ended still fires", 10, "src/midwatch/core/shard.py",
+        "what has ended still fires", 10, "src/midwatch/core/state/shard.py",
         "    _take_line(shard, name, fingerprint, one)\n    incident, before",
         "    incident, before",
         (f"{UNIT}/test_placing.py",),
     ),
     Mutation(
-        "a path runs through a hub", 10, "src/midwatch/core/reach.py",
+        "a path runs through a hub", 10, "src/midwatch/core/values/reach.py",
         "                if at != start and at not in self._through:", "                if False:",
         (f"{UNIT}/test_reach.py",),
     ),
     Mutation(
-        "a cause is named without evidence", 5, "src/midwatch/core/causes.py",
+        "a cause is named without evidence", 5, "src/midwatch/core/rules/causes.py",
         "    found = [one for one in ranked if one.why != IN_TROUBLE]\n",
         "    return list(ranked)\n",
         (f"{UNIT}/test_causes.py",),
@@ -128,11 +128,11 @@ GROUPING = (
 # Waits by the time that passes, people by the wall clock; a jump is an event and pages.
 CLOCKS = (
     Mutation(
-        "people are paged by the journal's time", 11, "src/midwatch/core/decision.py",
+        "people are paged by the journal's time", 11, "src/midwatch/core/state/decision.py",
         "return self.now - self.shard.skew", "return self.now", (f"{UNIT}/test_jumps.py",),
     ),
     Mutation(
-        "a jump of the clock pages nobody", 11, "src/midwatch/core/clocks.py",
+        "a jump of the clock pages nobody", 11, "src/midwatch/core/rules/clocks.py",
         "        _tell(d, rules, jump, incident)\n", "        pass\n", (f"{UNIT}/test_jumps.py",),
     ),
     Mutation(
@@ -150,7 +150,7 @@ CLOCKS = (
         "        escalation.keep_dates(d)\n", "", (f"{UNIT}/test_jumps.py",),
     ),
     Mutation(
-        "a snooze of a wrong clock lasts for years", 11, "src/midwatch/core/incidents.py",
+        "a snooze of a wrong clock lasts for years", 11, "src/midwatch/core/state/incidents.py",
         "return min(incident.snoozed_until + skew, latest)",
         "return incident.snoozed_until + skew", (f"{UNIT}/test_jumps.py",),
     ),
@@ -165,7 +165,7 @@ MUTATIONS = (
     *GROUPING,
     *CLOCKS,
     Mutation(
-        "the core reads a clock", 1, "src/midwatch/core/clock.py",
+        "the core reads a clock", 1, "src/midwatch/core/values/clock.py",
         "from datetime import UTC, datetime, timedelta\n",
         "import time\nfrom datetime import UTC, datetime, timedelta\n", (), lint=True,
     ),
@@ -213,101 +213,104 @@ MUTATIONS = (
         ("tests/contract/test_dead_letters.py",),
     ),
     Mutation(
-        "an undo forgets in what order incidents stood", 2, "src/midwatch/core/undo.py",
+        "an undo forgets in what order incidents stood", 2, "src/midwatch/core/state/undo.py",
         "    u.whole(shard.open)\n", "    u.entry(shard.open, event.incident)\n",
         (f"{UNIT}/test_undo.py",),
     ),
     Mutation(
-        "an ack stops nothing", 3, "src/midwatch/core/escalation.py",
+        "an ack stops nothing", 3, "src/midwatch/core/rules/escalation.py",
         "    if not is_waiting_for_ack(incident):\n        return\n    if incident.exhausted:",
         "    if incident.exhausted:",
         (f"{UNIT}/test_core.py", f"{UNIT}/test_escalation.py", DRILL),
     ),
     Mutation(
-        "every page goes to one person", 3, "src/midwatch/core/escalation.py",
+        "every page goes to one person", 3, "src/midwatch/core/rules/escalation.py",
         "    key = _page_key(d, incident)\n",
         '    key, person = _page_key(d, incident), "ben"\n',
         (f"{UNIT}/test_escalation.py",),
     ),
     Mutation(
-        "an ack hides whatever comes after it", 10, "src/midwatch/core/news.py",
+        "an ack hides whatever comes after it", 10, "src/midwatch/core/rules/news.py",
         'if incident.state not in ("open", "acknowledged"):', 'if incident.state != "open":',
         (NEWS, "tests/acceptance/test_drill.py"),
     ),
     Mutation(
-        "an ack leaves what is not connected covered", 10, "src/midwatch/core/covers.py",
+        "an ack leaves what is not connected covered", 10, "src/midwatch/core/rules/covers.py",
         " and not _was_answered(shard, one):", ":", (NEWS,),
     ),
     Mutation(
-        "a merge and a silence leave no mark", 10, "src/midwatch/core/covers.py",
+        "a merge and a silence leave no mark", 10, "src/midwatch/core/rules/covers.py",
         "marks = (incident.mark, incident.seen)", "marks = (incident.mark,)", (NEWS,),
     ),
     Mutation(
-        "a milder page covers what is worse", 10, "src/midwatch/core/covers.py",
+        "a milder page covers what is worse", 10, "src/midwatch/core/rules/covers.py",
         "return _rank(said) <= _rank(news.severity) and", "return", (NEWS, COVERS),
     ),
     Mutation(
-        "a change covers what it broke", 10, "src/midwatch/core/covers.py",
+        "a change covers what it broke", 10, "src/midwatch/core/rules/covers.py",
         "oldest = max(shard.at - NEAR_S * SECOND, changed_at)",
         "oldest = shard.at - NEAR_S * SECOND", (NEWS,),
     ),
     Mutation(
-        "a raise under the same key is a repeat", 10, "src/midwatch/core/refreshes.py",
+        "a raise under the same key is a repeat", 10, "src/midwatch/core/rules/refreshes.py",
         "if alert.level != one.level or alert.starts_at", "if alert.starts_at", (NEWS,),
     ),
     Mutation(
-        "growth that is held is dropped", 10, "src/midwatch/core/growth.py",
+        "growth that is held is dropped", 10, "src/midwatch/core/rules/growth.py",
         '    d.set_timer(inputs.Timer(_growth_key(incident), until, "grow", incident.id))\n'
         "    return True\n", "    return True\n", (NEWS,),
     ),
     Mutation(
-        "anybody answers for the people of another service", 10, "src/midwatch/core/escalation.py",
+        "anybody answers for the people of another service", 10,
+        "src/midwatch/core/rules/escalation.py",
         "silence(d, incident, others=False)\n    d.emit(events.PageAck",
         "silence(d, incident)\n    d.emit(events.PageAck", (NEWS,),
     ),
     Mutation(
-        "what covered is over and nobody looks", 10, "src/midwatch/core/escalation.py",
+        "what covered is over and nobody looks", 10, "src/midwatch/core/rules/escalation.py",
         'if is_looked_for(d, other, loud, incident.severity or "sev1"):', "if True:", (NEWS,),
     ),
     Mutation(
-        "what always pages is covered by its service", 10, "src/midwatch/core/covers.py",
+        "what always pages is covered by its service", 10, "src/midwatch/core/rules/covers.py",
         "if news.service and not (news.apart or one.apart):", "if news.service:", (COVERS,),
     ),
     Mutation(
-        "an ack leaves what was covered since covering", 10, "src/midwatch/core/covers.py",
+        "an ack leaves what was covered since covering", 10, "src/midwatch/core/rules/covers.py",
         "mark.at >= one.rung_at", "mark.at >= one.at", (COVERS,),
     ),
     Mutation(
-        "a flap that nobody was told of hides its neighbours", 10, "src/midwatch/core/covers.py",
+        "a flap that nobody was told of hides its neighbours", 10,
+        "src/midwatch/core/rules/covers.py",
         " or one.apart or one.held)", " or one.apart)", (f"{UNIT}/test_flaps.py",),
     ),
     Mutation(
-        "nobody looks again at what somebody has", 10, "src/midwatch/core/looks.py",
+        "nobody looks again at what somebody has", 10, "src/midwatch/core/rules/looks.py",
         "    if open_now:\n", "    if not news:\n", (f"{UNIT}/test_looks.py",),
     ),
     Mutation(
-        "a snooze keeps the neighbours quiet", 10, "src/midwatch/core/escalation.py",
+        "a snooze keeps the neighbours quiet", 10, "src/midwatch/core/rules/escalation.py",
         "return not snoozed or all(", "return True or all(", (f"{UNIT}/test_looks.py",),
     ),
     Mutation(
-        "an approval answers for every service", 10, "src/midwatch/core/news.py",
+        "an approval answers for every service", 10, "src/midwatch/core/rules/news.py",
         "if fires.intersection(incident.asking) <= begun:", "if True:",
         (NEWS,),
     ),
     Mutation(
-        "whoever joins an incident takes its pages over", 10, "src/midwatch/core/rules.py",
+        "whoever joins an incident takes its pages over", 10, "src/midwatch/core/rules/rules.py",
         "        known = self.policies.get(incident.policy)\n        if known is not None:",
         "        known = self.policies.get(incident.policy)\n"
         "        if known is not None and incident.awaits_ack:",
         (f"{UNIT}/test_asked_people.py",),
     ),
     Mutation(
-        "a moment of quiet is an answer", 10, "src/midwatch/core/escalation.py",
+        "a moment of quiet is an answer", 10, "src/midwatch/core/rules/escalation.py",
         "    left = incident.left\n    if left is None:", "    left = incident.left\n    if True:",
         (f"{UNIT}/test_asked_people.py",),
     ),
     Mutation(
-        "a service whose people cannot be reached pages nobody", 10, "src/midwatch/core/growth.py",
+        "a service whose people cannot be reached pages nobody", 10,
+        "src/midwatch/core/rules/growth.py",
         "    if is_new:\n        grow(d, main, incident, told)\n", "",
         (f"{UNIT}/test_asked_people.py",),
     ),
@@ -317,19 +320,21 @@ MUTATIONS = (
         (f"{UNIT}/test_moves_news.py",),
     ),
     Mutation(
-        "an escalation stays where it is", 3, "src/midwatch/core/incidents.py",
+        "an escalation stays where it is", 3, "src/midwatch/core/state/incidents.py",
         "    i.next_step = max(i.next_step, event.step + 1)\n", "",
         (f"{UNIT}/test_escalation.py",),
     ),
     Mutation(
-        "the second pager waits until the first is given up", 11, "src/midwatch/core/receipts.py",
+        "the second pager waits until the first is given up", 11,
+        "src/midwatch/core/rules/receipts.py",
         "    _try_next_pager(d, policy_of, waiting, answer.key, answer.error)\n",
         "    if retry_at is None:\n"
         "        _try_next_pager(d, policy_of, waiting, answer.key, answer.error)\n",
         (f"{UNIT}/test_escalation.py", "tests/acceptance/test_second_pager.py"),
     ),
     Mutation(
-        "a pager that hangs keeps the second one waiting", 11, "src/midwatch/core/receipts.py",
+        "a pager that hangs keeps the second one waiting", 11,
+        "src/midwatch/core/rules/receipts.py",
         '    if _paged(incident, key).state == "planned":', "    if False:",
         (f"{UNIT}/test_escalation.py",),
     ),
@@ -343,7 +348,7 @@ MUTATIONS = (
         "return next(known, plain(pressed.user))", ("tests/contract/test_pager.py",),
     ),
     Mutation(
-        "a time from outside may be of any year", 11, "src/midwatch/core/moments.py",
+        "a time from outside may be of any year", 11, "src/midwatch/core/values/moments.py",
         "        if earliest <= at < LATEST:\n            return at\n",
         "        return at\n",
         (f"{UNIT}/test_moments.py", "tests/contract/test_source.py"),
@@ -355,7 +360,7 @@ MUTATIONS = (
     ),
     Mutation(
         "a page that was acknowledged asks again after the next one", 3,
-        "src/midwatch/core/incidents.py",
+        "src/midwatch/core/state/incidents.py",
         "if page is not None and page.at < answered_at:", "if False:",
         (f"{UNIT}/test_perform.py",),
     ),
@@ -383,7 +388,8 @@ MUTATIONS = (
         (f"{UNIT}/test_steps.py",),
     ),
     Mutation(
-        "a step in doubt is repeated when it is not idempotent", 3, "src/midwatch/core/runbooks.py",
+        "a step in doubt is repeated when it is not idempotent", 3,
+        "src/midwatch/core/rules/runbooks.py",
         'or (answer.state == "unknown" and answer.repeatable)', 'or answer.state == "unknown"',
         (f"{UNIT}/test_runbooks.py",),
     ),
@@ -404,7 +410,7 @@ MUTATIONS = (
         "        return StepSaid(f\"{says}: {ended.output}\")", ("tests/contract/test_action.py",),
     ),
     Mutation(
-        "too few events are waited for in silence", 4, "src/midwatch/core/recovery.py",
+        "too few events are waited for in silence", 4, "src/midwatch/core/rules/recovery.py",
         '    if verdict == "inconclusive":\n        patience', "    if False:\n        patience",
         (f"{UNIT}/test_patience.py",),
     ),
@@ -419,23 +425,23 @@ MUTATIONS = (
         ("tests/contract/test_store.py", "tests/acceptance/test_crashes.py"),
     ),
     Mutation(
-        "too few events are a recovery", 4, "src/midwatch/core/slo.py",
+        "too few events are a recovery", 4, "src/midwatch/core/values/slo.py",
         "if counts is None or counts.total < max(verify.min_events, 1):",
         "if counts is None or not counts.total:",
         (f"{UNIT}/test_core.py", f"{UNIT}/test_slo.py", f"{UNIT}/test_runbooks.py"),
     ),
     Mutation(
-        "a canary promotes on no data", 4, "src/midwatch/core/canary.py",
+        "a canary promotes on no data", 4, "src/midwatch/core/values/canary.py",
         "    return one is not None and bool(one.cleared_at)", "    return True",
         (f"{UNIT}/test_canary.py",),
     ),
     Mutation(
-        "the gate is green when nothing could be run", 4, "src/midwatch/core/gate.py",
+        "the gate is green when nothing could be run", 4, "src/midwatch/core/values/gate.py",
         '        if len(self._lost("candidate")) == len(self._counted):', "        if False:",
         (f"{UNIT}/test_gate.py",),
     ),
     Mutation(
-        "the gate is always green", 4, "src/midwatch/core/gate.py",
+        "the gate is always green", 4, "src/midwatch/core/values/gate.py",
         "        if self._blamed:\n            return self._red()\n        self._set_aside()",
         "        self._blamed.clear()\n        self._set_aside()",
         (f"{UNIT}/test_gate.py", "tests/acceptance/test_gate.py"),
@@ -446,27 +452,27 @@ MUTATIONS = (
         (f"{UNIT}/test_core.py", "tests/acceptance/test_api.py"),
     ),
     Mutation(
-        "a rollback goes to a bad release", 6, "src/midwatch/core/releases.py",
+        "a rollback goes to a bad release", 6, "src/midwatch/core/state/releases.py",
         'if target.standing == "bad":', "if False:", (f"{UNIT}/test_pointers.py",),
     ),
     Mutation(
-        "silence of alerts is recovery", 6, "src/midwatch/core/recovery.py",
+        "silence of alerts is recovery", 6, "src/midwatch/core/rules/recovery.py",
         "if incident.firing or not incident.alert_count or impact.is_watched(d, rules, incident):",
         "if incident.firing or not incident.alert_count:",
         (f"{UNIT}/test_core.py", f"{UNIT}/test_runbooks.py"),
     ),
     Mutation(
-        "an incident closes without a lesson", 7, "src/midwatch/core/incidents.py",
+        "an incident closes without a lesson", 7, "src/midwatch/core/state/incidents.py",
         "    if not incident.hurt:\n        return []\n    found", "    return []\n    found",
         (f"{UNIT}/test_core.py", f"{UNIT}/test_postmortems.py"),
     ),
     Mutation(
-        "a case that proves nothing is admitted", 7, "src/midwatch/core/regressions.py",
+        "a case that proves nothing is admitted", 7, "src/midwatch/core/rules/regressions.py",
         "    if failed == len(on_bad) and passed == len(on_good):",
         "    if passed == len(on_good):", (f"{UNIT}/test_core.py",),
     ),
     Mutation(
-        "a muted alert is not recorded", 8, "src/midwatch/core/correlation.py",
+        "a muted alert is not recorded", 8, "src/midwatch/core/rules/correlation.py",
         "        found.pending.items.append(",
         "        muted or found.pending.items.append(",
         (f"{UNIT}/test_correlation.py", "tests/acceptance/test_grouping.py"),
@@ -477,11 +483,11 @@ MUTATIONS = (
         ("tests/contract/test_store.py", "tests/acceptance/test_db.py"),
     ),
     Mutation(
-        "any hash approves a plan", 9, "src/midwatch/core/runbooks.py",
+        "any hash approves a plan", 9, "src/midwatch/core/rules/runbooks.py",
         "        if plan.hash == plan_hash:", "        if True:", (f"{UNIT}/test_runbooks.py",),
     ),
     Mutation(
-        "a plan runs without a policy", 9, "src/midwatch/core/automation.py",
+        "a plan runs without a policy", 9, "src/midwatch/core/values/automation.py",
         '    if not fitting:\n        says = f"no policy',
         '    if not fitting:\n        return "none", Reason(RULE, "anybody may", terms)\n'
         '        says = f"no policy',
@@ -518,16 +524,16 @@ MUTATIONS = (
         ("tests/acceptance/test_shadow.py",),
     ),
     Mutation(
-        "a new term keeps the old salt", 12, "src/midwatch/core/shard.py",
+        "a new term keeps the old salt", 12, "src/midwatch/core/state/shard.py",
         "shard.term_salt = event.salt", "shard.term_salt = shard.term_salt or event.salt",
         (f"{UNIT}/test_terms.py",),
     ),
     Mutation(
-        "an incident has no salt of its own", 12, "src/midwatch/core/incidents.py",
+        "an incident has no salt of its own", 12, "src/midwatch/core/state/incidents.py",
         "        salt=salt,\n", "", (f"{UNIT}/test_terms.py", "tests/acceptance/test_restore.py"),
     ),
     Mutation(
-        "a page's key is that of every copy", 12, "src/midwatch/core/decision.py",
+        "a page's key is that of every copy", 12, "src/midwatch/core/state/decision.py",
         "keys.key_of(self.shard.term_salt, *parts)", 'keys.key_of("", *parts)',
         (f"{UNIT}/test_terms.py", "tests/acceptance/test_restore.py"),
     ),
@@ -538,7 +544,7 @@ MUTATIONS = (
         (f"{UNIT}/test_perform.py", "tests/acceptance/test_restore.py"),
     ),
     Mutation(
-        "a button of another journal takes an incident", 12, "src/midwatch/core/shard.py",
+        "a button of another journal takes an incident", 12, "src/midwatch/core/state/shard.py",
         "incident if incident and incident.is_called(name) else None", "incident",
         (f"{UNIT}/test_terms.py",),
     ),
@@ -593,7 +599,7 @@ MUTATIONS = (
         "    entry.archived.extend(decision.left.values())\n", "", (f"{UNIT}/test_archive.py",),
     ),
     Mutation(
-        "a late fact is not told with its incident", 8, "src/midwatch/core/decision.py",
+        "a late fact is not told with its incident", 8, "src/midwatch/core/state/decision.py",
         "            incidents.evolve(one.incident, event, self.now)\n", "",
         (f"{UNIT}/test_archive.py",),
     ),
@@ -603,7 +609,7 @@ MUTATIONS = (
         (f"{UNIT}/test_prune.py",),
     ),
     Mutation(
-        "a part leaves before what it was merged into", 2, "src/midwatch/core/leaving.py",
+        "a part leaves before what it was merged into", 2, "src/midwatch/core/state/leaving.py",
         'if one is None or one.state != "closed":', "if one is None:",
         (f"{UNIT}/test_archive.py",),
     ),
@@ -614,11 +620,11 @@ MUTATIONS = (
         (f"{UNIT}/test_pushed_counts.py",),
     ),
     Mutation(
-        "nobody is told what an incident waits for", 4, "src/midwatch/core/patience.py",
+        "nobody is told what an incident waits for", 4, "src/midwatch/core/rules/patience.py",
         "    if incident.unproven_told:\n", "    if True:\n", (f"{UNIT}/test_patience.py", DRILL),
     ),
     Mutation(
-        "what an incident waits for is not written down", 4, "src/midwatch/core/patience.py",
+        "what an incident waits for is not written down", 4, "src/midwatch/core/rules/patience.py",
         'if incident.state not in ("open", "acknowledged") or "min_events" not in terms:',
         "if True:", (f"{UNIT}/test_patience.py", DRILL),
     ),

@@ -6,29 +6,29 @@ from tests.mutations.laws import UNIT, Mutation
 
 MUTATIONS = (
     Mutation(
-        "a move has the key of an earlier one", 2, "src/midwatch/core/releases.py",
+        "a move has the key of an earlier one", 2, "src/midwatch/core/state/releases.py",
         'return f"{MOVE}{service}/{epoch}/{name}"', 'return f"{MOVE}{service}/{name}"',
         (f"{UNIT}/test_refused_moves.py",),
     ),
     Mutation(
-        "a canary goes on after a step that was refused", 11, "src/midwatch/core/rollouts.py",
+        "a canary goes on after a step that was refused", 11, "src/midwatch/core/rules/rollouts.py",
         "trial is None or pointer.pending or pointer.done == operation",
         "trial is None or pointer.pending or pointer.weight == trial.weight",
         (f"{UNIT}/test_refused_moves.py", "tests/acceptance/test_refused_steps.py"),
     ),
     Mutation(
-        "people are paged for each try of the same move", 11, "src/midwatch/core/pointers.py",
+        "people are paged for each try of the same move", 11, "src/midwatch/core/rules/pointers.py",
         'if pointer.purpose != "rollback" and found.fingerprint in d.shard.firing:', "if False:",
         (f"{UNIT}/test_refused_moves.py",),
     ),
     Mutation(
-        "what was given up unseen cannot be rolled back", 11, "src/midwatch/core/releases.py",
+        "what was given up unseen cannot be rolled back", 11, "src/midwatch/core/state/releases.py",
         "pointer.candidate or pointer.canary or pointer.unseen",
         "pointer.candidate or pointer.canary", (f"{UNIT}/test_refused_moves.py",),
     ),
     Mutation(
         "a case that is tried again has the key of the first try", 11,
-        "src/midwatch/core/regressions.py",
+        "src/midwatch/core/rules/regressions.py",
         "case.id, turn)", "case.id)", (f"{UNIT}/test_core.py",),
     ),
     Mutation(

@@ -5,23 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterator
 from random import Random
 
-from midwatch.core import harm, inputs
-from midwatch.core.alerts import Alert, identify
-from midwatch.core.canary import CanaryPlan, Guard, Sides
-from midwatch.core.changes import Change
-from midwatch.core.evals import Case, Outcome
-from midwatch.core.judgements import Judgement
-from midwatch.core.plans import Match, Runbook
-from midwatch.core.plans import Step as BookStep
-from midwatch.core.releases import Pointer
-from midwatch.core.rules import Rules
-from midwatch.core.runbooks import Books
-from midwatch.core.shard import Shard
-from midwatch.core.silences import Inhibition, Matcher, Muting, read_matcher
-from midwatch.core.sli import Counts, Edge, Indicator, SliReading, Trace
-from midwatch.core.slo import DAY_S, Slo
-from midwatch.core.teams import Policy, Step
-from midwatch.core.topology import Service, Topology
+from midwatch.core.rules.rules import Rules
+from midwatch.core.rules.runbooks import Books
+from midwatch.core.state import inputs
+from midwatch.core.state.releases import Pointer
+from midwatch.core.state.shard import Shard
+from midwatch.core.values import harm
+from midwatch.core.values.alerts import Alert, identify
+from midwatch.core.values.canary import CanaryPlan, Guard, Sides
+from midwatch.core.values.changes import Change
+from midwatch.core.values.evals import Case, Outcome
+from midwatch.core.values.judgements import Judgement
+from midwatch.core.values.plans import Match, Runbook
+from midwatch.core.values.plans import Step as BookStep
+from midwatch.core.values.silences import Inhibition, Matcher, Muting, read_matcher
+from midwatch.core.values.sli import Counts, Edge, Indicator, SliReading, Trace
+from midwatch.core.values.slo import DAY_S, Slo
+from midwatch.core.values.teams import Policy, Step
+from midwatch.core.values.topology import Service, Topology
 
 SERVICES = ("shop", "cart", "db", "mail", "news")
 NAMES = ("Slow", "Down", "Errors", "Full")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from midwatch.core import decide, events, inputs
-from midwatch.core.clock import SECOND
-from midwatch.core.incidents import Incident
-from midwatch.core.rules import Rules
-from midwatch.core.shard import Shard
+from midwatch.core import decide
+from midwatch.core.rules.rules import Rules
+from midwatch.core.state import events, inputs
+from midwatch.core.state.incidents import Incident
+from midwatch.core.state.shard import Shard
+from midwatch.core.values.clock import SECOND
 
 
 class Shift:

@@ -8,15 +8,15 @@ import msgspec
 import pytest
 
 from midwatch.adapters.stores.sqlite import SqliteStore
-from midwatch.core import inputs, shard, upgrades
-from midwatch.core.alerts import identify
-from midwatch.core.incidents import Incident
-from midwatch.core.inputs import Envelope
-from midwatch.core.judgements import Judgement
-from midwatch.core.leaving import Archived, leaving
-from midwatch.core.rules import Rules
-from midwatch.core.shard import Burn, Shard
-from midwatch.core.teams import Policy, Step, Team
+from midwatch.core.rules.rules import Rules
+from midwatch.core.state import inputs, shard, upgrades
+from midwatch.core.state.incidents import Incident
+from midwatch.core.state.inputs import Envelope
+from midwatch.core.state.leaving import Archived, leaving
+from midwatch.core.state.shard import Burn, Shard
+from midwatch.core.values.alerts import identify
+from midwatch.core.values.judgements import Judgement
+from midwatch.core.values.teams import Policy, Step, Team
 from midwatch.engine import archive, queries, reporting
 from midwatch.engine.handle import Handler
 from midwatch.engine.verify import verify

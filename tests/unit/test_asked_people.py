@@ -9,13 +9,13 @@ from msgspec.structs import replace
 from tests.unit.shifts import Shift
 from tests.unit.test_news import BEGIN, POLICY, TEAM, TILLS, ack, alert, deliver, routed, rules
 
-from midwatch.core import events as e
-from midwatch.core import inputs
-from midwatch.core.clock import SECOND
 from midwatch.core.decide import decide
-from midwatch.core.effects import UpdatePage
-from midwatch.core.schedules import simple
-from midwatch.core.teams import Person, Policy, Route, Step
+from midwatch.core.state import events as e
+from midwatch.core.state import inputs
+from midwatch.core.state.effects import UpdatePage
+from midwatch.core.values.clock import SECOND
+from midwatch.core.values.schedules import simple
+from midwatch.core.values.teams import Person, Policy, Route, Step
 from midwatch.errors import StateError
 
 

@@ -7,12 +7,13 @@ from itertools import accumulate
 
 from tests.unit.shifts import Shift
 
-from midwatch.core import events, inputs, slo
-from midwatch.core.clock import SECOND
-from midwatch.core.rules import Rules
-from midwatch.core.sli import Counts, SliReading
-from midwatch.core.slo import Slo, Verify
-from midwatch.core.teams import Policy, Step
+from midwatch.core.rules.rules import Rules
+from midwatch.core.state import events, inputs
+from midwatch.core.values import slo
+from midwatch.core.values.clock import SECOND
+from midwatch.core.values.sli import Counts, SliReading
+from midwatch.core.values.slo import Slo, Verify
+from midwatch.core.values.teams import Policy, Step
 
 SHOP = Slo("shop/availability", "shop", "0.999")
 FAST = Slo("shop/latency", "shop", "0.999")

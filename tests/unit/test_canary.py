@@ -8,15 +8,16 @@ import pytest
 
 from midwatch.adapters.metrics.options import PrometheusOptions
 from midwatch.adapters.metrics.prometheus import PrometheusMetrics
-from midwatch.core import canary, effects, inputs, releases, shard
-from midwatch.core.canary import CanaryPlan, Guard, Sides
 from midwatch.core.decide import decide
-from midwatch.core.decision import Decision
-from midwatch.core.evidence import TrafficEvidence
-from midwatch.core.releases import Pointer
-from midwatch.core.rules import Rules
-from midwatch.core.shard import Burn, Shard
-from midwatch.core.sli import Indicator
+from midwatch.core.rules.rules import Rules
+from midwatch.core.state import effects, inputs, releases, shard
+from midwatch.core.state.decision import Decision
+from midwatch.core.state.releases import Pointer
+from midwatch.core.state.shard import Burn, Shard
+from midwatch.core.values import canary
+from midwatch.core.values.canary import CanaryPlan, Guard, Sides
+from midwatch.core.values.evidence import TrafficEvidence
+from midwatch.core.values.sli import Indicator
 from midwatch.engine.trials import Trials
 from midwatch.errors import StateError
 from midwatch.outbound import Answer

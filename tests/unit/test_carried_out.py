@@ -1,13 +1,13 @@
-"""Which run of a runbook ended the harm of which objective: `core/carried_out.py`."""
+"""Which run of a runbook ended the harm of which objective: `core/rules/carried_out.py`."""
 
 from __future__ import annotations
 
-from midwatch.core import events as e
-from midwatch.core.carried_out import Fact, Runs
-from midwatch.core.plans import Plan
-from midwatch.core.reasons import Reason
-from midwatch.core.sentences import Roles
-from midwatch.core.sli import Counts, Harm, Stretch
+from midwatch.core.rules.carried_out import Fact, Runs
+from midwatch.core.rules.sentences import Roles
+from midwatch.core.state import events as e
+from midwatch.core.values.plans import Plan
+from midwatch.core.values.reasons import Reason
+from midwatch.core.values.sli import Counts, Harm, Stretch
 
 WHY = Reason("r", "why")
 NONE = Counts(0, 0)

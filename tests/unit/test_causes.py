@@ -1,14 +1,14 @@
-"""What most likely caused an incident: `core/causes.py`."""
+"""What most likely caused an incident: `core/rules/causes.py`."""
 
 from __future__ import annotations
 
 from msgspec import structs
 from tests.unit.test_correlation import TOPOLOGY, Bench, S, alert
 
-from midwatch.core import causes
-from midwatch.core.changes import Change
-from midwatch.core.incidents import Incident, Trouble
-from midwatch.core.topology import Topology
+from midwatch.core.rules import causes
+from midwatch.core.state.incidents import Incident, Trouble
+from midwatch.core.values.changes import Change
+from midwatch.core.values.topology import Topology
 
 
 def storm(**onsets: int) -> Incident:

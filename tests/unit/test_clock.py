@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from midwatch.core.shard import Shard
-from midwatch.core.skews import JUMP_MS, Skews
+from midwatch.core.state.shard import Shard
+from midwatch.core.values.skews import JUMP_MS, Skews
 from midwatch.engine.clock import SteadyClock
 
 MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000

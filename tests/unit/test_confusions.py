@@ -17,7 +17,7 @@ import yaml
 
 from midwatch import config
 from midwatch.cli.main import cli
-from midwatch.core.confusions import confuse
+from midwatch.core.values.confusions import confuse
 from midwatch.errors import BadFile, InputError
 
 ROOT = Path(__file__).parents[2]

@@ -19,16 +19,16 @@ from tests.unit.test_subjects import (
     quiet,
 )
 
-from midwatch.core import effects, inputs
-from midwatch.core import events as e
-from midwatch.core.actions import Request
-from midwatch.core.automation import Remediation
-from midwatch.core.changes import Change
-from midwatch.core.decision import Decision
-from midwatch.core.plans import Match, Param, Runbook, Step
-from midwatch.core.schedules import Hours, Layer, Schedule
-from midwatch.core.silences import read_matcher
-from midwatch.core.slo import Slo
+from midwatch.core.state import effects, inputs
+from midwatch.core.state import events as e
+from midwatch.core.state.decision import Decision
+from midwatch.core.values.actions import Request
+from midwatch.core.values.automation import Remediation
+from midwatch.core.values.changes import Change
+from midwatch.core.values.plans import Match, Param, Runbook, Step
+from midwatch.core.values.schedules import Hours, Layer, Schedule
+from midwatch.core.values.silences import read_matcher
+from midwatch.core.values.slo import Slo
 from midwatch.engine.plans import view
 from midwatch.errors import StateError
 

@@ -19,12 +19,12 @@ from tests.unit.test_consent import DROP, RESTORE, SHED, SOON, SURE, TOPIC, book
 from tests.unit.test_core import SHOP, Bench, alert, resolved
 from tests.unit.test_subjects import ANY_OF, DB, PURGE, bench, burn
 
-from midwatch.core import effects, inputs, runs, shard
-from midwatch.core import events as e
-from midwatch.core.actions import Request
-from midwatch.core.decision import Decision
-from midwatch.core.plans import Match, Plan, Runbook, Step
-from midwatch.core.silences import read_matcher
+from midwatch.core.state import effects, inputs, runs, shard
+from midwatch.core.state import events as e
+from midwatch.core.state.decision import Decision
+from midwatch.core.values.actions import Request
+from midwatch.core.values.plans import Match, Plan, Runbook, Step
+from midwatch.core.values.silences import read_matcher
 from midwatch.errors import InputError, StateError
 
 SECOND = 1_000

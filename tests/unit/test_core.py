@@ -9,35 +9,28 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from midwatch.core import (
-    chain,
-    correlation,
-    decide,
-    fixes,
-    inputs,
-    rechecks,
-    regressions,
-    shard,
-    slo,
-)
-from midwatch.core import events as e
-from midwatch.core.alerts import Alert, fingerprint, identify
-from midwatch.core.board import Board
-from midwatch.core.effects import RunEvals, SendPage
-from midwatch.core.evals import Case, Outcome
-from midwatch.core.incidents import TRANSITIONS, Incident, evolve, lacks
-from midwatch.core.inputs import AlertsArrived, SliMeasured
-from midwatch.core.leaving import Archived
-from midwatch.core.plans import Match, Runbook
-from midwatch.core.plans import Step as BookStep
-from midwatch.core.reasons import Reason
-from midwatch.core.rules import Rules
-from midwatch.core.runbooks import Books
-from midwatch.core.shard import Shard
-from midwatch.core.sli import Counts, FailedAnswer, SliReading
-from midwatch.core.slo import DAY_S, Slo, Verify
-from midwatch.core.teams import Policy, Step
-from midwatch.core.topology import Service, Topology
+from midwatch.core import decide
+from midwatch.core.rules import correlation, fixes, rechecks, regressions
+from midwatch.core.rules.rules import Rules
+from midwatch.core.rules.runbooks import Books
+from midwatch.core.state import chain, inputs, shard
+from midwatch.core.state import events as e
+from midwatch.core.state.board import Board
+from midwatch.core.state.effects import RunEvals, SendPage
+from midwatch.core.state.incidents import TRANSITIONS, Incident, evolve, lacks
+from midwatch.core.state.inputs import AlertsArrived, SliMeasured
+from midwatch.core.state.leaving import Archived
+from midwatch.core.state.shard import Shard
+from midwatch.core.values import slo
+from midwatch.core.values.alerts import Alert, fingerprint, identify
+from midwatch.core.values.evals import Case, Outcome
+from midwatch.core.values.plans import Match, Runbook
+from midwatch.core.values.plans import Step as BookStep
+from midwatch.core.values.reasons import Reason
+from midwatch.core.values.sli import Counts, FailedAnswer, SliReading
+from midwatch.core.values.slo import DAY_S, Slo, Verify
+from midwatch.core.values.teams import Policy, Step
+from midwatch.core.values.topology import Service, Topology
 from midwatch.errors import BugError, StateError
 
 WHY = Reason("test/1", "because")

@@ -15,22 +15,23 @@ from msgspec import structs
 from midwatch.adapters.pagers.terminal import TerminalPager
 from midwatch.adapters.stores.sqlite import SqliteStore
 from midwatch.bootstrap import World, build_engine, build_loop
-from midwatch.core import decide, inputs, shard
-from midwatch.core import events as e
-from midwatch.core.alerts import Alert, Level, Status, identify
-from midwatch.core.categories import Category
-from midwatch.core.changes import KEPT, Change
-from midwatch.core.habits import MAX_TYPES, WINDOW, Habits
-from midwatch.core.incidents import FINE
-from midwatch.core.inputs import AlertsArrived, Envelope, Timer
-from midwatch.core.rules import Rules
-from midwatch.core.schedules import Hours, Layer, Schedule
-from midwatch.core.shard import Shard
-from midwatch.core.silences import Inhibition, Maintenance, Muting, read_matcher
-from midwatch.core.storm import DIGEST_S, LASTS_S
-from midwatch.core.teams import Policy, Step, Team
-from midwatch.core.tickets import MANY
-from midwatch.core.topology import Service, Topology
+from midwatch.core import decide
+from midwatch.core.rules.rules import Rules
+from midwatch.core.rules.tickets import MANY
+from midwatch.core.state import events as e
+from midwatch.core.state import inputs, shard
+from midwatch.core.state.incidents import FINE
+from midwatch.core.state.inputs import AlertsArrived, Envelope, Timer
+from midwatch.core.state.shard import Shard
+from midwatch.core.values.alerts import Alert, Level, Status, identify
+from midwatch.core.values.categories import Category
+from midwatch.core.values.changes import KEPT, Change
+from midwatch.core.values.habits import MAX_TYPES, WINDOW, Habits
+from midwatch.core.values.schedules import Hours, Layer, Schedule
+from midwatch.core.values.silences import Inhibition, Maintenance, Muting, read_matcher
+from midwatch.core.values.storm import DIGEST_S, LASTS_S
+from midwatch.core.values.teams import Policy, Step, Team
+from midwatch.core.values.topology import Service, Topology
 from midwatch.errors import StateError
 
 WAIT_S = 20

@@ -17,12 +17,12 @@ from tests.unit.test_news import (
     rung,
 )
 
-from midwatch.core import inputs
-from midwatch.core.alerts import identify
-from midwatch.core.clock import SECOND
-from midwatch.core.heartbeats import Watched
-from midwatch.core.silences import read_matcher
-from midwatch.core.topology import Service, Topology
+from midwatch.core.rules.heartbeats import Watched
+from midwatch.core.state import inputs
+from midwatch.core.values.alerts import identify
+from midwatch.core.values.clock import SECOND
+from midwatch.core.values.silences import read_matcher
+from midwatch.core.values.topology import Service, Topology
 
 
 @pytest.mark.parametrize("same", [False, True], ids=["apart", "one incident"])

@@ -22,15 +22,15 @@ from hypothesis.stateful import (
 )
 
 from midwatch.adapters.stores.sqlite import SqliteStore
-from midwatch.core import effects, events, inputs
-from midwatch.core.alerts import identify
-from midwatch.core.escalation import SILENT_S
-from midwatch.core.inputs import Envelope
-from midwatch.core.receipts import retry_delay_s
-from midwatch.core.rules import Rules
-from midwatch.core.schedules import DAY_MIN, Layer, Schedule
-from midwatch.core.teams import Person, Policy, Route, Step, Team
-from midwatch.core.topology import Service, Topology
+from midwatch.core.rules.escalation import SILENT_S
+from midwatch.core.rules.receipts import retry_delay_s
+from midwatch.core.rules.rules import Rules
+from midwatch.core.state import effects, events, inputs
+from midwatch.core.state.inputs import Envelope
+from midwatch.core.values.alerts import identify
+from midwatch.core.values.schedules import DAY_MIN, Layer, Schedule
+from midwatch.core.values.teams import Person, Policy, Route, Step, Team
+from midwatch.core.values.topology import Service, Topology
 from midwatch.engine.handle import Handler
 from midwatch.engine.perform import Performer
 from midwatch.ports import Claim, Row
@@ -719,7 +719,7 @@ def test_who_has_it_and_that_it_is_over_is_told_to_pagers_that_follow() -> None:
 
 def test_a_step_that_reaches_nobody_is_passed_at_once() -> None:
     """A schedule outside of its hours leaves the page to the next step."""
-    from midwatch.core.schedules import Hours
+    from midwatch.core.values.schedules import Hours
 
     office = Schedule("office", "UTC", (
         Layer("o", ("ada",), "2026-01-05T09:00", hours=(Hours((1,), 0, 60),)),

@@ -14,8 +14,13 @@ from scipy.optimize import minimize_scalar
 from scipy.stats import beta
 from tests.acceptance.serving import midwatch
 
-from midwatch.core.evidence import PairEvidence, TrafficEvidence, _nearest, clean_pairs_needed
-from midwatch.core.verdicts import Pair, judge
+from midwatch.core.values.evidence import (
+    PairEvidence,
+    TrafficEvidence,
+    _nearest,
+    clean_pairs_needed,
+)
+from midwatch.core.values.verdicts import Pair, judge
 
 RUNS = 1_500
 BOUND = log(20)

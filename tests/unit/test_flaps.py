@@ -6,9 +6,9 @@ import pytest
 from tests.unit.shifts import Shift
 from tests.unit.test_news import BEGIN, ack, alert, deliver, judged, rules, rung
 
-from midwatch.core import events as e
-from midwatch.core import inputs
-from midwatch.core.clock import SECOND
+from midwatch.core.state import events as e
+from midwatch.core.state import inputs
+from midwatch.core.values.clock import SECOND
 
 DAY = 86_400
 ROUND = 2_500

@@ -10,10 +10,10 @@ from msgspec.structs import replace
 from tests.unit.test_runbooks import PURGES, answer, approve, bench, burn
 
 from midwatch.cli.following import Outcome, outcome_of
-from midwatch.core import events as e
-from midwatch.core.events import Event
-from midwatch.core.reasons import Reason
-from midwatch.core.skews import Skews
+from midwatch.core.state import events as e
+from midwatch.core.state.events import Event
+from midwatch.core.values.reasons import Reason
+from midwatch.core.values.skews import Skews
 from midwatch.engine import queries
 from midwatch.engine.queries import Detail
 from midwatch.ports import Row

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest, fisher_exact
 
-from midwatch.core.exact import Sample, broad, fisher, one_sided, sign_test
-from midwatch.core.gate import Count, Gate, Member, Settings, Side, Verdict
+from midwatch.core.values.exact import Sample, broad, fisher, one_sided, sign_test
+from midwatch.core.values.gate import Count, Gate, Member, Settings, Side, Verdict
 
 TRIALS = 1_000 if os.environ.get("MIDWATCH_SOAK") else 150
 ROOM = 0.0 if TRIALS >= 1_000 else 0.03  # for the chance of the small simulation

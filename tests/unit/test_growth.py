@@ -11,14 +11,14 @@ import pytest
 from midwatch.adapters.stores import lanes
 from midwatch.adapters.stores.sqlite import SqliteStore, named
 from midwatch.adapters.stores.sqlite_file import apply_migrations, create_file, migrations
-from midwatch.core import inputs, past, shard
-from midwatch.core.alerts import identify
-from midwatch.core.evals import Case
-from midwatch.core.incidents import Incident
-from midwatch.core.inputs import Envelope, PageAnswered
-from midwatch.core.past import LOOKS_BACK_S, MOST, Lessons
-from midwatch.core.rules import Rules
-from midwatch.core.teams import Policy, Step, Team
+from midwatch.core.rules.rules import Rules
+from midwatch.core.state import inputs, past, shard
+from midwatch.core.state.incidents import Incident
+from midwatch.core.state.inputs import Envelope, PageAnswered
+from midwatch.core.state.past import LOOKS_BACK_S, MOST, Lessons
+from midwatch.core.values.alerts import identify
+from midwatch.core.values.evals import Case
+from midwatch.core.values.teams import Policy, Step, Team
 from midwatch.engine.handle import Handler
 
 DAY = 86_400_000

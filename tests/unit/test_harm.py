@@ -16,16 +16,17 @@ from tests.unit.test_runbooks import answer as answered
 from midwatch.adapters.metrics.pushed import PushedMetrics
 from midwatch.adapters.reports import postmortem as pages
 from midwatch.adapters.stores.sqlite import SqliteStore
-from midwatch.core import budget, harm, inputs
-from midwatch.core import events as e
-from midwatch.core.changes import Change
-from midwatch.core.judgements import ActionItem, Added, Judgement
-from midwatch.core.postmortems import problems, unjudged
-from midwatch.core.rules import Rules
-from midwatch.core.shard import Shard
-from midwatch.core.sli import Bucket, Counts, Indicator, Outage, Trace
-from midwatch.core.sli_window import SliWindow
-from midwatch.core.slo import Slo
+from midwatch.core.rules.rules import Rules
+from midwatch.core.state import events as e
+from midwatch.core.state import inputs
+from midwatch.core.state.shard import Shard
+from midwatch.core.values import budget, harm
+from midwatch.core.values.changes import Change
+from midwatch.core.values.judgements import ActionItem, Added, Judgement
+from midwatch.core.values.postmortems import problems, unjudged
+from midwatch.core.values.sli import Bucket, Counts, Indicator, Outage, Trace
+from midwatch.core.values.sli_window import SliWindow
+from midwatch.core.values.slo import Slo
 from midwatch.engine.explain import standings
 from midwatch.engine.reporting import Gathered
 from midwatch.engine.watch import Watcher
@@ -238,7 +239,7 @@ WHY: Any = e.Reason("test/1", "because")
 
 
 def _closed(found: Told) -> Any:
-    from midwatch.core.postmortem_writer import write
+    from midwatch.core.rules.postmortem_writer import write
 
     facts = [one for one in found.facts if getattr(one.event, "incident", "INC-1") == "INC-1"]
     return write(found.left["INC-1"].incident, facts)

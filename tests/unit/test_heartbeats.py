@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from midwatch.core import inputs
 from midwatch.core.decide import decide
-from midwatch.core.decision import Decision
-from midwatch.core.heartbeats import Watched
-from midwatch.core.rules import Rules
-from midwatch.core.shard import Shard
+from midwatch.core.rules.heartbeats import Watched
+from midwatch.core.rules.rules import Rules
+from midwatch.core.state import inputs
+from midwatch.core.state.decision import Decision
+from midwatch.core.state.shard import Shard
 
 JOB = Watched("backup", 60, 30, "db")
 RULES = Rules(jobs={"backup": JOB})

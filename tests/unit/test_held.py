@@ -10,20 +10,20 @@ from tests.unit.test_harm import _closed as closed  # pyright: ignore[reportPriv
 from tests.unit.test_postmortems import told, written
 from tests.unit.test_runbooks import PURGE, PURGES, answer, approve, bench, burn, due
 
-from midwatch.core import effects, inputs
-from midwatch.core import events as e
-from midwatch.core.actions import Action, Command
-from midwatch.core.changes import Change
-from midwatch.core.decision import Decision
-from midwatch.core.judgements import Added
-from midwatch.core.plans import Match, Param, Step
-from midwatch.core.rules import Rules
-from midwatch.core.runbooks import Books
-from midwatch.core.shard import Shard
-from midwatch.core.silences import read_matcher
-from midwatch.core.slo import Verify
-from midwatch.core.teams import Policy
-from midwatch.core.teams import Step as Who
+from midwatch.core.rules.rules import Rules
+from midwatch.core.rules.runbooks import Books
+from midwatch.core.state import effects, inputs
+from midwatch.core.state import events as e
+from midwatch.core.state.decision import Decision
+from midwatch.core.state.shard import Shard
+from midwatch.core.values.actions import Action, Command
+from midwatch.core.values.changes import Change
+from midwatch.core.values.judgements import Added
+from midwatch.core.values.plans import Match, Param, Step
+from midwatch.core.values.silences import read_matcher
+from midwatch.core.values.slo import Verify
+from midwatch.core.values.teams import Policy
+from midwatch.core.values.teams import Step as Who
 from midwatch.engine.retelling import retell, subject
 from midwatch.errors import InputError
 

@@ -12,19 +12,20 @@ import pytest
 from midwatch.adapters.metrics.options import PrometheusOptions
 from midwatch.adapters.metrics.prometheus import PrometheusMetrics
 from midwatch.adapters.stores.sqlite import SqliteStore
-from midwatch.core import effects, inputs, jumps
-from midwatch.core import events as e
-from midwatch.core.alerts import Alert, identify
-from midwatch.core.clock import show_time
-from midwatch.core.incidents import Incident
-from midwatch.core.inputs import Envelope
-from midwatch.core.rules import Rules
-from midwatch.core.schedules import DAY_MIN, Hours, Layer, Schedule
-from midwatch.core.silences import Maintenance, Muting, read_matcher
-from midwatch.core.sli import Indicator
-from midwatch.core.slo import Slo
-from midwatch.core.teams import Person, Policy, Step, Team
-from midwatch.core.topology import Service, Topology
+from midwatch.core.rules import jumps
+from midwatch.core.rules.rules import Rules
+from midwatch.core.state import effects, inputs
+from midwatch.core.state import events as e
+from midwatch.core.state.incidents import Incident
+from midwatch.core.state.inputs import Envelope
+from midwatch.core.values.alerts import Alert, identify
+from midwatch.core.values.clock import show_time
+from midwatch.core.values.schedules import DAY_MIN, Hours, Layer, Schedule
+from midwatch.core.values.silences import Maintenance, Muting, read_matcher
+from midwatch.core.values.sli import Indicator
+from midwatch.core.values.slo import Slo
+from midwatch.core.values.teams import Person, Policy, Step, Team
+from midwatch.core.values.topology import Service, Topology
 from midwatch.engine import queries, verify
 from midwatch.engine.clock import SteadyClock, settle
 from midwatch.engine.handle import Handler

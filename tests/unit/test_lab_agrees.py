@@ -11,11 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from midwatch.core import fixes, releases, slo
-from midwatch.core.evals import Case, Outcome
-from midwatch.core.releases import Pointer, Release
-from midwatch.core.sli import Counts, SliReading
-from midwatch.core.slo import Slo, Verify
+from midwatch.core.rules import fixes
+from midwatch.core.state import releases
+from midwatch.core.state.releases import Pointer, Release
+from midwatch.core.values import slo
+from midwatch.core.values.evals import Case, Outcome
+from midwatch.core.values.sli import Counts, SliReading
+from midwatch.core.values.slo import Slo, Verify
 
 LAB = Path(__file__).parents[2] / "lab" / "solution" / "parts.py"
 

@@ -8,7 +8,7 @@ import logging
 import msgspec
 import pytest
 
-from midwatch.core import events as e
+from midwatch.core.state import events as e
 from midwatch.engine import logs
 from midwatch.ports import Row
 

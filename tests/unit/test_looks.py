@@ -7,12 +7,12 @@ from msgspec.structs import replace
 from tests.unit.shifts import Shift
 from tests.unit.test_news import BEGIN, TEAM, TIERS, TILLS, ack, alert, deliver, judged, rules, rung
 
-from midwatch.core import events as e
-from midwatch.core import inputs
-from midwatch.core.alerts import identify
-from midwatch.core.clock import SECOND
-from midwatch.core.teams import Policy, Route, Step
-from midwatch.core.topology import Service, Topology
+from midwatch.core.state import events as e
+from midwatch.core.state import inputs
+from midwatch.core.values.alerts import identify
+from midwatch.core.values.clock import SECOND
+from midwatch.core.values.teams import Policy, Route, Step
+from midwatch.core.values.topology import Service, Topology
 
 LOOK = 900
 COVERED = BEGIN + 2_300

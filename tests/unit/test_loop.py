@@ -11,14 +11,14 @@ import pytest
 
 from midwatch.adapters.stores.sqlite import SqliteStore
 from midwatch.bootstrap import World, build_engine, build_loop
-from midwatch.core import inputs
-from midwatch.core.alerts import identify
-from midwatch.core.effects import SendPage
-from midwatch.core.inputs import Envelope
-from midwatch.core.rules import Rules
-from midwatch.core.shard import Shard
-from midwatch.core.teams import Person, Policy, Route, Step, Team
-from midwatch.core.topology import Service, Topology
+from midwatch.core.rules.rules import Rules
+from midwatch.core.state import inputs
+from midwatch.core.state.effects import SendPage
+from midwatch.core.state.inputs import Envelope
+from midwatch.core.state.shard import Shard
+from midwatch.core.values.alerts import identify
+from midwatch.core.values.teams import Person, Policy, Route, Step, Team
+from midwatch.core.values.topology import Service, Topology
 from midwatch.engine.beat import Beat
 from midwatch.engine.handle import Handled
 from midwatch.engine.loop import Loop

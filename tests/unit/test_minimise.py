@@ -7,8 +7,8 @@ from collections.abc import Callable
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from midwatch.core.evals import Case
-from midwatch.core.minimise import MAX_TRIES, minimise
+from midwatch.core.values.evals import Case
+from midwatch.core.values.minimise import MAX_TRIES, minimise
 
 
 def smallest(case: Case, holds: Callable[[Case], bool]) -> tuple[Case, int]:

@@ -15,14 +15,14 @@ from tests.acceptance.serving import midwatch
 
 from midwatch.adapters.reports import postmortem as pages
 from midwatch.adapters.stores.sqlite import SqliteStore
-from midwatch.core import inputs, shard
-from midwatch.core.alerts import identify
-from midwatch.core.changes import Change
-from midwatch.core.clock import SECOND, parse_time, show_duration, show_time
-from midwatch.core.inputs import Envelope
-from midwatch.core.moments import EARLIEST, LATEST, moment
-from midwatch.core.rules import Rules
-from midwatch.core.teams import Policy, Step
+from midwatch.core.rules.rules import Rules
+from midwatch.core.state import inputs, shard
+from midwatch.core.state.inputs import Envelope
+from midwatch.core.values.alerts import identify
+from midwatch.core.values.changes import Change
+from midwatch.core.values.clock import SECOND, parse_time, show_duration, show_time
+from midwatch.core.values.moments import EARLIEST, LATEST, moment
+from midwatch.core.values.teams import Policy, Step
 from midwatch.engine import queries, reporting
 from midwatch.engine.handle import Handler
 from midwatch.engine.placement import find

@@ -8,18 +8,18 @@ from tests.unit.shifts import Shift
 from tests.unit.test_asked_people import paged
 from tests.unit.test_news import BEGIN, ack, alert, deliver, routed, rules
 
-from midwatch.core import events as e
-from midwatch.core import inputs
-from midwatch.core.changes import Change
-from midwatch.core.clock import SECOND
 from midwatch.core.decide import decide
-from midwatch.core.effects import SendPage
-from midwatch.core.gathering import Gathering
-from midwatch.core.plans import Match, Runbook
-from midwatch.core.plans import Step as BookStep
-from midwatch.core.runbooks import Books
-from midwatch.core.shard import dump, load
-from midwatch.core.silences import read_matcher
+from midwatch.core.rules.runbooks import Books
+from midwatch.core.state import events as e
+from midwatch.core.state import inputs
+from midwatch.core.state.effects import SendPage
+from midwatch.core.state.shard import dump, load
+from midwatch.core.values.changes import Change
+from midwatch.core.values.clock import SECOND
+from midwatch.core.values.gathering import Gathering
+from midwatch.core.values.plans import Match, Runbook
+from midwatch.core.values.plans import Step as BookStep
+from midwatch.core.values.silences import read_matcher
 
 LATER = BEGIN + 2_000
 

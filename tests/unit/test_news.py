@@ -6,22 +6,22 @@ import pytest
 from msgspec.structs import replace
 from tests.unit.shifts import Shift
 
-from midwatch.core import events as e
-from midwatch.core import inputs
-from midwatch.core.alerts import Alert, identify
-from midwatch.core.changes import Change
-from midwatch.core.clock import SECOND
 from midwatch.core.decide import decide
-from midwatch.core.effects import SendPage
-from midwatch.core.plans import Match, Runbook
-from midwatch.core.plans import Step as BookStep
-from midwatch.core.rules import Rules
-from midwatch.core.runbooks import Books
-from midwatch.core.silences import read_matcher
-from midwatch.core.sli import Counts, SliReading
-from midwatch.core.slo import Slo
-from midwatch.core.teams import Person, Policy, Route, Step, Team
-from midwatch.core.topology import Service, Topology
+from midwatch.core.rules.rules import Rules
+from midwatch.core.rules.runbooks import Books
+from midwatch.core.state import events as e
+from midwatch.core.state import inputs
+from midwatch.core.state.effects import SendPage
+from midwatch.core.values.alerts import Alert, identify
+from midwatch.core.values.changes import Change
+from midwatch.core.values.clock import SECOND
+from midwatch.core.values.plans import Match, Runbook
+from midwatch.core.values.plans import Step as BookStep
+from midwatch.core.values.silences import read_matcher
+from midwatch.core.values.sli import Counts, SliReading
+from midwatch.core.values.slo import Slo
+from midwatch.core.values.teams import Person, Policy, Route, Step, Team
+from midwatch.core.values.topology import Service, Topology
 
 # shop -> cart -> db, and mail -> queue apart from them; nobody knows who calls paper or till.
 CALLS = [("shop", "cart"), ("cart", "db"), ("mail", "queue")]

@@ -8,12 +8,12 @@ import pytest
 from benchmarks import days, outages, timelines
 from tests.unit.test_correlation import Bench
 
-from midwatch.core import events as e
-from midwatch.core import inputs
-from midwatch.core.inputs import AlertsArrived, ChangesArrived
-from midwatch.core.rules import Rules
-from midwatch.core.teams import Policy, Step
-from midwatch.core.topology import Topology
+from midwatch.core.rules.rules import Rules
+from midwatch.core.state import events as e
+from midwatch.core.state import inputs
+from midwatch.core.state.inputs import AlertsArrived, ChangesArrived
+from midwatch.core.values.teams import Policy, Step
+from midwatch.core.values.topology import Topology
 from midwatch.engine.placing import place_all
 from midwatch.engine.ringing import rings
 

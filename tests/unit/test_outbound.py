@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tests.acceptance.receiver import PATIENCE_S, Receiver
 from tests.servers import lacking, need
 
-from midwatch.core.clock import SECOND
+from midwatch.core.values.clock import SECOND
 from midwatch.errors import HarnessError
 from midwatch.outbound import MAX_REDIRECTS, MAX_WAIT_S, Answer, Lookup, Outbound, Refused, is_open
 

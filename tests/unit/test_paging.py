@@ -9,17 +9,17 @@ import pytest
 
 from midwatch.adapters.stores.sqlite import SqliteStore
 from midwatch.bootstrap import Engine, World, build_engine
-from midwatch.core import inputs
-from midwatch.core.alerts import identify
-from midwatch.core.events import PageSent
-from midwatch.core.incidents import Incident
-from midwatch.core.inputs import Envelope
-from midwatch.core.judgements import ActionItem, Judgement
-from midwatch.core.leaving import Archived
-from midwatch.core.rules import Rules
-from midwatch.core.shard import Shard
-from midwatch.core.skews import Skews
-from midwatch.core.teams import Policy, Step, Team
+from midwatch.core.rules.rules import Rules
+from midwatch.core.state import inputs
+from midwatch.core.state.events import PageSent
+from midwatch.core.state.incidents import Incident
+from midwatch.core.state.inputs import Envelope
+from midwatch.core.state.leaving import Archived
+from midwatch.core.state.shard import Shard
+from midwatch.core.values.alerts import identify
+from midwatch.core.values.judgements import ActionItem, Judgement
+from midwatch.core.values.skews import Skews
+from midwatch.core.values.teams import Policy, Step, Team
 from midwatch.engine import cases, listing, oncall, paging, queries, reporting
 from midwatch.engine.prune import find_cut
 from midwatch.engine.queries import Summary

@@ -12,17 +12,17 @@ from midwatch.adapters.metrics.pushed import PushedMetrics
 from midwatch.adapters.reports import postmortem as pages
 from midwatch.adapters.stores.sqlite import SqliteStore
 from midwatch.bootstrap import World, build_engine
-from midwatch.core import events as e
-from midwatch.core import inputs
-from midwatch.core.alerts import Alert
-from midwatch.core.clock import show_time
-from midwatch.core.inputs import Envelope
-from midwatch.core.postmortems import Postmortem, problems, unjudged
-from midwatch.core.rules import Rules
-from midwatch.core.shard import dump, load
-from midwatch.core.sli import Bucket, Counts, Indicator
-from midwatch.core.teams import Person, Team
-from midwatch.core.topology import Service, Topology
+from midwatch.core.rules.rules import Rules
+from midwatch.core.state import events as e
+from midwatch.core.state import inputs
+from midwatch.core.state.inputs import Envelope
+from midwatch.core.state.shard import dump, load
+from midwatch.core.values.alerts import Alert
+from midwatch.core.values.clock import show_time
+from midwatch.core.values.postmortems import Postmortem, problems, unjudged
+from midwatch.core.values.sli import Bucket, Counts, Indicator
+from midwatch.core.values.teams import Person, Team
+from midwatch.core.values.topology import Service, Topology
 from midwatch.engine import queries, reporting, retelling
 from midwatch.engine.explain import standings
 

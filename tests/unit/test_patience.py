@@ -6,11 +6,11 @@ from msgspec.structs import replace
 from tests.unit.test_core import SHOP, Bench, alert, kinds, resolved
 from tests.unit.test_runbooks import PURGES, answer, approve, bench, burn, due
 
-from midwatch.core import effects, inputs
-from midwatch.core import events as e
-from midwatch.core.decision import Decision
-from midwatch.core.slo import Verify
-from midwatch.core.teams import Person, Policy, Step, Team
+from midwatch.core.state import effects, inputs
+from midwatch.core.state import events as e
+from midwatch.core.state.decision import Decision
+from midwatch.core.values.slo import Verify
+from midwatch.core.values.teams import Person, Policy, Step, Team
 from midwatch.engine import queries
 
 MINUTE = 60_000

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from midwatch.core import patterns
-from midwatch.core.actions import checked
-from midwatch.core.shard import Shard
-from midwatch.core.silences import (
+from midwatch.core.state.shard import Shard
+from midwatch.core.values import patterns
+from midwatch.core.values.actions import checked
+from midwatch.core.values.silences import (
     Inhibition,
     Matcher,
     Silence,
@@ -16,7 +16,7 @@ from midwatch.core.silences import (
     read_matcher,
     refused,
 )
-from midwatch.core.topology import Topology
+from midwatch.core.values.topology import Topology
 from midwatch.engine import queries
 from midwatch.engine.overview import Looker
 from midwatch.errors import InputError

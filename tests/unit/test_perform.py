@@ -7,17 +7,17 @@ from typing import Any
 import pytest
 
 from midwatch.adapters.stores.sqlite import SqliteStore
-from midwatch.core import inputs
-from midwatch.core.actions import Command
-from midwatch.core.alerts import identify
-from midwatch.core.effects import RunAction, SendPage, SetRelease, UpdatePage
-from midwatch.core.incidents import asks_by
-from midwatch.core.inputs import ActionAnswered, Envelope, ReleaseAnswered
-from midwatch.core.rules import Rules
-from midwatch.core.shard import Shard
-from midwatch.core.teams import Person, Policy, Route, Step, Team
-from midwatch.core.topology import Service, Topology
-from midwatch.core.traffic import Traffic
+from midwatch.core.rules.rules import Rules
+from midwatch.core.state import inputs
+from midwatch.core.state.effects import RunAction, SendPage, SetRelease, UpdatePage
+from midwatch.core.state.incidents import asks_by
+from midwatch.core.state.inputs import ActionAnswered, Envelope, ReleaseAnswered
+from midwatch.core.state.shard import Shard
+from midwatch.core.values.actions import Command
+from midwatch.core.values.alerts import identify
+from midwatch.core.values.teams import Person, Policy, Route, Step, Team
+from midwatch.core.values.topology import Service, Topology
+from midwatch.core.values.traffic import Traffic
 from midwatch.engine.handle import Handler
 from midwatch.engine.perform import Performer
 from midwatch.errors import HarnessError

@@ -1,4 +1,4 @@
-"""Which incident an alert joins: `core/correlation.py` by the windows of `core/windows.py`."""
+"""Which incident an alert joins: `core/rules/correlation.py`, by `core/values/windows.py`."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ from hypothesis import strategies as st
 from msgspec import structs
 from tests.unit.test_correlation import Bench, S, alert
 
-from midwatch.core import events as e
-from midwatch.core import inputs, windows
-from midwatch.core.alerts import Alert, Level, identify
-from midwatch.core.board import number_of
-from midwatch.core.gathering import Gathering, Until
-from midwatch.core.reach import reach_of
-from midwatch.core.rules import Rules
-from midwatch.core.shard import is_chronic
-from midwatch.core.silences import read_matcher
-from midwatch.core.teams import Policy, Step
-from midwatch.core.topology import Service, Topology
+from midwatch.core.rules.rules import Rules
+from midwatch.core.state import events as e
+from midwatch.core.state import inputs
+from midwatch.core.state.board import number_of
+from midwatch.core.state.shard import is_chronic
+from midwatch.core.values import windows
+from midwatch.core.values.alerts import Alert, Level, identify
+from midwatch.core.values.gathering import Gathering, Until
+from midwatch.core.values.reach import reach_of
+from midwatch.core.values.silences import read_matcher
+from midwatch.core.values.teams import Policy, Step
+from midwatch.core.values.topology import Service, Topology
 
 POLICY = Policy("p", (Step(("ada",), 300),), repeat=0)
 CHAIN = [("web", "cart"), ("cart", "db"), ("db", "disk"), ("mail", "queue")]

@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from midwatch.core import effects, inputs, releases, shard
 from midwatch.core.decide import decide
-from midwatch.core.decision import Decision
-from midwatch.core.releases import Pointer
-from midwatch.core.rules import Rules
-from midwatch.core.shard import Burn, Shard
+from midwatch.core.rules.rules import Rules
+from midwatch.core.state import effects, inputs, releases, shard
+from midwatch.core.state.decision import Decision
+from midwatch.core.state.releases import Pointer
+from midwatch.core.state.shard import Burn, Shard
 from midwatch.errors import StateError
 
 S = 1_000

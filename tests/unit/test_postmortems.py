@@ -17,19 +17,20 @@ from tests.unit.test_runbooks import answer as answered
 
 from midwatch.adapters.reports import curve
 from midwatch.adapters.reports import postmortem as pages
-from midwatch.core import events as e
-from midwatch.core import harm, inputs, judgements, slo
-from midwatch.core.carried_out import Fact
-from midwatch.core.effects import SendPage
-from midwatch.core.evals import Outcome
-from midwatch.core.incidents import Incident, evolve
-from midwatch.core.inputs import SliMeasured
-from midwatch.core.judgements import ActionItem, Judgement
-from midwatch.core.postmortem_writer import write
-from midwatch.core.postmortems import Postmortem, problems
-from midwatch.core.reasons import Reason
-from midwatch.core.sli import Counts, Edge, FailedAnswer, SliReading, Trace
-from midwatch.core.slo import Verify
+from midwatch.core.rules.carried_out import Fact
+from midwatch.core.rules.postmortem_writer import write
+from midwatch.core.state import events as e
+from midwatch.core.state import inputs
+from midwatch.core.state.effects import SendPage
+from midwatch.core.state.incidents import Incident, evolve
+from midwatch.core.state.inputs import SliMeasured
+from midwatch.core.values import harm, judgements, slo
+from midwatch.core.values.evals import Outcome
+from midwatch.core.values.judgements import ActionItem, Judgement
+from midwatch.core.values.postmortems import Postmortem, problems
+from midwatch.core.values.reasons import Reason
+from midwatch.core.values.sli import Counts, Edge, FailedAnswer, SliReading, Trace
+from midwatch.core.values.slo import Verify
 from midwatch.errors import BugError, InputError, StateError
 
 DOCS = Path(__file__).parents[2] / "docs"

@@ -9,11 +9,11 @@ import pytest
 
 from midwatch.adapters.stores import pruning
 from midwatch.adapters.stores.sqlite import SqliteStore
-from midwatch.core import inputs, shard
-from midwatch.core.alerts import identify
-from midwatch.core.inputs import Envelope
-from midwatch.core.rules import Rules
-from midwatch.core.teams import Policy, Step, Team
+from midwatch.core.rules.rules import Rules
+from midwatch.core.state import inputs, shard
+from midwatch.core.state.inputs import Envelope
+from midwatch.core.values.alerts import identify
+from midwatch.core.values.teams import Policy, Step, Team
 from midwatch.engine import prune, queries
 from midwatch.engine.handle import Handler
 from midwatch.engine.prune import Pruner, find_cut

@@ -14,11 +14,11 @@ from midwatch.adapters.stores import sli_buckets
 from midwatch.adapters.stores.sqlite import SqliteStore
 from midwatch.adapters.stores.sqlite_file import apply_migrations, migrations
 from midwatch.bootstrap import World, build_engine, build_loop
-from midwatch.core.rules import Rules
-from midwatch.core.sli import Bucket, Indicator
-from midwatch.core.sli_window import SliWindow
-from midwatch.core.slo import Slo
-from midwatch.core.teams import Policy
+from midwatch.core.rules.rules import Rules
+from midwatch.core.values.sli import Bucket, Indicator
+from midwatch.core.values.sli_window import SliWindow
+from midwatch.core.values.slo import Slo
+from midwatch.core.values.teams import Policy
 from midwatch.engine.upkeep import Upkeep
 from midwatch.errors import CommitFailed, Fenced
 

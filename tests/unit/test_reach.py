@@ -1,4 +1,4 @@
-"""How two services stand to each other: `core/reach.py`."""
+"""How two services stand to each other: `core/values/reach.py`."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import random
 
 import pytest
 
-from midwatch.core import reach
-from midwatch.core.reach import MOST_CALLS, Reach, reach_of
-from midwatch.core.topology import HUB_EDGES, Topology
+from midwatch.core.values import reach
+from midwatch.core.values.reach import MOST_CALLS, Reach, reach_of
+from midwatch.core.values.topology import HUB_EDGES, Topology
 
 
 def reach_through(*calls: tuple[str, str]) -> Reach:

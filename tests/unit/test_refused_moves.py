@@ -6,16 +6,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from midwatch.core import effects, inputs, releases, shard
-from midwatch.core import events as e
-from midwatch.core.canary import CanaryPlan, Guard, Sides
 from midwatch.core.decide import decide
-from midwatch.core.decision import Decision
-from midwatch.core.releases import Pointer
-from midwatch.core.rules import Rules
-from midwatch.core.shard import Shard
-from midwatch.core.sli import Indicator
-from midwatch.core.teams import Policy, Step
+from midwatch.core.rules.rules import Rules
+from midwatch.core.state import effects, inputs, releases, shard
+from midwatch.core.state import events as e
+from midwatch.core.state.decision import Decision
+from midwatch.core.state.releases import Pointer
+from midwatch.core.state.shard import Shard
+from midwatch.core.values.canary import CanaryPlan, Guard, Sides
+from midwatch.core.values.sli import Indicator
+from midwatch.core.values.teams import Policy, Step
 from midwatch.errors import StateError
 
 S = 1_000

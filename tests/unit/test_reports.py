@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from midwatch.adapters.reports import junit, markdown
-from midwatch.core.gate_report import CaseLine, Report
+from midwatch.core.values.gate_report import CaseLine, Report
 
 HOSTILE = (
     "<script>x</script> | a [b](javascript:c) ![i](http://x)\n::set-output name=x::y\n"

@@ -11,25 +11,25 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from msgspec import structs
 from tests.unit.test_core import POLICY, RULES, SHOP, Bench, alert, heard, kinds, resolved
 
-from midwatch.core import effects, inputs, releases, shard
-from midwatch.core import events as e
-from midwatch.core.actions import Action, Command, Request, checked, filled
-from midwatch.core.automation import Automation
-from midwatch.core.automation import Policy as Leave
-from midwatch.core.board import Board
-from midwatch.core.canary import CanaryPlan, Guard
-from midwatch.core.decision import Decision
-from midwatch.core.evals import Outcome
-from midwatch.core.incidents import Incident
-from midwatch.core.plans import Match, Param, Runbook, Step
-from midwatch.core.rules import Rules
-from midwatch.core.runbooks import Books
-from midwatch.core.schedules import Hours, Layer, Schedule
-from midwatch.core.shard import Shard
-from midwatch.core.silences import read_matcher
-from midwatch.core.sli import FailedAnswer, Indicator
-from midwatch.core.slo import Verify
-from midwatch.core.teams import Person, Team
+from midwatch.core.rules.rules import Rules
+from midwatch.core.rules.runbooks import Books
+from midwatch.core.state import effects, inputs, releases, shard
+from midwatch.core.state import events as e
+from midwatch.core.state.board import Board
+from midwatch.core.state.decision import Decision
+from midwatch.core.state.incidents import Incident
+from midwatch.core.state.shard import Shard
+from midwatch.core.values.actions import Action, Command, Request, checked, filled
+from midwatch.core.values.automation import Automation
+from midwatch.core.values.automation import Policy as Leave
+from midwatch.core.values.canary import CanaryPlan, Guard
+from midwatch.core.values.evals import Outcome
+from midwatch.core.values.plans import Match, Param, Runbook, Step
+from midwatch.core.values.schedules import Hours, Layer, Schedule
+from midwatch.core.values.silences import read_matcher
+from midwatch.core.values.sli import FailedAnswer, Indicator
+from midwatch.core.values.slo import Verify
+from midwatch.core.values.teams import Person, Team
 from midwatch.engine.plans import view
 from midwatch.errors import BugError, InputError, StateError
 

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from midwatch.core.schedules import (
+from midwatch.core.values.schedules import (
     DAY_MIN,
     WEEK_MIN,
     Hours,

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from midwatch.core.evals import Case, Check, Reply
-from midwatch.core.scorers import SCORERS, edit_likeness, judge, token_f1
+from midwatch.core.values.evals import Case, Check, Reply
+from midwatch.core.values.scorers import SCORERS, edit_likeness, judge, token_f1
 
 JSON = '{"items": [{"name": "a", "n": 1}, {"name": "b"}], "ok": true}'
 

@@ -24,19 +24,19 @@ from tests.unit.test_subjects import (
 )
 
 from midwatch.cli import runbook
-from midwatch.core import effects, inputs, shard, upgrades
-from midwatch.core import events as e
-from midwatch.core.actions import Action, Request
-from midwatch.core.automation import Automation
 from midwatch.core.decide import decide
-from midwatch.core.decision import Decision
-from midwatch.core.events import Event
-from midwatch.core.plans import Match, Runbook, Step
-from midwatch.core.runbooks import Books
-from midwatch.core.runs import Run
-from midwatch.core.shard import Shard
-from midwatch.core.slo import Verify
-from midwatch.core.undo import Undo
+from midwatch.core.rules.runbooks import Books
+from midwatch.core.state import effects, inputs, shard, upgrades
+from midwatch.core.state import events as e
+from midwatch.core.state.decision import Decision
+from midwatch.core.state.events import Event
+from midwatch.core.state.runs import Run
+from midwatch.core.state.shard import Shard
+from midwatch.core.state.undo import Undo
+from midwatch.core.values.actions import Action, Request
+from midwatch.core.values.automation import Automation
+from midwatch.core.values.plans import Match, Runbook, Step
+from midwatch.core.values.slo import Verify
 from midwatch.engine.plans import views
 from midwatch.engine.queries import outline
 from midwatch.errors import StateError

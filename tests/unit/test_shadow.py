@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from tests.unit.test_correlation import Bench, alert
 
 from midwatch import config
-from midwatch.core import events as e
-from midwatch.core.alerts import identify
-from midwatch.core.clock import show_time
-from midwatch.core.reasons import Reason
-from midwatch.core.rules import Rules
-from midwatch.core.teams import Policy, Route, Step
-from midwatch.core.topology import Service, Topology
+from midwatch.core.rules.rules import Rules
+from midwatch.core.state import events as e
+from midwatch.core.values.alerts import identify
+from midwatch.core.values.clock import show_time
+from midwatch.core.values.reasons import Reason
+from midwatch.core.values.teams import Policy, Route, Step
+from midwatch.core.values.topology import Service, Topology
 from midwatch.engine.queries import Fact
 from midwatch.engine.shadow import Known, RealPage, Recorded, Report, compare, pages_of, recorded
 

@@ -10,8 +10,8 @@ import pytest
 from starlette.responses import Response
 
 from midwatch.config import Limits
-from midwatch.core.alerts import identify
-from midwatch.core.inputs import AlertsArrived, Envelope
+from midwatch.core.state.inputs import AlertsArrived, Envelope
+from midwatch.core.values.alerts import identify
 from midwatch.engine import waiting
 from midwatch.engine.conditions import Conditions
 from midwatch.engine.waiting import MAX_GROUP, MAX_WAITING_ALERTS, SHARE, Delivery, Waiting

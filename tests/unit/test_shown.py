@@ -16,13 +16,13 @@ from starlette.requests import Request
 
 from midwatch.adapters.stores.sqlite import SqliteStore
 from midwatch.bootstrap import World, build_engine, build_loop
-from midwatch.core import inputs
-from midwatch.core.alerts import identify
-from midwatch.core.changes import Change
-from midwatch.core.inputs import Envelope
-from midwatch.core.rules import Rules
-from midwatch.core.shard import Shard
-from midwatch.core.teams import Policy, Step, Team
+from midwatch.core.rules.rules import Rules
+from midwatch.core.state import inputs
+from midwatch.core.state.inputs import Envelope
+from midwatch.core.state.shard import Shard
+from midwatch.core.values.alerts import identify
+from midwatch.core.values.changes import Change
+from midwatch.core.values.teams import Policy, Step, Team
 from midwatch.drill import fuzz, scenarios
 from midwatch.engine.handle import Handled, Handler
 from midwatch.engine.overview import Card, Looker, Overview

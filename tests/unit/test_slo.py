@@ -11,15 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from midwatch.core import binomial, decide, inputs, slo
-from midwatch.core.alerts import identify
-from midwatch.core.decision import Decision
-from midwatch.core.rules import Rules
-from midwatch.core.shard import Shard
-from midwatch.core.sli import Counts, SliReading
-from midwatch.core.sli_window import EDGE_S, LATE_S, Counter, SliWindow
-from midwatch.core.slo import DAY_S, HOUR_S, Slo, Verify
-from midwatch.core.teams import Policy, Step
+from midwatch.core import decide
+from midwatch.core.rules.rules import Rules
+from midwatch.core.state import inputs
+from midwatch.core.state.decision import Decision
+from midwatch.core.state.shard import Shard
+from midwatch.core.values import binomial, slo
+from midwatch.core.values.alerts import identify
+from midwatch.core.values.sli import Counts, SliReading
+from midwatch.core.values.sli_window import EDGE_S, LATE_S, Counter, SliWindow
+from midwatch.core.values.slo import DAY_S, HOUR_S, Slo, Verify
+from midwatch.core.values.teams import Policy, Step
 
 SHOP = Slo("shop/availability", "shop", "0.999")
 RULES = Rules(slos={SHOP.id: SHOP}, policy=Policy("p", (Step(("ada",)),)))

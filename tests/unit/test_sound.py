@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 
 from midwatch.adapters.stores.sqlite import SqliteStore
-from midwatch.core import effects, inputs
-from midwatch.core.canary import CanaryPlan, Guard
-from midwatch.core.inputs import Envelope
-from midwatch.core.releases import Pointer, Release
-from midwatch.core.rules import Rules
-from midwatch.core.shard import Shard
-from midwatch.core.sli import Counts, FailedAnswer, Indicator
-from midwatch.core.slo import Slo
-from midwatch.core.traffic import Traffic
+from midwatch.core.rules.rules import Rules
+from midwatch.core.state import effects, inputs
+from midwatch.core.state.inputs import Envelope
+from midwatch.core.state.releases import Pointer, Release
+from midwatch.core.state.shard import Shard
+from midwatch.core.values.canary import CanaryPlan, Guard
+from midwatch.core.values.sli import Counts, FailedAnswer, Indicator
+from midwatch.core.values.slo import Slo
+from midwatch.core.values.traffic import Traffic
 from midwatch.engine.handle import Handler
 from midwatch.engine.perform import Performer
 from midwatch.engine.trials import Trials

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from midwatch.core.actions import Command
-from midwatch.core.effects import RunAction
+from midwatch.core.state.effects import RunAction
+from midwatch.core.values.actions import Command
 from midwatch.engine import steps
 from midwatch.errors import Declined, HarnessError, InputError, Interrupted, NeverSent
 from midwatch.ports import Observed, StepSaid

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 from tests.unit.shifts import Shift
 
-from midwatch.core import inputs
-from midwatch.core.alerts import Alert, identify
-from midwatch.core.clock import SECOND
-from midwatch.core.rules import Rules
-from midwatch.core.schedules import Hours, Layer, Schedule
-from midwatch.core.silences import Inhibition, Maintenance, Muting, read_matcher
-from midwatch.core.teams import Policy, Step
+from midwatch.core.rules.rules import Rules
+from midwatch.core.state import inputs
+from midwatch.core.values.alerts import Alert, identify
+from midwatch.core.values.clock import SECOND
+from midwatch.core.values.schedules import Hours, Layer, Schedule
+from midwatch.core.values.silences import Inhibition, Maintenance, Muting, read_matcher
+from midwatch.core.values.teams import Policy, Step
 
 POLICY = Policy("p", (Step(("ada",)), Step(("ben",))))
 DAY_S = 86_400

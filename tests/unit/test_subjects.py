@@ -8,20 +8,20 @@ import pytest
 from msgspec import structs
 from tests.unit.test_core import POLICY, RULES, SHOP, Bench, alert, kinds, resolved
 
-from midwatch.core import effects, incidents, inputs
-from midwatch.core import events as e
-from midwatch.core.actions import Action, Request
-from midwatch.core.automation import Automation, Remediation
-from midwatch.core.automation import Policy as Leave
-from midwatch.core.decision import Decision
-from midwatch.core.incidents import Incident
-from midwatch.core.plans import Match, Param, Plan, Runbook, Step, sealed
-from midwatch.core.rules import Rules
-from midwatch.core.runbooks import Books
-from midwatch.core.shard import Shard
-from midwatch.core.silences import read_matcher
-from midwatch.core.sli import Counts, SliReading
-from midwatch.core.slo import Slo, Verify, windows_needed
+from midwatch.core.rules.rules import Rules
+from midwatch.core.rules.runbooks import Books
+from midwatch.core.state import effects, incidents, inputs
+from midwatch.core.state import events as e
+from midwatch.core.state.decision import Decision
+from midwatch.core.state.incidents import Incident
+from midwatch.core.state.shard import Shard
+from midwatch.core.values.actions import Action, Request
+from midwatch.core.values.automation import Automation, Remediation
+from midwatch.core.values.automation import Policy as Leave
+from midwatch.core.values.plans import Match, Param, Plan, Runbook, Step, sealed
+from midwatch.core.values.silences import read_matcher
+from midwatch.core.values.sli import Counts, SliReading
+from midwatch.core.values.slo import Slo, Verify, windows_needed
 from midwatch.engine.plans import draft, view
 from midwatch.errors import BugError, InputError
 

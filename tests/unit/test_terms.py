@@ -9,12 +9,13 @@ import pytest
 from midwatch import config
 from midwatch.adapters.stores.sqlite import SqliteStore
 from midwatch.bootstrap import build_service
-from midwatch.core import decide, events, inputs
-from midwatch.core.alerts import identify
-from midwatch.core.effects import SendPage
-from midwatch.core.rules import Rules
-from midwatch.core.shard import Shard, dump, load
-from midwatch.core.teams import Policy, Step
+from midwatch.core import decide
+from midwatch.core.rules.rules import Rules
+from midwatch.core.state import events, inputs
+from midwatch.core.state.effects import SendPage
+from midwatch.core.state.shard import Shard, dump, load
+from midwatch.core.values.alerts import identify
+from midwatch.core.values.teams import Policy, Step
 from midwatch.engine import queries
 from midwatch.engine.handle import Handler
 from midwatch.errors import StateError

@@ -13,12 +13,13 @@ from msgspec import structs
 from tests.unit.test_correlation import POLICY, TOPOLOGY, Bench, alert
 
 from midwatch import config
-from midwatch.core import decide, effects, inputs
-from midwatch.core.categories import Category, categorise
-from midwatch.core.phrases import Said, phrase_of, plain
-from midwatch.core.rules import Rules
-from midwatch.core.teams import Policy, Route, Step
-from midwatch.core.tickets import MANY, RECENT, TOGETHER_S
+from midwatch.core import decide
+from midwatch.core.rules.rules import Rules
+from midwatch.core.rules.tickets import MANY, RECENT, TOGETHER_S
+from midwatch.core.state import effects, inputs
+from midwatch.core.values.categories import Category, categorise
+from midwatch.core.values.phrases import Said, phrase_of, plain
+from midwatch.core.values.teams import Policy, Route, Step
 
 CART = (Category("checkout", ("cart", "pay"), "cart", "shop-team"),)
 NIGHT = Policy("night", (Step(("ben",), 300),), repeat=0)

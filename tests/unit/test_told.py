@@ -7,16 +7,16 @@ from msgspec.structs import replace
 from tests.unit.shifts import Shift
 from tests.unit.test_news import BEGIN, TEAM, ack, alert, deliver, judged, rules, rung
 
-from midwatch.core import events as e
-from midwatch.core import inputs
-from midwatch.core.alerts import Alert, identify
-from midwatch.core.changes import Change
-from midwatch.core.clock import SECOND
-from midwatch.core.incidents import Firing
-from midwatch.core.rules import Rules
-from midwatch.core.silences import Inhibition, Muting, read_matcher
-from midwatch.core.teams import Policy, Route, Step
-from midwatch.core.topology import Service, Topology
+from midwatch.core.rules.rules import Rules
+from midwatch.core.state import events as e
+from midwatch.core.state import inputs
+from midwatch.core.state.incidents import Firing
+from midwatch.core.values.alerts import Alert, identify
+from midwatch.core.values.changes import Change
+from midwatch.core.values.clock import SECOND
+from midwatch.core.values.silences import Inhibition, Muting, read_matcher
+from midwatch.core.values.teams import Policy, Route, Step
+from midwatch.core.values.topology import Service, Topology
 from midwatch.engine.placement import route
 from midwatch.engine.placing import place_all
 

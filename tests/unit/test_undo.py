@@ -13,16 +13,16 @@ import pytest
 from tests.unit.histories import RULES, history
 
 from midwatch.adapters.stores.sqlite import SqliteStore
-from midwatch.core import events, inputs, shard, undo
 from midwatch.core.decide import decide
-from midwatch.core.decision import Decision
-from midwatch.core.habits import Habits
-from midwatch.core.incidents import Incident
-from midwatch.core.inputs import Envelope
-from midwatch.core.leaving import Archived
-from midwatch.core.rules import Rules
-from midwatch.core.shard import Shard
-from midwatch.core.undo import Undo
+from midwatch.core.rules.rules import Rules
+from midwatch.core.state import events, inputs, shard, undo
+from midwatch.core.state.decision import Decision
+from midwatch.core.state.incidents import Incident
+from midwatch.core.state.inputs import Envelope
+from midwatch.core.state.leaving import Archived
+from midwatch.core.state.shard import Shard
+from midwatch.core.state.undo import Undo
+from midwatch.core.values.habits import Habits
 from midwatch.drill import scenarios
 from midwatch.drill.shift import Shift
 from midwatch.engine import handle

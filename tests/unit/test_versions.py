@@ -10,9 +10,9 @@ import msgspec
 import pytest
 
 from midwatch.adapters.stores.sqlite import SqliteStore
-from midwatch.core import shard, upgrades
-from midwatch.core.events import EVENT_VERSION, Event
-from midwatch.core.shard import STATE_VERSION, Shard
+from midwatch.core.state import shard, upgrades
+from midwatch.core.state.events import EVENT_VERSION, Event
+from midwatch.core.state.shard import STATE_VERSION, Shard
 from midwatch.drill import scenarios
 from midwatch.drill.shift import Shift
 from midwatch.errors import BadDatabase

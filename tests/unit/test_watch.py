@@ -10,12 +10,12 @@ import pytest
 
 from midwatch.adapters.stores.sqlite import SqliteStore
 from midwatch.bootstrap import World, build_engine, build_loop
-from midwatch.core.effects import SendPage
-from midwatch.core.rules import Rules
-from midwatch.core.shard import Shard
-from midwatch.core.sli import Counts, FailedAnswer, Indicator, Trace
-from midwatch.core.slo import Slo
-from midwatch.core.teams import Policy, Step
+from midwatch.core.rules.rules import Rules
+from midwatch.core.state.effects import SendPage
+from midwatch.core.state.shard import Shard
+from midwatch.core.values.sli import Counts, FailedAnswer, Indicator, Trace
+from midwatch.core.values.slo import Slo
+from midwatch.core.values.teams import Policy, Step
 from midwatch.engine.explain import standings
 from midwatch.engine.readings import READ_EVERY_S
 from midwatch.engine.watch import PERIOD_EVERY_S, Watcher

@@ -12,13 +12,13 @@ from tests.unit.test_runbooks import PURGES, burn
 
 from midwatch.adapters.reports import postmortem as pages
 from midwatch.cli import report as command
-from midwatch.core import events as e
-from midwatch.core import inputs
-from midwatch.core.drafts import people
-from midwatch.core.incidents import Incident, Paged
-from midwatch.core.reasons import Reason
-from midwatch.core.shard import Shard, Ticket
-from midwatch.core.skews import Skews
+from midwatch.core.rules.drafts import people
+from midwatch.core.state import events as e
+from midwatch.core.state import inputs
+from midwatch.core.state.incidents import Incident, Paged
+from midwatch.core.state.shard import Shard, Ticket
+from midwatch.core.values.reasons import Reason
+from midwatch.core.values.skews import Skews
 from midwatch.engine import reporting
 
 WHY = Reason("test/1", "because")

@@ -11,9 +11,9 @@ from tests.unit.shifts import Shift
 from tests.unit.test_news import BEGIN, TEAM, alert, deliver, rules
 
 from midwatch import config
-from midwatch.core import inputs
-from midwatch.core.clock import SECOND
-from midwatch.core.schedules import DAY_MIN, simple
+from midwatch.core.state import inputs
+from midwatch.core.values.clock import SECOND
+from midwatch.core.values.schedules import DAY_MIN, simple
 from midwatch.errors import StateError
 
 CONFIG = "sources: {am: {type: alertmanager}}\nescalation: {steps: [{to: primary}]}\n"

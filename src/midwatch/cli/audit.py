@@ -21,7 +21,7 @@ from midwatch.cli.places import (
     need_database,
     shadow_option,
 )
-from midwatch.core.clock import show_time
+from midwatch.core.values.clock import show_time
 from midwatch.engine.clock import wall_ms
 from midwatch.errors import HarnessError
 from midwatch.ports import Attempt, Did, Token

@@ -23,9 +23,9 @@ from midwatch.cli.targets import (
     suite_options,
     target_options,
 )
-from midwatch.core.evals import Case, Outcome
-from midwatch.core.minimise import minimise
-from midwatch.core.regressions import EPOCHS, NOISY_EPOCHS, admit, flakes
+from midwatch.core.rules.regressions import EPOCHS, NOISY_EPOCHS, admit, flakes
+from midwatch.core.values.evals import Case, Outcome
+from midwatch.core.values.minimise import minimise
 from midwatch.engine.cases import CaseStory, CaseView
 from midwatch.engine.evaluating import Job, Limits, Runner
 from midwatch.errors import InputError

@@ -13,8 +13,8 @@ from midwatch import config
 from midwatch.cli.output import counted, json_option, print_json, some_of
 from midwatch.cli.places import DATABASE, config_option, db_option
 from midwatch.config.runbooks import hasty
-from midwatch.core.severity import severity_of
-from midwatch.core.silences import refused
+from midwatch.core.values.severity import severity_of
+from midwatch.core.values.silences import refused
 from midwatch.errors import HarnessError
 
 

@@ -16,8 +16,8 @@ from click.core import ParameterSource
 from midwatch.cli.on_file import OnFile
 from midwatch.cli.over_server import OverServer
 from midwatch.cli.places import config_option, database_of, db_option
-from midwatch.core.judgements import Added, Whole
-from midwatch.core.postmortems import Postmortem
+from midwatch.core.values.judgements import Added, Whole
+from midwatch.core.values.postmortems import Postmortem
 from midwatch.engine import (
     cases,
     explain,

@@ -20,13 +20,13 @@ from midwatch.cli.places import own_config_option, read_file
 from midwatch.cli.progress import shown_progress
 from midwatch.config import USUAL, load
 from midwatch.config.topology import read_edges
-from midwatch.core.alerts import NAMING, Alert
-from midwatch.core.changes import Change
-from midwatch.core.clock import show_span
-from midwatch.core.incidents import Incident
-from midwatch.core.reasons import Reason
-from midwatch.core.rules import Rules
-from midwatch.core.topology import Topology
+from midwatch.core.rules.rules import Rules
+from midwatch.core.state.incidents import Incident
+from midwatch.core.values.alerts import NAMING, Alert
+from midwatch.core.values.changes import Change
+from midwatch.core.values.clock import show_span
+from midwatch.core.values.reasons import Reason
+from midwatch.core.values.topology import Topology
 from midwatch.engine.placing import Placed, Storm, place_all
 from midwatch.errors import InputError
 

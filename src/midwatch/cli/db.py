@@ -14,7 +14,7 @@ from midwatch.cli.archiving import fill_archive
 from midwatch.cli.output import counted, json_option, print_json
 from midwatch.cli.places import dry_run_option
 from midwatch.cli.progress import shown_progress
-from midwatch.core.clock import SECOND
+from midwatch.core.values.clock import SECOND
 from midwatch.engine.clock import wall_ms
 from midwatch.engine.handle import fold
 from midwatch.engine.prune import find_cut

@@ -24,8 +24,8 @@ from midwatch.cli.targets import (
     suite_options,
     target_options,
 )
-from midwatch.core.evals import Case, Outcome
-from midwatch.core.exact import sign_test
+from midwatch.core.values.evals import Case, Outcome
+from midwatch.core.values.exact import sign_test
 from midwatch.engine.evaluating import END, Job, Limits, Runner, Written
 from midwatch.errors import BadFile, InputError
 

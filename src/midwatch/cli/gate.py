@@ -26,10 +26,10 @@ from midwatch.cli.targets import (
     suite_options,
     target_options,
 )
-from midwatch.core.clock import parse_time
-from midwatch.core.evals import Case
-from midwatch.core.gate import MARGIN, Gate, Settings
-from midwatch.core.gate_report import Report, report
+from midwatch.core.values.clock import parse_time
+from midwatch.core.values.evals import Case
+from midwatch.core.values.gate import MARGIN, Gate, Settings
+from midwatch.core.values.gate_report import Report, report
 from midwatch.engine.evaluating import Limits, Runner
 from midwatch.engine.gating import (
     HISTORY_DAYS,
@@ -334,7 +334,7 @@ def _shift(file: Path) -> Report:
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         remedy = "create it with midwatch drill --report FILE"
         raise BadFile(f"not a valid report: {error}", place=str(file), remedy=remedy) from None
-    from midwatch.core.gate_report import CaseLine
+    from midwatch.core.values.gate_report import CaseLine
 
     failed = [one for one in drill.checks if not one.passed]
     verdict, code = ("regression", 1) if failed else ("pass", 0)

@@ -11,8 +11,8 @@ from midwatch.cli.client import incidents_at, server_options
 from midwatch.cli.output import counted, json_option, print_json
 from midwatch.cli.places import read_incident, read_number, read_time
 from midwatch.cli.runbook import shown
-from midwatch.core.inputs import MAX_SNOOZE_MIN
-from midwatch.core.sli import FailedAnswer
+from midwatch.core.state.inputs import MAX_SNOOZE_MIN
+from midwatch.core.values.sli import FailedAnswer
 from midwatch.engine.placement import AlertPlace
 from midwatch.engine.queries import Detail, Summary
 from midwatch.texts import cut

@@ -21,11 +21,11 @@ from midwatch.adapters.sources import tickets as ticket_bodies
 from midwatch.adapters.stores.sqlite import SqliteStore
 from midwatch.bootstrap import acting, begin_term, build_pagers, measured, read_objectives
 from midwatch.cli.places import need_database
-from midwatch.core import inputs
-from midwatch.core.judgements import Added, Whole, plain
-from midwatch.core.postmortems import Postmortem
-from midwatch.core.rules import Rules
-from midwatch.core.shard import Shard
+from midwatch.core.rules.rules import Rules
+from midwatch.core.state import inputs
+from midwatch.core.state.shard import Shard
+from midwatch.core.values.judgements import Added, Whole, plain
+from midwatch.core.values.postmortems import Postmortem
 from midwatch.engine import (
     archive,
     cases,

@@ -10,7 +10,7 @@ import click
 from midwatch.cli.client import incidents_at, server_options
 from midwatch.cli.output import counted, json_option, print_json
 from midwatch.cli.places import read_time, write_anew
-from midwatch.core.clock import show_time
+from midwatch.core.values.clock import show_time
 from midwatch.engine.clock import wall_ms
 from midwatch.engine.oncall import Gap, Handoff, OnCall, OverrideView, ShiftView
 from midwatch.errors import InputError

@@ -17,8 +17,8 @@ from urllib.parse import quote
 import msgspec
 from msgspec import structs
 
-from midwatch.core.judgements import Added, Whole
-from midwatch.core.postmortems import Postmortem
+from midwatch.core.values.judgements import Added, Whole
+from midwatch.core.values.postmortems import Postmortem
 from midwatch.engine import (
     cases,
     explain,

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 import click
 
-from midwatch.core.moments import moment
+from midwatch.core.values.moments import moment
 from midwatch.errors import BadFile, InputError
 from midwatch.yaml_nodes import UNITS_S
 

@@ -14,8 +14,8 @@ from midwatch import config
 from midwatch.cli.client import incidents_at, server_options
 from midwatch.cli.output import json_option, print_json
 from midwatch.cli.places import read_file, read_incident, read_zone, write_anew
-from midwatch.core.judgements import ActionItem, Added, Whole
-from midwatch.core.postmortems import Postmortem, problems, unjudged
+from midwatch.core.values.judgements import ActionItem, Added, Whole
+from midwatch.core.values.postmortems import Postmortem, problems, unjudged
 from midwatch.errors import BadFile, InputError
 from midwatch.yaml_nodes import Problems, read_yaml
 

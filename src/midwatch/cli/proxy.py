@@ -20,7 +20,7 @@ from midwatch.adapters.routers import split
 from midwatch.adapters.routers.split import SplitSettings
 from midwatch.cli.door import Door, Files, files_for, raise_limit
 from midwatch.cli.listening import address_of, bind, need_extra, server_of, shown
-from midwatch.core.releases import is_name
+from midwatch.core.state.releases import is_name
 from midwatch.engine.logs import JsonLines, PlainLines
 from midwatch.errors import InputError
 

@@ -18,8 +18,8 @@ from midwatch.cli.asking import ask
 from midwatch.cli.client import incidents_at, server_options
 from midwatch.cli.output import json_option, print_json
 from midwatch.cli.places import dry_run_option, read_file, read_wait
-from midwatch.core.reasons import Term
-from midwatch.core.verdicts import ALPHA, MARGIN, Pair, Verdict, Word, judge
+from midwatch.core.values.reasons import Term
+from midwatch.core.values.verdicts import ALPHA, MARGIN, Pair, Verdict, Word, judge
 from midwatch.engine.queries import Moment
 from midwatch.engine.served import ReleaseView, ServiceView
 from midwatch.errors import BadFile, InputError

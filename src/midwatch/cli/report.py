@@ -10,7 +10,7 @@ import click
 from midwatch.cli.client import incidents_at, server_options
 from midwatch.cli.output import counted, json_option, print_json
 from midwatch.cli.places import read_time
-from midwatch.core.clock import show_duration
+from midwatch.core.values.clock import show_duration
 from midwatch.engine.clock import wall_ms
 from midwatch.engine.reporting import Report, Spread
 from midwatch.errors import InputError

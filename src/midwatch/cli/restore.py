@@ -18,7 +18,7 @@ from midwatch.cli.archiving import fill_archive
 from midwatch.cli.output import counted, json_option, on_one_line, print_json
 from midwatch.cli.places import dry_run_option
 from midwatch.cli.progress import shown_progress
-from midwatch.core.clock import show_time
+from midwatch.core.values.clock import show_time
 from midwatch.engine.clock import wall_ms
 from midwatch.engine.restoring import Done, Lost, compare
 from midwatch.engine.verify import verify

@@ -13,7 +13,7 @@ from midwatch.bootstrap import measured
 from midwatch.cli.output import json_option, print_json
 from midwatch.cli.places import config_option, database_of, db_option, read_file
 from midwatch.config import load
-from midwatch.core.shard import Shard
+from midwatch.core.state.shard import Shard
 from midwatch.engine.clock import wall_ms
 from midwatch.engine.handle import Handler
 from midwatch.engine.placement import Routed, route

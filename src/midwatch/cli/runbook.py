@@ -17,7 +17,7 @@ from midwatch.cli.following import outcome_of
 from midwatch.cli.output import json_option, print_json
 from midwatch.cli.places import config_option, dry_run_option, read_incident, read_wait
 from midwatch.config.runbooks import lint
-from midwatch.core.plans import Match, Runbook, Step
+from midwatch.core.values.plans import Match, Runbook, Step
 from midwatch.engine.plans import PlanView, proves
 from midwatch.engine.queries import Detail
 from midwatch.errors import InputError, StateError

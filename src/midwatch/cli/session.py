@@ -14,7 +14,7 @@ from midwatch.adapters.stores.tokens import SqliteTokens
 from midwatch.cli.audit import journal_of, opened
 from midwatch.cli.output import counted, json_option, print_json
 from midwatch.cli.places import config_option, db_option, dry_run_option, shadow_option
-from midwatch.core.clock import show_time
+from midwatch.core.values.clock import show_time
 from midwatch.engine.clock import wall_ms
 from midwatch.ports import Attempt
 

@@ -20,7 +20,7 @@ from midwatch.cli.places import (
     read_time,
     shadow_db_option,
 )
-from midwatch.core.clock import parse_time, show_duration
+from midwatch.core.values.clock import parse_time, show_duration
 from midwatch.engine import queries, shadow
 from midwatch.engine.clock import wall_ms
 from midwatch.errors import BadFile

@@ -16,8 +16,8 @@ from midwatch.bootstrap import build_prometheus
 from midwatch.cli.client import incidents_at, server_options
 from midwatch.cli.output import counted, json_option, print_json
 from midwatch.cli.places import read_file, read_time
-from midwatch.core.clock import SECOND, show_duration
-from midwatch.core.slo import Slo
+from midwatch.core.values.clock import SECOND, show_duration
+from midwatch.core.values.slo import Slo
 from midwatch.engine.clock import wall_ms
 from midwatch.engine.explain import (
     BudgetView,

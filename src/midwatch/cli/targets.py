@@ -13,8 +13,8 @@ import click
 import msgspec
 
 from midwatch.cli.output import counted
-from midwatch.core.evals import Case
-from midwatch.core.scorers import Judged
+from midwatch.core.values.evals import Case
+from midwatch.core.values.scorers import Judged
 from midwatch.engine.evaluating import RETRIES, TIMEOUT_S, WORKERS, Asked
 from midwatch.errors import InputError
 

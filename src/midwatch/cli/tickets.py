@@ -15,7 +15,7 @@ from midwatch.cli.client import incidents_at, server_options
 from midwatch.cli.output import json_option, print_json
 from midwatch.cli.places import config_option, limit_option, read_file, read_number
 from midwatch.cli.progress import shown_progress
-from midwatch.core.confusions import Confusion, Part, confuse
+from midwatch.core.values.confusions import Confusion, Part, confuse
 from midwatch.engine.queries import TicketView
 from midwatch.errors import InputError
 

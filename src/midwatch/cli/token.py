@@ -23,7 +23,7 @@ from midwatch.cli.places import (
     read_span,
     shadow_option,
 )
-from midwatch.core.clock import show_time
+from midwatch.core.values.clock import show_time
 from midwatch.engine.clock import wall_ms
 from midwatch.errors import HarnessError, InputError, StateError
 from midwatch.ports import Token

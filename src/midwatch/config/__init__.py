@@ -40,8 +40,8 @@ from midwatch.config.suites import read_suites
 from midwatch.config.tickets import read_tickets
 from midwatch.config.topology import read_topology
 from midwatch.config.unread import find_unread
-from midwatch.core.alerts import Naming
-from midwatch.core.rules import Rules
+from midwatch.core.rules.rules import Rules
+from midwatch.core.values.alerts import Naming
 from midwatch.errors import BadFile
 from midwatch.ports import Rate
 from midwatch.registry import FOLLOWERS, Contact, MetricsOptions, PagerOptions, RouterOptions

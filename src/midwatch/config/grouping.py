@@ -6,8 +6,8 @@ Law: what is not said is decided by what fires; a wall is a label, and nothing i
 from __future__ import annotations
 
 from midwatch.config.muting import read_matchers
-from midwatch.core.correlation import THRESHOLD
-from midwatch.core.gathering import Gathering
+from midwatch.core.rules.correlation import THRESHOLD
+from midwatch.core.values.gathering import Gathering
 from midwatch.yaml_nodes import Node
 
 NO_WALL = "none"

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import cast
 
-from midwatch.core.heartbeats import Watched
-from midwatch.core.severity import SEVERITIES, Severity
-from midwatch.core.topology import Topology
+from midwatch.core.rules.heartbeats import Watched
+from midwatch.core.values.severity import SEVERITIES, Severity
+from midwatch.core.values.topology import Topology
 from midwatch.yaml_nodes import Node
 
 

@@ -6,8 +6,8 @@ Law: a matcher names a label; one that names nothing would mute everything.
 from __future__ import annotations
 
 from midwatch.config.paging import read_hours, read_zone
-from midwatch.core.schedules import Layer, Schedule
-from midwatch.core.silences import Inhibition, Maintenance, Matcher, Muting, read_matcher
+from midwatch.core.values.schedules import Layer, Schedule
+from midwatch.core.values.silences import Inhibition, Maintenance, Matcher, Muting, read_matcher
 from midwatch.yaml_nodes import Node
 
 

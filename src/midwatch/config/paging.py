@@ -18,10 +18,10 @@ from typing import cast
 
 from msgspec import Struct, structs
 
-from midwatch.core.alerts import LEVELS
-from midwatch.core.schedules import DAY_MIN, EVERY_DAY, Hours, Layer, Schedule, hidden
-from midwatch.core.severity import SEVERITIES, SEVERITY_TABLE, URGENCY, Severity, Urgency
-from midwatch.core.teams import Person, Policy, Route, Step, Team
+from midwatch.core.values.alerts import LEVELS
+from midwatch.core.values.schedules import DAY_MIN, EVERY_DAY, Hours, Layer, Schedule, hidden
+from midwatch.core.values.severity import SEVERITIES, SEVERITY_TABLE, URGENCY, Severity, Urgency
+from midwatch.core.values.teams import Person, Policy, Route, Step, Team
 from midwatch.registry import Contact
 from midwatch.yaml_nodes import Node, Problems, read_yaml
 

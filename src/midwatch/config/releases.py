@@ -20,10 +20,10 @@ from midwatch.adapters.routers.options import (
     HaproxyOptions,
     SplitOptions,
 )
-from midwatch.core.canary import RELEASE, CanaryPlan, Guard
-from midwatch.core.sli import Indicator
-from midwatch.core.slo import Slo
-from midwatch.core.topology import Topology
+from midwatch.core.values.canary import RELEASE, CanaryPlan, Guard
+from midwatch.core.values.sli import Indicator
+from midwatch.core.values.slo import Slo
+from midwatch.core.values.topology import Topology
 from midwatch.registry import ROUTERS, MetricsOptions, RouterOptions
 from midwatch.yaml_nodes import Node
 

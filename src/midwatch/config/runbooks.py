@@ -17,8 +17,9 @@ from typing import Any, cast
 
 from midwatch.config.muting import read_matchers
 from midwatch.config.paging import read_hours, read_zone
-from midwatch.core import automation, patterns
-from midwatch.core.actions import (
+from midwatch.core.rules.runbooks import Books, places_needed
+from midwatch.core.values import automation, patterns
+from midwatch.core.values.actions import (
     MAX_VALUE,
     NAME,
     PLACE,
@@ -29,8 +30,8 @@ from midwatch.core.actions import (
     Risk,
     places_of,
 )
-from midwatch.core.automation import COOL_DOWN_S, DAY_S, SERVICES, Automation, Policy
-from midwatch.core.plans import (
+from midwatch.core.values.automation import COOL_DOWN_S, DAY_S, SERVICES, Automation, Policy
+from midwatch.core.values.plans import (
     ASK,
     BUILT_IN,
     COMMAND,
@@ -48,12 +49,11 @@ from midwatch.core.plans import (
     Runbook,
     Step,
 )
-from midwatch.core.runbooks import Books, places_needed
-from midwatch.core.schedules import Layer, Schedule
-from midwatch.core.severity import SEVERITIES
-from midwatch.core.silences import Matcher
-from midwatch.core.slo import Slo, Verify
-from midwatch.core.topology import Topology
+from midwatch.core.values.schedules import Layer, Schedule
+from midwatch.core.values.severity import SEVERITIES
+from midwatch.core.values.silences import Matcher
+from midwatch.core.values.slo import Slo, Verify
+from midwatch.core.values.topology import Topology
 from midwatch.errors import BadFile
 from midwatch.yaml_nodes import UNITS_S, Node, Problems, read_yaml
 

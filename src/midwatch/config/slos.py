@@ -12,8 +12,8 @@ from msgspec import structs
 
 from midwatch.adapters.specs.reader import Specs
 from midwatch.adapters.specs.settings import Defaults, read_proof, read_tier
-from midwatch.core.slo import Slo
-from midwatch.core.topology import Topology
+from midwatch.core.values.slo import Slo
+from midwatch.core.values.topology import Topology
 from midwatch.yaml_nodes import Node
 
 

@@ -10,7 +10,7 @@ from typing import cast
 from msgspec import Struct
 
 from midwatch.adapters.sources.generic import FIELDS, GenericOptions, steps
-from midwatch.core.alerts import LEVELS, SERVICE_LABELS, Level, Naming
+from midwatch.core.values.alerts import LEVELS, SERVICE_LABELS, Level, Naming
 from midwatch.registry import SOURCES
 from midwatch.yaml_nodes import Node
 

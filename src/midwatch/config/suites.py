@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from midwatch.adapters.suites import files as suite_files
-from midwatch.core.evals import Case, Suite
+from midwatch.core.values.evals import Case, Suite
 from midwatch.errors import BadFile
 from midwatch.yaml_nodes import Problems
 

@@ -9,8 +9,8 @@ from collections.abc import Collection
 
 from msgspec import Struct
 
-from midwatch.core.categories import MIN_WORDS, Category
-from midwatch.core.phrases import phrase_of
+from midwatch.core.values.categories import MIN_WORDS, Category
+from midwatch.core.values.phrases import phrase_of
 from midwatch.yaml_nodes import Node
 
 

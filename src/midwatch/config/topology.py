@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from midwatch.core.topology import UNKNOWN_TIER, Service, Topology
+from midwatch.core.values.topology import UNKNOWN_TIER, Service, Topology
 from midwatch.errors import BadFile
 from midwatch.yaml_nodes import Node, Problems, read_yaml
 

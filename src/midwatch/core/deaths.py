@@ -13,17 +13,19 @@ from typing import cast
 from msgspec import Struct
 from msgspec.structs import replace
 
-from midwatch.core import decide, escalation, events, inputs
-from midwatch.core.alerts import Alert, identify
-from midwatch.core.clock import SECOND
-from midwatch.core.decision import Decision
-from midwatch.core.incidents import Incident
-from midwatch.core.reasons import Reason
-from midwatch.core.rules import Rules
-from midwatch.core.runs import named
-from midwatch.core.severity import Severity, severity_of
-from midwatch.core.shard import Shard
-from midwatch.core.undo import Undo
+from midwatch.core import decide
+from midwatch.core.rules import escalation
+from midwatch.core.rules.rules import Rules
+from midwatch.core.state import events, inputs
+from midwatch.core.state.decision import Decision
+from midwatch.core.state.incidents import Incident
+from midwatch.core.state.runs import named
+from midwatch.core.state.shard import Shard
+from midwatch.core.state.undo import Undo
+from midwatch.core.values.alerts import Alert, identify
+from midwatch.core.values.clock import SECOND
+from midwatch.core.values.reasons import Reason
+from midwatch.core.values.severity import Severity, severity_of
 from midwatch.texts import cut
 
 RULE = "deaths/1"

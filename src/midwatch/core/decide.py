@@ -15,22 +15,19 @@ from typing import Any, cast
 
 from msgspec import structs
 
-from midwatch.core import (
+from midwatch.core.rules import (
     burns,
     causes,
-    changes,
     clocks,
     closure,
     correlation,
     covers,
     drafts,
     escalation,
-    events,
     fixes,
     growth,
     heartbeats,
     impact,
-    inputs,
     looks,
     moves,
     muting,
@@ -49,16 +46,18 @@ from midwatch.core import (
     terms,
     tickets,
 )
-from midwatch.core.alerts import Alert
-from midwatch.core.canary import Canary
-from midwatch.core.decision import Decision
-from midwatch.core.incidents import Incident, speaking
-from midwatch.core.leaving import Archived
-from midwatch.core.reasons import Reason
-from midwatch.core.rules import Rules
-from midwatch.core.runs import doing
-from midwatch.core.shard import Shard
-from midwatch.core.undo import Undo
+from midwatch.core.rules.rules import Rules
+from midwatch.core.state import events, inputs
+from midwatch.core.state.decision import Decision
+from midwatch.core.state.incidents import Incident, speaking
+from midwatch.core.state.leaving import Archived
+from midwatch.core.state.runs import doing
+from midwatch.core.state.shard import Shard
+from midwatch.core.state.undo import Undo
+from midwatch.core.values import changes
+from midwatch.core.values.alerts import Alert
+from midwatch.core.values.canary import Canary
+from midwatch.core.values.reasons import Reason
 from midwatch.errors import StateError
 
 # What ends the firing of alerts, and with it what those muted.

@@ -18,10 +18,10 @@ from midwatch.agent.questions import Question, bank, frequent, part
 from midwatch.agent.releases import find
 from midwatch.agent.surroundings import Surroundings
 from midwatch.agent.troubles import TROUBLES
-from midwatch.core.clock import SECOND
-from midwatch.core.evals import Case
-from midwatch.core.sli import Counts, FailedAnswer
-from midwatch.core.traffic import Traffic
+from midwatch.core.values.clock import SECOND
+from midwatch.core.values.evals import Case
+from midwatch.core.values.sli import Counts, FailedAnswer
+from midwatch.core.values.traffic import Traffic
 from midwatch.errors import InputError
 
 ASKED = 12  # talks in a tick

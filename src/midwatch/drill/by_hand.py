@@ -9,7 +9,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from midwatch.core.traffic import Traffic
+from midwatch.core.values.traffic import Traffic
 from midwatch.engine.handle import Handled
 
 

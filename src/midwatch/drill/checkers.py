@@ -13,10 +13,10 @@ from itertools import pairwise
 
 from msgspec import structs
 
-from midwatch.core import events as e
-from midwatch.core.clock import SECOND
-from midwatch.core.slo import Verify
-from midwatch.core.verdicts import MARGIN
+from midwatch.core.state import events as e
+from midwatch.core.values.clock import SECOND
+from midwatch.core.values.slo import Verify
+from midwatch.core.values.verdicts import MARGIN
 from midwatch.drill.reports import Story, recovered_by_rollback
 from midwatch.drill.scenarios import Scenario
 from midwatch.drill.storm import Storm

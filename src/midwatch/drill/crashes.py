@@ -16,8 +16,8 @@ from typing import Self
 
 from midwatch.adapters.stores.sqlite import SqliteStore
 from midwatch.bootstrap import World
-from midwatch.core.effects import RunAction, SendPage
-from midwatch.core.traffic import Traffic
+from midwatch.core.state.effects import RunAction, SendPage
+from midwatch.core.values.traffic import Traffic
 from midwatch.ports import Actor, Claim, Entry, Health, Observed, Pager, Router, StepSaid
 
 POINTS = ("before-commit", "after-commit", "after-claim", "after-call", "before-done")

@@ -13,9 +13,9 @@ from typing import Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
-from midwatch.core.clock import SECOND
-from midwatch.core.effects import SendPage
-from midwatch.core.plans import ROLLBACK, Step
+from midwatch.core.state.effects import SendPage
+from midwatch.core.values.clock import SECOND
+from midwatch.core.values.plans import ROLLBACK, Step
 from midwatch.drill.machine import Jump, Restart, WrongClock
 from midwatch.drill.meddling import KINDS, Fault
 from midwatch.drill.scenarios import Lull, ReleasePlan, Scenario, ServicePlan, Ticket

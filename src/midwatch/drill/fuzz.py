@@ -14,7 +14,7 @@ from random import Random
 import msgspec
 from msgspec import Struct
 
-from midwatch.core.clock import SECOND
+from midwatch.core.values.clock import SECOND
 from midwatch.drill import checkers, scenarios
 from midwatch.drill.by_hand import Typed
 from midwatch.drill.crashes import CrashingStore, crashing

@@ -12,12 +12,12 @@ from collections.abc import Callable, Sequence
 
 from msgspec import Struct, structs
 
-from midwatch.core.clock import SECOND
-from midwatch.core.inputs import BeginTerm, Envelope
-from midwatch.core.shard import Shard
-from midwatch.core.skews import JUMP_MS
-from midwatch.core.sli import Counts, FailedAnswer, Trace
-from midwatch.core.slo import Slo
+from midwatch.core.state.inputs import BeginTerm, Envelope
+from midwatch.core.state.shard import Shard
+from midwatch.core.values.clock import SECOND
+from midwatch.core.values.skews import JUMP_MS
+from midwatch.core.values.sli import Counts, FailedAnswer, Trace
+from midwatch.core.values.slo import Slo
 from midwatch.engine.clock import SteadyClock, settle
 from midwatch.engine.handle import Handled
 from midwatch.ports import Metrics

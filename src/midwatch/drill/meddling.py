@@ -26,12 +26,12 @@ from typing import Any, Literal, cast
 from msgspec import Struct
 
 from midwatch.bootstrap import World
-from midwatch.core import effects
-from midwatch.core.clock import SECOND
-from midwatch.core.effects import RunAction, SendPage
-from midwatch.core.sli import Counts, FailedAnswer, Trace
-from midwatch.core.slo import Slo
-from midwatch.core.traffic import Traffic
+from midwatch.core.state import effects
+from midwatch.core.state.effects import RunAction, SendPage
+from midwatch.core.values.clock import SECOND
+from midwatch.core.values.sli import Counts, FailedAnswer, Trace
+from midwatch.core.values.slo import Slo
+from midwatch.core.values.traffic import Traffic
 from midwatch.errors import Declined, HarnessError
 from midwatch.ports import Actor, Health, Metrics, Observed, Pager, Router, StepSaid
 

@@ -5,8 +5,8 @@ Law: a promise is kept by the world's own truth: what was sent when, what is ser
 
 from __future__ import annotations
 
-from midwatch.core import events as e
-from midwatch.core.clock import SECOND, show_duration
+from midwatch.core.state import events as e
+from midwatch.core.values.clock import SECOND, show_duration
 from midwatch.drill.by_hand import Told
 from midwatch.drill.reports import Story
 from midwatch.drill.shift import CALM_S, Shift

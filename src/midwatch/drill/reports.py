@@ -12,9 +12,9 @@ from typing import Any, TypeVar, cast
 import msgspec
 from msgspec import Struct
 
-from midwatch.core import events as e
-from midwatch.core.clock import show_time
-from midwatch.core.shard import Shard
+from midwatch.core.state import events as e
+from midwatch.core.state.shard import Shard
+from midwatch.core.values.clock import show_time
 from midwatch.engine import queries
 from midwatch.engine.archive import everything
 from midwatch.engine.queries import Fact

@@ -18,11 +18,11 @@ from midwatch.agent.questions import Question
 from midwatch.agent.releases import RELEASES
 from midwatch.agent.troubles import TROUBLES
 from midwatch.config.suites import read_cases
-from midwatch.core import judgements
-from midwatch.core.alerts import LEVELS
-from midwatch.core.clock import SECOND, parse_time
-from midwatch.core.evals import Case
-from midwatch.core.judgements import Judgement
+from midwatch.core.values import judgements
+from midwatch.core.values.alerts import LEVELS
+from midwatch.core.values.clock import SECOND, parse_time
+from midwatch.core.values.evals import Case
+from midwatch.core.values.judgements import Judgement
 from midwatch.drill import agents
 from midwatch.drill.agents import Trouble
 from midwatch.errors import BadFile, InputError

@@ -18,14 +18,14 @@ from itertools import pairwise
 from typing import Protocol
 
 from midwatch.bootstrap import Engine, Store, World, build_engine
-from midwatch.core import inputs, shard
-from midwatch.core.changes import Change
-from midwatch.core.clock import SECOND
-from midwatch.core.incidents import Incident
-from midwatch.core.inputs import Envelope
-from midwatch.core.releases import is_unsettled
-from midwatch.core.shard import Shard
-from midwatch.core.terms import SALT_BYTES
+from midwatch.core.rules.terms import SALT_BYTES
+from midwatch.core.state import inputs, shard
+from midwatch.core.state.incidents import Incident
+from midwatch.core.state.inputs import Envelope
+from midwatch.core.state.releases import is_unsettled
+from midwatch.core.state.shard import Shard
+from midwatch.core.values.changes import Change
+from midwatch.core.values.clock import SECOND
 from midwatch.drill.by_hand import Told, Typed
 from midwatch.drill.machine import Machine, VirtualClock, WrongClock
 from midwatch.drill.meddling import Meddler

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from midwatch.core.clock import SECOND, show_time
+from midwatch.core.values.clock import SECOND, show_time
 from midwatch.drill.scenarios import Fault, Scenario
 
 GROUP_S = 30

@@ -10,12 +10,12 @@ from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from typing import cast
 
-from midwatch.core import events as e
-from midwatch.core.clock import SECOND, show_duration
-from midwatch.core.jumps import RULE
-from midwatch.core.schedules import Override
-from midwatch.core.skews import JUMP_MS
-from midwatch.core.teams import Policy
+from midwatch.core.rules.jumps import RULE
+from midwatch.core.state import events as e
+from midwatch.core.values.clock import SECOND, show_duration
+from midwatch.core.values.schedules import Override
+from midwatch.core.values.skews import JUMP_MS
+from midwatch.core.values.teams import Policy
 from midwatch.drill.reports import Story
 from midwatch.drill.shift import Shift
 from midwatch.drill.witnesses import BY, KEPT, SNOOZE_FOR_S

@@ -14,14 +14,14 @@ from random import Random
 from msgspec import Struct
 from msgspec.structs import replace
 
-from midwatch.core import inputs
-from midwatch.core.alerts import Alert, Identity, identify
-from midwatch.core.clock import SECOND
-from midwatch.core.incidents import Incident
-from midwatch.core.schedules import DAY_MIN, Hours, Layer, Schedule
-from midwatch.core.shard import Shard
-from midwatch.core.silences import Maintenance, Muting, read_matcher
-from midwatch.core.teams import Person, Policy, Team
+from midwatch.core.state import inputs
+from midwatch.core.state.incidents import Incident
+from midwatch.core.state.shard import Shard
+from midwatch.core.values.alerts import Alert, Identity, identify
+from midwatch.core.values.clock import SECOND
+from midwatch.core.values.schedules import DAY_MIN, Hours, Layer, Schedule
+from midwatch.core.values.silences import Maintenance, Muting, read_matcher
+from midwatch.core.values.teams import Person, Policy, Team
 from midwatch.drill.machine import Machine, WrongClock
 from midwatch.drill.scenarios import Scenario
 from midwatch.drill.world import Sent

@@ -18,12 +18,12 @@ from msgspec import Struct, field
 
 from midwatch.agent import remedies
 from midwatch.agent.surroundings import Surroundings
-from midwatch.core.actions import Request
-from midwatch.core.clock import SECOND
-from midwatch.core.effects import RunAction, SendPage
-from midwatch.core.sli import Counts, Edge, FailedAnswer, Trace
-from midwatch.core.slo import Slo
-from midwatch.core.traffic import Traffic
+from midwatch.core.state.effects import RunAction, SendPage
+from midwatch.core.values.actions import Request
+from midwatch.core.values.clock import SECOND
+from midwatch.core.values.sli import Counts, Edge, FailedAnswer, Trace
+from midwatch.core.values.slo import Slo
+from midwatch.core.values.traffic import Traffic
 from midwatch.drill.agents import ASKED, EvaluatedAgent, LiveAgent
 from midwatch.drill.scenarios import Lull, ReleasePlan, Scenario, ServicePlan
 from midwatch.errors import HarnessError, InputError, StateError

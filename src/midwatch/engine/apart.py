@@ -17,8 +17,8 @@ from typing import IO, cast
 import msgspec
 from msgspec import Struct
 
-from midwatch.core.evals import Case, Check, Reply
-from midwatch.core.scorers import SCORERS, Nonsense
+from midwatch.core.values.evals import Case, Check, Reply
+from midwatch.core.values.scorers import SCORERS, Nonsense
 
 TRY_S = 2.0  # of the processor's time, so that a busy machine makes no error
 

@@ -10,14 +10,14 @@ from typing import Protocol
 
 import msgspec
 
-from midwatch.core import incidents, shard, upgrades
-from midwatch.core.board import number_of
-from midwatch.core.events import Event, IncidentEvent
-from midwatch.core.incidents import Incident
-from midwatch.core.keys import id_of
-from midwatch.core.leaving import Archived
-from midwatch.core.shard import Shard
-from midwatch.core.skews import Skews
+from midwatch.core.state import incidents, shard, upgrades
+from midwatch.core.state.board import number_of
+from midwatch.core.state.events import Event, IncidentEvent
+from midwatch.core.state.incidents import Incident
+from midwatch.core.state.leaving import Archived
+from midwatch.core.state.shard import Shard
+from midwatch.core.values.keys import id_of
+from midwatch.core.values.skews import Skews
 from midwatch.ports import Archive, Audit
 
 BATCH = 256

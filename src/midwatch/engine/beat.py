@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
-from midwatch.core.clock import SECOND
+from midwatch.core.values.clock import SECOND
 
 
 class Beat(Struct):

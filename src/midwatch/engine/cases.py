@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from msgspec import Struct, field, structs
 
-from midwatch.core import events as e
-from midwatch.core.board import number_of
-from midwatch.core.clock import show_time
-from midwatch.core.evals import Case, Outcome
-from midwatch.core.incidents import Incident
-from midwatch.core.shard import KeptCase, Shard
-from midwatch.core.skews import Skews
+from midwatch.core.state import events as e
+from midwatch.core.state.board import number_of
+from midwatch.core.state.incidents import Incident
+from midwatch.core.state.shard import KeptCase, Shard
+from midwatch.core.values.clock import show_time
+from midwatch.core.values.evals import Case, Outcome
+from midwatch.core.values.skews import Skews
 from midwatch.engine.queries import event_of
 from midwatch.ports import Archive, Audit
 

@@ -15,10 +15,10 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from midwatch.core.clock import SECOND, show_duration
-from midwatch.core.inputs import ClockSeen, Envelope
-from midwatch.core.shard import Shard
-from midwatch.core.skews import JUMP_MS
+from midwatch.core.state.inputs import ClockSeen, Envelope
+from midwatch.core.state.shard import Shard
+from midwatch.core.values.clock import SECOND, show_duration
+from midwatch.core.values.skews import JUMP_MS
 from midwatch.engine.handle import Handled
 
 log = logging.getLogger("midwatch.engine")

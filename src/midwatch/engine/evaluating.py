@@ -19,8 +19,8 @@ from typing import IO, Protocol
 import msgspec
 from msgspec import Struct
 
-from midwatch.core.evals import Case, Outcome, Reply, broken, hash_of
-from midwatch.core.scorers import JUDGE, VERSION, Judged, judge
+from midwatch.core.values.evals import Case, Outcome, Reply, broken, hash_of
+from midwatch.core.values.scorers import JUDGE, VERSION, Judged, judge
 from midwatch.engine.apart import Apart
 from midwatch.errors import BadFile, InputError, told
 

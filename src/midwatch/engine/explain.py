@@ -11,12 +11,12 @@ from fractions import Fraction
 
 from msgspec import Struct
 
-from midwatch.core import budget, slo
-from midwatch.core.clock import SECOND, show_duration, show_time
-from midwatch.core.shard import Shard
-from midwatch.core.sli import Counts, Sample
-from midwatch.core.sli_window import SliWindow, Tally
-from midwatch.core.slo import Slo, Tier, Verify, Weighed
+from midwatch.core.state.shard import Shard
+from midwatch.core.values import budget, slo
+from midwatch.core.values.clock import SECOND, show_duration, show_time
+from midwatch.core.values.sli import Counts, Sample
+from midwatch.core.values.sli_window import SliWindow, Tally
+from midwatch.core.values.slo import Slo, Tier, Verify, Weighed
 from midwatch.engine.watch import Newest
 
 STATES = ("burning", "held back", "no data", "unread", "calm")

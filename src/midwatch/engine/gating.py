@@ -13,8 +13,8 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from midwatch.core.evals import Case, Outcome, hash_of
-from midwatch.core.gate import Count, Gate, Member, Side, Verdict, Want
+from midwatch.core.values.evals import Case, Outcome, hash_of
+from midwatch.core.values.gate import Count, Gate, Member, Side, Verdict, Want
 from midwatch.engine.evaluating import Job, Runner
 from midwatch.engine.progress import Progress
 from midwatch.errors import BadFile, InputError

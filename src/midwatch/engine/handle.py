@@ -15,18 +15,18 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
-from midwatch.core import inputs, shard, upgrades
 from midwatch.core.deaths import Death, bury, is_ours, plain, sender, worst_of
 from midwatch.core.decide import decide
-from midwatch.core.decision import Decision
-from midwatch.core.events import Event
-from midwatch.core.inputs import Envelope, Timer
-from midwatch.core.keys import id_of
-from midwatch.core.leaving import Archived
-from midwatch.core.rules import Rules
-from midwatch.core.shard import Shard
-from midwatch.core.sli import Bucket
-from midwatch.core.undo import Undo
+from midwatch.core.rules.rules import Rules
+from midwatch.core.state import inputs, shard, upgrades
+from midwatch.core.state.decision import Decision
+from midwatch.core.state.events import Event
+from midwatch.core.state.inputs import Envelope, Timer
+from midwatch.core.state.leaving import Archived
+from midwatch.core.state.shard import Shard
+from midwatch.core.state.undo import Undo
+from midwatch.core.values.keys import id_of
+from midwatch.core.values.sli import Bucket
 from midwatch.engine.letters import body_of, letter, rejects
 from midwatch.errors import CommitFailed, Diverged, InputError, StateError, Unstorable, told
 from midwatch.ports import Entry, Journal, Planned, Row, Settled, Snapshot

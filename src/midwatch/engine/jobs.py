@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from midwatch.core.clock import show_time
-from midwatch.core.heartbeats import timer_key
-from midwatch.core.rules import Rules
-from midwatch.core.shard import Shard
+from midwatch.core.rules.heartbeats import timer_key
+from midwatch.core.rules.rules import Rules
+from midwatch.core.state.shard import Shard
+from midwatch.core.values.clock import show_time
 from midwatch.ports import Timers
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Mapping
 
-from midwatch.core.clock import SECOND
+from midwatch.core.values.clock import SECOND
 from midwatch.ports import Rate
 
 PERFORMERS = 64  # effects under way at once, and threads; those are made when they are needed

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import msgspec
 
-from midwatch.core import inputs
 from midwatch.core.deaths import plain, sender
-from midwatch.core.inputs import Envelope
+from midwatch.core.state import inputs
+from midwatch.core.state.inputs import Envelope
 from midwatch.ports import DeadLetter, Entry
 from midwatch.texts import cut
 

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from midwatch.core.skews import Skews
+from midwatch.core.values.skews import Skews
 from midwatch.engine.queries import event_of, moment_of
 from midwatch.ports import Row
 

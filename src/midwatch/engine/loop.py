@@ -20,9 +20,9 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
-from midwatch.core.clock import SECOND
-from midwatch.core.inputs import Envelope
-from midwatch.core.shard import Shard
+from midwatch.core.state.inputs import Envelope
+from midwatch.core.state.shard import Shard
+from midwatch.core.values.clock import SECOND
 from midwatch.engine.beat import Beat
 from midwatch.engine.clock import SteadyClock, settle
 from midwatch.engine.handle import Handled, Handler

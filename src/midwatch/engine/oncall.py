@@ -10,14 +10,14 @@ from collections.abc import Iterable
 
 from msgspec import Struct, field
 
-from midwatch.core import events as e
-from midwatch.core.clock import show_duration, show_time
-from midwatch.core.incidents import Incident
-from midwatch.core.rules import Rules
-from midwatch.core.schedules import Override, Schedule
-from midwatch.core.shard import Shard
-from midwatch.core.skews import Skews
-from midwatch.core.teams import Policy, Step, Team
+from midwatch.core.rules.rules import Rules
+from midwatch.core.state import events as e
+from midwatch.core.state.incidents import Incident
+from midwatch.core.state.shard import Shard
+from midwatch.core.values.clock import show_duration, show_time
+from midwatch.core.values.schedules import Override, Schedule
+from midwatch.core.values.skews import Skews
+from midwatch.core.values.teams import Policy, Step, Team
 from midwatch.engine.queries import Summary, event_of, summaries
 from midwatch.ports import Archive, Audit
 

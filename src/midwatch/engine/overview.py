@@ -12,12 +12,12 @@ from heapq import nsmallest
 
 from msgspec import Struct
 
-from midwatch.core.changes import Change
-from midwatch.core.incidents import Incident
-from midwatch.core.shard import Shard
-from midwatch.core.silences import refused
-from midwatch.core.skews import Skews
-from midwatch.core.topology import Topology
+from midwatch.core.state.incidents import Incident
+from midwatch.core.state.shard import Shard
+from midwatch.core.values.changes import Change
+from midwatch.core.values.silences import refused
+from midwatch.core.values.skews import Skews
+from midwatch.core.values.topology import Topology
 from midwatch.engine import queries
 from midwatch.engine.queries import Detail
 

@@ -16,19 +16,19 @@ from typing import TypeVar
 from msgspec import Struct
 from msgspec.structs import replace
 
-from midwatch.core import effects
-from midwatch.core.evals import Case, Outcome, Reply, Suite, broken
-from midwatch.core.events import NOT_SENT
-from midwatch.core.incidents import Incident, asks_by
-from midwatch.core.inputs import (
+from midwatch.core.state import effects
+from midwatch.core.state.events import NOT_SENT
+from midwatch.core.state.incidents import Incident, asks_by
+from midwatch.core.state.inputs import (
     ActionAnswered,
     Envelope,
     EvalsAnswered,
     PageAnswered,
     ReleaseAnswered,
 )
-from midwatch.core.scorers import judge
-from midwatch.core.shard import Shard
+from midwatch.core.state.shard import Shard
+from midwatch.core.values.evals import Case, Outcome, Reply, Suite, broken
+from midwatch.core.values.scorers import judge
 from midwatch.engine import sound, steps
 from midwatch.engine.apart import Apart
 from midwatch.errors import HarnessError, InputError, Throttled, told

@@ -11,17 +11,17 @@ from collections.abc import Sequence
 import msgspec
 from msgspec import Struct, field, structs
 
-from midwatch.core import events as e
-from midwatch.core import shard as shards
-from midwatch.core.alerts import Alert
-from midwatch.core.clock import show_time
 from midwatch.core.decide import decide
-from midwatch.core.decision import Decision
-from midwatch.core.inputs import AlertsArrived, TimerCameDue
-from midwatch.core.reasons import Reason
-from midwatch.core.rules import Rules
-from midwatch.core.shard import Shard
-from midwatch.core.skews import Skews
+from midwatch.core.rules.rules import Rules
+from midwatch.core.state import events as e
+from midwatch.core.state import shard as shards
+from midwatch.core.state.decision import Decision
+from midwatch.core.state.inputs import AlertsArrived, TimerCameDue
+from midwatch.core.state.shard import Shard
+from midwatch.core.values.alerts import Alert
+from midwatch.core.values.clock import show_time
+from midwatch.core.values.reasons import Reason
+from midwatch.core.values.skews import Skews
 from midwatch.engine.placing import Waits, is_played, news_at
 from midwatch.ports import Audit
 

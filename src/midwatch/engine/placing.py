@@ -11,13 +11,12 @@ from collections.abc import Iterable, Iterator
 
 from msgspec import Struct, structs
 
-from midwatch.core import causes
-from midwatch.core.alerts import Alert
-from midwatch.core.causes import Cause
-from midwatch.core.changes import Change
 from midwatch.core.decide import decide
-from midwatch.core.decision import Decision
-from midwatch.core.events import (
+from midwatch.core.rules import causes
+from midwatch.core.rules.causes import Cause
+from midwatch.core.rules.rules import Rules
+from midwatch.core.state.decision import Decision
+from midwatch.core.state.events import (
     AlertsAttached,
     AlertsMoved,
     AlertsMuted,
@@ -25,11 +24,12 @@ from midwatch.core.events import (
     GrowthHeld,
     PageWaits,
 )
-from midwatch.core.incidents import Incident
-from midwatch.core.inputs import AlertsArrived, ChangesArrived, Input, Timer, TimerCameDue
-from midwatch.core.reasons import Reason
-from midwatch.core.rules import Rules
-from midwatch.core.shard import Shard
+from midwatch.core.state.incidents import Incident
+from midwatch.core.state.inputs import AlertsArrived, ChangesArrived, Input, Timer, TimerCameDue
+from midwatch.core.state.shard import Shard
+from midwatch.core.values.alerts import Alert
+from midwatch.core.values.changes import Change
+from midwatch.core.values.reasons import Reason
 from midwatch.engine.archive import joined
 from midwatch.engine.progress import Progress, quiet, reported
 from midwatch.engine.ringing import rings

@@ -10,15 +10,16 @@ from collections.abc import Mapping
 
 from msgspec import Struct, field
 
-from midwatch.core import automation, runbooks
-from midwatch.core.clock import show_duration
-from midwatch.core.decision import Decision
-from midwatch.core.incidents import Incident
-from midwatch.core.plans import ASK, Plan, PlannedStep
-from midwatch.core.rules import Rules
-from midwatch.core.runs import ASKS, UNDER_WAY, Run
-from midwatch.core.shard import Shard
-from midwatch.core.slo import Verify
+from midwatch.core.rules import runbooks
+from midwatch.core.rules.rules import Rules
+from midwatch.core.state.decision import Decision
+from midwatch.core.state.incidents import Incident
+from midwatch.core.state.runs import ASKS, UNDER_WAY, Run
+from midwatch.core.state.shard import Shard
+from midwatch.core.values import automation
+from midwatch.core.values.clock import show_duration
+from midwatch.core.values.plans import ASK, Plan, PlannedStep
+from midwatch.core.values.slo import Verify
 from midwatch.errors import StateError
 
 

@@ -12,10 +12,10 @@ from typing import Protocol
 
 import msgspec
 
-from midwatch.core import chain, shard, upgrades
-from midwatch.core.clock import SECOND
-from midwatch.core.events import Event
-from midwatch.core.shard import STATE_VERSION, Shard
+from midwatch.core.state import chain, shard, upgrades
+from midwatch.core.state.events import Event
+from midwatch.core.state.shard import STATE_VERSION, Shard
+from midwatch.core.values.clock import SECOND
 from midwatch.engine.progress import Progress, quiet, reported
 from midwatch.engine.queries import skews_of
 from midwatch.ports import Audit, Cut, Snapshot

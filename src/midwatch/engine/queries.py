@@ -13,22 +13,22 @@ from typing import Generic, TypeVar
 import msgspec
 from msgspec import Struct, field
 
-from midwatch.core import causes
-from midwatch.core import events as e
-from midwatch.core import shard as shards
-from midwatch.core.alerts import Alert
-from midwatch.core.causes import Cause
-from midwatch.core.changes import Change
-from midwatch.core.clock import show_time
-from midwatch.core.events import Event
-from midwatch.core.incidents import Alike, Incident, lacks, snooze_due
-from midwatch.core.reasons import Reason
-from midwatch.core.shard import Shard, Ticket
-from midwatch.core.silences import Silence
-from midwatch.core.skews import Skews
-from midwatch.core.sli import FailedAnswer
-from midwatch.core.topology import Topology
-from midwatch.core.traffic import Traffic
+from midwatch.core.rules import causes
+from midwatch.core.rules.causes import Cause
+from midwatch.core.state import events as e
+from midwatch.core.state import shard as shards
+from midwatch.core.state.events import Event
+from midwatch.core.state.incidents import Alike, Incident, lacks, snooze_due
+from midwatch.core.state.shard import Shard, Ticket
+from midwatch.core.values.alerts import Alert
+from midwatch.core.values.changes import Change
+from midwatch.core.values.clock import show_time
+from midwatch.core.values.reasons import Reason
+from midwatch.core.values.silences import Silence
+from midwatch.core.values.skews import Skews
+from midwatch.core.values.sli import FailedAnswer
+from midwatch.core.values.topology import Topology
+from midwatch.core.values.traffic import Traffic
 from midwatch.engine import archive, plans
 from midwatch.engine.plans import PlanView
 from midwatch.ports import Archive, Audit, DeadLetter, Row

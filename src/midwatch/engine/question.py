@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
-from midwatch.core.inputs import Envelope
+from midwatch.core.state.inputs import Envelope
 
 
 class Question(Struct, frozen=True):

@@ -13,14 +13,14 @@ from typing import Any
 
 from msgspec import Struct, field, structs
 
-from midwatch.core import budget
-from midwatch.core import events as e
-from midwatch.core.board import number_of
-from midwatch.core.clock import SECOND, show_time
-from midwatch.core.incidents import PREFIX, Incident, began, type_of
-from midwatch.core.schedules import hour_of
-from midwatch.core.shard import Shard
-from midwatch.core.skews import Skews
+from midwatch.core.state import events as e
+from midwatch.core.state.board import number_of
+from midwatch.core.state.incidents import PREFIX, Incident, began, type_of
+from midwatch.core.state.shard import Shard
+from midwatch.core.values import budget
+from midwatch.core.values.clock import SECOND, show_time
+from midwatch.core.values.schedules import hour_of
+from midwatch.core.values.skews import Skews
 from midwatch.engine import archive, paging, queries
 from midwatch.ports import Archive, Audit
 

@@ -10,9 +10,9 @@ import msgspec
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from midwatch.core import events as e
-from midwatch.core.clock import show_time
-from midwatch.core.skews import Skews
+from midwatch.core.state import events as e
+from midwatch.core.values.clock import show_time
+from midwatch.core.values.skews import Skews
 from midwatch.engine import queries
 from midwatch.ports import Audit, Row
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from msgspec import structs
 
-from midwatch.core import events as e
-from midwatch.core.carried_out import Fact
-from midwatch.core.clock import SECOND
-from midwatch.core.incidents import Incident, began, lacks
-from midwatch.core.postmortem_writer import CHANGE_S, part_of, write
-from midwatch.core.postmortems import Postmortem
-from midwatch.core.shard import Shard
-from midwatch.core.skews import Skews
+from midwatch.core.rules.carried_out import Fact
+from midwatch.core.rules.postmortem_writer import CHANGE_S, part_of, write
+from midwatch.core.state import events as e
+from midwatch.core.state.incidents import Incident, began, lacks
+from midwatch.core.state.shard import Shard
+from midwatch.core.values.clock import SECOND
+from midwatch.core.values.postmortems import Postmortem
+from midwatch.core.values.skews import Skews
 from midwatch.engine import archive, queries
 from midwatch.ports import Archive, Audit
 

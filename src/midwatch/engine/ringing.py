@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from midwatch.core import events as e
+from midwatch.core.state import events as e
 
 _NOW = (e.PagePlanned, e.PageHeld, e.IncidentGrew, e.EscalationExhausted)
 
@@ -18,7 +18,7 @@ _NOW = (e.PagePlanned, e.PageHeld, e.IncidentGrew, e.EscalationExhausted)
 def rings(events: Iterable[e.Event], held: Iterable[str] = ()) -> bool:
     """Say whether events make a phone ring; `held` names incidents whose growth was held before.
 
-    >>> from midwatch.core.reasons import Reason
+    >>> from midwatch.core.values.reasons import Reason
     >>> why = Reason("news/1", "INC-1 grew")
     >>> rings([e.IncidentGrew("INC-1", why)]), rings([e.PageWaits("INC-1", 900_000, why)])
     (True, False)

@@ -9,12 +9,12 @@ from math import exp
 
 from msgspec import Struct
 
-from midwatch.core import canary
-from midwatch.core.canary import GuardEvidence
-from midwatch.core.clock import show_time
-from midwatch.core.reasons import Term
-from midwatch.core.releases import Pointer, name_of, rollback_target
-from midwatch.core.shard import Shard
+from midwatch.core.state.releases import Pointer, name_of, rollback_target
+from midwatch.core.state.shard import Shard
+from midwatch.core.values import canary
+from midwatch.core.values.canary import GuardEvidence
+from midwatch.core.values.clock import show_time
+from midwatch.core.values.reasons import Term
 from midwatch.engine.queries import Moment, moment_of, skews_of
 from midwatch.ports import Audit
 

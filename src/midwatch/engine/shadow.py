@@ -22,10 +22,10 @@ from typing import Literal, get_args
 
 from msgspec import Struct, field
 
-from midwatch.core import events as e
-from midwatch.core.clock import SECOND, show_duration, show_time
-from midwatch.core.phrases import plain
-from midwatch.core.reasons import Reason
+from midwatch.core.state import events as e
+from midwatch.core.values.clock import SECOND, show_duration, show_time
+from midwatch.core.values.phrases import plain
+from midwatch.core.values.reasons import Reason
 from midwatch.engine.queries import Fact
 
 WITHIN_S = 900

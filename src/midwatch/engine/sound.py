@@ -7,8 +7,8 @@ nothing are missing data; a router that says nonsense was not seen; a text is a 
 
 from __future__ import annotations
 
-from midwatch.core.sli import Counts, FailedAnswer, Trace
-from midwatch.core.traffic import Traffic
+from midwatch.core.values.sli import Counts, FailedAnswer, Trace
+from midwatch.core.values.traffic import Traffic
 from midwatch.errors import HarnessError
 from midwatch.ports import Health
 from midwatch.texts import cut
@@ -42,7 +42,7 @@ def is_counts(found: Counts) -> bool:
 def is_trace(found: Trace) -> bool:
     """Say whether a trace can be: whole numbers that only grow, in the order of time.
 
-    >>> from midwatch.core.sli import Edge
+    >>> from midwatch.core.values.sli import Edge
     >>> is_trace(Trace((Edge(0, 1, 2), Edge(10, 2, 3)))), is_trace(Trace((Edge(0, 3, 2),)))
     (True, False)
     """

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from msgspec import Struct, field
 
-from midwatch.core.events import NOT_SENT
-from midwatch.core.inputs import AlertsArrived, Envelope, PageAnswered
+from midwatch.core.state.events import NOT_SENT
+from midwatch.core.state.inputs import AlertsArrived, Envelope, PageAnswered
 
 COMMIT_BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
 

@@ -13,9 +13,9 @@ from typing import Literal
 
 from msgspec.structs import replace
 
-from midwatch.core.clock import show_duration
-from midwatch.core.effects import RunAction
-from midwatch.core.inputs import ActionAnswered
+from midwatch.core.state.effects import RunAction
+from midwatch.core.state.inputs import ActionAnswered
+from midwatch.core.values.clock import show_duration
 from midwatch.errors import Declined, HarnessError, InputError, NeverSent, told
 from midwatch.hiding import masked
 from midwatch.ports import Actor, Observed, StepSaid

@@ -12,13 +12,13 @@ from functools import partial
 
 from msgspec import Struct, structs
 
-from midwatch.core.canary import RELEASE, CanaryPlan, Guard, Sides
-from midwatch.core.clock import SECOND
-from midwatch.core.inputs import CanaryRead, Envelope, ReleaseChecked, ReleaseSeen
-from midwatch.core.releases import Pointer, rollback_target
-from midwatch.core.shard import Shard
-from midwatch.core.sli import Counts
-from midwatch.core.slo import Slo
+from midwatch.core.state.inputs import CanaryRead, Envelope, ReleaseChecked, ReleaseSeen
+from midwatch.core.state.releases import Pointer, rollback_target
+from midwatch.core.state.shard import Shard
+from midwatch.core.values.canary import RELEASE, CanaryPlan, Guard, Sides
+from midwatch.core.values.clock import SECOND
+from midwatch.core.values.sli import Counts
+from midwatch.core.values.slo import Slo
 from midwatch.engine import sound
 from midwatch.engine.question import Question
 from midwatch.errors import told
@@ -143,7 +143,7 @@ def _trial(pointer: Pointer) -> _Trial | None:
 def objective_of(guard: Guard, service: str, release: str) -> Slo:
     """Ask a guard's question for one release.
 
-    >>> from midwatch.core.sli import Indicator
+    >>> from midwatch.core.values.sli import Indicator
     >>> asked = Indicator("counter", "", good='ok{r="{{.release}}"}', total="all")
     >>> one = objective_of(Guard("errors", 0.01, asked), "shop", "v2")
     >>> one.id, one.indicator.good

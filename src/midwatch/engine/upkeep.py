@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 
-from midwatch.core.clock import SECOND
+from midwatch.core.values.clock import SECOND
 from midwatch.errors import CommitFailed, Fenced, told
 
 log = logging.getLogger("midwatch.engine")

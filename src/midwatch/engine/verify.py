@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import msgspec
 
-from midwatch.core import chain, incidents, shard, upgrades
-from midwatch.core.events import Event, IncidentEvent
-from midwatch.core.leaving import Archived
-from midwatch.core.shard import STATE_VERSION, Shard
+from midwatch.core.state import chain, incidents, shard, upgrades
+from midwatch.core.state.events import Event, IncidentEvent
+from midwatch.core.state.leaving import Archived
+from midwatch.core.state.shard import STATE_VERSION, Shard
 from midwatch.engine.progress import Progress, quiet, reported
 from midwatch.errors import BadDatabase
 from midwatch.ports import Audit, Row, Snapshot

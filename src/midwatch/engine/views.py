@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from msgspec import Struct
 
-from midwatch.core.shard import Shard
+from midwatch.core.state.shard import Shard
 from midwatch.errors import Busy
 
 T = TypeVar("T")

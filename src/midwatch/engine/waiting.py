@@ -12,7 +12,7 @@ from concurrent.futures import Future
 
 from msgspec import Struct
 
-from midwatch.core.inputs import AlertsArrived, Envelope
+from midwatch.core.state.inputs import AlertsArrived, Envelope
 from midwatch.engine.handle import Handled
 from midwatch.errors import Busy
 

@@ -11,13 +11,13 @@ from functools import partial
 
 from msgspec import Struct, field
 
-from midwatch.core import harm
-from midwatch.core.clock import SECOND
-from midwatch.core.inputs import Envelope, SliMeasured, Timer, TimerCameDue
-from midwatch.core.rules import Rules
-from midwatch.core.shard import Shard
-from midwatch.core.sli import Counts, FailedAnswer, Measured, Outage, SliReading
-from midwatch.core.slo import Slo, windows_needed
+from midwatch.core.rules.rules import Rules
+from midwatch.core.state.inputs import Envelope, SliMeasured, Timer, TimerCameDue
+from midwatch.core.state.shard import Shard
+from midwatch.core.values import harm
+from midwatch.core.values.clock import SECOND
+from midwatch.core.values.sli import Counts, FailedAnswer, Measured, Outage, SliReading
+from midwatch.core.values.slo import Slo, windows_needed
 from midwatch.engine import sound
 from midwatch.engine.question import Question
 from midwatch.engine.trials import Trials

@@ -10,7 +10,7 @@ import secrets
 from typing import Literal
 
 from midwatch.adapters.sources import tickets as ticket_bodies
-from midwatch.core import inputs
+from midwatch.core.state import inputs
 from midwatch.engine import perform, plans, queries, served
 from midwatch.errors import StateError
 from midwatch.web import bodies, guards

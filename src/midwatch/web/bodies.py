@@ -10,9 +10,9 @@ from typing import Annotated
 
 from msgspec import Meta, Struct, field
 
-from midwatch.core import inputs
-from midwatch.core.evals import Case, Outcome
-from midwatch.core.moments import EARLIEST, LATEST
+from midwatch.core.state import inputs
+from midwatch.core.values.evals import Case, Outcome
+from midwatch.core.values.moments import EARLIEST, LATEST
 
 MAX_NUMBER = 10**14
 # A whole number may be written 1.0. Where it may be left out, it is now.

@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 from msgspec import Struct
 from starlette.requests import Request
 
-from midwatch.core.moments import moment
+from midwatch.core.values.moments import moment
 from midwatch.engine import paging
 from midwatch.errors import InputError
 from midwatch.ports import Token

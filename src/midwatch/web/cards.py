@@ -21,8 +21,8 @@ from markupsafe import Markup
 from msgspec import Struct
 
 from midwatch import __version__
-from midwatch.core.clock import SECOND, parse_time, show_time
-from midwatch.core.skews import Skews
+from midwatch.core.values.clock import SECOND, parse_time, show_time
+from midwatch.core.values.skews import Skews
 from midwatch.engine import queries
 from midwatch.engine.overview import Card, Overview
 from midwatch.ports import Audit

@@ -24,7 +24,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from midwatch import __version__
-from midwatch.core.shard import Shard
+from midwatch.core.state.shard import Shard
 from midwatch.engine.conditions import Conditions
 from midwatch.engine.loop import Loop
 from midwatch.engine.stats import COMMIT_BOUNDS_S, Stats

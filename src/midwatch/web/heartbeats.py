@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from midwatch.bootstrap import Service
-from midwatch.core.inputs import Envelope, HeartbeatSeen
+from midwatch.core.state.inputs import Envelope, HeartbeatSeen
 from midwatch.errors import Busy, CommitFailed
 from midwatch.ports import Tokens
 from midwatch.web import guards

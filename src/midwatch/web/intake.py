@@ -19,8 +19,7 @@ from midwatch.adapters.sources import changes as change_bodies
 from midwatch.adapters.sources import tickets as ticket_bodies
 from midwatch.bootstrap import Service
 from midwatch.config import INTAKES
-from midwatch.core.clock import SECOND
-from midwatch.core.inputs import (
+from midwatch.core.state.inputs import (
     AlertsArrived,
     ChangesArrived,
     Envelope,
@@ -28,6 +27,7 @@ from midwatch.core.inputs import (
     SliCounted,
     TicketsArrived,
 )
+from midwatch.core.values.clock import SECOND
 from midwatch.engine.clock import wall_ms
 from midwatch.errors import BadFile, BadJson, Busy, CommitFailed, Fenced
 from midwatch.outbound import ahead_s

@@ -20,8 +20,8 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from midwatch.adapters.reports import postmortem as postmortems
 from midwatch.bootstrap import Service
-from midwatch.core import inputs
-from midwatch.core.shard import Shard
+from midwatch.core.state import inputs
+from midwatch.core.state.shard import Shard
 from midwatch.engine import archive
 from midwatch.engine.queries import OVER, not_here
 from midwatch.engine.retelling import retell, subject

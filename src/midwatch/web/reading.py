@@ -17,15 +17,15 @@ from urllib.parse import quote
 from msgspec.structs import replace
 
 from midwatch.bootstrap import Service
-from midwatch.core import shard as shards
-from midwatch.core.changes import Change
-from midwatch.core.clock import SECOND
-from midwatch.core.incidents import Incident
-from midwatch.core.keys import id_of
-from midwatch.core.postmortems import Postmortem
-from midwatch.core.shard import Shard
-from midwatch.core.silences import Silence
-from midwatch.core.skews import Skews
+from midwatch.core.state import shard as shards
+from midwatch.core.state.incidents import Incident
+from midwatch.core.state.shard import Shard
+from midwatch.core.values.changes import Change
+from midwatch.core.values.clock import SECOND
+from midwatch.core.values.keys import id_of
+from midwatch.core.values.postmortems import Postmortem
+from midwatch.core.values.silences import Silence
+from midwatch.core.values.skews import Skews
 from midwatch.engine import (
     cases,
     explain,

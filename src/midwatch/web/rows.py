@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from midwatch.adapters.sources.batches import decode
-from midwatch.core import inputs
+from midwatch.core.state import inputs
 from midwatch.web.api import Api
 from midwatch.web.calls import Call, Part
 

@@ -18,8 +18,8 @@ from hashlib import blake2b
 
 from msgspec import Struct
 
-from midwatch.core.clock import SECOND
-from midwatch.core.shard import Shard
+from midwatch.core.state.shard import Shard
+from midwatch.core.values.clock import SECOND
 from midwatch.engine.clock import wall_ms
 from midwatch.engine.conditions import Conditions
 from midwatch.engine.loop import Loop

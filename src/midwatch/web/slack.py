@@ -15,7 +15,7 @@ from starlette.responses import Response
 
 from midwatch.adapters.pagers.slack import SlackPager
 from midwatch.bootstrap import Service
-from midwatch.core.inputs import Acknowledge, Envelope
+from midwatch.core.state.inputs import Acknowledge, Envelope
 from midwatch.engine import archive
 from midwatch.engine.queries import not_here
 from midwatch.errors import Busy, CommitFailed, HarnessError, InputError, told

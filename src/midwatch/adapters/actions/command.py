@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from midwatch.adapters import processes
-from midwatch.core.actions import Command
+from midwatch.core.values.actions import Command
 from midwatch.errors import Declined, HarnessError
 from midwatch.ports import Observed, StepSaid
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
-from midwatch.core.actions import OK, Request
+from midwatch.core.values.actions import OK, Request
 from midwatch.errors import Declined, HarnessError, InputError
 from midwatch.ports import Observed, StepSaid
 

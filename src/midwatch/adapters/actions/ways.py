@@ -11,8 +11,8 @@ import time
 from midwatch.adapters import processes
 from midwatch.adapters.actions.command import CommandActions
 from midwatch.adapters.actions.http import HttpActions
-from midwatch.core.actions import Command, Deed
-from midwatch.core.effects import RunAction
+from midwatch.core.state.effects import RunAction
+from midwatch.core.values.actions import Command, Deed
 from midwatch.errors import HarnessError
 from midwatch.ports import Observed, StepSaid
 

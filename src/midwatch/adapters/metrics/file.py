@@ -15,10 +15,10 @@ from msgspec import Meta, Struct
 
 from midwatch.adapters.metrics.meter import Meter
 from midwatch.adapters.metrics.options import FileOptions
-from midwatch.core.moments import moment
-from midwatch.core.sli import Counts, FailedAnswer, Sample, Trace
-from midwatch.core.sli_window import Tally
-from midwatch.core.slo import Slo
+from midwatch.core.values.moments import moment
+from midwatch.core.values.sli import Counts, FailedAnswer, Sample, Trace
+from midwatch.core.values.sli_window import Tally
+from midwatch.core.values.slo import Slo
 from midwatch.errors import BadFile, HarnessError
 
 REMEDY = 'write {"at": "2026-01-31T09:00:00Z", "good": 99, "total": 100}'

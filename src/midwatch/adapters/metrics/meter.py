@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from midwatch.core.sli import Counts, Indicator, Trace
-from midwatch.core.sli_window import SliWindow
-from midwatch.core.slices import Slicer
-from midwatch.core.slo import Slo
+from midwatch.core.values.sli import Counts, Indicator, Trace
+from midwatch.core.values.sli_window import SliWindow
+from midwatch.core.values.slices import Slicer
+from midwatch.core.values.slo import Slo
 from midwatch.ports import Sum
 
 PARTS = 1_000_000  # of a ratio that has no events behind it

@@ -22,10 +22,10 @@ from msgspec import Struct, field
 
 from midwatch.adapters.metrics.meter import PARTS, Meter
 from midwatch.adapters.metrics.options import PrometheusOptions
-from midwatch.core.clock import SECOND
-from midwatch.core.sli import Counts, Edge, FailedAnswer, Indicator, Trace
-from midwatch.core.sli_window import EDGE_S, Counter
-from midwatch.core.slo import Slo
+from midwatch.core.values.clock import SECOND
+from midwatch.core.values.sli import Counts, Edge, FailedAnswer, Indicator, Trace
+from midwatch.core.values.sli_window import EDGE_S, Counter
+from midwatch.core.values.slo import Slo
 from midwatch.errors import HarnessError
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from io import StringIO
 from typing import Any
 
 from midwatch.adapters.metrics.prometheus import WINDOW, series_of
-from midwatch.core.sli import Indicator
-from midwatch.core.slo import Slo, Tier
+from midwatch.core.values.sli import Indicator
+from midwatch.core.values.slo import Slo, Tier
 from midwatch.errors import InputError
 
 HEAD = """\

@@ -16,9 +16,9 @@ from msgspec import Struct
 
 from midwatch.adapters.metrics.meter import Meter
 from midwatch.adapters.metrics.options import ProxyOptions
-from midwatch.core.sli import Counts, FailedAnswer, Trace
-from midwatch.core.sli_window import Counter
-from midwatch.core.slo import Slo
+from midwatch.core.values.sli import Counts, FailedAnswer, Trace
+from midwatch.core.values.sli_window import Counter
+from midwatch.core.values.slo import Slo
 from midwatch.errors import HarnessError
 
 if TYPE_CHECKING:

@@ -21,13 +21,13 @@ import msgspec
 from msgspec import Meta, Struct, field, structs
 
 from midwatch.adapters.metrics.meter import Meter
-from midwatch.core.clock import SECOND
-from midwatch.core.inputs import Rejected
-from midwatch.core.moments import moment
-from midwatch.core.releases import is_name
-from midwatch.core.sli import Bucket, Counts, FailedAnswer, Trace
-from midwatch.core.sli_window import EDGE_S, LATE_S
-from midwatch.core.slo import Slo
+from midwatch.core.state.inputs import Rejected
+from midwatch.core.state.releases import is_name
+from midwatch.core.values.clock import SECOND
+from midwatch.core.values.moments import moment
+from midwatch.core.values.sli import Bucket, Counts, FailedAnswer, Trace
+from midwatch.core.values.sli_window import EDGE_S, LATE_S
+from midwatch.core.values.slo import Slo
 from midwatch.errors import BadJson
 from midwatch.ports import Counted
 

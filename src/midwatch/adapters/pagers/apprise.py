@@ -13,7 +13,7 @@ import string
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from midwatch.core.effects import SendPage
+from midwatch.core.state.effects import SendPage
 from midwatch.errors import HarnessError, InputError
 from midwatch.texts import cut, inert, plain
 

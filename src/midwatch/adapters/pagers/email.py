@@ -21,8 +21,8 @@ from hashlib import blake2b
 from typing import Any
 
 from midwatch.adapters.pagers.options import EmailOptions
-from midwatch.core.clock import SECOND
-from midwatch.core.effects import SendPage
+from midwatch.core.state.effects import SendPage
+from midwatch.core.values.clock import SECOND
 from midwatch.errors import HarnessError
 from midwatch.hiding import hidden
 from midwatch.texts import cut, plain

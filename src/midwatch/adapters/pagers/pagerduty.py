@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from midwatch.adapters.pagers.options import PagerDutyOptions
-from midwatch.core.effects import SendPage, UpdatePage
+from midwatch.core.state.effects import SendPage, UpdatePage
 from midwatch.errors import HarnessError, Throttled
 from midwatch.texts import cut, plain
 

@@ -20,8 +20,8 @@ import msgspec
 from msgspec import Struct
 
 from midwatch.adapters.pagers.webhook import receipt_of
-from midwatch.core.clock import SECOND
-from midwatch.core.effects import SendPage, UpdatePage
+from midwatch.core.state.effects import SendPage, UpdatePage
+from midwatch.core.values.clock import SECOND
 from midwatch.errors import InputError
 from midwatch.hiding import parts_of
 from midwatch.texts import ZERO_WIDTH_SPACE, cut, plain

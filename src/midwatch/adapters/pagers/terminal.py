@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from typing import TextIO
 
-from midwatch.core.effects import SendPage
+from midwatch.core.state.effects import SendPage
 from midwatch.errors import HarnessError
 from midwatch.texts import plain
 

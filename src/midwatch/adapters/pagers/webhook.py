@@ -16,8 +16,8 @@ import msgspec
 from msgspec import Struct
 
 from midwatch.adapters.pagers.options import WebhookOptions
-from midwatch.core.clock import SECOND
-from midwatch.core.effects import SendPage, UpdatePage
+from midwatch.core.state.effects import SendPage, UpdatePage
+from midwatch.core.values.clock import SECOND
 from midwatch.errors import HarnessError, InputError, Throttled
 
 if TYPE_CHECKING:  # config reads the options below where no HTTP client is installed

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from html import escape
 
-from midwatch.core.clock import parse_time
-from midwatch.core.postmortems import Curve, Marker, Postmortem
+from midwatch.core.values.clock import parse_time
+from midwatch.core.values.postmortems import Curve, Marker, Postmortem
 
 WIDTH, HEIGHT = 760, 320
 LEFT, RIGHT, TOP, BOTTOM = 56, 16, 92, 40

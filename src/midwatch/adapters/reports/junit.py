@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from xml.sax.saxutils import escape, quoteattr
 
-from midwatch.core.gate_report import CaseLine, Report
+from midwatch.core.values.gate_report import CaseLine, Report
 
 # What XML 1.0 has no place for.
 FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")

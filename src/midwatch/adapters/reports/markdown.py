@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from urllib.parse import quote
 
-from midwatch.core.gate_report import CaseLine, Report
+from midwatch.core.values.gate_report import CaseLine, Report
 from midwatch.texts import plain, unlinked
 
 SHOWN, ROWS = 160, 30

@@ -16,9 +16,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from midwatch import texts
 from midwatch.adapters.reports import curve
-from midwatch.core import budget
-from midwatch.core.clock import show_duration
-from midwatch.core.postmortems import Lost, Point, Postmortem
+from midwatch.core.values import budget
+from midwatch.core.values.clock import show_duration
+from midwatch.core.values.postmortems import Lost, Point, Postmortem
 
 TABLE_ROWS = 60
 ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"} | {one: f"&#{ord(one)};" for one in "\\`*[]|~"}

@@ -23,7 +23,7 @@ from msgspec import Struct
 
 from midwatch.adapters import processes
 from midwatch.adapters.routers.options import CommandOptions
-from midwatch.core.traffic import Traffic
+from midwatch.core.values.traffic import Traffic
 from midwatch.errors import HarnessError
 from midwatch.ports import Health
 

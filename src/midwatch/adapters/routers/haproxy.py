@@ -25,7 +25,7 @@ import msgspec
 from msgspec import Struct
 
 from midwatch.adapters.routers.options import HaproxyOptions
-from midwatch.core.traffic import Traffic
+from midwatch.core.values.traffic import Traffic
 from midwatch.errors import HarnessError
 from midwatch.ports import Health
 

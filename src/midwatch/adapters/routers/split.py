@@ -20,7 +20,7 @@ import msgspec
 from msgspec import Struct, field
 
 from midwatch.adapters.routers.options import SplitOptions
-from midwatch.core.traffic import Traffic
+from midwatch.core.values.traffic import Traffic
 from midwatch.errors import HarnessError
 from midwatch.ports import Health
 

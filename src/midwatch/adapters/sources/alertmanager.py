@@ -19,7 +19,7 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType, structs
 
 from midwatch.adapters.sources import batches
-from midwatch.core.alerts import NAMING, Alert, Identity, Naming, Status, identify, refs_in
+from midwatch.core.values.alerts import NAMING, Alert, Identity, Naming, Status, identify, refs_in
 from midwatch.errors import BadFile
 from midwatch.ports import Parsed
 from midwatch.texts import cut

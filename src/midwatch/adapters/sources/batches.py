@@ -13,9 +13,9 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from midwatch.core.alerts import Alert
-from midwatch.core.inputs import Rejected
-from midwatch.core.moments import moment
+from midwatch.core.state.inputs import Rejected
+from midwatch.core.values.alerts import Alert
+from midwatch.core.values.moments import moment
 from midwatch.errors import BadFile, BadJson
 from midwatch.ports import Parsed
 

@@ -15,9 +15,9 @@ import msgspec
 from msgspec import Struct, field
 
 from midwatch.adapters.sources import batches
-from midwatch.core.changes import Change
-from midwatch.core.inputs import Rejected
-from midwatch.core.moments import moment
+from midwatch.core.state.inputs import Rejected
+from midwatch.core.values.changes import Change
+from midwatch.core.values.moments import moment
 from midwatch.errors import BadFile
 
 REMEDY = 'send changes like {"service": "shop", "kind": "deploy", "id": "d-12"}'

@@ -21,8 +21,8 @@ import msgspec
 from msgspec import Struct, field
 
 from midwatch.adapters.sources import batches
-from midwatch.core.alerts import NAMING, Alert, Naming, identify
-from midwatch.core.inputs import Rejected
+from midwatch.core.state.inputs import Rejected
+from midwatch.core.values.alerts import NAMING, Alert, Naming, identify
 from midwatch.errors import BadFile
 from midwatch.ports import Parsed
 

@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Struct, field
 
 from midwatch.adapters.sources import batches
-from midwatch.core.alerts import NAMING, Alert, Naming, identify, refs_in
+from midwatch.core.values.alerts import NAMING, Alert, Naming, identify, refs_in
 from midwatch.errors import BadFile
 from midwatch.ports import Parsed
 

@@ -15,8 +15,8 @@ import msgspec
 from msgspec import Struct, field, structs
 
 from midwatch.adapters.sources import batches
-from midwatch.core.alerts import NAMING, Naming, identify, refs_in
-from midwatch.core.inputs import Rejected
+from midwatch.core.state.inputs import Rejected
+from midwatch.core.values.alerts import NAMING, Naming, identify, refs_in
 from midwatch.errors import BadFile
 from midwatch.ports import Parsed
 

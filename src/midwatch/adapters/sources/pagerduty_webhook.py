@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct, structs
 
 from midwatch.adapters.sources import batches
-from midwatch.core.alerts import NAMING, Naming, Status, identify
+from midwatch.core.values.alerts import NAMING, Naming, Status, identify
 from midwatch.ports import Parsed
 
 REMEDY = "send a PagerDuty V3 webhook subscription"

@@ -17,8 +17,8 @@ import msgspec
 from msgspec import Meta, Struct
 
 from midwatch.adapters.sources import batches
-from midwatch.core.confusions import NONE, Labelled
-from midwatch.core.inputs import FileTicket, Rejected
+from midwatch.core.state.inputs import FileTicket, Rejected
+from midwatch.core.values.confusions import NONE, Labelled
 from midwatch.errors import BadFile
 
 REMEDY = 'send reports like {"text": "what is wrong, in your words"}'

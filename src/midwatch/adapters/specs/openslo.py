@@ -26,9 +26,9 @@ from midwatch.adapters.specs.settings import (
     tier_of,
 )
 from midwatch.adapters.specs.sloth import WINDOW
-from midwatch.core.alerts import LEVELS
-from midwatch.core.sli import Indicator
-from midwatch.core.slo import Slo, Tier
+from midwatch.core.values.alerts import LEVELS
+from midwatch.core.values.sli import Indicator
+from midwatch.core.values.slo import Slo, Tier
 from midwatch.yaml_nodes import Node
 
 KINDS = (

@@ -14,7 +14,7 @@ from msgspec import Struct, field
 from midwatch.adapters.specs import openslo, sloth
 from midwatch.adapters.specs.openslo import DataSource, Documents
 from midwatch.adapters.specs.settings import Defaults, Found
-from midwatch.core.slo import Slo
+from midwatch.core.values.slo import Slo
 from midwatch.yaml_nodes import Node, Problems, read_documents
 
 SLOTH_API = "sloth.slok.dev/v1"

@@ -18,8 +18,8 @@ from typing import cast
 
 from msgspec import Struct
 
-from midwatch.core.severity import SEVERITIES, URGENCY, Severity, Urgency
-from midwatch.core.slo import DAY_S, TIERS, Slo, Tier
+from midwatch.core.values.severity import SEVERITIES, URGENCY, Severity, Urgency
+from midwatch.core.values.slo import DAY_S, TIERS, Slo, Tier
 from midwatch.yaml_nodes import UNITS_S, Node
 
 PREFIX = "midwatch.dev/"

@@ -19,8 +19,8 @@ from midwatch.adapters.specs.settings import (
     target,
     tier_of,
 )
-from midwatch.core.sli import Indicator
-from midwatch.core.slo import Slo, Tier
+from midwatch.core.values.sli import Indicator
+from midwatch.core.values.slo import Slo, Tier
 from midwatch.yaml_nodes import Node
 
 WINDOW = re.compile(r"{{\s*\.window\s*}}")

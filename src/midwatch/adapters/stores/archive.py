@@ -13,9 +13,9 @@ import msgspec
 from midwatch.adapters.stores import names
 from midwatch.adapters.stores.database import Database
 from midwatch.adapters.stores.seals import seal
-from midwatch.core import upgrades
-from midwatch.core.incidents import PREFIX, Incident
-from midwatch.core.leaving import Archived
+from midwatch.core.state import upgrades
+from midwatch.core.state.incidents import PREFIX, Incident
+from midwatch.core.state.leaving import Archived
 
 _encode = msgspec.json.Encoder().encode
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from midwatch.adapters.stores.database import Database
 from midwatch.adapters.stores.names import Letters
-from midwatch.core.clock import SECOND
+from midwatch.core.values.clock import SECOND
 from midwatch.ports import DeadLetter
 
 MAX_OF_SOURCE, MAX_BYTES_OF_SOURCE = 500, 2_000_000

@@ -14,7 +14,7 @@ from midwatch.adapters.stores import archive, lanes, pruning, sli_buckets
 from midwatch.adapters.stores.names import Journal
 from midwatch.adapters.stores.reading import SqlReader, is_due
 from midwatch.adapters.stores.writing import change_effect, write
-from midwatch.core.leaving import Archived
+from midwatch.core.state.leaving import Archived
 from midwatch.errors import StateError
 from midwatch.ports import Claim, Cut, Entry
 

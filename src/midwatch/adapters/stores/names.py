@@ -9,7 +9,7 @@ from typing import Any
 
 from midwatch.adapters.stores import rows
 from midwatch.adapters.stores.named import Change, Rows, Values
-from midwatch.core.inputs import Timer
+from midwatch.core.state.inputs import Timer
 from midwatch.ports import Attempt, DeadLetter, Row, Session, Snapshot, Sum
 
 

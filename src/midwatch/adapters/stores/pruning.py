@@ -16,7 +16,7 @@ from midwatch.adapters.stores import sli_buckets
 from midwatch.adapters.stores.database import Database
 from midwatch.adapters.stores.names import Journal, Pruning
 from midwatch.adapters.stores.seals import seal
-from midwatch.core import chain
+from midwatch.core.state import chain
 from midwatch.ports import Cut
 
 A_SLICE = 256  # rows that go in one transaction

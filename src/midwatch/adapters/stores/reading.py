@@ -16,12 +16,12 @@ from midwatch.adapters.stores.database import Database
 from midwatch.adapters.stores.names import Inbox, Journal, Outbox, Timers
 from midwatch.adapters.stores.rows import Waits
 from midwatch.adapters.stores.writing import Tip
-from midwatch.core.effects import Effect
-from midwatch.core.incidents import Incident
-from midwatch.core.inputs import Timer
-from midwatch.core.leaving import Archived
-from midwatch.core.shard import STATE_VERSION
-from midwatch.core.sli import FailedAnswer
+from midwatch.core.state.effects import Effect
+from midwatch.core.state.incidents import Incident
+from midwatch.core.state.inputs import Timer
+from midwatch.core.state.leaving import Archived
+from midwatch.core.state.shard import STATE_VERSION
+from midwatch.core.values.sli import FailedAnswer
 from midwatch.errors import BadDatabase
 from midwatch.ports import Claim, DeadLetter, Row, Snapshot, Sum
 

@@ -2,7 +2,7 @@
 
 Law: written inside the caller's transaction, and only there. A sum is exact however wide its bucket
 is, and a bucket gets wider only when every window that may begin inside of it begins at the wider
-edges (`core/sli_window.py`), so rolling up changes no answer.
+edges (`core/values/sli_window.py`), so rolling up changes no answer.
 
     buckets of    10 s    sli_bucket   for 6 h and as long as something may come late
                    5 min  sli_rollup   for 3 d
@@ -21,10 +21,10 @@ import msgspec
 from midwatch.adapters.stores.database import Database
 from midwatch.adapters.stores.named import Values
 from midwatch.adapters.stores.names import Counts
-from midwatch.core.clock import SECOND
-from midwatch.core.sli import Bucket, FailedAnswer
-from midwatch.core.sli_window import LATE_S
-from midwatch.core.slices import Slicer
+from midwatch.core.values.clock import SECOND
+from midwatch.core.values.sli import Bucket, FailedAnswer
+from midwatch.core.values.sli_window import LATE_S
+from midwatch.core.values.slices import Slicer
 from midwatch.ports import Sum
 
 KEPT_FAILURES = 100  # of an objective

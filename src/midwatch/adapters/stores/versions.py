@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from midwatch.adapters.stores.database import Database
 from midwatch.adapters.stores.names import Journal
-from midwatch.core.events import EVENT_VERSION
-from midwatch.core.shard import STATE_VERSION
+from midwatch.core.state.events import EVENT_VERSION
+from midwatch.core.state.shard import STATE_VERSION
 from midwatch.errors import BadDatabase
 
 SINCE = 9  # the schema that has the columns

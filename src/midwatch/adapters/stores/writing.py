@@ -16,9 +16,9 @@ from midwatch.adapters.stores.database import Database
 from midwatch.adapters.stores.names import Inbox, Journal, Outbox, Timers
 from midwatch.adapters.stores.rows import OutboxRow
 from midwatch.adapters.stores.seals import seal
-from midwatch.core import chain
-from midwatch.core.inputs import Timer
-from midwatch.core.shard import STATE_VERSION
+from midwatch.core.state import chain
+from midwatch.core.state.inputs import Timer
+from midwatch.core.state.shard import STATE_VERSION
 from midwatch.ports import Entry, Planned, Row
 
 

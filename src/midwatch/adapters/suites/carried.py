@@ -13,7 +13,7 @@ from typing import Any, cast
 import msgspec
 from msgspec import Struct, structs
 
-from midwatch.core.evals import Case, Check
+from midwatch.core.values.evals import Case, Check
 from midwatch.errors import BadFile
 
 WORD = "midwatch"

@@ -31,7 +31,7 @@ from midwatch.adapters.suites import (
     promptfoo,
     pydantic_evals,
 )
-from midwatch.core.evals import Case
+from midwatch.core.values.evals import Case
 from midwatch.errors import BadFile
 from midwatch.yaml_nodes import Node, Problems, read_yaml
 

@@ -14,7 +14,7 @@ from typing import Any, cast
 import msgspec
 
 from midwatch.adapters.suites import carried
-from midwatch.core.evals import Case, Check
+from midwatch.core.values.evals import Case, Check
 from midwatch.errors import BadFile
 
 Raw = dict[str, Any]

@@ -29,8 +29,8 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from midwatch.core.evals import Case, Check, Reply
-from midwatch.core.scorers import JUDGE, PATTERNS, SCORERS, USUAL, Nonsense
+from midwatch.core.values.evals import Case, Check, Reply
+from midwatch.core.values.scorers import JUDGE, PATTERNS, SCORERS, USUAL, Nonsense
 from midwatch.yaml_nodes import Node
 
 KINDS = (*SCORERS, JUDGE)

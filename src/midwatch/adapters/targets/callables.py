@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
-from midwatch.core.evals import Case, Reply
+from midwatch.core.values.evals import Case, Reply
 from midwatch.errors import HarnessError, InputError
 
 

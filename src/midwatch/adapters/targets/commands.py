@@ -12,7 +12,7 @@ import time
 from collections.abc import Mapping
 
 from midwatch.adapters import processes
-from midwatch.core.evals import Case, Reply
+from midwatch.core.values.evals import Case, Reply
 from midwatch.errors import HarnessError, InputError
 
 MOST = 1024 * 1024  # bytes of an answer

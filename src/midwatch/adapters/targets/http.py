@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, cast
 import msgspec
 from msgspec import Struct, field
 
-from midwatch.core.evals import Case, Reply
-from midwatch.core.scorers import Nonsense, look_up
+from midwatch.core.values.evals import Case, Reply
+from midwatch.core.values.scorers import Nonsense, look_up
 from midwatch.errors import HarnessError
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import Struct
 
-from midwatch.core.evals import Case, Check, Reply
-from midwatch.core.scorers import Nonsense
+from midwatch.core.values.evals import Case, Check, Reply
+from midwatch.core.values.scorers import Nonsense
 from midwatch.errors import HarnessError
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ import msgspec
 from msgspec import Struct
 
 from midwatch.adapters.targets.callables import CallableTarget, load
-from midwatch.core.evals import Case, Reply
+from midwatch.core.values.evals import Case, Reply
 from midwatch.errors import HarnessError, InputError, told
 
 MOST = 256  # questions at once, as `--concurrency` allows

@@ -6,7 +6,7 @@ Law: a silence and a change are answered with the list that they are on.
 from __future__ import annotations
 
 from midwatch.adapters.sources.changes import change_of
-from midwatch.core import inputs
+from midwatch.core.state import inputs
 from midwatch.engine import placement, queries
 from midwatch.web import bodies
 from midwatch.web.api import Api

@@ -5,10 +5,10 @@ Law: whatever is said of an incident is answered with the incident as it is then
 
 from __future__ import annotations
 
-from midwatch.core import inputs
-from midwatch.core.clock import SECOND
-from midwatch.core.judgements import Added, Whole, plain
-from midwatch.core.postmortems import Postmortem
+from midwatch.core.state import inputs
+from midwatch.core.values.clock import SECOND
+from midwatch.core.values.judgements import Added, Whole, plain
+from midwatch.core.values.postmortems import Postmortem
 from midwatch.engine import plans, queries, reporting
 from midwatch.web import bodies
 from midwatch.web.api import Api

@@ -5,7 +5,7 @@ Law: whatever is said of a schedule is answered with its overrides as they are t
 
 from __future__ import annotations
 
-from midwatch.core import inputs
+from midwatch.core.state import inputs
 from midwatch.engine import oncall
 from midwatch.web import bodies
 from midwatch.web.api import Api

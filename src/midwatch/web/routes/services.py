@@ -5,7 +5,7 @@ Law: what moves traffic is decided by a handler; the rest is a command, answered
 
 from __future__ import annotations
 
-from midwatch.core import inputs
+from midwatch.core.state import inputs
 from midwatch.engine import cases, queries, served
 from midwatch.web import bodies
 from midwatch.web.api import Api
