@@ -379,7 +379,14 @@ def test_deaths_of_timers_are_remembered_to_a_bound() -> None:
     """The newest of them."""
     state = Shard()
     for number in range(300):
-        died = events.InputDied("t", "k", "", Reason("r/1", "no"), f"timer/{number}", 1)
+        died = events.InputDied(
+            source="t",
+            kind="k",
+            service="",
+            reason=Reason("r/1", "no"),
+            timer=f"timer/{number}",
+            tries=1,
+        )
         shard.evolve(state, died, 0)
     assert len(state.stumbled) == shard.KEPT_STUMBLES
     assert "timer/299" in state.stumbled

@@ -12,16 +12,27 @@ from midwatch.core.values.sli import Counts, Harm, Stretch
 WHY = Reason("r", "why")
 NONE = Counts(0, 0)
 BEGUN: tuple[e.Event, ...] = (
-    e.PlanProposed("INC-1", "book", 1, "a1", (), WHY),
-    e.PlanApproved("INC-1", "a1", "ada"),
-    e.ActionStarted("INC-1", "op", "shed", "http.request", "POST /shed"),
+    e.PlanProposed(
+        incident="INC-1", runbook="book", version=1, plan_hash="a1", steps=(), reason=WHY
+    ),
+    e.PlanApproved(incident="INC-1", plan_hash="a1", by="ada"),
+    e.ActionStarted(
+        incident="INC-1", operation="op", step="shed", action="http.request", says="POST /shed"
+    ),
 )
-DONE = e.ActionDone("INC-1", "op", "shed", "answered 200", changed=True)
-OTHER = e.PlanRefused("INC-1", "b2", "ben", Reason("r", "ben: not now"))
-WELL = e.IncidentMitigated("INC-1", Reason("slo", "SLI 100% over 5 min"))
-AGAIN = e.IncidentReopened("INC-1", Reason("slo", "SLI 40% over 5 min"))
+DONE = e.ActionDone(
+    incident="INC-1", operation="op", step="shed", seen="answered 200", changed=True
+)
+OTHER = e.PlanRefused(
+    incident="INC-1", plan_hash="b2", by="ben", reason=Reason("r", "ben: not now")
+)
+WELL = e.IncidentMitigated(incident="INC-1", reason=Reason("slo", "SLI 100% over 5 min"))
+AGAIN = e.IncidentReopened(incident="INC-1", reason=Reason("slo", "SLI 40% over 5 min"))
 SHOP, DB = "shop/answers", "db/writes"
-BURN = tuple(e.BurnAttached("INC-1", slo, slo.split("/")[0], NONE, WHY) for slo in (SHOP, DB))
+BURN = tuple(
+    e.BurnAttached(incident="INC-1", slo=slo, service=slo.split("/")[0], counts=NONE, reason=WHY)
+    for slo in (SHOP, DB)
+)
 
 
 def fold(*events: e.Event, harms: dict[str, Harm] | None = None) -> Runs:
@@ -39,16 +50,30 @@ def done(book: str, *proofs: str) -> tuple[e.Event, ...]:
     """Carry out a plan that objectives prove."""
     plan = Plan(book, 1, (), book, proofs=proofs)
     return (
-        e.PlanProposed("INC-1", book, 1, book, (), WHY, plan),
-        e.PlanApproved("INC-1", book, "ada"),
-        e.ActionStarted("INC-1", book, "do", "http.request", "POST /do"),
-        e.ActionDone("INC-1", book, "do", "answered 200", changed=True),
+        e.PlanProposed(
+            incident="INC-1",
+            runbook=book,
+            version=1,
+            plan_hash=book,
+            steps=(),
+            reason=WHY,
+            plan=plan,
+        ),
+        e.PlanApproved(incident="INC-1", plan_hash=book, by="ada"),
+        e.ActionStarted(
+            incident="INC-1", operation=book, step="do", action="http.request", says="POST /do"
+        ),
+        e.ActionDone(
+            incident="INC-1", operation=book, step="do", seen="answered 200", changed=True
+        ),
     )
 
 
 def judged(slo: str, verdict: str) -> e.ObjectiveJudged:
     """One of several objectives is seen well, or not."""
-    return e.ObjectiveJudged("INC-1", slo, verdict, Reason("slo", f"{slo} {verdict}"))
+    return e.ObjectiveJudged(
+        incident="INC-1", slo=slo, verdict=verdict, reason=Reason("slo", f"{slo} {verdict}")
+    )
 
 
 def hurt(*ends: int) -> Harm:
@@ -71,7 +96,9 @@ def test_a_run_that_went_before_the_recovery_is_credited() -> None:
 
 def test_a_run_that_a_person_stopped_is_not_credited() -> None:
     """Its step under way ends, and users get well by something else."""
-    asked = e.PlanStopAsked("INC-1", "a1", "ada", Reason("r", "ada: wrong cluster"))
+    asked = e.PlanStopAsked(
+        incident="INC-1", plan_hash="a1", by="ada", reason=Reason("r", "ada: wrong cluster")
+    )
     found = runs(asked, DONE, WELL)
     assert found.found[-1].verification == "stopped"
     assert names(found) == {"": ""}
@@ -94,7 +121,7 @@ def test_each_objective_has_its_own_run() -> None:
     """Two plans one after the other; the first is not forgotten for the second."""
     found = fold(
         *BURN, *done("purge", SHOP), judged(SHOP, "recovered"),
-        e.RecoveryJudged("INC-1", "recovered", WHY), *done("failover", DB),
+        e.RecoveryJudged(incident="INC-1", verdict="recovered", reason=WHY), *done("failover", DB),
         judged(DB, "recovered"), WELL, harms={SHOP: hurt(6), DB: hurt(12)},
     )  # fmt: skip
     assert names(found) == {SHOP: "purge", DB: "failover"}
@@ -136,7 +163,7 @@ def test_a_run_for_both_is_credited_with_the_one_that_stayed_well() -> None:
 
 def test_who_burns_again_takes_back_its_own_credit_alone() -> None:
     """The database comes back after both were well: the shop's run did hold."""
-    began = e.HarmBegan("INC-1", DB, 0, 12_000)
+    began = e.HarmBegan(incident="INC-1", slo=DB, since=0, seen_at=12_000)
     both = (*done("purge", SHOP), *done("failover", DB), WELL, AGAIN, began)
     for more, db in (((), ""), (done("restart", DB), "restart")):
         harms = {SHOP: hurt(9), DB: hurt(10, 20)}

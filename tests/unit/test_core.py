@@ -277,9 +277,9 @@ def test_the_runner_up_and_the_margin_are_recorded(bench: Bench) -> None:
 def test_no_event_reopens_what_is_over(state: str) -> None:
     """Every event that moves or fills an incident is refused when it is resolved or closed."""
     for event in (
-        e.AlertsAttached("INC-1", (), ()),
-        e.IncidentMitigated("INC-1", WHY),
-        *((e.IncidentReopened("INC-1", WHY),) if state == "closed" else ()),
+        e.AlertsAttached(incident="INC-1", attached=(), reasons=()),
+        e.IncidentMitigated(incident="INC-1", reason=WHY),
+        *((e.IncidentReopened(incident="INC-1", reason=WHY),) if state == "closed" else ()),
     ):
         incident = Incident("INC-1", "shop", "", "slow", 0, state=state)
         with pytest.raises(BugError):

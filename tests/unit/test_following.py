@@ -60,7 +60,9 @@ def test_a_plan_that_was_stopped_or_waits_is_not_done() -> None:
     events = list(burn(found).events)
     plan = found.only.plan_hash
     events += [*approve(found).events]
-    stopped = e.PlanStopped("INC-1", plan, Reason("r", "the world moved on"))
+    stopped = e.PlanStopped(
+        incident="INC-1", plan_hash=plan, reason=Reason("r", "the world moved on")
+    )
     found.only.lead.state = "ended"
     assert outcome_of(shown(found, [*events, stopped]), plan).code == 1
     found.only.lead.state = "waiting"
@@ -70,10 +72,12 @@ def test_a_plan_that_was_stopped_or_waits_is_not_done() -> None:
 def test_a_rollback_that_failed_says_how() -> None:
     """It has no step's name."""
     events: list[Event] = [
-        e.PlanApproved("INC-1", "a1", "ada"),
-        e.RollbackFailed("INC-1", "op", "unknown", "the router does not answer"),
-        e.PlanApproved("INC-1", "b2", "ada"),
-        e.ActionFailed("INC-1", "op", "x", "not-applied", "no"),
+        e.PlanApproved(incident="INC-1", plan_hash="a1", by="ada"),
+        e.RollbackFailed(
+            incident="INC-1", operation="op", state="unknown", seen="the router does not answer"
+        ),
+        e.PlanApproved(incident="INC-1", plan_hash="b2", by="ada"),
+        e.ActionFailed(incident="INC-1", operation="op", step="x", state="not-applied", seen="no"),
     ]
     found = bench(PURGES)
     burn(found)

@@ -110,7 +110,7 @@ def test_page_status_report_and_postmortem_say_one_share(seed: int) -> None:
         "seen_s": shown.seen_s, "budget_spent": float(part) if shown.full else None,
     }  # fmt: skip
     gathered = Gathered()
-    gathered.take(now, e.PostmortemDrafted("INC-1", {"objectives": [document]}))
+    gathered.take(now, e.PostmortemDrafted(incident="INC-1", document={"objectives": [document]}))
     assert gathered.budgets()[1] == {shop.id: says}
     assert shown.full == ((pushes - 1) * 10 >= shop.period_s)
     page = budget.says(shop, Fraction(20), reading.period, reading.seen_s)
@@ -229,7 +229,11 @@ def test_what_comes_after_closing_changes_no_figure() -> None:
     gone = found.left["INC-1"].incident
     assert gone.state == "closed"
     before = _closed(found)
-    found.facts.append(structs.replace(found.facts[-1], event=e.TicketLinked("INC-1", "T-9", WHY)))
+    found.facts.append(
+        structs.replace(
+            found.facts[-1], event=e.TicketLinked(incident="INC-1", ticket="T-9", reason=WHY)
+        )
+    )
     after = _closed(found)
     assert after.impact == before.impact
     assert after.timeline[-1].says == "after closing: somebody reported it"
@@ -346,8 +350,14 @@ def test_each_objective_that_burned_has_its_curve() -> None:
     others = [f"db/o{number}" for number in range(5)]
     for number, slo in enumerate(others):
         found.facts.append(structs.replace(found.facts[-1], seq=900 + number, event=e.BurnAttached(
-            "INC-1", slo, "db", Counts(1, 2), WHY)))  # fmt: skip
-        sampled = e.BurnSampled("INC-1", Counts(90 - number, 100), 10.0 + number, 300, slo)
+            incident="INC-1", slo=slo, service="db", counts=Counts(1, 2), reason=WHY)))  # fmt: skip
+        sampled = e.BurnSampled(
+            incident="INC-1",
+            counts=Counts(90 - number, 100),
+            burn=10.0 + number,
+            window_s=300,
+            slo=slo,
+        )
         found.facts.append(structs.replace(found.facts[-1], seq=950 + number, event=sampled))
     one = written(found)
     assert [curve.slo for curve in one.curves] == ["shop/answers", "db/o0", "db/o1", "db/o2"]

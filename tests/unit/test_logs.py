@@ -12,12 +12,17 @@ from midwatch.core.state import events as e
 from midwatch.engine import logs
 from midwatch.ports import Row
 
-FAILED = e.PageFailed("INC-1", "page/INC-1/1", 2, "the receiver answered 500")
+FAILED = e.PageFailed(
+    incident="INC-1", key="page/INC-1/1", attempt=2, error="the receiver answered 500"
+)
 
 
 @pytest.mark.parametrize(
     ("event", "level"),
-    [(FAILED, "warning"), (e.PageSent("INC-1", "page/INC-1/1", "status 202", 1), "info")],
+    [
+        (FAILED, "warning"),
+        (e.PageSent(incident="INC-1", key="page/INC-1/1", receipt="status 202", attempt=1), "info"),
+    ],
     ids=["failed", "sent"],
 )
 def test_a_record_about_a_page_names_it(

@@ -411,7 +411,9 @@ def history(incidents: int) -> SqliteStore:
         closed = Incident(name, "svc", "", f"trouble {n}", NOON + n * HOUR, state="closed")
         records.append(Archived(closed, 5))
         for version in range(1, 6):
-            body = msgspec.json.encode(PageSent(name, f"page/{name}/{version}", "ok", 1))
+            body = msgspec.json.encode(
+                PageSent(incident=name, key=f"page/{name}/{version}", receipt="ok", attempt=1)
+            )
             at, seq = NOON + n * HOUR, len(rows) + 1
             rows.append(Row(seq, f"incident/{name}", version, at, "", "PageSent", body))
     store.commit(Entry(NOON, rows=rows))

@@ -300,7 +300,7 @@ def test_no_event_gets_past_the_guard() -> None:
     """Whoever emits it: an incident without its evidence does not become closed."""
     one = Incident("INC-1", "shop", "", "slow", 0, state="resolved", slo="shop/answers")
     with pytest.raises(BugError, match="lacks a postmortem"):
-        evolve(one, e.IncidentClosed("INC-1", WHY), 0)
+        evolve(one, e.IncidentClosed(incident="INC-1", reason=WHY), 0)
     assert one.state == "resolved"
 
 

@@ -91,12 +91,26 @@ def test_a_page_for_another_service_is_told_apart() -> None:
     started = identify({"service": "billing"}).alert("firing", 0)
     gateway = identify({"service": "gateway"}).alert("firing", 0)
     told = [
-        e.IncidentOpened("INC-1", "billing", "", "Odd on billing", 0, WHY),
-        e.AlertsAttached("INC-1", (e.Attachment(started),), (WHY,)),
-        e.SeverityDeclared("INC-1", "sev3", "ticket", WHY),
-        e.AlertsAttached("INC-1", (e.Attachment(gateway),), (WHY,)),
-        e.SeverityDeclared("INC-1", "sev2", "page", WHY, "Down on gateway", "gateway"),
-        e.PagePlanned("INC-1", "page/INC-1/1", "ada", 0, WHY),
+        e.IncidentOpened(
+            incident="INC-1",
+            service="billing",
+            namespace="",
+            title="Odd on billing",
+            started_at=0,
+            reason=WHY,
+        ),
+        e.AlertsAttached(incident="INC-1", attached=(e.Attachment(started),), reasons=(WHY,)),
+        e.SeverityDeclared(incident="INC-1", severity="sev3", urgency="ticket", reason=WHY),
+        e.AlertsAttached(incident="INC-1", attached=(e.Attachment(gateway),), reasons=(WHY,)),
+        e.SeverityDeclared(
+            incident="INC-1",
+            severity="sev2",
+            urgency="page",
+            reason=WHY,
+            title="Down on gateway",
+            service="gateway",
+        ),
+        e.PagePlanned(incident="INC-1", key="page/INC-1/1", to="ada", step=0, reason=WHY),
     ]
     facts: list[Fact[e.Event]] = [Fact(n, n * MINUTE, event) for n, event in enumerate(told)]
     known = recorded(facts)
@@ -125,14 +139,16 @@ def test_an_incident_that_opens_again_is_not_over() -> None:
     """A page long after the first mitigation belongs to it while it is open again."""
     attached = e.Attachment(identify({"service": "shop"}).alert("firing", 0))
     told = [
-        e.IncidentOpened("INC-1", "shop", "", "Down", 0, WHY),
-        e.AlertsAttached("INC-1", (attached,), (WHY,)),
-        e.SeverityDeclared("INC-1", "sev1", "page", WHY),
-        e.PagePlanned("INC-1", "page/INC-1/1", "ada", 0, WHY),
-        e.IncidentMitigated("INC-1", WHY),
-        e.IncidentReopened("INC-1", WHY),
-        e.PagePlanned("INC-1", "page/INC-1/2", "ada", 0, WHY),
-        e.RealPageSeen("paged", 90 * MINUTE, ("shop",), "k", "Down"),
+        e.IncidentOpened(
+            incident="INC-1", service="shop", namespace="", title="Down", started_at=0, reason=WHY
+        ),
+        e.AlertsAttached(incident="INC-1", attached=(attached,), reasons=(WHY,)),
+        e.SeverityDeclared(incident="INC-1", severity="sev1", urgency="page", reason=WHY),
+        e.PagePlanned(incident="INC-1", key="page/INC-1/1", to="ada", step=0, reason=WHY),
+        e.IncidentMitigated(incident="INC-1", reason=WHY),
+        e.IncidentReopened(incident="INC-1", reason=WHY),
+        e.PagePlanned(incident="INC-1", key="page/INC-1/2", to="ada", step=0, reason=WHY),
+        e.RealPageSeen(source="paged", at=90 * MINUTE, services=("shop",), key="k", title="Down"),
     ]
     facts: list[Fact[e.Event]] = [Fact(n, n * MINUTE, event) for n, event in enumerate(told)]
     (one,) = recorded(facts)

@@ -320,7 +320,13 @@ def test_a_rollback_of_another_service_than_the_plans_is_impossible() -> None:
     found.alerts(alert("shop", "ErrorsAfterDeploy"))
     one = first(found)
     wrong = e.RollbackStarted(
-        "INC-1", "mail", "rollback/INC-1/1", "v2", "v1", 3, e.Reason("t", "t")
+        incident="INC-1",
+        service="mail",
+        operation="rollback/INC-1/1",
+        bad="v2",
+        to="v1",
+        epoch=3,
+        reason=e.Reason("t", "t"),
     )
     with pytest.raises(BugError, match="a rollback of mail by a plan for shop"):
         incidents.evolve(one, wrong, 4_000)

@@ -34,7 +34,7 @@ def begin(shard: Shard, salt: str) -> list[events.Event]:
 def test_a_term_has_the_newest_salt() -> None:
     """The one of the process that decides now."""
     shard = Shard()
-    assert begin(shard, ONE) == [events.TermBegan(ONE)]
+    assert begin(shard, ONE) == [events.TermBegan(salt=ONE)]
     begin(shard, OTHER)
     assert shard.term_salt == OTHER
 

@@ -31,9 +31,11 @@ def paged(*sent: tuple[str, str]) -> reporting.Gathered:
     """Pages of people, each at a time in UTC."""
     found = reporting.Gathered()
     for number, (who, at) in enumerate(sent):
-        found.take(0, e.PagePlanned("INC-1", f"p{number}", who, 0, WHY))
+        found.take(0, e.PagePlanned(incident="INC-1", key=f"p{number}", to=who, step=0, reason=WHY))
         moment = int(datetime.fromisoformat(f"{at}+00:00").timestamp() * 1_000)
-        found.take(moment, e.PageSent("INC-1", f"p{number}", "receipt", 1))
+        found.take(
+            moment, e.PageSent(incident="INC-1", key=f"p{number}", receipt="receipt", attempt=1)
+        )
     return found
 
 

@@ -87,7 +87,12 @@ def bury(
         reason = Reason(RULE, raised.summary, {"incident": incident})
         d.emit(
             events.InputDied(
-                source, kind, service, reason, timer.key if timer is not None else "", tries
+                source=source,
+                kind=kind,
+                service=service,
+                reason=reason,
+                timer=timer.key if timer is not None else "",
+                tries=tries,
             )
         )
     if timer is not None and tries <= MAX_RETRIES:

@@ -234,7 +234,7 @@ def _changes(d: Decision, rules: Rules, given: inputs.ChangesArrived) -> None:
     for change in given.changes:
         told = changes.near(d.shard.changes, change.at)
         if all((one.id, one.service) != (change.id, change.service) for one in told):
-            d.emit(events.ChangeSeen(change))
+            d.emit(events.ChangeSeen(change=change))
 
 
 def _pages(d: Decision, rules: Rules, given: inputs.PagesSeen) -> None:
@@ -244,7 +244,11 @@ def _pages(d: Decision, rules: Rules, given: inputs.PagesSeen) -> None:
         services = tuple(dict.fromkeys(alert.service for alert in firing))
         names = ", ".join(dict.fromkeys(alert.name for alert in firing))
         key = firing[0].labels.get("dedup_key") or firing[0].fingerprint
-        d.emit(events.RealPageSeen(given.source, d.wall, services, key, names))
+        d.emit(
+            events.RealPageSeen(
+                source=given.source, at=d.wall, services=services, key=key, title=names
+            )
+        )
 
 
 def _sli(d: Decision, rules: Rules, given: inputs.SliMeasured) -> None:

@@ -38,12 +38,12 @@ def hear(d: Decision, rules: Rules, objective: Slo, reading: SliReading) -> Aler
     raised = identity.fingerprint in d.shard.firing
     if slo.has_events(objective, reading):
         if objective.id not in d.shard.heard:
-            d.emit(events.SliHeard(objective.id))
+            d.emit(events.SliHeard(slo=objective.id))
         return d.end_of(identity) if raised else None
     why = slo.judge_quiet(objective, reading)
     if why is None or raised:
         return None
-    d.emit(events.SliWentSilent(objective.id, why))
+    d.emit(events.SliWentSilent(slo=objective.id, reason=why))
     impact.declare_alone(d, rules, objective.service)
     alert = identity.alert("firing", d.wall, summary=why.says)
     return structs.replace(alert, severity=slo.NO_DATA_SEVERITY)
@@ -70,7 +70,7 @@ def judge(d: Decision, rules: Rules, objective: Slo, reading: SliReading) -> Non
             _burn(d, rules, objective, burning, reading, None)
         _mark(d, rules, objective, reading)
     elif before is not None and slo.has_data(objective, reading):
-        d.emit(events.BudgetCalm(objective.id, before.incident))
+        d.emit(events.BudgetCalm(slo=objective.id, incident=before.incident))
 
 
 def _mark(d: Decision, rules: Rules, objective: Slo, reading: SliReading) -> None:
@@ -88,14 +88,20 @@ def _mark(d: Decision, rules: Rules, objective: Slo, reading: SliReading) -> Non
     known = incident.outages.get(objective.id, ())
     if known and not known[-1].until:
         if since < known[-1].since:
-            d.emit(events.HarmBegan(incident.id, objective.id, since, known[-1].seen_at))
+            d.emit(
+                events.HarmBegan(
+                    incident=incident.id, slo=objective.id, since=since, seen_at=known[-1].seen_at
+                )
+            )
         return
     if known:  # what burns may be old harm alone
         verify = rules.verify_of(incident, objective.id)
         verdict, _ = slo.judge_recovery(objective, verify, reading, since=known[-1].until)
         if verdict != "burning":
             return
-    d.emit(events.HarmBegan(incident.id, objective.id, since, reading.at))
+    d.emit(
+        events.HarmBegan(incident=incident.id, slo=objective.id, since=since, seen_at=reading.at)
+    )
 
 
 def _hurts_anew(
@@ -119,10 +125,18 @@ def _hold(d: Decision, objective: Slo, held: slo.Burning | None) -> None:
     before = d.shard.held.get(objective.id)
     if held is None:
         if before is not None:
-            d.emit(events.HoldEnded(objective.id))
+            d.emit(events.HoldEnded(slo=objective.id))
     elif before != held.tier.name:
         why = slo.reason(objective, held, held=True)
-        d.emit(events.BurnHeldBack(objective.id, objective.service, held.tier.name, held.long, why))
+        d.emit(
+            events.BurnHeldBack(
+                slo=objective.id,
+                service=objective.service,
+                tier=held.tier.name,
+                counts=held.long,
+                reason=why,
+            )
+        )
 
 
 def _burning_incident(d: Decision, objective: Slo) -> Incident | None:
@@ -147,18 +161,24 @@ def _burn(
         places = rules.places(d.shard)
         incident, why = correlation.place_burn(d, places, objective.service, title)
         d.emit(
-            events.BurnAttached(incident.id, objective.id, objective.service, burning.short, why)
+            events.BurnAttached(
+                incident=incident.id,
+                slo=objective.id,
+                service=objective.service,
+                counts=burning.short,
+                reason=why,
+            )
         )
     d.emit(
         events.BudgetBurning(
-            objective.id,
-            objective.service,
-            incident.id,
-            burning.tier.name,
-            float(burn or 0),
-            burning.short,
-            reading.failures,
-            why_burning,
+            slo=objective.id,
+            service=objective.service,
+            incident=incident.id,
+            tier=burning.tier.name,
+            burn=float(burn or 0),
+            counts=burning.short,
+            failures=reading.failures,
+            reason=why_burning,
         )
     )
     if incident.state == "mitigated":

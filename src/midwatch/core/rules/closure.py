@@ -35,7 +35,7 @@ def close_if_done(d: Decision, incident: Incident) -> None:
         says = f"postmortem and {incident.case.id}"
     else:
         says = f"waiver: {incident.waiver}, until {show_time(incident.waived_until)}"
-    d.emit(events.IncidentClosed(incident.id, Reason(RULE, says)))
+    d.emit(events.IncidentClosed(incident=incident.id, reason=Reason(RULE, says)))
 
 
 def no_case(incident: Incident, suites: Collection[str], releases: Collection[str]) -> str:
@@ -89,5 +89,9 @@ def waive(d: Decision, incident: Incident, given: inputs.GrantWaiver) -> None:
     if given.ends_at - d.wall > MAX_WAIVER_S * SECOND:
         most = show_duration(MAX_WAIVER_S)
         raise StateError(f"a waiver ends within {most}", remedy="look at it again then")
-    d.emit(events.WaiverGranted(incident.id, given.why, given.owner, given.ends_at))
+    d.emit(
+        events.WaiverGranted(
+            incident=incident.id, why=given.why, owner=given.owner, ends_at=given.ends_at
+        )
+    )
     close_if_done(d, incident)

@@ -494,7 +494,7 @@ class _Batch:
     def flush(self) -> None:
         """Write what was placed."""
         for name, fingerprints in self._over.items():
-            self._d.emit(events.AlertsResolved(name, tuple(fingerprints)))
+            self._d.emit(events.AlertsResolved(incident=name, fingerprints=tuple(fingerprints)))
             self.touched.setdefault(name, [])
         for name, pending in self._pending.items():
             used = sorted({item.why for item in pending.items})
@@ -504,7 +504,7 @@ class _Batch:
                 for item in pending.items
             )
             reasons = tuple(pending.reasons[why] for why in used)
-            self._d.emit(events.AlertsAttached(name, items, reasons))
+            self._d.emit(events.AlertsAttached(incident=name, attached=items, reasons=reasons))
             self.touched.setdefault(name, []).extend(items)
 
 
@@ -532,7 +532,7 @@ def attach(
     batch.flush()
     touched = batch.touched
     for name, fingerprints in _resolved(d, news).items():
-        d.emit(events.AlertsResolved(name, tuple(fingerprints)))
+        d.emit(events.AlertsResolved(incident=name, fingerprints=tuple(fingerprints)))
         touched.setdefault(name, [])
     return touched
 
@@ -580,7 +580,7 @@ def _again(d: Decision, alert: Alert) -> Placement | None:
     says = f"it fires again, {show_duration(since_s)} after it ended there"
     reason = Reason(RULE, says, {"since_s": since_s, "rounds": rest.rounds})
     if over:
-        d.emit(events.IncidentReopened(incident.id, reason))
+        d.emit(events.IncidentReopened(incident=incident.id, reason=reason))
     return Placement(incident.id, reason)
 
 
@@ -620,14 +620,14 @@ def open_incident(
     name = f"{PREFIX}{d.shard.next_incident}"
     d.emit(
         events.IncidentOpened(
-            name,
-            symptom.service,
-            symptom.namespace,
-            title,
-            symptom.at,
-            reason,
-            d.shard.last_resolved.get(symptom.service, ""),
-            group,
+            incident=name,
+            service=symptom.service,
+            namespace=symptom.namespace,
+            title=title,
+            started_at=symptom.at,
+            reason=reason,
+            recurrence_of=d.shard.last_resolved.get(symptom.service, ""),
+            group=group,
         )
     )
     return d.known(name)

@@ -57,7 +57,15 @@ def sample(d: Decision, incident: Incident, slo: Slo, reading: SliReading) -> No
     counts = reading.windows.get(window_s)
     if counts is not None and counts.total:
         burn = float(Fraction(counts.bad, counts.total) / slo.budget)
-        d.emit(events.BurnSampled(incident.id, counts, round(burn, 4), window_s, slo.id))
+        d.emit(
+            events.BurnSampled(
+                incident=incident.id,
+                counts=counts,
+                burn=round(burn, 4),
+                window_s=window_s,
+                slo=slo.id,
+            )
+        )
         if incident.state in ("open", "acknowledged"):
             measure(d, incident, slo, reading)
 
@@ -78,7 +86,7 @@ def measure(d: Decision, incident: Incident, slo: Slo, reading: SliReading) -> b
     harm = Harm(d.wall, tuple(stretches), found.period, found.seen_s)
     if known is not None and known.stretches == harm.stretches:
         return False
-    d.emit(events.HarmMeasured(incident.id, slo.id, harm))
+    d.emit(events.HarmMeasured(incident=incident.id, slo=slo.id, harm=harm))
     return True
 
 
@@ -99,7 +107,7 @@ def draft(d: Decision, incident: Incident, rules: Sources) -> None:
         return
     document = _document(d, incident, rules)
     if document != incident.drafted:
-        d.emit(events.PostmortemDrafted(incident.id, document))
+        d.emit(events.PostmortemDrafted(incident=incident.id, document=document))
 
 
 def _document(d: Decision, incident: Incident, rules: Sources) -> dict[str, Any]:
@@ -213,4 +221,4 @@ def _write(d: Decision, incident: Incident, judgement: judgements.Judgement, by:
             f"{incident.id} paged nobody and spent no budget", remedy="it needs no postmortem"
         )
     if judgement != incident.judgement:
-        d.emit(events.PostmortemEdited(incident.id, judgement, by))
+        d.emit(events.PostmortemEdited(incident=incident.id, judgement=judgement, by=by))

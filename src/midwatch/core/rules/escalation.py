@@ -62,8 +62,18 @@ def rate(
     if incident.severity and incident.severity <= severity:
         return False
     urgency = policy.team.urgency[severity]
-    renamed = (title, service) if title != incident.title else ("", "")
-    d.emit(events.SeverityDeclared(incident.id, severity, urgency, reason, *renamed, level))
+    renamed = title != incident.title
+    d.emit(
+        events.SeverityDeclared(
+            incident=incident.id,
+            severity=severity,
+            urgency=urgency,
+            reason=reason,
+            title=title if renamed else "",
+            service=service if renamed else "",
+            level=level,
+        )
+    )
     ahead()
     return True
 
@@ -73,7 +83,17 @@ def rename(
 ) -> None:
     """Call an incident after what is heard of it now, as bad as it is."""
     severity, urgency = incident.severity or "sev1", incident.urgency
-    d.emit(events.SeverityDeclared(incident.id, severity, urgency, reason, title, service, level))
+    d.emit(
+        events.SeverityDeclared(
+            incident=incident.id,
+            severity=severity,
+            urgency=urgency,
+            reason=reason,
+            title=title,
+            service=service,
+            level=level,
+        )
+    )
 
 
 def wait(
@@ -89,7 +109,7 @@ def wait(
 def _wait_until(
     d: Decision, incident: Incident, reason: Reason, until: int, by: str, policy: str = ""
 ) -> None:
-    d.emit(events.PageWaits(incident.id, until, reason, by, policy))
+    d.emit(events.PageWaits(incident=incident.id, until=until, reason=reason, by=by, policy=policy))
     d.set_timer(inputs.Timer(_timer_key(incident), until, "escalate", incident.id))
 
 
@@ -138,7 +158,16 @@ def _go_on(
     *,
     exhausted: bool = False,
 ) -> None:
-    d.emit(events.AskingResumed(incident.id, policy.name, step, until, reason, exhausted))
+    d.emit(
+        events.AskingResumed(
+            incident=incident.id,
+            policy=policy.name,
+            step=step,
+            until=until,
+            reason=reason,
+            exhausted=exhausted,
+        )
+    )
     d.set_timer(inputs.Timer(_timer_key(incident), until, "escalate", incident.id))
 
 
@@ -164,7 +193,10 @@ def page(d: Decision, policy: Policy, incident: Incident, reason: Reason) -> Non
         says = f"nobody can be reached at step {number + 1} of policy {policy.name!r}"
         d.emit(
             events.StepSkipped(
-                incident.id, number, policy.name, Reason(RULE, says, {"step": number})
+                incident=incident.id,
+                step=number,
+                policy=policy.name,
+                reason=Reason(RULE, says, {"step": number}),
             )
         )
     _exhausted(d, policy, incident)
@@ -213,7 +245,17 @@ def send(
     if last_at is None or incident.severity == "sev1" or d.now >= until:
         plan_page(d, policy.name, incident, person, via, step, reason)
         return
-    d.emit(events.PageHeld(incident.id, person, via, step, until, policy.name, reason))
+    d.emit(
+        events.PageHeld(
+            incident=incident.id,
+            to=person,
+            via=via,
+            step=step,
+            until=until,
+            policy=policy.name,
+            reason=reason,
+        )
+    )
     d.set_timer(inputs.Timer(f"digest/{person}/{via}", until, "digest", incident.id))
 
 
@@ -231,11 +273,29 @@ def plan_page(
 ) -> None:
     """Plan one page, for an incident and for the others of its digest."""
     key = _page_key(d, incident)
-    d.emit(events.PagePlanned(incident.id, key, person, step, reason, via, policy, beside=beside))
+    d.emit(
+        events.PagePlanned(
+            incident=incident.id,
+            key=key,
+            to=person,
+            step=step,
+            reason=reason,
+            via=via,
+            policy=policy,
+            beside=beside,
+        )
+    )
     for other in others:
         d.emit(
             events.PagePlanned(
-                other.id, _page_key(d, other), person, other.next_step - 1, reason, via, policy, key
+                incident=other.id,
+                key=_page_key(d, other),
+                to=person,
+                step=other.next_step - 1,
+                reason=reason,
+                via=via,
+                policy=policy,
+                digest=key,
             )
         )
     covered = (d.shard.incidents.get(name) for name in incident.also)
@@ -346,7 +406,11 @@ def _digest(d: Decision, person: str, via: str, incidents: list[Incident]) -> No
         told = held.tell(first)
         if told.fires:
             grew = f"{first.id} grew: {told.says}"
-            d.emit(events.IncidentGrew(first.id, Reason(RULE, grew, {"held": len(first.growth)})))
+            d.emit(
+                events.IncidentGrew(
+                    incident=first.id, reason=Reason(RULE, grew, {"held": len(first.growth)})
+                )
+            )
             says = f"{says}; {grew}"
         reason = Reason(RULE, says, {"incidents": len(waiting)})
         plan_page(d, first.policy, first, person, via, first.next_step - 1, reason, tuple(others))
@@ -363,7 +427,7 @@ def withdraw(d: Decision, incident: Incident, reason: Reason) -> None:
     if incident.acknowledged_by:
         if incident.snoozed_until:
             d.cancel_timer(_snooze_key(incident))
-        d.emit(events.AckWithdrawn(incident.id, reason))
+        d.emit(events.AckWithdrawn(incident=incident.id, reason=reason))
         d.cancel_timer(_ack_key(incident))
 
 
@@ -406,7 +470,7 @@ def on_timer(d: Decision, policy: Policy, incident: Incident) -> None:
     if incident.exhausted:
         waited = show_duration(policy.team.again_s)
         reason = Reason(RULE, f"still nobody has it, {waited} after everybody was paged")
-        d.emit(events.EscalationRestarted(incident.id, reason))
+        d.emit(events.EscalationRestarted(incident=incident.id, reason=reason))
         page(d, policy, incident, reason)
         return
     if incident.waits:
@@ -493,7 +557,7 @@ def _exhausted(d: Decision, policy: Policy, incident: Incident) -> None:
     pages = len(incident.pages)
     says = f"nobody of policy {policy.name!r} answered {pages} pages"
     reason = Reason(RULE, says, {"pages": pages})
-    d.emit(events.EscalationExhausted(incident.id, reason))
+    d.emit(events.EscalationExhausted(incident=incident.id, reason=reason))
     for name in policy.team.last_resort:
         person = policy.team.behind(name, d.wall, d.shard.overrides)
         for via in policy.team.pagers(person)[:1] if person else ():
@@ -516,7 +580,7 @@ def acknowledge(d: Decision, team: Team, incident: Incident, by: str, sides: Sid
     `sides` says for whom: where people of several policies are paged, each answers for their own.
     """
     for policy in sides.besides:
-        d.emit(events.OthersAnswered(incident.id, policy, by))
+        d.emit(events.OthersAnswered(incident=incident.id, policy=policy, by=by))
         _take_back(d, incident, policy)
         d.cancel_timer(others_key(incident, policy))
     if not sides.own:
@@ -526,7 +590,9 @@ def acknowledge(d: Decision, team: Team, incident: Incident, by: str, sides: Sid
         return
     says = f"{by} has it"
     silence(d, incident, others=False)
-    d.emit(events.PageAcknowledged(incident.id, by, Reason(RULE, says, {"by": by})))
+    d.emit(
+        events.PageAcknowledged(incident=incident.id, by=by, reason=Reason(RULE, says, {"by": by}))
+    )
     tell(d, team, incident, "acknowledged", by)
     if team.ack_s and incident.state == "acknowledged":
         due_at = d.now + team.ack_s * SECOND
@@ -559,7 +625,11 @@ def snooze(d: Decision, team: Team, incident: Incident, by: str, until: int, sid
         )
     acknowledge(d, team, incident, by, sides)
     says = f"{by} has it until {show_time(until)}"
-    d.emit(events.PageSnoozed(incident.id, by, until, Reason(RULE, says, {"by": by})))
+    d.emit(
+        events.PageSnoozed(
+            incident=incident.id, by=by, until=until, reason=Reason(RULE, says, {"by": by})
+        )
+    )
     d.cancel_timer(_ack_key(incident))
     _wake_snoozed(d, incident)
 
@@ -610,7 +680,7 @@ def reassign(
         raise StateError(f"nobody can be reached as {to!r}", remedy="name somebody else")
     silence(d, incident, others=False)
     reason = Reason(RULE, f"{by} hands it to {person}", {"by": by, "to": person})
-    d.emit(events.IncidentReassigned(incident.id, person, by, reason))
+    d.emit(events.IncidentReassigned(incident=incident.id, to=person, by=by, reason=reason))
     plan_page(d, policy.name, incident, person, pagers[0], REASSIGNED_STEP, reason)
     wait_for_ack(d, incident, policy.steps[0].delay_s if policy.steps else policy.team.again_s)
 

@@ -125,9 +125,19 @@ def propose(d: Decision, incident: Incident, release: str, by: str) -> None:
     elif incident.state not in ("open", "acknowledged", "mitigated"):
         refusal = f"{incident.id} is {incident.state}"
     if refusal:
-        d.emit(events.FixRefused(incident.id, release, Reason(RULE, refusal)))
+        d.emit(
+            events.FixRefused(incident=incident.id, release=release, reason=Reason(RULE, refusal))
+        )
         return
-    d.emit(events.FixProposed(incident.id, pointer.service, release, pointer.live, by))
+    d.emit(
+        events.FixProposed(
+            incident=incident.id,
+            service=pointer.service,
+            release=release,
+            baseline=pointer.live,
+            by=by,
+        )
+    )
     d.plan(
         effects.RunEvals(
             key=d.key("canary", incident.id, incident.canaries),
@@ -203,7 +213,14 @@ def _try_live(
         rollouts.start(d, plans, given, incident.id)
     except StateError as error:
         return Verdict("inconclusive", Reason(RULE, error.message))
-    d.emit(events.FixEligible(incident.id, incident.fix, answer.outcomes, found.reason))
+    d.emit(
+        events.FixEligible(
+            incident=incident.id,
+            release=incident.fix,
+            outcomes=answer.outcomes,
+            reason=found.reason,
+        )
+    )
     return None
 
 
@@ -223,15 +240,32 @@ def _judged(
     """Record the verdict and, when it says so, write the intent to promote."""
     pointer = d.shard.pointers[incident.service_of_plan]
     d.emit(
-        events.CanaryJudged(incident.id, incident.fix, incident.baseline, verdict, outcomes, reason)
+        events.CanaryJudged(
+            incident=incident.id,
+            release=incident.fix,
+            baseline=incident.baseline,
+            verdict=verdict,
+            outcomes=outcomes,
+            reason=reason,
+        )
     )
     if verdict == "reject":
-        d.emit(events.ReleaseCondemned(pointer.service, incident.fix, reason))
+        d.emit(
+            events.ReleaseCondemned(service=pointer.service, release=incident.fix, reason=reason)
+        )
     if verdict != "promote":
         return
     operation = d.key("promote", incident.id, incident.canaries)
     epoch = pointer.epoch + 1
-    d.emit(events.PromotionStarted(incident.id, pointer.service, operation, incident.fix, epoch))
+    d.emit(
+        events.PromotionStarted(
+            incident=incident.id,
+            service=pointer.service,
+            operation=operation,
+            release=incident.fix,
+            epoch=epoch,
+        )
+    )
     traffic = Traffic(incident.fix, pointer.epoch)
     pointers.begin(d, pointer, operation, traffic, "promote", incident=incident.id)
 
@@ -244,12 +278,24 @@ def on_promote_answer(d: Decision, incident: Incident, answer: ReleaseAnswered) 
     if answer.state == "applied":
         pointers.done(d, pointer, answer.key)
         d.emit(
-            events.FixPromoted(incident.id, pointer.service, answer.key, incident.fix, answer.seen)
+            events.FixPromoted(
+                incident=incident.id,
+                service=pointer.service,
+                operation=answer.key,
+                release=incident.fix,
+                seen=answer.seen,
+            )
         )
         return False
     if answer.state == "not-applied" and answer.attempt < MAX_ATTEMPTS:
         d.retry_effect(answer.key, d.now + RETRY_S * SECOND)
         return False
-    d.emit(events.PointerAbandoned(pointer.service, answer.key, pointer.epoch))
-    d.emit(events.PromotionFailed(incident.id, answer.key, answer.state, answer.seen))
+    d.emit(
+        events.PointerAbandoned(service=pointer.service, operation=answer.key, epoch=pointer.epoch)
+    )
+    d.emit(
+        events.PromotionFailed(
+            incident=incident.id, operation=answer.key, state=answer.state, seen=answer.seen
+        )
+    )
     return True

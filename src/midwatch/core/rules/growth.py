@@ -72,7 +72,7 @@ def grow(
         return  # the page that is to come tells of it
     holder = incident.mark.by if incident.mark and incident.state == "acknowledged" else ""
     here = [one for one in incident.pages[incident.earlier_pages :] if not one.beside]
-    d.emit(events.IncidentGrew(incident.id, reason))
+    d.emit(events.IncidentGrew(incident=incident.id, reason=reason))
     d.cancel_timer(_growth_key(incident))
     if incident.state == "acknowledged":
         escalation.withdraw(d, incident, reason)
@@ -112,7 +112,7 @@ def page_others(
     if not asked:
         _ask(d, main, policy, incident, reason, 0)
         return
-    d.emit(events.OthersAsked(incident.id, policy.name, number, reason))
+    d.emit(events.OthersAsked(incident=incident.id, policy=policy.name, step=number, reason=reason))
     for person, via in asked.items():
         _plan_beside(d, policy, incident, person, via, number, reason)
 
@@ -124,7 +124,11 @@ def _ask(
     while (step := policy.step(number)) is not None:
         reached = escalation.reach_of_step(d, policy, incident, step)
         if reached:
-            d.emit(events.OthersAsked(incident.id, policy.name, number, reason))
+            d.emit(
+                events.OthersAsked(
+                    incident=incident.id, policy=policy.name, step=number, reason=reason
+                )
+            )
             for person, via in reached:
                 _plan_beside(d, policy, incident, person, via, number, reason)
             _ask_again(d, policy, incident, step.delay_s)
@@ -132,7 +136,11 @@ def _ask(
         number += 1
     found = "can be reached" if is_new else "has answered: all of it again"
     says = f"nobody of policy {policy.name!r} {found}"
-    d.emit(events.OthersAsked(incident.id, policy.name, -1, Reason(escalation.RULE, says)))
+    d.emit(
+        events.OthersAsked(
+            incident=incident.id, policy=policy.name, step=-1, reason=Reason(escalation.RULE, says)
+        )
+    )
     _ask_again(d, policy, incident, policy.team.again_s)
     told = Reason(escalation.RULE, f"{reason.says}; {says}" if is_new else says)
     for name in policy.team.last_resort:
@@ -159,7 +167,9 @@ def ask_on(d: Decision, policy: Policy, incident: Incident, reason: Reason) -> N
     """Go on asking the people of another policy, who had not answered before it was over."""
     step = incident.others_left[policy.name]
     pages = escalation.asked_at(incident, policy)
-    d.emit(events.OthersAsked(incident.id, policy.name, step - 1, reason))
+    d.emit(
+        events.OthersAsked(incident=incident.id, policy=policy.name, step=step - 1, reason=reason)
+    )
     _ask_at(d, policy, incident, escalation.next_at(d, policy, pages, step))
 
 
@@ -220,7 +230,16 @@ def _hold_all(
     d: Decision, incident: Incident, reason: Reason, news: Sequence[Held], until: int
 ) -> None:
     for one in news:
-        d.emit(events.GrowthHeld(incident.id, until, reason, one.flaps, one.says, one.fingerprints))
+        d.emit(
+            events.GrowthHeld(
+                incident=incident.id,
+                until=until,
+                reason=reason,
+                flaps=one.flaps,
+                what=one.says,
+                fingerprints=one.fingerprints,
+            )
+        )
 
 
 def carry(d: Decision, old: Incident, into: Incident) -> None:

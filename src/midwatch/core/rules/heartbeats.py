@@ -42,7 +42,7 @@ def watch(d: Decision, jobs: Iterable[Watched], due_at: dict[str, int]) -> None:
     """Begin to wait for jobs, when midwatch starts; `due_at` are the deadlines that it knows."""
     for job in jobs:
         if job.name not in d.shard.jobs:
-            d.emit(events.JobWatched(job.name))
+            d.emit(events.JobWatched(job=job.name))
         if d.shard.jobs[job.name] != "silent" and due_at.get(job.name, 0) <= d.now:
             _wait(d, job)
 
@@ -53,7 +53,7 @@ def seen(d: Decision, job: Watched) -> Alert | None:
     _wait(d, job)
     if before == "beating":
         return None
-    d.emit(events.JobHeard(job.name))
+    d.emit(events.JobHeard(job=job.name))
     return d.end_of(_identity(job)) if before == "silent" else None
 
 
@@ -62,7 +62,7 @@ def silent(d: Decision, job: Watched) -> Alert | None:
     if d.shard.jobs.get(job.name) == "silent":
         return None
     never = d.shard.jobs.get(job.name) == "watched"
-    d.emit(events.JobWentSilent(job.name))
+    d.emit(events.JobWentSilent(job=job.name))
     waited = show_duration(job.every_s + job.grace_s)
     says = f"{job.name} was {'never heard' if never else 'not heard'} for {waited}"
     alert = _identity(job).alert("firing", d.wall, summary=says)

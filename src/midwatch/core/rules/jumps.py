@@ -30,7 +30,7 @@ def see(d: Decision, given: inputs.ClockSeen) -> events.ClockJumped | None:
     before, here = d.wall, _open(d)
     if given.skew_ms == d.shard.skew:
         if given.boot:
-            d.emit(events.ClockAnchored(given.boot, given.ticks_ms))
+            d.emit(events.ClockAnchored(boot=given.boot, ticks_ms=given.ticks_ms))
         return None
     pages = abs(given.by_ms) >= JUMP_MS
     name = d.shard.clock_incident
@@ -39,7 +39,13 @@ def see(d: Decision, given: inputs.ClockSeen) -> events.ClockJumped | None:
     right = d.shard.skews.returns(given.skew_ms)
     reason = _reason(given, before, d.now - given.skew_ms, right=right)
     event = events.ClockJumped(
-        given.by_ms, given.skew_ms, reason, right, name, given.boot, given.ticks_ms
+        by_ms=given.by_ms,
+        skew_ms=given.skew_ms,
+        reason=reason,
+        right=right,
+        incident=name,
+        boot=given.boot,
+        ticks_ms=given.ticks_ms,
     )
     d.emit(event)
     if pages and here is None:

@@ -69,12 +69,24 @@ def _ring(d: Decision, rules: Rules, incident: Incident, news: list[tuple[str, L
         reason = next(reasons[name] for name, some in policies.items() if service in some)
         d.emit(
             events.NewsJudged(
-                incident.id, service, one.severity, pages=True, reason=reason, told=one.severity,
-                policy=one.policy, namespace=one.namespace, fingerprints=one.fingerprints,
-                slo=one.slo, own=one.own, apart=one.apart, names=one.names, level=one.level,
-                more=one.more, said=one.said,
+                incident=incident.id,
+                service=service,
+                severity=one.severity,
+                pages=True,
+                reason=reason,
+                told=one.severity,
+                policy=one.policy,
+                namespace=one.namespace,
+                fingerprints=one.fingerprints,
+                slo=one.slo,
+                own=one.own,
+                apart=one.apart,
+                names=one.names,
+                level=one.level,
+                more=one.more,
+                said=one.said,
             )
-        )  # fmt: skip
+        )
     for name, reason in reasons.items():
         if name == main.name:
             growth.grow(d, main, incident, reason)

@@ -33,7 +33,11 @@ def merge(d: Decision, policy: Policy, old: Incident, into: Incident, by: str) -
     fingerprints = tuple(old.firing)
     _stop(d, old)
     runbooks.take_away(d, old, f"{old.id} is part of {into.id}")
-    d.emit(events.AlertsMoved(old.id, into.id, fingerprints, reason, "merge"))
+    d.emit(
+        events.AlertsMoved(
+            incident=old.id, to=into.id, fingerprints=fingerprints, reason=reason, kind="merge"
+        )
+    )
     _go_over(d, old, into, by, reason)
     if old.severity is not None:
         # Whoever merges them knows both: that wakes nobody who has the other one already.
@@ -69,7 +73,11 @@ def split(d: Decision, incident: Incident, given: inputs.SplitIncident) -> tuple
     symptom = correlation.Symptom(first.service, incident.namespace, first.starts_at)
     title = title_of(first.name, first.service)
     new = correlation.open_incident(d, symptom, title, reason)
-    d.emit(events.AlertsMoved(incident.id, new.id, tuple(chosen), reason, "split"))
+    d.emit(
+        events.AlertsMoved(
+            incident=incident.id, to=new.id, fingerprints=tuple(chosen), reason=reason, kind="split"
+        )
+    )
     return new, reason
 
 
@@ -89,13 +97,17 @@ def undo(d: Decision, incident: Incident, by: str) -> tuple[Incident, Reason]:
     back = tuple(one for one in new.firing if whole or one in last.fingerprints)
     reason = Reason(RULE, f"{by}: the {last.kind} is undone", {"by": by})
     if last.kind == "merge":
-        d.emit(events.MergeUndone(old.id, by, reason))
+        d.emit(events.MergeUndone(incident=old.id, by=by, reason=reason))
     else:
         _must_be_open(old)
     if whole:
         _stop(d, new)
         runbooks.take_away(d, new, f"{new.id} is part of {old.id}")
-    d.emit(events.AlertsMoved(new.id, old.id, back, reason, "undo"))
+    d.emit(
+        events.AlertsMoved(
+            incident=new.id, to=old.id, fingerprints=back, reason=reason, kind="undo"
+        )
+    )
     if whole:
         _go_over(d, new, old, by, reason)
     return old, reason
@@ -113,9 +125,9 @@ def _stop(d: Decision, incident: Incident) -> None:
 
 
 def _go_over(d: Decision, old: Incident, into: Incident, by: str, reason: Reason) -> None:
-    d.emit(events.IncidentMerged(old.id, into.id, by, reason))
+    d.emit(events.IncidentMerged(incident=old.id, into=into.id, by=by, reason=reason))
     for ticket in old.tickets:
-        d.emit(events.TicketLinked(into.id, ticket, reason))
+        d.emit(events.TicketLinked(incident=into.id, ticket=ticket, reason=reason))
 
 
 def _must_be_open(incident: Incident) -> None:

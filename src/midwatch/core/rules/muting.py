@@ -110,7 +110,7 @@ def add(d: Decision, muting: Muting, given: inputs.AddSilence) -> list[Incident]
         raise StateError("is longer than 366 days", remedy=remedy)
     name = f"S-{d.shard.next_silence}"
     silence = Silence(name, matchers, given.starts_at, given.ends_at, given.by, given.why)
-    d.emit(events.SilenceAdded(silence))
+    d.emit(events.SilenceAdded(silence=silence))
     return _begin(d, silence)
 
 
@@ -135,7 +135,7 @@ def keep_dates(d: Decision, muting: Muting) -> list[Incident]:
     """
     for silence in list(d.shard.lapsed.values()):
         if silence.ends_at > d.wall and d.now < d.shard.quiet_until[silence.id]:
-            d.emit(events.SilenceAdded(silence))
+            d.emit(events.SilenceAdded(silence=silence))
     changed = [one for silence in d.shard.silences.values() for one in _begin(d, silence)]
 
     def window(firing: Firing) -> str:
@@ -194,7 +194,14 @@ def _mute(d: Decision, by: Callable[[Firing], str], why: str) -> list[Incident]:
                 hit.setdefault(key, []).append(fingerprint)
         for key, fingerprints in hit.items():
             says = f"{_alerts(fingerprints)}{why or ': ' + key}"
-            d.emit(events.AlertsMuted(name, tuple(fingerprints), key, Reason(RULE, says)))
+            d.emit(
+                events.AlertsMuted(
+                    incident=name,
+                    fingerprints=tuple(fingerprints),
+                    key=key,
+                    reason=Reason(RULE, says),
+                )
+            )
         if hit:
             changed.append(incident)
     return changed
@@ -211,7 +218,7 @@ def end(d: Decision, given: inputs.EndSilence) -> str:
         raise StateError(f"no silence is called {given.silence!r}", remedy="midwatch silences list")
     d.cancel_timer(f"unmute/{silence.key}")
     d.cancel_timer(f"mute/{silence.key}")
-    d.emit(events.SilenceEnded(silence, given.by))
+    d.emit(events.SilenceEnded(silence=silence, by=given.by))
     return silence.key
 
 
@@ -224,7 +231,7 @@ def expire(d: Decision, key: str) -> None:
     """End a silence whose time is over."""
     silence = starting(d.shard, key)
     if silence is not None:
-        d.emit(events.SilenceEnded(silence, ""))
+        d.emit(events.SilenceEnded(silence=silence, by=""))
 
 
 def ended(d: Decision) -> list[str]:
@@ -256,7 +263,11 @@ def lift(d: Decision, muting: Muting, keys: Iterable[str]) -> dict[str, list[Fir
             for now_by, fingerprints in groups.items():
                 says = f"over for {_alerts(fingerprints)}: {key}"
                 reason = Reason(RULE, says)
-                d.emit(events.AlertsMuted(name, tuple(fingerprints), now_by, reason))
+                d.emit(
+                    events.AlertsMuted(
+                        incident=name, fingerprints=tuple(fingerprints), key=now_by, reason=reason
+                    )
+                )
                 if not now_by:
                     firing = d.shard.incidents[name].firing
                     spoken.setdefault(name, []).extend(firing[one] for one in fingerprints)

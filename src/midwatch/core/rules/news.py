@@ -132,13 +132,27 @@ def _judged(
     held = cover is None and bool(_flaps(incident, item.what, [(item.severity, item.fingerprints)]))
     d.emit(
         events.NewsJudged(
-            incident.id, item.service, item.severity, cover is None, Reason(RULE, says, terms),
-            told, policy.name, item.namespace, item.fingerprints[:KEPT_FINGERPRINTS], item.slo,
-            cover.incident if cover else "", item.own, cover.rung_at if cover else 0,
-            item.always, item.names, item.how, max(len(item.fingerprints) - KEPT_FINGERPRINTS, 0),
-            said, held,
+            incident=incident.id,
+            service=item.service,
+            severity=item.severity,
+            pages=cover is None,
+            reason=Reason(RULE, says, terms),
+            told=told,
+            policy=policy.name,
+            namespace=item.namespace,
+            fingerprints=item.fingerprints[:KEPT_FINGERPRINTS],
+            slo=item.slo,
+            covered_by=cover.incident if cover else "",
+            own=item.own,
+            rung_at=cover.rung_at if cover else 0,
+            apart=item.always,
+            names=item.names,
+            level=item.how,
+            more=max(len(item.fingerprints) - KEPT_FINGERPRINTS, 0),
+            said=said,
+            held=held,
         )
-    )  # fmt: skip
+    )
 
 
 def _cover(d: Decision, rules: Rules, incident: Incident, cover: Cover) -> None:
@@ -166,7 +180,7 @@ def _tell_of(d: Decision, incident: Incident, other: Incident | None) -> None:
     """Let the pages of what covers an incident tell of that one, too."""
     if other is not None:
         says = f"also: {incident.id} {incident.severity or ''}: {incident.title}"
-        d.emit(events.CoversAlso(other.id, incident.id, Reason(RULE, says)))
+        d.emit(events.CoversAlso(incident=other.id, other=incident.id, reason=Reason(RULE, says)))
 
 
 def _ring(d: Decision, rules: Rules, incident: Incident, asked: list[_Asked], was: Was) -> None:
@@ -338,7 +352,7 @@ def not_over(d: Decision, rules: Rules, incident: Incident) -> None:
         return
     paging = [x for x in _judged_now(d, incident) if x.pages]
     if paging:
-        d.emit(events.IncidentReopened(incident.id, paging[0].reason))
+        d.emit(events.IncidentReopened(incident=incident.id, reason=paging[0].reason))
         d.cancel_timer(f"settle/{incident.id}")
         _page_again(d, rules, incident, paging, paging[0].reason)
 
@@ -401,7 +415,7 @@ def merged(
     main = rules.policy_of(into)
     growth.carry(d, old, into)
     if asked and into.state == "mitigated":
-        d.emit(events.IncidentReopened(into.id, reason))
+        d.emit(events.IncidentReopened(incident=into.id, reason=reason))
         d.cancel_timer(f"settle/{into.id}")
     mine = [one for one in asked if rules.same_people(one.name, main.name)]
     if mine and not _was_planned(d, into):
@@ -423,7 +437,7 @@ def _merged_into(d: Decision, main: Policy, into: Incident, by: str, reason: Rea
         if by != into.acknowledged_by:
             growth.grow(d, main, into, reason)
     elif into.exhausted:
-        d.emit(events.EscalationRestarted(into.id, reason))
+        d.emit(events.EscalationRestarted(incident=into.id, reason=reason))
         escalation.page(d, main, into, reason)
     elif not _rings(into):
         escalation.page(d, main, into, reason)
@@ -434,7 +448,7 @@ def unmerged(d: Decision, rules: Rules, back: Incident, other: Incident) -> None
     growth.keep_on(d, back)
     for name in [one for one in other.besides if not _theirs(d, other, one)]:
         says = f"what was theirs is {back.id} again"
-        d.emit(events.OthersLeft(other.id, name, Reason(RULE, says)))
+        d.emit(events.OthersLeft(incident=other.id, policy=name, reason=Reason(RULE, says)))
         d.cancel_timer(escalation.others_key(other, name))
     if _rings(other) and not other.slo and not escalation.fires(d, other):
         escalation.silence(d, other, others=False)
@@ -457,7 +471,7 @@ def rerouted(d: Decision, rules: Rules, incident: Incident, name: str) -> None:
     if name not in incident.besides:
         return
     says = f"policy {name!r} is gone from the config, and nobody of it has answered"
-    d.emit(events.OthersLeft(incident.id, name, Reason(RULE, says)))
+    d.emit(events.OthersLeft(incident=incident.id, policy=name, reason=Reason(RULE, says)))
     main = rules.policy_of(incident)
     theirs = _theirs(d, incident, name)
     told = Reason(RULE, f"{incident.id} grew: {', '.join(theirs) or 'news'}; {says}")

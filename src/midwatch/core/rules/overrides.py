@@ -46,7 +46,7 @@ def remove(d: Decision, given: inputs.RemoveOverride) -> None:
             f"{given.schedule} has no override {given.override!r}",
             remedy="see midwatch oncall override list",
         )
-    d.emit(events.OverrideRemoved(given.schedule, given.override, given.by))
+    d.emit(events.OverrideRemoved(schedule=given.schedule, override=given.override, by=given.by))
 
 
 def swap(d: Decision, schedules: Mapping[str, Schedule], given: inputs.SwapShifts) -> None:
@@ -69,7 +69,11 @@ def swap(d: Decision, schedules: Mapping[str, Schedule], given: inputs.SwapShift
 def _add(d: Decision, schedule: str, person: str, start: int, end: int, by: str) -> None:
     override = Override(f"O-{d.shard.next_override}", person, start, end, by)
     says = f"{person} is on call from {show_time(start)} to {show_time(end)}, says {by}"
-    d.emit(events.OverrideAdded(schedule, override, Reason(RULE, says, {"by": by})))
+    d.emit(
+        events.OverrideAdded(
+            schedule=schedule, override=override, reason=Reason(RULE, says, {"by": by})
+        )
+    )
 
 
 def _shift(schedule: Schedule, at: int, overrides: list[Override]) -> Shift:

@@ -28,7 +28,11 @@ def begin(d: Decision, incident: Incident, slo_id: str, judged: Reason, deadline
     window = show_duration(int(terms["window_s"]))
     seen, wanted = terms.get("total", 0), terms["min_events"]
     says = f"waits for {slo_id}: {seen} of {wanted} events in {window}"
-    d.emit(events.RecoveryAwaited(incident.id, slo_id, Reason(RULE, says, dict(terms))))
+    d.emit(
+        events.RecoveryAwaited(
+            incident=incident.id, slo=slo_id, reason=Reason(RULE, says, dict(terms))
+        )
+    )
     _look_later(d, incident, deadline_s)
 
 
@@ -49,7 +53,7 @@ def on_timer(d: Decision, policy: Policy, incident: Incident, deadline_s: int) -
     waited = show_duration(max(d.now - incident.unproven_since, 0) // SECOND)
     says = f"{incident.id} still {incident.unproven}, {waited} ago; nothing fires"
     reason = Reason(RULE, says, {"deadline_s": deadline_s})
-    d.emit(events.WaitTold(incident.id, reason))
+    d.emit(events.WaitTold(incident=incident.id, reason=reason))
     if incident.state == "acknowledged":
         _tell_holder(d, policy, incident, reason)
     elif incident.urgency == "page" and not incident.awaits_ack:

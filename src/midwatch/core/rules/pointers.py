@@ -60,7 +60,11 @@ def register(d: Decision, given: inputs.RegisterRelease) -> None:
     if had is None:
         d.emit(
             events.ReleaseRegistered(
-                given.service, given.release, given.digest, given.good, given.live
+                service=given.service,
+                release=given.release,
+                digest=given.digest,
+                good=given.good,
+                live=given.live,
             )
         )
 
@@ -93,17 +97,28 @@ def begin(
     if pointer.pending:
         d.cancel_effect(pointer.pending)
         overtaken = pointer.pending
-        d.emit(events.PointerAbandoned(pointer.service, overtaken, pointer.epoch))
+        d.emit(
+            events.PointerAbandoned(
+                service=pointer.service, operation=overtaken, epoch=pointer.epoch
+            )
+        )
         _tell_incident(d, overtaken, f"{operation} went before it")
     epoch = max(pointer.epoch, traffic.epoch) + 1
     if not incident:
         operation = d.key(releases.key_of_move(pointer.service, epoch, operation))
     d.emit(
         events.PointerIntended(
-            pointer.service, operation, traffic.release, epoch, purpose, by, why,
-            traffic.candidate, traffic.weight,
+            service=pointer.service,
+            operation=operation,
+            release=traffic.release,
+            epoch=epoch,
+            purpose=purpose,
+            by=by,
+            reason=why,
+            candidate=traffic.candidate,
+            weight=traffic.weight,
         )
-    )  # fmt: skip
+    )
     wish = effects.SetRelease(
         operation, incident, pointer.service, traffic.release, epoch, purpose, traffic.candidate,
         traffic.weight,
@@ -116,9 +131,21 @@ def _tell_incident(d: Decision, operation: str, says: str) -> None:
     """End an operation in the incident that waits for it: no answer of it counts any more."""
     for incident in [d.shard.incidents[name] for name in d.shard.open]:
         if incident.promotion == operation:
-            d.emit(events.PromotionFailed(incident.id, operation, "not-applied", says))
+            d.emit(
+                events.PromotionFailed(
+                    incident=incident.id, operation=operation, state="not-applied", seen=says
+                )
+            )
         elif (run := doing(incident.plans, operation)) is not None:
-            d.emit(events.RollbackFailed(incident.id, operation, "not-applied", says, run.hash))
+            d.emit(
+                events.RollbackFailed(
+                    incident=incident.id,
+                    operation=operation,
+                    state="not-applied",
+                    seen=says,
+                    plan_hash=run.hash,
+                )
+            )
 
 
 def done(d: Decision, pointer: Pointer, operation: str, condemned: str = "") -> None:
@@ -126,17 +153,29 @@ def done(d: Decision, pointer: Pointer, operation: str, condemned: str = "") -> 
     wanted = pointer.wanted
     d.emit(
         events.PointerMoved(
-            pointer.service, operation, wanted.release, wanted.epoch, condemned,
-            wanted.candidate, wanted.weight,
+            service=pointer.service,
+            operation=operation,
+            release=wanted.release,
+            epoch=wanted.epoch,
+            condemned=condemned,
+            candidate=wanted.candidate,
+            weight=wanted.weight,
         )
-    )  # fmt: skip
+    )
 
 
 def withdraw(d: Decision, pointer: Pointer, says: str) -> None:
     """End a canary under way without a verdict; whoever calls this moves the traffic."""
     if pointer.canary is not None:
         reason = Reason(RULE, says)
-        d.emit(events.CanaryEnded(pointer.service, pointer.canary.release, "inconclusive", reason))
+        d.emit(
+            events.CanaryEnded(
+                service=pointer.service,
+                release=pointer.canary.release,
+                verdict="inconclusive",
+                reason=reason,
+            )
+        )
 
 
 def move(d: Decision, given: inputs.MoveRelease) -> None:
@@ -260,10 +299,14 @@ def checked(d: Decision, given: inputs.ReleaseChecked) -> Alert | None:
     name = release.name
     if says:
         if says not in (pointer.unfit.get(name), pointer.changed.get(name)):
-            d.emit(events.ReleaseFoundUnfit(given.service, name, says, changed))
+            d.emit(
+                events.ReleaseFoundUnfit(
+                    service=given.service, release=name, says=says, changed=changed
+                )
+            )
             return _unfit(d, pointer, name, says)
     elif name in pointer.unfit or name in pointer.changed:
-        d.emit(events.ReleaseFoundFit(given.service, name))
+        d.emit(events.ReleaseFoundFit(service=given.service, release=name))
         return _unfit(d, pointer, name, "")
     return None
 
@@ -297,7 +340,11 @@ def on_answer(d: Decision, given: inputs.ReleaseAnswered) -> Alert | None:
         d.retry_effect(given.key, d.now + RETRY_S * SECOND)
         return None
     says = f"{pointer.purpose} to {pointer.wanted.says} {given.state}: {given.seen}"
-    d.emit(events.PointerAbandoned(service, given.key, pointer.epoch, Reason(RULE, says)))
+    d.emit(
+        events.PointerAbandoned(
+            service=service, operation=given.key, epoch=pointer.epoch, reason=Reason(RULE, says)
+        )
+    )
     found = _not_moved(service)
     if pointer.purpose != "rollback" and found.fingerprint in d.shard.firing:
         return None  # people know that nothing moves; that a way back is closed, they are told
@@ -333,7 +380,7 @@ def on_prove_timer(d: Decision, service: str) -> None:
         _prove_later(d, service)
         return
     says = f"live for {show_duration(PROVE_S)}, and no objective of it burns"
-    d.emit(events.ReleaseProven(service, pointer.live, Reason(RULE, says)))
+    d.emit(events.ReleaseProven(service=service, release=pointer.live, reason=Reason(RULE, says)))
 
 
 def is_burning(d: Decision, service: str) -> bool:

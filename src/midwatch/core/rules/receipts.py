@@ -40,7 +40,11 @@ def on_page_answer(
     if answer.error is None:
         for one in told:
             key = _paged(one, answer.key).key
-            d.emit(events.PageSent(one.id, key, answer.receipt, answer.attempt))
+            d.emit(
+                events.PageSent(
+                    incident=one.id, key=key, receipt=answer.receipt, attempt=answer.attempt
+                )
+            )
         return
     waiting = [one for one in told if asks_by(one, answer.key)]
     wait_s = retry_delay_s(answer.key, answer.attempt, answer.retry_after_s)
@@ -48,7 +52,15 @@ def on_page_answer(
     retry_at = None if gives_up else d.now + int(wait_s * SECOND)
     for one in told:
         key = _paged(one, answer.key).key
-        d.emit(events.PageFailed(one.id, key, answer.attempt, answer.error, retry_at))
+        d.emit(
+            events.PageFailed(
+                incident=one.id,
+                key=key,
+                attempt=answer.attempt,
+                error=answer.error,
+                retry_at=retry_at,
+            )
+        )
     if retry_at is not None:
         d.retry_effect(answer.key, retry_at)
     _try_next_pager(d, policy_of, waiting, answer.key, answer.error)

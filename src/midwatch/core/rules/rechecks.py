@@ -75,4 +75,12 @@ def on_answer(d: Decision, incident: Incident, answer: EvalsAnswered) -> None:
     )
     if answer.error:
         verdict, reason = "inconclusive", Reason(RULE, answer.error)
-    d.emit(events.GateJudged(incident.id, incident.fix, verdict, answer.outcomes, reason))
+    d.emit(
+        events.GateJudged(
+            incident=incident.id,
+            release=incident.fix,
+            verdict=verdict,
+            outcomes=answer.outcomes,
+            reason=reason,
+        )
+    )

@@ -95,7 +95,11 @@ def _are_all_well(
     if others and seen_at is not None:
         changed = seen_at <= since if well else seen_at > 0 and verdict == "burning"
         if changed:
-            d.emit(events.ObjectiveJudged(incident.id, objective.id, verdict, reason))
+            d.emit(
+                events.ObjectiveJudged(
+                    incident=incident.id, slo=objective.id, verdict=verdict, reason=reason
+                )
+            )
     return well and all(incident.slos[one] > _proven_after(d, incident, one) for one in others)
 
 
@@ -133,7 +137,11 @@ def _mitigated(
     no_case = ""
     if not rules.always_case:
         no_case = closure.no_case(incident, rules.suites, d.shard.pointers)
-    d.emit(events.IncidentMitigated(incident.id, reason, incident.worst, after, no_case))
+    d.emit(
+        events.IncidentMitigated(
+            incident=incident.id, reason=reason, before=incident.worst, after=after, no_case=no_case
+        )
+    )
     escalation.silence(d, incident)
     says = f"{incident.id} is mitigated"
     runbooks.end(d, rules.means(incident), incident, says, keeps=True)
@@ -154,7 +162,7 @@ def reopen(
     verify = rules.verify_of(incident, objective.id)
     verdict, reason = slo.judge_recovery(objective, verify, reading, since=incident.mitigated_at)
     if verdict == "burning":
-        d.emit(events.IncidentReopened(incident.id, reason))
+        d.emit(events.IncidentReopened(incident=incident.id, reason=reason))
         runbooks.ask_again(d, incident)
         drafts.draft(d, incident, rules)
         d.cancel_timer(f"settle/{incident.id}")
@@ -176,7 +184,7 @@ def reopen_without_sli(
     if not names:
         return
     reason = Reason(RULE_NO_SLI, f"no SLI: {names} fires again", {"firing": len(incident.firing)})
-    d.emit(events.IncidentReopened(incident.id, reason))
+    d.emit(events.IncidentReopened(incident=incident.id, reason=reason))
     runbooks.ask_again(d, incident)
     drafts.draft(d, incident, rules)
     d.cancel_timer(f"settle/{incident.id}")
@@ -185,11 +193,11 @@ def reopen_without_sli(
 
 def _resolve(d: Decision, rules: Rules, incident: Incident, reason: Reason) -> None:
     runbooks.end(d, rules.means(incident), incident, f"{incident.id} is resolved")
-    d.emit(events.IncidentResolved(incident.id, reason))
+    d.emit(events.IncidentResolved(incident=incident.id, reason=reason))
     drafts.draft(d, incident, rules)
     escalation.tell(d, rules.policy.team, incident, "resolved", reason.says)
     if incident.promoted_at:
-        d.emit(events.ReleaseProven(incident.service_of_plan, incident.fix))
+        d.emit(events.ReleaseProven(service=incident.service_of_plan, release=incident.fix))
     if closure.is_plain(incident):
         # The very alert may come back, and a person may want to write down more.
         key = f"settle/{incident.id}"
@@ -219,7 +227,7 @@ def resolve_by_person(
                 remedy="mitigate it first; the SLI says when they are",
             )
         if incident.firing:
-            d.emit(events.AlertsResolved(incident.id, tuple(incident.firing)))
+            d.emit(events.AlertsResolved(incident=incident.id, fingerprints=tuple(incident.firing)))
         says = f"no SLI: {reason.says}"
         _mitigated(d, rules, incident, Reason(RULE_PERSON, says, reason.terms))
     d.cancel_timer(f"settle/{incident.id}")

@@ -30,7 +30,11 @@ def find(d: Decision, incident: Incident) -> None:
             name = earlier.incident
             says = f"{incident.id} is {name} again: {why}. {left_behind(earlier)}"
             terms: dict[str, Term] = {"of": name, "why": why}
-            d.emit(events.IncidentRecurred(incident.id, name, Reason(RULE, says, terms)))
+            d.emit(
+                events.IncidentRecurred(
+                    incident=incident.id, of=name, reason=Reason(RULE, says, terms)
+                )
+            )
             return
 
 

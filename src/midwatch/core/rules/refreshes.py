@@ -49,7 +49,7 @@ def take(
         incident = d.shard.incidents[home]
         one = incident.firing[alert.fingerprint]
         if alert.service != one.service:
-            d.emit(events.AlertsResolved(home, (alert.fingerprint,)))
+            d.emit(events.AlertsResolved(incident=home, fingerprints=(alert.fingerprint,)))
         elif _says_more(one, alert, incident) and _is_of_now(d, one, alert):
             changed.setdefault(home, {})[alert.fingerprint] = alert
             taken.add(id(alert))
@@ -102,13 +102,17 @@ def _note(
     mutes = tuple(judge.mutes(one.labels) for one in found.values())
     same = mutes == tuple(before[name].mutes for name in found)
     changed = tuple(found.values())
-    d.emit(events.AlertsChanged(home, changed, reason, () if same else mutes, calm))
+    d.emit(
+        events.AlertsChanged(
+            incident=home, alerts=changed, reason=reason, mutes=() if same else mutes, calm=calm
+        )
+    )
     worse: list[Alert] = []
     for name, alert in found.items():
         key = judge.muted(alert.labels) if alert.labels != before[name].labels else None
         if key is not None and key != before[name].muted:
             why = Reason(RULE, f"its labels are others: {key or 'nothing mutes it any more'}")
-            d.emit(events.AlertsMuted(home, (name,), key, why))
+            d.emit(events.AlertsMuted(incident=home, fingerprints=(name,), key=key, reason=why))
             muting.watch(d, muted, key)
         still = d.shard.incidents[home].firing[name]
         if RANK[alert.level] < RANK[before[name].level] and not still.muted:

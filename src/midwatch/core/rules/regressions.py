@@ -46,7 +46,7 @@ def draft(d: Decision, incident: Incident) -> None:
     case = Case(f"{incident.id.lower()}-{slug}", failed.question, failed.expected, incident.id)
     says = f"answer {failed.id} to {failed.question!r} was {failed.answer!r}"
     reason = Reason(RULE_DRAFT, says, {"answer_id": failed.id, "expected": failed.expected})
-    d.emit(events.RegressionCaseDrafted(incident.id, case, reason))
+    d.emit(events.RegressionCaseDrafted(incident=incident.id, case=case, reason=reason))
 
 
 def try_both_sides(d: Decision, incident: Incident) -> None:
@@ -58,7 +58,11 @@ def try_both_sides(d: Decision, incident: Incident) -> None:
     if good in ("", bad):
         says = f"{bad} was live and is the last good release: nothing to compare it with"
         says = says if bad else "no release is registered, so there are no sides to compare"
-        d.emit(events.RegressionCaseRefused(incident.id, case.id, (), Reason(RULE_ADMIT, says)))
+        d.emit(
+            events.RegressionCaseRefused(
+                incident=incident.id, case=case.id, evidence=(), reason=Reason(RULE_ADMIT, says)
+            )
+        )
         return
     # An incident that opened again is tried again, also while an earlier try is under way: its
     # stream is further by then.
@@ -167,7 +171,11 @@ def on_answer(d: Decision, incident: Incident, answer: EvalsAnswered) -> None:
     elif flakes(answer.outcomes) and not answer.key.endswith(MORE):
         _try(d, incident, case, NOISY_EPOCHS, answer.key + MORE)
     else:
-        d.emit(events.RegressionCaseRefused(incident.id, case.id, answer.outcomes, reason))
+        d.emit(
+            events.RegressionCaseRefused(
+                incident=incident.id, case=case.id, evidence=answer.outcomes, reason=reason
+            )
+        )
 
 
 def flakes(outcomes: tuple[Outcome, ...]) -> bool:
@@ -198,7 +206,16 @@ def _keep(
     same = duplicate_of(d.shard.cases, case, bad)
     d.emit(
         events.RegressionCaseAdmitted(
-            incident.id, case, bad, good, outcomes, reason, of[0], of[1], same, by
+            incident=incident.id,
+            case=case,
+            bad=bad,
+            good=good,
+            evidence=outcomes,
+            reason=reason,
+            bad_digest=of[0],
+            good_digest=of[1],
+            duplicate_of=same,
+            by=by,
         )
     )
 
@@ -217,7 +234,11 @@ def offer(d: Decision, incident: Incident, given: inputs.OfferCase) -> None:
     if given.replaces:
         if known is None:
             raise StateError(f"no case is called {case.id!r}", remedy="midwatch cases list")
-        d.emit(events.CaseMinimised(case.id, case.question, case.turns, given.by))
+        d.emit(
+            events.CaseMinimised(
+                case=case.id, question=case.question, turns=case.turns, by=given.by
+            )
+        )
         return
     digests = (given.bad_digest, given.good_digest)
     _keep(d, incident, kept, given.bad, given.good, given.outcomes, reason, digests, given.by)
@@ -228,13 +249,17 @@ def quarantine(d: Decision, given: inputs.QuarantineCase) -> None:
     _known(d, given.case)
     if given.until <= d.wall:
         raise StateError("its end is over already", remedy="name a time to come")
-    d.emit(events.CaseQuarantined(given.case, given.owner, given.until, given.why, given.by))
+    d.emit(
+        events.CaseQuarantined(
+            case=given.case, owner=given.owner, until=given.until, why=given.why, by=given.by
+        )
+    )
 
 
 def retire(d: Decision, given: inputs.RetireCase) -> None:
     """Take a case out for good. Raises StateError."""
     _known(d, given.case)
-    d.emit(events.CaseRetired(given.case, given.why, given.by))
+    d.emit(events.CaseRetired(case=given.case, why=given.why, by=given.by))
 
 
 def _known(d: Decision, name: str) -> None:

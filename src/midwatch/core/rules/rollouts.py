@@ -49,10 +49,17 @@ def start(
         )
     d.emit(
         events.CanaryStarted(
-            given.service, given.operation, given.release, release.digest, pointer.live, given.by,
-            plan, incident, given.why,
+            service=given.service,
+            operation=given.operation,
+            release=given.release,
+            digest=release.digest,
+            baseline=pointer.live,
+            by=given.by,
+            plan=plan,
+            incident=incident,
+            why=given.why,
         )
-    )  # fmt: skip
+    )
     _weigh(d, pointer, plan.steps[0], given.by, Reason(canary.RULE, "the first step"))
 
 
@@ -79,7 +86,11 @@ def read(d: Decision, given: inputs.CanaryRead) -> Canary | None:
     starts_at = given.at - trial.plan.every_s * 1_000
     if pointer.pending or trial.step < 0 or starts_at < max(trial.counts_from, trial.until):
         return None
-    d.emit(events.CanaryCounted(given.service, given.at, given.block, given.missed))
+    d.emit(
+        events.CanaryCounted(
+            service=given.service, until=given.at, block=given.block, missed=given.missed
+        )
+    )
     return _follow(d, pointer, trial)
 
 
@@ -91,10 +102,10 @@ def _follow(d: Decision, pointer: Pointer, trial: Canary) -> Canary | None:
     )
     if word == "hold":
         if not trial.held:
-            d.emit(events.CanaryHeld(pointer.service, reason))
+            d.emit(events.CanaryHeld(service=pointer.service, reason=reason))
         return None
     if trial.held:
-        d.emit(events.CanaryHeld(pointer.service))
+        d.emit(events.CanaryHeld(service=pointer.service))
     if word == "raise":
         _weigh(d, pointer, trial.plan.steps[trial.step + 1], "", reason)
         return None
@@ -114,9 +125,15 @@ def _weigh(d: Decision, pointer: Pointer, weight: int, by: str, why: Reason) -> 
 
 
 def _end(d: Decision, pointer: Pointer, trial: Canary, verdict: str, reason: Reason) -> None:
-    d.emit(events.CanaryEnded(pointer.service, trial.release, verdict, reason))
+    d.emit(
+        events.CanaryEnded(
+            service=pointer.service, release=trial.release, verdict=verdict, reason=reason
+        )
+    )
     if verdict == "reject":
-        d.emit(events.ReleaseCondemned(pointer.service, trial.release, reason))
+        d.emit(
+            events.ReleaseCondemned(service=pointer.service, release=trial.release, reason=reason)
+        )
     if verdict == "promote":
         if not trial.incident:
             traffic = Traffic(trial.release, pointer.epoch)

@@ -298,7 +298,11 @@ def consider(d: Decision, means: Means, incident: Incident) -> None:
     if not found and not held:
         says = next(reversed(why_not.values()), _nothing_fits(incident))
         if says != incident.no_runbook:
-            d.emit(events.NoRunbook(incident.id, Reason(RULE, says, {"slo": incident.slo})))
+            d.emit(
+                events.NoRunbook(
+                    incident=incident.id, reason=Reason(RULE, says, {"slo": incident.slo})
+                )
+            )
     for one in found.values():
         _take_up(d, means, incident, one)
 
@@ -423,7 +427,7 @@ def _withdraw(d: Decision, incident: Incident, run: Run, why: str) -> None:
     if run.plan is not None and run.plan.takes_back:
         left = ", ".join(one.undoes for one in run.plan.steps)
         says = f"{says}; {left} is done and is not undone"
-    d.emit(events.PlanStopped(incident.id, run.hash, Reason(RULE, says)))
+    d.emit(events.PlanStopped(incident=incident.id, plan_hash=run.hash, reason=Reason(RULE, says)))
     d.cancel_timer(_key("automate", incident, run))
 
 
@@ -553,10 +557,18 @@ def _propose(
         d.cancel_timer(_key("automate", incident, old))
     d.emit(
         events.PlanProposed(
-            incident.id, plan.runbook, plan.version, plan.hash, plan.lines, reason, plan, by,
-            dict(given), subject,
+            incident=incident.id,
+            runbook=plan.runbook,
+            version=plan.version,
+            plan_hash=plan.hash,
+            steps=plan.lines,
+            reason=reason,
+            plan=plan,
+            by=by,
+            given=dict(given),
+            subject=subject,
         )
-    )  # fmt: skip
+    )
     return cast("Run", named(incident.plans, plan.hash))
 
 
@@ -728,7 +740,11 @@ def _approved(
 ) -> None:
     """Note an approval; what runs the service gives way to a rollback."""
     service = incident.acts_for(run)
-    d.emit(events.PlanApproved(incident.id, run.hash, by, service, why))
+    d.emit(
+        events.PlanApproved(
+            incident=incident.id, plan_hash=run.hash, by=by, service=service, reason=why
+        )
+    )
     if not run.rolls_back:
         return
     for one in [d.shard.incidents[name] for name in d.shard.open]:
@@ -744,7 +760,11 @@ def _give_way(d: Decision, means: Means, incident: Incident, run: Run, why: str)
     if not _is_doing(d, incident, run):
         _stop(d, means, incident, run, why, quiet=True)
     elif not run.stopping:
-        d.emit(events.PlanStopAsked(incident.id, run.hash, "", Reason(RULE, why)))
+        d.emit(
+            events.PlanStopAsked(
+                incident=incident.id, plan_hash=run.hash, by="", reason=Reason(RULE, why)
+            )
+        )
 
 
 def refuse(d: Decision, means: Means, incident: Incident, given: inputs.RefusePlan) -> None:
@@ -757,7 +777,11 @@ def refuse(d: Decision, means: Means, incident: Incident, given: inputs.RefusePl
         )
     reason = Reason(RULE, f"{given.by}: {given.why}", {"by": given.by})
     waited = run.state == "waiting"
-    d.emit(events.PlanRefused(incident.id, given.plan_hash, given.by, reason))
+    d.emit(
+        events.PlanRefused(
+            incident=incident.id, plan_hash=given.plan_hash, by=given.by, reason=reason
+        )
+    )
     for purpose in ("step", "automate"):
         d.cancel_timer(_key(purpose, incident, run))
     if waited:
@@ -772,7 +796,11 @@ def stop(d: Decision, means: Means, incident: Incident, given: inputs.StopPlan) 
     if not _is_doing(d, incident, run):
         _stop(d, means, incident, run, f"stopped by {reason.says}", quiet=True, by=given.by)
     elif not run.stopping:
-        d.emit(events.PlanStopAsked(incident.id, run.hash, given.by, reason))
+        d.emit(
+            events.PlanStopAsked(
+                incident=incident.id, plan_hash=run.hash, by=given.by, reason=reason
+            )
+        )
 
 
 def _to_stop(incident: Incident, plan_hash: str) -> Run:
@@ -854,7 +882,11 @@ def on_well(d: Decision, means: Means, incident: Incident, reason: Reason) -> No
     ]
     for run in ended:
         if run.state == "verifying":
-            d.emit(events.RecoveryJudged(incident.id, "recovered", reason, run.hash))
+            d.emit(
+                events.RecoveryJudged(
+                    incident=incident.id, verdict="recovered", reason=reason, plan_hash=run.hash
+                )
+            )
             d.cancel_timer(_key("verify", incident, run))
         else:
             _end(d, means, incident, run, consent.over(incident, run))
@@ -887,7 +919,12 @@ def _advance(
         else:
             d.emit(
                 events.ActionStarted(
-                    incident.id, operation, step.id, step.action, step.says, run.hash
+                    incident=incident.id,
+                    operation=operation,
+                    step=step.id,
+                    action=step.action,
+                    says=step.says,
+                    plan_hash=run.hash,
                 )
             )
             _begin(d, means, incident, run, step, operation)
@@ -970,7 +1007,11 @@ def _ask(d: Decision, means: Means, incident: Incident, run: Run, says: str, pla
     fresh = sealed(plan, place)
     reason = Reason(RULE, says, {"step": step.id, "plan": fresh.hash})
     d.cancel_timer(_key("step", incident, run))
-    d.emit(events.ActionWaits(incident.id, step.id, reason, fresh, run.hash))
+    d.emit(
+        events.ActionWaits(
+            incident=incident.id, step=step.id, reason=reason, plan=fresh, plan_hash=run.hash
+        )
+    )
     due_at = d.now + step.ttl_s * SECOND
     d.set_timer(Timer(_key("step", incident, run), due_at, "step", incident.id))
     escalation.page_again(d, means.policy, incident, reason)
@@ -1002,7 +1043,11 @@ def _begin(
 def _is_done(
     d: Decision, incident: Incident, run: Run, step: PlannedStep, operation: str, seen: str
 ) -> None:
-    d.emit(events.ActionDone(incident.id, operation, step.id, seen, plan_hash=run.hash))
+    d.emit(
+        events.ActionDone(
+            incident=incident.id, operation=operation, step=step.id, seen=seen, plan_hash=run.hash
+        )
+    )
 
 
 def _stop(
@@ -1021,7 +1066,11 @@ def _stop(
     the incident is mitigated whoever has it, else whoever approved.
     """
     name, says = run.runbook, f"{says}; {consent.progress(run)}"
-    d.emit(events.PlanStopped(incident.id, run.hash, Reason(RULE, says), by))
+    d.emit(
+        events.PlanStopped(
+            incident=incident.id, plan_hash=run.hash, reason=Reason(RULE, says), by=by
+        )
+    )
     for purpose in ("step", "verify"):
         d.cancel_timer(_key(purpose, incident, run))
     back = _take_back(d, means, incident, run)
@@ -1066,12 +1115,23 @@ def _roll_back(d: Decision, means: Means, incident: Incident, run: Run, step: Pl
     own = incident.service_of_plan == pointer.service
     if own and incident.fix_state in ("proposed", "trial", "promoting"):
         says = "a rollback goes before a fix"
-        d.emit(events.FixWithdrawn(incident.id, incident.fix, Reason(RULE, says)))
+        d.emit(
+            events.FixWithdrawn(
+                incident=incident.id, release=incident.fix, reason=Reason(RULE, says)
+            )
+        )
     operation = d.key("rollback", incident.id, incident.rollbacks + 1)
     epoch = pointer.epoch + 1
     d.emit(
         events.RollbackStarted(
-            incident.id, pointer.service, operation, pointer.live, target, epoch, reason, run.hash
+            incident=incident.id,
+            service=pointer.service,
+            operation=operation,
+            bad=pointer.live,
+            to=target,
+            epoch=epoch,
+            reason=reason,
+            plan_hash=run.hash,
         )
     )
     pointers.withdraw(d, pointer, "a rollback goes before a canary")
@@ -1089,7 +1149,12 @@ def _abort(d: Decision, means: Means, incident: Incident, run: Run, step: Planne
     rollouts.abort(d, inputs.AbortCanary(pointer.service, run.approved_by, incident.id))
     d.emit(
         events.ActionStarted(
-            incident.id, pointer.pending, step.id, step.action, step.says, run.hash
+            incident=incident.id,
+            operation=pointer.pending,
+            step=step.id,
+            action=step.action,
+            says=step.says,
+            plan_hash=run.hash,
         )
     )
     fixes.on_trial_end(d, trial)
@@ -1123,7 +1188,11 @@ def _try_again(
     d: Decision, incident: Incident, run: Run, answer: ActionAnswered | ReleaseAnswered
 ) -> None:
     at = d.now + RETRY_S * SECOND
-    d.emit(events.ActionRetried(incident.id, answer.key, answer.seen, at, run.hash))
+    d.emit(
+        events.ActionRetried(
+            incident=incident.id, operation=answer.key, seen=answer.seen, at=at, plan_hash=run.hash
+        )
+    )
     d.retry_effect(answer.key, at)
 
 
@@ -1137,9 +1206,21 @@ def _is_doing(d: Decision, incident: Incident, run: Run) -> bool:
     d.cancel_effect(operation)
     if operation.startswith("rollback/") and pointer is not None:
         if pointer.pending == operation:
-            d.emit(events.PointerAbandoned(pointer.service, operation, pointer.epoch))
+            d.emit(
+                events.PointerAbandoned(
+                    service=pointer.service, operation=operation, epoch=pointer.epoch
+                )
+            )
         says = "not tried again: its plan is stopped"
-        d.emit(events.RollbackFailed(incident.id, operation, "not-applied", says, run.hash))
+        d.emit(
+            events.RollbackFailed(
+                incident=incident.id,
+                operation=operation,
+                state="not-applied",
+                seen=says,
+                plan_hash=run.hash,
+            )
+        )
     return False
 
 
@@ -1160,7 +1241,14 @@ def _settle(
     if state == "applied":
         d.emit(
             events.ActionDone(
-                incident.id, operation, step.id, seen, step.changes, output, step.keeps, run.hash
+                incident=incident.id,
+                operation=operation,
+                step=step.id,
+                seen=seen,
+                changed=step.changes,
+                output=output,
+                keeps=step.keeps,
+                plan_hash=run.hash,
             )
         )
         _advance(d, means, incident, run)
@@ -1168,7 +1256,15 @@ def _settle(
     goes_on = not step.changes
     d.emit(
         events.ActionFailed(
-            incident.id, operation, step.id, state, seen, goes_on, output, step.keeps, run.hash
+            incident=incident.id,
+            operation=operation,
+            step=step.id,
+            state=state,
+            seen=seen,
+            goes_on=goes_on,
+            output=output,
+            keeps=step.keeps,
+            plan_hash=run.hash,
         )
     )
     if goes_on:
@@ -1193,7 +1289,13 @@ def on_rollback_answer(
         pointers.done(d, pointer, answer.key, condemned=bad)
         d.emit(
             events.RollbackCompleted(
-                incident.id, pointer.service, answer.key, bad, to, answer.seen, run.hash
+                incident=incident.id,
+                service=pointer.service,
+                operation=answer.key,
+                bad=bad,
+                to=to,
+                seen=answer.seen,
+                plan_hash=run.hash,
             )
         )
         _advance(d, means, incident, run)
@@ -1203,8 +1305,20 @@ def on_rollback_answer(
         _try_again(d, incident, run, answer)
         return
     if pointer.pending == answer.key:
-        d.emit(events.PointerAbandoned(pointer.service, answer.key, pointer.epoch))
-    d.emit(events.RollbackFailed(incident.id, answer.key, answer.state, answer.seen, run.hash))
+        d.emit(
+            events.PointerAbandoned(
+                service=pointer.service, operation=answer.key, epoch=pointer.epoch
+            )
+        )
+    d.emit(
+        events.RollbackFailed(
+            incident=incident.id,
+            operation=answer.key,
+            state=answer.state,
+            seen=answer.seen,
+            plan_hash=run.hash,
+        )
+    )
     _take_back(d, means, incident, run)
     says = f"rollback {answer.state}: {answer.seen}"
     escalation.page_again(
@@ -1250,7 +1364,11 @@ def look(
     for run in list(incident.plans):
         proves = slo in incident.proofs_of(run) or not incident.slo
         if run.state == "verifying" and proves and verdict not in ("recovered", run.looks):
-            d.emit(events.RecoveryJudged(incident.id, verdict, reason, run.hash))
+            d.emit(
+                events.RecoveryJudged(
+                    incident=incident.id, verdict=verdict, reason=reason, plan_hash=run.hash
+                )
+            )
 
 
 def look_between(
@@ -1268,7 +1386,11 @@ def look_between(
             continue
         well = verdict == "recovered"
         if well != (run.looks == "recovered"):
-            d.emit(events.RecoveryJudged(incident.id, verdict, why, run.hash))
+            d.emit(
+                events.RecoveryJudged(
+                    incident=incident.id, verdict=verdict, reason=why, plan_hash=run.hash
+                )
+            )
         if well and not run.has_changed:
             _stop(d, means, incident, run, consent.over(incident, run), quiet=True)
 
@@ -1284,6 +1406,6 @@ def on_verify_timer(d: Decision, means: Means, incident: Incident, plan_hash: st
     if run.looks:
         says += f": {run.looks}"
     reason = Reason(RULE, says, {"deadline_s": verify.deadline_s, "verdict": run.looks})
-    d.emit(events.RecoveryMissed(incident.id, reason, run.hash))
+    d.emit(events.RecoveryMissed(incident=incident.id, reason=reason, plan_hash=run.hash))
     escalation.page_again(d, means.policy, incident, reason)
     consider(d, means, incident)

@@ -26,11 +26,11 @@ def judge(d: Decision) -> None:
         newest = max(storm.now, storm.before)
         says = f"{newest} new alerts a minute, {storm.usual:.1f} are usual"
         terms: dict[str, Term] = {"alerts": newest, "usual": round(storm.usual, 1)}
-        d.emit(events.StormBegan(Reason(RULE, says, terms)))
+        d.emit(events.StormBegan(reason=Reason(RULE, says, terms)))
     d.set_timer(inputs.Timer(TIMER, d.now + LASTS_S * SECOND, "storm", ""))
 
 
 def on_timer(d: Decision) -> None:
     """End a storm: for LASTS_S the rate was not high."""
     if d.shard.storm.raging:
-        d.emit(events.StormEnded(Reason(RULE, f"for {LASTS_S} s the rate was not high")))
+        d.emit(events.StormEnded(reason=Reason(RULE, f"for {LASTS_S} s the rate was not high")))

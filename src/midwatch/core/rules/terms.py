@@ -24,4 +24,6 @@ def begin(d: Decision, given: inputs.BeginTerm) -> None:
         raise StateError(says, remedy=f"draw {SALT_BYTES} random bytes and write them as hex")
     if given.salt == d.shard.term_salt:
         raise StateError(f"{given.salt} is the last term's salt", remedy="draw another one")
-    d.emit(events.TermBegan(given.salt, given.boot, given.ticks_ms, given.wall))
+    d.emit(
+        events.TermBegan(salt=given.salt, boot=given.boot, ticks_ms=given.ticks_ms, wall=given.wall)
+    )

@@ -97,7 +97,11 @@ def triage(d: Decision, desk: Desk, ticket: FileTicket) -> Triaged | None:
         placement.reason.runner_up,
     )  # fmt: skip
     d.emit(_triaged(ticket, name, priority, route, incident.id, reason, service, duplicate))
-    d.emit(events.TicketLinked(incident.id, ticket.ticket, reason, service))
+    d.emit(
+        events.TicketLinked(
+            incident=incident.id, ticket=ticket.ticket, reason=reason, service=service
+        )
+    )
     return Triaged(incident, *_people_alone(d, incident))
 
 
@@ -135,7 +139,7 @@ def _without_service(d: Decision, desk: Desk, ticket: FileTicket) -> Triaged | N
             ticket, UNKNOWN_CATEGORY, priority, TRIAGE, incident.id, reason, "", duplicate, doubted
         )
     )
-    d.emit(events.TicketLinked(incident.id, ticket.ticket, reason))
+    d.emit(events.TicketLinked(incident=incident.id, ticket=ticket.ticket, reason=reason))
     return Triaged(incident, *_people_alone(d, incident))
 
 
@@ -166,11 +170,22 @@ def _link_earlier(d: Decision, incident: Incident, waiting: Iterable[str], reaso
         one = d.shard.tickets[name]
         d.emit(
             events.TicketTriaged(
-                name, one.text, one.category, one.priority, one.route, incident.id, reason,
-                one.duplicate_of, one.affected, one.service, one.by, one.source, one.doubted,
+                ticket=name,
+                text=one.text,
+                category=one.category,
+                priority=one.priority,
+                route=one.route,
+                incident=incident.id,
+                reason=reason,
+                duplicate_of=one.duplicate_of,
+                affected=one.affected,
+                service=one.service,
+                by=one.by,
+                source=one.source,
+                doubted=one.doubted,
             )
-        )  # fmt: skip
-        d.emit(events.TicketLinked(incident.id, name, reason))
+        )
+        d.emit(events.TicketLinked(incident=incident.id, ticket=name, reason=reason))
 
 
 def _reporter(ticket: FileTicket) -> str:
@@ -263,6 +278,17 @@ def _triaged(
     doubted: bool = False,
 ) -> events.TicketTriaged:
     return events.TicketTriaged(
-        ticket.ticket, ticket.text, category, priority, route, incident, reason,
-        duplicate_of, ticket.affected, service, ticket.by, ticket.source, doubted,
-    )  # fmt: skip
+        ticket=ticket.ticket,
+        text=ticket.text,
+        category=category,
+        priority=priority,
+        route=route,
+        incident=incident,
+        reason=reason,
+        duplicate_of=duplicate_of,
+        affected=ticket.affected,
+        service=service,
+        by=ticket.by,
+        source=ticket.source,
+        doubted=doubted,
+    )
