@@ -19,7 +19,7 @@ from tests.servers import free_port
 SOAK = os.environ.get("MIDWATCH_SOAK") == "1"
 REACH_S = 20
 # What each first pager says to a page. One that hangs is given up after 10 s, so it is of the long
-# run; in virtual time it is in tests/unit/test_escalation.py.
+# run; in virtual time it is in tests/unit/rules/test_escalation.py.
 SAYS = {
     "4xx": b"HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n",
     "busy": b"HTTP/1.1 429 Too Many Requests\r\nretry-after: 3600\r\ncontent-length: 0\r\n\r\n",

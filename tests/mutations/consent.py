@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from tests.mutations.laws import DRILL, UNIT, Mutation
 
-SUBJECTS = (f"{UNIT}/test_subjects.py",)
-CONSENT = (f"{UNIT}/test_consent.py",)
-MODEL = (f"{UNIT}/test_consent_model.py",)
-SEVERAL = (f"{UNIT}/test_several_plans.py",)
+SUBJECTS = (f"{UNIT}/rules/test_subjects.py",)
+CONSENT = (f"{UNIT}/rules/test_consent.py",)
+MODEL = (f"{UNIT}/rules/test_consent_model.py",)
+SEVERAL = (f"{UNIT}/rules/test_several_plans.py",)
 RUNBOOKS = "src/midwatch/core/rules/runbooks.py"
 MUTATIONS = (
     Mutation(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from tests.mutations.laws import UNIT, Mutation
 
-HARM = f"{UNIT}/test_harm.py"
-PARTS = f"{UNIT}/test_parts.py"
-CARRIED = f"{UNIT}/test_carried_out.py"
+HARM = f"{UNIT}/values/test_harm.py"
+PARTS = f"{UNIT}/adapters/test_parts.py"
+CARRIED = f"{UNIT}/rules/test_carried_out.py"
 ORACLE = "tests/acceptance/test_harm_oracle.py"
 MUTATIONS = (
     Mutation(

@@ -29,12 +29,12 @@ MUTATIONS = (
     Mutation(
         "a window of maintenance is lost by a jump", 11, "src/midwatch/core/rules/muting.py",
         'changed += _mute(d, window, "") if muting.maintenances else []', "pass",
-        (f"{UNIT}/test_jumps.py", *CLOCK),
+        (f"{UNIT}/rules/test_jumps.py", *CLOCK),
     ),
     Mutation(
         "a clock that was wrong in two ways is never right again", 11,
         "src/midwatch/core/values/skews.py", "        if place >= 0:", "        if False:",
-        (f"{UNIT}/test_jumps.py",),
+        (f"{UNIT}/rules/test_jumps.py",),
     ),
     Mutation(
         "a move by hand has a key that a copy draws too", 12, "src/midwatch/core/rules/pointers.py",

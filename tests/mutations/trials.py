@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tests.mutations.laws import Mutation
 
-TICKETS = ("tests/unit/test_tickets.py",)
-TRIAL, SHADOW = "src/midwatch/engine/shadow.py", ("tests/unit/test_shadow.py",)
+TICKETS = ("tests/unit/rules/test_tickets.py",)
+TRIAL, SHADOW = "src/midwatch/engine/shadow.py", ("tests/unit/engine/test_shadow.py",)
 MUTATIONS = (
     Mutation(
         "one person who writes five times is five", 14, "src/midwatch/core/rules/tickets.py",

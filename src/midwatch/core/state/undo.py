@@ -8,7 +8,8 @@ says so, and whoever asks folds the journal instead.
 What is small is copied; of the tables that grow with the number of alerts and incidents only the
 entries that a fact names are kept, and the whole table where one is taken out, since its place in
 the order would be lost. Nothing but Shard, Incident and Habits holds a table that is changed in
-place: what is in those is replaced, never changed (`tests/unit/test_undo.py` walks the types).
+place: what is in those is replaced, never changed (`tests/unit/state/test_undo.py` walks the
+types).
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
-from tests.unit.test_correlation import Bench, S, alert
+from tests.unit.rules.test_correlation import Bench, S, alert
 
 from midwatch.core.rules.rules import Rules
 from midwatch.core.state import events as e

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from msgspec import structs
-from tests.unit.test_core import POLICY, RULES, SHOP, Bench, alert, heard, kinds, resolved
+from tests.unit.rules.test_core import POLICY, RULES, SHOP, Bench, alert, heard, kinds, resolved
 
 from midwatch.core.rules.rules import Rules
 from midwatch.core.rules.runbooks import Books

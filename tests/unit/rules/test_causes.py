@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from msgspec import structs
-from tests.unit.test_correlation import TOPOLOGY, Bench, S, alert
+from tests.unit.rules.test_correlation import TOPOLOGY, Bench, S, alert
 
 from midwatch.core.rules import causes
 from midwatch.core.state.incidents import Incident, Trouble

@@ -9,9 +9,9 @@ from typing import Any
 import msgspec
 import pytest
 from msgspec import structs
-from tests.unit.test_consent import DROP, RESTORE, SHED, SOON, SURE, book, runs, stopped
-from tests.unit.test_core import SHOP, Bench, alert, kinds, resolved
-from tests.unit.test_subjects import (
+from tests.unit.rules.test_consent import DROP, RESTORE, SHED, SOON, SURE, book, runs, stopped
+from tests.unit.rules.test_core import SHOP, Bench, alert, kinds, resolved
+from tests.unit.rules.test_subjects import (
     ANY_OF,
     DB,
     bench,
@@ -41,7 +41,7 @@ from midwatch.engine.plans import views
 from midwatch.engine.queries import outline
 from midwatch.errors import StateError
 
-JOURNALS = Path(__file__).parents[1] / "fixtures" / "journals"
+JOURNALS = Path(__file__).parents[2] / "fixtures" / "journals"
 SHOPS = structs.replace(book(SHED, SOON, RESTORE, slo=SHOP.id), id="shop")
 DBS = structs.replace(book(DROP, slo=DB.id), id="db")
 

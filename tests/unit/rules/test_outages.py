@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 from benchmarks import days, outages, timelines
-from tests.unit.test_correlation import Bench
+from tests.unit.rules.test_correlation import Bench
 
 from midwatch.core.rules.rules import Rules
 from midwatch.core.state import events as e

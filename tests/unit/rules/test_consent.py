@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 from msgspec import structs
-from tests.unit.test_core import SHOP, Bench, alert, kinds, resolved
-from tests.unit.test_subjects import (
+from tests.unit.rules.test_core import SHOP, Bench, alert, kinds, resolved
+from tests.unit.rules.test_subjects import (
     ANY_OF,
     DB,
     PURGE,

@@ -20,7 +20,7 @@ from midwatch.cli.main import cli
 from midwatch.core.values.confusions import confuse
 from midwatch.errors import BadFile, InputError
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 EXAMPLE = ROOT / "examples" / "tickets" / "tickets.yaml"
 REPORTS = ROOT / "tests" / "fixtures" / "tickets"
 LANGUAGES = ["en", "de", "fr", "zh", "ja"]

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 from tests.acceptance.serving import midwatch
+from tests.unit.rules.test_news import BEGIN, TEAM, alert, deliver, rules
 from tests.unit.shifts import Shift
-from tests.unit.test_news import BEGIN, TEAM, alert, deliver, rules
 
 from midwatch import config
 from midwatch.core.state import inputs

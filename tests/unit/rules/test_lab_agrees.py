@@ -19,7 +19,7 @@ from midwatch.core.values.evals import Case, Outcome
 from midwatch.core.values.sli import Counts, SliReading
 from midwatch.core.values.slo import Slo, Verify
 
-LAB = Path(__file__).parents[2] / "lab" / "solution" / "parts.py"
+LAB = Path(__file__).parents[3] / "lab" / "solution" / "parts.py"
 
 
 def load_parts() -> ModuleType:

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
-from tests.unit.test_core import SHOP, Bench, alert, kinds, resolved
-from tests.unit.test_runbooks import PURGES, ROLLS, approve, bench, burn, due
-from tests.unit.test_runbooks import answer as answered
+from tests.unit.rules.test_core import SHOP, Bench, alert, kinds, resolved
+from tests.unit.rules.test_runbooks import PURGES, ROLLS, approve, bench, burn, due
+from tests.unit.rules.test_runbooks import answer as answered
 
 from midwatch.adapters.reports import curve
 from midwatch.adapters.reports import postmortem as pages
@@ -33,7 +33,7 @@ from midwatch.core.values.sli import Counts, Edge, FailedAnswer, SliReading, Tra
 from midwatch.core.values.slo import Verify
 from midwatch.errors import BugError, InputError, StateError
 
-DOCS = Path(__file__).parents[2] / "docs"
+DOCS = Path(__file__).parents[3] / "docs"
 WHY = Reason("test/1", "because")
 DAY_MS = 86_400_000
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from tests.unit.rules.test_news import BEGIN, ack, alert, deliver, judged, rules, rung
 from tests.unit.shifts import Shift
-from tests.unit.test_news import BEGIN, ack, alert, deliver, judged, rules, rung
 
 from midwatch.core.state import events as e
 from midwatch.core.state import inputs

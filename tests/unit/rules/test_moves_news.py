@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 from msgspec.structs import replace
+from tests.unit.rules.test_asked_people import paged
+from tests.unit.rules.test_news import BEGIN, ack, alert, deliver, routed, rules
 from tests.unit.shifts import Shift
-from tests.unit.test_asked_people import paged
-from tests.unit.test_news import BEGIN, ack, alert, deliver, routed, rules
 
 from midwatch.core.decide import decide
 from midwatch.core.rules.runbooks import Books

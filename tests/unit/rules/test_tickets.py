@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
-from tests.unit.test_correlation import POLICY, TOPOLOGY, Bench, alert
+from tests.unit.rules.test_correlation import POLICY, TOPOLOGY, Bench, alert
 
 from midwatch import config
 from midwatch.core import decide

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from msgspec.structs import replace
-from tests.unit.test_core import SHOP, Bench, alert, kinds, resolved
-from tests.unit.test_runbooks import PURGES, answer, approve, bench, burn, due
+from tests.unit.rules.test_core import SHOP, Bench, alert, kinds, resolved
+from tests.unit.rules.test_runbooks import PURGES, answer, approve, bench, burn, due
 
 from midwatch.core.state import effects, inputs
 from midwatch.core.state import events as e

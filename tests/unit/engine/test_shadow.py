@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.test_correlation import Bench, alert
+from tests.unit.rules.test_correlation import Bench, alert
 
 from midwatch import config
 from midwatch.core.rules.rules import Rules

@@ -6,8 +6,18 @@ from itertools import pairwise
 
 import pytest
 from msgspec.structs import replace
+from tests.unit.rules.test_news import (
+    BEGIN,
+    POLICY,
+    TEAM,
+    TILLS,
+    ack,
+    alert,
+    deliver,
+    routed,
+    rules,
+)
 from tests.unit.shifts import Shift
-from tests.unit.test_news import BEGIN, POLICY, TEAM, TILLS, ack, alert, deliver, routed, rules
 
 from midwatch.core.decide import decide
 from midwatch.core.state import events as e

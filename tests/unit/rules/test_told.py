@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 from msgspec.structs import replace
+from tests.unit.rules.test_news import BEGIN, TEAM, ack, alert, deliver, judged, rules, rung
 from tests.unit.shifts import Shift
-from tests.unit.test_news import BEGIN, TEAM, ack, alert, deliver, judged, rules, rung
 
 from midwatch.core.rules.rules import Rules
 from midwatch.core.state import events as e

@@ -15,9 +15,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from msgspec import structs
-from tests.unit.test_consent import DROP, RESTORE, SHED, SOON, SURE, TOPIC, book
-from tests.unit.test_core import SHOP, Bench, alert, resolved
-from tests.unit.test_subjects import ANY_OF, DB, PURGE, bench, burn
+from tests.unit.rules.test_consent import DROP, RESTORE, SHED, SOON, SURE, TOPIC, book
+from tests.unit.rules.test_core import SHOP, Bench, alert, resolved
+from tests.unit.rules.test_subjects import ANY_OF, DB, PURGE, bench, burn
 
 from midwatch.core.state import effects, inputs, runs, shard
 from midwatch.core.state import events as e

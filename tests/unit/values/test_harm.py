@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 from msgspec import structs
-from tests.unit.test_core import alert
-from tests.unit.test_postmortems import Told, told, written
-from tests.unit.test_runbooks import PURGES, ROLLS, approve, burn
-from tests.unit.test_runbooks import answer as answered
+from tests.unit.rules.test_core import alert
+from tests.unit.rules.test_postmortems import Told, told, written
+from tests.unit.rules.test_runbooks import PURGES, ROLLS, approve, burn
+from tests.unit.rules.test_runbooks import answer as answered
 
 from midwatch.adapters.metrics.pushed import PushedMetrics
 from midwatch.adapters.reports import postmortem as pages
@@ -24,6 +24,7 @@ from midwatch.core.values import budget, harm
 from midwatch.core.values.changes import Change
 from midwatch.core.values.judgements import ActionItem, Added, Judgement
 from midwatch.core.values.postmortems import problems, unjudged
+from midwatch.core.values.reasons import Reason
 from midwatch.core.values.sli import Bucket, Counts, Indicator, Outage, Trace
 from midwatch.core.values.sli_window import SliWindow
 from midwatch.core.values.slo import Slo
@@ -239,7 +240,7 @@ def test_what_comes_after_closing_changes_no_figure() -> None:
     assert after.timeline[-1].says == "after closing: somebody reported it"
 
 
-WHY: Any = e.Reason("test/1", "because")
+WHY: Any = Reason("test/1", "because")
 
 
 def _closed(found: Told) -> Any:

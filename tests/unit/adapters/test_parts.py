@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from msgspec import structs
-from tests.unit.test_core import POLICY, SHOP, alert, resolved
+from tests.unit.rules.test_core import POLICY, SHOP, alert, resolved
 
 from midwatch.adapters.metrics.pushed import PushedMetrics
 from midwatch.adapters.reports import postmortem as pages

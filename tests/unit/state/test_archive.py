@@ -253,5 +253,5 @@ def test_a_burn_lets_its_incident_leave_when_it_calms() -> None:
     state.incidents["INC-1"].state = "closed"
     state.versions["incident/INC-1"] = 7
     state.burning["shop/ok"] = Burn("fast", "INC-1")
-    (gone,) = shard.evolve(state, shard.e.BudgetCalm("shop/ok", "INC-1"), 5)
+    (gone,) = shard.evolve(state, shard.e.BudgetCalm(slo="shop/ok", incident="INC-1"), 5)
     assert (gone.incident.id, gone.version, state.left) == ("INC-1", 7, 1)

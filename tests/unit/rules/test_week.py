@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 from msgspec import structs
-from tests.unit.test_postmortems import Told, told, written
-from tests.unit.test_runbooks import PURGES, burn
+from tests.unit.rules.test_postmortems import Told, told, written
+from tests.unit.rules.test_runbooks import PURGES, burn
 
 from midwatch.adapters.reports import postmortem as pages
 from midwatch.cli import report as command

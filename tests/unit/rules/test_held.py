@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 from msgspec import structs
-from tests.unit.test_archive import Desk
-from tests.unit.test_core import POLICY, RULES, Bench, alert, kinds
-from tests.unit.test_harm import _closed as closed  # pyright: ignore[reportPrivateUsage]
-from tests.unit.test_postmortems import told, written
-from tests.unit.test_runbooks import PURGE, PURGES, answer, approve, bench, burn, due
+from tests.unit.rules.test_core import POLICY, RULES, Bench, alert, kinds
+from tests.unit.rules.test_postmortems import told, written
+from tests.unit.rules.test_runbooks import PURGE, PURGES, answer, approve, bench, burn, due
+from tests.unit.state.test_archive import Desk
+from tests.unit.values.test_harm import _closed as closed  # pyright: ignore[reportPrivateUsage]
 
 from midwatch.core.rules.rules import Rules
 from midwatch.core.rules.runbooks import Books

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 from msgspec.structs import replace
-from tests.unit.test_runbooks import PURGES, answer, approve, bench, burn
+from tests.unit.rules.test_runbooks import PURGES, answer, approve, bench, burn
 
 from midwatch.cli.following import Outcome, outcome_of
 from midwatch.core.state import events as e

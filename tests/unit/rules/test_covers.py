@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 from msgspec.structs import replace
-from tests.unit.shifts import Shift
-from tests.unit.test_news import (
+from tests.unit.rules.test_news import (
     BEGIN,
     SHOP,
     ack,
@@ -16,6 +15,7 @@ from tests.unit.test_news import (
     rules,
     rung,
 )
+from tests.unit.shifts import Shift
 
 from midwatch.core.rules.heartbeats import Watched
 from midwatch.core.state import inputs

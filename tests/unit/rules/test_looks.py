@@ -4,8 +4,19 @@ from __future__ import annotations
 
 import pytest
 from msgspec.structs import replace
+from tests.unit.rules.test_news import (
+    BEGIN,
+    TEAM,
+    TIERS,
+    TILLS,
+    ack,
+    alert,
+    deliver,
+    judged,
+    rules,
+    rung,
+)
 from tests.unit.shifts import Shift
-from tests.unit.test_news import BEGIN, TEAM, TIERS, TILLS, ack, alert, deliver, judged, rules, rung
 
 from midwatch.core.state import events as e
 from midwatch.core.state import inputs

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from msgspec import structs
-from tests.unit.test_core import POLICY, RULES, SHOP, Bench, alert, kinds, resolved
+from tests.unit.rules.test_core import POLICY, RULES, SHOP, Bench, alert, kinds, resolved
 
 from midwatch.core.rules.rules import Rules
 from midwatch.core.rules.runbooks import Books
@@ -19,6 +19,7 @@ from midwatch.core.values.actions import Action, Request
 from midwatch.core.values.automation import Automation, Remediation
 from midwatch.core.values.automation import Policy as Leave
 from midwatch.core.values.plans import Match, Param, Plan, Runbook, Step, sealed
+from midwatch.core.values.reasons import Reason
 from midwatch.core.values.silences import read_matcher
 from midwatch.core.values.sli import Counts, SliReading
 from midwatch.core.values.slo import Slo, Verify, windows_needed
@@ -326,7 +327,7 @@ def test_a_rollback_of_another_service_than_the_plans_is_impossible() -> None:
         bad="v2",
         to="v1",
         epoch=3,
-        reason=e.Reason("t", "t"),
+        reason=Reason("t", "t"),
     )
     with pytest.raises(BugError, match="a rollback of mail by a plan for shop"):
         incidents.evolve(one, wrong, 4_000)
