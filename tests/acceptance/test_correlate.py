@@ -196,7 +196,7 @@ def test_several_documents_may_stand_one_behind_the_other() -> None:
         assert done.stdout.count(b"\n") == 7
     done = midwatch("correlate", stdin="\n".join([parts[0], "oops"]).encode())
     assert done.returncode == 2
-    assert f"<stdin>:{parts[0].count(chr(10)) + 2}: is no alert" in done.stderr.decode()
+    assert f"<stdin>:{parts[0].count(chr(10)) + 2}: not a valid alert" in done.stderr.decode()
 
 
 @pytest.mark.parametrize(
@@ -297,15 +297,15 @@ FINDINGS = [
     "midwatch.yaml:9 tickets.categories.odd.service: unknown service 'shp'; did you mean",
     "midwatch.yaml:10 colour: unknown key; use one of",
     "topology.yaml:2 services[0].tier: got 0; it must be at least 1",
-    "topology.yaml:3 services[1]: names 'shop' a second time",
+    "topology.yaml:3 services[1]: 'shop' is listed twice",
     "topology.yaml:5 edges[0][1]: unknown service 'cart'",
-    "topology.yaml:6 edges[1]: is no edge; write [caller, callee]",
+    "topology.yaml:6 edges[1]: not an edge; write [caller, callee]",
     "slos/a.yaml:8 spec.objectives[0].target: got 99.9; this is a fraction: write 0.999",
     "slos/b.yaml:",
     "runbooks/a.md:1: the front matter is missing",
     "runbooks/b.md:3 match.slo: unknown objective 'shop/answer'",
     "runbooks/b.md:5 steps[0].action: got 'rm -rf'; write one of release.rollback",
-    "suites/shop.jsonl:2: is no case",
+    "suites/shop.jsonl:2: not a valid case",
 ]
 
 

@@ -70,8 +70,8 @@ def test_a_pattern_that_never_ends_is_an_error_and_keeps_nobody(tmp_path: Path) 
     assert {name: one["status"] for name, one in found.items()} == {
         "slow": "error", "schema": "error", "fine": "passed",
     }  # fmt: skip
-    assert "ended after 2 s of work" in found["slow"]["why"]
-    assert "ended after 2 s of work" in found["schema"]["why"]
+    assert "the pattern ran longer than 2 s" in found["slow"]["why"]
+    assert "the pattern ran longer than 2 s" in found["schema"]["why"]
 
 
 @pytest.mark.parametrize(
@@ -176,9 +176,12 @@ def test_exports_are_read_again_or_refused(folder: Path) -> None:
     for to, says in (
         (
             "inspect",
-            "refund: has no word for its check equals; leave it out, or export to midwatch",
+            "refund: this format cannot express the check equals; remove it, or export to midwatch",
         ),
-        ("openai", "refund: has no word for its check equals; leave it out, or export to midwatch"),
+        (
+            "openai",
+            "refund: this format cannot express the check equals; remove it, or export to midwatch",
+        ),
     ):
         code, out, err = run(folder, "export", "own.yaml", "--to", to)
         assert (code, out) == (2, "")
@@ -215,8 +218,8 @@ def test_mistakes_are_one_line(folder: Path) -> None:
     for args, says in (
         (("show", "own.yaml", "nothing"), "no case is named 'nothing'"),
         (("list", "bot.py"), "bot.py"),
-        (("diff", "own.yaml", "own.yaml"), "own.yaml:1: is no result"),
-        (("run", "own.yaml", "--target", "bot"), "is no target"),
+        (("diff", "own.yaml", "own.yaml"), "own.yaml:1: not a valid result"),
+        (("run", "own.yaml", "--target", "bot"), "is not a target"),
     ):
         code, _, err = run(folder, *args)
         assert code == 2

@@ -308,7 +308,7 @@ def test_a_stop_under_load_loses_nothing(serving: Serving, how: signal.Signals) 
         (["--listen", "127.0.0.1:0"], "in use by another midwatch (pid "),
         (["--config", "nowhere"], "not found; create it with midwatch init nowhere, or choose"),
         (["--config", "wrong"], "wrong/midwatch.yaml:1 escalation: got 6; write"),
-        (["--config", "wrong"], "; midwatch check tells 1 more"),
+        (["--config", "wrong"], "; midwatch check lists 1 more"),
     ],
 )
 def test_a_start_that_cannot_be_says_why(shared: Serving, args: list[str], says: str) -> None:

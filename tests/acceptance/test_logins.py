@@ -286,7 +286,7 @@ def test_a_person_s_token_is_never_basic_auth(served: Serving) -> None:
             served, "POST", "/api/v1/silences", silence, Authorization=f"Basic {pair}", **more
         )
         assert status == 401
-        assert "basic auth is for senders" in body
+        assert "basic auth is for alert senders" in body
     for given, says in (
         ({"ends_at": 4_000_000_000_000}, "366 days"),
         ({"matchers": ['service=~".+"', "severity!=info"]}, "silence everything"),

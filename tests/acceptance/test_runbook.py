@@ -392,7 +392,7 @@ def test_without_a_server_nothing_is_carried_out(tmp_path: Path) -> None:
     )  # fmt: skip
     found = midwatch("runbook", "list", cwd=tmp_path)
     assert found.returncode == 2
-    assert "do nothing but wait, ask and page" in found.stderr
+    assert "the steps only wait, ask and page" in found.stderr
     (tmp_path / "midwatch" / "runbooks" / "restore.md").write_text(
         RESTORE.replace("index.restore", "command.run").replace(
             'with: {part: "{part}"}', 'with: {command: [echo, "{part}"]}'
@@ -406,8 +406,8 @@ def test_without_a_server_nothing_is_carried_out(tmp_path: Path) -> None:
     assert plan in done.stdout
     done = serving.type("runbook", "approve", "INC-1", plan)
     assert done.returncode == 2
-    assert "nobody serves this journal" in done.stderr
+    assert "no server is running on this journal" in done.stderr
     done = serving.type("runbook", "lint")
     assert done.returncode == 1
-    assert "restore: says nothing of Meaning, Impact, Diagnosis, Mitigation" in done.stdout
+    assert "restore: no heading for Meaning, Impact, Diagnosis, Mitigation" in done.stdout
     assert "midwatch cannot check restore" in done.stdout

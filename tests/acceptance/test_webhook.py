@@ -98,7 +98,7 @@ def test_a_page_in_doubt_is_sent_again_under_its_id(shared: tuple[Serving, Recei
     env = {"MIDWATCH_SERVER": serving.url, "MIDWATCH_TOKEN": serving.person}
     until(lambda: "PageSent" in serving.type("incidents", "show", incident, **env).stdout)
     told = serving.type("incidents", "show", incident, **env).stdout
-    tried = rf"page/{incident}/1/[0-9a-f]{{16}}, try 1: {re.escape(receiver.url)}: gave no answer"
+    tried = rf"page/{incident}/1/[0-9a-f]{{16}}, try 1: {re.escape(receiver.url)}: no response"
     assert re.search(tried, told)
 
 

@@ -189,7 +189,7 @@ def target(node: Node, *, percent: bool) -> str:
         hint = "write a fraction between 0 and 1, such as 0.999"
         if 1 < value < 100:
             hint = f"this is a fraction: write {_decimal(value / 100)}, or targetPercent: {text}"
-    node.error(f"is {text}", hint)
+    node.error(f"got {text}", hint)
     return "0.99"
 
 
