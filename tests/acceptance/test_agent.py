@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 from tests.acceptance.serving import MIDWATCH, Serving, midwatch, until
+from tests.acceptance.truth import untrue
 
 from midwatch.agent.questions import part
 from midwatch.agent.troubles import TROUBLES
@@ -353,11 +354,12 @@ def test_the_suite_of_the_drill_is_the_banks() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["agent-no-titles", "agent-friendly", "agent-part-missing"])
-def test_a_drill_of_the_agent_regresses_for_real_reasons(name: str) -> None:
+def test_a_drill_of_the_agent_regresses_for_real_reasons(name: str, tmp_path: Path) -> None:
     """Through the agent's own code: rolled back and closed, harmless, or not cured."""
-    done = midwatch("drill", "run", name)
+    done = midwatch("drill", "run", name, "--db", str(tmp_path / "drill.db"))
     assert done.returncode == 0, done.stdout
     assert done.stdout.rstrip().endswith("the whole shift behaved correctly")
+    assert untrue(tmp_path / "drill.db", SCENARIOS / "shop") == []
 
 
 def test_remedies_need_their_token() -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from msgspec.structs import replace
+from tests.acceptance.truth import untrue
 
 from midwatch.adapters.stores.sqlite import SqliteStore
 from midwatch.core.rules import growth, news, patience
@@ -82,13 +83,14 @@ def test_the_shift_tells_seven_sections_and_passes_seven_checks() -> None:
 
 
 @pytest.mark.parametrize("name", list(BREAKS))
-def test_a_break_fails_exactly_its_checks(name: str) -> None:
-    """Each break fails the checks of the table and no other, exit 1."""
-    done = midwatch("drill", "--break", name)
+def test_a_break_fails_exactly_its_checks(name: str, tmp_path: Path) -> None:
+    """Each break fails the checks of the table and no other, exit 1; its postmortems are true."""
+    done = midwatch("drill", "--break", name, "--db", str(tmp_path / "drill.db"))
     bad = [SEVEN.index(found) + 1 for found in re.findall(r"\[FAIL\] (.*)", done.stdout)]
     assert bad == BREAKS[name]
     assert done.returncode == 1
     assert f"{7 - len(bad)}/7 checks passed\n" in done.stdout
+    assert untrue(tmp_path / "drill.db", scenarios.folder() / "shop") == []
     assert done.stdout.endswith("EVAL GATE: FAIL (exit 1) - a Part E pattern did not hold\n")
 
 
@@ -115,12 +117,13 @@ def test_the_docs_have_the_table_of_breaks() -> None:
         "traffic-stops",
     ],
 )
-def test_each_scenario_passes(name: str) -> None:
-    """Every scenario that comes with midwatch ends as it says."""
-    done = midwatch("drill", "run", name)
+def test_each_scenario_passes(name: str, tmp_path: Path) -> None:
+    """Every scenario that comes with midwatch ends as it says, and its postmortems are true."""
+    done = midwatch("drill", "run", name, "--db", str(tmp_path / "drill.db"))
     assert done.returncode == 0, done.stdout
     assert "[FAIL]" not in done.stdout
     assert "[PASS]" in done.stdout
+    assert untrue(tmp_path / "drill.db", scenarios.folder() / "shop") == []
 
 
 @pytest.mark.parametrize("name", ["two-at-once", "quiet", "recorded-alertmanager"])

@@ -67,7 +67,7 @@ def test_a_change_that_a_pipeline_tells_is_the_likely_cause(serving: Serving) ->
     shown = json.loads(typed(serving, "incidents", "show", "INC-1", "--json"))
     first = shown["causes"][0]
     assert first["service"] == "cart"
-    assert "deploy d-12 (v2 -> v3)" in first["why"]
+    assert "deploy d-12 (v2 to v3)" in first["why"]
     typed(serving, "changes", "add", "docs", "--kind", "index", "--id", "i-1", "--by", "ci/7")
     listed = json.loads(typed(serving, "changes", "list", "--json"))
     assert {one["id"] for one in listed} == {"d-12", "i-1"}

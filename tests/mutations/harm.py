@@ -6,6 +6,9 @@ from tests.mutations.laws import UNIT, Mutation
 
 HARM = f"{UNIT}/values/test_harm.py"
 PARTS = f"{UNIT}/adapters/test_parts.py"
+AFTER = f"{UNIT}/engine/test_after_closing.py"
+TIMELINE = f"{UNIT}/rules/test_timeline.py"
+TRUTH = "tests/acceptance/test_truth.py"
 CARRIED = f"{UNIT}/rules/test_carried_out.py"
 ORACLE = "tests/acceptance/test_harm_oracle.py"
 MUTATIONS = (
@@ -60,13 +63,43 @@ MUTATIONS = (
         "return seen_s is not None and seen_s >= slo.period_s", "return True", (HARM,),
     ),
     Mutation(
-        "what comes after closing changes figures", 15,
-        "src/midwatch/core/rules/postmortem_writer.py",
-        'late = "after closing: " if number >= len(self.facts) else ""', 'late = ""', (HARM,),
+        "what comes after closing changes figures", 15, "src/midwatch/core/rules/timeline.py",
+        'late = "after closing: " if after else ""', 'late = ""', (HARM,),
     ),
     Mutation(
-        "a deploy stands where it was told", 15, "src/midwatch/core/rules/postmortem_writer.py",
-        "found.sort(key=lambda one: one[:2])", "found.sort(key=lambda one: one[1])", (HARM,),
+        "a deploy stands where it was told", 15, "src/midwatch/core/rules/timeline.py",
+        "found.sort(key=lambda one: one[:3])", "found.sort(key=lambda one: one[2])", (HARM,),
+    ),
+    Mutation(
+        "each firing is an alert more", 15, "src/midwatch/core/rules/postmortem_writer.py",
+        "own = distinct_alerts(i) if", "own = i.alert_count if", (TIMELINE, TRUTH),
+    ),
+    Mutation(
+        "a page that every pager refused was a page", 15, "src/midwatch/core/rules/timeline.py",
+        "if event.key in self._pages.refused:", "if False:", (TIMELINE,),
+    ),
+    Mutation(
+        "a step that was never begun has no mark", 15, "src/midwatch/core/rules/carried_out.py",
+        "if one.id not in begun and not (", "if False and not (", (TIMELINE,),
+    ),
+    Mutation(
+        "a runbook ends harm that nobody measured", 15,
+        "src/midwatch/core/rules/postmortem_writer.py",
+        'elif list(by) == [""]:', "elif False:", (TRUTH,),
+    ),
+    Mutation(
+        "what is told of a moment cites another one", 15,
+        "src/midwatch/core/rules/postmortem_writer.py",
+        "cited += [fact.seq, *(again", "cited += [1, *(again", (TRUTH,),
+    ),
+    Mutation(
+        "a report after closing is not in the postmortem", 15, "src/midwatch/engine/retelling.py",
+        "if event.incident not in own and event.service and about:", "if False:", (AFTER,),
+    ),
+    Mutation(
+        "whatever comes after closing is about what is closed", 15,
+        "src/midwatch/engine/retelling.py",
+        "about = says_the_same or event.service in incident.services", "about = True", (AFTER,),
     ),
     Mutation(
         "a word is a name", 15, "src/midwatch/core/rules/sentences.py",

@@ -19,6 +19,9 @@ from midwatch.core.values.skews import Skews
 from midwatch.engine import archive, queries
 from midwatch.ports import Archive, Audit
 
+LATE_S = 3_600
+_LATE = {one.__name__ for one in (e.TicketTriaged, e.AlertsAttached, e.IncidentRecurred)}
+
 
 def subject(shard: Shard, records: Archive, name: str) -> tuple[Incident, int] | None:
     """Take an incident as it is now, to be told elsewhere, and the shard's time."""
@@ -51,7 +54,55 @@ def _facts(audit: Audit, incident: Incident, skews: Skews) -> list[Fact]:
     found = [fact for stream in streams for fact in _of(audit, stream, skews)]
     for part in incident.parts:
         found += part_of(_of(audit, f"incident/{part}", skews))
-    return sorted((one for one in found if _is_about(one, incident)), key=lambda one: one.seq)
+    found = [one for one in found if _is_about(one, incident)]
+    if incident.state == "closed":
+        found += _late(audit, incident, found, skews)
+    return sorted(found, key=lambda one: one.seq)
+
+
+def _late(audit: Audit, incident: Incident, found: list[Fact], skews: Skews) -> list[Fact]:
+    """Gather what came within an hour after it was closed, and belongs to another incident.
+
+    Reports of its services, alerts that began before it was closed, and that it came again.
+    """
+    closed = next((one for one in found if isinstance(one.event, e.IncidentClosed)), None)
+    if closed is None:
+        return []
+    own = {incident.id, *incident.parts}
+    alerts = {
+        one.alert.fingerprint
+        for fact in found
+        if isinstance(fact.event, e.AlertsAttached)
+        for one in fact.event.attached
+    }
+    late: list[Fact] = []
+    first, last = skews.around(closed.at, closed.at + LATE_S * SECOND)
+    for row in audit.since(first):
+        if row.at >= last:
+            break
+        if row.seq <= closed.seq or row.type not in _LATE:
+            continue
+        event = queries.event_of(row)
+        match event:
+            case e.TicketTriaged():
+                says_the_same = event.duplicate_of in incident.tickets
+                about = says_the_same or event.service in incident.services
+                if event.incident not in own and event.service and about:
+                    late.append(Fact(row.seq, skews.shown(row.at), event))
+            case e.AlertsAttached() if event.incident not in own:
+                old = [
+                    one
+                    for one in event.attached
+                    if one.alert.fingerprint in alerts and one.alert.starts_at <= closed.at
+                ]
+                if old:
+                    kept = structs.replace(event, attached=tuple(old))
+                    late.append(Fact(row.seq, skews.shown(row.at), kept))
+            case e.IncidentRecurred() if event.of == incident.id:
+                late.append(Fact(row.seq, skews.shown(row.at), event))
+            case _:
+                pass
+    return late
 
 
 def _of(audit: Audit, stream: str, skews: Skews) -> list[Fact]:

@@ -121,7 +121,7 @@ def test_it_says_what_happened_what_it_cost_and_what_helped(shift: Told) -> None
     assert one.durations_s.to_acknowledge == 0.5  # after the page
     assert one.durations_s.to_mitigate == 399.001
     assert one.impact.peak_burn == 20.0
-    assert one.impact.recovered == "SLI recovered 80% -> 99.9%"
+    assert one.impact.recovered == "SLI recovered from 80% to 99.9%"
     assert one.alerts.count == 2
     (run,) = one.runs
     assert (run.runbook, run.approved_by, run.verification) == (
@@ -152,7 +152,7 @@ def test_nobody_is_named(shift: Told) -> None:
     one = written(shift)
     text = json.dumps(msgspec.to_builtins(structs.replace(one, judgement=Judgement())))
     assert "ada" not in text.replace("adapt", "")
-    assert "the responder took it" in text
+    assert "the responder acknowledged it" in text
     named = structs.replace(one, summary=[structs.replace(one.summary[0], says="ada did it")])
     assert problems(named, {"ada": ""}) == ["names 'ada': people appear as roles"]
 
@@ -378,7 +378,7 @@ def test_alerts_that_end_write_no_figures() -> None:
     assert document.impact.bad_events is None
     assert document.curve == []
     assert problems(document) == []
-    assert "no SLO measured the impact" in pages.markdown(document)
+    assert "none burned: no harm was measured" in pages.markdown(document)
 
 
 def test_a_figure_that_is_missing_is_a_problem(shift: Told) -> None:

@@ -172,8 +172,8 @@ def test_a_name_that_is_a_word_stays_a_word() -> None:
     found.give(inputs.ResolveIncident("INC-1", "will", "the disk will be watched"), 500_000)
     one = written(found)
     told_ = "\n".join(moment.says for moment in one.timeline)
-    assert "responder 2 took it" in told_
-    assert "will took it" not in told_
+    assert "responder 2 acknowledged it" in told_
+    assert "will acknowledged it" not in told_
     assert "resolved: responder 2: the disk will be watched" in told_
     assert problems(one, {"will": "Will Smith"}) == []
 
@@ -184,6 +184,7 @@ def test_a_name_that_is_a_word_stays_a_word() -> None:
         ("Will Smith rang", {"will": "Will Smith"}, "Will Smith"),
         ("Will Smith rang", {"will": ""}, "Will Smith"),
         ("will took it", {"will": ""}, "will"),
+        ("will acknowledged it", {"will": ""}, "will"),
         ("disk will be full", {"will": "Will Smith"}, ""),
     ],
 )

@@ -17,8 +17,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from midwatch import texts
 from midwatch.adapters.reports import curve
 from midwatch.core.values import budget
-from midwatch.core.values.clock import show_duration
-from midwatch.core.values.postmortems import Lost, Point, Postmortem
+from midwatch.core.values.clock import SECOND, parse_time, show_duration, show_time
+from midwatch.core.values.postmortems import Impact, Lost, Point, Postmortem
 
 TABLE_ROWS = 60
 ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"} | {one: f"&#{ord(one)};" for one in "\\`*[]|~"}
@@ -58,7 +58,7 @@ def _environment(*, autoescape: bool) -> Environment:
         keep_trailing_newline=True,
     )
     filters = cast("dict[str, Any]", found.filters)
-    for one in (changes, cited, clock, hour, lasted, moment, plain, spent):
+    for one in (about, changes, cited, clock, hour, lasted, moment, plain, spent, users):
         filters[one.__name__] = one
     return found
 
@@ -89,20 +89,20 @@ def plain(text: object) -> str:
     return _SPECIAL.sub(lambda found: ENTITIES[found[0]], one)
 
 
-def clock(at: str | None, zone: str = "UTC") -> str:
-    """Write a time for people.
+def clock(at: str | None, zone: str = "UTC", missing: str = "not yet") -> str:
+    """Write a time for people, or that it is missing.
 
-    >>> clock("2026-03-02T00:51:00.000Z"), clock(None)
-    ('2026-03-02 00:51:00 UTC', 'not yet')
+    >>> clock("2026-03-02T00:51:00.000Z"), clock(None), clock("2026-03-02T00:45:19.996Z")
+    ('2026-03-02 00:51:00 UTC', 'not yet', '2026-03-02 00:45:20 UTC')
     >>> clock("2026-03-01T23:51:00.000Z", "Europe/Berlin")
     '2026-03-02 00:51:00 Europe/Berlin (23:51:00 UTC)'
     """
     if not at:
-        return "not yet"
+        return missing
     local = _local(at, zone)
     if zone == "UTC":
         return f"{local} UTC"
-    return f"{local} {zone} ({at[11:19]} UTC)"
+    return f"{local} {zone} ({hour(at)} UTC)"
 
 
 def moment(at: str, zone: str = "UTC") -> str:
@@ -111,7 +111,7 @@ def moment(at: str, zone: str = "UTC") -> str:
     >>> moment("2026-03-01T23:51:00.000Z", "Europe/Berlin")
     '2026-03-02 00:51:00, 23:51:00'
     """
-    return _local(at, zone) if zone == "UTC" else f"{_local(at, zone)}, {at[11:19]}"
+    return _local(at, zone) if zone == "UTC" else f"{_local(at, zone)}, {hour(at)}"
 
 
 def hour(at: str, zone: str = "UTC") -> str:
@@ -120,7 +120,11 @@ def hour(at: str, zone: str = "UTC") -> str:
 
 
 def _local(at: str, zone: str) -> str:
-    """Give the date and the time of day in a zone."""
+    """Give the date and the time of day in a zone, to the nearest second.
+
+    So a time and a duration beside it add up, whatever their milliseconds.
+    """
+    at = show_time((parse_time(at) + SECOND // 2) // SECOND * SECOND)
     if zone == "UTC":
         return f"{at[:10]} {at[11:19]}"
     from whenever import Instant  # a page in UTC needs no zones
@@ -145,8 +149,43 @@ def cited(numbers: list[int]) -> str:
     return f"event{'' if len(numbers) == 1 else 's'} {listed}"
 
 
-def spent(one: Lost) -> str:
-    """Write what an objective lost of its budget."""
+def users(impact: Impact) -> str:
+    """Write how many people reported it.
+
+    >>> users(Impact(*[None] * 7, 3, None, [])), users(Impact(*[None] * 9, []))
+    ('at least 3', 'none')
+    >>> users(Impact(*[None] * 9, [], reports=2))
+    '2 reports so far; the people behind them are counted when it is mitigated'
+    """
+    if impact.users is not None:
+        return f"at least {impact.users}"
+    if not impact.reports:
+        return "none"
+    reports = f"{impact.reports} report{'' if impact.reports == 1 else 's'} so far"
+    return f"{reports}; the people behind them are counted when it is mitigated"
+
+
+def spent(one: Lost, mitigated: str | None = "") -> str:
+    """Write what an objective lost of its budget; before it is `mitigated` nobody adds that up."""
     if one.says:
         return one.says
+    if mitigated is None and one.budget_spent is None:
+        return "not added up before it is mitigated"
     return "unknown" if one.budget_spent is None else budget.of_full(one.budget_spent)
+
+
+def about(document: Postmortem) -> str:
+    """Name the services that it is about: of its alerts, and the one that is in its head.
+
+    >>> listed("service", ["cards"]), listed("service", ["cards", "payments", "checkout"])
+    ('service cards', 'services cards, payments and checkout')
+    """
+    named = dict.fromkeys([*document.alerts.services, document.service])
+    return listed("service", [one for one in named if one])
+
+
+def listed(what: str, names: Sequence[str]) -> str:
+    """Write a few names of something."""
+    if len(names) < 2:
+        return f"{what} {names[0] if names else 'unknown'}"
+    return f"{what}s {', '.join(names[:-1])} and {names[-1]}"

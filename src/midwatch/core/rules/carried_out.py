@@ -16,6 +16,7 @@ from msgspec import Struct, field, structs
 from midwatch.core.rules.sentences import POLICY, Roles
 from midwatch.core.state import events as e
 from midwatch.core.values.clock import SECOND, show_time
+from midwatch.core.values.plans import ROLLBACK, PlannedStep
 from midwatch.core.values.postmortems import Run, RunStep
 from midwatch.core.values.sli import Harm
 
@@ -136,7 +137,7 @@ class Runs:
                 run.steps.append(RunStep(event.step, event.says, "begun", "", at, [seq]))
             case e.RollbackStarted():
                 one.began_at = fact.at
-                says = f"release.rollback {event.service} {event.bad} -> {event.to}"
+                says = f"release.rollback {event.service} from {event.bad} to {event.to}"
                 run.steps.append(RunStep("rollback", says, "begun", "", at, [seq]))
             case e.ActionDone() | e.RollbackCompleted():
                 if isinstance(event, e.RollbackCompleted) or event.changed:
@@ -187,7 +188,7 @@ class Runs:
                     _verdict(one, LAPSED, event.reason.says, fact.seq)
 
     def _mitigated(self, event: e.IncidentMitigated, fact: Fact) -> None:
-        says = self._roles.own(event.reason.says)
+        says = self._roles.own(proof(event))
         objectives = list(self._burning or self._known) or [""]
         ended: dict[int, list[str]] = {}
         for slo in objectives:
@@ -235,6 +236,57 @@ class Runs:
         if all(self._is_late(one, slo, now) for slo in mine):
             return f"the last harm was counted before it began: {says}"
         return f"another one was carried out after it: {says}"
+
+
+def proof(event: e.IncidentMitigated) -> str:
+    """Say what proved that it was mitigated, with the objective that did.
+
+    >>> from midwatch.core.values.reasons import Reason
+    >>> proof(e.IncidentMitigated("INC-1", Reason("r/1", "SLI 100%", {"slo": "shop/answers"})))
+    'shop/answers: SLI 100%'
+    """
+    slo = event.reason.terms.get("slo")
+    return f"{slo}: {event.reason.says}" if slo else event.reason.says
+
+
+def whole(run: Run, facts: Sequence[Fact]) -> Run:
+    """Put a run beside its plan: what was begun and not answered, and what was never begun."""
+    is_over = run.verification != OPEN
+    steps = [structs.replace(one, state=_state(one.state, is_over=is_over)) for one in run.steps]
+    begun = {one.step for one in steps}
+    for fact in reversed(facts):
+        event = fact.event
+        if not isinstance(event, e.PlanProposed | e.ActionWaits) or event.plan is None:
+            continue
+        if event.plan.hash == run.plan:
+            steps += [
+                RunStep(one.id, _of(one), "not begun", "", show_time(fact.at), [fact.seq])
+                for one in event.plan.steps
+                if one.id not in begun and not (one.action == ROLLBACK and "rollback" in begun)
+            ]
+            break
+    return structs.replace(run, steps=steps)
+
+
+def _state(state: str, *, is_over: bool) -> str:
+    """Say what became of a step.
+
+    >>> _state("failed, not-applied", is_over=True), _state("failed, unknown", is_over=True)
+    ('failed, not-applied', 'unknown')
+    >>> _state("begun", is_over=True), _state("begun", is_over=False)
+    ('unknown', 'begun')
+    """
+    if state == "failed, unknown" or (is_over and state == "begun"):
+        return "unknown"
+    return state
+
+
+def _of(step: PlannedStep) -> str:
+    """Say a step that was never begun, as one that was begun is said."""
+    given = step.given
+    if step.action == ROLLBACK and {"service", "live", "target"} <= set(given):
+        return f"{ROLLBACK} {given['service']} from {given['live']} to {given['target']}"
+    return step.says
 
 
 def _named(facts: Sequence[Fact]) -> set[int]:

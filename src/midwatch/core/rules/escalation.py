@@ -469,7 +469,7 @@ def on_timer(d: Decision, policy: Policy, incident: Incident) -> None:
         return
     if incident.exhausted:
         waited = show_duration(policy.team.again_s)
-        reason = Reason(RULE, f"still nobody has it, {waited} after everybody was paged")
+        reason = Reason(RULE, f"still nobody has it, {waited} after everybody was tried")
         d.emit(events.EscalationRestarted(incident=incident.id, reason=reason))
         page(d, policy, incident, reason)
         return

@@ -1,8 +1,8 @@
 """Writes a postmortem out of the events of its incident.
 
 Law: the same events give the same document, and what comes after the incident was closed changes no
-figure. The timeline has the order in which things happened, not that in which they were noticed.
-Each kind of event has one sentence; people become roles in the order in which they came in.
+figure. A sentence names the events that say it: those of the moments, the title and the change that
+it tells. People become roles in the order in which they came in.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from typing import Any, TypeVar, cast
 
 from msgspec import structs
 
-from midwatch.core.rules.carried_out import Fact, Runs, newest_harms
-from midwatch.core.rules.sentences import Roles, sentence
+from midwatch.core.rules.carried_out import Fact, Runs, newest_harms, proof, whole
+from midwatch.core.rules.sentences import Roles
+from midwatch.core.rules.timeline import Pages, Timeline
 from midwatch.core.state import events as e
-from midwatch.core.state.incidents import Incident, began, title_of
+from midwatch.core.state.incidents import Incident, began, distinct_alerts
 from midwatch.core.values.changes import Change
 from midwatch.core.values.clock import SECOND, show_duration, show_time
 from midwatch.core.values.judgements import Judgement
@@ -88,7 +89,8 @@ class _Writer:
         self.harms = newest_harms(self.facts)
         harms = {slo: harm for slo, (_, harm) in self.harms.items()}
         self._runs = Runs(self.facts, self.roles, harms)
-        self._kept_back = {one.key for _, one in self.all(e.PageSent) if one.receipt == e.NOT_SENT}
+        self.pages = Pages(self.facts)
+        self.moments = self._moments()
 
     # --- looking ---
 
@@ -120,7 +122,8 @@ class _Writer:
             SCHEMA, i.id, i.title, i.service_of_plan, i.state, i.severity or "",
             self._summary(durations, impact, change, runs, fix),
             self.roles.listed, times, durations, impact, self._alerts(),
-            change, self._timeline(), runs.found, self._judgement(), self._cases(), fix,
+            change, self._timeline(), [whole(one, self.facts) for one in runs.found],
+            self._judgement(), self._cases(), fix,
             self._waiver(), self._recurrence(), first, self._markers(change), lacking, i.edits,
             curves[:MOST_CURVES], max(len(curves) - MOST_CURVES, 0),
         )  # fmt: skip
@@ -141,28 +144,28 @@ class _Writer:
             [], self._judgement(), [], None, None, None, [], [], [], i.edits,
         )  # fmt: skip
 
-    def _moment(self, kind: type[Any]) -> int | None:
-        found = self.first(kind)
-        return found[0].at if found else None
+    def _moments(self) -> dict[str, Fact | None]:
+        """Find what says when it was what; None for what did not happen."""
+        mitigated = self.last(e.IncidentMitigated) if self.incident.mitigated_at else None
+        resolved, closed = self.last(e.IncidentResolved), self.first(e.IncidentClosed)
+        taken = self.first(e.PageAcknowledged)
+        seen = [one for kind in (e.BudgetBurning, e.IncidentOpened) for one in self.all(kind)[:1]]
+        return {
+            "detected": min((fact for fact, _ in seen), key=lambda one: one.seq, default=None),
+            "paged": self.pages.first(self.facts),
+            "acknowledged": taken and taken[0],
+            "mitigated": mitigated and mitigated[0],
+            "resolved": resolved and resolved[0],
+            "closed": closed and closed[0],
+        }
 
     def _times(self, impact: Impact) -> tuple[Times, Durations]:
         i = self.incident
         started = began(i)
-        burning = self._moment(e.BudgetBurning)
-        opened = [fact.at for fact, _ in self.all(e.IncidentOpened)]
-        detected = min([at for at in (burning, i.opened_at, *opened) if at is not None])
-        mitigated = self.last(e.IncidentMitigated) if i.mitigated_at else None
-        resolved = self.last(e.IncidentResolved)
-        paged = [fact.at for fact, one in self.all(e.PageSent) if one.receipt != e.NOT_SENT]
-        planned = self._moment(e.PagePlanned) if not self._kept_back else None
-        moments = {
-            "detected": detected,
-            "paged": paged[0] if paged else planned,
-            "acknowledged": self._moment(e.PageAcknowledged),
-            "mitigated": mitigated[0].at if mitigated else None,
-            "resolved": resolved[0].at if resolved else None,
-            "closed": self._moment(e.IncidentClosed),
-        }
+        moments = {name: None if one is None else one.at for name, one in self.moments.items()}
+        # Its part may have been opened before it, and the beginning of its journal may be gone.
+        detected = moments["detected"]
+        moments["detected"] = i.opened_at if detected is None else min(detected, i.opened_at)
 
         def since(name: str, from_: int | None = started) -> float | None:
             at = moments[name]
@@ -193,7 +196,7 @@ class _Writer:
         if mitigated is not None and len(lost) < 2:
             fact, event = mitigated
             if event.before is not None and event.after is not None:
-                recovered = f"SLI recovered {event.before.shown()} -> {event.after.shown()}"
+                recovered = f"SLI recovered from {event.before.shown()} to {event.after.shown()}"
                 cited = [*cited, fact.seq]
         first = lost[0] if lost else None
         cited += [seq for one in lost for seq in one.events]
@@ -202,6 +205,7 @@ class _Writer:
             first and first.bad_events, first and first.valid_events,
             first and first.budget_spent, first and first.peak_burn,
             document.get("users"), recovered, sorted(set(cited)), lost,
+            len({one.ticket for _, one in self.all(e.TicketLinked)}),
         )  # fmt: skip
 
     def _lost(self, one: dict[str, Any], cited: list[int]) -> Lost:
@@ -247,26 +251,47 @@ class _Writer:
             Cause(one, "") if isinstance(one, str) else Cause(one["service"], one["why"])
             for one in listed
         ]
-        attached = self.all(e.AlertsAttached) or self.all(e.IncidentOpened)
-        cited = [fact.seq for fact, _ in attached]
+        number, (opener, opened) = self._number(), self._opener()
+        attached = [fact.seq for fact, _ in self.all(e.AlertsAttached)]
+        cited = attached if number and attached else opened
         i, parts = self.incident, self.incident.parts.values()
         named = (*i.services, *(service for one in parts for service in one.services))
         services = [one for one in dict.fromkeys(named) if one]
-        count = i.alert_count + sum(one.alerts for one in parts)
-        return Alerts(count, services, found, cited)
+        return Alerts(number, services, found, cited, "" if number else opener)
+
+    def _opener(self) -> tuple[str, list[int]]:
+        """Say what opened it, besides alerts; and the events of that."""
+        opened = [fact.seq for fact, _ in self.all(e.IncidentOpened)]
+        for fact in self.facts:
+            if isinstance(fact.event, e.BudgetBurning):
+                return f"{fact.event.slo} burned its error budget", [*opened, fact.seq]
+            if isinstance(fact.event, e.TicketLinked):
+                return "somebody reported it", [*opened, fact.seq]
+        return "", opened
+
+    def _number(self) -> int:
+        """Count its alerts and those of its parts, each once however often it fired."""
+        i = self.incident
+        own = distinct_alerts(i) if i.alert_count else 0
+        return own + sum(one.alerts for one in i.parts.values())
 
     def _change(self) -> ChangeBefore | None:
         """Find the newest change before the start; a release that was rolled back goes first."""
         rolled = self.first(e.RollbackStarted)
         bad = (rolled[1].service, rolled[1].bad) if rolled else None
+        start = began(self.incident)
+        # Harm began some time within the width of its edge: what came in it may be before it.
+        stretches = (one for _, harm in self.harms.values() for one in harm.known)
+        width_s = max((one.start_width_s for one in stretches if one.start == start), default=0)
         best: tuple[Fact, Change] | None = None
         for fact, event in self.all(e.ChangeSeen):
             change = event.change
             if (change.service, change.to_release) == bad:
                 best = fact, change
                 break
-            start, newest = began(self.incident), best[1].at if best else change.at
-            if start - CHANGE_S * SECOND <= change.at <= start and change.at >= newest:
+            newest = best[1].at if best else change.at
+            is_before = start - CHANGE_S * SECOND <= change.at <= start + width_s * SECOND
+            if is_before and change.at >= newest:
                 best = fact, change
         if best is not None:
             fact, one = best
@@ -296,13 +321,12 @@ class _Writer:
             if one.peak_burn is not None and burned is not None:
                 says = f"{one.slo} burned its error budget {one.peak_burn:.3g} times too fast"
                 if one.valid_events and one.bad_events is not None:
-                    says += f": {one.bad_events} of {one.valid_events} events were bad"
+                    far = "" if self.last(e.PostmortemDrafted) else " so far"
+                    says += f": {one.bad_events} of {one.valid_events} events were bad{far}"
                     says += f", {one.says}" if one.says else ""
                 found.append(Sentence(f"{says}.", sorted({burned, *one.events})))
         if not found:
-            opened = [fact.seq for fact, _ in self.all(e.IncidentOpened)]
-            says = f"{i.speaks_of or 'something'}: {i.title}."
-            found = [Sentence(says, opened)]
+            found = [self._titled()]
         found += self._how_long(durations)
         if change is not None:
             named = f" from {change.before}" if change.before else ""
@@ -319,15 +343,17 @@ class _Writer:
     def _ended(self, runs: Runs, seq: int, event: e.IncidentMitigated) -> Iterator[Sentence]:
         """Say what ended the harm: one sentence when all ended alike, else of each objective."""
         by = {slo: runs.ended(slo) for slo in runs.credits}
-        why = self.roles.own(event.reason.says)
         first = next(iter(by.values()), None)
         if all(run is first for run in by.values()):
-            if first is not None:
-                yield Sentence(
-                    f"Runbook {first.runbook} ended the harm: {first.says}.", first.events
-                )
-            else:
+            if first is None:
+                why = self.roles.own(proof(event))
                 yield Sentence(f"It ended, not by a runbook: {why}.", [seq])
+            elif list(by) == [""]:  # nobody measured that there was any harm
+                says = f"After runbook {first.runbook} it was mitigated: {first.says}."
+                yield Sentence(says, first.events)
+            else:
+                says = f"Runbook {first.runbook} ended the harm: {first.says}."
+                yield Sentence(says, first.events)
             return
         for slo, run in by.items():
             if run is not None:
@@ -336,70 +362,51 @@ class _Writer:
             else:
                 yield Sentence(f"The harm of {slo} ended, not by a runbook.", [seq])
 
+    def _titled(self) -> Sentence:
+        """Say what it is called, where nothing burned, by what called it so."""
+        i = self.incident
+        named = [fact.seq for fact, one in self.all(e.SeverityDeclared) if one.title == i.title]
+        opened = [fact.seq for fact, one in self.all(e.IncidentOpened) if one.incident == i.id]
+        of = "" if i.speaks_of and i.speaks_of in i.title else f"{i.speaks_of or 'something'}: "
+        return Sentence(f"{of}{i.title}.", named[-1:] or opened)
+
     def _how_long(self, durations: Durations) -> list[Sentence]:
-        steps: list[tuple[str, float | None, type[Any], type[Any]]] = [
-            ("was detected", durations.to_detect, e.BudgetBurning, e.IncidentOpened),
-            ("was paged", durations.to_page, e.PageSent, e.PagePlanned),
-            ("was mitigated", durations.to_mitigate, e.IncidentMitigated, e.IncidentMitigated),
+        again = [fact.seq for fact, _ in self.all(e.IncidentReopened)]
+        times = "once" if len(again) == 1 else f"{len(again)} times"
+        last, held = (" for the last time", f", having not held {times}") if again else ("", "")
+        steps = [
+            ("detected", durations.to_detect, "it was detected after {}"),
+            ("paged", durations.to_page, "somebody was paged after {}"),
+            ("acknowledged", durations.to_acknowledge, "it was acknowledged {} after the page"),
+            ("mitigated", durations.to_mitigate, f"it was mitigated{last} after {{}}{held}"),
         ]
-        taken, waited = self.first(e.PageAcknowledged), durations.to_acknowledge
         parts: list[str] = []
         cited: list[int] = []
-        for says, seconds, *kinds in steps:
-            if seconds is not None:
-                parts.append(f"{says} after {show_duration(seconds)}")
-                known = (self.first(kind) for kind in kinds)
-                cited += [one[0].seq for one in known if one is not None][:1]
-            if says == "was paged" and taken is not None and waited is not None:
-                parts.append(f"was acknowledged {show_duration(waited)} after the page")
-                cited.append(taken[0].seq)
-        return [Sentence(f"It {', '.join(parts)}.", sorted(set(cited)))] if parts else []
+        unreached = self.pages.unreached
+        for name, seconds, says in steps:
+            fact = self.moments[name]
+            if name == "paged" and fact is None and unreached is not None:
+                parts.append("nobody could be reached by a page")
+                cited.append(unreached.seq)
+            if seconds is not None and fact is not None:
+                parts.append(says.format(show_duration(seconds)))
+                cited += [fact.seq, *(again if name == "mitigated" else ())]
+        if again and durations.to_mitigate is None:
+            parts.append(f"it was mitigated and did not hold {times}")
+            cited += again
+        if not parts:
+            return []
+        between = " and " if len(parts) < 3 else ", and "
+        says = between.join(filter(None, (", ".join(parts[:-1]), parts[-1])))
+        return [Sentence(f"{says[0].upper()}{says[1:]}.", sorted(set(cited)))]
 
     def _timeline(self) -> list[Moment]:
-        """Tell what happened in the order in which it did: each thing at its own time."""
-        found = [*self._begins()]
-        reported: set[str] = set()
-        for number, fact in enumerate(self.all_facts):
-            if isinstance(fact.event, e.TicketLinked):
-                if fact.event.ticket in reported:  # a merge links it again
-                    continue
-                reported.add(fact.event.ticket)
-            says = self._conditional(fact.event) or sentence(fact.event, self.roles)
-            if says:
-                late = "after closing: " if number >= len(self.facts) else ""
-                at = fact.event.change.at if isinstance(fact.event, e.ChangeSeen) else fact.at
-                found.append((at, fact.seq, f"{late}{says}"))
-        found.sort(key=lambda one: one[:2])
-        return [Moment(show_time(at), says, [seq]) for at, seq, says in found]
-
-    def _begins(self) -> Iterator[tuple[int, int, str]]:
-        """Tell what nobody noticed when it happened: the first alert, and each harm's edges."""
-        alerts = [
-            (one.alert.starts_at, fact.seq, title_of(one.alert.name, one.alert.service))
-            for fact, event in self.all(e.AlertsAttached)
-            for one in event.attached
-        ]
-        if alerts:
-            at, seq, title = min(alerts)
-            yield at, seq, f"the first alert began: {title}"
-        for slo, (fact, harm) in self.harms.items():
-            for one in harm.known:
-                if one.total > one.good:
-                    width = show_duration(one.start_width_s)
-                    yield one.start, fact.seq, f"{slo}: users began to be hurt, within {width}"
-                    if one.end < fact.at:
-                        yield one.end, fact.seq, f"{slo}: the last harm that was counted"
-
-    def _conditional(self, event: e.Event) -> str:
-        """Say what a trial run only would have done, empty of what was done."""
-        if isinstance(event, e.PagePlanned) and event.key in self._kept_back:
-            to = self.roles.of(event.to)
-            return f"{to} would have been paged: {self.roles.own(event.reason.says)}"
-        if isinstance(event, e.IncidentMerged) and event.incident != self.incident.id:
-            return f"{event.incident} was merged into it"
-        if isinstance(event, e.EscalationExhausted) and self._kept_back:
-            return "nobody else would have been paged"
-        return ""
+        """Tell what happened in the order in which it did."""
+        i = self.incident
+        return Timeline(
+            i.id, self.all_facts, len(self.facts), self.roles, self.harms,
+            mitigated=bool(i.mitigated_at),
+        ).moments()  # fmt: skip
 
     def _judgement(self) -> Judgement:
         """Give what a person wrote, last."""
@@ -475,7 +482,7 @@ class _Writer:
             after = f" {change.after}" if change.after else ""
             found.append(Marker(change.at, change.kind, f"{change.kind}{after}", change.events[0]))
         kinds: list[tuple[type[Any], str, str]] = [
-            (e.PageSent, "page", "no page, in shadow" if self._kept_back else "page"),
+            (e.PageSent, "page", "no page, in shadow" if self.pages.kept_back else "page"),
             (e.PageAcknowledged, "ack", "taken"),
             (e.RollbackCompleted, "mitigation", "rollback"),
             (e.ActionDone, "mitigation", "step"),

@@ -117,7 +117,8 @@ def recover_without_sli(d: Decision, rules: Rules, incident: Incident) -> None:
     if incident.state not in ("open", "acknowledged"):
         return
     alerts = distinct_alerts(incident)
-    says = f"no SLI: all {alerts} alerts resolved"
+    which = "its one alert" if alerts == 1 else f"all {alerts} alerts"
+    says = f"no SLI: {which} resolved"
     _mitigated(d, rules, incident, Reason(RULE_NO_SLI, says, {"alerts": alerts}))
 
 

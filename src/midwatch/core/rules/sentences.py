@@ -1,7 +1,8 @@
 """What an event says of an incident, in words that need no knowledge of midwatch.
 
 Law: people appear as roles. A name is replaced where a field is a person, and where a sentence of
-midwatch's own puts one; never inside what somebody else wrote, since "will" is a word, too.
+midwatch's own puts one; never inside what somebody else wrote, since "will" is a word, too. What a
+page or an alert came to, no event says alone: the timeline tells those.
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ _PERSONS: dict[type, tuple[str, ...]] = {
 }
 # Where midwatch's own sentences put a name; {} stands for it.
 _PLACES = (
-    r"^{}(?=: )", r"^{}(?= (?:has it|took it|gave it back|hands it|chose|snoozed)\b)",
+    r"^{}(?=: )",
+    r"^{}(?= (?:has it|took it|gave it back|hands it|chose|snoozed|cannot be reached)\b)",
     r"(?<=^no ack from ){}(?= within )", r"(?<=^the snooze by ){}(?= ended)",
     r"(?<=^the approval by ){}(?= is )", r"(?<= hands it to ){}$", r"(?<=^yes, ){}$",
     r"(?<=^aborted by ){}(?=$|: )", r"(?<=^overridden by ){}(?=: )", r"(?<=^no SLI: ){}(?=: )",
@@ -125,13 +127,27 @@ def count(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
 
 
+def _failed(what: str, state: str) -> str:
+    """Say that something was not done, or that nobody knows.
+
+    >>> _failed("step purge", "not-applied"), _failed("the rollback", "unknown")
+    ('step purge failed (not-applied)', 'nobody knows whether the rollback was done')
+    """
+    if state == "unknown":
+        return f"nobody knows whether {what} was done"
+    return f"{what} failed ({state})"
+
+
+def _mitigated(event: e.IncidentMitigated) -> str:
+    """Say by what it ended: users were well again only where somebody had counted their harm."""
+    slo = event.reason.terms.get("slo")
+    by = f", by {slo}" if slo else ""
+    what = "users were well again" if event.before is not None else "mitigated"
+    return f"{what}{by}: {event.reason.says}"
+
+
 _SAY: dict[type, Callable[[Any], str]] = {
     e.IncidentOpened: lambda x: f"{x.incident} was opened: {x.title}",
-    e.AlertsAttached: lambda x: (
-        f"{count(len(x.attached), 'alert')} joined, such as {x.attached[0].alert.name or 'one'}"
-        f" on {x.attached[0].alert.service or 'an unknown service'}"
-    ),
-    e.AlertsResolved: lambda x: f"{count(len(x.fingerprints), 'alert')} ended",
     e.AlertsMoved: lambda x: f"{count(len(x.fingerprints), 'alert')} moved to {x.to}",
     e.IncidentMerged: lambda x: f"it was merged into {x.into}",
     e.MergeUndone: lambda x: "the merge was undone",
@@ -139,13 +155,11 @@ _SAY: dict[type, Callable[[Any], str]] = {
     e.BudgetBurning: lambda x: f"{x.slo}: {x.reason.says}",
     e.BudgetCalm: lambda x: f"{x.slo} burns no longer",
     e.SeverityDeclared: lambda x: f"declared {x.severity}: {x.reason.says}",
-    e.PagePlanned: lambda x: f"{x.to} was paged: {x.reason.says}",
     e.PageFailed: lambda x: f"a page failed, try {x.attempt}: {x.error}",
-    e.EscalationExhausted: lambda x: "everybody was paged and nobody answered",
     e.IncidentReassigned: lambda x: f"handed to {x.to}",
-    e.PageAcknowledged: lambda x: f"{x.by} took it",
-    e.AckWithdrawn: lambda x: f"people were wanted again: {x.reason.says}",
-    e.PageSnoozed: lambda x: f"{x.by} has it until {show_time(x.until)}",
+    e.PageAcknowledged: lambda x: f"{x.by} acknowledged it",
+    e.AckWithdrawn: lambda x: f"people had to be paged again: {x.reason.says}",
+    e.PageSnoozed: lambda x: f"{x.by} snoozed it until {show_time(x.until)}",
     e.NoRunbook: lambda x: f"no plan: {x.reason.says}",
     e.PlanProposed: lambda x: f"runbook {x.runbook} v{x.version} was proposed, plan {x.plan_hash}",
     e.PlanApproved: lambda x: f"{x.by} approved plan {x.plan_hash}",
@@ -155,17 +169,17 @@ _SAY: dict[type, Callable[[Any], str]] = {
     e.ActionRetried: lambda x: f"it was not done and is tried again: {x.seen}",
     e.PlanStopAsked: lambda x: f"{x.by} stops plan {x.plan_hash}: {x.reason.says}",
     e.ActionDone: lambda x: f"step {x.step} was done: {x.seen}",
-    e.ActionFailed: lambda x: f"step {x.step} failed ({x.state}): {x.seen}",
+    e.ActionFailed: lambda x: f"{_failed(f'step {x.step}', x.state)}: {x.seen}",
     e.ActionWaits: lambda x: f"a person was asked: {x.reason.says}",
     e.RollbackStarted: lambda x: f"the rollback of {x.service} from {x.bad} to {x.to} began",
     e.RollbackRefused: lambda x: f"no rollback: {x.reason.says}",
     e.RollbackCompleted: lambda x: f"{x.service} serves {x.to} again: {x.seen}",
-    e.WaitTold: lambda x: f"who had it was told: {x.reason.says}",
-    e.RollbackFailed: lambda x: f"the rollback failed ({x.state}): {x.seen}",
+    e.WaitTold: lambda x: f"whoever has it was told what it waits for: {x.reason.says}",
+    e.RollbackFailed: lambda x: f"{_failed('the rollback', x.state)}: {x.seen}",
     e.RecoveryJudged: lambda x: f"recovery {x.verdict}: {x.reason.says}",
     e.ObjectiveJudged: lambda x: f"{x.slo} {x.verdict}: {x.reason.says}",
     e.RecoveryMissed: lambda x: f"no recovery in time: {x.reason.says}",
-    e.IncidentMitigated: lambda x: f"users were well again: {x.reason.says}",
+    e.IncidentMitigated: _mitigated,
     e.IncidentReopened: lambda x: f"it did not hold: {x.reason.says}",
     e.PostmortemDrafted: lambda x: "the facts were written down",
     e.PostmortemEdited: lambda x: "somebody wrote what they make of it",
@@ -180,7 +194,7 @@ _SAY: dict[type, Callable[[Any], str]] = {
     e.FixWithdrawn: lambda x: f"fix {x.release} was withdrawn: {x.reason.says}",
     e.CanaryJudged: lambda x: f"fix {x.release}: {x.verdict}, {x.reason.says}",
     e.FixPromoted: lambda x: f"fix {x.release} is live: {x.seen}",
-    e.PromotionFailed: lambda x: f"the promotion failed ({x.state}): {x.seen}",
+    e.PromotionFailed: lambda x: f"{_failed('the promotion', x.state)}: {x.seen}",
     e.GateJudged: lambda x: f"gate {x.verdict} on {x.release}: {x.reason.says}",
     e.IncidentResolved: lambda x: f"resolved: {x.reason.says}",
     e.IncidentClosed: lambda x: f"closed: {x.reason.says}",

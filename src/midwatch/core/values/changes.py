@@ -38,9 +38,9 @@ class Change(Struct, frozen=True, gc=False):
         """Say what changed.
 
         >>> Change("d-1", "shop", "deploy", 0, "ci", "v2", "v3").says
-        'deploy d-1 (v2 -> v3) by ci'
+        'deploy d-1 (v2 to v3) by ci'
         """
-        releases = " -> ".join(filter(None, (self.from_release, self.to_release)))
+        releases = " to ".join(filter(None, (self.from_release, self.to_release)))
         between = f" ({releases})" if releases else ""
         return f"{self.kind} {self.id}{between}" + (f" by {self.by}" if self.by else "")
 

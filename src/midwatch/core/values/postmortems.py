@@ -17,7 +17,8 @@ from midwatch.core.values.judgements import Judgement
 
 SCHEMA = "midwatch.postmortem/1"
 # Between these a sentence of midwatch's own would put a name.
-_BEFORE, _AFTER = r"(?:^|: |\bby |\bfrom |\bto )", r"(?=: |$| (?:has|took|gave|was|did|ended)\b)"
+_BEFORE = r"(?:^|: |\bby |\bfrom |\bto )"
+_AFTER = r"(?=: |$| (?:has|took|acknowledged|snoozed|gave|was|did|ended|cannot)\b)"
 
 
 class Sentence(Struct, frozen=True):
@@ -60,7 +61,7 @@ class Durations(Struct, frozen=True):
 class Lost(Struct, frozen=True):
     """What one objective lost: from its first bad event beyond the budget to its last.
 
-    It began within `start_width_s` after `started`, and ended within `end_width_s` before `ended`.
+    It began within `start_width_s` of `started`, and ended within `end_width_s` of `ended`.
     With several `outages` it was well in between, and the events are those of the outages alone.
     `share` is of the `allowed` bad events: those that the events of the period allow, as far as
     they were seen, in `seen_s` seconds; `budget_spent` is
@@ -91,8 +92,9 @@ class Lost(Struct, frozen=True):
 class Impact(Struct, frozen=True):
     """What it cost: `budget_spent` is a share of a whole period's error budget, null before.
 
-    `query` is how the events were counted; `users` is how many people reported it at least. What
-    stands beside them is of the objective that burned first; `objectives` has all of them.
+    `query` is how the events were counted; `users` is how many people reported it at least, null
+    before it was mitigated, and `reports` how many reports there were. The figures at the top are
+    of the objective that burned first; `objectives` has all of them.
     """
 
     slo: str | None
@@ -106,6 +108,7 @@ class Impact(Struct, frozen=True):
     recovered: str | None
     events: list[int]
     objectives: list[Lost] = field(default_factory=list[Lost])
+    reports: int = 0
 
 
 class Cause(Struct, frozen=True):
@@ -116,12 +119,16 @@ class Cause(Struct, frozen=True):
 
 
 class Alerts(Struct, frozen=True):
-    """How many alerts became this one incident, where, and what most likely caused it."""
+    """How many alerts became this one incident, where, and what most likely caused it.
+
+    `opener` says what opened it when no alert did.
+    """
 
     count: int
     services: list[str]
     causes: list[Cause]
     events: list[int]
+    opener: str = ""
 
 
 class ChangeBefore(Struct, frozen=True):
@@ -136,7 +143,7 @@ class ChangeBefore(Struct, frozen=True):
 
 
 class RunStep(Struct, frozen=True):
-    """A step that was taken: done, failed, or still under way."""
+    """A step: done, failed, unknown, begun (still under way), or not begun."""
 
     step: str
     says: str
