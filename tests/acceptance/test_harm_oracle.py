@@ -201,8 +201,10 @@ def _judge_change(run: Run, name: str, document: Postmortem, started: int) -> No
     """The change before it is the one that was rolled back, else the newest before the start."""
     services = run.incident(name).services
     near = [one for one in run.told if one.service in services and one.at >= started - 6 * HOUR_S]
-    rolled = {step.says for one in document.runs for step in one.steps if step.step == "rollback"}
-    bad = [one for one in near if any(one.service in says for says in rolled) and one.after == "v2"]
+    steps = [x for run_ in document.runs for x in run_.steps if x.step == "rollback"]
+    rolled = [x.says for x in sorted(steps, key=lambda x: x.at) if x.state != "not begun"]
+    # Of several that were rolled back, it is the change of the first.
+    bad = [one for one in near if rolled and one.service in rolled[0] and one.after == "v2"]
     before = [one for one in near if one.at <= started]
     if bad or before:
         newest = bad[0] if bad else max(before, key=lambda one: one.at)

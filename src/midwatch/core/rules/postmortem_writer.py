@@ -17,7 +17,6 @@ from midwatch.core.rules.sentences import Roles
 from midwatch.core.rules.timeline import Pages, Timeline
 from midwatch.core.state import events as e
 from midwatch.core.state.incidents import Incident, began, distinct_alerts
-from midwatch.core.values.changes import Change
 from midwatch.core.values.clock import SECOND, show_duration, show_time
 from midwatch.core.values.judgements import Judgement
 from midwatch.core.values.postmortems import (
@@ -280,19 +279,25 @@ class _Writer:
         rolled = self.first(e.RollbackStarted)
         bad = (rolled[1].service, rolled[1].bad) if rolled else None
         start = began(self.incident)
-        # Harm began some time within the width of its edge: what came in it may be before it.
-        stretches = (one for _, harm in self.harms.values() for one in harm.known)
-        width_s = max((one.start_width_s for one in stretches if one.start == start), default=0)
-        best: tuple[Fact, Change] | None = None
-        for fact, event in self.all(e.ChangeSeen):
-            change = event.change
-            if (change.service, change.to_release) == bad:
-                best = fact, change
-                break
-            newest = best[1].at if best else change.at
-            is_before = start - CHANGE_S * SECOND <= change.at <= start + width_s * SECOND
-            if is_before and change.at >= newest:
-                best = fact, change
+        # Harm began some time within the width of its edge: where no change came before the edge,
+        # one of the service that it hurt may be of that time.
+        widths = {
+            slo.split("/")[0]: one.start_width_s
+            for slo, (_, harm) in self.harms.items()
+            for one in harm.known
+            if one.start == start
+        }
+        seen = [(fact, event.change) for fact, event in self.all(e.ChangeSeen)]
+        undone = [one for one in seen if (one[1].service, one[1].to_release) == bad]
+        before = [one for one in seen if start - CHANGE_S * SECOND <= one[1].at <= start]
+        about = [
+            one
+            for one in seen
+            if start < one[1].at <= start + widths.get(one[1].service, 0) * SECOND
+        ]
+        best = undone[0] if undone else None
+        if best is None and (before or about):
+            best = max(before or about[:1], key=lambda one: (one[1].at, one[0].seq))
         if best is not None:
             fact, one = best
             return ChangeBefore(
