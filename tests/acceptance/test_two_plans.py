@@ -85,7 +85,7 @@ def test_two_plans_are_named_by_their_hash_wherever_they_are_told(serving: Servi
         assert "2 plans of INC-1 await approval: " in err
         for service, name in (("shop", shop), ("cart", cart)):
             assert f"{name} (restart-workers for {service})" in err
-        assert "name the one that is meant by its hash" in err
+        assert "name one by its hash" in err
     assert {one["state"] for one in plans(serving).values()} == {"proposed"}
 
     assert typed(serving, "runbook", "approve", "INC-1", shop, "--no-wait")[0] == 0

@@ -210,7 +210,8 @@ class Consent(RuleBasedStateMachine):
                 self.well[event.incident, event.slo] = event.verdict == "recovered"
             case e.RecoveryJudged() if event.verdict == "recovered":
                 self.proven.add((event.incident, event.plan_hash))
-            case e.RecoveryJudged() | e.ActionDone(changed=True):
+            # What burns again is proposed again: the same values have the same hash.
+            case e.RecoveryJudged() | e.ActionDone(changed=True) | e.PlanProposed():
                 self.proven.discard((event.incident, event.plan_hash))
             case e.BurnAttached():
                 self.well[event.incident, event.slo] = False
@@ -520,6 +521,11 @@ def _wrong(model: Consent) -> None:
 
 
 WALKS: dict[str, tuple[Callable[[Consent], None], ...]] = {
+    "an objective that is well, burns again and is proposed for again": (
+        lambda model: model.wanes(SHOP, early=False), Consent.recovers,
+        lambda model: model.wanes(DB, early=False),
+        lambda model: model.wanes(DB, early=True, chosen=True),
+    ),
     "a hash that nobody was shown": (_burns, _wrong, Consent.approve_all, _wrong),
     "an objective that gets well before the yes": (
         lambda model: model.wanes(DB, early=False), lambda model: model.wanes(SHOP, early=False),
