@@ -521,6 +521,13 @@ def _wrong(model: Consent) -> None:
 
 
 WALKS: dict[str, tuple[Callable[[Consent], None], ...]] = {
+    "a step that goes on for longer than its incident held": (
+        lambda model: model.parts("cart"), lambda model: model.sheds("stop"), Consent.recovers,
+        lambda model: model.jumps(-7_200),
+        lambda model: model.wanes(SHOP, early=False), lambda model: model.parts("cart"),
+        lambda model: model.wanes(SHOP, early=False), Consent.recovers,
+        Consent.a_take_back_stays,
+    ),
     "an objective that is well, burns again and is proposed for again": (
         lambda model: model.wanes(SHOP, early=False), Consent.recovers,
         lambda model: model.wanes(DB, early=False),

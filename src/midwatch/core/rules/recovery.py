@@ -236,12 +236,12 @@ def resolve_by_person(
 
 
 def on_settle_timer(d: Decision, rules: Rules, incident: Incident, timer: inputs.Timer) -> None:
-    """Resolve what held for its time; alerts that still fire are waited for."""
+    """Resolve what held for its time; alerts that still fire, and a step under way, come first."""
     if incident.state == "resolved":
         closure.close_if_done(d, incident)
     if incident.state != "mitigated" or not incident.cause_gone:
         return
-    if incident.firing:
+    if incident.firing or any(map(consent.is_under_way, incident.plans)):
         d.set_timer(structs.replace(timer, due_at=d.now + SETTLE_S * SECOND))
     else:
         _resolve(d, rules, incident, Reason(RULE_NO_SLI, f"{incident.recovery}, and it held"))
