@@ -78,7 +78,7 @@ def test_an_incident_speaks_of_what_makes_it_so_bad(serving: Serving) -> None:
     typed(serving, "incidents", "resolve", "INC-1", "--why", "a bad node was drained")
     told = json.loads(typed(serving, "postmortem", "show", "INC-1", "--json"))
     assert told["service"] == "shop"
-    assert told["summary"][0]["says"].startswith("shop: ShopErrorRateHigh on shop")
+    assert told["summary"][0]["says"].startswith("ShopErrorRateHigh on shop")
 
 
 def test_no_runbook_is_missed_for_the_service_that_came_first(serving: Serving) -> None:

@@ -220,7 +220,7 @@ def test_what_a_program_writes_goes_nowhere_and_what_it_starts_lives_on(
     (daemon,) = pids(folder)[before:]
     seen = detail(serving, name)
     (done,) = [one for one in seen["timeline"] if one["event"] == "ActionDone"]
-    (lost,) = re.findall(r"([0-9,]+) bytes that it wrote are not kept", done["says"])
+    (lost,) = re.findall(r"([0-9,]+) bytes of its output were dropped", done["says"])
     assert WRITTEN > int(lost.replace(",", "")) > WRITTEN - 2 * processes.KEPT
     serving.deliver(alert("Down", "two", status="resolved", namespace="two"))
     until(lambda: "PostmortemDrafted" in kinds(serving, name))

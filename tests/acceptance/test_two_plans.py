@@ -104,7 +104,7 @@ def test_two_plans_are_named_by_their_hash_wherever_they_are_told(serving: Servi
     assert cart in err
     code, out, err = typed(serving, "runbook", "stop", "INC-1", cart, "--why", "cart is well")
     assert code == 0, err
-    assert "drain is under way and ends first; no further step begins" in out
+    assert "drain is running and finishes first; no further step starts" in out
     for service in ("shop", "cart"):
         (serving.folder / f"{service}.go").touch()
     until(lambda: "PlanStopped" in kinds(serving))

@@ -20,9 +20,12 @@ def rings(events: Iterable[e.Event], held: Iterable[str] = ()) -> bool:
 
     >>> from midwatch.core.values.reasons import Reason
     >>> why = Reason("news/1", "INC-1 grew")
-    >>> rings([e.IncidentGrew("INC-1", why)]), rings([e.PageWaits("INC-1", 900_000, why)])
-    (True, False)
-    >>> rings([e.GrowthHeld("INC-1", 1, why)]), rings([e.GrowthHeld("INC-1", 1, why)], ["INC-1"])
+    >>> rings([e.IncidentGrew(incident="INC-1", reason=why)])
+    True
+    >>> rings([e.PageWaits(incident="INC-1", until=900_000, reason=why)])
+    False
+    >>> grown = e.GrowthHeld(incident="INC-1", until=1, reason=why)
+    >>> rings([grown]), rings([grown], ["INC-1"])
     (True, False)
     """
     known = set(held)

@@ -242,7 +242,8 @@ def proof(event: e.IncidentMitigated) -> str:
     """Say what proved that it was mitigated, with the objective that did.
 
     >>> from midwatch.core.values.reasons import Reason
-    >>> proof(e.IncidentMitigated("INC-1", Reason("r/1", "SLI 100%", {"slo": "shop/answers"})))
+    >>> why = Reason("r/1", "SLI 100%", {"slo": "shop/answers"})
+    >>> proof(e.IncidentMitigated(incident="INC-1", reason=why))
     'shop/answers: SLI 100%'
     """
     slo = event.reason.terms.get("slo")

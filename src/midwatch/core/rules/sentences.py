@@ -50,7 +50,8 @@ POLICY = "policy "
 class Roles:
     """Who had to do with an incident, and which role stands for whom.
 
-    >>> roles = Roles([e.PageAcknowledged("INC-1", "will", Reason("r/1", "will has it"))])
+    >>> why = Reason("r/1", "will has it")
+    >>> roles = Roles([e.PageAcknowledged(incident="INC-1", by="will", reason=why)])
     >>> roles.of("will"), roles.own("will: the disk will be full")
     ('the responder', 'the responder: the disk will be full')
     """

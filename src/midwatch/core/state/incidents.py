@@ -536,7 +536,7 @@ def evolve(incident: Incident, event: e.IncidentEvent, at: int, wall: int | None
     Raises BugError for a fact that this state does not allow.
 
     >>> inc = Incident("INC-1", "shop", "", "slow", 0, state="resolved")
-    >>> evolve(inc, e.AlertsResolved("INC-1", ("ab",)), 1)
+    >>> evolve(inc, e.AlertsResolved(incident="INC-1", fingerprints=("ab",)), 1)
     >>> inc.state
     'resolved'
     """
