@@ -51,7 +51,7 @@ MUTATIONS = (
     ),
     Mutation(
         "what waits is forgotten by a mitigation", 15, "src/midwatch/core/rules/recovery.py",
-        "    runbooks.end(d, rules.means(incident), incident, says, keeps=True)\n", "",
+        "    runbooks.end(d, rules.means(incident), incident, says, keeps=keeps)\n", "",
         CONSENT,
     ),
     Mutation(
@@ -201,6 +201,10 @@ MUTATIONS = (
         "no policy is asked again once a service is free", 15, RUNBOOKS,
         "            due_at = max(due_at or 0, soon) if allowed else None\n",
         "            due_at = None\n", CONSENT,
+    ),
+    Mutation(
+        "who resolves is paged for what that withdraws", 15, "src/midwatch/core/rules/recovery.py",
+        "reason.terms), keeps=False)", "reason.terms), keeps=True)", CONSENT,
     ),
     Mutation(
         "a release makes no plan possible", 15, "src/midwatch/core/decide.py",

@@ -272,6 +272,23 @@ def test_what_a_person_chooses_stays_beside_what_is_to_be_taken_back() -> None:
     assert runs(found.give(inputs.ApprovePlan("INC-1", asked, "ada"), 7_000)) == ["restore"]
 
 
+def test_who_resolves_is_paged_for_nothing_that_this_withdraws() -> None:
+    """A take-back is proposed, or its plan still waits: it is withdrawn, said, and pages nobody."""
+    proposed, waits = (quiet(bench(book(SHED, *then, RESTORE))) for then in ((SOON,), (SURE, DROP)))
+    for found in (proposed, waits):
+        found.alerts(alert("cart", "Slow"))
+        approve(found)
+        answer(found)
+    proposed.give(inputs.StopPlan("INC-1", "ada", "too much"), 35_000)
+    assert (first(proposed).lead.takes_back, first(waits).run) == (True, "waiting")
+    for found in (proposed, waits):
+        decision = found.give(inputs.ResolveIncident("INC-1", "ada", "it is over"), 50_000)
+        assert "INC-1 is resolved" in stopped(decision)
+        assert stopped(decision).endswith("; shed is done and is not undone")
+        assert "PlanProposed" not in kinds(decision)
+        assert not [x for x in decision.effects if isinstance(x, effects.SendPage)]
+
+
 # --- merge, split -------------------------------------------------------------------------------
 
 
@@ -699,7 +716,7 @@ def test_only_what_is_really_being_done_keeps_an_incident_from_its_end() -> None
     approve(found)
     decision = found.give(inputs.ResolveIncident("INC-1", "ada", "a false alarm"), 30_000)
     assert "IncidentResolved" in kinds(decision)
-    assert "INC-1 is mitigated" in stopped(decision)
+    assert "INC-1 is resolved" in stopped(decision)
     assert runs(due(found, 90_000)) == []
     busy = quiet(bench(book(SHED, DROP)))
     busy.alerts(alert("cart", "Slow"))

@@ -153,7 +153,8 @@ class Consent(RuleBasedStateMachine):
             self.plans[event.plan_hash], self.done.pop((event.incident, event.plan_hash), set())
         )  # fmt: skip
         left = [x.id for x in plan.steps if x.undoes in done and x.id not in done]
-        if plan.takes_back or not left:
+        resolved = any(isinstance(x, e.IncidentResolved) for x in decision.events)
+        if plan.takes_back or not left or resolved:
             return
         offered = [
             [step.id for step in x.plan.steps]

@@ -133,7 +133,10 @@ def _mitigated(
     incident: Incident,
     reason: Reason,
     reading: SliReading | None = None,
+    *,
+    keeps: bool = True,
 ) -> None:
+    """Note that users are well; `keeps` what is to be taken back, unless it is resolved at once."""
     after = reading.windows.get(rules.verify_of(incident).window_s) if reading else None
     no_case = ""
     if not rules.always_case:
@@ -144,8 +147,8 @@ def _mitigated(
         )
     )
     escalation.silence(d, incident)
-    says = f"{incident.id} is mitigated"
-    runbooks.end(d, rules.means(incident), incident, says, keeps=True)
+    says = f"{incident.id} is {'mitigated' if keeps else 'resolved'}"
+    runbooks.end(d, rules.means(incident), incident, says, keeps=keeps)
     objective = rules.slos.get(reading.slo) if reading else None
     if reading is not None and objective is not None:
         drafts.measure(d, incident, objective, reading)
@@ -230,7 +233,7 @@ def resolve_by_person(
         if incident.firing:
             d.emit(events.AlertsResolved(incident=incident.id, fingerprints=tuple(incident.firing)))
         says = f"no SLI: {reason.says}"
-        _mitigated(d, rules, incident, Reason(RULE_PERSON, says, reason.terms))
+        _mitigated(d, rules, incident, Reason(RULE_PERSON, says, reason.terms), keeps=False)
     d.cancel_timer(f"settle/{incident.id}")
     _resolve(d, rules, incident, reason)
 

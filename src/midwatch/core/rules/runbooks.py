@@ -833,14 +833,16 @@ def end(d: Decision, means: Means, incident: Incident, why: str, *, keeps: bool 
             undone = ", ".join(one.undoes for one in cast("Plan", run.plan).steps)
             _tell_holder(d, means, incident, run, f"{undone} is still to be taken back")
             continue
-        _end(d, means, incident, run, why)
+        _end(d, means, incident, run, why, last=not keeps)
 
 
-def _end(d: Decision, means: Means, incident: Incident, run: Run, why: str) -> None:
+def _end(
+    d: Decision, means: Means, incident: Incident, run: Run, why: str, *, last: bool = False
+) -> None:
     if run.state == "proposed":
         _withdraw(d, incident, run, why)
     elif run.state == "waiting" or (run.state == "running" and not _is_doing(d, incident, run)):
-        _stop(d, means, incident, run, why, quiet=True)
+        _stop(d, means, incident, run, why, quiet=True, last=last)
 
 
 def check(
@@ -1059,13 +1061,17 @@ def _stop(
     *,
     quiet: bool = False,
     by: str = "",
+    last: bool = False,
 ) -> None:
     """Go no further, say what is done and what is not, page a human, look for what fits next.
 
     `quiet` when a person said so, or users are well: then only what is to be taken back pages; once
-    the incident is mitigated whoever has it, else whoever approved.
+    the incident is mitigated whoever has it, else whoever approved. `last` when the incident is
+    resolved: nobody could approve a take-back any more, so it is only said.
     """
     name, says = run.runbook, f"{says}; {consent.progress(run)}"
+    if last and (left := consent.to_take_back(run)):
+        says += f"; {', '.join(one.undoes for one in left)} is done and is not undone"
     d.emit(
         events.PlanStopped(
             incident=incident.id, plan_hash=run.hash, reason=Reason(RULE, says), by=by
@@ -1073,7 +1079,7 @@ def _stop(
     )
     for purpose in ("step", "verify"):
         d.cancel_timer(_key(purpose, incident, run))
-    back = _take_back(d, means, incident, run)
+    back = not last and _take_back(d, means, incident, run)
     if incident.state in consent.OPEN and (back or not quiet):
         reason = Reason(RULE, f"{name} is stopped: {says}")
         escalation.page_again(d, means.policy, incident, reason)
