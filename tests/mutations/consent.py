@@ -207,6 +207,11 @@ MUTATIONS = (
         "reason.terms), keeps=False)", "reason.terms), keeps=True)", CONSENT,
     ),
     Mutation(
+        "an old button approves the same plan again", 15, "src/midwatch/core/state/incidents.py",
+        "    if run.subject:  # in journals of one plan",
+        "    if False:  # in journals of one plan", CONSENT,
+    ),
+    Mutation(
         "a release makes no plan possible", 15, "src/midwatch/core/decide.py",
         "        if asks or lacks:\n", "        if asks:\n", CONSENT,
     ),

@@ -289,6 +289,28 @@ def test_who_resolves_is_paged_for_nothing_that_this_withdraws() -> None:
         assert not [x for x in decision.effects if isinstance(x, effects.SendPage)]
 
 
+def test_a_plan_that_is_proposed_again_has_another_hash() -> None:
+    """With the same values in the same incident: the button of the first message does nothing."""
+    for how in ("stop", "refuse", "end"):
+        found = bench(book(SHED, SOON), Runbook("other", 1, Match("x/y"), (SHED,)))
+        found.alerts(alert("cart", "Odd"))
+        asks = inputs.ProposePlan("INC-1", "other", {}, "bob", "cart")
+        found.give(asks, 1_000)
+        old = first(found).plan_hash
+        if how == "refuse":
+            found.give(inputs.RefusePlan("INC-1", old, "bob", "no"), 2_000)
+        else:
+            found.give(inputs.ApprovePlan("INC-1", old, "bob"), 2_000)
+            if how == "stop":
+                found.give(inputs.StopPlan("INC-1", "ada", "no", old), 3_000)
+            answer(found, now=4_000)
+        found.give(asks, 600_000)
+        new = first(found).lead.hash
+        with pytest.raises(StateError):
+            found.give(inputs.ApprovePlan("INC-1", old, "bob"), 610_000)
+        assert runs(found.give(inputs.ApprovePlan("INC-1", new, "bob"), 620_000)) == ["shed"]
+
+
 # --- merge, split -------------------------------------------------------------------------------
 
 

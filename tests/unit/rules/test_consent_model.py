@@ -112,7 +112,7 @@ class Consent(RuleBasedStateMachine):
             case e.PlanProposed() | e.ActionWaits() if event.plan is not None:
                 self.plans[event.plan.hash] = event.plan
                 if isinstance(event, e.PlanProposed):
-                    self.used.discard(event.plan.hash)  # a new proposal, though of the same
+                    assert event.plan.hash not in self.used, "the hash of an older plan"
                     if event.by:
                         self.chosen.add(event.plan.hash)
                 elif event.plan_hash in self.chosen:
@@ -211,8 +211,7 @@ class Consent(RuleBasedStateMachine):
                 self.well[event.incident, event.slo] = event.verdict == "recovered"
             case e.RecoveryJudged() if event.verdict == "recovered":
                 self.proven.add((event.incident, event.plan_hash))
-            # What burns again is proposed again: the same values have the same hash.
-            case e.RecoveryJudged() | e.ActionDone(changed=True) | e.PlanProposed():
+            case e.RecoveryJudged() | e.ActionDone(changed=True):
                 self.proven.discard((event.incident, event.plan_hash))
             case e.BurnAttached():
                 self.well[event.incident, event.slo] = False

@@ -323,6 +323,8 @@ def _take_up(d: Decision, means: Means, incident: Incident, fit: Fit) -> None:
     if any(_subject_of(incident, one) == name and _is_held(one) for one in incident.plans):
         return
     old = _proposed_for(incident, name)
+    # What ended since it was made has used up its hash.
+    plan = sealed(plan, _place(incident, old))
     if old is not None and old.hash == plan.hash:
         return
     policy, leave = _leave(d, means, incident, plan)
@@ -684,7 +686,8 @@ def _made_now(d: Decision, means: Means, incident: Incident, run: Run) -> Plan:
     """Make a proposal as it would be now. Raises InputError or StateError."""
     if run.takes_back:
         return sealed(make_again(d, means, incident, run), _place(incident, run))
-    return plan_of(d, means, incident, run.runbook, run.given, incident.acts_for(run))
+    plan = plan_of(d, means, incident, run.runbook, run.given, incident.acts_for(run))
+    return sealed(plan, _place(incident, run))
 
 
 def _nothing_to_approve(incident: Incident, run: Run) -> StateError:

@@ -1005,6 +1005,7 @@ def _approved(i: Incident, event: e.PlanApproved, at: int) -> None:
     if run.state == "proposed":
         if i.fix_state in ("none", "refused"):  # else it stays with the fix
             i.acts_on = event.service or i.acts_for(run)
+        _used(i, run)
         i.runs += 1
         run.number = i.runs
         _tried(i, run)
@@ -1014,7 +1015,14 @@ def _approved(i: Incident, event: e.PlanApproved, at: int) -> None:
 def _refused(i: Incident, event: e.PlanRefused, at: int) -> None:
     run = _its_run(i, event.plan_hash)
     _tried(i, run)
+    _used(i, run)
     run.state = "ended"
+
+
+def _used(i: Incident, run: Run) -> None:
+    """Give the next proposal another hash, though it is the same plan: old buttons do nothing."""
+    if run.subject:  # in journals of one plan an incident the hash stays
+        i.asks += 1
 
 
 def _tried(i: Incident, run: Run) -> None:
@@ -1029,6 +1037,7 @@ def _tried(i: Incident, run: Run) -> None:
 
 def _stopped(i: Incident, event: e.PlanStopped, at: int) -> None:
     run = _its_run(i, event.plan_hash)
+    _used(i, run)
     if run.state == "proposed":  # nothing of it was begun
         run.state = "none"
         return
