@@ -1,7 +1,7 @@
-"""Words that must not come back in what the program prints outside the core.
+"""Words that must not come back in what the program prints.
 
-One list, in one place: patterns over help texts, errors, log events and pages' templates, each with
-what to write instead. Tests of tests/acceptance/test_words_src.py walk the sources with it.
+One list, in one place: patterns over help texts, errors, reasons, log events and pages' templates,
+each with what to write instead. tests/acceptance/test_words_src.py walks the sources with it.
 """
 
 from __future__ import annotations

@@ -218,7 +218,7 @@ def test_what_is_not_there_is_a_problem_too(serving: Serving, method: str, path:
         (404, "/INC-99/ack", b"", "", "no incident is named 'INC-99'"),
         (404, "/INC-1/nothing", b"", "", "no such address"),
         (405, "/INC-1", b"", "", "POST is not allowed here"),
-        (409, "/{over}/resolve", b'{"why": "again"}', "{over}", "nothing is left to resolve"),
+        (409, "/{over}/resolve", b'{"why": "again"}', "{over}", "no action is needed"),
         (413, "/INC-1/ack", b" " * (64 * 1024 + 1), "", "the body is larger than 65536 bytes"),
         (422, "/INC-1/snooze", b'{"minutes": "5"}', "$.minutes", "Expected `float`, got `str`"),
         (422, "/INC-1/snooze", b"{}", "$", "missing required field `minutes`"),

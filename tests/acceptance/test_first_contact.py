@@ -240,7 +240,7 @@ def test_nobody_is_silenced_by_a_safe_looking_config(serving: Serving) -> None:
         "oncall", "override", "add", "primary", "adda", "--until", "2090-01-01T00:00:00Z"
     )
     assert refused.returncode == 2
-    assert "nobody is called 'adda'" in refused.stderr
+    assert "unknown person 'adda'" in refused.stderr
     rota = folder / "midwatch" / "schedules" / "primary.yaml"
     later = show_time(int((time.time() + 35 * 86_400) * 1_000))[:16]
     text = rota.read_text("utf-8").replace("2026-01-05T09:00", later)

@@ -159,7 +159,7 @@ def test_an_override_and_a_swap_change_who_is_paged(serving: Serving) -> None:
     assert [on_call(at) for at in (weeks[1], weeks[3])] == usual[::-1]
     refused = serving.type("oncall", "override", "add", "primary", "zed", "--until", until_, *where)
     assert refused.returncode == 2
-    assert "nobody is called 'zed'" in refused.stderr
+    assert "unknown person 'zed'" in refused.stderr
 
 
 def test_a_handoff_tells_what_the_next_person_has_to_know(serving: Serving) -> None:

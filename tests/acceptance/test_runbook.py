@@ -333,7 +333,7 @@ def test_a_person_stops_a_plan_whose_step_is_under_way(tooled: Serving) -> None:
     until(lambda: len(calls(tooled)) == 1)
     code, _, err = typed(tooled, "incidents", "resolve", "INC-1", "--why", "a false alarm")
     assert code == 2
-    assert "let no further step begin: midwatch runbook stop INC-1" in err
+    assert "stop it before its next step: midwatch runbook stop INC-1" in err
     code, _, err = typed(tooled, "runbook", "stop", "INC-1", "0" * 16, "--why", "wrong part")
     assert (code, f"no plan {'0' * 16} under way" in err) == (2, True)
     code, out, err = typed(tooled, "runbook", "stop", "INC-1", "--why", "wrong part")

@@ -138,7 +138,7 @@ def _attach_if(d: Decision, rules: Rules, alert: Alert | None) -> None:
 def _heartbeat(d: Decision, rules: Rules, given: inputs.HeartbeatSeen) -> None:
     job = rules.jobs.get(given.job)
     if job is None:
-        raise StateError(f"no watched job is called {given.job!r}", remedy="run midwatch check")
+        raise StateError(f"no heartbeat is named {given.job!r}", remedy="run midwatch check")
     _attach_if(d, rules, heartbeats.seen(d, job))
 
 
@@ -255,7 +255,7 @@ def _sli(d: Decision, rules: Rules, given: inputs.SliMeasured) -> None:
     reading = given.reading
     objective = rules.slos.get(reading.slo)
     if objective is None:
-        raise StateError(f"no objective is called {reading.slo!r}", remedy="run midwatch check")
+        raise StateError(f"no SLO is named {reading.slo!r}", remedy="run midwatch check")
     _attach_if(d, rules, burns.hear(d, rules, objective, reading))
     burns.judge(d, rules, objective, reading)
     for incident_id in list(d.shard.open):
@@ -645,7 +645,7 @@ def _known(d: Decision, incident_id: str) -> Incident:
     incident = d.incident(incident_id)
     if incident is None:
         raise StateError(
-            f"no incident is called {incident_id!r}", remedy="look at the list of incidents"
+            f"no incident is named {incident_id!r}", remedy="see midwatch incidents list"
         )
     return incident
 

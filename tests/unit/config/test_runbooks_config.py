@@ -90,7 +90,7 @@ def test_a_runbook_is_read_whole(tmp_path: Path) -> None:
         ("{slo: shop/availability}\npar", "{}\npar", "book.md:3 match: nothing to match"),
         ("{slo: shop/availability}\npar", "{slo: shop/avail}\npar", "unknown objective"),
         ("{slo: shop/availability}\npar", "{cause: shopp}\npar", "unknown service 'shopp'"),
-        ("{slo: shop/availability}\npar", "{labels: ['x']}\npar", "'x' is no matcher"),
+        ("{slo: shop/availability}\npar", "{labels: ['x']}\npar", "'x' is not a matcher"),
         ("{slo: shop/availability}\npar", "{labels: ['x=']}\npar", "an alert without labels"),
         ('"[a-z]{1,9}"', '"[a-z"', "params.topic.pattern: not a valid pattern"),
         ('pattern: "[a-z]{1,9}"', 'pattern: "[a-z]", default: UP', "does not match [a-z]"),

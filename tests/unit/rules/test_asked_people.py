@@ -239,7 +239,7 @@ def test_who_is_asked_besides_puts_off_no_incident() -> None:
     """It is other people's; their own answer is an acknowledgement."""
     on = routed()
     deliver(on, BEGIN, alert("cart", BEGIN, same=True), alert("till", BEGIN, same=True))
-    with pytest.raises(StateError, match="asked for policy 'tills' besides"):
+    with pytest.raises(StateError, match="was paged only for policy 'tills'"):
         on.give(inputs.Snooze("INC-1", "cyd", (BEGIN + 9_000) * SECOND), BEGIN + 60)
 
 

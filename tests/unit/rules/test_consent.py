@@ -743,7 +743,9 @@ def test_only_what_is_really_being_done_keeps_an_incident_from_its_end() -> None
     busy = quiet(bench(book(SHED, DROP)))
     busy.alerts(alert("cart", "Slow"))
     approve(busy)
-    with pytest.raises(StateError, match="under way; wait for its end, or let no further step"):
+    with pytest.raises(
+        StateError, match="under way; wait until it ends, or stop it before its next step"
+    ):
         busy.give(inputs.ResolveIncident("INC-1", "ada", "a false alarm"), 30_000)
 
 

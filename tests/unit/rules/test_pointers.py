@@ -209,7 +209,7 @@ def test_what_is_found_served_by_somebody_else_is_set_right(bench: Bench) -> Non
 def test_hostile_names_are_no_names(name: str) -> None:
     """They would become arguments of commands."""
     assert not releases.is_name(name)
-    with pytest.raises(StateError, match="is no name"):
+    with pytest.raises(StateError, match="is not a valid name"):
         Bench().give(inputs.RegisterRelease("shop", name, "digest"))
 
 

@@ -230,7 +230,7 @@ def test_the_same_operation_again_is_tried_again_only_when_nothing_overtook_it()
     bench.answer("shop", "not-applied")
     assert [type(event) for event in bench.give(up).events] == [e.PointerIntended]
     bench.give(inputs.MoveRelease("shop", "rollback", "page/INC-1/1", "ada"))
-    with pytest.raises(StateError, match="something else went before it"):
+    with pytest.raises(StateError, match="another move went before it"):
         bench.give(up)
     # What it is called is its own, whatever other effects are called.
     other = inputs.MoveRelease("cart", "promote", "page/INC-1/1", "ada", "v2", why="a test")
@@ -283,7 +283,7 @@ def test_no_key_is_planned_twice_and_a_rollback_is_taken_while_anything_is_unset
             refusal = error.message
         if refusal and isinstance(one, inputs.MoveRelease) and one.purpose == "rollback":
             settled = not releases.is_unsettled(bench.state.pointers[one.service])
-            assert settled or "something else went before it" in refusal
+            assert settled or "another move went before it" in refusal
     for service in SERVICES:
         pointer = bench.state.pointers[service]
         if pointer.candidate and pointer.canary is None and not pointer.pending:

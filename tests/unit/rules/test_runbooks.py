@@ -286,7 +286,9 @@ def test_an_approval_is_of_one_plan_and_of_a_role() -> None:
     burn(found)
     with pytest.raises(StateError, match="no longer describes"):
         found.give(inputs.ApprovePlan("INC-1", "other", "ada"))
-    with pytest.raises(StateError, match="takes a responder to approve, not a nobody"):
+    with pytest.raises(
+        StateError, match="must be approved by a responder, not by somebody without a role"
+    ):
         approve(found, role="")
     decision = approve(found)
     assert [type(x) for x in decision.effects] == [effects.RunAction]

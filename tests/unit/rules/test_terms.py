@@ -50,7 +50,7 @@ def test_a_salt_is_not_drawn_twice_in_a_row() -> None:
     """Whoever hands in the last one drew nothing."""
     shard = Shard()
     begin(shard, ONE)
-    with pytest.raises(StateError, match="last term's salt"):
+    with pytest.raises(StateError, match="salt of the last start"):
         begin(shard, ONE)
 
 

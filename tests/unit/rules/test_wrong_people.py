@@ -106,7 +106,7 @@ def test_a_name_that_is_nobody_is_refused(people: bool) -> None:
         inputs.AddOverride("primary", "adda", BEGIN * SECOND, end, "ada"),
         inputs.Reassign("INC-1", "adda", "ada"),
     ):
-        with pytest.raises(StateError, match="nobody is called 'adda'"):
+        with pytest.raises(StateError, match="unknown person 'adda'"):
             on.give(given, BEGIN + 10)
     on.give(inputs.AddOverride("primary", "ben", BEGIN * SECOND, end, "ada"), BEGIN + 20)
     on.give(inputs.Reassign("INC-1", "primary", "ada"), BEGIN + 30)

@@ -141,14 +141,14 @@ def test_who_never_was_is_not_found(desk: Desk, name: str) -> None:
     """Whatever somebody asks for."""
     desk.quiet("blog")
     assert archive.find(desk.handler.shard, desk.store, name) is None
-    assert "no incident is called" in desk.give(inputs.Acknowledge(name, "ada"))[0]
+    assert "no incident is named" in desk.give(inputs.Acknowledge(name, "ada"))[0]
 
 
 def test_a_command_on_who_has_left_says_that_it_is_closed(desk: Desk) -> None:
     """As it did when it was in memory."""
     name = desk.closed("shop")
     assert desk.give(inputs.CloseIncident(name, "ada")) == [
-        f"{name} is closed; nothing is left to do"
+        f"{name} is closed; no action is needed"
     ]
     (why,) = desk.give(inputs.Snooze(name, "ada", desk.now + HOUR))
     assert f"{name} is closed" in why

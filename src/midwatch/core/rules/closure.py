@@ -66,13 +66,13 @@ def is_plain(incident: Incident) -> bool:
 def close(d: Decision, incident: Incident) -> None:
     """Close an incident for a person. Raises StateError with what is missing."""
     if incident.state == "closed":
-        raise StateError(f"{incident.id} is closed", remedy="nothing is left to do")
+        raise StateError(f"{incident.id} is closed", remedy="no action is needed")
     missing = lacks(incident, d.wall)
     if incident.state != "resolved":
         missing = [f"its resolution (it is {incident.state})", *missing]
     if missing:
         raise StateError(
-            f"{incident.id} lacks {', '.join(missing)}",
+            f"{incident.id} cannot be closed yet, missing: {', '.join(missing)}",
             remedy="see midwatch postmortem, cases admit, and incidents waive",
         )
     close_if_done(d, incident)
@@ -81,14 +81,19 @@ def close(d: Decision, incident: Incident) -> None:
 def waive(d: Decision, incident: Incident, given: inputs.GrantWaiver) -> None:
     """Let an incident close without a case, for a time. Raises StateError."""
     if not given.why.strip() or not given.owner.strip():
-        raise StateError("a waiver has a reason and an owner", remedy="say both")
+        raise StateError("a waiver needs a reason and an owner", remedy="give both")
     if incident.state in ("closed", "merged"):
-        raise StateError(f"{incident.id} is {incident.state}", remedy="nothing is left to waive")
+        raise StateError(
+            f"{incident.id} is {incident.state}",
+            remedy="a closed or merged incident needs no waiver",
+        )
     if given.ends_at <= d.wall:
-        raise StateError("its end is over already", remedy="name a time to come")
+        raise StateError("the end of the waiver is in the past", remedy="give a later time")
     if given.ends_at - d.wall > MAX_WAIVER_S * SECOND:
         most = show_duration(MAX_WAIVER_S)
-        raise StateError(f"a waiver ends within {most}", remedy="look at it again then")
+        raise StateError(
+            f"a waiver lasts at most {most}", remedy="give an earlier time, and renew it then"
+        )
     d.emit(
         events.WaiverGranted(
             incident=incident.id, why=given.why, owner=given.owner, ends_at=given.ends_at

@@ -187,7 +187,9 @@ def _query(slo: Slo | None) -> str | None:
 def draft_by_hand(d: Decision, incident: Incident, rules: Sources) -> None:
     """Write the facts down for a person. Raises StateError when there are none, or already."""
     if incident.has_postmortem:
-        raise StateError(f"{incident.id} has a postmortem", remedy="midwatch postmortem show")
+        raise StateError(
+            f"{incident.id} already has a postmortem", remedy="see midwatch postmortem show"
+        )
     if not incident.hurt:
         raise StateError(
             f"{incident.id} paged nobody and spent no budget", remedy="it needs no postmortem"
@@ -201,7 +203,7 @@ def edit(d: Decision, incident: Incident, given: EditPostmortem) -> None:
     """Take what a person makes of it. Raises InputError or StateError."""
     if given.version is not None and given.version != incident.edits:
         says = f"{incident.id} was written since version {given.version}: it is {incident.edits}"
-        raise StateError(says, remedy="show it again, and write that version")
+        raise StateError(says, remedy="read the new version and edit that")
     _write(d, incident, given.judgement, given.by)
 
 
@@ -215,7 +217,7 @@ def _write(d: Decision, incident: Incident, judgement: judgements.Judgement, by:
     judgements.checked(judgement)
     if incident.state == "merged":
         says = f"{incident.id} is part of {incident.merged_into}"
-        raise StateError(says, remedy=f"midwatch postmortem edit {incident.merged_into}")
+        raise StateError(says, remedy=f"run midwatch postmortem edit {incident.merged_into}")
     if not incident.hurt:
         raise StateError(
             f"{incident.id} paged nobody and spent no budget", remedy="it needs no postmortem"

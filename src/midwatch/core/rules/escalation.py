@@ -611,17 +611,15 @@ def snooze(d: Decision, team: Team, incident: Incident, by: str, until: int, sid
     """Take an incident until a time. Raises StateError when there is nothing to put off."""
     if incident.state not in ("open", "acknowledged"):
         raise StateError(
-            f"{incident.id} is {incident.state}", remedy="only an open one can be snoozed"
+            f"{incident.id} is {incident.state}", remedy="only an open incident can be snoozed"
         )
     if until <= d.wall:
-        raise StateError(
-            f"{show_time(until)} is over already", remedy="snooze until a time to come"
-        )
+        raise StateError(f"{show_time(until)} is in the past", remedy="give a later time")
     if not sides.own:
         asked = ", ".join(sides.besides)
         raise StateError(
-            f"{by} is asked for policy {asked!r} besides, {incident.id} is other people's",
-            remedy="acknowledge it for your own; whoever is paged for the incident may snooze it",
+            f"{by} was paged only for policy {asked!r}, and {incident.id} belongs to other people",
+            remedy="acknowledge your own page; only people paged for the incident can snooze it",
         )
     acknowledge(d, team, incident, by, sides)
     says = f"{by} has it until {show_time(until)}"
@@ -658,7 +656,7 @@ def on_snooze_end(d: Decision, policy: Policy, incident: Incident) -> None:
 def unacknowledge(d: Decision, policy: Policy, incident: Incident, by: str) -> None:
     """Give an incident back. Raises StateError when nobody has it."""
     if incident.state != "acknowledged":
-        raise StateError(f"{incident.id} is {incident.state}", remedy="nobody has it")
+        raise StateError(f"{incident.id} is {incident.state}", remedy="nobody has acknowledged it")
     silence(d, incident, others=False)
     says = f"{by} gave it back"
     _nobody_has_it(d, policy, incident, Reason(RULE, says, {"by": by}))
@@ -669,15 +667,15 @@ def reassign(
 ) -> None:
     """Hand an incident to somebody else. Raises StateError when nobody is called so."""
     if known and to not in known:
-        raise StateError(f"nobody is called {to!r}", remedy=f"known are {', '.join(sorted(known))}")
+        raise StateError(f"unknown person {to!r}", remedy=f"use one of {', '.join(sorted(known))}")
     if incident.state not in ("open", "acknowledged"):
         raise StateError(
-            f"{incident.id} is {incident.state}", remedy="only an open one can be handed over"
+            f"{incident.id} is {incident.state}", remedy="only an open incident can be reassigned"
         )
     person = policy.team.behind(to, d.wall, d.shard.overrides)
     pagers = policy.team.pagers(person) if person else ()
     if person is None or not pagers:
-        raise StateError(f"nobody can be reached as {to!r}", remedy="name somebody else")
+        raise StateError(f"{to!r} cannot be reached", remedy="choose another person")
     silence(d, incident, others=False)
     reason = Reason(RULE, f"{by} hands it to {person}", {"by": by, "to": person})
     d.emit(events.IncidentReassigned(incident=incident.id, to=person, by=by, reason=reason))

@@ -21,7 +21,7 @@ RULE = "moves/1"
 def merge(d: Decision, policy: Policy, old: Incident, into: Incident, by: str) -> None:
     """Let one incident go on as part of another. Raises StateError."""
     if old is into:
-        raise StateError(f"{old.id} is itself", remedy="name another incident")
+        raise StateError(f"{old.id} cannot be merged into itself", remedy="choose another incident")
     for one in (old, into):
         _must_be_open(one)
     if old.slo:
@@ -56,7 +56,7 @@ def split(d: Decision, incident: Incident, given: inputs.SplitIncident) -> tuple
     unknown += [one for one in given.fingerprints if one not in incident.firing]
     if unknown:
         known = ", ".join(incident.troubles)
-        remedy = f"its services are {known}" if known else "it has no alerts that fire"
+        remedy = f"its services are {known}" if known else "it has no firing alerts"
         raise StateError(f"{incident.id} has no {unknown[0]!r}", remedy=remedy)
     chosen = [
         fingerprint
@@ -64,9 +64,11 @@ def split(d: Decision, incident: Incident, given: inputs.SplitIncident) -> tuple
         if one.service in given.services or fingerprint in given.fingerprints
     ]
     if not chosen:
-        raise StateError("no alert that fires is meant", remedy="name a service or an alert")
+        raise StateError("no firing alert was selected", remedy="name a service or an alert")
     if len(chosen) == len(incident.firing):
-        raise StateError(f"that is all of {incident.id}", remedy="name a part of it")
+        raise StateError(
+            f"these are all firing alerts of {incident.id}", remedy="select only some of them"
+        )
     first = min((incident.firing[one] for one in chosen), key=lambda one: one.starts_at)
     says = f"{given.by}: {len(chosen)} alerts of {incident.id} are another problem"
     reason = Reason(RULE, says, {"by": given.by, "alerts": len(chosen)})
@@ -86,11 +88,12 @@ def undo(d: Decision, incident: Incident, by: str) -> tuple[Incident, Reason]:
     last = incident.last_move
     if last is None:
         raise StateError(
-            f"{incident.id} was neither merged nor split", remedy="look at its timeline"
+            f"{incident.id} was neither merged nor split",
+            remedy=f"see midwatch incidents show {incident.id}",
         )
     for name in (last.old, last.new):
         if (one := d.incident(name)) is None or one.state == "closed":
-            raise StateError(f"{name} is closed", remedy="what is closed is not changed any more")
+            raise StateError(f"{name} is closed", remedy="a closed incident cannot be changed")
     old, new = d.known(last.old), d.known(last.new)
     # What came to a part since is of the whole, too; but not what another one's burn is made of.
     whole = last.kind == "split" and is_open(new) and not (new.slo or _acts(new))
@@ -132,4 +135,6 @@ def _go_over(d: Decision, old: Incident, into: Incident, by: str, reason: Reason
 
 def _must_be_open(incident: Incident) -> None:
     if not is_open(incident):
-        raise StateError(f"{incident.id} is {incident.state}", remedy="only open ones are changed")
+        raise StateError(
+            f"{incident.id} is {incident.state}", remedy="only open incidents can be changed"
+        )

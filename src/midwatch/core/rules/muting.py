@@ -101,9 +101,9 @@ def add(d: Decision, muting: Muting, given: inputs.AddSilence) -> list[Incident]
         raise StateError(str(error), remedy="see midwatch silences add --help") from None
     anything = {one.name: NO_VALUE for one in matchers}
     if not matchers or all_fit(matchers, {}) or all_fit(matchers, anything):
-        raise StateError("would silence everything", remedy="name a label and its value")
+        raise StateError("this would silence everything", remedy="give a label and its value")
     if given.ends_at <= max(d.wall, given.starts_at):
-        remedy = "give it an end to come"
+        remedy = "give a later end"
         raise StateError(f"ends at {show_time(given.ends_at)}, before it begins", remedy=remedy)
     if given.ends_at - given.starts_at > LONGEST_MS:
         remedy = "write a maintenance window for what comes again and again"
@@ -215,7 +215,9 @@ def end(d: Decision, given: inputs.EndSilence) -> str:
     """End a silence before its time; gives its key. Raises StateError when there is none."""
     silence = d.shard.silences.get(given.silence)
     if silence is None:
-        raise StateError(f"no silence is called {given.silence!r}", remedy="midwatch silences list")
+        raise StateError(
+            f"no silence is named {given.silence!r}", remedy="see midwatch silences list"
+        )
     d.cancel_timer(f"unmute/{silence.key}")
     d.cancel_timer(f"mute/{silence.key}")
     d.emit(events.SilenceEnded(silence=silence, by=given.by))

@@ -30,10 +30,11 @@ def add(
     _schedule(schedules, given.schedule)
     if people and given.person not in people:
         known = ", ".join(sorted(people))
-        raise StateError(f"nobody is called {given.person!r}", remedy=f"known are {known}")
+        raise StateError(f"unknown person {given.person!r}", remedy=f"use one of {known}")
     if given.ends_at <= max(given.starts_at, d.wall):
         raise StateError(
-            f"{show_time(given.ends_at)} is over, or before its start", remedy="give a later end"
+            f"{show_time(given.ends_at)} is in the past, or before the start",
+            remedy="give a later end",
         )
     _add(d, given.schedule, given.person, given.starts_at, given.ends_at, given.by)
 
@@ -59,8 +60,8 @@ def swap(d: Decision, schedules: Mapping[str, Schedule], given: inputs.SwapShift
     one, other = shifts
     if one.person is None or other.person is None or one.person == other.person:
         raise StateError(
-            f"{one.person or 'nobody'} and {other.person or 'nobody'} are on call then",
-            remedy="name a moment in each of two people's shifts",
+            f"{one.person or 'nobody'} and {other.person or 'nobody'} are on call at these times",
+            remedy="give a time in the shifts of two different people",
         )
     for shift, person in ((one, other.person), (other, one.person)):
         _add(d, schedule.name, person, max(shift.starts_at, d.wall), shift.ends_at, given.by)
@@ -84,6 +85,7 @@ def _shift(schedule: Schedule, at: int, overrides: list[Override]) -> Shift:
 
 def _schedule(schedules: Mapping[str, Schedule], name: str) -> Schedule:
     if name not in schedules:
-        known = ", ".join(schedules) or "none is configured"
-        raise StateError(f"no schedule is called {name!r}", remedy=known)
+        known = ", ".join(schedules)
+        remedy = f"use one of {known}" if known else "add it below schedules/"
+        raise StateError(f"no schedule is named {name!r}", remedy=remedy)
     return schedules[name]

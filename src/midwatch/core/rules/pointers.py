@@ -38,7 +38,7 @@ def known(d: Decision, service: str) -> Pointer:
     """Give a service's pointer. Raises StateError when no release of it is registered."""
     pointer = d.shard.pointers.get(service)
     if pointer is None:
-        remedy = "midwatch release register SERVICE RELEASE --digest DIGEST --live"
+        remedy = "run midwatch release register SERVICE RELEASE --digest DIGEST --live"
         raise StateError(f"no release of {service!r} is registered", remedy=remedy)
     return pointer
 
@@ -48,7 +48,8 @@ def register(d: Decision, given: inputs.RegisterRelease) -> None:
     for name in (given.service, given.release):
         if not releases.is_name(name):
             raise StateError(
-                f"{name!r} is no name", remedy="use letters, digits and . _ - + @, 100 at the most"
+                f"{name!r} is not a valid name",
+                remedy="use at most 100 letters, digits and . _ - + @",
             )
     pointer = d.shard.pointers.get(given.service)
     had = pointer.releases.get(given.release) if pointer else None
@@ -73,8 +74,8 @@ def check_epoch(pointer: Pointer, epoch: int | None) -> None:
     """Refuse whoever decided on an older state. Raises StateError."""
     if epoch is not None and epoch != pointer.epoch:
         raise StateError(
-            f"{pointer.service} is at epoch {pointer.epoch}, not {epoch}: somebody else was faster",
-            remedy="look at what is live, and decide anew",
+            f"{pointer.service} is at epoch {pointer.epoch}, not {epoch}: somebody else moved it",
+            remedy="check what is live, and decide again",
         )
 
 
@@ -185,14 +186,14 @@ def move(d: Decision, given: inputs.MoveRelease) -> None:
         return
     if given.operation in pointer.overtaken:
         raise StateError(
-            f"{given.operation} was begun, and something else went before it",
-            remedy="give it another name if it is still meant",
+            f"{given.operation} was started, and another move went before it",
+            remedy="use another operation name if it is still needed",
         )
     check_epoch(pointer, given.epoch)
     target, why = _target(pointer, given)
     if pointer.pending and given.purpose == "promote":
         under_way = releases.name_of(pointer.pending)
-        raise StateError(f"{under_way} is under way", remedy="wait for its end")
+        raise StateError(f"{under_way} is under way", remedy="wait until it ends")
     if given.purpose == "rollback":
         withdraw(d, pointer, "a rollback goes before a canary")
     elif pointer.canary is not None:
@@ -218,11 +219,12 @@ def _target(pointer: Pointer, given: inputs.MoveRelease) -> tuple[str, Reason]:
         return target, Reason(RULE, f"{given.by}: {given.why or reason.says}", reason.terms)
     release = servable(pointer, given.release)
     if given.release == pointer.live and not pointer.pending:
-        raise StateError(f"{given.release} is live already", remedy="nothing is to be done")
+        raise StateError(f"{given.release} is live already", remedy="no action is needed")
     trial = pointer.canary
     if trial is not None and trial.release != given.release:
         raise StateError(
-            f"a canary of {trial.release} is under way", remedy=f"midwatch release abort {service}"
+            f"a canary of {trial.release} is under way",
+            remedy=f"run midwatch release abort {service}",
         )
     if release.standing != "good" and not given.why:
         raise StateError(
@@ -238,13 +240,13 @@ def servable(pointer: Pointer, name: str) -> releases.Release:
     found = pointer.releases.get(name)
     if found is None:
         raise StateError(
-            f"{pointer.service} has no release {name!r}", remedy="midwatch release list"
+            f"{pointer.service} has no release {name!r}", remedy="see midwatch release list"
         )
     if found.standing == "bad":
         was = pointer.bad.get(found.digest, name)
         same = "" if was == name else f": it is {was} under another name"
         raise StateError(
-            f"{name} of {pointer.service} is known bad and goes nowhere{same}",
+            f"{name} of {pointer.service} is known bad and gets no traffic{same}",
             remedy="give the fix a new name and digest",
         )
     return found

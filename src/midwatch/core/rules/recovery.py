@@ -215,20 +215,20 @@ def resolve_by_person(
 ) -> None:
     """Take a person's word, except for what an objective measures: there only the SLI knows."""
     if incident.state not in ("open", "acknowledged", "mitigated"):
-        raise StateError(f"{incident.id} is {incident.state}", remedy="nothing is left to resolve")
+        raise StateError(f"{incident.id} is {incident.state}", remedy="no action is needed")
     doing = [one for one in incident.plans if consent.is_under_way(one)]
     if doing or incident.promotion:
         under_way = name_of(incident.promotion or doing[0].operation)
-        remedy = "wait for its end"
+        remedy = "wait until it ends"
         if doing and doing[0].state == "running":
-            remedy += f", or let no further step begin: midwatch runbook stop {incident.id}"
+            remedy += f", or stop it before its next step: midwatch runbook stop {incident.id}"
         raise StateError(f"{incident.id} has {under_way} under way", remedy=remedy)
     reason = Reason(RULE_PERSON, f"{given.by}: {given.why}", {"by": given.by})
     if incident.state != "mitigated":
         if impact.is_watched(d, rules, incident):
             raise StateError(
-                f"users of {incident.id} are not seen well yet by its SLI",
-                remedy="mitigate it first; the SLI says when they are",
+                f"the SLI of {incident.id} has not recovered yet",
+                remedy="mitigate it first; recovery is judged by the SLI",
             )
         if incident.firing:
             d.emit(events.AlertsResolved(incident=incident.id, fingerprints=tuple(incident.firing)))

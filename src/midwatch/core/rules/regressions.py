@@ -57,7 +57,7 @@ def try_both_sides(d: Decision, incident: Incident) -> None:
     bad, good = _sides(d, incident)
     if good in ("", bad):
         says = f"{bad} was live and is the last good release: nothing to compare it with"
-        says = says if bad else "no release is registered, so there are no sides to compare"
+        says = says if bad else "no release is registered, so there is nothing to compare"
         d.emit(
             events.RegressionCaseRefused(
                 incident=incident.id, case=case.id, evidence=(), reason=Reason(RULE_ADMIT, says)
@@ -226,14 +226,14 @@ def offer(d: Decision, incident: Incident, given: inputs.OfferCase) -> None:
     known = d.shard.cases.get(case.id)
     if known is not None and known.incident != incident.id:
         raise StateError(
-            f"{case.id} is a case of {known.incident}", remedy="give the new one another id"
+            f"{case.id} is a case of {known.incident}", remedy="give the new case another id"
         )
     kept, reason = admit(case, given.outcomes, bad=given.bad, good=given.good)
     if kept is None:
-        raise StateError(f"{case.id} is refused: {reason.says}", remedy="look at its runs")
+        raise StateError(f"{case.id} is refused: {reason.says}", remedy="see its runs")
     if given.replaces:
         if known is None:
-            raise StateError(f"no case is called {case.id!r}", remedy="midwatch cases list")
+            raise StateError(f"no case is named {case.id!r}", remedy="see midwatch cases list")
         d.emit(
             events.CaseMinimised(
                 case=case.id, question=case.question, turns=case.turns, by=given.by
@@ -248,7 +248,7 @@ def quarantine(d: Decision, given: inputs.QuarantineCase) -> None:
     """Take a flaky case out of the count. Raises StateError."""
     _known(d, given.case)
     if given.until <= d.wall:
-        raise StateError("its end is over already", remedy="name a time to come")
+        raise StateError("the end is in the past", remedy="give a later time")
     d.emit(
         events.CaseQuarantined(
             case=given.case, owner=given.owner, until=given.until, why=given.why, by=given.by
@@ -265,6 +265,6 @@ def retire(d: Decision, given: inputs.RetireCase) -> None:
 def _known(d: Decision, name: str) -> None:
     kept = d.shard.cases.get(name)
     if kept is None:
-        raise StateError(f"no case is called {name!r}", remedy="midwatch cases list")
+        raise StateError(f"no case is named {name!r}", remedy="see midwatch cases list")
     if kept.retired:
-        raise StateError(f"{name} is retired: {kept.retired}", remedy="nothing is to be done")
+        raise StateError(f"{name} is retired: {kept.retired}", remedy="no action is needed")

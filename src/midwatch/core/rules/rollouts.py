@@ -33,19 +33,19 @@ def start(
     plan = plans.get(given.service)
     if plan is None:
         raise StateError(
-            f"nothing says how candidates of {given.service} are tried",
+            f"no canary is configured for {given.service}",
             remedy=f"add canaries: {{{given.service}: ...}} to midwatch.yaml",
         )
     release = pointers.servable(pointer, given.release)
     if given.release == pointer.live:
-        raise StateError(f"{given.release} is live already", remedy="nothing is to be done")
+        raise StateError(f"{given.release} is live already", remedy="no action is needed")
     if trial is not None or pointer.pending:
         under_way = f"a canary of {trial.release}" if trial else releases.name_of(pointer.pending)
-        raise StateError(f"{under_way} is under way", remedy="wait for its end, or abort it")
+        raise StateError(f"{under_way} is under way", remedy="wait until it ends, or abort it")
     if not pointer.live:
         raise StateError(
-            f"nothing of {given.service} is live to compare with",
-            remedy="register what is live with --live",
+            f"{given.service} has no live release to compare with",
+            remedy="register the live release with --live",
         )
     d.emit(
         events.CanaryStarted(
@@ -72,7 +72,7 @@ def abort(d: Decision, given: inputs.AbortCanary) -> None:
     elif pointer.pending and pointer.purpose in ("rollback", "abort"):
         return  # that takes any candidate off
     elif not releases.may_serve_candidate(pointer):
-        raise StateError(f"no canary of {given.service} is under way", remedy="nothing is to do")
+        raise StateError(f"no canary of {given.service} is under way", remedy="no action is needed")
     else:
         take_off(d, pointer, f"off/{given.service}", reason, given.by)
 

@@ -104,7 +104,7 @@ def make_plan(
     unknown = sorted(set(given) - set(book.params))
     if unknown:
         known = ", ".join(book.params) or "none"
-        raise InputError(f"{book.id} has no value {unknown[0]!r}", remedy=f"known are {known}")
+        raise InputError(f"{book.id} has no value {unknown[0]!r}", remedy=f"use one of {known}")
     values = _values(d, books, book, incident, subject, given)
     steps = tuple(_planned(d, books, step, incident, subject, values) for step in book.steps)
     plan = Plan(
@@ -184,7 +184,7 @@ def _book(books: Books, name: str) -> Runbook:
     book = next((one for one in books.runbooks if one.id == name), None)
     if book is None:
         known = ", ".join(one.id for one in books.runbooks) or "none"
-        raise StateError(f"no runbook is called {name!r}", remedy=f"known are {known}")
+        raise StateError(f"no runbook is named {name!r}", remedy=f"use one of {known}")
     return book
 
 
@@ -224,7 +224,7 @@ def _planned(
         if step.action not in (REQUEST, COMMAND):
             action = books.actions.get(step.action)
             if action is None:
-                raise InputError(f"no action is called {step.action!r}", remedy="add it to actions")
+                raise InputError(f"no action is named {step.action!r}", remedy="add it to actions")
             apply, observe, within_s = action.apply, action.observe, action.within_s
             idempotent = action.idempotent
         inside = {**values, **given}
@@ -251,16 +251,18 @@ def _rollback_says(
 ) -> tuple[str, dict[str, Any]]:
     """Say where a rollback would go. Raises StateError when it would go nowhere."""
     if not books.moves:
-        raise StateError("nothing is configured that moves traffic", remedy="add routers")
+        raise StateError("no router is configured to move traffic", remedy="add routers")
     pointer = d.shard.pointers.get(service)
     if incident.was_rolled_back(service):
         raise StateError(f"{service} was rolled back already", remedy="a person has to look")
     if pointer is None:
-        raise StateError(f"no release is registered for {service}", remedy="register what is live")
+        raise StateError(
+            f"no release is registered for {service}", remedy="register the live release"
+        )
     since = (d.now - pointer.rolled_back_at) // SECOND
     if pointer.rolled_back_at and since < pointers.COOL_DOWN_S:
         says = f"{service} was rolled back {show_duration(since)} ago: a person has to look"
-        raise StateError(says, remedy="midwatch release rollback")
+        raise StateError(says, remedy="run midwatch release rollback")
     target, reason = releases.rollback_target(pointer)
     if not target:
         raise StateError(reason.says, remedy="register a release that is good")
@@ -271,7 +273,7 @@ def _rollback_says(
 def _abort_says(d: Decision, service: str) -> tuple[str, dict[str, Any]]:
     pointer = d.shard.pointers.get(service)
     if pointer is None or pointer.canary is None:
-        raise StateError(f"no canary of {service} is under way", remedy="nothing is to be done")
+        raise StateError(f"no canary of {service} is under way", remedy="no action is needed")
     candidate = pointer.canary.release
     return f"{ABORT} {service}: {candidate} is taken off", {"candidate": candidate}
 
@@ -585,7 +587,7 @@ def choose(d: Decision, means: Means, incident: Incident, given: inputs.ProposeP
             if rolls_back and _gives_way(one):
                 continue
             says = f"{incident.id} has {one.runbook} for {service} under way"
-            raise StateError(says, remedy="wait for its end")
+            raise StateError(says, remedy="wait until it ends")
     says = f"{given.by} chose {plan.runbook} v{plan.version}"
     reason = Reason(RULE, says, {"by": given.by})
     _propose(d, incident, plan, fit.subject.name, given.given, reason, given.by)
@@ -623,7 +625,7 @@ def _must_be_open(incident: Incident, *, takes_back: bool = False) -> None:
     if incident.state not in ("open", "acknowledged", *(("mitigated",) if takes_back else ())):
         raise StateError(
             f"{incident.id} is {incident.state} and has no plan to approve",
-            remedy="look at the incident first",
+            remedy=f"see midwatch incidents show {incident.id}",
         )
 
 
@@ -641,7 +643,7 @@ def approve(d: Decision, means: Means, incident: Incident, given: inputs.Approve
     service = incident.acts_for(run)
     if other := _busy(d, incident, run, service):
         says = f"{other} has a plan for {service} under way"
-        raise StateError(says, remedy="one at a time: wait for its end")
+        raise StateError(says, remedy="wait until it ends; only one runs at a time")
     for number in range(len(plan.steps)):
         _check_role(plan, number, given.role)
     if plan.hash != run.hash:
@@ -670,7 +672,7 @@ def _meant(d: Decision, means: Means, incident: Incident, plan_hash: str) -> tup
     for run in proposed if shown is None else [shown]:
         try:
             if says := consent.over(incident, run) or _unmatched(d, means, incident, run):
-                remedy = "look at the incident"
+                remedy = f"see midwatch incidents show {incident.id}"
                 raise StateError(f"{run.runbook} is not needed: {says}", remedy=remedy)
             plan = _made_now(d, means, incident, run)
         except (InputError, StateError) as error:
@@ -725,15 +727,16 @@ def _unmatched(d: Decision, means: Means, incident: Incident, run: Run) -> str:
 def _other(incident: Incident, plan_hash: str) -> StateError:
     return StateError(
         f"plan {plan_hash} of {incident.id} no longer describes what is live",
-        remedy="look at the new plan and approve that",
+        remedy="check the new plan and approve it",
     )
 
 
 def _check_role(plan: Plan, number: int, role: str) -> None:
     wanted = plan.steps[number].role
     if wanted and wanted != role:
+        got = f"a {role}" if role else "somebody without a role"
         raise StateError(
-            f"step {plan.steps[number].id} takes a {wanted} to approve, not a {role or 'nobody'}",
+            f"step {plan.steps[number].id} must be approved by a {wanted}, not by {got}",
             remedy=f"ask a {wanted}",
         )
 
@@ -775,8 +778,8 @@ def refuse(d: Decision, means: Means, incident: Incident, given: inputs.RefusePl
     run = named(incident.plans, given.plan_hash)
     if run is None or not run.asks_somebody:
         raise StateError(
-            f"{incident.id} has no plan {given.plan_hash} that waits for a person",
-            remedy="look at the incident first",
+            f"{incident.id} has no plan {given.plan_hash} awaiting approval",
+            remedy=f"see midwatch incidents show {incident.id}",
         )
     reason = Reason(RULE, f"{given.by}: {given.why}", {"by": given.by})
     waited = run.state == "waiting"
@@ -817,9 +820,9 @@ def _to_stop(incident: Incident, plan_hash: str) -> Run:
         names = ", ".join(f"{one.hash} ({one.runbook} for {_subject_of(incident, one)})"
                           for one in under_way)  # fmt: skip
         says = f"{incident.id} has several plans under way: {names}"
-        raise StateError(says, remedy="say which one by its hash")
+        raise StateError(says, remedy="choose one by its hash")
     which = f"plan {plan_hash}" if plan_hash else "plan"
-    remedy, lead = "look at the incident first", incident.lead
+    remedy, lead = f"see midwatch incidents show {incident.id}", incident.lead
     if lead.state == "proposed":
         remedy = f"refuse it: midwatch runbook refuse {incident.id} {lead.hash}"
     raise StateError(f"{incident.id} has no {which} under way", remedy=remedy)

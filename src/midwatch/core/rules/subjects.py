@@ -102,7 +102,7 @@ def chosen(match: Match, incident: Incident, cause: str, service: str = "") -> S
     if len(found) != 1:
         names = ", ".join(one.service for one in found) or "unknown"
         says = f"it could act on several services of {incident.id}: {names}"
-        raise InputError(says, remedy="name the one that is meant: --service")
+        raise InputError(says, remedy="choose one with --service")
     return found[0]
 
 
@@ -124,5 +124,5 @@ def label(incident: Incident, service: str, name: str) -> str:
     }
     if len(found) > 1:
         says = f"alerts of {service} disagree on {name}: {', '.join(sorted(found))}"
-        raise InputError(says, remedy="say which one is meant: --param")
+        raise InputError(says, remedy="choose one with --param")
     return found.pop() if found else ""

@@ -23,7 +23,7 @@ def begin(d: Decision, given: inputs.BeginTerm) -> None:
         says = f"{given.salt!r} is not a salt"
         raise StateError(says, remedy=f"draw {SALT_BYTES} random bytes and write them as hex")
     if given.salt == d.shard.term_salt:
-        raise StateError(f"{given.salt} is the last term's salt", remedy="draw another one")
+        raise StateError(f"{given.salt} is the salt of the last start", remedy="draw another one")
     d.emit(
         events.TermBegan(salt=given.salt, boot=given.boot, ticks_ms=given.ticks_ms, wall=given.wall)
     )

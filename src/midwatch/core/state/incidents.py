@@ -551,7 +551,7 @@ def evolve(incident: Incident, event: e.IncidentEvent, at: int, wall: int | None
     else:
         missing = GUARDS[kind](incident, wall) if kind in GUARDS else []
         if missing:
-            raise BugError(f"{kind.__name__} for {incident.id}, which lacks {missing[0]}")
+            raise BugError(f"{kind.__name__} for {incident.id}, without {missing[0]}")
         incident.state = target
     apply = _APPLY.get(kind)
     if apply is not None:

@@ -106,7 +106,7 @@ def put(given: Any, values: Mapping[str, Any]) -> Any:
         if found is None:
             return given
         if found[1] not in values:
-            raise InputError(f"nothing says what {given} is", remedy=f"give --param {found[1]}=...")
+            raise InputError(f"{given} has no value", remedy=f"give --param {found[1]}=...")
         return values[found[1]]
     if isinstance(given, dict):
         mapping = cast("dict[str, Any]", given)

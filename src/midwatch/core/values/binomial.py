@@ -20,7 +20,7 @@ def tail(bad: int, total: int, share: float) -> float:
     3.28
     """
     if not 0 < share < 1:
-        raise ValueError(f"{share} is no probability between 0 and 1")
+        raise ValueError(f"{share} is not a probability between 0 and 1")
     if bad <= 0:
         return 1.0
     if bad > total:

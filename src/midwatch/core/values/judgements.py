@@ -129,11 +129,13 @@ def checked(judgement: Judgement) -> Judgement:
     )  # fmt: skip
     for text in (judgement.summary, *(one for part in lists for one in part)):
         if len(text) > MAX_TEXT:
-            raise InputError(f"{len(text)} characters are too many", remedy=f"{MAX_TEXT} will do")
+            raise InputError(
+                f"{len(text)} characters are too many", remedy=f"write at most {MAX_TEXT}"
+            )
     if any(len(part) > MAX_LINES for part in (*lists, judgement.action_items)):
-        raise InputError("too much of it", remedy=f"{MAX_LINES} entries of a kind will do")
+        raise InputError("too many entries of one kind", remedy=f"write at most {MAX_LINES}")
     if any(not one.strip() for part in lists for one in part):
-        raise InputError("an entry is empty", remedy="remove it, or say something")
+        raise InputError("an entry is empty", remedy="remove it, or write something")
     for number, item in enumerate(judgement.action_items, start=1):
         place = f"action item {number}"
         if not item.what.strip():

@@ -48,7 +48,7 @@ def moment(given: object, now: int) -> int:
     if isinstance(given, bool) or not isinstance(given, (int, float)):
         raise ValueError("is neither a time nor a number")
     if not abs(given) <= MAX_ABS:  # false for NaN too
-        raise ValueError("is a number that is no time in any unit")
+        raise ValueError("is not a time in any unit")
     for up, down in UNITS:
         at = round(given * up / down) if isinstance(given, float) else given * up // down
         if earliest <= at < LATEST:
@@ -86,7 +86,7 @@ def _outside(shown: str, earliest: int) -> str:
 def _written(text: str) -> int:
     """Read RFC 3339 in all its forms. Raises ValueError."""
     if len(text) > MAX_CHARACTERS:
-        raise ValueError(f"a time of {len(text)} characters is none")
+        raise ValueError(f"{len(text)} characters are too many for a time")
     found = _RFC_3339.fullmatch(text)
     if found is None:
         return parse_time(text)  # another form of ISO 8601, or an error that says what is missing
@@ -96,4 +96,4 @@ def _written(text: str) -> int:
     try:
         return parse_time(f"{day}T{clock}{zone.upper()}")
     except OverflowError:
-        raise ValueError(f"{text!r} is no time") from None
+        raise ValueError(f"{text!r} is not a time") from None

@@ -140,7 +140,7 @@ def phrase_of(given: str) -> Phrase:
     """
     text = plain(given)
     if _ends_inside(text):
-        raise ValueError("goes on after the end of a sentence; make two of it")
+        raise ValueError("continues after the end of a sentence; write two phrases")
     if _is_unspaced(text):
         return _anywhere(text.strip("* "))
     steps: list[_Step] = []
@@ -190,7 +190,9 @@ def _steps(part: str, other: str, *, far: bool) -> list[_Step]:
     for one in steps:
         least = LEAST_PREFIX if one.begins or one.ends else LEAST_INSIDE
         if not (one.begins and one.ends) and len(one.texts[0]) < least:
-            raise ValueError(f"fits nearly all words; write at least {least} letters beside the *")
+            raise ValueError(
+                f"matches nearly all words; write at least {least} letters next to the *"
+            )
     return steps
 
 

@@ -65,13 +65,13 @@ def read_matcher(text: str) -> Matcher:
     'severity!="critical"'
     >>> read_matcher('service="shop",severity="error"')
     Traceback (most recent call last):
-    ValueError: 'service="shop",severity="error"' is several matchers; write each by itself
+    ValueError: 'service="shop",severity="error"' has several matchers; write each separately
     """
     found = _MATCHER.fullmatch(text)
     if found is None:
-        raise ValueError(f'{text!r} is no matcher; write it like service=shop or service=~"a|b"')
+        raise ValueError(f'{text!r} is not a matcher; write it like service=shop or service=~"a|b"')
     if found[3] is not None and '",' in found[3]:
-        raise ValueError(f"{text!r} is several matchers; write each by itself")
+        raise ValueError(f"{text!r} has several matchers; write each separately")
     name, operator, quoted, bare = found.groups()
     value = quoted if quoted is not None else bare
     if operator in ("=~", "!~"):
