@@ -317,7 +317,7 @@ class Audit(Archive, Protocol):
         ...
 
     def base(self) -> Snapshot | None:
-        """Give the snapshot that stands in for pruned events; None when the journal is whole."""
+        """Give the snapshot that replaces pruned events; None if nothing was pruned."""
         ...
 
     def problems(self) -> list[str]:

@@ -24,11 +24,17 @@ RUNBOOK = """---
 id: restart-workers
 match: {{labels: [alertname=Stuck]}}
 steps:
-  - {{id: drain, action: command.run, with: {{command: [/bin/sh, {drain}, "{{service}}"]}}, risk: reversible}}
-  - {{id: start, action: command.run, with: {{command: [/bin/sh, {start}, "{{service}}"]}}, risk: reversible}}
+  - id: drain
+    action: command.run
+    with: {{command: [/bin/sh, {drain}, "{{service}}"]}}
+    risk: reversible
+  - id: start
+    action: command.run
+    with: {{command: [/bin/sh, {start}, "{{service}}"]}}
+    risk: reversible
 ---
 # Workers are stuck
-"""  # noqa: E501  a step is one line here
+"""
 SCRIPTS = {
     "drain": 'touch "{folder}/$1.began"\nuntil test -e "{folder}/$1.go"; do sleep 0.05; done\n',
     "start": 'touch "{folder}/$1.started"\n',

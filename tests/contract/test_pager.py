@@ -42,7 +42,7 @@ from midwatch.core.values.clock import SECOND
 from midwatch.errors import HarnessError, InputError, Throttled
 from midwatch.outbound import TIMEOUT_S, Outbound
 from midwatch.ports import Pager
-from midwatch.registry import PAGERS, Contact, PagerOptions, Tools, make_pager
+from midwatch.registry import FOLLOWERS, PAGERS, Contact, PagerOptions, Tools, make_pager
 from midwatch.texts import ZERO_WIDTH_SPACE, plain
 
 PAGE = SendPage(
@@ -304,6 +304,15 @@ def test_a_page_tells_what_its_human_needs(channel: Channel) -> None:
     (text,) = channel.arrived()
     told = (PAGE.to, PAGE.incident, PAGE.severity, PAGE.title, PAGE.service, PAGE.summary, "ack")
     assert [part for part in told if part not in text] == []
+
+
+def test_who_follows_an_incident_is_known_to_the_config(
+    channel: Channel, request: pytest.FixtureRequest
+) -> None:
+    """Else its `follow` would never be called, and nobody would notice."""
+    followers = {one.__struct_config__.tag for one in FOLLOWERS}
+    kind = request.node.callspec.params["channel"]
+    assert hasattr(channel.pager, "follow") == (kind in followers)
 
 
 def test_a_page_about_no_service_arrives(channel: Channel) -> None:

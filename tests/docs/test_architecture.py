@@ -96,6 +96,12 @@ def test_the_layers_of_a_floor_are_those_that_are_enforced(floor: str) -> None:
     assert [line.strip() for line in lines] == layers_of(f"core-{floor}")
 
 
+def test_the_layers_are_those_that_are_enforced() -> None:
+    """From the commands to what knows nothing else; behind each is what it is for."""
+    shown = re.findall(r"^```\n(cli\n.*?)\n\n", PAGE, re.M | re.S)[0]
+    assert [re.split(r"   +", line)[0] for line in shown.splitlines()] == layers_of("layers")
+
+
 def test_the_floors_of_the_core_are_those_that_are_enforced() -> None:
     """From the top of the core to its ground."""
     shown = re.findall(r"^core/     (.*?)\n\n", PAGE, re.M | re.S)[0]

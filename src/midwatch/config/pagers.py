@@ -19,6 +19,7 @@ from midwatch.adapters.pagers.options import (
 )
 from midwatch.config.limits import read_rate
 from midwatch.config.paging import Paging
+from midwatch.errors import BugError
 from midwatch.ports import Rate
 from midwatch.registry import PAGERS, PagerOptions
 from midwatch.yaml_nodes import Node
@@ -72,8 +73,10 @@ def _pager(node: Node) -> PagerOptions:
             return _email(node)
         case "apprise":
             return AppriseOptions(node.child("url_env").text())
-        case _:
+        case "terminal":
             return TerminalOptions()
+        case _:
+            raise BugError(f"no keys are read for the pager type {kind}")
 
 
 def _email(node: Node) -> EmailOptions:

@@ -119,7 +119,7 @@ class SqlReader:
     # --- Journal ---
 
     def load(self) -> tuple[Snapshot | None, list[Row]]:
-        """Give the newest snapshot, or what stands in for pruned events, and what comes after."""
+        """Give the newest snapshot, or the one that replaces pruned events, and what follows."""
         self._tip = self._read_tip()
         found = self._sql.one(Journal.newest_snapshot, state_version=STATE_VERSION)
         # Of an older version only the one counts that events were pruned behind.
@@ -220,7 +220,7 @@ class SqlReader:
             return self._sql.all(Journal.snapshots)
 
     def base(self) -> Snapshot | None:
-        """Give the snapshot that stands in for pruned events; None when the journal is whole."""
+        """Give the snapshot that replaces pruned events; None if nothing was pruned."""
         last_gone = self._last_gone()
         return next((s for s in self.snapshots() if s.seq == last_gone > 0), None)
 

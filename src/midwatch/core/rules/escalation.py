@@ -432,7 +432,7 @@ def withdraw(d: Decision, incident: Incident, reason: Reason) -> None:
 
 
 def _nobody_has_it(d: Decision, policy: Policy, incident: Incident, reason: Reason) -> None:
-    """Take an ack back; people are paged anew when the incident would page them as it stands."""
+    """Take an ack back; people are paged again when the incident would page them as it stands."""
     withdraw(d, incident, reason)
     muted = incident.firing and not speaking(incident) and not incident.slo and not incident.tickets
     if incident.urgency == "page" and not muted:

@@ -223,7 +223,7 @@ class Acknowledge(Struct, frozen=True, tag=True):
 
 
 class Snooze(Struct, frozen=True, tag=True):
-    """A person takes an incident until a time; if it is not over then, people are paged anew."""
+    """A person snoozes an incident until a time; if it is not over then, people are paged again."""
 
     incident: str
     by: str
@@ -404,7 +404,7 @@ class BeginTerm(Struct, frozen=True, tag=True):
 
 
 class Unacknowledge(Struct, frozen=True, tag=True):
-    """A person gives an incident back; people are paged anew."""
+    """A person takes an acknowledgement back; people are paged again."""
 
     incident: str
     by: str
@@ -460,7 +460,7 @@ class EndSilence(Struct, frozen=True, tag=True):
 
 
 class AddOverride(Struct, frozen=True, tag=True):
-    """A person stands in on a schedule for [starts_at, ends_at)."""
+    """A person overrides a schedule for [starts_at, ends_at)."""
 
     schedule: str
     person: str

@@ -1,4 +1,4 @@
-"""On-call: who it is, the shifts, the gaps, and who stands in.
+"""On-call: who it is, the shifts, the gaps, and overrides.
 
 Law: whatever is said of a schedule is answered with its overrides as they are then.
 """

@@ -114,7 +114,7 @@ class ClockEvent(Fact, frozen=True, kw_only=True):
 
 
 class SourceEvent(Fact, frozen=True, kw_only=True):
-    """A fact about what a source told that is no alert."""
+    """A fact about something other than an alert that a source reported."""
 
     STREAM: ClassVar[str] = "source/{0.source}"
 

@@ -158,7 +158,7 @@ class IncidentReassigned(IncidentEvent, frozen=True, kw_only=True):
 
 
 class EscalationRestarted(IncidentEvent, frozen=True, kw_only=True):
-    """Everybody was paged in vain; they are paged anew."""
+    """Everybody was paged and nobody answered; they are paged again."""
 
     reason: Reason
 
@@ -197,7 +197,7 @@ class AckWithdrawn(IncidentEvent, frozen=True, kw_only=True):
 
 
 class PageSnoozed(IncidentEvent, frozen=True, kw_only=True):
-    """A person has it until `until`; then, if it is not over, people are paged anew."""
+    """A person has it until `until`; then, if it is not over, people are paged again."""
 
     by: str
     until: int

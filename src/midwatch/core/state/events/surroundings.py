@@ -100,7 +100,7 @@ class ClockAnchored(ClockEvent, frozen=True, kw_only=True):
 
 
 class OverrideAdded(ScheduleEvent, frozen=True, kw_only=True):
-    """Somebody stands in for a while."""
+    """Somebody takes another person's turn for a while."""
 
     override: Override
     reason: Reason
