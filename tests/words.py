@@ -50,6 +50,22 @@ PATTERNS: tuple[tuple[str, str], ...] = (
     (r"\bwakes? nobody\b", "pages nobody"),
 )  # fmt: skip
 
+# What a program may not print besides: short texts have no room for these, and a reader no Python.
+PRINTED: tuple[tuple[str, str], ...] = (
+    (r"^Say\b", "show, print, check"),
+    (r"\bWho (?:wants|misses|has|serves|runs)\b", "a sentence with a subject"),
+    (r"\bWhoever\b", "a sentence with a subject"),
+    (r"\bare no (?!longer\b|more\b)[a-z]+", "are not"),
+    (r"\blacks\b", "X is missing"),
+    (r"\bnames the unknown\b", "unknown X"),
+    (r"\bknown are\b", "use one of"),
+    (r"\bgo(?:es)? on\b", "continue, resume"),
+    (r"\bbeside\b", "next to, compared with"),
+    (r"\bover already\b", "in the past"),
+    (r"\bNone\b|\bdict\b|\b(?:Key|Type)Error\b|\bisoformat\b|\btraceback\b", "no word of Python"),
+    (r"\blook (?:at|again)\b", "see, check"),
+)  # fmt: skip
+
 # What a reader from outside stumbled over, word for word.
 SENTENCES: tuple[str, ...] = (
     "users are well again",
@@ -131,6 +147,22 @@ def forbidden(text: str) -> list[str]:
         for hit in re.finditer(pattern, flat, re.I if "Who" not in pattern else 0)
     ]
     return found + [one for one in SENTENCES if one.lower() in flat.lower()]
+
+
+def unprintable(text: str) -> list[str]:
+    """List what is off the list in a text that the program prints: an error, a help, a log record.
+
+    >>> unprintable("is no YAML; look at the syntax")
+    ['is no Y (write: is not a ...)', 'look at (write: see, check)']
+    >>> unprintable("invalid YAML; fix the syntax")
+    []
+    """
+    printed = [
+        f"{hit[0]} (write: {instead})"
+        for pattern, instead in PRINTED
+        for hit in re.finditer(pattern, " ".join(text.split()))
+    ]
+    return forbidden(text) + printed
 
 
 def paragraphs(page: str) -> Iterator[str]:

@@ -260,7 +260,7 @@ def watch_clock(conditions: Conditions, clock: SteadyClock, handler: Handler) ->
         "midwatch_clock_jumps", "Wall-clock jumps of a minute or more.", lambda: clock.jumps
     )
     conditions.gauge(
-        "midwatch_clock_skew_seconds", "Journal time minus wall-clock time, in seconds.",
+        "midwatch_clock_skew_seconds", "Event log time minus wall-clock time, in seconds.",
         lambda: clock.skew / SECOND,
     )  # fmt: skip
 

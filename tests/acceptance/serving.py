@@ -18,7 +18,7 @@ from typing import Any
 
 MIDWATCH = str(Path(sys.executable).with_name("midwatch"))
 READY_S = 60
-READY = re.compile(r"midwatch is ready on (http://\S+), journal")
+READY = re.compile(r"midwatch is ready on (http://\S+), event log")
 
 
 def midwatch(*args: str, cwd: Path | None = None, **env: str) -> subprocess.CompletedProcess[str]:

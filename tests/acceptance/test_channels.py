@@ -64,7 +64,7 @@ def test_slack_pages_and_its_button_takes_the_incident(
                 body, headers = press("s1gn-s3cret", value)
                 assert serving.ask("POST", "/slack/chat", body, **headers).status == 200
                 refused = slack.requests.pop()[2].decode()
-                assert f"Nothing was done: this journal has no incident {value}:" in refused
+                assert f"Nothing was done: this event log has no incident {value}:" in refused
             assert not serving.incidents()[0]["acknowledged_by"]
             for secret, status in (("other", 401), ("s1gn-s3cret", 200)):
                 body, headers = press(secret, ref)

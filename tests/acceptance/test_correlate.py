@@ -62,7 +62,7 @@ def test_without_a_call_graph_it_says_so() -> None:
     """Grouping by time alone is admitted in the reason."""
     text, _ = storm_lines()
     rows = correlate(text.replace(b'"warning"', b'"critical"').replace(b'"namespace"', b'"team"'))
-    assert any("not in the call graph: time only" in json.dumps(row["why"]) for row in rows)
+    assert any("not in the dependency graph: time only" in json.dumps(row["why"]) for row in rows)
 
 
 def test_the_three_forms_say_the_same() -> None:

@@ -155,4 +155,4 @@ def test_the_command_goes_on_with_a_journal(tmp_path: Path) -> None:
     again = [*command, "--db", str(tmp_path / "shift.db"), "--seed", "1"]
     other = subprocess.run(again, capture_output=True, text=True, check=False)
     assert other.returncode == 2
-    assert "the journal belongs to another shift" in other.stderr
+    assert "the event log belongs to another shift" in other.stderr

@@ -214,6 +214,6 @@ def test_a_journal_of_another_name_is_left_alone(file: Path, tmp_path: Path) -> 
     before = bytes_of(file)
     done = midwatch("db", "restore", str(other), str(file))
     assert done.returncode == 2
-    assert "not the journal that" in done.stderr
+    assert "not the event log that" in done.stderr
     assert midwatch("db", "restore", str(file), str(file)).returncode == 2
     assert bytes_of(file) == before

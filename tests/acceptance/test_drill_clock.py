@@ -106,7 +106,7 @@ def _forgets_by_the_wall(d: Decision, timer: Timer) -> None:
 
 
 BROKEN: list[tuple[str, object, str, object]] = [
-    ("the journal's time", SteadyClock, "_go_on", _follows_the_wall),
+    ("the event log's time", SteadyClock, "_go_on", _follows_the_wall),
     ("each jump of the clock is told", machine, "settle", lambda clock, handle: None),
     ("a jump pages once", escalation, "page_again", lambda d, policy, incident, reason: None),
     ("whoever is on call is paged", Decision, "wall", property(lambda d: d.now)),

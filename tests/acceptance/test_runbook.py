@@ -406,7 +406,7 @@ def test_without_a_server_nothing_is_carried_out(tmp_path: Path) -> None:
     assert plan in done.stdout
     done = serving.type("runbook", "approve", "INC-1", plan)
     assert done.returncode == 2
-    assert "no server is running on this journal" in done.stderr
+    assert "no server is running on this event log" in done.stderr
     done = serving.type("runbook", "lint")
     assert done.returncode == 1
     assert "restore: no heading for Meaning, Impact, Diagnosis, Mitigation" in done.stdout

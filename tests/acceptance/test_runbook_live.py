@@ -204,7 +204,7 @@ def test_of_three_who_approve_at_once_one_begins_it(serving: Serving, shelf: She
     answers = sorted(one.result() for one in given)
     assert [code for code, _, _ in answers] == [2, 2, 3], answers
     assert all(f"stuck of {name} was approved already" in err for _, _, err in answers[:2])
-    assert "failed: s1 unknown: full is false (answered 200; not seen to be done" in answers[2][1]
+    assert "failed: s1 unknown: full is false (answered 200; not verified" in answers[2][1]
     assert shelf.of(name) == ["/hang"]
     until(lambda: kinds(serving, name).count("PagePlanned") == 2)
 

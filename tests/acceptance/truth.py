@@ -353,7 +353,7 @@ class _Reading:
             told = f"{number} alert{plural} on {len(services)} service{more} became one incident."
         if told not in head:
             yield f"does not say: {told}"
-        about = re.search(r", services? (.*?)\. Written from the journal", head)
+        about = re.search(r", services? (.*?)\. Written from the event log", head)
         named: set[str] = set(re.split(r", | and ", about[1])) if about else set()
         if not services <= named:
             yield f"is about {sorted(named)}, and not {sorted(services)}"

@@ -78,7 +78,9 @@ def apply(around: Surroundings, name: str, given: Mapping[str, Any]) -> None:
     """
     remedy = REMEDIES.get(name)
     if remedy is None:
-        raise InputError(f"no remedy is named {name!r}", remedy=f"use one of {', '.join(REMEDIES)}")
+        raise InputError(
+            f"no mitigation is named {name!r}", remedy=f"use one of {', '.join(REMEDIES)}"
+        )
     remedy(around, given)
 
 

@@ -257,7 +257,7 @@ def load_command(url: str, rate: float, seconds: float, seed: int, as_json: bool
     "--remedies",
     "remediable",
     is_flag=True,
-    help="Allow fixes through /remedies. Token: $AGENT_TOKEN.",
+    help="Allow mitigations over HTTP. Token: $AGENT_TOKEN.",
 )
 @click.option(
     "--trouble", type=click.Choice([*TROUBLES]), help="Inject a failure around the agent."

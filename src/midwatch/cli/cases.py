@@ -111,7 +111,7 @@ def blame_command(case: str, as_json: bool, **where: Any) -> int:
 
 @command.command("quarantine")
 @_CASE
-@click.option("--owner", required=True, help="Who fixes the case.")
+@click.option("--owner", required=True, help="The person who fixes the case.")
 @click.option("--hours", type=click.FloatRange(0, 24 * 366, min_open=True), required=True,
               help="Hours until it counts again.")  # fmt: skip
 @click.option("--why", required=True, help="Reason, recorded in the history of the case.")

@@ -42,9 +42,9 @@ class Checked(Struct, frozen=True):
 def command(given: Path | None, folder: Path, database: Path | None, as_json: bool) -> int:
     """Check a config directory.
 
-    The directory is FOLDER, or --config. Prints every error with file, line and remedy. A warning
-    is about something valid but risky, including silences in the database. Exit 0 without errors,
-    otherwise 2.
+    The directory is FOLDER, or --config. Prints every error with file, line and what to do. A
+    warning is about something valid but risky, including silences in the database. Exit 0 without
+    errors, otherwise 2.
     """
     elsewhere = "choose another directory" if given else config.ELSEWHERE
     found, errors = config.check(given or folder, elsewhere)

@@ -44,7 +44,7 @@ class Pruned(Struct, frozen=True):
 
 @click.group("db")
 def command() -> None:
-    """Verify, migrate, prune, back up and restore a journal."""
+    """Verify, migrate, prune, back up and restore an event log."""
 
 
 command.add_command(restore.command)
@@ -80,7 +80,7 @@ def verify_command(file: Path, as_json: bool) -> int:
 @_FILE
 @dry_run_option
 def migrate_command(file: Path, dry_run: bool) -> int:
-    """Migrate a journal to the newest schema. Stop the server and make a backup first."""
+    """Migrate an event log to the newest schema. Stop the server and make a backup first."""
     if dry_run:
         before, after = inspect_header(file), migrations()[-1][0]
     else:
@@ -104,10 +104,10 @@ def migrate_command(file: Path, dry_run: bool) -> int:
 @dry_run_option
 @json_option(Pruned)
 def prune_command(file: Path, keep_days: int, dry_run: bool, as_json: bool) -> int:
-    """Shrink a journal: replace old events with a snapshot.
+    """Shrink an event log: replace old events with a snapshot.
 
     An incident that is not closed keeps its whole timeline, and a closed one its facts. Stop
-    the server first; a running server prunes by itself, if the config sets how much to keep.
+    the server first; a running server prunes automatically, if the config sets how much to keep.
     Make a backup first: pruned events cannot be restored.
     """
     now = wall_ms()
@@ -137,11 +137,11 @@ def prune_command(file: Path, keep_days: int, dry_run: bool, as_json: bool) -> i
     return 0
 
 
-@command.command("backup", short_help="Copy a journal, even while the server is running.")
+@command.command("backup", short_help="Copy an event log, even while the server is running.")
 @_FILE
 @click.argument("target", type=click.Path(path_type=Path))
 def backup_command(file: Path, target: Path) -> int:
-    """Copy a journal to TARGET, consistently, even while the server is running."""
+    """Copy an event log to TARGET, consistently, even while the server is running."""
     if target.exists():
         raise InputError("already exists", place=str(target), remedy="choose a new file")
     inspect_header(file)

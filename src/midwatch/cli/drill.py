@@ -71,7 +71,7 @@ def _options(function: Callable[..., Any]) -> Callable[..., Any]:
             "--db",
             "database",
             type=click.Path(path_type=Path),
-            help="The database file of the journal; an existing one is resumed.",
+            help="The database file of the event log; an existing one is resumed.",
         ),
     ):
         function = option(function)

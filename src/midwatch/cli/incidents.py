@@ -142,7 +142,7 @@ def close_command(incident: str, as_json: bool, **where: Any) -> int:
 @command.command("waive", short_help="Waive the regression case until a date.")
 @_ID
 @click.option("--why", required=True, callback=_said, help="Why there can be no regression case.")
-@click.option("--owner", required=True, help="Who is responsible for the waiver.")
+@click.option("--owner", required=True, help="The person responsible for the waiver.")
 @click.option(
     "--until", required=True, callback=read_time, metavar="TIME",
     help="End of the waiver: 2026-12-31T00:00:00Z.",

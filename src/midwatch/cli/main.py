@@ -32,7 +32,7 @@ COMMANDS = {
     "check": ("midwatch.cli.check", "Check a config directory: every error, with file and line."),
     "completion": ("midwatch.cli.completion", "Print a shell completion script."),
     "correlate": ("midwatch.cli.correlate", "Correlate alerts from a file, with reasons."),
-    "db": ("midwatch.cli.db", "Verify, migrate, prune, back up and restore a journal."),
+    "db": ("midwatch.cli.db", "Verify, migrate, prune, back up and restore an event log."),
     "drill": ("midwatch.cli.drill", "Run an on-call shift in virtual time."),
     "eval": ("midwatch.cli.eval", "Run, list, convert and compare eval cases."),
     "gate": ("midwatch.cli.gate", "Check in CI whether a candidate may ship."),

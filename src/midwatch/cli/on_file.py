@@ -323,7 +323,7 @@ class OnFile:
         # What a pager prints is no part of the answer.
         with _Open(self._folder, self._file) as (store, _), contextlib.redirect_stdout(sys.stderr):
             if store.is_shadow:
-                remedy = "choose a live journal with --db"
+                remedy = "choose a live event log with --db"
                 raise StateError("shadow mode sends nothing", place=store.name, remedy=remedy)
             pagers = build_pagers(config.load(self._folder), store.name, wall_ms)
             return test_page(pagers, via, _user(), wall_ms())
@@ -404,7 +404,7 @@ def _ending(incident: str, verb: str, given: dict[str, Any], by: str) -> inputs.
 
 def _nobody(would: str) -> StateError:
     return StateError(
-        f"no server is running on this journal, so nothing would {would}",
+        f"no server is running on this event log, so nothing would {would}",
         remedy="start midwatch serve, and set --server to its URL",
     )
 

@@ -186,7 +186,9 @@ def _db_option(usual: str) -> Callable[[F], F]:
 
 def shadow_option(function: F) -> F:
     """Add `--shadow` to a command that may be about a trial run."""
-    says = f"Use the journal of midwatch serve --shadow: {SHADOW_DATABASE} in the config directory."
+    says = (
+        f"Use the event log of midwatch serve --shadow: {SHADOW_DATABASE} in the config directory."
+    )
     return click.option("--shadow", is_flag=True, help=says)(function)
 
 

@@ -39,7 +39,7 @@ class Proofread(Struct, frozen=True):
 def command() -> None:
     """Draft, show, edit, export and check postmortems.
 
-    The facts are read from the journal each time; what you write is stored next to them.
+    The facts are read from the event log each time; what you write is stored next to them.
     """
 
 

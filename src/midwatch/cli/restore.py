@@ -43,25 +43,27 @@ class Restored(Struct, frozen=True, kw_only=True):
     findings: list[str] = field(default_factory=list[str])
 
 
-@click.command("restore", short_help="Restore a journal from a copy.")
+@click.command("restore", short_help="Restore an event log from a copy.")
 @click.argument("copy", type=click.Path(path_type=Path))
 @click.argument("file", type=click.Path(path_type=Path))
 @dry_run_option
 @json_option(Restored)
 def command(copy: Path, file: Path, dry_run: bool, as_json: bool) -> int:
-    """Replace the journal FILE with COPY. Stop the server first.
+    """Replace the event log FILE with COPY. Stop the server first.
 
     COPY is verified first. What is only in FILE is lost: the command lists it, and keeps the old
     FILE next to the new one. Exit 1 when COPY is damaged; then nothing is changed.
     """
     if file.is_dir():
         raise InputError(
-            "this is a directory", place=str(file), remedy="give the journal file in it"
+            "this is a directory", place=str(file), remedy="give the event log file in it"
         )
     file = file.resolve()  # a link to it stays a link to it
     if file.exists() and copy.exists() and copy.samefile(file):
         raise InputError(
-            "the copy and the journal are the same file", place=str(copy), remedy="choose a backup"
+            "the copy and the event log are the same file",
+            place=str(copy),
+            remedy="choose a backup",
         )
     inspect_header(copy)
     with take_lock(file):
@@ -117,7 +119,7 @@ def _compared(reader: SqliteStore, copy: Path, file: Path, count: int, dry_run: 
         if (old.name, old.is_shadow) != (reader.name, reader.is_shadow):
             remedy = "move it away first to replace it anyway"
             raise StateError(
-                f"not the journal that {copy} is a copy of", place=str(file), remedy=remedy
+                f"not the event log that {copy} is a copy of", place=str(file), remedy=remedy
             )
         lost = compare(reader, old)
     except (BadDatabase, sqlite3.Error, msgspec.MsgspecError) as error:

@@ -33,8 +33,8 @@ def test_command(file: Path, as_json: bool, folder: Path, database: Path | None)
     """Show where the alerts of a file would go, and whom they would page.
 
     FILE holds alerts as Alertmanager sends them. They are evaluated with the config and, if
-    there is a journal, the open incidents: the first as if it arrived now, the others later by the
-    difference of their times. So you see which of them would page someone again.
+    there is an event log, the open incidents: the first as if it arrived now, the others later by
+    the difference of their times. So you see which of them would page someone again.
     """
     config = load(folder)
     rules = measured(config.rules)

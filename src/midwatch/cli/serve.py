@@ -62,7 +62,7 @@ NEEDED = (
 @click.option(
     "--shadow",
     is_flag=True,
-    help=f"Dry run: decide and record everything, send nothing. The journal is {SHADOW_DATABASE}.",
+    help=f"Dry run: decide and record everything, send nothing. Event log: {SHADOW_DATABASE}.",
 )
 @click.option(
     "--log-level",
@@ -128,7 +128,7 @@ async def _serve(loaded: Config, file: Path, host: str, port: int, shadow: bool)
         app = build_app(service, store, tokens, access, store.name, changes)
         mode = ", shadow mode: nothing is sent" if shadow else ""
         try:
-            says = f"journal {file}{mode}"
+            says = f"event log {file}{mode}"
             return await _listen(app, service.loop, changes, bound, says, door, loaded.trust, store)
         finally:
             service.loop.stop(STOP_S - DOOR_S)
@@ -159,7 +159,7 @@ def _logins(file: Path, store: SqliteStore, conditions: Conditions) -> SqliteAcc
         ended = begin_logins(access, store)
     conditions.add("logins", lambda: broken)
     if ended:
-        says = "the saved logins belong to another journal, or to a later state of this one"
+        says = "the saved logins belong to another event log, or to a later state of this one"
         log.warning("logins ended", extra={"fields": {"msg": says, "logins": ended}})
     return access
 

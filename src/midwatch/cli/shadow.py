@@ -86,7 +86,7 @@ def report_command(
 ) -> int:
     """Compare what midwatch would have paged for with your real pages.
 
-    Real pages come from --pages, and from configured sources with `as: pages`. The journal is not
+    Real pages come from --pages, and from configured sources with `as: pages`. The event log is not
     changed; the server may be running.
 
     Exit 0 when no page was missed, 1 when one was, 3 when there was no real page to compare with.

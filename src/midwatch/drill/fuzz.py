@@ -157,7 +157,7 @@ def play(
     broken += checkers.broken_laws(
         story, shift.storm, changed, shift.log, excused=shift.meddler.lied | shift.late
     )
-    broken += [f"the journal replays: {line}" for line in verify(store)[1]]
+    broken += [f"the event log replays: {line}" for line in verify(store)[1]]
     broken += broken_promises(shift, story, plug.pulled + len(drawn.clock.restarts))
     broken += broken_times(shift, story)
     broken += [

@@ -69,11 +69,11 @@ def _journal_goes_on(shift: Shift, story: Story) -> str:
     for row, _ in story.rows:
         if row.at < before:
             return (
-                f"the journal's time never goes back: event {row.seq}, by {_off(before - row.at)}"
+                f"the event log's time never goes back: event {row.seq}, by {_off(before - row.at)}"
             )
         before, off = row.at, row.at - shift.happened_at(row.seq)
         if abs(off) > most:
-            return f"the journal's time leaps with nothing: event {row.seq} is off by {_off(off)}"
+            return f"the event log's time leaps with nothing: event {row.seq} is off by {_off(off)}"
     return ""
 
 

@@ -102,7 +102,7 @@ class Log:
             self.add(begun)
         elif first != begun:
             raise StateError(
-                f"the journal belongs to another shift: {first}",
+                f"the event log belongs to another shift: {first}",
                 remedy="use the same scenario, --seed and --break, or another --db",
             )
 

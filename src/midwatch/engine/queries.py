@@ -321,7 +321,7 @@ def not_here(name: str) -> str:
     'this journal has no incident INC-2-00112233: i'
     """
     return (
-        f"this journal has no incident {name}: it belongs to another journal, or was opened "
+        f"this event log has no incident {name}: it belongs to another one, or was opened "
         f"after the"
         "backup that this one was restored from"
     )

@@ -67,7 +67,7 @@ def _observed(
     if came == "never sent" or (not blind and (came == "declined" or not action.changes)):
         return _answer(action, attempt, "not-applied", f"{seen.says} ({did.says})", output)
     within = f" within {show_duration(wanted.within_s)}" if wanted.within_s else ""
-    says = f"{seen.says} ({did.says}; not seen to be done{within})"
+    says = f"{seen.says} ({did.says}; not verified{within})"
     return _answer(action, attempt, "unknown", says, output)
 
 

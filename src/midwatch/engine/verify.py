@@ -76,7 +76,7 @@ class _Check:
         if self._folds:
             problem = self._fold(row)
             if problem:
-                says = f"event {_name(row)}: {problem}; nothing after it was folded"
+                says = f"event {_name(row)}: {problem}; nothing after it was replayed"
                 self.found.append(says)
                 self._folds = False
         if snapshot is not None and snapshot.state_version == STATE_VERSION:

@@ -221,7 +221,10 @@ def _led(records: Archive, name: str, shard: Shard) -> tuple[str, str]:
         return "", not_here(name)
     if incident.ref != name:
         there = f"/incidents/{incident.ref}"
-        return "", f"{name} may belong to another journal; the one in this journal is at {there}"
+        return (
+            "",
+            f"{name} may belong to another event log; the one in this one is at {there}",
+        )
     while incident.merged_into:
         into = archive.find(shard, records, incident.merged_into)
         if into is None:

@@ -144,7 +144,7 @@ def test_the_target_tells_the_harm_of_both_and_the_other_one_points_to_it(day: D
     assert line.waits_s[0] == 40.0
     old = day.written("INC-1")
     assert [one.says for one in old.summary] == [
-        "INC-1 is part of INC-2: its harm is told in the postmortem of that."
+        "INC-1 is part of INC-2: its harm is in the postmortem of that one."
     ]
     assert (old.impact.objectives, old.impact.users, old.alerts.count) == ([], None, 0)
     assert (old.runs, old.curve, problems(old), unjudged(old)) == ([], [], [], [])

@@ -84,7 +84,7 @@ def test_what_was_seen_and_what_was_said_tell_what_came_of_it(
     assert doer.asked == ["apply", "observe"]
     assert doer.within == [0 if came in ("refused", "no token") else 20]
     if state == "unknown":
-        assert "not seen to be done within 20 s" in answer.seen
+        assert "not verified within 20 s" in answer.seen
 
 
 @pytest.mark.parametrize(

@@ -182,7 +182,10 @@ def test_what_a_stopped_plan_left_done_is_proposed_to_be_taken_back() -> None:
     assert stopped(decision) == "INC-1 is mitigated; done: shed; not done: soon, restore"
     (page,) = (x for x in decision.effects if isinstance(x, effects.SendPage))
     assert page.to == "ada"
-    assert "users are well, and what book did is not taken back: INC-1 is mitigated" in page.summary
+    assert (
+        "users have recovered, and what book did is not taken back: INC-1 is mitigated"
+        in page.summary
+    )
     assert page.summary.endswith(f"midwatch runbook approve INC-1 {first(found).plan_hash}")
     assert not first(found).awaits_ack
     one = first(found)

@@ -76,7 +76,7 @@ class Database:
         found = self.one(query)
         if found is None:
             raise BadDatabase(
-                f"the row of {query.name} is gone", remedy="restore the journal from a backup"
+                f"the row of {query.name} is gone", remedy="restore the event log from a backup"
             )
         return found
 

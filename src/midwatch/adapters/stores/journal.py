@@ -49,7 +49,7 @@ class SqlJournal(SqlReader, ABC):
         Raises CommitFailed when the file takes nothing, Unstorable when it takes all but this, and
         Fenced.
         """
-        with self._transaction("the journal could not be written"):
+        with self._transaction("the event log could not be written"):
             self._write(entry)
             self.before_commit()
 
@@ -60,7 +60,7 @@ class SqlJournal(SqlReader, ABC):
 
         `instead` gets why, and how often it was asked for this part. Raises as `commit` does.
         """
-        with self._transaction("the journal could not be written"):
+        with self._transaction("the event log could not be written"):
             for part in parts:
                 tries, entry = 0, part
                 while entry is not None:
@@ -71,7 +71,7 @@ class SqlJournal(SqlReader, ABC):
 
     def probe(self) -> None:
         """Write what is there already, to see whether a commit would succeed."""
-        with self._transaction("the journal could not be written"):
+        with self._transaction("the event log could not be written"):
             self._sql.change(Journal.touch)
 
     def before_commit(self) -> None:
@@ -84,11 +84,11 @@ class SqlJournal(SqlReader, ABC):
         if self._tip.seq:
             was = "in shadow mode: its pages were never sent" if self.is_shadow else "for live use"
             raise StateError(
-                f"the journal was created {was}",
+                f"the event log was created {was}",
                 place=self._place,
                 remedy="choose another with --db",
             )
-        with self._transaction("the journal could not be marked"):
+        with self._transaction("the event log could not be marked"):
             self._sql.change(Journal.mark, shadow=int(shadow))
 
     def archive(self, records: Iterable[Archived]) -> None:

@@ -93,4 +93,4 @@ def problems(db: Database) -> Iterable[str]:
         streams[stream] = version
     found = db.value(Pruning.digest)
     if found is not None and found != digest(db):
-        yield "kept events: differ from those kept when the journal was pruned"
+        yield "kept events: differ from those kept when the event log was pruned"

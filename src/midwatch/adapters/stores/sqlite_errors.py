@@ -42,7 +42,7 @@ def unstorable(error: Exception) -> Unstorable | Diverged:
     text = str(error)
     if isinstance(error, sqlite3.IntegrityError) and any(t in text for t in _TABLES_OF_THE_FOLD):
         return Diverged(
-            f"memory and the journal have parted: {text}", remedy="send again in a moment"
+            f"memory and the event log have parted: {text}", remedy="send again in a moment"
         )
     return Unstorable(f"cannot be stored: {type(error).__name__}: {text}")
 

@@ -261,7 +261,7 @@ class _Search:
                 if is_crowded(shard, self._places.topology):
                     window = windows.BY_TIME_CROWDED
                 ms = abs(symptom.at - line[0])
-                says = "not in the call graph: time only"
+                says = "not in the dependency graph: time only"
                 self._pull(line[2], window.strength(ms), says, window, ms)
                 if self.best is not None and self.best[1] == says:
                     return

@@ -146,5 +146,5 @@ def page_if_silent(d: Decision, rules: Rules, incident: Incident, says: str) -> 
         reason = Reason(muting.RULE, says)
         escalation.page(d, rules.policy_of(incident), incident, reason)
     else:
-        reason = Reason(muting.RULE, f"{says}, and nothing of it fires that pages by itself")
+        reason = Reason(muting.RULE, f"{says}, and none of its alerts pages on its own")
         escalation.wait(d, incident, reason, escalation.LOOK_S)

@@ -64,7 +64,9 @@ def _open(d: Decision) -> Incident | None:
 def _reason(given: inputs.ClockSeen, before: int, after: int, *, right: bool) -> Reason:
     terms: dict[str, Term] = {"by_ms": given.by_ms, "skew_ms": given.skew_ms, "right": right}
     if abs(given.by_ms) < JUMP_MS:
-        says = f"the journal's time, {show_time(after + given.skew_ms)}, is the wall clock's again"
+        says = (
+            f"the event log's time, {show_time(after + given.skew_ms)}, is the wall clock's again"
+        )
         return Reason(RULE, says, terms)
     way = "ahead" if given.by_ms > 0 else "back"
     by = show_duration(abs(given.by_ms) / SECOND)

@@ -132,7 +132,7 @@ class _Writer:
         i, facts = self.incident, self.all(e.IncidentMerged)[-1:]
         nothing = Impact(None, None, None, None, None, None, None, None, None, [])
         times, durations = self._times(nothing)
-        says = f"{i.id} is part of {i.merged_into}: its harm is told in the postmortem of that."
+        says = f"{i.id} is part of {i.merged_into}: its harm is in the postmortem of that one."
         cited = [fact.seq for fact, _ in facts]
         return Postmortem(
             SCHEMA, i.id, i.title, i.service_of_plan, i.state, i.severity or "",

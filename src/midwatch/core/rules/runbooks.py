@@ -1098,7 +1098,9 @@ def _tell_holder(d: Decision, means: Means, incident: Incident, run: Run, says: 
     """Page once whoever has a mitigated incident, else who approved, for what is left done."""
     by_policy = run.approved_by.startswith(automation.by(""))
     who = incident.acknowledged_by or ("" if by_policy else run.approved_by)
-    reason = Reason(RULE, f"users are well, and what {run.runbook} did is not taken back: {says}")
+    reason = Reason(
+        RULE, f"users have recovered, and what {run.runbook} did is not taken back: {says}"
+    )
     escalation.tell_one(d, means.policy, incident, who, reason)
 
 

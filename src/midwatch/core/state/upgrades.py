@@ -148,7 +148,7 @@ def _read(body: bytes, version: int) -> tuple[Shard, list[Archived]]:
         newer = version > STATE_VERSION
         raise BadDatabase(
             f"has a snapshot of state {version}, this midwatch reads {OLDEST} to {STATE_VERSION}",
-            remedy="upgrade midwatch" if newer else "use that midwatch, or a whole journal",
+            remedy="upgrade midwatch" if newer else "use that midwatch, or a whole event log",
         )
     doc: Doc = msgspec.json.decode(body)
     for step in range(version, STATE_VERSION):
