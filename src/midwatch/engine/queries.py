@@ -315,15 +315,14 @@ def _awaited(incident: Incident, skews: Skews) -> str:
 
 
 def not_here(name: str) -> str:
-    """Say that a link or a button names an incident of another journal.
+    """Say that a link or a button names an incident of another event log.
 
     >>> not_here("INC-2-00112233")[:46]
-    'this journal has no incident INC-2-00112233: i'
+    'this event log has no incident INC-2-00112233:'
     """
     return (
-        f"this event log has no incident {name}: it belongs to another one, or was opened "
-        f"after the"
-        "backup that this one was restored from"
+        f"this event log has no incident {name}: it belongs to another one, or was opened after the"
+        " backup that this one was restored from"
     )
 
 
