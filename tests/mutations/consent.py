@@ -164,9 +164,29 @@ MUTATIONS = (
     ),
     Mutation(
         "nobody is paged for what was to be taken back before a recovery", 15, RUNBOOKS,
-        '        if keeps and run.state == "proposed" and run.takes_back:\n',
-        '        if keeps and run.state == "proposed" and run.takes_back:\n            continue\n',
+        "            if run.asks_somebody:\n                undone",
+        "            if False:\n                undone",
         CONSENT,
+    ),
+    Mutation(
+        "a recovery stops what waits to be taken back", 15, RUNBOOKS,
+        'run.takes_back and run.state in ("proposed", "waiting", "running"):',
+        'run.takes_back and run.state == "proposed":', CONSENT,
+    ),
+    Mutation(
+        "a reopening drops what waits to be taken back", 15,
+        "src/midwatch/core/state/incidents.py",
+        'one.takes_back and one.state == "waiting":', "False:", CONSENT,
+    ),
+    Mutation(
+        "a plan that comes back has its old hash", 15, RUNBOOKS,
+        'plan = plan if seen else sealed(plan, f"{incident.ref}/{incident.asks + 1}")', "pass",
+        CONSENT,
+    ),
+    Mutation(
+        "what is left of a stopped take-back is forgotten", 15,
+        "src/midwatch/core/rules/consent.py",
+        "        return plan.steps[run.step + begun :]\n", "        return ()\n", CONSENT,
     ),
     Mutation(
         "what people stopped stays behind at a split", 15, "src/midwatch/core/state/incidents.py",

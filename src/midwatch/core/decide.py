@@ -92,6 +92,9 @@ def dispatch(d: Decision, rules: Rules, given: inputs.Input) -> None:
     moved = {x.service for x in d.events if isinstance(x, events.ReleaseEvent) and _shows(x)}
     if moved:
         _plan_again(d, rules, moved)
+    again = (x.incident for x in d.events if isinstance(x, events.IncidentReopened))
+    for name in dict.fromkeys(again):
+        runbooks.ask_again(d, d.known(name))
 
 
 def _shows(event: events.ReleaseEvent) -> bool:

@@ -264,6 +264,87 @@ def test_a_reopening_asks_again_for_what_is_to_be_taken_back() -> None:
     assert runs(found.give(inputs.ApprovePlan("INC-1", fresh, "ada"), 720_000)) == ["restore"]
 
 
+# Two sheds, and a take-back whose second step needs an approval that is younger than it will be.
+UNLOAD = structs.replace(SHED, id="unload")
+RELOAD = structs.replace(
+    RESTORE, id="reload", undoes="unload", ttl_s=30, deed=Request("http://lb.test/reload", "POST")
+)
+
+
+def _taking_back(state: str = "waiting") -> Bench:
+    """The first of two take-backs is done; the second waits for a further approval."""
+    found = bench(book(SHED, UNLOAD, DROP, RESTORE, RELOAD, slo=SHOP.id))
+    burn(found, SHOP, 1_000)
+    found.give(inputs.ApprovePlan("INC-1", first(found).plan_hash, "ada"), 2_000)
+    answer(found, now=3_000)
+    found.give(inputs.StopPlan("INC-1", "ada", "too much"), 4_000)
+    answer(found, now=5_000)
+    found.give(inputs.ApprovePlan("INC-1", first(found).plan_hash, "ada"), 6_000)
+    if state == "waiting":
+        answer(found, now=200_000)
+    assert (first(found).lead.takes_back, first(found).run) == (True, state)
+    return found
+
+
+def to_undo(decision: Decision) -> list[list[str]]:
+    """The steps of each take-back that was proposed."""
+    plans = [x.plan for x in decision.events if isinstance(x, e.PlanProposed)]
+    return [[step.id for step in one.steps] for one in plans if one is not None and one.takes_back]
+
+
+def test_a_take_back_that_waits_survives_a_recovery() -> None:
+    """It is still asked of whoever has it, and its hash approves it."""
+    found = _taking_back()
+    asked = first(found).plan_hash
+    decision = burn(found, SHOP, 600_000, good=10_000)
+    assert "IncidentMitigated" in kinds(decision)
+    (page,) = (x for x in decision.effects if isinstance(x, effects.SendPage))
+    assert "unload is still to be taken back" in page.summary
+    assert (first(found).run, first(found).plan_hash) == ("waiting", asked)
+    again = found.give(inputs.ApprovePlan("INC-1", asked, "ada"), 610_000)
+    assert runs(again) == ["reload"]
+
+
+def test_a_take_back_that_waits_is_proposed_again_when_the_incident_is_reopened() -> None:
+    """What is left of it, under a new hash; the old button does nothing."""
+    found = _taking_back()
+    asked = first(found).plan_hash
+    burn(found, SHOP, 600_000, good=10_000)
+    decision = burn(found, SHOP, 1_200_000, good=5_000)
+    assert "IncidentReopened" in kinds(decision)
+    assert to_undo(decision) == [["reload"]]
+    fresh = first(found).plan_hash
+    assert fresh not in ("", asked)
+    with pytest.raises(StateError):
+        found.give(inputs.ApprovePlan("INC-1", asked, "ada"), 1_210_000)
+    assert runs(found.give(inputs.ApprovePlan("INC-1", fresh, "ada"), 1_220_000)) == ["reload"]
+
+
+def test_what_is_left_of_a_take_back_that_was_stopped_is_proposed_again() -> None:
+    """At its safe point, or because nobody answered in time."""
+    stops = _taking_back("running")
+    stops.give(inputs.StopPlan("INC-1", "ada", "not now"), 7_000)
+    assert to_undo(answer(stops, now=8_000)) == [["reload"]]
+    expires = _taking_back()
+    assert to_undo(due(expires, 300_000)) == [["reload"]]
+
+
+def test_a_step_of_a_take_back_that_nobody_saw_done_is_not_proposed_again() -> None:
+    """It may have been done; what comes after it is proposed, and a person is paged."""
+    found = _taking_back("running")
+    decision = answer(found, "unknown", now=8_000)
+    assert to_undo(decision) == [["reload"]]
+    assert "PagePlanned" in kinds(decision)
+
+
+def test_a_take_back_that_a_person_refuses_is_not_proposed_again() -> None:
+    """Also one that waits: a no is a no."""
+    found = _taking_back()
+    refused = found.give(inputs.RefusePlan("INC-1", first(found).plan_hash, "ada", "no"), 210_000)
+    assert to_undo(refused) == []
+    assert not [one for one in first(found).plans if one.takes_back and one.asks_somebody]
+
+
 def test_what_a_person_chooses_stays_beside_what_is_to_be_taken_back() -> None:
     """Both may be approved, each by its hash; a refusal of one leaves the other."""
     found = _shed_and_stopped(Runbook("other", 1, Match("x/y"), (SURE,)))
@@ -555,6 +636,35 @@ def test_a_button_of_an_old_message_does_nothing() -> None:
     shown = view(first(found))
     assert shown is not None
     assert shown.hash == first(found).plan_hash
+
+
+def test_a_plan_that_comes_back_has_another_hash() -> None:
+    """A, then B, then A again: the button of the first message approves nothing."""
+    found = topical()
+    seen = [first(found).plan_hash]
+    for at, (old, new) in enumerate((("returns", "billing"), ("billing", "returns"))):
+        found.alerts(alert("cart", "Slow", topic=new), now=24_000 + 2_000 * at)
+        found.alerts(resolved(alert("cart", "Slow", topic=old)), now=25_000 + 2_000 * at)
+        seen.append(first(found).plan_hash)
+    assert len({*seen, ""}) == 4
+    for hash_of in seen[:2]:
+        with pytest.raises(StateError):
+            found.give(inputs.ApprovePlan("INC-1", hash_of, "eve"), 30_000)
+    assert runs(approve(found, 31_000)) == ["purge"]
+
+
+def test_a_plan_that_was_impossible_for_a_while_has_another_hash() -> None:
+    """Its topic was of no use, and nothing else fitted: the first message is an old one."""
+    found = topical()
+    old = first(found).plan_hash
+    found.alerts(alert("cart", "Slow", topic="9"), now=24_000)
+    found.alerts(resolved(alert("cart", "Slow", topic="returns")), now=25_000)
+    assert not [one for one in first(found).plans if one.state == "proposed"]
+    found.alerts(alert("cart", "Slow", topic="returns"), now=26_000)
+    found.alerts(resolved(alert("cart", "Slow", topic="9")), now=27_000)
+    assert first(found).plan_hash not in ("", old)
+    with pytest.raises(StateError):
+        found.give(inputs.ApprovePlan("INC-1", old, "eve"), 30_000)
 
 
 def test_a_proposal_ends_with_what_it_matched() -> None:

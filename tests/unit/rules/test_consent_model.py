@@ -58,6 +58,8 @@ class Consent(RuleBasedStateMachine):
         self.plans: dict[str, Plan] = {}  # by hash, as they were shown
         self.approved: dict[tuple[str, str], tuple[str, int]] = {}  # -> service, when
         self.used: set[str] = set()  # hashes that were approved
+        self.shown: set[str] = set()  # hashes of proposals
+        self.asking: set[str] = set()  # hashes of what was proposed before a decision
         self.chosen: set[str] = set()  # hashes of plans that a person chose
         self.said = ""  # the hash that a person has just approved
         self.well: dict[tuple[str, str], bool] = {}  # incident, objective -> seen well
@@ -88,6 +90,7 @@ class Consent(RuleBasedStateMachine):
 
     def note(self, decision: Decision) -> None:
         """Write a decision down, and look whether each step of it had its consent."""
+        found = self.bench.state.incidents.values()
         for event in decision.events:
             self.hear(event)
             self.feel(event)
@@ -99,6 +102,7 @@ class Consent(RuleBasedStateMachine):
                 self.acts(effect)
             if isinstance(effect, effects.RunAction | effects.SetRelease):
                 self.wishes[effect.key] = effect
+        self.asking = {x.hash for one in found for x in one.plans if x.state == "proposed"}
         for key in decision.cancelled_effects:
             self.wishes.pop(key, None)
         for key, timer in decision.timers.items():
@@ -113,6 +117,9 @@ class Consent(RuleBasedStateMachine):
                 self.plans[event.plan.hash] = event.plan
                 if isinstance(event, e.PlanProposed):
                     assert event.plan.hash not in self.used, "the hash of an older plan"
+                    older = self.shown - self.asking
+                    assert event.plan.hash not in older, "the hash of a plan that was replaced"
+                    self.shown.add(event.plan.hash)
                     if event.by:
                         self.chosen.add(event.plan.hash)
                 elif event.plan_hash in self.chosen:
@@ -153,8 +160,12 @@ class Consent(RuleBasedStateMachine):
             self.plans[event.plan_hash], self.done.pop((event.incident, event.plan_hash), set())
         )  # fmt: skip
         left = [x.id for x in plan.steps if x.undoes in done and x.id not in done]
+        if plan.takes_back:  # what was begun is not begun again, and a person's no is one
+            began = event.step if isinstance(event, e.ActionFailed) else ""
+            left = [x.id for x in plan.steps if x.id not in done and x.id != began]
+            left = [] if isinstance(event, e.PlanRefused) else left
         resolved = any(isinstance(x, e.IncidentResolved) for x in decision.events)
-        if plan.takes_back or not left or resolved:
+        if not left or resolved:
             return
         offered = [
             [step.id for step in x.plan.steps]

@@ -110,11 +110,16 @@ def settled(plan: Plan, done: int, live: str) -> frozenset[str]:
     return frozenset()
 
 
-def to_take_back(run: Run) -> tuple[PlannedStep, ...]:
-    """List the steps left that undo one that was done."""
+def to_take_back(run: Run, *, begun: bool = False) -> tuple[PlannedStep, ...]:
+    """List the steps left that undo one that was done; of a take-back all that are left.
+
+    `begun` when the next step was begun: a take-back is not proposed to do that a second time.
+    """
     plan = run.plan
-    if plan is None or plan.takes_back:
+    if plan is None:
         return ()
+    if plan.takes_back:
+        return plan.steps[run.step + begun :]
     done = {one.id for one in plan.steps[: run.step]}
     return tuple(one for one in plan.steps[run.step :] if one.undoes in done)
 

@@ -366,7 +366,10 @@ def _proposed_for(incident: Incident, subject: str, plan: Plan | None = None) ->
 
 
 def ask_again(d: Decision, incident: Incident) -> None:
-    """Propose what is to be taken back under a new hash, once the incident was reopened."""
+    """Propose what is to be taken back under a new hash, once the incident was reopened.
+
+    Also what waited for a further approval: it is proposed as a whole, since the outage is another.
+    """
     for run in [one for one in incident.plans if one.state == "proposed" and one.takes_back]:
         plan = sealed(cast("Plan", run.plan), _place(incident, run))
         if plan.hash != run.hash:
@@ -554,11 +557,18 @@ def _propose(
     given: Mapping[str, str],
     reason: Reason,
     by: str = "",
+    *,
+    seen: bool = False,
 ) -> Run:
-    """Propose a plan in the place of what was proposed for its subject; gives it."""
+    """Propose a plan in the place of what was proposed for its subject; gives it.
+
+    Another plan than that has a hash that was never shown, though it may have been proposed before:
+    the button of its first message does nothing. One that a person has `seen` keeps its hash.
+    """
     old = _proposed_for(incident, subject, plan)
     if old is not None and old.hash != plan.hash:
         d.cancel_timer(_key("automate", incident, old))
+        plan = plan if seen else sealed(plan, f"{incident.ref}/{incident.asks + 1}")
     d.emit(
         events.PlanProposed(
             incident=incident.id,
@@ -647,9 +657,11 @@ def approve(d: Decision, means: Means, incident: Incident, given: inputs.Approve
     for number in range(len(plan.steps)):
         _check_role(plan, number, given.role)
     if plan.hash != run.hash:
-        reason = Reason(RULE, "the world moved on, and a person looked at the new plan")
-        subject = _subject_of(incident, run)
-        run = _propose(d, incident, plan, subject, run.given, reason, run.chosen_by)
+        says = "the world moved on, and a person looked at the new plan"
+        if given.plan_hash == run.hash:
+            says = "it was proposed by midwatch 0.1, and its steps are the same"
+        subject, reason = _subject_of(incident, run), Reason(RULE, says)
+        run = _propose(d, incident, plan, subject, run.given, reason, run.chosen_by, seen=True)
     d.cancel_timer(_key("automate", incident, run))
     _approved(d, means, incident, run, given.by)
     _advance(d, means, incident, run)
@@ -680,8 +692,20 @@ def _meant(d: Decision, means: Means, incident: Incident, plan_hash: str) -> tup
             continue
         if plan.hash == plan_hash:
             return run, plan
+        if run is shown and _is_as_first_shown(run, plan):
+            return run, plan
         refused = None
     raise refused or _other(incident, plan_hash)
+
+
+def _is_as_first_shown(run: Run, plan: Plan) -> bool:
+    """Say whether a proposal of midwatch 0.1, whose hashes are others, would do what it showed."""
+    if run.subject or run.plan is None:
+        return False
+    before, now = run.plan.steps, plan.steps
+    return [one.id for one in before] == [one.id for one in now] and not consent.difference(
+        before, now, "shown"
+    )
 
 
 def _made_now(d: Decision, means: Means, incident: Incident, run: Run) -> Plan:
@@ -790,7 +814,7 @@ def refuse(d: Decision, means: Means, incident: Incident, given: inputs.RefusePl
     )
     for purpose in ("step", "automate"):
         d.cancel_timer(_key(purpose, incident, run))
-    if waited:
+    if waited and not run.takes_back:
         _take_back(d, means, incident, run)
     consider(d, means, incident)
 
@@ -835,9 +859,10 @@ def end(d: Decision, means: Means, incident: Incident, why: str, *, keeps: bool 
     """
     for run in list(incident.plans):
         d.cancel_timer(_key("verify", incident, run))
-        if keeps and run.state == "proposed" and run.takes_back:
-            undone = ", ".join(one.undoes for one in cast("Plan", run.plan).steps)
-            _tell_holder(d, means, incident, run, f"{undone} is still to be taken back")
+        if keeps and run.takes_back and run.state in ("proposed", "waiting", "running"):
+            if run.asks_somebody:
+                undone = ", ".join(one.undoes for one in consent.to_take_back(run))
+                _tell_holder(d, means, incident, run, f"{undone} is still to be taken back")
             continue
         _end(d, means, incident, run, why, last=not keeps)
 
@@ -1104,9 +1129,14 @@ def _tell_holder(d: Decision, means: Means, incident: Incident, run: Run, says: 
     escalation.tell_one(d, means.policy, incident, who, reason)
 
 
-def _take_back(d: Decision, means: Means, incident: Incident, run: Run) -> bool:
-    """Propose to undo what a plan that ended early has done; say whether there is something."""
-    steps = consent.to_take_back(run)
+def _take_back(
+    d: Decision, means: Means, incident: Incident, run: Run, *, begun: bool = False
+) -> bool:
+    """Propose to undo what a plan that ended early has done; say whether there is something.
+
+    `begun` when the step that it ended with was begun.
+    """
+    steps = consent.to_take_back(run, begun=begun)
     if not steps or run.plan is None:
         return False
     subject = _subject_of(incident, run)
@@ -1284,7 +1314,7 @@ def _settle(
     if goes_on:
         _advance(d, means, incident, run)
         return
-    _take_back(d, means, incident, run)
+    _take_back(d, means, incident, run, begun=True)
     reason = Reason(RULE, f"step {step.id} {state}: {seen}", {"step": step.id})
     escalation.page_again(d, means.policy, incident, reason)
     consider(d, means, incident)
@@ -1333,7 +1363,7 @@ def on_rollback_answer(
             plan_hash=run.hash,
         )
     )
-    _take_back(d, means, incident, run)
+    _take_back(d, means, incident, run, begun=True)
     says = f"rollback {answer.state}: {answer.seen}"
     escalation.page_again(
         d, means.policy, incident, Reason(RULE, says, {"attempts": answer.attempt})

@@ -982,7 +982,9 @@ def _proposed(i: Incident, event: e.PlanProposed, at: int) -> None:
         if one.state == "proposed" and not run.replaces(one):
             continue
         if one.state == "proposed":
-            run.asks = one.asks
+            if run.subject and one.hash != run.hash:
+                _used(i, one)
+            run.asks = i.asks if run.subject else one.asks
         if not one.is_under_way:
             i.plans.remove(one)
     i.plans.append(run)
@@ -993,6 +995,8 @@ def _proposed(i: Incident, event: e.PlanProposed, at: int) -> None:
 def _no_runbook(i: Incident, event: e.NoRunbook, at: int) -> None:
     i.no_runbook = event.reason.says
     for one in [one for one in i.plans if not one.is_under_way and one.state != "ended"]:
+        if one.state == "proposed":
+            _used(i, one)
         one.runbook, one.hash, one.plan, one.state = "", "", None, "none"
         if one.subject or replace(one, asks=0) == Run():
             i.plans.remove(one)  # what was done stays to be seen
@@ -1191,6 +1195,9 @@ def _reopened(i: Incident, event: e.IncidentReopened, at: int) -> None:
         one.asks = i.asks
         if one.operation and one.state == "running":  # that step ends, and no other one begins
             one.stopping = one.stopping or "a recovery meanwhile, which did not hold"
+        elif one.plan is not None and one.takes_back and one.state == "waiting":
+            left = replace(one.plan, steps=one.plan.steps[one.step :])
+            one.plan, one.step, one.state = left, 0, "proposed"
         elif not (one.takes_back and one.state == "proposed"):  # that is asked again
             one.state = "none"
     _begin_round(i)
