@@ -166,3 +166,19 @@ def test_a_plan_that_was_under_way_ends_as_it_would_have(tmp_path: Path) -> None
     assert remedied == [{"on": True}, {"on": False}]
     done = midwatch("db", "verify", str(journal))
     assert (done.returncode, "0 findings" in done.stdout) == (0, True), done.stdout
+
+
+def test_a_plan_that_was_proposed_is_approved_by_the_hash_that_was_shown(tmp_path: Path) -> None:
+    """The page of 0.1 has its button still, and what it does is the same."""
+    journal = tmp_path / "old.db"
+    journal.write_bytes(gzip.decompress((JOURNALS / "0.1.0-proposed.db.gz").read_bytes()))
+    world = (JOURNALS / "0.1.0-proposed.world").read_bytes()
+    (tmp_path / "old.db.world").write_bytes(world)
+    done = midwatch("db", "migrate", str(journal))
+    assert done.returncode == 0, done.stderr
+    done = midwatch("drill", "run", "two-at-once", "--db", str(journal), "--trace")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "[FAIL]" not in done.stdout
+    assert "it was proposed by midwatch 0.1, and its steps are the same" in done.stdout
+    done = midwatch("db", "verify", str(journal))
+    assert (done.returncode, "0 findings" in done.stdout) == (0, True), done.stdout

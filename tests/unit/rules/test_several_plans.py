@@ -322,11 +322,11 @@ def test_journals_with_one_plan_an_incident_end_as_they_did() -> None:
     assert found >= {"proposed", "running", "waiting", "verifying", "ended"}
 
 
-def test_a_plan_of_0_1_0_that_is_under_way_goes_on_where_its_steps_are_the_same() -> None:
-    """Its `slo` is the objective that burned first, its timer names no plan."""
+def _of_0_1_0(events: list[Any], url: str = "http://ops.test/note") -> Bench:
+    """An incident as 0.1 left it, with the runbook of its plan; `url` is where its steps go."""
     note = Action(
         "note",
-        Request("http://ops.test/note", "POST", {"slo": "{slo}"}),
+        Request(url, "POST", {"slo": "{slo}"}),
         Request("http://ops.test/", expect={"up": 1}),
     )
     steps = (
@@ -334,12 +334,17 @@ def test_a_plan_of_0_1_0_that_is_under_way_goes_on_where_its_steps_are_the_same(
         Step("second", "note", {"slo": "{slo}"}, "reversible"),
     )  # fmt: skip
     old = Runbook("book", 1, Match(SHOP.id), steps, Verify())
-    known = Books((old,), {note.name: note})
     found = bench(old)
-    found.rules = structs.replace(found.rules, books=known)
+    found.rules = structs.replace(found.rules, books=Books((old,), {note.name: note}))
     heard: dict[str, None] = {SHOP.id: None, DB.id: None}
-    found.state = _fold(Shard(heard=heard), _read("0.1.0-plan-under-way.json.gz")["events"])
+    found.state = _fold(Shard(heard=heard), events)
     assert list(first(found).slos) == [SHOP.id, DB.id]
+    return found
+
+
+def test_a_plan_of_0_1_0_that_is_under_way_goes_on_where_its_steps_are_the_same() -> None:
+    """Its `slo` is the objective that burned first, its timer names no plan."""
+    found = _of_0_1_0(_read("0.1.0-plan-under-way.json.gz")["events"])
     assert (first(found).run, first(found).lead.step) == ("running", 1)
     timer = inputs.Timer("step/INC-1", 66_000, "step", "INC-1")
     decision = found.give(inputs.TimerCameDue(timer), 66_000)
@@ -349,6 +354,26 @@ def test_a_plan_of_0_1_0_that_is_under_way_goes_on_where_its_steps_are_the_same(
     assert "ActionWaits" not in kinds(decision)
     found.give(inputs.ActionAnswered(act.key, "INC-1", 1, "applied", "up is 1"), 67_000)
     assert first(found).run == "verifying"
+
+
+@pytest.mark.parametrize("url", ["http://ops.test/note", "http://ops.test/other"])
+def test_a_proposal_of_0_1_0_is_approved_for_what_it_showed_alone(url: str) -> None:
+    """The plan is proposed again with its service named, and begun; other steps are refused."""
+    events = _read("0.1.0-plan-under-way.json.gz")["events"]
+    cut = next(n for n, (_, event) in enumerate(events) if event["type"] == "PlanApproved")
+    found = _of_0_1_0(events[:cut], url)
+    shown = first(found).plan_hash
+    assert first(found).run == "proposed"
+    approval = inputs.ApprovePlan("INC-1", shown, "ada")
+    if not url.endswith("/note"):
+        with pytest.raises(StateError, match="no longer describes"):
+            found.give(approval, 5_000)
+        return
+    decision = found.give(approval, 5_000)
+    (proposed,) = (x for x in decision.events if isinstance(x, e.PlanProposed))
+    assert proposed.plan is not None
+    assert (proposed.plan.service, proposed.plan_hash == shown) == ("shop", False)
+    assert runs(decision) == ["note"]
 
 
 def test_alerts_that_end_take_their_own_plan_away() -> None:
