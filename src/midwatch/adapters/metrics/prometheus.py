@@ -27,21 +27,16 @@ from midwatch.core.values.sli import Counts, Edge, FailedAnswer, Indicator, Trac
 from midwatch.core.values.sli_window import EDGE_S, Counter
 from midwatch.core.values.slo import Slo
 from midwatch.errors import HarnessError
+from midwatch.promql import WINDOW, series_of
 
 if TYPE_CHECKING:
     from midwatch.outbound import Answer, Outbound
 
-WINDOW = "{{.window}}"
 # (how far back, step, window of the rate) in seconds, newest last.
 HISTORY = ((30 * 86_400, 3_600, 3_600), (3 * 86_400, 300, 300), (6 * 3_600, 60, 300))
 GAP_S = 180  # a longer one between two looks is filled from rate()
 PAUSES_S = (0.3, 1.0)
 MAX_STEPS, PERIOD_EVERY_S = 720, 300  # of one trace, and how old its period may be
-SELECTOR = r"[a-zA-Z_:][\w:]*(?:\{[^{}]*\})?|\{[^{}]*\}"
-SUM = re.compile(
-    rf"\s*(?:sum\s*(?:by\s*\([^()]*\)\s*)?\(\s*(?P<inner>{SELECTOR})\s*\)\s*(?:by\s*\([^()]*\))?"
-    rf"|(?P<plain>{SELECTOR}))\s*"
-)
 
 
 class _Result(Struct):
@@ -392,18 +387,6 @@ def _parts(indicator: Indicator) -> list[tuple[str, str]]:
 
 def _ratio_of(indicator: Indicator) -> str:
     return indicator.good or indicator.bad
-
-
-def series_of(query: str) -> str | None:
-    """Unwrap a plain sum to the series behind it; None for anything else.
-
-    >>> series_of('sum(requests_total{code="500"})'), series_of("requests_total")
-    ('requests_total{code="500"}', 'requests_total')
-    >>> series_of("sum(a) + sum(b)") is None
-    True
-    """
-    found = SUM.fullmatch(query)
-    return (found["inner"] or found["plain"]) if found else None
 
 
 def _good_and_total(numbers: dict[str, Any]) -> tuple[int, int]:
