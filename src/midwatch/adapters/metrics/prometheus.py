@@ -13,7 +13,7 @@ import base64
 import math
 import re
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlencode
 
@@ -92,12 +92,18 @@ class PrometheusMetrics:
         secret: str = "",
         pause: Callable[[float], None] = time.sleep,
         skew: Callable[[], int] = lambda: 0,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         self._base = options.url.rstrip("/")
         self._outbound = outbound
         self._pause = pause
         self._skew = skew
-        self._headers = {"Content-Type": "application/x-www-form-urlencoded"}
+        self._params = options.params
+        self._headers = {
+            **options.headers,
+            **(headers or {}),
+            "Content-Type": "application/x-www-form-urlencoded",
+        }
         if options.token_env:
             self._headers["Authorization"] = f"Bearer {secret}"
         elif options.username:
@@ -352,7 +358,7 @@ class PrometheusMetrics:
         ]
 
     def _ask(self, what: str, given: dict[str, str]) -> list[Series]:
-        body = urlencode(given).encode()
+        body = urlencode({**self._params, **given}).encode()
         url = f"{self._base}/api/v1/{what}"
         for pause_s in PAUSES_S:
             try:
@@ -457,8 +463,10 @@ def _read(answer: Answer, place: str, query: str) -> list[Series]:
         raise HarnessError(f"answered {answer.status}", place=place) from None
     if answer.status != 200 or found.status != "success" or found.data is None:
         raise HarnessError(f"refused {query!r}: {found.error or answer.status}", place=place)
-    if found.warnings:
-        says = f"returned a partial result: {'; '.join(found.warnings)}"
+    # Prometheus 2.48 to 2.53 put remarks on a query among the warnings.
+    partial = [one for one in found.warnings if not one.startswith("PromQL info:")]
+    if partial:
+        says = f"returned a partial result: {'; '.join(partial)}"
         raise HarnessError(says, place=place)
     try:
         if found.data.result_type == "scalar":

@@ -11,7 +11,6 @@ import re
 
 from msgspec import Struct, field
 
-from midwatch.adapters.specs.settings import text_of
 from midwatch.yaml_nodes import Node
 
 KINDS = (
@@ -117,7 +116,7 @@ def labels_of(metadata: Node) -> dict[str, str]:
     found: dict[str, str] = {}
     for key, node in metadata.child("labels").entries():
         values = list(node.items()) if isinstance(node.value, list) else [node]
-        found[key] = ",".join(text_of(one) for one in values)
+        found[key] = ",".join(one.scalar() for one in values)
     return found
 
 

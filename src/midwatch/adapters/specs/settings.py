@@ -199,17 +199,8 @@ def check_tiers(slo: Slo, written: dict[str, Node]) -> None:
 
 def pairs(*nodes: Node) -> tuple[tuple[str, str], ...]:
     """Read mappings of texts, such as labels, into one; later ones win."""
-    found = {key: text_of(node) for one in nodes for key, node in one.entries()}
+    found = {key: node.scalar() for one in nodes for key, node in one.entries()}
     return tuple(found.items())
-
-
-def text_of(node: Node) -> str:
-    """Read a label's value: a text, or a number or a truth value as it is written."""
-    if isinstance(node.value, bool):
-        return str(node.value).lower()
-    if isinstance(node.value, (int, float)):
-        return str(node.value)
-    return node.text() if node.value != "" else ""
 
 
 def target(node: Node, *, percent: bool) -> str:
