@@ -355,7 +355,11 @@ def _way_to(options: MetricsOptions) -> Outbound:
     if not isinstance(options, PrometheusOptions):
         raise BugError(f"{options} not a server")
     return _outbound(
-        [options.url], max_bytes=METRICS_BYTES, timeout_s=options.timeout_s, ca=options.tls_ca
+        [options.url],
+        max_bytes=METRICS_BYTES,
+        timeout_s=options.timeout_s,
+        ca=options.tls_ca,
+        cert=(options.tls_cert, options.tls_key) if options.tls_cert else None,
     )
 
 

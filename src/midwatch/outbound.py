@@ -130,6 +130,7 @@ class Outbound:
         max_bytes: how much of an answer is read.
         lookup: resolves a name; tests hand in their own.
         ca: a file with the certificates to trust instead of the usual ones.
+        cert: the files of a client certificate and of its key.
 
     """
 
@@ -141,12 +142,14 @@ class Outbound:
         max_bytes: int = MAX_BYTES,
         lookup: Lookup = find,
         ca: str = "",
+        cert: tuple[str, str] | None = None,
     ) -> None:
         self._listed = frozenset(_host_and_port(url) for url in listed)
         self._timeout_s = timeout_s
         self._max_bytes = max_bytes
         self._lookup = lookup
         self._ca = ca
+        self._cert = cert
         self._tls: ssl.SSLContext | None = None
         self.ahead_s: float | None = None  # how far the other side's clock is ahead of ours
 
@@ -249,6 +252,8 @@ class Outbound:
                 self._tls = ssl.create_default_context(cafile=self._ca)
             else:
                 self._tls = httpx2.create_ssl_context()
+            if self._cert:
+                self._tls.load_cert_chain(*self._cert)
         return self._tls
 
 

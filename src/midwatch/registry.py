@@ -201,7 +201,8 @@ def make_metrics(
 
             name = options.token_env or options.password_env
             secret = _secret(name, secrets) if name else ""
-            return PrometheusMetrics(options, outbound(), secret, skew=skew)
+            headers = {one: _secret(name, secrets) for one, name in options.headers_env.items()}
+            return PrometheusMetrics(options, outbound(), secret, skew=skew, headers=headers)
 
 
 def _slack(options: SlackOptions, tools: Tools) -> Pager:

@@ -149,6 +149,14 @@ class Node:
             return default or ""
         return str(self.value)
 
+    def scalar(self) -> str:
+        """Expect a text, which may be empty, a number or a truth value; give it as text."""
+        if isinstance(self.value, bool):
+            return str(self.value).lower()
+        if isinstance(self.value, (int, float)):
+            return str(self.value)
+        return self.text() if self.value != "" else ""
+
     def integer(self, default: int, *, at_least: int = 0, at_most: int | None = None) -> int:
         """Expect a whole number."""
         if self.value is None:

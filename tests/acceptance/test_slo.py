@@ -162,16 +162,29 @@ def test_a_fresh_config_can_be_asked_how_it_stands(tmp_path: Path) -> None:
 
 
 def test_rules_are_what_promtool_accepts(tmp_path: Path) -> None:
-    """Of both formats."""
+    """Of each format."""
     import subprocess
 
-    for name in ("availability.yaml", "latency.yaml", "sloth.yaml"):
+    for name in ("availability.yaml", "latency.yaml", "sloth.yaml", "pyrra.yaml"):
         told = midwatch("slo", "rules", str(EXAMPLES / name), cwd=tmp_path)
         assert told.returncode == 0
         (tmp_path / "rules.yaml").write_text(told.stdout, "utf-8")
         check = [need("promtool"), "check", "rules", "rules.yaml"]
         done = subprocess.run(check, cwd=tmp_path, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_error_of_a_spec_is_printed(tmp_path: Path) -> None:
+    """With its line, and exit code 2: whoever mends a file mends it once."""
+    wrong = (EXAMPLES / "sloth.yaml").read_text("utf-8").replace("objective:", "objectiv:")
+    (tmp_path / "wrong.yaml").write_text(wrong.replace("sum(rate(", "sum by (x) (rate("), "utf-8")
+    for verb in ("rules", "explain"):
+        told = midwatch("slo", verb, "wrong.yaml", cwd=tmp_path)
+        assert told.returncode == 2
+        lines = told.stderr.splitlines()
+        assert any("objectiv: unknown key; did you mean objective?" in one for one in lines)
+        assert any("keeps the groups of x apart" in one for one in lines)
+        assert all(one.startswith("error: wrong.yaml:") for one in lines)
 
 
 # --- pushed -------------------------------------------------------------------------------------

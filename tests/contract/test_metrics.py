@@ -356,3 +356,84 @@ def test_a_certificate_that_nobody_vouches_for_gets_no_password(secure: Promethe
     with pytest.raises(HarnessError, match="certificate verify failed"):
         secure.counts(COUNTER)
     assert secure.receiver.requests == []
+
+
+def test_headers_parameters_and_a_client_certificate_go_with_each_query(
+    own_ca: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A tenant of Mimir, Thanos' deduplication, and a backend that asks who we are."""
+    monkeypatch.setenv("MIMIR_KEY", "k3y")
+    key = own_ca.with_suffix(".key")
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(own_ca, key)
+    tls.load_verify_locations(own_ca)
+    tls.verify_mode = ssl.CERT_REQUIRED
+    folder = tmp_path / "config"
+    folder.mkdir()
+    text = """
+escalation: {{steps: [{{to: ada}}]}}
+metrics:
+  prom:
+    type: prometheus
+    url: "{url}"
+    headers: {{X-Scope-OrgID: team-a}}
+    headers_env: {{X-Api-Key: MIMIR_KEY}}
+    params: {{dedup: true, partial_response: "false"}}
+    tls_ca: "{ca}"
+    tls_cert: "{ca}"
+    tls_key: "{key}"
+"""
+    with Receiver(tls=tls) as receiver:
+        backend = Prometheus(receiver)
+        (folder / "midwatch.yaml").write_text(
+            text.format(url=receiver.url, ca=own_ca, key=key), "utf-8"
+        )
+        read = config.load(folder)
+        (metrics,) = build_metrics(read, read.rules).values()
+        seen: list[dict[str, str]] = []
+
+        def say(what: str, given: dict[str, str]) -> Any:
+            seen.append(given)
+            return []
+
+        backend.say = say
+        metrics.counts(
+            slo(Indicator("windowed", bad="b[{{.window}}]", total="a[{{.window}}]")), (300,), NOW
+        )
+        (_, headers, _) = receiver.requests[0]
+    assert (headers["x-scope-orgid"], headers["x-api-key"]) == ("team-a", "k3y")
+    assert (seen[0]["dedup"], seen[0]["partial_response"]) == ("true", "false")
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        ("headers: {Authorization: x}", "the header 'Authorization' cannot be set"),
+        ("headers: {'X Y': x}", "the header 'X Y' cannot be set"),
+        ('headers: {X-A: "a\\nb"}', "a header is printable ASCII"),
+        ("headers: {X-A: x}, headers_env: {x-a: Y}", "x-a is in headers too"),
+        ("params: {query: up}", "midwatch sets this parameter itself"),
+        ("tls_cert: own.crt", "tls_cert and tls_key belong together"),
+    ],
+)
+def test_a_header_or_parameter_that_cannot_be_sent_has_its_line(
+    more: str, says: str, tmp_path: Path
+) -> None:
+    """Before the first query."""
+    url = "http://127.0.0.1:9090"
+    main = f"metrics:\n  prom: {{type: prometheus, url: '{url}', {more}}}\n"
+    (tmp_path / "midwatch.yaml").write_text(main, "utf-8")
+    errors = [str(one) for one in config.check(tmp_path)[1]]
+    assert any(says in one and "midwatch.yaml:2" in one for one in errors), errors
+
+
+def test_a_remark_of_prometheus_is_no_warning(prometheus: Prometheus) -> None:
+    """2.48 to 2.53 put remarks among warnings; a partial answer is refused as before."""
+    data = {"resultType": "vector", "result": vector(7)}
+    says = ["PromQL info: metric might not be a counter, name does not end in _total"]
+    whole = {"status": "success", "data": data, "warnings": says}
+    prometheus.say = lambda what, given: json.dumps(whole).encode()
+    prometheus.counts(COUNTER)
+    whole["warnings"] = [*says, "no store matched"]
+    with pytest.raises(HarnessError, match=r"partial result: no store matched$"):
+        prometheus.counts(COUNTER, now=NOW + 10_000)

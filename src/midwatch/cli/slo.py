@@ -50,7 +50,7 @@ class Budget(Struct, frozen=True):
 def command() -> None:
     """Show SLO status, and why SLOs page or not.
 
-    An SLO is an OpenSLO v1 or a Sloth prometheus/v1 file; docs/slo.md lists what is supported.
+    An SLO is an OpenSLO v1, Sloth prometheus/v1 or Pyrra file; docs/slo.md lists what is supported.
     """
 
 
@@ -117,7 +117,8 @@ def rules_command(spec: Path, name: str | None) -> int:
 
     Example: midwatch slo rules slos/availability.yaml > rules.yaml
     """
-    found = _read(spec).slos
+    specs = _read(spec, promql=True)
+    found = specs.slos
     chosen = [_one(found, name)] if name else list(found.values())
     click.echo(rules(chosen), nl=False)
     return 0
@@ -216,13 +217,20 @@ def _url_of(objective: Slo, specs: Specs) -> str:
     return named.url
 
 
-def _read(spec: Path) -> Specs:
-    """Read a file's objectives. Raises BadFile with the first error."""
-    read_file(spec, "give an OpenSLO or Sloth file")
+def _read(spec: Path, *, promql: bool = False) -> Specs:
+    """Read a file's objectives. Raises BadFile with the last error, the others are printed."""
+    read_file(spec, "give an OpenSLO, Sloth or Pyrra file")
     problems = Problems()
     found = read_specs([spec], problems)
+    if promql:  # whatever the source is, Prometheus will read it
+        for one in found.found.values():
+            for query in one.queries:
+                query.check()
     if problems.found:
-        raise problems.in_order()[0]
+        *others, last = problems.in_order()
+        for error in others:
+            click.echo(f"error: {error}", err=True)
+        raise last
     return found
 
 

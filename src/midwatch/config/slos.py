@@ -6,14 +6,16 @@ Law: an objective counts in a source that is there; where there is only one it n
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection
+from collections.abc import Mapping
 
 from msgspec import structs
 
+from midwatch.adapters.metrics.options import PrometheusOptions
 from midwatch.adapters.specs.reader import Specs
 from midwatch.adapters.specs.settings import Defaults, read_proof, read_tier
 from midwatch.core.values.slo import Slo
 from midwatch.core.values.topology import Topology
+from midwatch.registry import MetricsOptions
 from midwatch.yaml_nodes import Node
 
 
@@ -33,7 +35,9 @@ def read_defaults(node: Node) -> Defaults:
     )
 
 
-def check_slos(specs: Specs, topology: Topology, sources: Collection[str]) -> dict[str, Slo]:
+def check_slos(
+    specs: Specs, topology: Topology, sources: Mapping[str, MetricsOptions]
+) -> dict[str, Slo]:
     """Check what objectives refer to, and name the source of those that need not say it."""
     found: dict[str, Slo] = {}
     for name, one in specs.found.items():
@@ -44,10 +48,8 @@ def check_slos(specs: Specs, topology: Topology, sources: Collection[str]) -> di
         if indicator is None:
             continue
         if not indicator.source and len(sources) == 1:
-            source = next(iter(sources))
-            found[name] = structs.replace(
-                one.slo, indicator=structs.replace(indicator, source=source)
-            )
+            indicator = structs.replace(indicator, source=next(iter(sources)))
+            found[name] = structs.replace(one.slo, indicator=indicator)
         elif indicator.source not in sources:
             near = difflib.get_close_matches(indicator.source, sources, 1)
             hint = f"did you mean {near[0]}?" if near else "add it to metrics in midwatch.yaml"
@@ -57,4 +59,7 @@ def check_slos(specs: Specs, topology: Topology, sources: Collection[str]) -> di
                 hint = f"write metricSourceRef: {' or '.join(sources)}"
                 hint = hint if sources else "add metrics to midwatch.yaml"
             one.name.error(says, hint)
+        if isinstance(sources.get(indicator.source), PrometheusOptions):
+            for query in one.queries:
+                query.check()
     return found

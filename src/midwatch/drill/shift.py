@@ -105,7 +105,7 @@ class Shift:
         world = World(
             dict.fromkeys(("pager", *scenario.config.pagers), pager),
             self.router,
-            {"": self.machine.dated(metrics)},
+            dict.fromkeys(_sources_of(scenario), self.machine.dated(metrics)),
             SimulatedTarget(scenario, self.clock, self.troubles),
             SimulatedActor(scenario, self.log, self.clock),
         )
@@ -492,3 +492,9 @@ class Shift:
 
 def _digest(service: str, release: str) -> str:
     return blake2b(f"{service}/{release}".encode(), digest_size=16).hexdigest()
+
+
+def _sources_of(scenario: Scenario) -> list[str]:
+    """Name the sources that the scenario's objectives count in, in order: all are simulated."""
+    slos = scenario.config.rules.slos.values()
+    return sorted({slo.indicator.source for slo in slos if slo.indicator is not None})

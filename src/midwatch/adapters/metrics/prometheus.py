@@ -13,7 +13,7 @@ import base64
 import math
 import re
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlencode
 
@@ -27,21 +27,16 @@ from midwatch.core.values.sli import Counts, Edge, FailedAnswer, Indicator, Trac
 from midwatch.core.values.sli_window import EDGE_S, Counter
 from midwatch.core.values.slo import Slo
 from midwatch.errors import HarnessError
+from midwatch.promql import WINDOW, series_of
 
 if TYPE_CHECKING:
     from midwatch.outbound import Answer, Outbound
 
-WINDOW = "{{.window}}"
 # (how far back, step, window of the rate) in seconds, newest last.
 HISTORY = ((30 * 86_400, 3_600, 3_600), (3 * 86_400, 300, 300), (6 * 3_600, 60, 300))
 GAP_S = 180  # a longer one between two looks is filled from rate()
 PAUSES_S = (0.3, 1.0)
 MAX_STEPS, PERIOD_EVERY_S = 720, 300  # of one trace, and how old its period may be
-SELECTOR = r"[a-zA-Z_:][\w:]*(?:\{[^{}]*\})?|\{[^{}]*\}"
-SUM = re.compile(
-    rf"\s*(?:sum\s*(?:by\s*\([^()]*\)\s*)?\(\s*(?P<inner>{SELECTOR})\s*\)\s*(?:by\s*\([^()]*\))?"
-    rf"|(?P<plain>{SELECTOR}))\s*"
-)
 
 
 class _Result(Struct):
@@ -97,12 +92,18 @@ class PrometheusMetrics:
         secret: str = "",
         pause: Callable[[float], None] = time.sleep,
         skew: Callable[[], int] = lambda: 0,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         self._base = options.url.rstrip("/")
         self._outbound = outbound
         self._pause = pause
         self._skew = skew
-        self._headers = {"Content-Type": "application/x-www-form-urlencoded"}
+        self._params = options.params
+        self._headers = {
+            **options.headers,
+            **(headers or {}),
+            "Content-Type": "application/x-www-form-urlencoded",
+        }
         if options.token_env:
             self._headers["Authorization"] = f"Bearer {secret}"
         elif options.username:
@@ -357,7 +358,7 @@ class PrometheusMetrics:
         ]
 
     def _ask(self, what: str, given: dict[str, str]) -> list[Series]:
-        body = urlencode(given).encode()
+        body = urlencode({**self._params, **given}).encode()
         url = f"{self._base}/api/v1/{what}"
         for pause_s in PAUSES_S:
             try:
@@ -392,18 +393,6 @@ def _parts(indicator: Indicator) -> list[tuple[str, str]]:
 
 def _ratio_of(indicator: Indicator) -> str:
     return indicator.good or indicator.bad
-
-
-def series_of(query: str) -> str | None:
-    """Unwrap a plain sum to the series behind it; None for anything else.
-
-    >>> series_of('sum(requests_total{code="500"})'), series_of("requests_total")
-    ('requests_total{code="500"}', 'requests_total')
-    >>> series_of("sum(a) + sum(b)") is None
-    True
-    """
-    found = SUM.fullmatch(query)
-    return (found["inner"] or found["plain"]) if found else None
 
 
 def _good_and_total(numbers: dict[str, Any]) -> tuple[int, int]:
@@ -474,8 +463,10 @@ def _read(answer: Answer, place: str, query: str) -> list[Series]:
         raise HarnessError(f"answered {answer.status}", place=place) from None
     if answer.status != 200 or found.status != "success" or found.data is None:
         raise HarnessError(f"refused {query!r}: {found.error or answer.status}", place=place)
-    if found.warnings:
-        says = f"returned a partial result: {'; '.join(found.warnings)}"
+    # Prometheus 2.48 to 2.53 put remarks on a query among the warnings.
+    partial = [one for one in found.warnings if not one.startswith("PromQL info:")]
+    if partial:
+        says = f"returned a partial result: {'; '.join(partial)}"
         raise HarnessError(says, place=place)
     try:
         if found.data.result_type == "scalar":

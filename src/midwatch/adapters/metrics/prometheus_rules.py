@@ -13,10 +13,10 @@ from fractions import Fraction
 from io import StringIO
 from typing import Any
 
-from midwatch.adapters.metrics.prometheus import WINDOW, series_of
 from midwatch.core.values.sli import Indicator
-from midwatch.core.values.slo import Slo, Tier
+from midwatch.core.values.slo import TIERS, Slo, Tier
 from midwatch.errors import InputError
+from midwatch.promql import WINDOW, series_of
 
 HEAD = """\
 # Written by `midwatch slo rules`. What differs from midwatch:
@@ -29,16 +29,14 @@ UNITS = ((86_400, "d"), (3_600, "h"), (60, "m"), (1, "s"))
 def rules(slos: Iterable[Slo]) -> str:
     """Write recording and alerting rules as YAML.
 
+    An objective whose alerts are off has its recordings alone, of the windows of the usual tiers.
     Raises InputError for an objective that rules cannot express.
     """
     groups: list[dict[str, Any]] = []
     for slo in slos:
-        if not slo.useful_tiers:
-            says, remedy = "no tier of this SLO can ever fire", "midwatch slo explain shows why"
-            raise InputError(says, place=slo.id, remedy=remedy)
         # One group: what is recorded is there when the alerts are asked, in this order.
-        alerts = (_alert(slo, tier) for tier in slo.useful_tiers)
-        every = [*_recorded(slo), *alerts, _silent(slo)]
+        alerts = [_alert(slo, tier) for tier in slo.useful_tiers]
+        every = [*_recorded(slo), *alerts, *([_silent(slo)] if alerts else [])]
         groups.append({"name": f"midwatch-{slo.id}", "rules": every})
     from ruamel.yaml import YAML  # imported late: --help must not pay for it
 
@@ -50,8 +48,8 @@ def rules(slos: Iterable[Slo]) -> str:
 
 
 def windows_of(slo: Slo) -> list[int]:
-    """List the windows of the tiers that can fire, in seconds."""
-    return sorted({w for tier in slo.useful_tiers for w in (tier.long_s, tier.short_s)})
+    """List the windows of the tiers that can fire, in seconds; of the usual ones when none can."""
+    return sorted({w for tier in slo.useful_tiers or TIERS for w in (tier.long_s, tier.short_s)})
 
 
 def _recorded(slo: Slo) -> Iterable[dict[str, Any]]:
@@ -101,18 +99,19 @@ def _alert(slo: Slo, tier: Tier) -> dict[str, Any]:
         f"{_name(window_s)}{_matching(slo)} > {_exact(allowed)}"
         for window_s in (tier.long_s, tier.short_s)
     )
+    summary = f"{slo.id}: {tier.speed} burn, above {float(tier.factor(slo.period_s)):.6g}x"
     return {
-        "alert": _camel(slo.id) + tier.name,
+        "alert": slo.extras.alert or _camel(slo.id) + tier.name,
         "expr": f"({long}) and ({short})",
+        # What a team wrote wins, since its Alertmanager routes by it.
         "labels": {
-            **_labels(slo),
             "severity": tier.severity,
             "urgency": tier.urgency,
+            **slo.extras.labels_of(tier.urgency),
+            **_marks(slo),
             "tier": tier.name,
         },
-        "annotations": {
-            "summary": f"{slo.id}: {tier.speed} burn, above {float(tier.factor(slo.period_s)):.6g}x"
-        },
+        "annotations": {"summary": summary, **slo.extras.annotations_of(tier.urgency)},
     }
 
 
@@ -123,12 +122,24 @@ def _silent(slo: Slo) -> dict[str, Any]:
         "alert": _camel(slo.id) + "NoData",
         "expr": f"absent({shortest} >= 0)",
         "for": _duration(slo.quiet_s),
-        "labels": {**_labels(slo), "severity": "sev3", "urgency": "ticket"},
-        "annotations": {"summary": f"{slo.id}: no SLI events"},
+        "labels": {
+            "severity": "sev3",
+            "urgency": "ticket",
+            **slo.extras.labels_of("ticket"),
+            **_marks(slo),
+        },
+        "annotations": {
+            "summary": f"{slo.id}: no SLI events",
+            **slo.extras.annotations_of("ticket"),
+        },
     }
 
 
 def _labels(slo: Slo) -> dict[str, str]:
+    return {**dict(slo.extras.labels), **_marks(slo)}
+
+
+def _marks(slo: Slo) -> dict[str, str]:
     return {"slo": slo.id, "service": slo.service}
 
 

@@ -18,6 +18,7 @@ from typing import cast
 
 from msgspec import Struct
 
+from midwatch import promql
 from midwatch.core.values.severity import SEVERITIES, URGENCY, Severity, Urgency
 from midwatch.core.values.slo import DAY_S, TIERS, Slo, Tier
 from midwatch.yaml_nodes import UNITS_S, Node
@@ -27,12 +28,37 @@ WORDS = ("long", "short", "budget", "factor", "severity", "urgency")
 TIER_HINT = 'write it like "long=1h short=5m budget=2% severity=sev1"'
 
 
+class Query(Struct, frozen=True):
+    """A query as a spec has it, and where it stands.
+
+    `promql` when the spec itself says so; else its source decides what language it is.
+    """
+
+    text: str
+    node: Node
+    promql: bool = True
+
+    def check(self) -> None:
+        """Note what Prometheus would refuse, and groups that midwatch would add up."""
+        if not self.text:
+            self.node.error("Prometheus needs a query", "add spec: {query: ...}")
+        elif says := promql.problem(self.text):
+            self.node.error(f"the query does not parse: {says}", "fix the PromQL")
+        elif kept := promql.groups(self.text):
+            labels = ", ".join(kept)
+            self.node.error(
+                f"the query keeps the groups of {labels} apart, and an SLO has one budget",
+                f"remove by ({labels}), or write one SLO for each value with a matcher",
+            )
+
+
 class Found(Struct, frozen=True):
-    """An objective, and where its name and its service stand."""
+    """An objective, where its name and its service stand, and what it asks."""
 
     slo: Slo
     name: Node
     service: Node
+    queries: tuple[Query, ...] = ()
 
 
 class Defaults(Struct, frozen=True):
@@ -169,6 +195,12 @@ def check_tiers(slo: Slo, written: dict[str, Node]) -> None:
                 f" than {factor:.4g}"
             )
             node.error(says, "give it a smaller share of the budget, or a longer window")
+
+
+def pairs(*nodes: Node) -> tuple[tuple[str, str], ...]:
+    """Read mappings of texts, such as labels, into one; later ones win."""
+    found = {key: node.scalar() for one in nodes for key, node in one.entries()}
+    return tuple(found.items())
 
 
 def target(node: Node, *, percent: bool) -> str:

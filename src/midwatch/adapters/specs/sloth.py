@@ -12,15 +12,18 @@ from fractions import Fraction
 from msgspec import Struct, structs
 
 from midwatch.adapters.specs.settings import (
+    PREFIX,
     Defaults,
     Found,
+    Query,
     check_tiers,
+    pairs,
     settings,
     target,
     tier_of,
 )
 from midwatch.core.values.sli import Indicator
-from midwatch.core.values.slo import Slo, Tier
+from midwatch.core.values.slo import Extras, Slo, Tier
 from midwatch.yaml_nodes import Node
 
 WINDOW = re.compile(r"{{\s*\.window\s*}}")
@@ -87,27 +90,32 @@ def slos(root: Node, defaults: Defaults) -> list[Found]:
         return _slos(root, defaults, Spelling())
     root.keys("apiVersion", "kind", "metadata", "spec", required=("spec",))
     spec = root.child("spec")
-    spec.keys("service", "labels", "slos", required=("service", "slos"))
+    spec.keys("service", "labels", "slos", "sloPlugins", required=("service", "slos"))
     return _slos(spec, defaults, KUBERNETES)
 
 
 def _slos(spec: Node, defaults: Defaults, spelled: Spelling) -> list[Found]:
-    if spec.has("slo_plugins"):
-        spec.child("slo_plugins").error("not supported", "only Sloth runs plugins; remove it")
+    for key in ("slo_plugins", "sloPlugins"):
+        if spec.has(key):
+            spec.child(key).error("not supported", "only Sloth runs plugins; remove it")
     service = spec.child("service")
     if spec.has("slos") and spec.child("slos").value in (None, []):
         spec.child("slos").error("the list is empty", "write at least one objective")
-    return [
-        Found(_slo(node, service.text(), defaults, spelled), node.child("name"), service)
-        for node in spec.child("slos").items()
-    ]
+    labels = spec.child("labels")
+    return [_slo(node, service, labels, defaults, spelled) for node in spec.child("slos").items()]
 
 
-def _slo(node: Node, service: str, defaults: Defaults, spelled: Spelling) -> Slo:
+def _slo(node: Node, service: Node, labels: Node, defaults: Defaults, spelled: Spelling) -> Found:
     node.keys(
-        "name", "objective", "description", "labels", "sli", "alerting", "plugins",
+        "name",
+        "objective",
+        "description",
+        "labels",
+        "sli",
+        "alerting",
+        "plugins",
         required=("name", "objective", "sli"),
-    )  # fmt: skip
+    )  # fmt: skip, since one key a line would hide what belongs together
     if node.has("plugins"):
         node.child("plugins").error("not supported", "only Sloth runs plugins; remove it")
     alerting = node.child("alerting")
@@ -119,19 +127,35 @@ def _slo(node: Node, service: str, defaults: Defaults, spelled: Spelling) -> Slo
         for tier in own.tiers
         if not _is_off(alerting.child(spelled.page if tier.urgency == "page" else spelled.ticket))
     )
-    indicator = _indicator(node.child("sli"), spelled)
+    indicator, queries = _indicator(node.child("sli"), spelled)
+    page, ticket = alerting.child(spelled.page), alerting.child(spelled.ticket)
     slo = Slo(
-        f"{service}/{node.child('name').text()}",
-        service,
+        f"{service.text()}/{node.child('name').text()}",
+        service.text(),
         target(node.child("objective"), percent=True),
         defaults.period_s,
         tiers,
         "" if indicator.kind == "ratio" else own.proof,
         own.quiet_s,
         indicator,
+        Extras(
+            alert=alerting.child("name").text(default=""),
+            labels=pairs(labels, node.child("labels")),
+            annotations=_notes(alerting),
+            page_labels=pairs(alerting.child("labels"), page.child("labels")),
+            page_annotations=_notes(page),
+            ticket_labels=pairs(alerting.child("labels"), ticket.child("labels")),
+            ticket_annotations=_notes(ticket),
+        ),
     )
     check_tiers(slo, own.written)
-    return slo
+    return Found(slo, node.child("name"), service, queries)
+
+
+def _notes(alert: Node) -> tuple[tuple[str, str], ...]:
+    """Read annotations but for midwatch's own."""
+    found = pairs(alert.child("annotations"))
+    return tuple((key, value) for key, value in found if not key.startswith(PREFIX))
 
 
 def _is_off(alert: Node) -> bool:
@@ -144,9 +168,9 @@ def _is_off(alert: Node) -> bool:
     return disable.value is True
 
 
-def _indicator(sli: Node, spelled: Spelling) -> Indicator:
+def _indicator(sli: Node, spelled: Spelling) -> tuple[Indicator, tuple[Query, ...]]:
     if sli.value is None:
-        return Indicator("increase")
+        return Indicator("increase"), ()
     sli.keys("events", "raw", "plugin")
     named = [key for key in ("events", "raw", "plugin") if sli.has(key)]
     if sli.has("plugin"):
@@ -158,23 +182,22 @@ def _indicator(sli: Node, spelled: Spelling) -> Indicator:
     elif named == ["events"]:
         events = sli.child("events")
         events.keys(spelled.error, spelled.total, required=(spelled.error, spelled.total))
-        return Indicator(
-            "increase",
-            bad=_query(events.child(spelled.error)),
-            total=_query(events.child(spelled.total)),
-        )
+        bad, total = _query(events.child(spelled.error)), _query(events.child(spelled.total))
+        return Indicator("increase", bad=bad.text, total=total.text), (bad, total)
     else:
         raw = sli.child("raw")
         raw.keys(spelled.ratio, required=(spelled.ratio,))
-        return Indicator("ratio", bad=_query(raw.child(spelled.ratio)))
-    return Indicator("increase")
+        bad = _query(raw.child(spelled.ratio))
+        return Indicator("ratio", bad=bad.text), (bad,)
+    return Indicator("increase"), ()
 
 
-def _query(node: Node) -> str:
+def _query(node: Node) -> Query:
     text = node.text()
     if text and not WINDOW.search(text):
         node.error("{{.window}} is missing", "write the range as [{{.window}}]")
-    return WINDOW.sub("{{.window}}", text)
+    # What is missing is said already.
+    return Query(WINDOW.sub("{{.window}}", text), node, promql=bool(text))
 
 
 def with_period(defaults: Defaults, windows: list[tuple[int, tuple[Tier, ...]]]) -> Defaults:

@@ -65,6 +65,40 @@ TIERS = (
 )
 
 
+class Extras(Struct, frozen=True):
+    """What a spec adds to the alerts of its objective, as pairs of name and value.
+
+    `page` and `ticket` hold for alerts of that urgency alone, and win over what holds for both.
+    Empty `alert` means that the alerts have names of midwatch's own.
+    """
+
+    alert: str = ""
+    labels: tuple[tuple[str, str], ...] = ()
+    annotations: tuple[tuple[str, str], ...] = ()
+    page_labels: tuple[tuple[str, str], ...] = ()
+    page_annotations: tuple[tuple[str, str], ...] = ()
+    ticket_labels: tuple[tuple[str, str], ...] = ()
+    ticket_annotations: tuple[tuple[str, str], ...] = ()
+
+    def labels_of(self, urgency: Urgency) -> dict[str, str]:
+        """Give the labels of an alert.
+
+        >>> extras = Extras(labels=(("team", "shop"),), page_labels=(("team", "sre"),))
+        >>> extras.labels_of("page"), extras.labels_of("ticket")
+        ({'team': 'sre'}, {'team': 'shop'})
+        """
+        own = self.page_labels if urgency == "page" else self.ticket_labels
+        return {**dict(self.labels), **dict(own)}
+
+    def annotations_of(self, urgency: Urgency) -> dict[str, str]:
+        """Give the annotations of an alert."""
+        own = self.page_annotations if urgency == "page" else self.ticket_annotations
+        return {**dict(self.annotations), **dict(own)}
+
+
+NO_EXTRAS = Extras()
+
+
 class Slo(Struct, frozen=True):
     """An objective over a period for one service, and where its counts come from.
 
@@ -81,6 +115,7 @@ class Slo(Struct, frozen=True):
     proof: str = "0.0001"
     quiet_s: int = 30 * MINUTE_S
     indicator: Indicator | None = None
+    extras: Extras = NO_EXTRAS
 
     @property
     def budget(self) -> Fraction:
