@@ -137,18 +137,23 @@ def _policy(shift: Shift, name: str) -> Policy:
 def _steps(shift: Shift, story: Story) -> Iterator[tuple[Fact[Page], Fact[Page] | None]]:
     """Give each page that took a step of a policy, with the one of its incident before it."""
     before: dict[str, Fact[Page]] = {}
-    held: set[tuple[str, str, str]] = set()
+    held: dict[tuple[str, str, str], int] = {}  # -> the step that it was of
     for fact in story.facts:
         event = fact.event
         if isinstance(event, e.PageAcknowledged):
-            held = {place for place in held if place[0] != event.incident}
+            held = {place: step for place, step in held.items() if place[0] != event.incident}
         if not isinstance(event, Page):
             continue
         place = (event.incident, event.to, event.via)
         if isinstance(event, e.PageHeld):
-            held.add(place)
-        elif event.digest or place in held or "incidents" in event.reason.terms:
-            held.discard(place)  # it was held, and this sends it, maybe with others
+            held[place] = event.step
+        elif (
+            event.digest
+            or "incidents" in event.reason.terms
+            # What was silenced while it was held is never sent: another step is a new page.
+            or held.get(place) == event.step
+        ):
+            held.pop(place, None)  # it was held, and this sends it, maybe with others
             continue
         pagers = _policy(shift, event.policy).team.pagers(event.to)
         if event.via == pagers[0] and event.step >= 0:
