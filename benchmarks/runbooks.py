@@ -59,7 +59,7 @@ class Cost(Struct, frozen=True):
 
 
 class Cured(Struct, frozen=True):
-    """Of how many kinds of trouble users were well again."""
+    """Of how many kinds of trouble users had recovered."""
 
     by_runbooks: int
     by_rollback: int

@@ -300,6 +300,7 @@ FINDINGS = [
     "topology.yaml:3 services[1]: 'shop' is listed twice",
     "topology.yaml:5 edges[0][1]: unknown service 'cart'",
     "topology.yaml:6 edges[1]: not an edge; write [caller, callee]",
+    "slos/a.yaml:4 spec: the SLO has no indicator, so nothing measures it",
     "slos/a.yaml:8 spec.objectives[0].target: got 99.9; this is a fraction: write 0.999",
     "slos/b.yaml:",
     "runbooks/a.md:1: the front matter is missing",

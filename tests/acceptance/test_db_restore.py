@@ -89,7 +89,7 @@ def test_what_is_lost_is_told_and_the_old_file_is_kept(tmp_path: Path) -> None:
     for says in (
         "copy.db, ", "verified", "lost: ",
         "1 incident, whose pages were sent and not resolved: resolve them in the pager",
-        "INC-2 incident: PaymentsDown on shop", "INC-1 acknowledgement: ada has it",
+        "INC-2 incident: PaymentsDown on shop", "INC-1 acknowledgement: ada acknowledged it",
         "1 token made since",
         "1 token revoked since are valid again", f"kept: {file}.before-",
     ):  # fmt: skip

@@ -78,7 +78,7 @@ def test_a_pattern_that_never_ends_is_an_error_and_keeps_nobody(tmp_path: Path) 
     ("checks", "says"),
     [
         ('[{regex: "(("}]', "checks[0].regex: not a valid regular expression: missing )"),
-        ("[{number: abc}]", "checks[0].number: wants a number, has 'abc'"),
+        ("[{number: abc}]", "checks[0].number: needs a number, got 'abc'"),
         ("[{latency: fast}]", "checks[0].latency: "),
         ("[{token-f1: yes it is, threshold: 3}]", "checks[0].token-f1: got the threshold 3"),
         ("[{refuses: false}]", "checks[0].refuses: got false; write true, and negate: true"),

@@ -186,7 +186,7 @@ def test_an_incident_is_given_back_and_handed_over(serving: Serving) -> None:
     until(lambda: "PAGE" in serving.out.read_text())
     serving.type("incidents", "ack", "INC-1", *where)
     told = serving.type("incidents", "reassign", "INC-1", "--to", "ada", *where)
-    assert "ada hands it to ada" in told.stdout
+    assert "ada reassigned it to ada" in told.stdout
     until(lambda: "for ada: Down" in serving.out.read_text())
     serving.type("incidents", "ack", "INC-1", *where)
     assert "ada gave it back" in serving.type("incidents", "unack", "INC-1", *where).stdout

@@ -129,7 +129,7 @@ def test_a_real_page_gets_a_plan_that_is_carried_out_and_proven(
         assert code == 0, err
         assert f"1. purge: cache.purge by POST {url}/remedies/cache.purge" in out
         assert "reversible; a responder approves, for 10 min" in out
-        assert "a person approves: no policy names support-agent at sev1" in out
+        assert "needs approval: no automation policy covers support-agent at sev1" in out
         plan = detail(serving)["plan"]
         assert plan["hash"] in out
         assert state(url)["cached"] > 0

@@ -28,6 +28,7 @@ PLANTED = {
     "MAIL": f"{MARK}-in-mail{ENDS}",
     "APPRISE": f"json://127.0.0.1:{{port}}/{MARK}-in-apprise",
     "PROMETHEUS": f"{MARK}-in-prometheus{ENDS}",
+    "TENANT": f"{MARK}-in-tenant{ENDS}",
     "LOGIN": f"{MARK}-in-login{ENDS}",
     "COUNTS": f"{MARK}-in-counts",
     "ROUTER": f"{MARK}-in-router",
@@ -62,7 +63,8 @@ people: {{ada: {{pagers: [hook, duty, slack, mail, apprise], email: ada@example.
 escalation: {{steps: [{{to: ada, delay: 5m}}], digest: off}}
 correlation: {{threshold: 0.95}}
 metrics:
-  prometheus: {{type: prometheus, url: "{url}", token_env: PROMETHEUS}}
+  prometheus:
+    {{type: prometheus, url: "{url}", token_env: PROMETHEUS, headers_env: {{X-Api-Key: TENANT}}}}
   thanos: {{type: prometheus, url: "{url}/t", username: midwatch, password_env: LOGIN}}
   users: {{type: proxy, url: "{url}", token_env: COUNTS}}
 routers:

@@ -64,7 +64,7 @@ LIES: dict[str, tuple[str, Callable[[Told], bool]]] = {
     "another title": ("flapping", _says("summary", "TimeoutsHigh", "ErrorsHigh")),
     "it joins again": ("flapping", _says("timeline", "fired again", "joined")),
     "more alerts": ("two-at-once", _says("timeline", "3 alerts joined", "5 alerts joined")),
-    "users were well": ("flapping", _says("timeline", "mitigated: ", "users were well again: ")),
+    "users were well": ("flapping", _says("timeline", "mitigated: ", "users had recovered: ")),
     "somebody is named": ("flapping", _says("timeline", "the responder ack", "ada ack")),
     "a plan of another hash": (
         "two-at-once",

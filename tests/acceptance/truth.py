@@ -39,7 +39,7 @@ LINES = {
     r".+ approved plan ": ("PlanApproved",),
     r"\d+ alerts? (joined|fired again)": ("AlertsAttached",),
     r"\d+ alerts? ended": ("AlertsResolved",),
-    r"users were well again": ("IncidentMitigated",),
+    r"users had recovered": ("IncidentMitigated",),
     r"mitigated": ("IncidentMitigated",),
     r"step .+ was done": ("ActionDone",),
     r".+ serves .+ again": ("RollbackCompleted",),
@@ -275,7 +275,7 @@ class _Reading:
                     yield f"{row.type} does not say: {says}"
             if "was paged: " in says and row.body["key"] in refused:
                 yield f"no pager took it: {says}"
-            if says.startswith("users were well again") and not row.body.get("before"):
+            if says.startswith("users had recovered") and not row.body.get("before"):
                 yield f"nobody had counted their harm: {says}"
         paged = sum(bool(re.match(r".+ was paged: ", one["says"])) for one in lines)
         if paged != len({row.body["key"] for row in seen if row.body["receipt"] != NOT_SENT}):

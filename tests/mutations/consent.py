@@ -158,7 +158,7 @@ MUTATIONS = (
         '    elif incident.state == "mitigated" and back:\n', "    elif False:\n", CONSENT,
     ),
     Mutation(
-        "a recovery drops what is to be taken back", 15, "src/midwatch/core/state/incidents.py",
+        "a recovery drops what has to be reverted", 15, "src/midwatch/core/state/incidents.py",
         'if one.state == "proposed" and not one.takes_back:', 'if one.state == "proposed":',
         CONSENT,
     ),
@@ -198,17 +198,17 @@ MUTATIONS = (
         "    tried: list[str] = []\n", CONSENT,
     ),
     Mutation(
-        "a reopening drops what is to be taken back", 15, "src/midwatch/core/state/incidents.py",
+        "a reopening drops what has to be reverted", 15, "src/midwatch/core/state/incidents.py",
         'elif not (one.takes_back and one.state == "proposed"):', "else:", CONSENT,
     ),
     Mutation(
-        "a reopening leaves the old hash of what is to be taken back", 15, RUNBOOKS,
+        "a reopening leaves the old hash of what has to be reverted", 15, RUNBOOKS,
         "        if plan.hash != run.hash:\n            undone",
         "        if False:\n            undone",
         CONSENT,
     ),
     Mutation(
-        "another choice replaces what is to be taken back", 15, "src/midwatch/core/state/runs.py",
+        "another choice replaces what has to be reverted", 15, "src/midwatch/core/state/runs.py",
         "            return self.takes_back == old.takes_back\n", "            return True\n",
         CONSENT,
     ),

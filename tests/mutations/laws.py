@@ -497,9 +497,9 @@ MUTATIONS = (
     ),
     Mutation(
         "a plan runs without a policy", 9, "src/midwatch/core/values/automation.py",
-        '    if not fitting:\n        says = f"no policy',
+        '    if not fitting:\n        says = f"no automation policy',
         '    if not fitting:\n        return "none", Reason(RULE, "anybody may", terms)\n'
-        '        says = f"no policy',
+        '        says = f"no automation policy',
         (f"{UNIT}/rules/test_runbooks.py",),
     ),
     Mutation(

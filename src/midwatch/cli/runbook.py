@@ -56,7 +56,7 @@ class Weakness(Struct, frozen=True):
 def command() -> None:
     """List, check, plan, approve and run runbooks.
 
-    midwatch proposes a plan and a person approves it by its hash, unless a policy lets it run.
+    midwatch proposes a plan and a person approves it by its hash, unless a policy allows it.
     """
 
 

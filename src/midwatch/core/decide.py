@@ -229,7 +229,7 @@ def _lift(d: Decision, rules: Rules, keys: Iterable[str]) -> None:
     for name, firing in muting.lift(d, rules.muting, keys).items():
         incident = d.known(name)
         impact.declare(d, rules, incident, firing)
-        impact.page_if_silent(d, rules, incident, f"{len(firing)} alerts are muted no longer")
+        impact.page_if_silent(d, rules, incident, f"{len(firing)} alerts are no longer muted")
 
 
 def _changes(d: Decision, rules: Rules, given: inputs.ChangesArrived) -> None:

@@ -242,7 +242,7 @@ def _acks_wait(shift: Shift, story: Story) -> str:
         match fact.event:
             case e.PageAcknowledged(incident=name):
                 acked[name] = shift.happened_at(fact.seq)
-            case e.AckWithdrawn(incident=name, reason=reason) if " took it " in reason.says:
+            case e.AckWithdrawn(incident=name, reason=reason) if " acknowledged it " in reason.says:
                 took = shift.happened_at(fact.seq) - acked[name]
                 if not _takes(shift, took, wanted):
                     return f"an ack holds its time: {name} was given back after {_off(took)}"

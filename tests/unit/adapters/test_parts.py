@@ -96,7 +96,7 @@ def firing(service: str, name: str, since: int) -> Alert:
 
 @pytest.fixture
 def day() -> Day:
-    """Mail failed at 40 s, two people said so and ada has it; the shop burns from 3,600 s on.
+    """Mail failed at 40 s, two people said so, ada has it; the shop burns from 3,600 s on.
 
     One of mail's alerts ends again, one still fires.
     """

@@ -190,7 +190,7 @@ def test_where_nobody_besides_can_be_reached_whoever_has_the_incident_is_paged(
     assert sorted(paged(on, BEGIN)) == [(BEGIN + 200, "ada"), (BEGIN + 200, "ben")]
     (grew,) = [x.reason.says for _, x in on.told if isinstance(x, e.IncidentGrew)]
     assert "Down on till (critical)" in grew
-    assert "nobody of policy 'tills' can be reached" in grew
+    assert "nobody in policy 'tills' can be reached" in grew
     ack(on, BEGIN + 260, "ada")
     ack(on, BEGIN + 260, "ben")
     on.wake(BEGIN + 5_000)

@@ -43,7 +43,7 @@ def test_a_symptom_calls_its_cause() -> None:
     """The deepest in trouble stands first, though it was seen last."""
     found = evident(storm(web=0, cart=5, db=9))
     assert [one.service for one in found] == ["db", "web", "cart"]
-    assert found[0].why == "in trouble, called by cart; its own callees are well"
+    assert found[0].why == "in trouble, called by cart; its own callees are healthy"
     assert found[1].why == "the first to fire"
 
 

@@ -116,7 +116,7 @@ def test_who_is_well_before_anything_was_changed_needs_the_plan_no_more() -> Non
     burn(found, SHOP, 1_000)
     approve(found, 390_000)
     decision = burn(found, SHOP, 400_000, good=10_000)
-    assert stopped(decision) == "shop/answers is well again; done: nothing; not done: soon, drop"
+    assert stopped(decision) == "shop/answers has recovered; done: nothing; not done: soon, drop"
     assert first(found).state == "mitigated"
     assert runs(due(found, 500_000)) == []
 
@@ -137,7 +137,7 @@ def test_who_is_well_while_load_is_shed_gets_it_back_and_no_further_change() -> 
         decision = due(found, 604_000)
         assert runs(decision) == then
         if not then:
-            assert stopped(decision).startswith("shop/answers is well again; done: shed, soon")
+            assert stopped(decision).startswith("shop/answers has recovered; done: shed, soon")
             assert first(found).lead.takes_back
 
 
@@ -161,7 +161,7 @@ def test_a_plan_ends_with_its_own_service() -> None:
     approve(found, 5_000)
     assert first(found).run == "waiting"
     decision = burn(found, DB, 900_000, good=10_000)
-    assert stopped(decision).startswith("db/writes is well again; done: nothing")
+    assert stopped(decision).startswith("db/writes has recovered; done: nothing")
     assert first(found).state != "mitigated"
     two = quiet(bench(book(SOON, DROP)))
     two.alerts(alert("cart", "Slow"), alert("db", "Down"))
@@ -183,7 +183,7 @@ def test_what_a_stopped_plan_left_done_is_proposed_to_be_taken_back() -> None:
     (page,) = (x for x in decision.effects if isinstance(x, effects.SendPage))
     assert page.to == "ada"
     assert (
-        "users have recovered, and what book did is not taken back: INC-1 is mitigated"
+        "users have recovered, and what book did is not reverted: INC-1 is mitigated"
         in page.summary
     )
     assert page.summary.endswith(f"midwatch runbook approve INC-1 {first(found).plan_hash}")
@@ -206,7 +206,7 @@ def test_what_is_left_done_is_said_when_nobody_takes_it_back() -> None:
     answer(found)
     found.alerts(resolved(alert("cart", "Slow")), now=40_000)
     decision = found.give(inputs.ResolveIncident("INC-1", "ada", "it is over"), 50_000)
-    assert stopped(decision).endswith("; shed is done and is not undone")
+    assert stopped(decision).endswith("; shed is done and not reverted")
 
 
 def test_a_step_that_fails_leaves_what_is_to_be_taken_back() -> None:
@@ -241,7 +241,7 @@ def test_a_recovery_keeps_what_is_to_be_taken_back() -> None:
     assert "IncidentMitigated" in kinds(decision)
     (page,) = (x for x in decision.effects if isinstance(x, effects.SendPage))
     assert page.to == "ada"
-    assert "shed is still to be taken back" in page.summary
+    assert "shed still has to be reverted" in page.summary
     assert (first(found).run, first(found).plan_hash) == ("proposed", asked)
     found.give(inputs.ApprovePlan("INC-1", asked, "ada"), 410_000)
     assert first(found).run == "running"
@@ -254,7 +254,7 @@ def test_a_reopening_asks_again_for_what_is_to_be_taken_back() -> None:
     burn(found, SHOP, 400_000, good=10_000)
     decision = burn(found, SHOP, 700_000, good=5_000)
     (event,) = (x for x in decision.events if isinstance(x, e.PlanProposed))
-    assert event.reason.says == "INC-1 was reopened, and shed is still to be taken back"
+    assert event.reason.says == "INC-1 was reopened, and shed still has to be reverted"
     fresh = first(found).plan_hash
     assert fresh not in ("", asked)
     (page,) = (x for x in decision.effects if isinstance(x, effects.SendPage))
@@ -299,7 +299,7 @@ def test_a_take_back_that_waits_survives_a_recovery() -> None:
     decision = burn(found, SHOP, 600_000, good=10_000)
     assert "IncidentMitigated" in kinds(decision)
     (page,) = (x for x in decision.effects if isinstance(x, effects.SendPage))
-    assert "unload is still to be taken back" in page.summary
+    assert "unload still has to be reverted" in page.summary
     assert (first(found).run, first(found).plan_hash) == ("waiting", asked)
     again = found.give(inputs.ApprovePlan("INC-1", asked, "ada"), 610_000)
     assert runs(again) == ["reload"]
@@ -368,7 +368,7 @@ def test_who_resolves_is_paged_for_nothing_that_this_withdraws() -> None:
     for found in (proposed, waits):
         decision = found.give(inputs.ResolveIncident("INC-1", "ada", "it is over"), 50_000)
         assert "INC-1 is resolved" in stopped(decision)
-        assert stopped(decision).endswith("; shed is done and is not undone")
+        assert stopped(decision).endswith("; shed is done and not reverted")
         assert "PlanProposed" not in kinds(decision)
         assert not [x for x in decision.effects if isinstance(x, effects.SendPage)]
 
@@ -486,7 +486,7 @@ def test_the_difference_is_shown_and_takes_a_new_approval() -> None:
     decision = due(found, 90_000)
     assert not any(isinstance(x, effects.RunAction) for x in decision.effects)
     (waits,) = (x for x in decision.events if isinstance(x, e.ActionWaits))
-    assert "what is left is another plan now: purge would be" in waits.reason.says
+    assert "the remaining steps have changed: purge would be" in waits.reason.says
     assert "billing" in waits.reason.says
     assert "returns" in waits.reason.says
     assert "PagePlanned" in kinds(decision)
@@ -687,7 +687,7 @@ def test_an_approval_looks_again_at_what_matched() -> None:
     assert first(found).planned_for == "cart"
     deploy = Change("d-1", "shop", "deploy", 0)
     found.give(inputs.ChangesArrived("ci", (deploy,)), 5_000)
-    with pytest.raises(StateError, match="book matches cart no longer"):
+    with pytest.raises(StateError, match="book no longer matches cart"):
         approve(found)
 
 
@@ -838,7 +838,7 @@ def test_after_a_persons_stop_only_a_person_approves_for_that_service() -> None:
         assert "PlanApproved" not in kinds(decision)
         proposed = next(x for x in decision.events if isinstance(x, e.PlanProposed))
         assert proposed.reason.says == (
-            "other v1 matches cart; a person approves: ada stopped a plan for cart"
+            "other v1 matches cart; needs approval: ada stopped a plan for cart"
         )
         assert not any(key.startswith("automate/") for key in decision.timers)
         assert runs(approve(found, 40_000)) == ["restore"]

@@ -61,7 +61,7 @@ def test_why_a_flap_is_held_is_recorded(ticket: bool) -> None:
     flap(on, "db", 4)
     held = [x.reason.says for _, x in on.told if isinstance(x, e.PageWaits | e.GrowthHeld)]
     assert len(held) == 1
-    assert "Down on db flaps, round 4: quiet until it holds for 15 min" in held[0]
+    assert "Down on db flaps, round 4: no page until it is stable for 15 min" in held[0]
 
 
 @pytest.mark.parametrize("service", ["mail", "cart", "db"])

@@ -53,7 +53,7 @@ def test_covered_news_of_what_somebody_has_pages_them_when_its_cover_is_over() -
     over(on, BEGIN + 2_400, "c", BEGIN + 2_000)
     on.wake(COVERED + LOOK)
     pages = [(at, x.to, x.reason.says) for at, x in on.told if isinstance(x, e.PagePlanned)][1:]
-    says = "INC-1 grew: Down on a still fires, and nobody has what covered it"
+    says = "INC-1 grew: Down on a still fires, and nobody has acknowledged what covered it"
     assert pages == [(COVERED + LOOK, "cyd", says)]
 
 

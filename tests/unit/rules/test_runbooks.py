@@ -577,14 +577,14 @@ def test_a_policy_lets_what_it_names_run() -> None:
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"services": ("cart",)}, "no policy names shop at sev1"),
-        ({"severities": ("sev2",)}, "no policy names shop at sev1"),
-        ({"runbooks": ("roll",)}, "no policy names shop at sev1"),
-        ({"risks": ("read",)}, "does not name reversible steps such as purge"),
+        ({"services": ("cart",)}, "no automation policy covers shop at sev1"),
+        ({"severities": ("sev2",)}, "no automation policy covers shop at sev1"),
+        ({"runbooks": ("roll",)}, "no automation policy covers shop at sev1"),
+        ({"risks": ("read",)}, "does not cover reversible steps such as purge"),
         (
             {"hours": Schedule("nights", "UTC", (
                 Layer("w", ("x",), "2026-01-05T00:00", hours=(Hours((1,), 60, 120),)),))},
-            "is for other hours",
+            "does not apply at this hour",
         ),
     ],
 )  # fmt: skip

@@ -179,7 +179,7 @@ def test_a_rollback_goes_before_what_runs_its_own_service_and_nothing_else() -> 
     assert of(found, "db").stopping == ""
     decision = answer(found, "shop", now=24_000)
     assert stopped(decision) == (
-        "stopped by a rollback of shop goes before it; done: shed; not done: drop"
+        "stopped by a rollback of shop takes precedence; done: shed; not done: drop"
     )
     assert runs(decision) == []
     assert of(found, "roll").operation.startswith("rollback/")
@@ -212,7 +212,7 @@ def test_a_rollback_goes_before_a_plan_of_another_incident() -> None:
     other = found.state.incidents["INC-2"]
     decision = found.give(inputs.ApprovePlan("INC-2", other.plan_hash, "ada"), 30_000)
     assert "RollbackStarted" in kinds(decision)
-    assert stopped(decision).startswith("a rollback of shop goes before it; done: nothing")
+    assert stopped(decision).startswith("a rollback of shop takes precedence; done: nothing")
 
 
 def test_each_service_is_rolled_back_once_an_incident() -> None:

@@ -153,7 +153,7 @@ def test_the_end_of_a_snooze_names_who_gave_it() -> None:
     ack(on, BEGIN + 30)
     on.give(inputs.Snooze("INC-1", "ben", (BEGIN + 5_000) * SECOND), BEGIN + 60)
     on.wake(BEGIN + 5_001)
-    assert said(on)[-1] == "the snooze by ben ended and it is not over"
+    assert said(on)[-1] == "the snooze by ben ended and it is not resolved"
 
 
 # --- the same, of alerts in a file --------------------------------------------------------------

@@ -165,7 +165,7 @@ def test_a_drop_rejects_and_reject_wins() -> None:
         ([], "no pair"),
         (pairs(10, None, None), "no pair"),
         ([*pairs(90), *(Pair(f"x{n}", None, 1.0) for n in range(6))], "missing or errors"),
-        ([*pairs(100), Pair("c3", 1.0, 1.0, line=101)], "'c3' is told twice"),
+        ([*pairs(100), Pair("c3", 1.0, 1.0, line=101)], "'c3' is reported twice"),
         ([*pairs(100), Pair("inc", None, 1.0, regression=True)], "could not be judged"),
     ],
 )

@@ -137,7 +137,7 @@ def test_what_turns_without_noise_is_counted(
     verdict = play(cases(count), answers)
     assert verdict.verdict == word
     if word == "pass":
-        assert f"{worse} of {count} turned worse: c0" in verdict.reason.says
+        assert f"{worse} of {count} got worse: c0" in verdict.reason.says
 
 
 def test_what_fails_on_both_sides_is_no_regression() -> None:
@@ -160,7 +160,7 @@ def test_an_incidents_case_is_never_averaged() -> None:
 @pytest.mark.parametrize(
     ("members", "answers", "word", "says"),
     [
-        ([], failing(), "error", "there is no case"),
+        ([], failing(), "error", "there are no cases"),
         (cases(3), lambda side, case, n: "e" if side == "candidate" else "p", "error", "no case"),
         (
             cases(3), lambda side, case, n: "e" if side == "baseline" else "p", "inconclusive",
@@ -288,7 +288,7 @@ def test_the_budget_ends_it() -> None:
     assert over >= 15
     few = play(cases(6), failing("c1"), settings=Settings(budget=10))
     assert (few.verdict, few.calls) == ("inconclusive", 0)
-    assert "the budget of 10 calls is over" in few.reason.says
+    assert "the budget of 10 calls is not enough" in few.reason.says
 
 
 @given(st.integers(1, 30), st.integers(1, 30), st.data())

@@ -260,7 +260,7 @@ def test_what_two_people_add_meets_and_the_same_is_one() -> None:
     burn(found)
     found.read(9_990, 10_000, 400_000)
     item = ActionItem("test it", "ada", "2026-12-31")
-    assert unjudged(written(found)) == ["says nothing of what went well", "has no action item"]
+    assert unjudged(written(found)) == ["does not say what went well", "has no action item"]
     for by, added in (
         ("ada", Added(contributing_factors=("a cache",), action_items=(item,))),
         ("ben", Added(contributing_factors=("a job",), action_items=(item,))),

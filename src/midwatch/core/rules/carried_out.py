@@ -227,10 +227,10 @@ class Runs:
 
     def _why_not(self, one: _Carried, objectives: Sequence[str], now: int, says: str) -> str:
         if one.changed_at is None:
-            return f"it had changed nothing when users were well: {says}"
+            return f"it had changed nothing when users recovered: {says}"
         mine = [slo for slo in objectives if one.is_proven_by(slo)]
         if not mine:
-            return f"what proves it did not burn: {says}"
+            return f"the SLO that verifies it did not burn: {says}"
         if any(slo in one.lapsed for slo in mine):
             return f"users were hurt again in between: {says}"
         if all(self._is_late(one, slo, now) for slo in mine):

@@ -60,7 +60,7 @@ def rank(incident: Incident, topology: Topology, changes: Sequence[Change] = ())
     >>> storm = Incident("INC-1", "shop", "", "", 0, services=onsets, first_at=1)
     >>> for cause in rank(storm, t):
     ...     print(cause.service, cause.score, cause.why)
-    db 1.9 in trouble, called by cart; its own callees are well
+    db 1.9 in trouble, called by cart; its own callees are healthy
     shop 1.0 the first to fire
     cart 0.45 in trouble, called by shop
     >>> rank(storm, t, [Change("d-1", "db", "deploy", 0)])[0].why
@@ -216,7 +216,7 @@ class _Found:
         if service == self._first and self._firsts == 1 and len(self._onset) > 1:
             said.append("the first to fire")
         if callers:
-            deep = "; its own callees are well" if self._is_deep(service) else ""
+            deep = "; its own callees are healthy" if self._is_deep(service) else ""
             said.append(f"{IN_TROUBLE}, called by {_some(callers)}{deep}")
         if inside := self._inside(service):
             said.append(f"{inside} is about itself")

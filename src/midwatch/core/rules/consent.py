@@ -35,7 +35,7 @@ def over(incident: Incident, run: Run) -> str:
     proofs = incident.proofs_of(run)
     if proofs:
         well = run.looks == "recovered" or all(incident.slos.get(one) for one in proofs)
-        return f"{' and '.join(proofs)} is well again" if well else ""
+        return f"{' and '.join(proofs)} has recovered" if well else ""
     service = incident.acts_for(run)
     trouble = incident.troubles.get(service)
     return f"no alert of {service} fires any more" if trouble and not trouble.firing else ""

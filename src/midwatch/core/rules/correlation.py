@@ -370,7 +370,7 @@ def place(d: Decision, symptom: Symptom, places: Places, joined: Joined | None =
     search.run()
     threshold, best = places.threshold, search.best
     if best is None:
-        says = "nothing related fires"
+        says = "no related incident is open"
         says = f"{says}; {search.hint}" if search.hint else says
         return Placement(None, Reason(RULE, says, {"threshold": threshold}))
     number, relation, window, quiet_ms = best
@@ -384,13 +384,13 @@ def place(d: Decision, symptom: Symptom, places: Places, joined: Joined | None =
         "threshold": threshold,
     }
     if value < threshold:
-        says = f"nothing draws strongly enough: {name} scores {value:.2f}, {relation}"
+        says = f"no incident is similar enough: {name} scores {value:.2f}, {relation}"
         return Placement(None, Reason(RULE, says, terms, runner_up=name))
     if search.is_surprise():
-        says = f"nothing critical explains it, and {name} draws only {value:.2f}, {relation}"
+        says = f"no critical alert explains it, and {name} scores only {value:.2f}, {relation}"
         return Placement(None, Reason(RULE, says, terms, runner_up=name))
     if symptom.chronic and value < windows.CHRONIC and not search.is_alone(number):
-        says = f"it mostly fires alone, and {name} draws only {value:.2f}, {relation}"
+        says = f"it mostly fires alone, and {name} scores only {value:.2f}, {relation}"
         return Placement(None, Reason(RULE, says, terms, runner_up=name))
     second, less = search.second
     if second:
@@ -542,7 +542,7 @@ def _home(d: Decision, alert: Alert) -> Placement | None:
     home = d.shard.firing.get(alert.fingerprint)
     if home is None or not is_open(d.shard.incidents[home]):
         return None
-    return Placement(home, Reason(RULE, "the sender's key is open there"))
+    return Placement(home, Reason(RULE, "the sender's key belongs to it"))
 
 
 def _gathered(d: Decision, group: Group, at: int) -> Placement:

@@ -469,7 +469,7 @@ def on_timer(d: Decision, policy: Policy, incident: Incident) -> None:
         return
     if incident.exhausted:
         waited = show_duration(policy.team.again_s)
-        reason = Reason(RULE, f"still nobody has it, {waited} after everybody was tried")
+        reason = Reason(RULE, f"still not acknowledged, {waited} after everybody was tried")
         d.emit(events.EscalationRestarted(incident=incident.id, reason=reason))
         page(d, policy, incident, reason)
         return
@@ -555,7 +555,7 @@ def fires(d: Decision, incident: Incident) -> bool:
 
 def _exhausted(d: Decision, policy: Policy, incident: Incident) -> None:
     pages = len(incident.pages)
-    says = f"nobody of policy {policy.name!r} answered {pages} pages"
+    says = f"nobody in policy {policy.name!r} acknowledged {pages} pages"
     reason = Reason(RULE, says, {"pages": pages})
     d.emit(events.EscalationExhausted(incident=incident.id, reason=reason))
     for name in policy.team.last_resort:
@@ -588,7 +588,7 @@ def acknowledge(d: Decision, team: Team, incident: Incident, by: str, sides: Sid
         return
     if incident.acknowledged_by and not incident.snoozed_until:
         return
-    says = f"{by} has it"
+    says = f"{by} acknowledged it"
     silence(d, incident, others=False)
     d.emit(
         events.PageAcknowledged(incident=incident.id, by=by, reason=Reason(RULE, says, {"by": by}))
@@ -603,7 +603,7 @@ def on_forgotten(d: Decision, policy: Policy, incident: Incident) -> None:
     """Page anew when whoever took an incident has had it for too long."""
     if incident.state == "acknowledged" and not incident.snoozed_until:
         since = show_duration(policy.team.ack_s)
-        says = f"{incident.acknowledged_by} took it {since} ago and it is not over"
+        says = f"{incident.acknowledged_by} acknowledged it {since} ago, and it is not resolved"
         _nobody_has_it(d, policy, incident, Reason(RULE, says))
 
 
@@ -622,7 +622,7 @@ def snooze(d: Decision, team: Team, incident: Incident, by: str, until: int, sid
             remedy="acknowledge your own page; only people paged for the incident can snooze it",
         )
     acknowledge(d, team, incident, by, sides)
-    says = f"{by} has it until {show_time(until)}"
+    says = f"{by} snoozed it until {show_time(until)}"
     d.emit(
         events.PageSnoozed(
             incident=incident.id, by=by, until=until, reason=Reason(RULE, says, {"by": by})
@@ -649,7 +649,7 @@ def on_snooze_end(d: Decision, policy: Policy, incident: Incident) -> None:
     """Page anew when a snooze ends before the incident does."""
     if incident.state == "acknowledged" and incident.snoozed_until:
         by = incident.mark.by if incident.mark else incident.acknowledged_by
-        says = f"the snooze by {by} ended and it is not over"
+        says = f"the snooze by {by} ended and it is not resolved"
         _nobody_has_it(d, policy, incident, Reason(RULE, says))
 
 
@@ -677,7 +677,7 @@ def reassign(
     if person is None or not pagers:
         raise StateError(f"{to!r} cannot be reached", remedy="choose another person")
     silence(d, incident, others=False)
-    reason = Reason(RULE, f"{by} hands it to {person}", {"by": by, "to": person})
+    reason = Reason(RULE, f"{by} reassigned it to {person}", {"by": by, "to": person})
     d.emit(events.IncidentReassigned(incident=incident.id, to=person, by=by, reason=reason))
     plan_page(d, policy.name, incident, person, pagers[0], REASSIGNED_STEP, reason)
     wait_for_ack(d, incident, policy.steps[0].delay_s if policy.steps else policy.team.again_s)

@@ -121,7 +121,7 @@ def propose(d: Decision, incident: Incident, release: str, by: str) -> None:
     elif release == pointer.live:
         refusal = f"{release} is live already"
     elif _is_busy(incident, pointer.service) or incident.fix_state in UNDER_WAY:
-        refusal = "another change of this service is under way"
+        refusal = "another change of this service is in progress"
     elif incident.state not in ("open", "acknowledged", "mitigated"):
         refusal = f"{incident.id} is {incident.state}"
     if refusal:

@@ -134,8 +134,8 @@ def _ask(
             _ask_again(d, policy, incident, step.delay_s)
             return
         number += 1
-    found = "can be reached" if is_new else "has answered: all of it again"
-    says = f"nobody of policy {policy.name!r} {found}"
+    found = "can be reached" if is_new else "has acknowledged: it begins again"
+    says = f"nobody in policy {policy.name!r} {found}"
     d.emit(
         events.OthersAsked(
             incident=incident.id, policy=policy.name, step=-1, reason=Reason(escalation.RULE, says)
@@ -187,7 +187,7 @@ def on_others_timer(d: Decision, main: Policy, policy: Policy, incident: Inciden
     """Go one step on in a policy that is asked besides, when nobody of it has answered."""
     step = incident.besides.get(policy.name)
     if step is not None:
-        says = f"nobody of policy {policy.name!r} has answered"
+        says = f"nobody in policy {policy.name!r} has answered"
         _ask(d, main, policy, incident, Reason(escalation.RULE, says, {"step": step}), step)
 
 

@@ -93,10 +93,10 @@ def _severity(d: Decision, rules: Rules, alert: Alert | Firing) -> tuple[Severit
         return cast("Severity", alert.severity), says
     always = _always(rules, alert)
     if not always and _measured(d, rules, alert.service):
-        return "sev4", f"{alert.name} on {alert.service}, whose objective decides"
+        return "sev4", f"{alert.name} on {alert.service}, whose SLO decides"
     tier = rules.topology.tier(alert.service)
     where = alert.service or "an unknown service"
-    silent = "its SLO is silent" if rules.slo_of(alert.service) else "no SLO"
+    silent = "no SLO data" if rules.slo_of(alert.service) else "no SLO"
     if always:
         silent = "it always pages"
     says = f"{alert.level} {alert.name} on {where} (tier {tier}, {silent})"

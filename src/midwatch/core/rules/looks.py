@@ -63,7 +63,7 @@ def _ring(d: Decision, rules: Rules, incident: Incident, news: list[tuple[str, L
     reasons: dict[str, Reason] = {}
     for name, services in policies.items():
         names = escalation.firing_loudly(d, incident, services)
-        says = f"{names} still fires, and nobody has what covered it"
+        says = f"{names} still fires, and nobody has acknowledged what covered it"
         reasons[name] = Reason(RULE, f"{incident.id} grew: {says}")
     for service, one in news:
         reason = next(reasons[name] for name, some in policies.items() if service in some)

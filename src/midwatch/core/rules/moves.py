@@ -26,7 +26,7 @@ def merge(d: Decision, policy: Policy, old: Incident, into: Incident, by: str) -
         _must_be_open(one)
     if old.slo:
         remedy = f"merge the other way: midwatch incidents merge {into.id} {old.id}"
-        raise StateError(f"{old.id} has an objective that burns, {old.slo}", remedy=remedy)
+        raise StateError(f"{old.id} has a burning SLO, {old.slo}", remedy=remedy)
     if _acts(old):
         raise StateError(f"{old.id} has a mitigation under way", remedy="merge the other way")
     reason = Reason(RULE, f"{by}: {old.id} is the same as {into.id}", {"by": by})

@@ -263,7 +263,7 @@ def lift(d: Decision, muting: Muting, keys: Iterable[str]) -> dict[str, list[Fir
                 by_incident.setdefault(name, {}).setdefault(now_by, []).append(fingerprint)
         for name, groups in by_incident.items():
             for now_by, fingerprints in groups.items():
-                says = f"over for {_alerts(fingerprints)}: {key}"
+                says = f"{_alerts(fingerprints)} no longer muted: {key}"
                 reason = Reason(RULE, says)
                 d.emit(
                     events.AlertsMuted(

@@ -265,7 +265,9 @@ def _flaps(incident: Incident, what: str, news: Iterable[tuple[str, tuple[str, .
         rounds += [one.count if one and severity != "sev1" else 0 for one in known]
     if not rounds or min(rounds) <= ROUNDS:
         return ""
-    return f"{what} flaps, round {max(rounds)}: quiet until it holds for {show_duration(HOLD_S)}"
+    return (
+        f"{what} flaps, round {max(rounds)}: no page until it is stable for {show_duration(HOLD_S)}"
+    )
 
 
 def _growth(incident: Incident, asked: list[_Asked], was: Was) -> Reason:
@@ -323,7 +325,7 @@ def reopened(
     delay_s = escalation.LOOK_S
     if incident.mark is None and policy.steps:  # nobody has answered yet
         delay_s = min(delay_s, policy.steps[0].delay_s)
-    says = f"{reason.says}; whoever was paged knows of it"
+    says = f"{reason.says}; the people paged know about it"
     escalation.wait(d, incident, Reason(RULE, says), delay_s, policy=policy.name)
 
 
@@ -335,7 +337,7 @@ def _asked_again(
     covered = [covers.home_of(d.shard, x.covered_by) for x in mine]
     if not mine or any(one is not incident for one in covered):  # others have what covers it
         return main
-    says = f"{reason.says}, and nobody has answered"
+    says = f"{reason.says}, and nobody has acknowledged"
     whose = [rules.policies.get(x.policy, main) for x in mine]
     if any(rules.same_people(one.name, main.name) for one in whose):
         escalation.resume(d, main, incident, Reason(RULE, says))
@@ -376,7 +378,7 @@ def _ask_on(d: Decision, rules: Rules, incident: Incident) -> None:
     for heard in _judged_now(d, incident):
         policy = rules.policies.get(heard.policy)
         if policy is not None and policy.name in incident.others_left:
-            says = f"{heard.reason.says}, and nobody of policy {policy.name!r} has answered"
+            says = f"{heard.reason.says}, and nobody in policy {policy.name!r} has answered"
             growth.ask_on(d, policy, incident, Reason(RULE, says))
 
 
@@ -470,7 +472,7 @@ def rerouted(d: Decision, rules: Rules, incident: Incident, name: str) -> None:
     """Ask whoever its services belong to now, when a policy is gone from the config."""
     if name not in incident.besides:
         return
-    says = f"policy {name!r} is gone from the config, and nobody of it has answered"
+    says = f"policy {name!r} is no longer in the config, and none of its people has acknowledged"
     d.emit(events.OthersLeft(incident=incident.id, policy=name, reason=Reason(RULE, says)))
     main = rules.policy_of(incident)
     theirs = _theirs(d, incident, name)

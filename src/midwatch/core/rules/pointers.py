@@ -195,7 +195,7 @@ def move(d: Decision, given: inputs.MoveRelease) -> None:
         under_way = releases.name_of(pointer.pending)
         raise StateError(f"{under_way} is under way", remedy="wait until it ends")
     if given.purpose == "rollback":
-        withdraw(d, pointer, "a rollback goes before a canary")
+        withdraw(d, pointer, "a rollback takes precedence over a canary")
     elif pointer.canary is not None:
         withdraw(d, pointer, f"overridden by {given.by}: {given.why}")
     traffic = Traffic(target, pointer.epoch)

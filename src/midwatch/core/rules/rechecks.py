@@ -40,7 +40,7 @@ def judge(
         if mine and outcome.status == "failed":
             return "regression", Reason(RULE, f"{outcome.case} fails again", terms)
     if not ours.total or not theirs.total:
-        return "inconclusive", Reason(RULE, "nothing was run on both sides", terms)
+        return "inconclusive", Reason(RULE, "no case was run on both sides", terms)
     if ours.errors or theirs.errors:
         says = f"{ours.errors + theirs.errors} cases could not be run"
         return "inconclusive", Reason(RULE, says, terms)

@@ -111,7 +111,7 @@ def _note(
     for name, alert in found.items():
         key = judge.muted(alert.labels) if alert.labels != before[name].labels else None
         if key is not None and key != before[name].muted:
-            why = Reason(RULE, f"its labels are others: {key or 'nothing mutes it any more'}")
+            why = Reason(RULE, f"its labels changed: {key or 'nothing mutes it now'}")
             d.emit(events.AlertsMuted(incident=home, fingerprints=(name,), key=key, reason=why))
             muting.watch(d, muted, key)
         still = d.shard.incidents[home].firing[name]
@@ -122,6 +122,6 @@ def _note(
 
 def _other_words(before: dict[str, Firing], found: dict[str, Alert]) -> str:
     if any(alert.starts_at > before[name].starts_at for name, alert in found.items()):
-        return "the same firing, said to have begun later"
+        return "the same firing with a later start"
     names = ", ".join(dict.fromkeys(one.name or "alert" for one in found.values()))
-    return f"{names}: the same firing in other words"
+    return f"{names}: the same firing with other texts"

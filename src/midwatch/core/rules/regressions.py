@@ -125,15 +125,15 @@ def admit(
     if failed == len(on_bad) and passed == len(on_good):
         return case, Reason(RULE_ADMIT, f"fails on {bad}, passes on {good}", terms)
     if not failed:
-        return refuse(f"passes on {bad}, too")
+        return refuse(f"also passes on {bad}")
     if not passed:
-        return refuse(f"fails on {good}, too")
+        return refuse(f"also fails on {good}")
     if min(len(on_bad), len(on_good)) < NOISY_EPOCHS:
         which = f"does not always fail on {bad}"
         return refuse(which if failed < len(on_bad) else f"does not always pass on {good}")
     terms["chance"] = chance = round(fisher(sample), 9)
     if chance > PROOF:
-        return refuse(f"chance alone tells {bad} from {good} as well ({chance:.3g})")
+        return refuse(f"the difference between {bad} and {good} may be chance ({chance:.3g})")
     least = _least(passed / len(on_good), 1 - failed / len(on_bad))
     says = f"fails more on {bad} than on {good}, passes {least} of {RUNS} from now on"
     kept = structs.replace(case, runs=RUNS, least=least)

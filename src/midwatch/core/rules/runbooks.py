@@ -343,7 +343,7 @@ def _changed(old: Run | None, plan: Plan) -> str:
     if [one.id for one in old.plan.steps] != [one.id for one in plan.steps]:
         return ""
     says = consent.difference(old.plan.steps, plan.steps, "shown")
-    return f"it is another plan now: {says}; " if says else ""
+    return f"the plan has changed: {says}; " if says else ""
 
 
 def _is_held(run: Run) -> bool:
@@ -374,7 +374,7 @@ def ask_again(d: Decision, incident: Incident) -> None:
         plan = sealed(cast("Plan", run.plan), _place(incident, run))
         if plan.hash != run.hash:
             undone = ", ".join(one.undoes for one in plan.steps)
-            says = f"{incident.id} was reopened, and {undone} is still to be taken back"
+            says = f"{incident.id} was reopened, and {undone} still has to be reverted"
             subject = _subject_of(incident, run)
             _propose(d, incident, plan, subject, run.given, Reason(RULE, says), run.chosen_by)
 
@@ -433,7 +433,7 @@ def _withdraw(d: Decision, incident: Incident, run: Run, why: str) -> None:
     says = f"{run.runbook} was proposed for {incident.acts_for(run)}: {why}"
     if run.plan is not None and run.plan.takes_back:
         left = ", ".join(one.undoes for one in run.plan.steps)
-        says = f"{says}; {left} is done and is not undone"
+        says = f"{says}; {left} is done and not reverted"
     d.emit(events.PlanStopped(incident=incident.id, plan_hash=run.hash, reason=Reason(RULE, says)))
     d.cancel_timer(_key("automate", incident, run))
 
@@ -511,11 +511,11 @@ def _leave(d: Decision, means: Means, incident: Incident, plan: Plan) -> tuple[s
     """Ask whether the plan may begin by itself."""
     service = plan.service or ""
     if service in incident.by_hand:
-        says = f"a person approves: {incident.by_hand[service]} stopped a plan for {service}"
+        says = f"needs approval: {incident.by_hand[service]} stopped a plan for {service}"
         return "", Reason(automation.RULE, says)
     other = _busy(d, incident, Run(plan=plan), service, verifying=True)
     if other:
-        says = f"a person approves: {other} has a plan for {service} under way"
+        says = f"needs approval: {other} has a plan for {service} under way"
         return "", Reason(automation.RULE, says)
     return automation.may_run(
         means.books.automation, d.shard.remediations, service, incident.severity or "sev1", plan,
@@ -657,7 +657,7 @@ def approve(d: Decision, means: Means, incident: Incident, given: inputs.Approve
     for number in range(len(plan.steps)):
         _check_role(plan, number, given.role)
     if plan.hash != run.hash:
-        says = "the world moved on, and a person looked at the new plan"
+        says = "the situation changed, and a person looked at the new plan"
         if given.plan_hash == run.hash:
             says = "it was proposed by midwatch 0.1, and its steps are the same"
         subject, reason = _subject_of(incident, run), Reason(RULE, says)
@@ -745,7 +745,7 @@ def _unmatched(d: Decision, means: Means, incident: Incident, run: Run) -> str:
     service = incident.acts_for(run)
     if any(one.service == service for one in found):
         return ""
-    return f"{run.runbook} matches {service or 'it'} no longer"
+    return f"{run.runbook} no longer matches {service or 'it'}"
 
 
 def _other(incident: Incident, plan_hash: str) -> StateError:
@@ -782,7 +782,7 @@ def _approved(
             if other is run or one.acts_for(other) != service or not other.runs:
                 continue
             theirs = msgspec.structs.replace(means, policy=means.policy_of(one))
-            _give_way(d, theirs, one, other, f"a rollback of {service} goes before it")
+            _give_way(d, theirs, one, other, f"a rollback of {service} takes precedence")
 
 
 def _give_way(d: Decision, means: Means, incident: Incident, run: Run, why: str) -> None:
@@ -862,7 +862,7 @@ def end(d: Decision, means: Means, incident: Incident, why: str, *, keeps: bool 
         if keeps and run.takes_back and run.state in ("proposed", "waiting", "running"):
             if run.asks_somebody:
                 undone = ", ".join(one.undoes for one in consent.to_take_back(run))
-                _tell_holder(d, means, incident, run, f"{undone} is still to be taken back")
+                _tell_holder(d, means, incident, run, f"{undone} still has to be reverted")
             continue
         _end(d, means, incident, run, why, last=not keeps)
 
@@ -984,7 +984,7 @@ def _goes_on(d: Decision, means: Means, incident: Incident, run: Run) -> bool:
         return False
     left = slice(run.step, None)
     if says := consent.difference(plan.steps[left], now.steps[left]):
-        _ask(d, means, incident, run, f"what is left is another plan now: {says}", now)
+        _ask(d, means, incident, run, f"the remaining steps have changed: {says}", now)
         return False
     return True
 
@@ -1057,7 +1057,7 @@ def _begin(
     if step.action == PAGE:
         reason = Reason(RULE, str(step.given["says"]), {"step": step.id})
         escalation.page_one(d, means.policy, incident, str(step.given["to"]), reason)
-        _is_done(d, incident, run, step, operation, "a page is on its way")
+        _is_done(d, incident, run, step, operation, "paged")
     elif step.action == ASK:
         _is_done(d, incident, run, step, operation, f"yes, {run.approved_by}")
     elif step.action == WAIT:
@@ -1102,7 +1102,7 @@ def _stop(
     """
     name, says = run.runbook, f"{says}; {consent.progress(run)}"
     if last and (left := consent.to_take_back(run)):
-        says += f"; {', '.join(one.undoes for one in left)} is done and is not undone"
+        says += f"; {', '.join(one.undoes for one in left)} is done and not reverted"
     d.emit(
         events.PlanStopped(
             incident=incident.id, plan_hash=run.hash, reason=Reason(RULE, says), by=by
@@ -1124,7 +1124,7 @@ def _tell_holder(d: Decision, means: Means, incident: Incident, run: Run, says: 
     by_policy = run.approved_by.startswith(automation.by(""))
     who = incident.acknowledged_by or ("" if by_policy else run.approved_by)
     reason = Reason(
-        RULE, f"users have recovered, and what {run.runbook} did is not taken back: {says}"
+        RULE, f"users have recovered, and what {run.runbook} did is not reverted: {says}"
     )
     escalation.tell_one(d, means.policy, incident, who, reason)
 
@@ -1142,7 +1142,7 @@ def _take_back(
     subject = _subject_of(incident, run)
     plan = msgspec.structs.replace(run.plan, steps=steps, hash="", resolves=False, takes_back=True)
     undone = ", ".join(one.undoes for one in steps)
-    reason = Reason(RULE, f"{plan.runbook} ended early: {undone} is to be taken back")
+    reason = Reason(RULE, f"{plan.runbook} ended early: {undone} has to be reverted")
     sealed_plan = sealed(plan, _place(incident, _proposed_for(incident, subject, plan)))
     _propose(d, incident, sealed_plan, subject, run.given, reason, run.chosen_by)
     return True
@@ -1158,7 +1158,7 @@ def _roll_back(d: Decision, means: Means, incident: Incident, run: Run, step: Pl
         return
     own = incident.service_of_plan == pointer.service
     if own and incident.fix_state in ("proposed", "trial", "promoting"):
-        says = "a rollback goes before a fix"
+        says = "a rollback takes precedence over a fix"
         d.emit(
             events.FixWithdrawn(
                 incident=incident.id, release=incident.fix, reason=Reason(RULE, says)
@@ -1178,7 +1178,7 @@ def _roll_back(d: Decision, means: Means, incident: Incident, run: Run, step: Pl
             plan_hash=run.hash,
         )
     )
-    pointers.withdraw(d, pointer, "a rollback goes before a canary")
+    pointers.withdraw(d, pointer, "a rollback takes precedence over a canary")
     traffic = Traffic(target, pointer.epoch)
     pointers.begin(d, pointer, operation, traffic, "rollback", incident=incident.id)
 
@@ -1394,7 +1394,7 @@ def on_step_timer(d: Decision, means: Means, incident: Incident, plan_hash: str 
         return
     step = run.plan.steps[run.step]
     if step.action == WAIT:
-        _is_done(d, incident, run, step, run.operation, "it is over")
+        _is_done(d, incident, run, step, run.operation, "finished")
         _advance(d, means, incident, run)
 
 
@@ -1440,13 +1440,13 @@ def look_between(
 
 
 def on_verify_timer(d: Decision, means: Means, incident: Incident, plan_hash: str = "") -> None:
-    """Page when the time for recovery is over and users are not known to be well."""
+    """Page when the time for recovery is over and recovery is not confirmed."""
     run = _timed(incident, plan_hash)
     if run is None or incident.state not in ("open", "acknowledged") or run.state != "verifying":
         return
     verify = run.plan.verify if run.plan else Verify()
     waited = show_duration(verify.deadline_s)
-    says = f"not known to be well {waited} after {run.runbook}"
+    says = f"recovery not confirmed {waited} after {run.runbook}"
     if run.looks:
         says += f": {run.looks}"
     reason = Reason(RULE, says, {"deadline_s": verify.deadline_s, "verdict": run.looks})

@@ -39,10 +39,12 @@ _PERSONS: dict[type, tuple[str, ...]] = {
 # Where midwatch's own sentences put a name; {} stands for it.
 _PLACES = (
     r"^{}(?=: )",
-    r"^{}(?= (?:has it|took it|gave it back|hands it|chose|snoozed|cannot be reached)\b)",
+    r"^{}(?= (?:acknowledged it|gave it back|reassigned it|chose|snoozed|cannot be reached)\b)",
     r"(?<=^no ack from ){}(?= within )", r"(?<=^the snooze by ){}(?= ended)",
-    r"(?<=^the approval by ){}(?= is )", r"(?<= hands it to ){}$", r"(?<=^yes, ){}$",
+    r"(?<=^the approval by ){}(?= is )", r"(?<= reassigned it to ){}$", r"(?<=^yes, ){}$",
     r"(?<=^aborted by ){}(?=$|: )", r"(?<=^overridden by ){}(?=: )", r"(?<=^no SLI: ){}(?=: )",
+    # as event logs of 0.1 have it
+    r"^{}(?= (?:has it|took it|hands it)\b)", r"(?<= hands it to ){}$",
 )  # fmt: skip
 POLICY = "policy "
 
@@ -140,10 +142,10 @@ def _failed(what: str, state: str) -> str:
 
 
 def _mitigated(event: e.IncidentMitigated) -> str:
-    """Say by what it ended: users were well again only where somebody had counted their harm."""
+    """Say by what it ended: users had recovered only where somebody had counted their harm."""
     slo = event.reason.terms.get("slo")
     by = f", by {slo}" if slo else ""
-    what = "users were well again" if event.before is not None else "mitigated"
+    what = "users had recovered" if event.before is not None else "mitigated"
     return f"{what}{by}: {event.reason.says}"
 
 
@@ -154,10 +156,10 @@ _SAY: dict[type, Callable[[Any], str]] = {
     e.MergeUndone: lambda x: "the merge was undone",
     e.TicketLinked: lambda x: "somebody reported it",
     e.BudgetBurning: lambda x: f"{x.slo}: {x.reason.says}",
-    e.BudgetCalm: lambda x: f"{x.slo} burns no longer",
+    e.BudgetCalm: lambda x: f"{x.slo} no longer burns",
     e.SeverityDeclared: lambda x: f"declared {x.severity}: {x.reason.says}",
     e.PageFailed: lambda x: f"a page failed, try {x.attempt}: {x.error}",
-    e.IncidentReassigned: lambda x: f"handed to {x.to}",
+    e.IncidentReassigned: lambda x: f"reassigned to {x.to}",
     e.PageAcknowledged: lambda x: f"{x.by} acknowledged it",
     e.AckWithdrawn: lambda x: f"people had to be paged again: {x.reason.says}",
     e.PageSnoozed: lambda x: f"{x.by} snoozed it until {show_time(x.until)}",
@@ -167,7 +169,7 @@ _SAY: dict[type, Callable[[Any], str]] = {
     e.PlanRefused: lambda x: f"plan {x.plan_hash} was refused: {x.reason.says}",
     e.PlanStopped: lambda x: f"plan {x.plan_hash} was stopped: {x.reason.says}",
     e.ActionStarted: lambda x: f"step {x.step} began: {x.says}",
-    e.ActionRetried: lambda x: f"it was not done and is tried again: {x.seen}",
+    e.ActionRetried: lambda x: f"not done, will be retried: {x.seen}",
     e.PlanStopAsked: lambda x: f"{x.by} stops plan {x.plan_hash}: {x.reason.says}",
     e.ActionDone: lambda x: f"step {x.step} was done: {x.seen}",
     e.ActionFailed: lambda x: f"{_failed(f'step {x.step}', x.state)}: {x.seen}",
@@ -175,15 +177,17 @@ _SAY: dict[type, Callable[[Any], str]] = {
     e.RollbackStarted: lambda x: f"the rollback of {x.service} from {x.bad} to {x.to} began",
     e.RollbackRefused: lambda x: f"no rollback: {x.reason.says}",
     e.RollbackCompleted: lambda x: f"{x.service} serves {x.to} again: {x.seen}",
-    e.WaitTold: lambda x: f"whoever has it was told what it waits for: {x.reason.says}",
+    e.WaitTold: lambda x: (
+        f"the person who acknowledged it was paged about what it waits for: {x.reason.says}"
+    ),
     e.RollbackFailed: lambda x: f"{_failed('the rollback', x.state)}: {x.seen}",
     e.RecoveryJudged: lambda x: f"recovery {x.verdict}: {x.reason.says}",
     e.ObjectiveJudged: lambda x: f"{x.slo} {x.verdict}: {x.reason.says}",
     e.RecoveryMissed: lambda x: f"no recovery in time: {x.reason.says}",
     e.IncidentMitigated: _mitigated,
-    e.IncidentReopened: lambda x: f"it did not hold: {x.reason.says}",
-    e.PostmortemDrafted: lambda x: "the facts were written down",
-    e.PostmortemEdited: lambda x: "somebody wrote what they make of it",
+    e.IncidentReopened: lambda x: f"the mitigation did not hold: {x.reason.says}",
+    e.PostmortemDrafted: lambda x: "the postmortem was drafted",
+    e.PostmortemEdited: lambda x: "somebody edited the postmortem",
     e.IncidentRecurred: lambda x: x.reason.says,
     e.RegressionCaseDrafted: lambda x: f"case {x.case.id} was drafted: {x.reason.says}",
     e.RegressionCaseAdmitted: lambda x: f"case {x.case.id} was admitted: {x.reason.says}",

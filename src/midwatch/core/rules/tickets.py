@@ -126,7 +126,11 @@ def _without_service(d: Decision, desk: Desk, ticket: FileTicket) -> Triaged | N
             )
             return None
         within = show_duration(TOGETHER_S)
-        who = f"{count} people within {within}" if count >= MANY else f"{claimed} people, it says"
+        who = (
+            f"{count} people within {within}"
+            if count >= MANY
+            else f"{claimed} people, according to the report"
+        )
         reason = Reason(RULE, f"{alone}; {who}", terms)
         title = f"reported, no service named: {' '.join(ticket.text.split())[:80]}"
         symptom = Symptom("", "", d.wall, lasting=True)
@@ -202,7 +206,7 @@ def _placement(d: Decision, places: Places, service: str, duplicate: str) -> Pla
     told = d.shard.tickets.get(duplicate)
     incident = d.shard.incidents.get(told.incident) if told else None
     if incident is not None and is_open(incident):
-        return Placement(incident.id, Reason(RULE, f"it says what {duplicate} says"))
+        return Placement(incident.id, Reason(RULE, f"it says the same as {duplicate}"))
     return place(d, Symptom(service, "", d.wall, lasting=True), places)
 
 

@@ -119,12 +119,12 @@ class Timeline:
                 if one.total == one.good:
                     continue
                 width = show_duration(one.start_width_s)
-                says = f"{slo}: users began to be hurt, within {width} of this"
+                says = f"{slo}: users began to be affected, within {width} of this"
                 yield one.start, _UNSEEN, fact.seq, says
                 # The newest stretch may go on, as long as nothing says that users are well.
                 if self._mitigated or place < len(harm.known) or one.end < fact.at:
                     width = show_duration(one.end_width_s)
-                    says = f"{slo}: the last harm that was counted, within {width} of this"
+                    says = f"{slo}: the last bad events were counted, within {width} of this"
                     yield one.end, _UNSEEN, fact.seq, says
 
     def _says(self, fact: Fact) -> str:
@@ -155,7 +155,9 @@ class Timeline:
         """Say what came after it was closed, and belongs to another incident."""
         match event:
             case e.TicketTriaged():
-                where = f"belongs to {event.incident}" if event.incident else "belongs nowhere"
+                where = (
+                    f"belongs to {event.incident}" if event.incident else "belongs to no incident"
+                )
                 return f"{event.ticket} reported {event.service}; it {where}"
             case e.AlertsAttached() if event.incident != self._incident:
                 titles = [title_of(one.alert.name, one.alert.service) for one in event.attached]

@@ -73,7 +73,7 @@ def may_run(
     >>> may_run(Automation((roll,)), (), "shop", "sev1", Plan("book", 1, ()), 0)[0]
     'roll'
     >>> may_run(Automation((roll,)), (), "shop", "sev3", Plan("book", 1, ()), 0)[1].says
-    'a person approves: no policy names shop at sev3'
+    'needs approval: no automation policy covers shop at sev3'
     """
     terms: dict[str, Term] = {"service": service, "severity": severity, "runbook": plan.runbook}
     fitting = [
@@ -84,17 +84,17 @@ def may_run(
         and (not one.runbooks or plan.runbook in one.runbooks)
     ]
     if not fitting:
-        says = f"no policy names {service} at {severity}"
-        return "", Reason(RULE, f"a person approves: {says}", terms)
+        says = f"no automation policy covers {service} at {severity}"
+        return "", Reason(RULE, f"needs approval: {says}", terms)
     if says := _bounded(rules, past, service, now):
-        return "", Reason(RULE, f"a person approves: {says}", terms)
+        return "", Reason(RULE, f"needs approval: {says}", terms)
     refusals: list[str] = []
     for policy in fitting:
         says = _refusal(policy, past, service, plan, now, now if wall is None else wall)
         if not says:
-            return policy.name, Reason(RULE, f"policy {policy.name} lets it run", terms)
+            return policy.name, Reason(RULE, f"policy {policy.name} allows it", terms)
         refusals.append(f"policy {policy.name} {says}")
-    return "", Reason(RULE, f"a person approves: {'; '.join(refusals)}", terms)
+    return "", Reason(RULE, f"needs approval: {'; '.join(refusals)}", terms)
 
 
 def again_at(
@@ -157,9 +157,9 @@ def _refusal(
     """Say why a policy that fits does not let a plan run."""
     risky = next((step for step in plan.steps if step.risk not in policy.risks), None)
     if risky is not None:
-        return f"does not name {risky.risk} steps such as {risky.id}"
+        return f"does not cover {risky.risk} steps such as {risky.id}"
     if policy.hours is not None and policy.hours.on_call(wall) is None:
-        return "is for other hours"
+        return "does not apply at this hour"
     begun = [one for one in past if one.service == service and one.by == by(policy.name)]
     if sum(now - one.at < policy.per_s * SECOND for one in begun) >= policy.times:
         return f"ran {policy.times} times in {show_duration(policy.per_s)}"

@@ -211,7 +211,7 @@ def judge(
         return say("inconclusive", says)
     if lacks or at_last:
         return say("wait", lacks or f"{', '.join(open_)}: not ruled out yet")
-    return say("raise", f"{canary.weight} % had its minimum")
+    return say("raise", f"{canary.weight} % reached its minimum")
 
 
 def _is_cleared(evidence: dict[str, GuardEvidence], guard: Guard) -> bool:
@@ -240,7 +240,7 @@ def _held(canary: Canary) -> str:
             return f"the baseline is not well: {guard.name} {share}"
     total, share = _split(canary)
     if total and mismatch(share, total, canary.weight / 100) >= SPLIT_PROOF:
-        return f"the candidate got {share} of {total} requests, its part is {canary.weight} %"
+        return f"the candidate got {share} of {total} requests, its share is {canary.weight} %"
     return ""
 
 

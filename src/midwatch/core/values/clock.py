@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from itertools import pairwise
 
 SECOND = 1_000
 _LONGEST_S = 10**15
@@ -59,19 +60,24 @@ def show_span(begin: int, end: int) -> str:
     return f"{first} UTC" if first[11:] == last else f"{first} to {last} UTC"
 
 
+_UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
+
+
 def show_duration(seconds: float) -> str:
-    """Write a duration in the largest unit that stays readable, whatever its size and sign.
+    """Write a duration as people say it: in the largest unit that stays readable, and the next.
 
     >>> show_duration(90), show_duration(129_600), show_duration(300), show_duration(-7_200)
     ('90 s', '36 h', '5 min', '-2 h')
+    >>> show_duration(167), show_duration(5_160), show_duration(9_000), show_duration(1.25)
+    ('2 min 47 s', '86 min', '2 h 30 min', '1.25 s')
     >>> show_duration(3_650 * 86_400)
     '3650 d'
     """
     if seconds < 0:
         return f"-{show_duration(-seconds)}"
     seconds = min(seconds, _LONGEST_S)  # a number of any length divides badly
-    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
+    for (size, unit), (small, smaller) in pairwise(_UNITS):
         if seconds >= 2 * size:
-            count = seconds / size
-            return f"{count:.3g} {unit}" if count < 1_000 else f"{count:.0f} {unit}"
+            count, rest = divmod(round(seconds / small), size // small)
+            return f"{count} {unit} {rest} {smaller}" if rest and count < 100 else f"{count} {unit}"
     return f"{seconds:.3g} s"

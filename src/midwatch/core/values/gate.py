@@ -184,14 +184,14 @@ class Gate:
         budget = self.settings.budget
         if budget and self.calls + sum(want.times for want in self._wants) > budget:
             self._play.close()
-            says = f"the budget of {budget} calls is over: {self.calls} were made"
+            says = f"the budget of {budget} calls is not enough: {self.calls} were made"
             self._wants, self.verdict = [], self._say("inconclusive", says)
 
     # --- the play ---
 
     def _decide(self) -> _Play:
         if not self.members:
-            return self._say("error", "there is no case")
+            return self._say("error", "there are no cases")
         expired = [m.id for m in self.members if m.quarantine == "expired"]
         self._blamed += [Blame("quarantine", name) for name in expired]
         epochs, base_epochs = (2, 1) if self._history else (3, 3)
@@ -277,7 +277,7 @@ class Gate:
             return lacking
         says = f"the mean pass rate drops by {drop:.4f} exactly: no run differed from another"
         if worse:
-            says += f"; {len(worse)} of {len(self._plain)} turned worse: {', '.join(worse[:3])}"
+            says += f"; {len(worse)} of {len(self._plain)} got worse: {', '.join(worse[:3])}"
         return self._say("pass", says, drop, drop)
 
     def _turned(self, name: str) -> int:

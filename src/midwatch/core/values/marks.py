@@ -139,7 +139,7 @@ def _ended(one: Loud, at: int) -> Loud:
 
 
 def end_burn(table: Table, slo: str, at: int) -> None:
-    """Note that an objective burns no longer, in place."""
+    """Note that an objective no longer burns, in place."""
     for service, known in table.items():
         if any(one.slo == slo and not one.ended_at for one in known):
             table[service] = tuple(

@@ -288,7 +288,7 @@ def unjudged(document: Postmortem) -> list[str]:
     if document.state == "merged":  # that is written of what it is part of
         return []
     if not any(one.strip() for one in judgement.went_well):
-        found.append("says nothing of what went well")
+        found.append("does not say what went well")
     if not judgement.action_items:
         found.append("has no action item")
     return found

@@ -82,7 +82,7 @@ def judge(
             elif opinion is not None:
                 good, expected = opinion(check, case, reply)
             else:
-                raise Nonsense("no language model is configured that judges")
+                raise Nonsense("no language model is configured as a judge")
         except Nonsense as error:
             return say("error", f"{check.kind}: {error}")
         except Exception as error:  # a scorer that breaks says nothing about the answer
@@ -102,7 +102,7 @@ def known(kind: str) -> bool:
 
 def _text(check: Check) -> str:
     if isinstance(check.value, bool) or not isinstance(check.value, (str, int, float)):
-        raise Nonsense(f"wants a text, has {check.value!r}")
+        raise Nonsense(f"needs a text, got {check.value!r}")
     return str(check.value)
 
 
@@ -111,7 +111,7 @@ def _texts(check: Check) -> list[str]:
         return [one.strip() for one in check.value.split(",")]
     value: object = check.value
     if not isinstance(value, (list, tuple)) or not value:
-        raise Nonsense(f"wants a list of texts, has {value!r}")
+        raise Nonsense(f"needs a list of texts, got {value!r}")
     return [str(one) for one in cast("list[object]", value)]
 
 
@@ -171,7 +171,7 @@ def _regex(check: Check, reply: Reply) -> tuple[bool, str]:
     try:
         found = re.search(_text(check), reply.text[:100_000])
     except re.error as error:
-        raise Nonsense(f"{check.value!r} is no regular expression: {error}") from None
+        raise Nonsense(f"{check.value!r} is not a regular expression: {error}") from None
     return found is not None, f"to match {check.value!r}"
 
 
@@ -220,13 +220,13 @@ def _fits(schema: Any, document: Any) -> tuple[bool, str]:
     try:
         fastjsonschema.validate(schema, document)  # pyright: ignore[reportUnknownMemberType]
     except fastjsonschema.JsonSchemaValueException as error:
-        return False, f"to fit the schema: {error}"
+        return False, f"to match the schema: {error}"
     except fastjsonschema.JsonSchemaDefinitionException as error:
         raise Nonsense(f"is not a JSON schema: {error}") from None
     except (AttributeError, TypeError, KeyError, RecursionError) as error:
         # What it does not check of a schema it trips over.
         raise Nonsense(f"is not a JSON schema: {type(error).__name__}: {error}") from None
-    return True, "to fit the schema"
+    return True, "to match the schema"
 
 
 def _path(check: Check, reply: Reply) -> tuple[bool, str]:
@@ -282,7 +282,7 @@ def _number(check: Check, reply: Reply) -> tuple[bool, str]:
     try:
         wanted = float(check.value)
     except (TypeError, ValueError):
-        raise Nonsense(f"wants a number, has {check.value!r}") from None
+        raise Nonsense(f"needs a number, got {check.value!r}") from None
     within = check.threshold or 0.0
     found = re.findall(r"[-+]?\d[\d,]*\.?\d*(?:[eE][-+]?\d+)?", reply.text)
     if not found:
@@ -336,15 +336,15 @@ def _latency(check: Check, reply: Reply) -> tuple[bool, str]:
 def _cost(check: Check, reply: Reply) -> tuple[bool, str]:
     most = check.threshold if check.threshold is not None else float(check.value)
     if reply.cost is None:
-        raise Nonsense("the target tells no cost")
+        raise Nonsense("the target reports no cost")
     return reply.cost <= most, f"a cost of {most:g} at most, it is {reply.cost:g}"
 
 
 def _tools(check: Check, reply: Reply) -> tuple[bool, str]:
     if reply.tools is None:
-        raise Nonsense("the target tells no calls of tools")
+        raise Nonsense("the target reports no tool calls")
     wanted = _texts(check)
-    return list(reply.tools) == wanted, f"calls of {wanted}, it called {list(reply.tools)}"
+    return list(reply.tools) == wanted, f"tool calls {wanted}, got {list(reply.tools)}"
 
 
 def _cites(check: Check, reply: Reply) -> tuple[bool, str]:

@@ -349,7 +349,7 @@ def judge_recovery(
         "burn_below": verify.burn_below,
     }
     if reading.at - since < verify.window_s * 1000:
-        return "inconclusive", Reason(RULE_RECOVERY, "the window is not over yet", terms)
+        return "inconclusive", Reason(RULE_RECOVERY, "the window has not ended yet", terms)
     if counts is None or counts.total < max(verify.min_events, 1):
         seen = counts.total if counts else 0
         terms |= {"total": seen, "min_events": verify.min_events}
@@ -403,7 +403,7 @@ def judge_quiet(slo: Slo, reading: SliReading) -> Reason | None:
     if silent_s < slo.quiet_s:
         return None
     what = "no event" if recent is not None else "no answer from its metrics"
-    says = f"{slo.id}: {what} for {show_duration(slo.quiet_s)}, so nobody knows how users are"
+    says = f"{slo.id}: {what} for {show_duration(slo.quiet_s)}, so the state of users is unknown"
     return Reason(RULE_QUIET, says, {"slo": slo.id, "quiet_s": slo.quiet_s})
 
 

@@ -74,7 +74,9 @@ def judge(pairs: Sequence[Pair], margin: float = MARGIN, alpha: float = ALPHA) -
     if not len(pairs) - missing:
         return say("inconclusive", "there is no pair that both sides answered")
     if twice := _twice(pairs):
-        return say("inconclusive", f"case {twice.case!r} is told twice, again on line {twice.line}")
+        return say(
+            "inconclusive", f"case {twice.case!r} is reported twice, again on line {twice.line}"
+        )
     if missing > MAX_MISSING * len(pairs):
         share = f"{missing} of {len(pairs)} pairs are missing or errors"
         return say("inconclusive", f"{share}, more than {MAX_MISSING:.0%}")
@@ -118,7 +120,7 @@ def _weigh(pairs: Iterable[Pair], margin: float, alpha: float, terms: dict[str, 
     told["clean_pairs_missing"] = more
     says = f"eligible for live traffic: {mean}; {more} more without a difference would promote"
     if evidence.pairs < clean_pairs_needed(margin, alpha):
-        says += f", a margin of {margin:g} takes {clean_pairs_needed(margin, alpha)} at the least"
+        says += f", a margin of {margin:g} takes {clean_pairs_needed(margin, alpha)} at least"
     if evidence.total < 0 and -evidence.total / evidence.pairs >= margin:
         says = f"{mean}, too few to say that it is worse"
         return Verdict("inconclusive", Reason(RULE, says, told))

@@ -55,7 +55,7 @@ class WaitTold(IncidentEvent, frozen=True, kw_only=True):
 
 
 class RecoveryMissed(IncidentEvent, frozen=True, kw_only=True):
-    """The time for recovery is over and users are not known to be well."""
+    """The time for recovery is over and recovery is not confirmed."""
 
     reason: Reason
     plan_hash: str = ""
