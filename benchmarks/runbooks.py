@@ -26,8 +26,8 @@ from midwatch.adapters.actions.http import HttpActions
 from midwatch.adapters.actions.ways import Actions
 from midwatch.adapters.reports import postmortem
 from midwatch.adapters.stores.sqlite import SqliteStore
+from midwatch.core.rules.planning import Books
 from midwatch.core.rules.rules import Rules
-from midwatch.core.rules.runbooks import Books
 from midwatch.core.state import inputs
 from midwatch.core.state.effects import RunAction
 from midwatch.core.values.actions import Action, Command, Request

@@ -24,8 +24,8 @@ from midwatch.adapters.stores.sqlite import SqliteStore
 from midwatch.config import Config, Limits
 from midwatch.core.rules import jumps
 from midwatch.core.rules.heartbeats import timer_key
+from midwatch.core.rules.planning import Books
 from midwatch.core.rules.rules import Rules
-from midwatch.core.rules.runbooks import Books
 from midwatch.core.rules.terms import SALT_BYTES
 from midwatch.core.state.events import TermBegan
 from midwatch.core.state.inputs import BeginTerm, Envelope, Started

@@ -15,8 +15,8 @@ from msgspec import Struct, field, structs
 from midwatch.adapters.metrics.pushed import PushedMetrics
 from midwatch.adapters.stores.sqlite import SqliteStore
 from midwatch.bootstrap import Engine, World, build_engine
+from midwatch.core.rules.planning import Books
 from midwatch.core.rules.rules import Rules
-from midwatch.core.rules.runbooks import Books
 from midwatch.core.state import inputs
 from midwatch.core.state.effects import RunAction, SendPage
 from midwatch.core.state.incidents import Incident

@@ -8,7 +8,11 @@ SUBJECTS = (f"{UNIT}/rules/test_subjects.py",)
 CONSENT = (f"{UNIT}/rules/test_consent.py",)
 MODEL = (f"{UNIT}/rules/test_consent_model.py",)
 SEVERAL = (f"{UNIT}/rules/test_several_plans.py",)
-RUNBOOKS = "src/midwatch/core/rules/runbooks.py"
+PLANNING = "src/midwatch/core/rules/planning.py"
+RUNNING = "src/midwatch/core/rules/running.py"
+ANSWERS = "src/midwatch/core/rules/answers.py"
+PROPOSING = "src/midwatch/core/rules/proposing.py"
+APPROVING = "src/midwatch/core/rules/approving.py"
 MUTATIONS = (
     Mutation(
         "a plan acts on the incident's first service", 15, "src/midwatch/core/rules/subjects.py",
@@ -51,45 +55,45 @@ MUTATIONS = (
     ),
     Mutation(
         "what waits is forgotten by a mitigation", 15, "src/midwatch/core/rules/recovery.py",
-        "    runbooks.end(d, rules.means(incident), incident, says, keeps=keeps)\n", "",
+        "    approving.end(d, rules.means(incident), incident, says, keeps=keeps)\n", "",
         CONSENT,
     ),
     Mutation(
-        "a later step compares no values", 15, RUNBOOKS,
+        "a later step compares no values", 15, RUNNING,
         "    if says := consent.difference(plan.steps[left], now.steps[left]):", "    if False:",
         CONSENT,
     ),
     Mutation(
-        "an approval of the rest compares nothing", 15, RUNBOOKS,
-        "    if _goes_on(d, means, incident, run):\n", "    if True:\n", CONSENT,
+        "an approval of the rest compares nothing", 15, APPROVING,
+        "    if running.goes_on(d, means, incident, run):\n", "    if True:\n", CONSENT,
     ),
     Mutation(
-        "a question has the hash of its plan", 15, RUNBOOKS,
+        "a question has the hash of its plan", 15, RUNNING,
         "    fresh = sealed(plan, place)", "    fresh = plan if plan.hash else sealed(plan, place)",
         CONSENT,
     ),
     Mutation(
-        "a question never ends", 15, RUNBOOKS,
+        "a question never ends", 15, ANSWERS,
         "        if d.now >= run.step_asked_at + step.ttl_s * SECOND:", "        if False:",
         CONSENT,
     ),
     Mutation(
-        "a stop stops nothing", 15, RUNBOOKS,
+        "a stop stops nothing", 15, RUNNING,
         "        if run.stopping:\n", "        if False:\n", CONSENT,
     ),
     Mutation(
-        "a proposal is approved for what is gone", 15, RUNBOOKS,
+        "a proposal is approved for what is gone", 15, APPROVING,
         "consent.over(incident, run) or _unmatched(d, means, incident, run):",
         "consent.over(incident, run):",
         CONSENT,
     ),
     Mutation(
         "a merge leaves the old plan to be approved", 15, "src/midwatch/core/rules/moves.py",
-        '    runbooks.take_away(d, old, f"{old.id} is part of {into.id}")\n', "", CONSENT,
+        '    proposing.take_away(d, old, f"{old.id} is part of {into.id}")\n', "", CONSENT,
     ),
     Mutation(
         "a split leaves a plan without its alerts", 15, "src/midwatch/core/decide.py",
-        "    runbooks.check(d, rules.means(old), old)\n", "", CONSENT,
+        "    approving.check(d, rules.means(old), old)\n", "", CONSENT,
     ),
     Mutation(
         "what was shed stays shed", 15, "src/midwatch/core/rules/consent.py",
@@ -106,12 +110,12 @@ MUTATIONS = (
         '    return ""\n    if incident.state not in (*OPEN, "mitigated") or (\n', MODEL,
     ),
     Mutation(
-        "an approval is of no hash", 15, RUNBOOKS,
+        "an approval is of no hash", 15, APPROVING,
         "        if plan.hash == plan_hash:\n", "        if True:\n", MODEL,
     ),
     Mutation(
-        "two incidents run plans of one service", 15, RUNBOOKS,
-        "            if (other.runs and not (run.rolls_back and _gives_way(other))) or (\n",
+        "two incidents run plans of one service", 15, RUNNING,
+        "            if (other.runs and not (run.rolls_back and gives_way(other))) or (\n",
         "            if False and (\n", MODEL,
     ),
     Mutation(
@@ -120,12 +124,12 @@ MUTATIONS = (
         "    found = None\n", SEVERAL,
     ),
     Mutation(
-        "a rollback stops what runs another service", 15, RUNBOOKS,
+        "a rollback stops what runs another service", 15, RUNNING,
         "if other is run or one.acts_for(other) != service or not other.runs:",
         "if other is run or not other.runs:", SEVERAL,
     ),
     Mutation(
-        "a rollback leaves what runs its service", 15, RUNBOOKS,
+        "a rollback leaves what runs its service", 15, RUNNING,
         "    if not run.rolls_back:\n        return\n", "    if True:\n        return\n", SEVERAL,
     ),
     Mutation(
@@ -138,7 +142,7 @@ MUTATIONS = (
         SEVERAL,
     ),
     Mutation(
-        "a policy goes on where a person stopped", 15, RUNBOOKS,
+        "a policy goes on where a person stopped", 15, PROPOSING,
         "    if service in incident.by_hand:\n", "    if False:\n", CONSENT,
     ),
     Mutation(
@@ -146,15 +150,15 @@ MUTATIONS = (
         "    if moved:\n        _plan_again(d, rules, moved)\n", "", CONSENT,
     ),
     Mutation(
-        "a further try begins after a stop", 15, RUNBOOKS,
+        "a further try begins after a stop", 15, RUNNING,
         "    if d.now + SECOND >= run.again_at:", "    if True:", CONSENT,
     ),
     Mutation(
         "an undone split leaves a proposal", 15, "src/midwatch/core/rules/moves.py",
-        '        runbooks.take_away(d, new, f"{new.id} is part of {old.id}")\n', "", CONSENT,
+        '        proposing.take_away(d, new, f"{new.id} is part of {old.id}")\n', "", CONSENT,
     ),
     Mutation(
-        "nobody hears of what is left done", 15, RUNBOOKS,
+        "nobody hears of what is left done", 15, RUNNING,
         '    elif incident.state == "mitigated" and back:\n', "    elif False:\n", CONSENT,
     ),
     Mutation(
@@ -163,13 +167,13 @@ MUTATIONS = (
         CONSENT,
     ),
     Mutation(
-        "nobody is paged for what was to be taken back before a recovery", 15, RUNBOOKS,
+        "nobody is paged for what was to be taken back before a recovery", 15, APPROVING,
         "            if run.asks_somebody:\n                undone",
         "            if False:\n                undone",
         CONSENT,
     ),
     Mutation(
-        "a recovery stops what waits to be taken back", 15, RUNBOOKS,
+        "a recovery stops what waits to be taken back", 15, APPROVING,
         'run.takes_back and run.state in ("proposed", "waiting", "running"):',
         'run.takes_back and run.state == "proposed":', CONSENT,
     ),
@@ -179,7 +183,7 @@ MUTATIONS = (
         'one.takes_back and one.state == "waiting":', "False:", CONSENT,
     ),
     Mutation(
-        "a plan that comes back has its old hash", 15, RUNBOOKS,
+        "a plan that comes back has its old hash", 15, PLANNING,
         'plan = plan if seen else sealed(plan, f"{incident.ref}/{incident.asks + 1}")', "pass",
         CONSENT,
     ),
@@ -202,7 +206,7 @@ MUTATIONS = (
         'elif not (one.takes_back and one.state == "proposed"):', "else:", CONSENT,
     ),
     Mutation(
-        "a reopening leaves the old hash of what has to be reverted", 15, RUNBOOKS,
+        "a reopening leaves the old hash of what has to be reverted", 15, PROPOSING,
         "        if plan.hash != run.hash:\n            undone",
         "        if False:\n            undone",
         CONSENT,
@@ -218,7 +222,7 @@ MUTATIONS = (
         "return any(one.action == ROLLBACK for one in left)", SEVERAL,
     ),
     Mutation(
-        "no policy is asked again once a service is free", 15, RUNBOOKS,
+        "no policy is asked again once a service is free", 15, PROPOSING,
         "            due_at = max(due_at or 0, soon) if allowed else None\n",
         "            due_at = None\n", CONSENT,
     ),

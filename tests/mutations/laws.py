@@ -393,7 +393,7 @@ MUTATIONS = (
     ),
     Mutation(
         "a step in doubt is repeated when it is not idempotent", 3,
-        "src/midwatch/core/rules/runbooks.py",
+        "src/midwatch/core/rules/answers.py",
         'or (answer.state == "unknown" and answer.repeatable)', 'or answer.state == "unknown"',
         (f"{UNIT}/rules/test_runbooks.py",),
     ),
@@ -491,7 +491,7 @@ MUTATIONS = (
         ("tests/contract/test_store.py", "tests/acceptance/test_db.py"),
     ),
     Mutation(
-        "any hash approves a plan", 9, "src/midwatch/core/rules/runbooks.py",
+        "any hash approves a plan", 9, "src/midwatch/core/rules/approving.py",
         "        if plan.hash == plan_hash:", "        if True:",
         (f"{UNIT}/rules/test_runbooks.py",),
     ),

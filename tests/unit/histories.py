@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from random import Random
 
+from midwatch.core.rules.planning import Books
 from midwatch.core.rules.rules import Rules
-from midwatch.core.rules.runbooks import Books
 from midwatch.core.state import inputs
 from midwatch.core.state.releases import Pointer
 from midwatch.core.state.shard import Shard

@@ -17,7 +17,7 @@ from typing import Any, cast
 
 from midwatch.config.muting import read_matchers
 from midwatch.config.paging import read_hours, read_zone
-from midwatch.core.rules.runbooks import Books, places_needed
+from midwatch.core.rules.planning import Books, places_needed
 from midwatch.core.values import automation, patterns
 from midwatch.core.values.actions import (
     MAX_VALUE,

@@ -16,6 +16,8 @@ from typing import Any, cast
 from msgspec import structs
 
 from midwatch.core.rules import (
+    answers,
+    approving,
     burns,
     causes,
     clocks,
@@ -35,13 +37,14 @@ from midwatch.core.rules import (
     overrides,
     patience,
     pointers,
+    proposing,
+    proving,
     receipts,
     rechecks,
     recovery,
     refreshes,
     regressions,
     rollouts,
-    runbooks,
     storms,
     terms,
     tickets,
@@ -94,7 +97,7 @@ def dispatch(d: Decision, rules: Rules, given: inputs.Input) -> None:
         _plan_again(d, rules, moved)
     again = (x.incident for x in d.events if isinstance(x, events.IncidentReopened))
     for name in dict.fromkeys(again):
-        runbooks.ask_again(d, d.known(name))
+        proposing.ask_again(d, d.known(name))
 
 
 def _shows(event: events.ReleaseEvent) -> bool:
@@ -110,7 +113,7 @@ def _plan_again(d: Decision, rules: Rules, services: Collection[str]) -> None:
         asks = any(incident.acts_for(one) in services for one in mine if one.asks_somebody)
         lacks = not mine and any(one in incident.services for one in services)
         if asks or lacks:
-            runbooks.check(d, rules.means(incident), incident, services)
+            approving.check(d, rules.means(incident), incident, services)
 
 
 def _mutes_others(event: events.Event) -> bool:
@@ -198,19 +201,19 @@ def _think_ahead(
         alerts = [item.alert for item in attached]
         if (
             name in declared
-            or any(runbooks.is_named(rules.books, alert.labels) for alert in alerts)
+            or any(proposing.is_named(rules.books, alert.labels) for alert in alerts)
             or causes.widens(incident, alerts)
         ):
-            runbooks.consider(d, rules.means(incident), incident)
+            proposing.consider(d, rules.means(incident), incident)
 
 
 def _think_again(d: Decision, rules: Rules, alerts: Sequence[Alert]) -> None:
     """Look for a runbook where an alert has ended that one asks for."""
     ended = [one for one in alerts if one.status == "resolved"]
-    if not any(runbooks.is_named(rules.books, one.labels) for one in ended):
+    if not any(proposing.is_named(rules.books, one.labels) for one in ended):
         return
     for name in dict.fromkeys(x.incident for x in d.events if isinstance(x, events.AlertsResolved)):
-        runbooks.consider(d, rules.means(d.known(name)), d.known(name))
+        proposing.consider(d, rules.means(d.known(name)), d.known(name))
 
 
 def _inhibit(d: Decision, rules: Rules, attached: Iterable[Sequence[events.Attachment]]) -> None:
@@ -355,9 +358,9 @@ def _incident_timer(d: Decision, rules: Rules, timer: inputs.Timer, incident: In
 
 
 _PLAN_TIMERS = {
-    "verify": runbooks.on_verify_timer,
-    "step": runbooks.on_step_timer,
-    "automate": runbooks.on_automate_timer,
+    "verify": proving.on_verify_timer,
+    "step": answers.on_step_timer,
+    "automate": proposing.on_automate_timer,
 }
 _POLICY_TIMERS = {
     "escalate": escalation.on_timer,
@@ -414,7 +417,7 @@ def _merge(d: Decision, rules: Rules, given: inputs.MergeIncident) -> None:
     news.merged(d, rules, old, into, given.by, was, asked)
     if speaking(into):
         impact.page_if_silent(d, rules, into, f"{given.incident} is part of it")
-    runbooks.check(d, rules.means(into), into)
+    approving.check(d, rules.means(into), into)
     _price(d, rules, into)
 
 
@@ -422,8 +425,8 @@ def _split(d: Decision, rules: Rules, given: inputs.SplitIncident) -> None:
     old = _known(d, given.incident)
     new, _ = moves.split(d, old, given)
     impact.declare(d, rules, new, speaking(new))
-    runbooks.consider(d, rules.means(new), new)
-    runbooks.check(d, rules.means(old), old)
+    proposing.consider(d, rules.means(new), new)
+    approving.check(d, rules.means(old), old)
 
 
 def _undo(d: Decision, rules: Rules, given: inputs.UndoMove) -> None:
@@ -441,7 +444,7 @@ def _undo(d: Decision, rules: Rules, given: inputs.UndoMove) -> None:
         news.unmerged(d, rules, back, other)
     impact.page_if_silent(d, rules, back, reason.says)
     for one in (back, incident):
-        runbooks.check(d, rules.means(one), one)
+        approving.check(d, rules.means(one), one)
     for one in filter(None, (back, other)):
         _price(d, rules, one)
 
@@ -474,7 +477,7 @@ def _moved(d: Decision, rules: Rules, given: inputs.ReleaseAnswered) -> None:
         return
     incident = _known(d, given.incident)
     if given.key.startswith("rollback/"):
-        runbooks.on_rollback_answer(d, rules.means(incident), incident, given)
+        answers.on_rollback_answer(d, rules.means(incident), incident, given)
         return
     promoting = incident.promotion == given.key
     needs_person = fixes.on_promote_answer(d, incident, given)
@@ -489,12 +492,12 @@ def _step_over(d: Decision, rules: Rules, given: inputs.ReleaseAnswered) -> None
     """Tell the incident whose plan took a canary off."""
     for incident in [d.known(name) for name in d.shard.open]:
         if doing(incident.plans, given.key) is not None:
-            runbooks.on_traffic(d, rules.means(incident), incident, given)
+            answers.on_traffic(d, rules.means(incident), incident, given)
 
 
 def _action_answer(d: Decision, rules: Rules, given: inputs.ActionAnswered) -> None:
     incident = _known(d, given.incident)
-    runbooks.on_answer(d, rules.means(incident), incident, given)
+    answers.on_answer(d, rules.means(incident), incident, given)
 
 
 def _evals_answer(d: Decision, rules: Rules, given: inputs.EvalsAnswered) -> None:
@@ -583,24 +586,24 @@ def _resolve(d: Decision, rules: Rules, given: inputs.ResolveIncident) -> None:
 
 def _approve(d: Decision, rules: Rules, given: inputs.ApprovePlan) -> None:
     incident = _known(d, given.incident)
-    runbooks.approve(d, rules.means(incident), incident, given)
+    approving.approve(d, rules.means(incident), incident, given)
     if any(isinstance(x, events.PlanApproved) for x in d.events):  # else it is asked of again
         news.approved(d, rules, incident, given.by)
 
 
 def _choose_plan(d: Decision, rules: Rules, given: inputs.ProposePlan) -> None:
     incident = _known(d, given.incident)
-    runbooks.choose(d, rules.means(incident), incident, given)
+    proposing.choose(d, rules.means(incident), incident, given)
 
 
 def _refuse_plan(d: Decision, rules: Rules, given: inputs.RefusePlan) -> None:
     incident = _known(d, given.incident)
-    runbooks.refuse(d, rules.means(incident), incident, given)
+    approving.refuse(d, rules.means(incident), incident, given)
 
 
 def _stop_plan(d: Decision, rules: Rules, given: inputs.StopPlan) -> None:
     incident = _known(d, given.incident)
-    runbooks.stop(d, rules.means(incident), incident, given)
+    approving.stop(d, rules.means(incident), incident, given)
 
 
 def _propose_fix(d: Decision, rules: Rules, given: inputs.ProposeFix) -> None:

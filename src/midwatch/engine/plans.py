@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from msgspec import Struct, field
 
-from midwatch.core.rules import runbooks
+from midwatch.core.rules import proposing
 from midwatch.core.rules.rules import Rules
 from midwatch.core.state.decision import Decision
 from midwatch.core.state.incidents import Incident
@@ -114,9 +114,9 @@ def draft(
         present = name == incident.runbook and incident.plan is not None
         service = service or (incident.planned_for if present else "")
         shown = incident.lead if present else Run()
-        plan = runbooks.plan_of(d, means, incident, name, given or shown.given, service)
+        plan = proposing.plan_of(d, means, incident, name, given or shown.given, service)
     else:
-        found, why_not = runbooks.best(d, means, incident)
+        found, why_not = proposing.best(d, means, incident)
         if found is None:
             raise StateError(why_not, place=incident.id, remedy="choose one with --runbook")
         plan = found

@@ -11,8 +11,8 @@ from msgspec import structs
 
 from midwatch.core import decide
 from midwatch.core.rules import correlation, fixes, rechecks, regressions
+from midwatch.core.rules.planning import Books
 from midwatch.core.rules.rules import Rules
-from midwatch.core.rules.runbooks import Books
 from midwatch.core.state import chain, inputs, shard
 from midwatch.core.state import events as e
 from midwatch.core.state.board import Board

@@ -10,8 +10,8 @@ from tests.unit.rules.test_runbooks import PURGE, PURGES, answer, approve, bench
 from tests.unit.state.test_archive import Desk
 from tests.unit.values.test_harm import _closed as closed  # pyright: ignore[reportPrivateUsage]
 
+from midwatch.core.rules.planning import Books
 from midwatch.core.rules.rules import Rules
-from midwatch.core.rules.runbooks import Books
 from midwatch.core.state import effects, inputs
 from midwatch.core.state import events as e
 from midwatch.core.state.decision import Decision

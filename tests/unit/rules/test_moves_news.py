@@ -9,7 +9,7 @@ from tests.unit.rules.test_news import BEGIN, ack, alert, deliver, routed, rules
 from tests.unit.shifts import Shift
 
 from midwatch.core.decide import decide
-from midwatch.core.rules.runbooks import Books
+from midwatch.core.rules.planning import Books
 from midwatch.core.state import events as e
 from midwatch.core.state import inputs
 from midwatch.core.state.effects import SendPage

@@ -7,8 +7,8 @@ from msgspec.structs import replace
 from tests.unit.shifts import Shift
 
 from midwatch.core.decide import decide
+from midwatch.core.rules.planning import Books
 from midwatch.core.rules.rules import Rules
-from midwatch.core.rules.runbooks import Books
 from midwatch.core.state import events as e
 from midwatch.core.state import inputs
 from midwatch.core.state.effects import SendPage

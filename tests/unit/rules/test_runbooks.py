@@ -11,8 +11,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from msgspec import structs
 from tests.unit.rules.test_core import POLICY, RULES, SHOP, Bench, alert, heard, kinds, resolved
 
+from midwatch.core.rules.planning import Books
 from midwatch.core.rules.rules import Rules
-from midwatch.core.rules.runbooks import Books
 from midwatch.core.state import effects, inputs, releases, shard
 from midwatch.core.state import events as e
 from midwatch.core.state.board import Board

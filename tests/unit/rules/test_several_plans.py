@@ -25,7 +25,7 @@ from tests.unit.rules.test_subjects import (
 
 from midwatch.cli import runbook
 from midwatch.core.decide import decide
-from midwatch.core.rules.runbooks import Books
+from midwatch.core.rules.planning import Books
 from midwatch.core.state import effects, inputs, shard, upgrades
 from midwatch.core.state import events as e
 from midwatch.core.state.decision import Decision

@@ -8,8 +8,8 @@ import pytest
 from msgspec import structs
 from tests.unit.rules.test_core import POLICY, RULES, SHOP, Bench, alert, kinds, resolved
 
+from midwatch.core.rules.planning import Books
 from midwatch.core.rules.rules import Rules
-from midwatch.core.rules.runbooks import Books
 from midwatch.core.state import effects, incidents, inputs
 from midwatch.core.state import events as e
 from midwatch.core.state.decision import Decision

@@ -16,10 +16,10 @@ from midwatch.core.rules import (
     escalation,
     impact,
     news,
+    proposing,
     recovery,
     recurrence,
     regressions,
-    runbooks,
 )
 from midwatch.core.rules.rules import Rules
 from midwatch.core.state import events
@@ -187,7 +187,7 @@ def _burn(
     recurrence.find(d, incident)
 
     def ahead() -> None:
-        runbooks.consider(d, rules.means(incident), incident)
+        proposing.consider(d, rules.means(incident), incident)
 
     was = news.known_of(incident)
     severity = burning.tier.severity

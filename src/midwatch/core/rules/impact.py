@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import cast
 
-from midwatch.core.rules import escalation, muting, news, recurrence, runbooks
+from midwatch.core.rules import escalation, muting, news, proposing, recurrence
 from midwatch.core.rules.rules import Rules
 from midwatch.core.state.decision import Decision
 from midwatch.core.state.incidents import Firing, Incident, speaking, title_of
@@ -43,7 +43,7 @@ def declare(
     def ahead() -> None:
         recurrence.find(d, incident)
         if rules.books.runbooks:
-            runbooks.consider(d, rules.means(incident), incident)
+            proposing.consider(d, rules.means(incident), incident)
 
     escalation.rate(
         d, rules.policy_of(incident), incident, severity, reason, ahead,

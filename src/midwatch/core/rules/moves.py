@@ -7,7 +7,7 @@ there (`news.merged`), and again in each when a merge is undone. Undo takes back
 
 from __future__ import annotations
 
-from midwatch.core.rules import correlation, escalation, runbooks
+from midwatch.core.rules import correlation, escalation, proposing
 from midwatch.core.state import events, inputs
 from midwatch.core.state.decision import Decision
 from midwatch.core.state.incidents import Incident, is_open, title_of
@@ -32,7 +32,7 @@ def merge(d: Decision, policy: Policy, old: Incident, into: Incident, by: str) -
     reason = Reason(RULE, f"{by}: {old.id} is the same as {into.id}", {"by": by})
     fingerprints = tuple(old.firing)
     _stop(d, old)
-    runbooks.take_away(d, old, f"{old.id} is part of {into.id}")
+    proposing.take_away(d, old, f"{old.id} is part of {into.id}")
     d.emit(
         events.AlertsMoved(
             incident=old.id, to=into.id, fingerprints=fingerprints, reason=reason, kind="merge"
@@ -105,7 +105,7 @@ def undo(d: Decision, incident: Incident, by: str) -> tuple[Incident, Reason]:
         _must_be_open(old)
     if whole:
         _stop(d, new)
-        runbooks.take_away(d, new, f"{new.id} is part of {old.id}")
+        proposing.take_away(d, new, f"{new.id} is part of {old.id}")
     d.emit(
         events.AlertsMoved(
             incident=new.id, to=old.id, fingerprints=back, reason=reason, kind="undo"

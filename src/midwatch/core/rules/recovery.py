@@ -10,6 +10,7 @@ from __future__ import annotations
 from msgspec import structs
 
 from midwatch.core.rules import (
+    approving,
     closure,
     consent,
     drafts,
@@ -17,8 +18,9 @@ from midwatch.core.rules import (
     impact,
     news,
     patience,
+    proposing,
+    proving,
     regressions,
-    runbooks,
 )
 from midwatch.core.rules.rules import Rules
 from midwatch.core.state import events, inputs
@@ -54,15 +56,15 @@ def judge(
     if verdict == "inconclusive":
         patience.begin(d, incident, objective.id, reason, verify.deadline_s)
     means = rules.means(incident)
-    runbooks.look_between(d, means, incident, objective.id, verdict, reason)
+    proving.look_between(d, means, incident, objective.id, verdict, reason)
     if _is_changing(incident, objective.id):
         return  # nobody is well as long as something may still be shed or half done
-    runbooks.look(d, incident, objective.id, verdict, reason)
+    proving.look(d, incident, objective.id, verdict, reason)
     if not _are_all_well(d, rules, incident, objective, verdict, reason, since) or any(
         one.runs and one.state != "waiting" for one in incident.plans
     ):
         if verdict == "recovered":
-            runbooks.on_well(d, means, incident, reason)
+            approving.on_well(d, means, incident, reason)
         return
     if incident.state in ("open", "acknowledged"):
         _mitigated(d, rules, incident, reason, reading)
@@ -148,7 +150,7 @@ def _mitigated(
     )
     escalation.silence(d, incident)
     says = f"{incident.id} is {'mitigated' if keeps else 'resolved'}"
-    runbooks.end(d, rules.means(incident), incident, says, keeps=keeps)
+    approving.end(d, rules.means(incident), incident, says, keeps=keeps)
     objective = rules.slos.get(reading.slo) if reading else None
     if reading is not None and objective is not None:
         drafts.measure(d, incident, objective, reading)
@@ -167,12 +169,12 @@ def reopen(
     verdict, reason = slo.judge_recovery(objective, verify, reading, since=incident.mitigated_at)
     if verdict == "burning":
         d.emit(events.IncidentReopened(incident=incident.id, reason=reason))
-        runbooks.ask_again(d, incident)
+        proposing.ask_again(d, incident)
         drafts.draft(d, incident, rules)
         d.cancel_timer(f"settle/{incident.id}")
         if incident.urgency == "page":
             escalation.page(d, rules.policy_of(incident), incident, reason)
-        runbooks.consider(d, rules.means(incident), incident)
+        proposing.consider(d, rules.means(incident), incident)
 
 
 def reopen_without_sli(
@@ -189,14 +191,14 @@ def reopen_without_sli(
         return
     reason = Reason(RULE_NO_SLI, f"no SLI: {names} fires again", {"firing": len(incident.firing)})
     d.emit(events.IncidentReopened(incident=incident.id, reason=reason))
-    runbooks.ask_again(d, incident)
+    proposing.ask_again(d, incident)
     drafts.draft(d, incident, rules)
     d.cancel_timer(f"settle/{incident.id}")
     news.reopened(d, rules, incident, reason, asks=asks)
 
 
 def _resolve(d: Decision, rules: Rules, incident: Incident, reason: Reason) -> None:
-    runbooks.end(d, rules.means(incident), incident, f"{incident.id} is resolved")
+    approving.end(d, rules.means(incident), incident, f"{incident.id} is resolved")
     d.emit(events.IncidentResolved(incident=incident.id, reason=reason))
     drafts.draft(d, incident, rules)
     escalation.tell(d, rules.policy.team, incident, "resolved", reason.says)

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from msgspec import Struct, field
 
+from midwatch.core.rules import proposing
 from midwatch.core.rules.correlation import THRESHOLD, Places
 from midwatch.core.rules.heartbeats import Watched
-from midwatch.core.rules.runbooks import Books, Means
+from midwatch.core.rules.planning import Books, Means
 from midwatch.core.state.incidents import Incident
 from midwatch.core.state.runs import Run, lead
 from midwatch.core.state.shard import Shard
@@ -135,7 +136,8 @@ class Rules(Struct, frozen=True):
 
     def means(self, incident: Incident) -> Means:
         """Give by what a plan for an incident is decided."""
-        return Means(self.books, self.policy_of(incident), self.topology, self.policy_of)
+        policy = self.policy_of(incident)
+        return Means(self.books, policy, self.topology, self.policy_of, proposing.consider)
 
 
 def _proves(incident: Incident, run: Run) -> tuple[str, ...]:
