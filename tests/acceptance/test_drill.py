@@ -72,7 +72,7 @@ def test_the_shift_tells_seven_sections_and_passes_seven_checks() -> None:
     assert done.stderr == ""
     assert re.findall(r"(?m)^==== ([A-G])\. ", done.stdout) == list("ABCDEFG")
     assert "  40 alerts -> 5 incidents (page on causes, not symptoms)\n" in done.stdout
-    assert "reason=fast burn 20x (budget gone in 35.3 h)\n" in done.stdout
+    assert "reason=fast burn 20x (budget gone in 35 h 20 min)\n" in done.stdout
     assert "  SLI was 80% against a 99% SLO\n" in done.stdout
     assert "  SLI recovered 80% -> 100%  (stop the bleeding first)\n" in done.stdout
     ends = "".join(f"  [PASS] {name}\n" for name in SEVEN)

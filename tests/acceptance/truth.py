@@ -25,6 +25,7 @@ POLICY = "policy "
 OVER = ("resolved", "closed")
 # What no reader should have to puzzle over.
 UNITS = {"s": 1, "min": 60, "h": 3_600, "d": 86_400}
+LASTED = re.compile(r"([\d.]+) (s|min|h|d)\b")
 # A word with a digit, or with a capital inside: a name, a figure, a release.
 NAMED = re.compile(r"[\w.%+/-]*(?:\d|[a-z][A-Z])[\w.%+/-]*")
 ODD = re.compile(r" ->|-&gt;|\b0 alerts?\b|\b1 (?:alerts|services|events|times)\b|\ball 1\b|None")
@@ -250,9 +251,9 @@ class _Reading:
             (r"was acknowledged", "to_acknowledge"),
             (r"was mitigated(?: for the last time)? after", "to_mitigate"),
         ):  # fmt: skip
-            found = re.search(rf"{words} ([\d.]+) (s|min|h|d)\b", says)
+            found = re.search(rf"{words} ((?:[\d.]+ (?:s|min|h|d)\b ?)+)", says)
             lasted = self.told["durations_s"][name]
-            if found and abs(float(found[1]) * UNITS[found[2]] - lasted) > 0.006 * lasted + 1e-3:
+            if found and abs(_seconds(found[1]) - lasted) > _rounded(found[1], lasted):
                 yield f"it was {lasted} s: {says}"
 
     def _lines(self) -> Iterator[str]:
@@ -280,7 +281,7 @@ class _Reading:
         paged = sum(bool(re.match(r".+ was paged: ", one["says"])) for one in lines)
         if paged != len({row.body["key"] for row in seen if row.body["receipt"] != NOT_SENT}):
             yield f"{paged} lines say that somebody was paged"
-        ended = [one for one in lines if ": the last harm that was counted" in one["says"]]
+        ended = [one for one in lines if ": the last bad events were counted" in one["says"]]
         stretches = sum(len(found) for found in self._harms().values())
         if self.told["times"]["mitigated"] and len(ended) != stretches:
             yield f"{len(ended)} lines tell the end of {stretches} stretches of harm"
@@ -309,10 +310,9 @@ class _Reading:
         if version := re.search(r" v(\d+) was proposed", text):
             text = text.replace(version[0], "") if row.body["version"] == int(version[1]) else text
         if width := re.search(r", within (.+) of this$", text):
-            number, unit = width[1].split()
-            edge = "start_width_s" if "began to be hurt" in text else "end_width_s"
+            edge = "start_width_s" if "began to be affected" in text else "end_width_s"
             widths = [one[edge] for one in row.body["harm"]["stretches"] if one]
-            if float(number) * UNITS[unit] in widths:
+            if any(abs(_seconds(width[1]) - one) <= _rounded(width[1], one) for one in widths):
                 text = text.replace(width[0], "")
         return [one for one in NAMED.findall(text) if one.strip(".") not in known]
 
@@ -323,7 +323,7 @@ class _Reading:
         if row.type == "ChangeSeen":
             return {row.body["change"]["at"]}
         if row.type == "HarmMeasured":
-            edge = "start" if "began to be hurt" in says else "end"
+            edge = "start" if "began to be affected" in says else "end"
             return {one[edge] for one in row.body["harm"]["stretches"] if one}
         return {row.at}
 
@@ -431,6 +431,17 @@ def _leaves(node: Any) -> Iterator[str]:
         yield from (str(node), _show(node))
     else:
         yield str(node)
+
+
+def _seconds(text: str) -> float:
+    """Read a duration as people say it."""
+    return sum(float(number) * UNITS[unit] for number, unit in LASTED.findall(text))
+
+
+def _rounded(text: str, exact: float) -> float:
+    """Say how far a duration may be from what it says: half of the last unit, or three digits."""
+    parts = LASTED.findall(text)
+    return 0.006 * exact + 1e-3 if len(parts) < 2 else UNITS[parts[-1][1]] / 2
 
 
 def _show(at: int) -> str:
