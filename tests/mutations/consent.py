@@ -36,7 +36,7 @@ MUTATIONS = (
     ),
     Mutation(
         "a rollback moves another service than the plan's", 15,
-        "src/midwatch/core/state/incidents.py",
+        "src/midwatch/core/state/planned.py",
         "    if run.plan is not None and event.service != i.acts_for(run):", "    if False:",
         SUBJECTS,
     ),
@@ -119,7 +119,7 @@ MUTATIONS = (
         "            if False and (\n", MODEL,
     ),
     Mutation(
-        "a step is another plan's", 15, "src/midwatch/core/state/incidents.py",
+        "a step is another plan's", 15, "src/midwatch/core/state/planned.py",
         "    found = named(i.plans, plan_hash) or doing(i.plans, operation)\n",
         "    found = None\n", SEVERAL,
     ),
@@ -133,7 +133,7 @@ MUTATIONS = (
         "    if not run.rolls_back:\n        return\n", "    if True:\n        return\n", SEVERAL,
     ),
     Mutation(
-        "a service is rolled back again and again", 15, "src/midwatch/core/state/incidents.py",
+        "a service is rolled back again and again", 15, "src/midwatch/core/state/planned.py",
         "    i.rolled.append(event.service)\n", "    i.rolled += [event.service] * 0\n", SEVERAL,
     ),
     Mutation(
@@ -162,7 +162,7 @@ MUTATIONS = (
         '    elif incident.state == "mitigated" and back:\n', "    elif False:\n", CONSENT,
     ),
     Mutation(
-        "a recovery drops what has to be reverted", 15, "src/midwatch/core/state/incidents.py",
+        "a recovery drops what has to be reverted", 15, "src/midwatch/core/state/evolving.py",
         'if one.state == "proposed" and not one.takes_back:', 'if one.state == "proposed":',
         CONSENT,
     ),
@@ -179,7 +179,7 @@ MUTATIONS = (
     ),
     Mutation(
         "a reopening drops what waits to be taken back", 15,
-        "src/midwatch/core/state/incidents.py",
+        "src/midwatch/core/state/evolving.py",
         'one.takes_back and one.state == "waiting":', "False:", CONSENT,
     ),
     Mutation(
@@ -193,16 +193,16 @@ MUTATIONS = (
         "        return plan.steps[run.step + begun :]\n", "        return ()\n", CONSENT,
     ),
     Mutation(
-        "what people stopped stays behind at a split", 15, "src/midwatch/core/state/incidents.py",
+        "what people stopped stays behind at a split", 15, "src/midwatch/core/state/members.py",
         "        _keep_answers(old, new, one.service)\n", "", CONSENT,
     ),
     Mutation(
-        "what was tried stays behind at a split", 15, "src/midwatch/core/state/incidents.py",
+        "what was tried stays behind at a split", 15, "src/midwatch/core/state/members.py",
         "    tried = [one for one in old.tried_on.get(service, ()) if one not in begun]\n",
         "    tried: list[str] = []\n", CONSENT,
     ),
     Mutation(
-        "a reopening drops what has to be reverted", 15, "src/midwatch/core/state/incidents.py",
+        "a reopening drops what has to be reverted", 15, "src/midwatch/core/state/evolving.py",
         'elif not (one.takes_back and one.state == "proposed"):', "else:", CONSENT,
     ),
     Mutation(
@@ -231,7 +231,7 @@ MUTATIONS = (
         "reason.terms), keeps=False)", "reason.terms), keeps=True)", CONSENT,
     ),
     Mutation(
-        "an old button approves the same plan again", 15, "src/midwatch/core/state/incidents.py",
+        "an old button approves the same plan again", 15, "src/midwatch/core/state/planned.py",
         "    if run.subject:  # in journals of one plan",
         "    if False:  # in journals of one plan", CONSENT,
     ),

@@ -49,12 +49,12 @@ MUTATIONS = (
         "if is_measured and number is not None:", "if False and number is not None:", (CARRIED,),
     ),
     Mutation(
-        "what is merged into an incident did no harm", 15, "src/midwatch/core/state/incidents.py",
+        "what is merged into an incident did no harm", 15, "src/midwatch/core/state/members.py",
         "home.parts = {**home.parts, **old.parts, old.id: mine}", "pass", (PARTS,),
     ),
     Mutation(
         "an undo leaves the reports where they were merged", 15,
-        "src/midwatch/core/state/incidents.py",
+        "src/midwatch/core/state/members.py",
         "home.tickets = [one for one in home.tickets if one not in theirs.tickets]", "pass",
         (PARTS,),
     ),

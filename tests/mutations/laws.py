@@ -324,7 +324,7 @@ MUTATIONS = (
         (f"{UNIT}/rules/test_moves_news.py",),
     ),
     Mutation(
-        "an escalation stays where it is", 3, "src/midwatch/core/state/incidents.py",
+        "an escalation stays where it is", 3, "src/midwatch/core/state/asking.py",
         "    i.next_step = max(i.next_step, event.step + 1)\n", "",
         (f"{UNIT}/rules/test_escalation.py",),
     ),
@@ -611,7 +611,7 @@ MUTATIONS = (
     ),
     Mutation(
         "a late fact is not told with its incident", 8, "src/midwatch/core/state/decision.py",
-        "            incidents.evolve(one.incident, event, self.now)\n", "",
+        "            evolving.evolve(one.incident, event, self.now)\n", "",
         (f"{UNIT}/state/test_archive.py",),
     ),
     Mutation(

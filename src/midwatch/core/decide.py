@@ -52,8 +52,9 @@ from midwatch.core.rules import (
 from midwatch.core.rules.rules import Rules
 from midwatch.core.state import events, inputs
 from midwatch.core.state.decision import Decision
-from midwatch.core.state.incidents import Incident, speaking
+from midwatch.core.state.incidents import Incident
 from midwatch.core.state.leaving import Archived
+from midwatch.core.state.members import speaking
 from midwatch.core.state.runs import doing
 from midwatch.core.state.shard import Shard
 from midwatch.core.state.undo import Undo

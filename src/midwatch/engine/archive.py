@@ -10,7 +10,7 @@ from typing import Protocol
 
 import msgspec
 
-from midwatch.core.state import incidents, shard, upgrades
+from midwatch.core.state import evolving, shard, upgrades
 from midwatch.core.state.board import number_of
 from midwatch.core.state.events import Event, IncidentEvent
 from midwatch.core.state.incidents import Incident
@@ -105,6 +105,6 @@ def _leaving(journal: Filled) -> Iterator[Archived]:
             yield one
         if about and isinstance(event, IncidentEvent) and event.incident in late:
             one = late[event.incident]
-            incidents.evolve(one.incident, event, row.at)
+            evolving.evolve(one.incident, event, row.at)
             one.version += 1
             yield one

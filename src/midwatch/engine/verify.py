@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
-from midwatch.core.state import chain, incidents, shard, upgrades
+from midwatch.core.state import chain, evolving, shard, upgrades
 from midwatch.core.state.events import Event, IncidentEvent
 from midwatch.core.state.leaving import Archived
 from midwatch.core.state.shard import STATE_VERSION, Shard
@@ -100,7 +100,7 @@ class _Check:
                 return f"version {row.version} follows {last}"
             left = shard.evolve(self._state, event, row.at)
             if gone is not None and isinstance(event, IncidentEvent):
-                incidents.evolve(gone.incident, event, row.at)
+                evolving.evolve(gone.incident, event, row.at)
                 gone.version += 1
                 left = (gone,)
             for one in left:

@@ -17,7 +17,8 @@ from midwatch.core.state import chain, inputs, shard
 from midwatch.core.state import events as e
 from midwatch.core.state.board import Board
 from midwatch.core.state.effects import RunEvals, SendPage
-from midwatch.core.state.incidents import TRANSITIONS, Incident, evolve, lacks
+from midwatch.core.state.evolving import TRANSITIONS, evolve
+from midwatch.core.state.incidents import Incident, lacks
 from midwatch.core.state.inputs import AlertsArrived, SliMeasured
 from midwatch.core.state.leaving import Archived
 from midwatch.core.state.shard import Shard

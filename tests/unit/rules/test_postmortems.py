@@ -22,7 +22,8 @@ from midwatch.core.rules.postmortem_writer import write
 from midwatch.core.state import events as e
 from midwatch.core.state import inputs
 from midwatch.core.state.effects import SendPage
-from midwatch.core.state.incidents import Incident, evolve
+from midwatch.core.state.evolving import evolve
+from midwatch.core.state.incidents import Incident
 from midwatch.core.state.inputs import SliMeasured
 from midwatch.core.values import harm, judgements, slo
 from midwatch.core.values.evals import Outcome

@@ -10,7 +10,7 @@ from tests.unit.rules.test_core import POLICY, RULES, SHOP, Bench, alert, kinds,
 
 from midwatch.core.rules.planning import Books
 from midwatch.core.rules.rules import Rules
-from midwatch.core.state import effects, incidents, inputs
+from midwatch.core.state import effects, evolving, inputs
 from midwatch.core.state import events as e
 from midwatch.core.state.decision import Decision
 from midwatch.core.state.incidents import Incident
@@ -330,7 +330,7 @@ def test_a_rollback_of_another_service_than_the_plans_is_impossible() -> None:
         reason=Reason("t", "t"),
     )
     with pytest.raises(BugError, match="a rollback of mail by a plan for shop"):
-        incidents.evolve(one, wrong, 4_000)
+        evolving.evolve(one, wrong, 4_000)
 
 
 def test_a_plan_of_an_older_journal_acts_on_what_it_was_for() -> None:

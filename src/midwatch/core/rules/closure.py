@@ -5,7 +5,7 @@ a waiver that has a reason, an owner and an end. Where no case can be made,
 and the config does not say that one is owed all the same, it closes with its postmortem when it
 paged at sev1 or sev2, else with a recorded reason, like all others. What is
 missing is always said. What an incident has to have before it closes stands in
-`incidents.GUARDS`, and no event gets past it.
+`evolving.GUARDS`, and no event gets past it.
 """
 
 from __future__ import annotations

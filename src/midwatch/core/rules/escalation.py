@@ -16,14 +16,8 @@ from midwatch.core.rules import held
 from midwatch.core.rules.covers import home_of
 from midwatch.core.state import effects, events, inputs
 from midwatch.core.state.decision import Decision
-from midwatch.core.state.incidents import (
-    Incident,
-    Paged,
-    is_waiting_for_ack,
-    snooze_due,
-    speaking,
-    title_of,
-)
+from midwatch.core.state.incidents import Incident, Paged, is_waiting_for_ack, snooze_due, title_of
+from midwatch.core.state.members import speaking
 from midwatch.core.state.runs import Run
 from midwatch.core.values.clock import SECOND, show_duration, show_time
 from midwatch.core.values.reasons import Reason

@@ -13,7 +13,8 @@ from typing import cast
 from midwatch.core.rules import escalation, muting, news, proposing, recurrence
 from midwatch.core.rules.rules import Rules
 from midwatch.core.state.decision import Decision
-from midwatch.core.state.incidents import Firing, Incident, speaking, title_of
+from midwatch.core.state.incidents import Firing, Incident, title_of
+from midwatch.core.state.members import speaking
 from midwatch.core.values.alerts import Alert
 from midwatch.core.values.marks import KEPT_FINGERPRINTS
 from midwatch.core.values.reasons import Reason

@@ -24,7 +24,8 @@ from midwatch.core.rules.covers import Cover
 from midwatch.core.rules.rules import Rules
 from midwatch.core.state import events
 from midwatch.core.state.decision import Decision
-from midwatch.core.state.incidents import Incident, speaking, title_of
+from midwatch.core.state.incidents import Incident, title_of
+from midwatch.core.state.members import speaking
 from midwatch.core.values.clock import show_duration
 from midwatch.core.values.marks import KEPT_FINGERPRINTS, Held
 from midwatch.core.values.reach import reach_of

@@ -25,7 +25,8 @@ from midwatch.core.rules import (
 from midwatch.core.rules.rules import Rules
 from midwatch.core.state import events, inputs
 from midwatch.core.state.decision import Decision
-from midwatch.core.state.incidents import BY_PERSON, Incident, distinct_alerts, speaking
+from midwatch.core.state.incidents import BY_PERSON, Incident, distinct_alerts
+from midwatch.core.state.members import speaking
 from midwatch.core.state.releases import name_of
 from midwatch.core.values import slo
 from midwatch.core.values.clock import SECOND

@@ -17,7 +17,8 @@ from msgspec import Struct, structs
 from midwatch.core.rules import muting
 from midwatch.core.state import events
 from midwatch.core.state.decision import Decision
-from midwatch.core.state.incidents import Firing, Incident, is_new_link, is_new_text, is_open
+from midwatch.core.state.incidents import Firing, Incident, is_open
+from midwatch.core.state.members import is_new_link, is_new_text
 from midwatch.core.values.alerts import RANK, Alert
 from midwatch.core.values.reasons import Reason
 from midwatch.core.values.silences import Muting

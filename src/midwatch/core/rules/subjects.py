@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from midwatch.core.state.incidents import Incident, speaking
+from midwatch.core.state.incidents import Incident
+from midwatch.core.state.members import speaking
 from midwatch.core.values.plans import Match
 from midwatch.core.values.silences import all_fit
 from midwatch.errors import InputError

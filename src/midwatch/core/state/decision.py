@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from copy import deepcopy
 
-from midwatch.core.state import events, incidents, shard
+from midwatch.core.state import events, evolving, shard
 from midwatch.core.state.effects import Effect
 from midwatch.core.state.incidents import Incident
 from midwatch.core.state.inputs import Timer
@@ -63,7 +63,7 @@ class Decision:
         for gone in shard.evolve(self.shard, event, self.now):
             self.left[gone.incident.id] = gone
         if one is not None and isinstance(event, events.IncidentEvent):
-            incidents.evolve(one.incident, event, self.now)
+            evolving.evolve(one.incident, event, self.now)
             one.version += 1
         self.events.append(event)
         self.versions.append(self.version(event.stream))

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct, field
 
 from midwatch.core.state import events as e
-from midwatch.core.state import incidents, past, releases
+from midwatch.core.state import evolving, incidents, members, past, releases
 from midwatch.core.state.board import Board, number_of
 from midwatch.core.state.incidents import PREFIX, Firing, Incident
 from midwatch.core.state.leaving import Archived, leaving
@@ -388,7 +388,7 @@ def _evolve_incident(shard: Shard, event: e.IncidentEvent, at: int) -> None:
             automation.keep(shard.remediations, Remediation(service, at, run.runbook, event.by))
     _part(shard, incident, event)
     waited = incident.waits
-    incidents.evolve(incident, event, at, at - shard.skew)
+    evolving.evolve(incident, event, at, at - shard.skew)
     rings = waited and isinstance(event, e.PagePlanned | e.PageHeld) and not incident.waits
     if rings or (isinstance(event, e.IncidentGrew) and incident.holds):
         incident.holds = False
@@ -641,7 +641,7 @@ def _index_changed(shard: Shard, incident: Incident, event: e.AlertsChanged) -> 
 def _part(shard: Shard, incident: Incident, event: e.IncidentEvent) -> None:
     if isinstance(event, e.MergeUndone):
         for home in homes(shard, incident):
-            incidents.part(incident, home)
+            members.part(incident, home)
 
 
 def homes(shard: Shard, incident: Incident) -> list[Incident]:
@@ -662,7 +662,7 @@ def _index_over(
     _forget_digests(shard, incident)
     if isinstance(event, e.IncidentMerged):
         if (home := shard.incidents.get(event.into)) is not None:
-            incidents.join(incident, home)
+            members.join(incident, home)
         marks.go_along(shard.loud, list(shard.loud), incident.id, event.into, None)
         for fingerprint, rest in shard.rested.items():
             if rest.incident == incident.id:
@@ -766,11 +766,11 @@ def _move(shard: Shard, old: Incident, event: e.AlertsMoved) -> None:
     new = shard.incidents[event.to]
     shard.board.remove(old)
     first_at = new.first_at
-    incidents.move(old, new, event.fingerprints)
+    members.move(old, new, event.fingerprints)
     if event.kind == "merge":  # when the other one began is known of it as a part
         new.first_at = first_at
     if event.kind:
-        new.last_move = incidents.remembered(event)
+        new.last_move = members.remembered(event)
     if event.kind == "merge":
         by = str(event.reason.terms.get("by", ""))
         new.seen = incidents.mark_of(new, shard.at, "merge", by)
