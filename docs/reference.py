@@ -18,7 +18,7 @@ import click
 import msgspec
 
 from midwatch.cli.main import cli
-from midwatch.core.state import effects, events, incidents, inputs
+from midwatch.core.state import effects, events, evolving, incidents, inputs
 from midwatch.web.openapi import document
 from midwatch.web.routes import ROUTES
 
@@ -48,7 +48,7 @@ An input is something that happened outside. A decision appends events (facts) a
 """
 STATES = """# States of an incident
 
-From `TRANSITIONS` in `core/state/incidents.py`: an event that is in no row never changes the state.
+From `TRANSITIONS` in `core/state/evolving.py`: an event that is in no row never changes the state.
 """
 PYTHON = """# Python
 
@@ -170,14 +170,14 @@ def states() -> str:
     """The states of an incident, drawn and listed out of TRANSITIONS."""
     parts = [
         STATES,
-        drawn(incidents.TRANSITIONS),
+        drawn(evolving.TRANSITIONS),
         "",
         "| state | event | next state |",
         "|---|---|---|",
     ]
-    for (state, event), after in incidents.TRANSITIONS.items():
+    for (state, event), after in evolving.TRANSITIONS.items():
         guard = " (needs what [a closed incident needs](../postmortems.md))"
-        says = guard if event in incidents.GUARDS else ""
+        says = guard if event in evolving.GUARDS else ""
         parts.append(f"| {state} | `{event.__name__}`: {_first(event.__doc__)}{says} | {after} |")
     return "\n".join([*parts, ""])
 

@@ -106,7 +106,7 @@ def test_a_case_is_admitted_on_both_sides_and_made_smaller(folder: Path) -> None
     told = run(folder, "show", "long")[1]
     assert "was     Hello. / I bought shoes. They are red. / Hi there. I am Ada." in told
     assert "bad     python:bot:unfixed b1: 3 failed" in told
-    for side, says in (("fixed", "passes on bad, too"), ("unfixed", "fails on good, too")):
+    for side, says in (("fixed", "also passes on bad"), ("unfixed", "also fails on good")):
         args = (
             "admit", "more.yaml", "fresh", "--incident", "INC-1",
             "--bad", f"python:bot:{side}", "--good", f"python:bot:{side}",
