@@ -180,9 +180,14 @@ def objectives() -> dict[str, dict[str, Any]]:
     for line in slo.table():
         load = int(line["per_hour"])
         found[f"false_pages_{load}_an_hour"] = row(
-            line["proven"], "pages/month", "plain rules (a traffic minimum is the same)",
-            line["plain"], "< 0.1", line["proven"] < 0.1 and line["knob"] == line["plain"], command,
-        )  # fmt: skip
+            line["proven"],
+            "pages/month",
+            "plain rules (a traffic minimum is the same)",
+            line["plain"],
+            "< 0.1",
+            line["proven"] < 0.1 and line["knob"] == line["plain"],
+            command,
+        )
     for line in slo.delays():
         found[f"delay_{int(100 * line['bad'])}_percent_min"] = row(
             line["proven"], "min", "plain rules", line["plain"], "-", ok=True, command=command
@@ -203,9 +208,14 @@ def placed(alertmanager_mb: float) -> dict[str, dict[str, Any]]:
         "growth": (growth, "x", "ten times the alerts", 10.0, "<= 11", growth <= 11),
         "cost_of_open": (cost, "x", "ten times the open incidents", 10.0, "<= 1.3", cost <= 1.3),
         "memory_mb": (
-            memory, "MB", "Alertmanager", alertmanager_mb, "<= 1.0 x", memory <= alertmanager_mb
+            memory,
+            "MB",
+            "Alertmanager",
+            alertmanager_mb,
+            "<= 1.0 x",
+            memory <= alertmanager_mb,
         ),
-    }  # fmt: skip
+    }
     return {f"placing_{name}": row(*one, command) for name, one in figures.items()}
 
 
@@ -221,7 +231,7 @@ def answered() -> dict[str, dict[str, Any]]:
         "index_s": (built, "s", bare, 0.0, "<= 1 s", built <= 1),
         "start_s": (calm.start_s, "s", bare, 0.0, "<= 0.6 s", calm.start_s <= 0.6),
         "memory_mb": (calm.memory_mb, "MB", bare, 0.0, "<= 80 MB", calm.memory_mb <= 80),
-    }  # fmt: skip
+    }
     return {f"agent_{name}": row(*one, command) for name, one in figures.items()}
 
 
@@ -239,16 +249,31 @@ def moved() -> dict[str, dict[str, Any]]:
         "proxy_p99_ms": (own.p99_ms, "ms", "HAProxy", peer.p99_ms, "-", True),
         "proxy_per_s": (own.per_s, "requests/s", "HAProxy", peer.per_s, "-", True),
         "rollback_proxy_ms": (
-            embedded.median_ms, "ms", nginx, reload.median_ms if reload else 0.0, "-", True
+            embedded.median_ms,
+            "ms",
+            nginx,
+            reload.median_ms if reload else 0.0,
+            "-",
+            True,
         ),
         "rollback_haproxy_ms": (
-            balanced.median_ms, "ms", nginx, reload.median_ms if reload else 0.0, "-", True
+            balanced.median_ms,
+            "ms",
+            nginx,
+            reload.median_ms if reload else 0.0,
+            "-",
+            True,
         ),
         "rollback_wrong_answers": (
-            wrong, "after it", nginx, reload.wrong if reload else 0.0, "0", wrong == 0
+            wrong,
+            "after it",
+            nginx,
+            reload.wrong if reload else 0.0,
+            "0",
+            wrong == 0,
         ),
         "move_commit_us": (commit, "us", bare, 0.0, "-", True),
-    }  # fmt: skip
+    }
     return {name: row(*one, command) for name, one in figures.items()}
 
 
@@ -292,10 +317,15 @@ def remedied() -> dict[str, dict[str, Any]]:
     }
     found = {
         "troubles_cured": row(
-            cured.by_runbooks, "of 7", "always rolling back", cured.by_rollback, ">= 7",
-            cured.by_runbooks >= cured.kinds, command,
+            cured.by_runbooks,
+            "of 7",
+            "always rolling back",
+            cured.by_rollback,
+            ">= 7",
+            cured.by_runbooks >= cured.kinds,
+            command,
         )
-    }  # fmt: skip
+    }
     for name, (peer, cost) in costs.items():
         found[name] = row(cost.ours_ms, "ms", peer, cost.bare_ms, "none", ok=True, command=command)
     return found
@@ -344,16 +374,14 @@ def looked_at() -> dict[str, dict[str, Any]]:
         "tabs_200_views_per_s": row(
             found.views_per_s, "views/s", "none", 0.0, "<= 2.1", found.views_per_s <= 2.1, command
         ),
-        "page_view_50_ms": row(
-            few, "ms", "news of all 50", all_new, "<= 5 ms", few <= 5, command
-        ),
+        "page_view_50_ms": row(few, "ms", "news of all 50", all_new, "<= 5 ms", few <= 5, command),
         "page_view_500_ms": row(
             many, "ms", "50 open incidents", few, "<= 20 ms", many <= 20, command
         ),
         "page_look_ms": row(
             found.look_ms, "ms", "none", 0.0, "<= 1 ms", found.look_ms <= 1, command
         ),
-    }  # fmt: skip
+    }
 
 
 def aged() -> dict[str, dict[str, Any]]:
@@ -407,9 +435,14 @@ def judged() -> dict[str, dict[str, Any]]:
         scenes = {one.name: one for one in gate.SCENES}
         beside = gate.others(scenes[scene], 300)["below baseline"] if share else 0.0
         found[f"gate_{key}"] = row(
-            value, "share" if share else "calls", peer, beside, reach, ok(value),
+            value,
+            "share" if share else "calls",
+            peer,
+            beside,
+            reach,
+            ok(value),
             "python -m benchmarks.gate",
-        )  # fmt: skip
+        )
     return found
 
 

@@ -70,9 +70,20 @@ def served(rate: float = RATE) -> Served:
             raise RuntimeError("the agent did not start")
         ready = time.perf_counter() - start
         loader = [
-            "taskset", "-c", "1", MIDWATCH, "agent", "load", "--url", found[0],
-            "--rate", str(rate), "--seconds", str(LASTS_S), "--json",
-        ]  # fmt: skip
+            "taskset",
+            "-c",
+            "1",
+            MIDWATCH,
+            "agent",
+            "load",
+            "--url",
+            found[0],
+            "--rate",
+            str(rate),
+            "--seconds",
+            str(LASTS_S),
+            "--json",
+        ]
         done = subprocess.run(loader, check=True, capture_output=True, text=True)
         told = json.loads(done.stdout)
         memory = re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{server.pid}/status").read_text())

@@ -101,9 +101,7 @@ def row(name: str, says: str, before: Run, bad: Run, after: Run) -> Row:
     }
     worst = min(changes, key=lambda one: changes[one])
     changed = sum(bad.said[one] != before.said[one] for one in bad.said)
-    return Row(
-        name, says, bad.share, broken, fixed, p, changed, worst, changes[worst], after.share
-    )  # fmt: skip
+    return Row(name, says, bad.share, broken, fixed, p, changed, worst, changes[worst], after.share)
 
 
 def _share(run: Run, members: Sequence[Question]) -> float:

@@ -35,9 +35,15 @@ class Sizes(Struct, frozen=True):
 
 
 def pairs(
-    base: float, candidate: float, margin: float, *, runs: int, longest: int, alike: float = 0.0,
+    base: float,
+    candidate: float,
+    margin: float,
+    *,
+    runs: int,
+    longest: int,
+    alike: float = 0.0,
     wanted: str = "reject",
-) -> Sizes:  # fmt: skip
+) -> Sizes:
     """Play paired cases; `alike` is the share of pairs in which both sides do the same."""
 
     def play(draw: random.Random) -> tuple[int, str]:
@@ -56,9 +62,15 @@ def pairs(
 
 
 def traffic(
-    base: float, candidate: float, margin: float, ratio: int, *, runs: int, longest: int,
+    base: float,
+    candidate: float,
+    margin: float,
+    ratio: int,
+    *,
+    runs: int,
+    longest: int,
     wanted: str = "reject",
-) -> Sizes:  # fmt: skip
+) -> Sizes:
     """Play live traffic: blocks of one candidate request and `ratio` of the baseline."""
     bound = log(1 / ALPHA)
 
@@ -154,12 +166,10 @@ def table(runs: int) -> Sequence[Line]:
         ),
         (
             "the same, pairs alike in .8, margin 1 %",
-            pairs(
-                0.99, 0.99, 0.01, runs=runs, longest=4_000, alike=0.8, wanted="promote"
-            ),
+            pairs(0.99, 0.99, 0.01, runs=runs, longest=4_000, alike=0.8, wanted="promote"),
             "<= 400 / 1,200",
         ),
-    )  # fmt: skip
+    )
 
 
 def main() -> None:

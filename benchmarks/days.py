@@ -85,13 +85,15 @@ class _World:
     def __init__(self, rng: random.Random, size: int) -> None:
         self.rng = rng
         self.services = [f"svc-{n:02d}" for n in range(size)]
-        self.calls = sorted({
-            (caller, name)
-            for n, name in enumerate(self.services[1:], 1)
-            for caller in rng.sample(
-                self.services[max(0, n - 8) : n], min(n, rng.choice((1, 1, 2, 3)))
-            )
-        })  # fmt: skip
+        self.calls = sorted(
+            {
+                (caller, name)
+                for n, name in enumerate(self.services[1:], 1)
+                for caller in rng.sample(
+                    self.services[max(0, n - 8) : n], min(n, rng.choice((1, 1, 2, 3)))
+                )
+            }
+        )
         self.callers = defaultdict[str, list[str]](list)
         for caller, callee in self.calls:
             self.callers[callee].append(caller)
@@ -134,9 +136,12 @@ class _World:
         kind = rng.choices(list(KINDS), list(KINDS.values()))[0]
         lasts, root = max(420.0, self.around(2_400, 0.9)), rng.choice(self.services)
         if kind == "deploy":
-            return kind, [root], lasts, self.felt(
-                root, rng.choice(("errors", "down", "wrong", "slow")), 20
-            )  # fmt: skip
+            return (
+                kind,
+                [root],
+                lasts,
+                self.felt(root, rng.choice(("errors", "down", "wrong", "slow")), 20),
+            )
         if kind == "saturation":
             return kind, [root], lasts, self.felt(root, "slow", 150)
         if kind == "machine":

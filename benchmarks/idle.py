@@ -59,9 +59,15 @@ def measure() -> tuple[Waits, Waits]:
         token = intake.type_in(here, "token", "create", "--source", "alertmanager").strip()
         port = free_port()
         serve = [
-            intake.MIDWATCH, "serve", "--listen", f"127.0.0.1:{port}",
-            "--config", str(here / "midwatch"), "--log-level", "error",
-        ]  # fmt: skip
+            intake.MIDWATCH,
+            "serve",
+            "--listen",
+            f"127.0.0.1:{port}",
+            "--config",
+            str(here / "midwatch"),
+            "--log-level",
+            "error",
+        ]
         command = ["sh", "-c", f'ulimit -n {LIMIT}; exec "$@"', "sh", *serve]
         os.environ["HOOK"] = SECRET
         with running(command, f"http://127.0.0.1:{port}/readyz", here / "log"):

@@ -140,10 +140,14 @@ def alertmanager() -> Run:
         )
         port = free_port()
         command = [
-            *pinned(), program, f"--config.file={config}", f"--storage.path={folder}",
-            f"--web.listen-address=127.0.0.1:{port}", "--cluster.listen-address=",
+            *pinned(),
+            program,
+            f"--config.file={config}",
+            f"--storage.path={folder}",
+            f"--web.listen-address=127.0.0.1:{port}",
+            "--cluster.listen-address=",
             "--log.level=error",
-        ]  # fmt: skip
+        ]
         ready = f"http://127.0.0.1:{port}/-/ready"
         with running(command, ready, Path(folder) / "log") as pid:
             headers = {"Content-Type": "application/json"}
@@ -161,9 +165,16 @@ def midwatch(topology: str) -> Run:
         token = type_in(here, "token", "create", "--source", "alertmanager").strip()
         port = free_port()
         command = [
-            *pinned(), MIDWATCH, "serve", "--listen", f"127.0.0.1:{port}",
-            "--config", str(here / "midwatch"), "--log-level", "warning",
-        ]  # fmt: skip
+            *pinned(),
+            MIDWATCH,
+            "serve",
+            "--listen",
+            f"127.0.0.1:{port}",
+            "--config",
+            str(here / "midwatch"),
+            "--log-level",
+            "warning",
+        ]
         with running(command, f"http://127.0.0.1:{port}/readyz", here / "log") as pid:
             headers = {"Content-Type": "application/json", "Authorization": f"Bearer {token}"}
             return load(pid, port, "/intake/alertmanager", headers, webhook)

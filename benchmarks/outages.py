@@ -218,9 +218,12 @@ def measure(day: Day, *, graph: bool = True) -> Beside:
     }
     cheapest = min(scores, key=lambda name: scores[name].cost)
     return Beside(
-        day.name, mine, cheapest, scores[cheapest].cost,
+        day.name,
+        mine,
+        cheapest,
+        scores[cheapest].cost,
         *(max(getattr(one, what) for one in scores.values()) for what in ("f1", "top1", "top3")),
-    )  # fmt: skip
+    )
 
 
 class Figures(Struct):
@@ -245,11 +248,18 @@ def figures(days: Sequence[Beside]) -> Figures:
     costs = [one.mine.cost / one.cost for one in days]
     top1, top3 = mean(one.mine.top1 for one in days), mean(one.mine.top3 for one in days)
     return Figures(
-        len(days), mean(costs), max(costs), mean(one.mine.pages for one in days),
-        mean(one.mine.hidden for one in days), mean(one.mine.f1 / one.f1 for one in days),
-        mean(one.mine.noise for one in days), top1,
-        top1 / mean(one.top1 for one in days), top3, top3 / mean(one.top3 for one in days),
-    )  # fmt: skip
+        len(days),
+        mean(costs),
+        max(costs),
+        mean(one.mine.pages for one in days),
+        mean(one.mine.hidden for one in days),
+        mean(one.mine.f1 / one.f1 for one in days),
+        mean(one.mine.noise for one in days),
+        top1,
+        top1 / mean(one.top1 for one in days),
+        top3,
+        top3 / mean(one.top3 for one in days),
+    )
 
 
 def one_storm(folder: Path, *, graph: bool) -> float:

@@ -111,10 +111,11 @@ def cost_of_open() -> float:
         return shard
 
     later = [
-        identify({"alertname": "New", "service": f"new-{n}", "namespace": f"space-{n % 300}"})
-        .alert("firing", 60_000 + n)
+        identify(
+            {"alertname": "New", "service": f"new-{n}", "namespace": f"space-{n % 300}"}
+        ).alert("firing", 60_000 + n)
         for n in range(3_000)
-    ]  # fmt: skip
+    ]
     one_by_one = [[alert] for alert in later]
     found: list[float] = []
     for _ in range(ROUNDS):

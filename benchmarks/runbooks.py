@@ -44,9 +44,14 @@ from midwatch.engine.retelling import retell
 from midwatch.outbound import Outbound
 
 TROUBLES = (
-    "date-rule", "index-part-missing", "invented-policy", "prompt-regression", "provider-outage",
-    "retry-storm", "stale-cache",
-)  # fmt: skip
+    "date-rule",
+    "index-part-missing",
+    "invented-policy",
+    "prompt-regression",
+    "provider-outage",
+    "retry-storm",
+    "stale-cache",
+)
 ROUNDS = 200
 DONE = '{"cached": 0}'
 
@@ -102,9 +107,10 @@ def decided() -> Cost:
     purge = Action("cache.purge", Command(("true",)), Command(("true",)))
     book = Runbook("purge", 1, Match(slo.id), (Step("purge", "cache.purge"),))
     rules = Rules(
-        slos={slo.id: slo}, policy=Policy("p", (Paging(("ada",), 300),)),
+        slos={slo.id: slo},
+        policy=Policy("p", (Paging(("ada",), 300),)),
         books=Books((book,), {purge.name: purge}),
-    )  # fmt: skip
+    )
     windows = dict.fromkeys(windows_needed(slo, Verify()), Counts(8_000, 10_000))
     took: list[float] = []
     bare: list[float] = []

@@ -69,9 +69,15 @@ def served(here: Path) -> Iterator[tuple[int, int]]:
     """Serve on a free port until the block ends; gives the process and the port."""
     port = free_port()
     command = [
-        intake.MIDWATCH, "serve", "--listen", f"127.0.0.1:{port}",
-        "--config", str(here / "midwatch"), "--log-level", "error",
-    ]  # fmt: skip
+        intake.MIDWATCH,
+        "serve",
+        "--listen",
+        f"127.0.0.1:{port}",
+        "--config",
+        str(here / "midwatch"),
+        "--log-level",
+        "error",
+    ]
     with running(command, f"http://127.0.0.1:{port}/readyz", here / "log") as pid:
         yield pid, port
 

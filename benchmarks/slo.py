@@ -114,9 +114,11 @@ def prometheus_ms(count: int = 1_000) -> float:
             "utf-8",
         )
         command = [
-            need("prometheus"), f"--config.file={here / 'prometheus.yml'}",
-            f"--storage.tsdb.path={here / 'data'}", f"--web.listen-address=127.0.0.1:{port}",
-        ]  # fmt: skip
+            need("prometheus"),
+            f"--config.file={here / 'prometheus.yml'}",
+            f"--storage.tsdb.path={here / 'data'}",
+            f"--web.listen-address=127.0.0.1:{port}",
+        ]
         with running(command, f"http://127.0.0.1:{port}/-/ready", here / "log"):
             time.sleep(25)
             before = cpu_s(port)

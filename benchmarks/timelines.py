@@ -16,9 +16,13 @@ from midwatch.engine.placing import place_all
 
 BEGIN = 1_800_000_000_000
 CALLS = [
-    ("web", "api"), ("api", "orders"), ("orders", "pg"), ("jobs", "pg"), ("hooks", "jobs"),
+    ("web", "api"),
+    ("api", "orders"),
+    ("orders", "pg"),
+    ("jobs", "pg"),
+    ("hooks", "jobs"),
     ("search", "pg"),
-]  # fmt: skip
+]
 CASCADES_S = (10, 20, 40, 60, 120, 300)
 
 
@@ -33,24 +37,33 @@ def outages() -> dict[str, list[Alert]]:
     services = ("pg", "orders", "api", "web", "search", "jobs")
     found = {
         "a database fails over, its replicas lag for an hour": [
-            _at(0, "pg", "PrimaryGone"), _at(75, "orders", "ErrorsHigh"), _at(130, "api", "Slow"),
+            _at(0, "pg", "PrimaryGone"),
+            _at(75, "orders", "ErrorsHigh"),
+            _at(130, "api", "Slow"),
             _at(310, "pg", "ReplicaLags", "warning", "pg-2"),
             _at(620, "pg", "ReplicaLagsBadly", of="pg-2"),
-            _at(680, "pg", "ReplicaLagsBadly", of="pg-3"), _at(910, "jobs", "QueueGrows"),
-            _at(1_250, "hooks", "DeliveryLate"), _at(1_830, "jobs", "JobsLate"),
+            _at(680, "pg", "ReplicaLagsBadly", of="pg-3"),
+            _at(910, "jobs", "QueueGrows"),
+            _at(1_250, "hooks", "DeliveryLate"),
+            _at(1_830, "jobs", "JobsLate"),
             _at(2_450, "pg", "LogDiskFills", "warning", "pg-1"),
-            _at(3_050, "pg", "ReplicaLagsBadly", of="pg-4"), _at(3_620, "api", "Budget", "warning"),
+            _at(3_050, "pg", "ReplicaLagsBadly", of="pg-4"),
+            _at(3_620, "api", "Budget", "warning"),
         ],
         "a bad deploy, whose rules wait for 1, 10 and 15 minutes": [
-            _at(65, "api", "ErrorsHigh"), _at(305, "api", "Crashes", "warning", "api-1"),
-            _at(610, "api", "TailSlow"), _at(670, "api", "Crashes", "warning", "api-2"),
-            _at(905, "api", "ReplicasMissing", "warning"), _at(960, "api", "RolloutStuck"),
-            _at(1_510, "api", "ScaledOut"), _at(1_810, "api", "OrdersFew"),
+            _at(65, "api", "ErrorsHigh"),
+            _at(305, "api", "Crashes", "warning", "api-1"),
+            _at(610, "api", "TailSlow"),
+            _at(670, "api", "Crashes", "warning", "api-2"),
+            _at(905, "api", "ReplicasMissing", "warning"),
+            _at(960, "api", "RolloutStuck"),
+            _at(1_510, "api", "ScaledOut"),
+            _at(1_810, "api", "OrdersFew"),
         ],
         "eight disks fill, seven minutes apart": [
             _at(n * 420, "kafka", "DiskFills", of=f"kafka-{n}") for n in range(8)
         ],
-    }  # fmt: skip
+    }
     for step in CASCADES_S:
         found[f"a cascade, an alert every {step} s"] = [
             _at(n * step, services[n % len(services)], f"Rule{n}") for n in range(16)

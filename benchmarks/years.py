@@ -116,13 +116,17 @@ class Life:
         """A wave of alerts, a page, an ack; the end, and what closes it."""
         before = self.handler.shard.next_incident
         made = [
-            identify({
-                "alertname": f"Broken{number % 7}", "service": f"service-{service}",
-                "namespace": f"n{service}", "severity": "critical" if pages else "info",
-                "pod": f"pod-{self.opened}-{number}",
-            })
+            identify(
+                {
+                    "alertname": f"Broken{number % 7}",
+                    "service": f"service-{service}",
+                    "namespace": f"n{service}",
+                    "severity": "critical" if pages else "info",
+                    "pod": f"pod-{self.opened}-{number}",
+                }
+            )
             for number in range(WAVES * PER_WAVE)
-        ]  # fmt: skip
+        ]
         for wave in range(WAVES):
             part = [one.alert("firing", self.now) for one in made[wave * PER_WAVE :][:PER_WAVE]]
             self.deliver(part)
@@ -169,8 +173,9 @@ def measure(days: int = DAYS, keep_days: int = 0) -> Years:
         size = sum(one.stat().st_size for one in Path(folder).glob("journal.db*"))
         done = subprocess.run(
             [sys.executable, "-m", "benchmarks.years", "open", str(path)],
-            check=True, capture_output=True,
-        )  # fmt: skip
+            check=True,
+            capture_output=True,
+        )
         opened = msgspec.json.decode(done.stdout, type=Opened)
         return Years(life.alerts, incidents, first, last, size / 1e6, len(snapshot) / 1e6, opened)
 

@@ -24,16 +24,21 @@ from midwatch.web.routes import ROUTES
 
 # What stays the same within a major version; everything else in the package may change.
 PUBLIC = (
-    "midwatch.config.load", "midwatch.config.check",
-    "midwatch.core.values.sli.Counts", "midwatch.core.values.slo.Slo",
-    "midwatch.core.values.slo.judge_burn", "midwatch.core.values.slo.judge_recovery",
-    "midwatch.core.values.binomial.tail", "midwatch.core.values.exact.fisher",
+    "midwatch.config.load",
+    "midwatch.config.check",
+    "midwatch.core.values.sli.Counts",
+    "midwatch.core.values.slo.Slo",
+    "midwatch.core.values.slo.judge_burn",
+    "midwatch.core.values.slo.judge_recovery",
+    "midwatch.core.values.binomial.tail",
+    "midwatch.core.values.exact.fisher",
     "midwatch.core.values.exact.sign_test",
     "midwatch.core.values.evidence.clean_pairs_needed",
-    "midwatch.core.values.evals.Case", "midwatch.core.values.scorers.judge",
+    "midwatch.core.values.evals.Case",
+    "midwatch.core.values.scorers.judge",
     "midwatch.core.values.minimise.minimise",
     "midwatch.core.values.gate.Gate",
-)  # fmt: skip
+)
 
 HTTP = """# HTTP API
 
@@ -154,11 +159,7 @@ def _structs(module: ModuleType) -> list[type[msgspec.Struct]]:
     names = [one for one in vars(module).values() if inspect.isclass(one)]
     found = [one for one in names if issubclass(one, msgspec.Struct) and one.__doc__]
     within = module.__name__
-    return [
-        one
-        for one in found
-        if one.__module__.startswith(within) and not one.__subclasses__()
-    ]  # fmt: skip
+    return [one for one in found if one.__module__.startswith(within) and not one.__subclasses__()]
 
 
 def _first(text: str | None) -> str:

@@ -49,9 +49,18 @@ def proxy(
     """Start one; the first upstream is served at first."""
     options = [f"--upstream={name}=http://127.0.0.1:{port}" for name, port in upstreams]
     command = [
-        MIDWATCH, "proxy", "--listen", "127.0.0.1:0", "--control", f"127.0.0.1:{control}",
-        "--state", str(folder / "proxy.json"), *options, *(["--cut"] if cut else []), *more,
-    ]  # fmt: skip
+        MIDWATCH,
+        "proxy",
+        "--listen",
+        "127.0.0.1:0",
+        "--control",
+        f"127.0.0.1:{control}",
+        "--state",
+        str(folder / "proxy.json"),
+        *options,
+        *(["--cut"] if cut else []),
+        *more,
+    ]
     env = {**os.environ, "MIDWATCH_PROXY_TOKEN": TOKEN, "MIDWATCH_PROXY_PIN_TOKEN": PIN_TOKEN}
     log = folder / "proxy.log"
     with log.open("a") as errors:

@@ -48,7 +48,7 @@ PATTERNS: tuple[tuple[str, str], ...] = (
     (r"\bis there already\b", "already exists"),
     (r"\bin vain\b", "without a response"),
     (r"\bwakes? nobody\b", "pages nobody"),
-)  # fmt: skip
+)
 
 # What a program may not print besides: short texts have no room for these, and a reader no Python.
 PRINTED: tuple[tuple[str, str], ...] = (
@@ -64,7 +64,7 @@ PRINTED: tuple[tuple[str, str], ...] = (
     (r"\bover already\b", "in the past"),
     (r"\bNone\b|\bdict\b|\b(?:Key|Type)Error\b|\bisoformat\b|\btraceback\b", "no word of Python"),
     (r"\blook (?:at|again)\b", "see, check"),
-)  # fmt: skip
+)
 
 # What a reader from outside stumbled over, word for word.
 SENTENCES: tuple[str, ...] = (

@@ -229,9 +229,15 @@ def build_service(
         chores.append(Pruner(store, lambda: engine.handler.shard.incidents, config.keep_s).turn)
     upkeep = Upkeep(chores)
     loop = build_loop(
-        store, engine, clock, config.limits.waiting, beat=beat, rates=rates, upkeep=upkeep,
+        store,
+        engine,
+        clock,
+        config.limits.waiting,
+        beat=beat,
+        rates=rates,
+        upkeep=upkeep,
         steady=clock,
-    )  # fmt: skip
+    )
     loop.on_commit(tell)
     sources = {
         name: make_source(source.kind, config.naming, source.options)
@@ -243,9 +249,22 @@ def build_service(
         due_at = {name: timer.due_at for name, timer in timers.items() if timer}
         loop.submit([Envelope("", Started(due_at))])
     return Service(
-        clock, clock.wall, rules, store, engine, loop, sources, paging, pagers, shadow, pushed,
-        bool(config.routers), config.public_url, config.limits, conditions,
-    )  # fmt: skip
+        clock,
+        clock.wall,
+        rules,
+        store,
+        engine,
+        loop,
+        sources,
+        paging,
+        pagers,
+        shadow,
+        pushed,
+        bool(config.routers),
+        config.public_url,
+        config.limits,
+        conditions,
+    )
 
 
 def watch_silences(conditions: Conditions, handler: Handler) -> None:
@@ -260,9 +279,10 @@ def watch_clock(conditions: Conditions, clock: SteadyClock, handler: Handler) ->
         "midwatch_clock_jumps", "Wall-clock jumps of a minute or more.", lambda: clock.jumps
     )
     conditions.gauge(
-        "midwatch_clock_skew_seconds", "Event log time minus wall-clock time, in seconds.",
+        "midwatch_clock_skew_seconds",
+        "Event log time minus wall-clock time, in seconds.",
         lambda: clock.skew / SECOND,
-    )  # fmt: skip
+    )
 
 
 def begin_term(handler: Handler, clock: SteadyClock) -> None:
@@ -368,9 +388,13 @@ def build_pagers(config: Config, journal: str, clock: Callable[[], int]) -> dict
     options = config.pagers or {"terminal": TerminalOptions()}
     # Built when a pager wants it: the terminal needs no HTTP client.
     tools = Tools(
-        cache(_outbound_to), journal, clock, os.environ, partial(link, config.public_url),
+        cache(_outbound_to),
+        journal,
+        clock,
+        os.environ,
+        partial(link, config.public_url),
         config.contacts,
-    )  # fmt: skip
+    )
     return {name: make_pager(one, tools) for name, one in options.items()}
 
 

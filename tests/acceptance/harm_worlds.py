@@ -142,8 +142,11 @@ def draw(name: str) -> Drawn:
             slo = structs.replace(slo, period_s=period_s, tiers=tiers)
         budget = float(slo.budget)
         kind = rng.choice(("fast", "fast", "slow", "night"))
-        share = {"fast": rng.uniform(0.3, 1.0), "slow": min(0.9, budget * rng.uniform(17, 28)),
-                 "night": rng.uniform(0.5, 1.0)}[kind]  # fmt: skip
+        share = {
+            "fast": rng.uniform(0.3, 1.0),
+            "slow": min(0.9, budget * rng.uniform(17, 28)),
+            "night": rng.uniform(0.5, 1.0),
+        }[kind]
         share = min(max(share, 16 * budget), 0.95)  # what no tier sees is no outage
         background = rng.choice((0.0, 0.0, rng.uniform(0.05, 0.8))) * budget
         lasts = rng.randrange(7_000, 10_000, EDGE_S)
@@ -154,15 +157,26 @@ def draw(name: str) -> Drawn:
             lasts = rng.randrange(900, 5_000, EDGE_S)
         has_book = not services or cured_by == "own" or rng.random() < 0.3
         services[service] = Counted(
-            slo, rng.choice((30, 60, 90)), background, [Outage(start, start + lasts, share)], night,
-            cured_by=cured_by, book=rng.choice(("purge", "roll")) if has_book else "",
-        )  # fmt: skip
+            slo,
+            rng.choice((30, 60, 90)),
+            background,
+            [Outage(start, start + lasts, share)],
+            night,
+            cured_by=cured_by,
+            book=rng.choice(("purge", "roll")) if has_book else "",
+        )
     return Drawn(
-        name, rng, warm_s, cure, services, rng.choice((0.0, 0.15)),
+        name,
+        rng,
+        warm_s,
+        cure,
+        services,
+        rng.choice((0.0, 0.15)),
         [onset + rng.randrange(60, 3_000) for _ in range(rng.choice((0, 1, 2)))],
-        rng.randrange(60, 400), [rng.choice((1, 3, 40)) for _ in range(rng.choice((0, 0, 3)))],
+        rng.randrange(60, 400),
+        [rng.choice((1, 3, 40)) for _ in range(rng.choice((0, 0, 3)))],
         _deploys(rng, services, onset),
-    )  # fmt: skip
+    )
 
 
 def _deploys(rng: random.Random, services: dict[str, Counted], onset: int) -> list[Deploy]:
@@ -240,14 +254,16 @@ class Run:
         slos = {one.slo.id: one.slo for one in world.services.values()}
         books = tuple(self._book(name, one) for name, one in world.services.items() if one.book)
         action = Action(
-            "cache.purge", Request("http://cache.test/", "POST"),
+            "cache.purge",
+            Request("http://cache.test/", "POST"),
             Request("http://cache.test/", expect={"cached": 0}),
-        )  # fmt: skip
+        )
         self.rules = Rules(
-            Topology([Service("shop", 1), Service("db", 1)], [("shop", "db")]), slos,
+            Topology([Service("shop", 1), Service("db", 1)], [("shop", "db")]),
+            slos,
             Policy("p", (Step(("ada",), 300),), team=Team({"ada": Person("ada", ("pager",))})),
             Books(books, {action.name: action}),
-        )  # fmt: skip
+        )
         self.cure, self.roads = Cure(self), Roads(self)
         self.pending: list[tuple[int, str, int]] = []  # when it arrives, whose, which bucket
         self.engine = self._build()
@@ -410,9 +426,11 @@ class Run:
         if world.affected and not self.reported:
             self.reported = True
             self.give(
-                *(FileTicket(f"T-{n}", f"nothing works {n}", f"user-{n}", "shop", "", many)
-                  for n, many in enumerate(world.affected))
-            )  # fmt: skip
+                *(
+                    FileTicket(f"T-{n}", f"nothing works {n}", f"user-{n}", "shop", "", many)
+                    for n, many in enumerate(world.affected)
+                )
+            )
         if world.cure.startswith("relapse") and not self.relapsed:
             self.relapsed = True
             on = self.now + world.rng.randrange(30, 120, EDGE_S)

@@ -97,11 +97,20 @@ class Hostile:
         elif way == "answers":
             verdict = json.dumps({"good": False, "why": text})
             document = {
-                "answer": text, "status": "error", "error": text, "warnings": [text], "data": 7,
-                "choices": [{"message": {"content": verdict}}], "trouble": text, "cached": text,
-                "traffic": {"release": text, "epoch": 1}, "counted": {"v1": {"errors": text}},
-                "conversation": text, "sources": [text], login: login,
-            }  # fmt: skip
+                "answer": text,
+                "status": "error",
+                "error": text,
+                "warnings": [text],
+                "data": 7,
+                "choices": [{"message": {"content": verdict}}],
+                "trouble": text,
+                "cached": text,
+                "traffic": {"release": text, "epoch": 1},
+                "counted": {"v1": {"errors": text}},
+                "conversation": text,
+                "sources": [text],
+                login: login,
+            }
             handler.answer(200, json.dumps(document).encode())
         elif way == "sends on":
             handler.answer(307, b"", Location=f"http://{host}.example/{quote(flat)}")

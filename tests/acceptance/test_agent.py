@@ -131,9 +131,10 @@ def test_nobody_waits_while_a_model_thinks() -> None:
         return "Four years."
 
     with (
-        modelled(think) as address, agent("--model", address) as url,
+        modelled(think) as address,
+        agent("--model", address) as url,
         ThreadPoolExecutor(3) as pool,
-    ):  # fmt: skip
+    ):
         asked = [pool.submit(ask, url, "how long is a gift card valid") for _ in range(3)]
         assert all(thinking.acquire(timeout=20) for _ in asked)
         assert b'"status":"ok"' in urllib.request.urlopen(f"{url}/healthz", timeout=10).read()
@@ -155,14 +156,19 @@ def test_what_no_release_is_to_blame_for_can_be_had(trouble: str) -> None:
 @pytest.mark.parametrize(
     ("body", "status"),
     [
-        (b"", 400), (b"[]", 400), (b"nothing", 400), (b'{"question": 7}', 400),
-        (b'{"question": ""}', 422), (b'{"question": "   "}', 422), (b"\xff\xfe\x00", 400),
+        (b"", 400),
+        (b"[]", 400),
+        (b"nothing", 400),
+        (b'{"question": 7}', 400),
+        (b'{"question": ""}', 422),
+        (b'{"question": "   "}', 422),
+        (b"\xff\xfe\x00", 400),
         (b'{"question": "' + b"a" * 1_000_000 + b'"}', 413),
         (b'{"question": "' + b"a" * 3_000 + b'"}', 413),
         (b'{"question": "\\u0000\\u202e \\" OR 1=1 --"}', 200),
         ('{"question": "מה המחיר"}'.encode(), 200),
     ],
-)  # fmt: skip
+)
 def test_bad_input_is_answered_or_refused(served: str, body: bytes, status: int) -> None:
     """Never a 5xx; and the agent lives."""
     assert post(served, body, content_type="application/json")[0] == status
@@ -369,8 +375,12 @@ def test_remedies_need_their_token() -> None:
             assert remedy(url, "", token=token)[0] == status
             assert remedy(url, "/cache.purge", b"{}", token)[0] == status
         assert json.loads(remedy(url, "", token="planted")[1])["cached"] == 0
-        for name, body in (("no.such", b"{}"), ("traffic.failover", b'{"to": "third"}'),
-                           ("config.set", b"[]"), ("load.shed", b"{")):  # fmt: skip
+        for name, body in (
+            ("no.such", b"{}"),
+            ("traffic.failover", b'{"to": "third"}'),
+            ("config.set", b"[]"),
+            ("load.shed", b"{"),
+        ):
             status, said = remedy(url, f"/{name}", body, "planted")
             assert status == 400
             assert json.loads(said)["error"]

@@ -38,12 +38,25 @@ EXAMPLES = "400" if os.environ.get("MIDWATCH_SOAK") else "25"
 NOT_FOR_INTAKE = "positive_data_acceptance"
 # Pages for people, figures for machines, and an address that would put a token into documents.
 NOT_DESCRIBED = {
-    "/", "/changes", "/login", "/logout", "/incidents/{id}", "/incidents/{id}/ack",
-    "/incidents/{id}/approve", "/incidents/{id}/refuse", "/incidents/{id}/stop",
-    "/incidents/{id}/postmortem", "/healthz", "/readyz", "/metrics",
-    "/api/v1/openapi.json", "/intake/{source}/{token}", "/slack/{pager}", "/heartbeats/{job}",
+    "/",
+    "/changes",
+    "/login",
+    "/logout",
+    "/incidents/{id}",
+    "/incidents/{id}/ack",
+    "/incidents/{id}/approve",
+    "/incidents/{id}/refuse",
+    "/incidents/{id}/stop",
+    "/incidents/{id}/postmortem",
+    "/healthz",
+    "/readyz",
+    "/metrics",
+    "/api/v1/openapi.json",
+    "/intake/{source}/{token}",
+    "/slack/{pager}",
+    "/heartbeats/{job}",
     "/heartbeats/{job}/{token}",
-}  # fmt: skip
+}
 MADE_UP = "mw_deadbeef_" + "S" * 43
 BARE = "/intake/alertmanager"
 WIDTH = 78  # what is written on a terminal of 80 columns
@@ -98,12 +111,29 @@ def test_drawn_requests_meet_the_description(serving: Serving, door: str, tmp_pa
     file = tmp_path / "schemathesis.toml"
     file.write_text('[parameters]\n"path.source" = "alertmanager"\n', "utf-8")
     done = subprocess.run(
-        [ST, "--config-file", file, "run", f"{serving.url}/api/v1/openapi.json",
-         "--include-path-regex", f"^/{door}", "-H", f"Authorization: Bearer {token}",
-         "--checks", "all", "--max-examples", EXAMPLES, "--generation-deterministic", "--no-color",
-         *(["--exclude-checks", NOT_FOR_INTAKE] if door == "intake" else [])],
-        capture_output=True, text=True, check=False, cwd=tmp_path,
-    )  # fmt: skip
+        [
+            ST,
+            "--config-file",
+            file,
+            "run",
+            f"{serving.url}/api/v1/openapi.json",
+            "--include-path-regex",
+            f"^/{door}",
+            "-H",
+            f"Authorization: Bearer {token}",
+            "--checks",
+            "all",
+            "--max-examples",
+            EXAMPLES,
+            "--generation-deterministic",
+            "--no-color",
+            *(["--exclude-checks", NOT_FOR_INTAKE] if door == "intake" else []),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     tested = re.search(r"Tested: +(\d+)", done.stdout)
     assert tested
@@ -195,9 +225,15 @@ def test_a_reason_is_blank_to_the_document_when_it_is_to_the_server(
 
 @pytest.mark.parametrize(
     ("method", "path"),
-    [("GET", "/intake/alertmanager"), ("DELETE", "/api/v1/incidents/INC-1"), ("PUT", "/"),
-     ("POST", "/api/v1/incidents"), ("GET", "/nowhere"), ("GET", "/api/v1/incidents/INC-99")],
-)  # fmt: skip
+    [
+        ("GET", "/intake/alertmanager"),
+        ("DELETE", "/api/v1/incidents/INC-1"),
+        ("PUT", "/"),
+        ("POST", "/api/v1/incidents"),
+        ("GET", "/nowhere"),
+        ("GET", "/api/v1/incidents/INC-99"),
+    ],
+)
 def test_what_is_not_there_is_a_problem_too(serving: Serving, method: str, path: str) -> None:
     """404 and 405 as problems; 405 says what would do."""
     answer = serving.ask(method, path, token=serving.person)
@@ -330,8 +366,18 @@ def test_a_token_stands_nowhere(serving: Serving) -> None:
         "person": serving.ask("GET", "/api/v1/incidents", token=MADE_UP),
     }
     assert [answer.status for answer in sent.values()] == [
-        401, 401, 401, 400, 400, 400, 405, 404, 404, 404, 401,
-    ]  # fmt: skip
+        401,
+        401,
+        401,
+        400,
+        400,
+        400,
+        405,
+        404,
+        404,
+        404,
+        401,
+    ]
     for answer in sent.values():
         assert "mw_" not in f"{answer.headers}{answer.body!r}"
     nobody_holds(serving, MADE_UP, serving.sender, serving.person)

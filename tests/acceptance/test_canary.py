@@ -86,9 +86,17 @@ class Stage:
     def load(self, rate: int = 60) -> Iterator[None]:
         """Users ask, a talk each, by the proxy."""
         command = [
-            MIDWATCH, "agent", "load", "--url", self.proxy.users, "--rate", str(rate),
-            "--seconds", "300", "--json",
-        ]  # fmt: skip
+            MIDWATCH,
+            "agent",
+            "load",
+            "--url",
+            self.proxy.users,
+            "--rate",
+            str(rate),
+            "--seconds",
+            "300",
+            "--json",
+        ]
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
             yield
@@ -149,9 +157,15 @@ def test_a_secretly_broken_fix_is_rejected_and_a_harmless_one_promoted(
     """By what users got; then the good one is all that they get, and a rollback is one call."""
     with stage(tmp_path, monkeypatch, "v1-good", "no-titles", "friendly") as found, found.load():
         code, out, err = found.type(
-            "canary", "start", "support-agent", "no-titles", "--confirm", "support-agent",
-            "--wait", "120",
-        )  # fmt: skip
+            "canary",
+            "start",
+            "support-agent",
+            "no-titles",
+            "--confirm",
+            "support-agent",
+            "--wait",
+            "120",
+        )
         assert code == 1, out + err
         assert "no-titles: reject; quality is worse" in out
         assert "no-titles on 50 % compared with v1-good" in err
@@ -162,9 +176,15 @@ def test_a_secretly_broken_fix_is_rejected_and_a_harmless_one_promoted(
         assert code == 2
         assert "known bad" in err
         code, out, err = found.type(
-            "canary", "start", "support-agent", "friendly", "--confirm", "support-agent",
-            "--wait", "240",
-        )  # fmt: skip
+            "canary",
+            "start",
+            "support-agent",
+            "friendly",
+            "--confirm",
+            "support-agent",
+            "--wait",
+            "240",
+        )
         assert code == 0, out + err
         assert "friendly: promote; not worse in quality by 0.05, errors by 0.05" in out
         until(lambda: found.service()["live"] == "friendly")
@@ -206,9 +226,16 @@ def test_what_serves_another_digest_gets_no_traffic(
     with stage(tmp_path, monkeypatch, "v1-good", "friendly") as found:
         found.typed("register", "support-agent", "friendly-2", "--digest", "sha256:other")
         code, _, err = found.type(
-            "promote", "support-agent", "friendly-2", "--confirm", "support-agent", "--why", "try",
-            "--wait", "40",
-        )  # fmt: skip
+            "promote",
+            "support-agent",
+            "friendly-2",
+            "--confirm",
+            "support-agent",
+            "--why",
+            "try",
+            "--wait",
+            "40",
+        )
         assert code == 1, err
         assert found.service()["live"] == "v1-good"
         assert "no upstream is named" in found.typed("history", "support-agent")
@@ -224,16 +251,19 @@ def test_a_guard_out_of_a_real_prometheus_tells_releases_apart(tmp_path: Path) -
             f"  - {{job_name: agents, static_configs: [{{targets: {targets}}}]}}\n"
         )
         command = [
-            need("prometheus"), f"--config.file={tmp_path / 'prometheus.yml'}",
-            f"--storage.tsdb.path={tmp_path / 'data'}", f"--web.listen-address=127.0.0.1:{port}",
-        ]  # fmt: skip
+            need("prometheus"),
+            f"--config.file={tmp_path / 'prometheus.yml'}",
+            f"--storage.tsdb.path={tmp_path / 'data'}",
+            f"--web.listen-address=127.0.0.1:{port}",
+        ]
         url = f"http://127.0.0.1:{port}"
         with running(command, f"{url}/-/ready", tmp_path / "log"):
             asked = Indicator(
-                "counter", "prom",
+                "counter",
+                "prom",
                 good='sum(support_agent_judged_total{release="{{.release}}",result="good"})',
                 total='sum(support_agent_judged_total{release="{{.release}}"})',
-            )  # fmt: skip
+            )
             plan = CanaryPlan((Guard("quality", 0.05, asked),), (50,), warm_up_s=1, lag_s=2)
             state = Shard()
             state.pointers["shop"] = pointer = Pointer("shop", live="v1-good")

@@ -57,8 +57,12 @@ def run(folder: Path, *args: str) -> tuple[int, str, str]:
 def test_an_incident_leaves_a_case_with_both_sides_evidence(folder: Path) -> None:
     """And its whole way is told: incident, releases, fix."""
     assert run(folder, "list")[1].split()[:5] == [
-        "inc-1-refund-window", "INC-1", "v2-regressed", "/", "v1-stable",
-    ]  # fmt: skip
+        "inc-1-refund-window",
+        "INC-1",
+        "v2-regressed",
+        "/",
+        "v1-stable",
+    ]
     found = json.loads(run(folder, "show", "inc-1-refund-window", "--json")[1])
     assert len(found["case"]["bad_digest"]) == len(found["case"]["good_digest"]) == 32
     assert [one["status"] for one in found["evidence"]] == ["failed"] * 3 + ["passed"] * 3
@@ -72,9 +76,15 @@ def test_taking_the_fix_out_turns_the_gate_red_by_the_cases_name(folder: Path) -
     assert run(folder, "export", "--out", "kept.yaml")[0] == 0
     for candidate, code in (("fixed", 0), ("unfixed", 1)):
         done = midwatch(
-            "gate", "--suite", "kept.yaml", "--candidate", f"python:bot:{candidate}",
-            "--baseline", "python:bot:fixed", cwd=folder,
-        )  # fmt: skip
+            "gate",
+            "--suite",
+            "kept.yaml",
+            "--candidate",
+            f"python:bot:{candidate}",
+            "--baseline",
+            "python:bot:fixed",
+            cwd=folder,
+        )
         assert done.returncode == code, done.stdout + done.stderr
     assert "case inc-1-refund-window of an incident fails 3 of 3" in done.stdout
 
@@ -86,9 +96,17 @@ def test_an_exported_case_leads_back_to_its_incident(folder: Path) -> None:
     config.write_text(config.read_text("utf-8") + "\npublic_url: https://oncall.example.org/\n")
     assert run(folder, "export", "--out", "kept.yaml")[0] == 0
     done = midwatch(
-        "gate", "--suite", "kept.yaml", "--candidate", "python:bot:unfixed",
-        "--baseline", "python:bot:fixed", "--junit", "junit.xml", cwd=folder,
-    )  # fmt: skip
+        "gate",
+        "--suite",
+        "kept.yaml",
+        "--candidate",
+        "python:bot:unfixed",
+        "--baseline",
+        "python:bot:fixed",
+        "--junit",
+        "junit.xml",
+        cwd=folder,
+    )
     assert done.returncode == 1, done.stdout + done.stderr
     said = r'<property name="incident" value="https://oncall.example.org/incidents/INC-1-\w{8}"/>'
     assert re.search(said, (folder / "junit.xml").read_text("utf-8"))
@@ -97,9 +115,22 @@ def test_an_exported_case_leads_back_to_its_incident(folder: Path) -> None:
 def test_a_case_is_admitted_on_both_sides_and_made_smaller(folder: Path) -> None:
     """The original is kept; what proves nothing is refused with its reason."""
     code, out, err = run(
-        folder, "admit", "more.yaml", "long", "--incident", "INC-1", "--bad", "python:bot:unfixed",
-        "--good", "python:bot:fixed", "--minimise", "--bad-digest", "b1", "--good-digest", "g1",
-    )  # fmt: skip
+        folder,
+        "admit",
+        "more.yaml",
+        "long",
+        "--incident",
+        "INC-1",
+        "--bad",
+        "python:bot:unfixed",
+        "--good",
+        "python:bot:fixed",
+        "--minimise",
+        "--bad-digest",
+        "b1",
+        "--good-digest",
+        "g1",
+    )
     assert code == 0, err
     assert "long: kept, fails on bad, passes on good" in out
     assert "question  What of my refund?" in out
@@ -108,9 +139,16 @@ def test_a_case_is_admitted_on_both_sides_and_made_smaller(folder: Path) -> None
     assert "bad     python:bot:unfixed b1: 3 failed" in told
     for side, says in (("fixed", "also passes on bad"), ("unfixed", "also fails on good")):
         args = (
-            "admit", "more.yaml", "fresh", "--incident", "INC-1",
-            "--bad", f"python:bot:{side}", "--good", f"python:bot:{side}",
-        )  # fmt: skip
+            "admit",
+            "more.yaml",
+            "fresh",
+            "--incident",
+            "INC-1",
+            "--bad",
+            f"python:bot:{side}",
+            "--good",
+            f"python:bot:{side}",
+        )
         code, out, _ = run(folder, *args)
         assert (code, out.strip()) == (1, f"refused: {says}")
         code, out, _ = run(folder, *args, "--json")
@@ -122,9 +160,20 @@ def test_a_case_is_admitted_on_both_sides_and_made_smaller(folder: Path) -> None
 def test_what_flakes_is_admitted_by_proof_and_kept_with_its_runs(folder: Path) -> None:
     """Sixteen runs a side, Fisher's test, and from then on so many of five have to pass."""
     code, out, err = run(
-        folder, "admit", "more.yaml", "fresh", "--incident", "INC-1", "--concurrency", "1",
-        "--bad", "python:bot:seldom", "--good", "python:bot:often", "--json",
-    )  # fmt: skip
+        folder,
+        "admit",
+        "more.yaml",
+        "fresh",
+        "--incident",
+        "INC-1",
+        "--concurrency",
+        "1",
+        "--bad",
+        "python:bot:seldom",
+        "--good",
+        "python:bot:often",
+        "--json",
+    )
     assert code == 0, out + err
     found = json.loads(out)
     assert (found["runs"], found["least"]) == (5, 3)
@@ -133,9 +182,20 @@ def test_what_flakes_is_admitted_by_proof_and_kept_with_its_runs(folder: Path) -
 def test_a_good_side_that_flakes_gets_more_runs_as_well(folder: Path) -> None:
     """The bad one fails always; two of sixteen failures of the good one are chance."""
     code, out, err = run(
-        folder, "admit", "more.yaml", "fresh", "--incident", "INC-1", "--concurrency", "1",
-        "--bad", "python:bot:unfixed", "--good", "python:bot:mostly", "--json",
-    )  # fmt: skip
+        folder,
+        "admit",
+        "more.yaml",
+        "fresh",
+        "--incident",
+        "INC-1",
+        "--concurrency",
+        "1",
+        "--bad",
+        "python:bot:unfixed",
+        "--good",
+        "python:bot:mostly",
+        "--json",
+    )
     assert code == 0, out + err
     assert json.loads(out)["runs"] == 5
 
@@ -163,9 +223,15 @@ def test_quarantine_and_retirement_are_recorded_and_reach_the_gate(folder: Path)
     assert (code, out.startswith(f"{name}: quarantined ada, until ")) == (0, True)
     run(folder, "export", "--out", "kept.yaml")
     done = midwatch(
-        "gate", "--suite", "kept.yaml", "--candidate", "python:bot:unfixed", "--baseline",
-        "python:bot:fixed", cwd=folder,
-    )  # fmt: skip
+        "gate",
+        "--suite",
+        "kept.yaml",
+        "--candidate",
+        "python:bot:unfixed",
+        "--baseline",
+        "python:bot:fixed",
+        cwd=folder,
+    )
     assert f"[quarantined] {name}" in done.stdout
     assert done.returncode in (0, 2, 3)
     assert run(folder, "retire", name, "--why", "policy changed")[0] == 0
@@ -181,16 +247,30 @@ def test_over_a_server_it_is_the_same(tmp_path: Path) -> None:
     serving = Serving(tmp_path)
     serving.start()
     try:
-        serving.deliver({"status": "firing", "labels": {"alertname": "Down", "service": "shop",
-                         "severity": "critical"}, "startsAt": "2026-11-24T02:00:00Z"})  # fmt: skip
+        serving.deliver(
+            {
+                "status": "firing",
+                "labels": {"alertname": "Down", "service": "shop", "severity": "critical"},
+                "startsAt": "2026-11-24T02:00:00Z",
+            }
+        )
         (tmp_path / "bot.py").write_text(BOT, "utf-8")
         (tmp_path / "more.yaml").write_text(MORE, "utf-8")
         where = {"MIDWATCH_SERVER": serving.url, "MIDWATCH_TOKEN": serving.person}
         (incident,) = serving.incidents()
         done = serving.type(
-            "cases", "admit", "more.yaml", "fresh", "--incident", incident["id"],
-            "--bad", "python:bot:unfixed", "--good", "python:bot:fixed", **where,
-        )  # fmt: skip
+            "cases",
+            "admit",
+            "more.yaml",
+            "fresh",
+            "--incident",
+            incident["id"],
+            "--bad",
+            "python:bot:unfixed",
+            "--good",
+            "python:bot:fixed",
+            **where,
+        )
         assert done.returncode == 0, done.stderr
         assert "fresh" in serving.type("cases", "list", **where).stdout
         assert "id: fresh" in serving.type("cases", "export", **where).stdout

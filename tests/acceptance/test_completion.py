@@ -15,9 +15,11 @@ MIDWATCH = Path(sys.executable).with_name("midwatch")
 def offered(*words: str) -> list[str]:
     """Ask as bash asks when Tab is pressed behind the words."""
     env = {
-        **os.environ, "_MIDWATCH_COMPLETE": "bash_complete",
-        "COMP_WORDS": " ".join(("midwatch", *words)), "COMP_CWORD": str(len(words)),
-    }  # fmt: skip
+        **os.environ,
+        "_MIDWATCH_COMPLETE": "bash_complete",
+        "COMP_WORDS": " ".join(("midwatch", *words)),
+        "COMP_CWORD": str(len(words)),
+    }
     done = subprocess.run([MIDWATCH], env=env, capture_output=True, text=True, check=True)
     return [line.partition(",")[2] for line in done.stdout.splitlines()]
 

@@ -175,9 +175,12 @@ def test_a_config_that_lies_there_and_is_not_read_is_said(tmp_path: Path) -> Non
     for where in ((), ("--config", "midwatch")):
         done = subprocess.run(
             [MIDWATCH, "correlate", "--summary", *where],
-            capture_output=True, check=False, cwd=tmp_path, timeout=60,
+            capture_output=True,
+            check=False,
+            cwd=tmp_path,
+            timeout=60,
             input=json.dumps([alert_of(service="shop")]).encode(),
-        )  # fmt: skip
+        )
         says = b"midwatch/midwatch.yaml was not read, because --config midwatch was not given"
         assert (says in done.stdout) == (not where)
 
@@ -186,10 +189,12 @@ def test_several_documents_may_stand_one_behind_the_other() -> None:
     """As `cat` gives several files: webhooks over many lines, arrays, single alerts."""
     one = {"labels": {"alertname": "Slow"}, "startsAt": "2026-01-01T00:00:00Z"}
     parts = (
-        json.dumps({"version": "4", "alerts": [one, one]}, indent=2), json.dumps([one]),
-        json.dumps(one, indent=1), json.dumps({**one, "labels": {"alerts": "3"}}),
+        json.dumps({"version": "4", "alerts": [one, one]}, indent=2),
+        json.dumps([one]),
+        json.dumps(one, indent=1),
+        json.dumps({**one, "labels": {"alerts": "3"}}),
         json.dumps([{"version": "4", "alerts": [one]}, one, {"version": "4", "alerts": []}]),
-    )  # fmt: skip
+    )
     for between in ("", "\n", "\n\n "):
         done = midwatch("correlate", stdin=between.join(parts).encode())
         assert done.returncode == 0, done.stderr

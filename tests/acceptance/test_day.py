@@ -31,10 +31,17 @@ RECORDED = Path(__file__).parents[2] / "scenarios"
 BEFORE_S = 600  # in which the server starts
 # Each says the same wherever it happens; receipts, durations and what follows from them do not.
 COMPARED = (
-    e.IncidentOpened, e.AlertsAttached, e.AlertsResolved, e.SeverityDeclared, e.PagePlanned,
-    e.PageAcknowledged, e.EscalationExhausted, e.IncidentMitigated, e.IncidentReopened,
+    e.IncidentOpened,
+    e.AlertsAttached,
+    e.AlertsResolved,
+    e.SeverityDeclared,
+    e.PagePlanned,
+    e.PageAcknowledged,
+    e.EscalationExhausted,
+    e.IncidentMitigated,
+    e.IncidentReopened,
     e.IncidentResolved,
-)  # fmt: skip
+)
 
 
 def drilled(scenario: Scenario) -> tuple[list[Fact[e.Event]], list[tuple[int, bytes]]]:
@@ -75,10 +82,21 @@ def served(
     file.write_text(json.dumps(day), "utf-8")
     begin = datetime.fromtimestamp(starts_at / SECOND - BEFORE_S, UTC)
     done = subprocess.run(
-        [faketime, "-f", f"@{begin:%Y-%m-%d %H:%M:%S} x{speed}", sys.executable, CHILD, config, db,
-         file],
-        capture_output=True, text=True, check=True, env={**os.environ, "TZ": "UTC"},
-    )  # fmt: skip
+        [
+            faketime,
+            "-f",
+            f"@{begin:%Y-%m-%d %H:%M:%S} x{speed}",
+            sys.executable,
+            CHILD,
+            config,
+            db,
+            file,
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "TZ": "UTC"},
+    )
     assert set(done.stdout.split()) <= {"200", "202"}, done.stderr
     assert midwatch("db", "verify", str(db)).returncode == 0
     store = SqliteStore.read_only(db)

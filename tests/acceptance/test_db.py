@@ -74,8 +74,10 @@ def test_a_whole_journal_verifies(journal: Path) -> None:
 @pytest.mark.parametrize(
     ("sql", "names"),
     [
-        ("UPDATE event SET body = replace(body, 'v2-regressed', 'v2-regresseD') WHERE seq = 6",
-         "event 6 (release/support-agent v3)"),
+        (
+            "UPDATE event SET body = replace(body, 'v2-regressed', 'v2-regresseD') WHERE seq = 6",
+            "event 6 (release/support-agent v3)",
+        ),
         ("UPDATE event SET at = at + 1 WHERE seq = 9", "event 9 ("),
         ("UPDATE event SET cause = 'x' WHERE seq = 4", "event 4 ("),
         ("UPDATE event SET link = zeroblob(16) WHERE seq = 12", "event 12 ("),
@@ -87,7 +89,7 @@ def test_a_whole_journal_verifies(journal: Path) -> None:
         ("UPDATE inbox SET at = at + 1 WHERE key = 'ticket/T-1'", "inbox 'ticket/T-1'"),
         ("UPDATE shard SET head = zeroblob(16)", "head: "),
     ],
-)  # fmt: skip
+)
 def test_a_change_behind_its_back_is_named(copy: Path, sql: str, names: str) -> None:
     """Whoever edits a row is found, and the row is named."""
     with sqlite3.connect(copy) as connection:

@@ -87,12 +87,16 @@ def test_what_is_lost_is_told_and_the_old_file_is_kept(tmp_path: Path) -> None:
     done = serving.type("db", "restore", str(copy), str(file))
     assert done.returncode == 0, done.stderr
     for says in (
-        "copy.db, ", "verified", "lost: ",
+        "copy.db, ",
+        "verified",
+        "lost: ",
         "1 incident, whose pages were sent and not resolved: resolve them in the pager",
-        "INC-2 incident: PaymentsDown on shop", "INC-1 acknowledgement: ada acknowledged it",
+        "INC-2 incident: PaymentsDown on shop",
+        "INC-1 acknowledgement: ada acknowledged it",
         "1 token made since",
-        "1 token revoked since are valid again", f"kept: {file}.before-",
-    ):  # fmt: skip
+        "1 token revoked since are valid again",
+        f"kept: {file}.before-",
+    ):
         assert says in done.stdout, (says, done.stdout)
     (aside,) = file.parent.glob("midwatch.db.before-*")
     old = sqlite3.connect(aside)
@@ -130,8 +134,9 @@ def test_two_that_parted_are_compared_from_where_they_did(copy: Path, file: Path
     lost = found["lost"]
     assert (code, lost["events"], lost["behind"]) == (0, 2, 1)
     assert [(one["kind"], one["says"]) for one in lost["done"]] == [
-        ("release", "v2 sha256:v2"), ("release", "v3 sha256:v3"),
-    ]  # fmt: skip
+        ("release", "v2 sha256:v2"),
+        ("release", "v3 sha256:v3"),
+    ]
 
 
 @pytest.mark.parametrize("state", ["gone", "junk", "cut", "pruned"])

@@ -205,10 +205,20 @@ def test_trace_prints_every_event_with_its_reason() -> None:
     """The one line of the walk can be read from top to bottom."""
     lines = midwatch("drill", "--trace").stdout.splitlines()
     walk = [
-        "IncidentOpened", "BudgetBurning", "PageSent", "PageAcknowledged", "RollbackCompleted",
-        "IncidentMitigated", "PostmortemDrafted", "RegressionCaseAdmitted", "FixProposed",
-        "CanaryJudged", "FixPromoted", "GateJudged", "IncidentClosed",
-    ]  # fmt: skip
+        "IncidentOpened",
+        "BudgetBurning",
+        "PageSent",
+        "PageAcknowledged",
+        "RollbackCompleted",
+        "IncidentMitigated",
+        "PostmortemDrafted",
+        "RegressionCaseAdmitted",
+        "FixProposed",
+        "CanaryJudged",
+        "FixPromoted",
+        "GateJudged",
+        "IncidentClosed",
+    ]
     events = [line.split() for line in lines if re.match(r"\d{4}-\d\d-\d\dT", line)]
     mine = [
         words[3] for words in events if words[2] in ("incident/INC-1", "slo/support-agent/answers")

@@ -114,21 +114,27 @@ BROKEN: list[tuple[str, object, str, object]] = [
     ("a step waits its time", escalation, "wait_for_ack", _waits_by_the_wall),
     ("an ack holds its time", Decision, "set_timer", _forgets_by_the_wall),
     (
-        "a retry waits its time", Decision, "retry_effect",
+        "a retry waits its time",
+        Decision,
+        "retry_effect",
         lambda d, key, at: d.retries.update({key: d.now}),
     ),
     ("dates hold while the clock is right", muting, "keep_dates", lambda d, rules: []),
     ("a snooze ends at its date", escalation, "_wake_snoozed", lambda d, incident: None),
     ("a clock that is right again is right", Skews, "returns", lambda skews, skew: False),
     (
-        "no key is drawn twice", escalation, "_page_key",
+        "no key is drawn twice",
+        escalation,
+        "_page_key",
         lambda d, incident: d.key("page", incident.id),
     ),
     (
-        "every key carries its term's salt", Decision, "key",
+        "every key carries its term's salt",
+        Decision,
+        "key",
         lambda d, *parts: "/".join(map(str, parts)),
     ),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(

@@ -61,15 +61,18 @@ def test_a_pattern_that_never_ends_is_an_error_and_keeps_nobody(tmp_path: Path) 
     """It is ended, its case is an error, and the next pattern is tried as before."""
     (tmp_path / "suite.yaml").write_text(HOSTILE)
     (tmp_path / "bot.py").write_text(f"def answer(question):\n    return '\"{'a' * 40}!\"'\n")
-    code, out, err = run(tmp_path, "run", "suite.yaml", "--target", "python:bot:answer",
-                         "--results", "r.jsonl")  # fmt: skip
+    code, out, err = run(
+        tmp_path, "run", "suite.yaml", "--target", "python:bot:answer", "--results", "r.jsonl"
+    )
     assert (code, err) == (3, ""), out
     lines = (tmp_path / "r.jsonl").read_text().splitlines()
     outcomes = [json.loads(line)["outcome"] for line in lines]
     found = {one["case"]: one for one in outcomes if one["case"]}
     assert {name: one["status"] for name, one in found.items()} == {
-        "slow": "error", "schema": "error", "fine": "passed",
-    }  # fmt: skip
+        "slow": "error",
+        "schema": "error",
+        "fine": "passed",
+    }
     assert "the pattern ran longer than 2 s" in found["slow"]["why"]
     assert "the pattern ran longer than 2 s" in found["schema"]["why"]
 
@@ -129,15 +132,35 @@ def test_two_runs_are_compared(folder: Path) -> None:
     """Case by case, with the chance that it means nothing."""
     for name in ("good", "bad"):
         target = f"python:bot:{name}"
-        run(folder, "run", "own.yaml", "--target", target, "--results", f"{name}.jsonl",
-            "--epochs", "2")  # fmt: skip
+        run(
+            folder,
+            "run",
+            "own.yaml",
+            "--target",
+            target,
+            "--results",
+            f"{name}.jsonl",
+            "--epochs",
+            "2",
+        )
     code, out, _ = run(folder, "diff", "good.jsonl", "bad.jsonl")
     assert (code, out.splitlines()) == (
-        1, ["worse   refund: 100% -> 0%", "1 worse, 0 better of 2 (chance 1)"],
-    )  # fmt: skip
+        1,
+        ["worse   refund: 100% -> 0%", "1 worse, 0 better of 2 (chance 1)"],
+    )
     assert run(folder, "diff", "bad.jsonl", "good.jsonl")[0] == 0
-    code, out, _ = run(folder, "run", "own.yaml", "--target", "python:bot:good", "--results",
-                       "good.jsonl", "--epochs", "2", "--json")  # fmt: skip
+    code, out, _ = run(
+        folder,
+        "run",
+        "own.yaml",
+        "--target",
+        "python:bot:good",
+        "--results",
+        "good.jsonl",
+        "--epochs",
+        "2",
+        "--json",
+    )
     assert json.loads(out)["passed"] == 2
 
 
@@ -194,8 +217,12 @@ def test_an_exported_incident_blocks_as_before(folder: Path) -> None:
         "suite: bot\ncases:\n  - {id: refund, question: refund, incident: INC-7, slices: [a],"
         " runs: 5, least: 4,\n     checks: [{KIND: 30 days}]}\n"
     )
-    for to, kind in (("promptfoo", "equals"), ("openai", "contains"), ("inspect", "icontains"),
-                     ("pydantic", "contains")):  # fmt: skip
+    for to, kind in (
+        ("promptfoo", "equals"),
+        ("openai", "contains"),
+        ("inspect", "icontains"),
+        ("pydantic", "contains"),
+    ):
         (folder / "one.yaml").write_text(one.replace("KIND", kind), "utf-8")
         name = f"{to}.jsonl" if to in ("openai", "inspect") else f"{to}.yaml"
         assert run(folder, "export", "one.yaml", "--to", to, "--out", name)[0] == 0
@@ -203,8 +230,16 @@ def test_an_exported_incident_blocks_as_before(folder: Path) -> None:
             json.loads(run(folder, "list", file, "--json")[1]) for file in ("one.yaml", name)
         )
         assert [{**one, "variables": {}} for one in after] == before
-        judged = midwatch("gate", "--suite", name, "--candidate", "python:bot:bad",
-                          "--baseline", "python:bot:good", cwd=folder)  # fmt: skip
+        judged = midwatch(
+            "gate",
+            "--suite",
+            name,
+            "--candidate",
+            "python:bot:bad",
+            "--baseline",
+            "python:bot:good",
+            cwd=folder,
+        )
         assert judged.returncode == 1
         assert "case refund of an incident fails 5 of 5" in judged.stdout
     (folder / "one.yaml").write_text(one.replace("KIND", "equals") + "unproven: [INC-8]\n", "utf-8")

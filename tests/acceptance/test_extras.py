@@ -12,9 +12,16 @@ import pytest
 from midwatch.cli.main import COMMANDS, EXTRAS
 
 SERVER = (
-    "starlette", "uvicorn", "uvloop", "httpx2", "sse_starlette", "itsdangerous", "standardwebhooks",
-    "prometheus_client", "icalendar",
-)  # fmt: skip
+    "starlette",
+    "uvicorn",
+    "uvloop",
+    "httpx2",
+    "sse_starlette",
+    "itsdangerous",
+    "standardwebhooks",
+    "prometheus_client",
+    "icalendar",
+)
 # Hides packages as if they had never been installed.
 HIDING = """
 import importlib.abc, sys
@@ -93,7 +100,14 @@ def test_the_drill_the_gate_and_a_config_need_no_server(tmp_path: Path) -> None:
     (tmp_path / "bot.py").write_text("def answer(question):\n    return 'yes'\n")
     (tmp_path / "suite.jsonl").write_text('{"id":"a","question":"is it","expect":"yes"}\n')
     done = without(
-        SERVER, "gate", "--suite", "suite.jsonl", "--candidate", "python:bot:answer",
-        "--baseline", "python:bot:answer", cwd=tmp_path,
-    )  # fmt: skip
+        SERVER,
+        "gate",
+        "--suite",
+        "suite.jsonl",
+        "--candidate",
+        "python:bot:answer",
+        "--baseline",
+        "python:bot:answer",
+        cwd=tmp_path,
+    )
     assert "GATE:" in done.stdout, done.stderr

@@ -102,8 +102,9 @@ def test_a_full_queue_is_closed_without_ceremony(serving: Serving) -> None:
     typed(serving, "incidents", "resolve", "INC-1", "--why", "consumers run again")
     listed = typed(serving, "incidents", "list").splitlines()
     assert listed == [
-        "no open incidents", "resolved and not closed: 1 (INC-1); --owed lists them",
-    ]  # fmt: skip
+        "no open incidents",
+        "resolved and not closed: 1 (INC-1); --owed lists them",
+    ]
     (owed,) = json.loads(typed(serving, "incidents", "list", "--owed", "--json"))
     assert (owed["id"], owed["state"]) == ("INC-1", "resolved")
     assert "  nothing missing: closes within an hour" in typed(
@@ -141,16 +142,22 @@ def test_the_groups_of_an_alertmanager_are_kept_where_the_config_says_so(serving
     config = serving.folder / "midwatch" / "midwatch.yaml"
     config.write_text(config.read_text("utf-8") + ROUTE, "utf-8")
     serving.start()
-    sent = [("r1", "eu", "router"), ("r1", "us", "router"), ("r1", "eu", "switch"),
-            ("r2", "eu", "dns")]  # fmt: skip
+    sent = [
+        ("r1", "eu", "router"),
+        ("r1", "us", "router"),
+        ("r1", "eu", "switch"),
+        ("r2", "eu", "dns"),
+    ]
     for number, (route, site, service) in enumerate(sent):
         one = now("LinkDown", service)
         one["labels"] |= {"team": "network" if service != "dns" else "shop", "port": str(number)}
         one["labels"]["namespace"] = "names" if service == "dns" else "links"
         body = {
-            "version": "4", "alerts": [one], "groupLabels": {"site": site},
+            "version": "4",
+            "alerts": [one],
+            "groupLabels": {"site": site},
             "groupKey": f'{{}}/{{route="{route}"}}:{{site="{site}"}}',
-        }  # fmt: skip
+        }
         took = serving.ask(
             "POST", "/intake/alertmanager", json.dumps(body).encode(), serving.sender
         )
@@ -205,8 +212,10 @@ def test_one_trouble_is_one_incident_and_one_page(serving: Serving) -> None:
     send(now("ShopDown", "shop"), namespace="us")
     found = {one["id"]: one for one in serving.incidents(all="true")}
     assert {name: one["services"] for name, one in found.items()} == {
-        "INC-1": ["kafka"], "INC-2": ["mq"], "INC-3": ["cart", "shop"],
-    }  # fmt: skip
+        "INC-1": ["kafka"],
+        "INC-2": ["mq"],
+        "INC-3": ["cart", "shop"],
+    }
     assert [found[f"INC-{n}"]["pages"] for n in (1, 2, 3)] == [1, 1, 1]
     assert (found["INC-1"]["firing"], found["INC-1"]["state"]) == (4, "open")
     told = typed(serving, "incidents", "show", "INC-1")

@@ -270,9 +270,16 @@ def test_reports_for_people_and_machines(folder: Path) -> None:
     (folder / "bot.py").write_text(BOT + evil, "utf-8")
     summary = folder / "summary.md"
     done = judged(
-        folder, "evil", "--json", "--junit", "junit.xml", "--markdown", "gate.md",
-        GITHUB_ACTIONS="true", GITHUB_STEP_SUMMARY=str(summary),
-    )  # fmt: skip
+        folder,
+        "evil",
+        "--json",
+        "--junit",
+        "junit.xml",
+        "--markdown",
+        "gate.md",
+        GITHUB_ACTIONS="true",
+        GITHUB_STEP_SUMMARY=str(summary),
+    )
     found = json.loads(done.stdout)
     assert (found["verdict"], found["code"], done.returncode) == ("regression", 1, 1)
     assert found["lines"][0]["case"] == "refund"
@@ -343,9 +350,16 @@ def test_a_killed_run_goes_on_where_it_was(folder: Path) -> None:
     """What stands in the file of results is not asked for again, a torn last line is."""
     both = ("--candidate", "python:bot:slow", "--baseline", "python:bot:slow")
     command = [
-        MIDWATCH, "gate", "--suite", "own.yaml", *both, "--results", "r.jsonl",
-        "--concurrency", "1",
-    ]  # fmt: skip
+        MIDWATCH,
+        "gate",
+        "--suite",
+        "own.yaml",
+        *both,
+        "--results",
+        "r.jsonl",
+        "--concurrency",
+        "1",
+    ]
     process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE)
     results = folder / "r.jsonl"
     until(lambda: results.exists() and results.read_bytes().count(b"\n") >= 4)
@@ -451,8 +465,11 @@ def test_a_service_behind_http_and_a_model_that_judges(folder: Path, talker: str
     )
     (folder / "http.yaml").write_text(suite, "utf-8")
     words = (
-        "--suite", "http.yaml", "--judge-url", f"{talker}/v1",
-    )  # fmt: skip
+        "--suite",
+        "http.yaml",
+        "--judge-url",
+        f"{talker}/v1",
+    )
     both = ("--candidate", f"{talker}/flaky", "--baseline", f"{talker}/ask")
     done = gate(folder, *words, *both)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -543,13 +560,18 @@ def test_what_hangs_is_given_up(folder: Path) -> None:
 
 def test_a_shift_is_scored(folder: Path) -> None:
     """A drill can gate CI as well."""
-    subprocess.run([MIDWATCH, "drill", "--report", "s.json"], cwd=folder, check=True,
-                   capture_output=True)  # fmt: skip
+    subprocess.run(
+        [MIDWATCH, "drill", "--report", "s.json"], cwd=folder, check=True, capture_output=True
+    )
     done = gate(folder, "--shift", "s.json")
     assert done.returncode == 0, done.stderr
     assert "7 of 7 checks passed" in done.stdout
-    subprocess.run([MIDWATCH, "drill", "--break", "fix", "--report", "b.json"], cwd=folder,
-                   check=False, capture_output=True)  # fmt: skip
+    subprocess.run(
+        [MIDWATCH, "drill", "--break", "fix", "--report", "b.json"],
+        cwd=folder,
+        check=False,
+        capture_output=True,
+    )
     done = gate(folder, "--shift", "b.json")
     assert done.returncode == 1
     assert "fix canaried & promoted to live" in done.stdout
@@ -562,10 +584,14 @@ def test_releases_behind_the_proxy_are_judged_whatever_users_get(
     """Real agents: the baseline is live, a broken one is named, and a token is needed for that."""
     bad = next(one for one in bank() if one.id == "6bcfe78d")
     cases = [
-        {"id": one.id, "question": one.turns[-1], "turns": one.turns[:-1],
-         "checks": [{"icontains-all": list(one.must)}]}
+        {
+            "id": one.id,
+            "question": one.turns[-1],
+            "turns": one.turns[:-1],
+            "checks": [{"icontains-all": list(one.must)}],
+        }
         for one in (bad, *[q for q in bank() if q.must and q.id != bad.id][:3])
-    ]  # fmt: skip
+    ]
     (folder / "agent.yaml").write_text(json.dumps({"suite": "agent", "cases": cases}), "utf-8")
     monkeypatch.setenv("MIDWATCH_PROXY_PIN_TOKEN", PIN_TOKEN)
     with agent() as good_url, agent("--release", "no-titles") as bad_url:
@@ -609,9 +635,14 @@ PLANTED = dict.fromkeys((*NAMES, "WANTED"), "x" * 20)
 def typed(folder: Path, *args: str, **env: str) -> subprocess.CompletedProcess[str]:
     """Type a command."""
     return subprocess.run(
-        [MIDWATCH, *args], capture_output=True, text=True, check=False, cwd=folder,
-        env={**os.environ, **env}, timeout=120,
-    )  # fmt: skip
+        [MIDWATCH, *args],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=folder,
+        env={**os.environ, **env},
+        timeout=120,
+    )
 
 
 @pytest.mark.parametrize("target", ["python:spy:seen", "cmd:sh spy.sh"])

@@ -94,9 +94,12 @@ def test_many_people_open_an_incident_that_pages(serving: Serving) -> None:
     file = serving.folder / "reports.jsonl"
     file.write_bytes(lines)
     refused = serving.type(
-        "tickets", "import", "reports.jsonl",
-        MIDWATCH_SERVER=serving.url, MIDWATCH_TOKEN=serving.person,
-    )  # fmt: skip
+        "tickets",
+        "import",
+        "reports.jsonl",
+        MIDWATCH_SERVER=serving.url,
+        MIDWATCH_TOKEN=serving.person,
+    )
     assert refused.returncode == 2
     assert "reports.jsonl:2" in refused.stderr
     file.write_bytes(lines.splitlines()[0])
@@ -153,9 +156,14 @@ def test_a_silence_records_and_its_end_pages(serving: Serving) -> None:
     typed(serving, "silences", "end", "S-1")
     until(lambda: "INC-1" in pages(serving))
     bad = serving.type(
-        "silences", "add", "service=~[", "--why", "x",
-        MIDWATCH_SERVER=serving.url, MIDWATCH_TOKEN=serving.person,
-    )  # fmt: skip
+        "silences",
+        "add",
+        "service=~[",
+        "--why",
+        "x",
+        MIDWATCH_SERVER=serving.url,
+        MIDWATCH_TOKEN=serving.person,
+    )
     assert bad.returncode == 2
     assert "regular expression" in bad.stderr
 

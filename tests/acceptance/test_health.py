@@ -139,9 +139,11 @@ def test_a_condition_stands_in_the_texts_and_changes_no_status() -> None:
     loop.error = RuntimeError("boom")  # no engine has to be asked for its incidents
     told = asked(loop, "metrics", conditions)[1]
     for line in (
-        'midwatch_condition{name="tide"} 1.0', 'midwatch_condition{name="moon"} 0.0',
-        "midwatch_depth_metres 7.0", 'midwatch_gulls_total{kind="white"} 3.0',
-    ):  # fmt: skip
+        'midwatch_condition{name="tide"} 1.0',
+        'midwatch_condition{name="moon"} 0.0',
+        "midwatch_depth_metres 7.0",
+        'midwatch_gulls_total{kind="white"} 3.0',
+    ):
         assert line in told
     del now["tide"]
     assert json.loads(asked(loop, "ready", conditions)[1])["notes"] == {
@@ -234,8 +236,12 @@ def test_the_log_tells_each_incident_and_page(shared: Serving) -> None:
     until(lambda: all("PageSent" in story(name) for name in opened))
     for name in opened:
         assert story(name) == [
-            "IncidentOpened", "SeverityDeclared", "NewsJudged", "PagePlanned", "PageSent",
-        ]  # fmt: skip
+            "IncidentOpened",
+            "SeverityDeclared",
+            "NewsJudged",
+            "PagePlanned",
+            "PageSent",
+        ]
     for line in shared.out.read_text("utf-8").splitlines():
         record = json.loads(line)
         assert record["at"].endswith("Z")
@@ -327,8 +333,12 @@ def test_a_start_without_the_extra_says_what_to_install(shared: Serving) -> None
     """As after a plain install, which has no server in it."""
     done = subprocess.run(
         [sys.executable, "-c", WITHOUT_EXTRA, "serve"],
-        capture_output=True, text=True, check=False, cwd=shared.folder, env=os.environ,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=shared.folder,
+        env=os.environ,
+    )
     assert done.returncode == 2
     says = "midwatch serve needs uvicorn, uvloop; pip install 'midwatch[server]'"
     assert done.stderr == f"error: {says}\n"

@@ -231,10 +231,15 @@ def test_the_soft_limit_is_raised_to_the_hard_one(hasty: Serving) -> None:
         (STALLED.replace(b"/login", b"/healthz"), b"x", b"HTTP/1.1 405 "),
     ],
     ids=[
-        "half a head", "a drip", "nothing", "empty lines", "kept alive", "a second head",
+        "half a head",
+        "a drip",
+        "nothing",
+        "empty lines",
+        "kept alive",
+        "a second head",
         "a body that nobody wants",
     ],
-)  # fmt: skip
+)
 def test_a_head_has_its_time(hasty: Serving, text: bytes, more: bytes, answer: bytes) -> None:
     """However steadily it drips; what was begun is told so, and each connection ends."""
     with socket.create_connection(("127.0.0.1", hasty.port), 20) as line:

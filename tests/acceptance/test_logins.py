@@ -221,9 +221,10 @@ def test_a_token_ends_at_its_time_and_says_when_it_was_used(served: Serving) -> 
     acked = served.ask("POST", f"/api/v1/incidents/{incident}/ack", b"{}", brief)
     assert acked.status == 200
     (row,) = [
-        one for one in json.loads(served.type("token", "list", "--json").stdout)
+        one
+        for one in json.loads(served.type("token", "list", "--json").stdout)
         if one["id"] == name
-    ]  # fmt: skip
+    ]
     assert row["expires_at"] - row["created_at"] == 90 * 86_400_000
     assert row["used_at"] >= row["created_at"]
     assert "live until" in served.type("token", "list").stdout

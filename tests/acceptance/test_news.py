@@ -35,9 +35,12 @@ def now(name: str, service: str, severity: str = "critical", **labels: str) -> d
 def acknowledge(serving: Serving, incident: str = "INC-1") -> None:
     """Take an incident, over the API."""
     taken = serving.ask(
-        "POST", f"/api/v1/incidents/{incident}/ack", b"{}", serving.person,
+        "POST",
+        f"/api/v1/incidents/{incident}/ack",
+        b"{}",
+        serving.person,
         Content_Type="application/json",
-    )  # fmt: skip
+    )
     assert taken.status == 200
 
 
@@ -72,9 +75,12 @@ def test_a_raise_under_the_same_key_pages(serving: Serving) -> None:
     serving.start()
     for severity in ("warning", "critical"):
         payload = {
-            "summary": "queue is long", "source": "q-1", "component": "cart",
-            "severity": severity, "timestamp": "2026-11-30T02:00:00Z",
-        }  # fmt: skip
+            "summary": "queue is long",
+            "source": "q-1",
+            "component": "cart",
+            "severity": severity,
+            "timestamp": "2026-11-30T02:00:00Z",
+        }
         event = {"event_action": "trigger", "dedup_key": "k-1", "payload": payload}
         sent = serving.ask("POST", "/intake/events", json.dumps(event).encode(), token)
         assert sent.status == 202, sent.body
@@ -144,12 +150,17 @@ def test_a_server_answers_as_correlate_does(serving: Serving) -> None:
     (serving.folder / "midwatch" / "topology.yaml").write_text(graph, "utf-8")
     serving.start()
     sent = [
-        ("Lag", "db", "warning", "eu"), ("Down", "db", "critical", "eu"),
-        ("Errors", "cart", "critical", "eu"), ("Slow", "cart", "warning", "eu"),
-        ("Errors", "shop", "critical", "eu"), ("Full", "queue", "critical", "us"),
-        ("Late", "newsletter", "warning", "us"), ("Down", "paper", "critical", "us"),
-        ("DiskFull", "db", "critical", "eu"), ("Down", "printer", "critical", "office"),
-    ]  # fmt: skip
+        ("Lag", "db", "warning", "eu"),
+        ("Down", "db", "critical", "eu"),
+        ("Errors", "cart", "critical", "eu"),
+        ("Slow", "cart", "warning", "eu"),
+        ("Errors", "shop", "critical", "eu"),
+        ("Full", "queue", "critical", "us"),
+        ("Late", "newsletter", "warning", "us"),
+        ("Down", "paper", "critical", "us"),
+        ("DiskFull", "db", "critical", "eu"),
+        ("Down", "printer", "critical", "office"),
+    ]
     lines: list[dict[str, Any]] = []
     homes: list[str] = []
     pages: list[int] = []
@@ -159,16 +170,24 @@ def test_a_server_answers_as_correlate_does(serving: Serving) -> None:
         found = serving.incidents()
         pages.append(sum(one["pages"] for one in found))
         why = serving.type(
-            "incidents", "explain", f"{name}", "--json",
-            MIDWATCH_SERVER=serving.url, MIDWATCH_TOKEN=serving.person,
-        )  # fmt: skip
+            "incidents",
+            "explain",
+            f"{name}",
+            "--json",
+            MIDWATCH_SERVER=serving.url,
+            MIDWATCH_TOKEN=serving.person,
+        )
         homes.append(json.loads(why.stdout)["incident"] if why.returncode == 0 else why.stderr)
     (serving.folder / "alerts.jsonl").write_text("\n".join(map(json.dumps, lines)), "utf-8")
     with (serving.folder / "alerts.jsonl").open() as file:
         done = subprocess.run(
-            [MIDWATCH, "correlate", "--config", "midwatch"], stdin=file, capture_output=True,
-            text=True, check=True, cwd=serving.folder,
-        )  # fmt: skip
+            [MIDWATCH, "correlate", "--config", "midwatch"],
+            stdin=file,
+            capture_output=True,
+            text=True,
+            check=True,
+            cwd=serving.folder,
+        )
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     rang = [after > before for before, after in zip([0, *pages], pages, strict=False)]
     assert [one["pages"] for one in rows] == rang

@@ -72,9 +72,13 @@ def test_the_wheel_works_where_nothing_else_is(dist: dict[str, Path], tmp_path: 
     def run(*words: str) -> str:
         text = "from midwatch.cli.main import main; main()"
         done = subprocess.run(
-            [sys.executable, "-c", text, *words], cwd=tmp_path, env=env, capture_output=True,
-            text=True, check=True,
-        )  # fmt: skip
+            [sys.executable, "-c", text, *words],
+            cwd=tmp_path,
+            env=env,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
         return done.stdout
 
     where = "import midwatch; print(midwatch.__file__)"

@@ -596,8 +596,10 @@ def test_what_the_alert_says_and_where_its_runbook_is_stand_in_reach(
     """In the page that wakes, in the browser and on the terminal; a link only to the web."""
     notes = {"summary": "The queue of orders is 93 % full", "runbook_url": "https://wiki/orders"}
     full = {**alert("QueueFull", "orders", namespace="reach"), "annotations": notes}
-    bad = {**alert("Odd", "orders", namespace="reach"),
-           "annotations": {"runbook_url": "javascript:alert(1)"}}  # fmt: skip
+    bad = {
+        **alert("Odd", "orders", namespace="reach"),
+        "annotations": {"runbook_url": "javascript:alert(1)"},
+    }
     quiet.deliver(full)
     quiet.deliver(bad)
     incident = known(quiet, "QueueFull on orders")

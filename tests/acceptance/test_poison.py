@@ -45,8 +45,10 @@ def test_a_poisoned_alert_between_good_ones_pages_its_owner_and_the_good_ones_pa
         good = {one for one in services if one.split("-")[0][-1].isdigit()}
 
         def firing() -> set[str]:
-            found = [serving.ask("GET", f"/api/v1/incidents/{one['id']}", token=serving.person)
-                     for one in serving.incidents()]  # fmt: skip
+            found = [
+                serving.ask("GET", f"/api/v1/incidents/{one['id']}", token=serving.person)
+                for one in serving.incidents()
+            ]
             return {name for one in found for name in one.document["firing"]}
 
         until(lambda: {f"{names[services.index(one)]} on {one}" for one in good} <= firing())

@@ -208,12 +208,32 @@ def test_an_incident_closes_with_its_evidence_or_a_waiver(serving: Serving) -> N
     assert typed(serving, "incidents", "resolve", "INC-1", "--why", "the disk was full")[0] == 0
     code, out, _ = typed(serving, "incidents", "show", "INC-1")
     assert "missing: a proven regression case or a waiver" in out
-    code, _, err = typed(serving, "incidents", "waive", "INC-1", "--why", "no answer was wrong",
-                         "--owner", "team", "--until", "2020-01-01T00:00:00Z")  # fmt: skip
+    code, _, err = typed(
+        serving,
+        "incidents",
+        "waive",
+        "INC-1",
+        "--why",
+        "no answer was wrong",
+        "--owner",
+        "team",
+        "--until",
+        "2020-01-01T00:00:00Z",
+    )
     assert code == 2
     assert "the end of the waiver is in the past" in err
-    code, out, err = typed(serving, "incidents", "waive", "INC-1", "--why", "no answer was wrong",
-                           "--owner", "team", "--until", "2027-01-01T00:00:00Z")  # fmt: skip
+    code, out, err = typed(
+        serving,
+        "incidents",
+        "waive",
+        "INC-1",
+        "--why",
+        "no answer was wrong",
+        "--owner",
+        "team",
+        "--until",
+        "2027-01-01T00:00:00Z",
+    )
     assert code == 0, err
     assert "closed" in out
     one = document(serving)
@@ -228,8 +248,17 @@ def test_an_incident_closes_with_its_evidence_or_a_waiver(serving: Serving) -> N
     bot.write_text("def answer(question):\n    return 'yes'\n")
     suite = serving.folder / "suite.jsonl"
     suite.write_text('{"id":"a","question":"is it","expect":"yes"}\n')
-    gate = ["gate", "--suite", "suite.jsonl", "--suite", "kept.yaml",
-            "--candidate", "python:bot:answer", "--baseline", "python:bot:answer"]  # fmt: skip
+    gate = [
+        "gate",
+        "--suite",
+        "suite.jsonl",
+        "--suite",
+        "kept.yaml",
+        "--candidate",
+        "python:bot:answer",
+        "--baseline",
+        "python:bot:answer",
+    ]
     done = serving.type(*gate)
     assert "closed without a proven case" not in done.stdout
     kept.write_text(text.replace("2027-01-01", "2026-01-01"), "utf-8")
@@ -244,8 +273,18 @@ def test_what_comes_again_is_said_loudly(serving: Serving) -> None:
         serving.deliver(alert("Down", status=status), alert("Errors", status=status))
     until(lambda: "IncidentMitigated" in kinds(serving))
     typed(serving, "incidents", "resolve", "INC-1", "--why", "restarted")
-    typed(serving, "incidents", "waive", "INC-1", "--why", "nothing to test", "--owner", "team",
-          "--until", "2027-01-01T00:00:00Z")  # fmt: skip
+    typed(
+        serving,
+        "incidents",
+        "waive",
+        "INC-1",
+        "--why",
+        "nothing to test",
+        "--owner",
+        "team",
+        "--until",
+        "2027-01-01T00:00:00Z",
+    )
     serving.deliver(alert("Down", pod="2"), alert("Errors", pod="2"))
     until(lambda: len(serving.incidents()) == 1)
     assert "IncidentRecurred" in kinds(serving, "INC-2")
@@ -269,6 +308,6 @@ def test_what_people_write_goes_over_the_api_too(serving: Serving) -> None:
     answer = serving.ask("POST", "/api/v1/incidents/INC-1/postmortem", body, serving.person)
     assert answer.status == 409
     assert "has no owner" in answer.document["detail"]
-    assert serving.ask(
-        "GET", "/api/v1/incidents/INC-9/postmortem", token=serving.person
-    ).status == 404  # fmt: skip
+    assert (
+        serving.ask("GET", "/api/v1/incidents/INC-9/postmortem", token=serving.person).status == 404
+    )

@@ -57,9 +57,11 @@ def test_paths_headers_and_bodies_are_carried_as_they_are(echoing: Proxy) -> Non
     """What is about one connection stays on it; who asked is told."""
     with connected(echoing) as connection:
         connection.request(
-            "POST", "/a%2Fb/%C3%A9?x=1&y=%20", b"z" * 3_000_000,
+            "POST",
+            "/a%2Fb/%C3%A9?x=1&y=%20",
+            b"z" * 3_000_000,
             {"x-mine": "yes", "connection": "keep-alive, x-hop", "x-hop": "1", "te": "trailers"},
-        )  # fmt: skip
+        )
         answer = connection.getresponse()
         told = json.loads(answer.read())
         assert told["path"] == "/a%2Fb/%C3%A9?x=1&y=%20"
@@ -83,10 +85,14 @@ def test_a_release_gets_what_the_client_sent_and_who_asked(echoing: Proxy, metho
     with typed(echoing, head) as line:
         told = json.loads(answer_of(line).read())
     assert sorted(told["sent"]) == [
-        ["host", "shop"], ["x-a", "1"], ["x-b", "2"], ["x-b", "3"],
-        ["x-forwarded-for", "127.0.0.1"], ["x-forwarded-host", "shop"],
+        ["host", "shop"],
+        ["x-a", "1"],
+        ["x-b", "2"],
+        ["x-b", "3"],
+        ["x-forwarded-for", "127.0.0.1"],
+        ["x-forwarded-host", "shop"],
         ["x-forwarded-proto", "http"],
-    ]  # fmt: skip
+    ]
 
 
 def test_a_cookie_that_one_client_gets_is_nobody_elses(echoing: Proxy) -> None:

@@ -220,9 +220,10 @@ def close(serving: Serving, name: str) -> None:
 
 def test_who_closes_while_all_are_read_is_there_once(serving: Serving) -> None:
     """Ahead of the part that is read, and behind it; closed, each is told whole under its ref."""
-    names = [one["id"] for one in serving.ask(
-        "GET", "/api/v1/incidents?all=true", token=serving.person
-    ).document]  # fmt: skip
+    names = [
+        one["id"]
+        for one in serving.ask("GET", "/api/v1/incidents?all=true", token=serving.person).document
+    ]
     read, path = [], "/api/v1/incidents?all=true&limit=9"
     closing = iter([(names[3], names[30]), (names[12], names[40]), (names[1], names[45])])
     while path:
@@ -242,12 +243,17 @@ def test_who_closes_while_all_are_read_is_there_once(serving: Serving) -> None:
 @pytest.mark.parametrize(
     ("path", "status"),
     [
-        ("incidents?limit=0", 422), ("incidents?limit=1001", 422), ("incidents?limit=x", 422),
-        ("incidents?after=nobody", 404), ("incidents?limit=2&after=INC-999999", 404),
-        ("incidents?all=true&after=INC-x", 404), ("incidents/INC-1?after=x", 404),
-        ("changes?after=nobody", 404), ("report?after=INC-999999", 404),
+        ("incidents?limit=0", 422),
+        ("incidents?limit=1001", 422),
+        ("incidents?limit=x", 422),
+        ("incidents?after=nobody", 404),
+        ("incidents?limit=2&after=INC-999999", 404),
+        ("incidents?all=true&after=INC-x", 404),
+        ("incidents/INC-1?after=x", 404),
+        ("changes?after=nobody", 404),
+        ("report?after=INC-999999", 404),
     ],
-)  # fmt: skip
+)
 def test_a_part_that_cannot_be_given_is_refused(serving: Serving, path: str, status: int) -> None:
     """A limit that is none is refused, a place that is none is not found; with what to write."""
     answer = serving.ask("GET", f"/api/v1/{path}", token=serving.person)

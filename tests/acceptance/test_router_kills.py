@@ -56,8 +56,10 @@ def world(
             monkeypatch.setenv("MIDWATCH_PROXY_TOKEN", TOKEN)
             running = stack.enter_context(proxy(tmp_path, ("v2", two.port), ("v1", one.port)))
             options = {
-                "type": "split", "url": running.control, "token_env": "MIDWATCH_PROXY_TOKEN",
-            }  # fmt: skip
+                "type": "split",
+                "url": running.control,
+                "token_env": "MIDWATCH_PROXY_TOKEN",
+            }
             served = running.ask
         main = tmp_path / "midwatch" / "midwatch.yaml"
         routers = json.dumps({"edge": options})

@@ -115,11 +115,14 @@ def test_a_real_page_gets_a_plan_that_is_carried_out_and_proven(
         stack.callback(alertmanager.stop)
         now = datetime.fromtimestamp(time.time(), UTC)
         labels = {
-            "alertname": "AnswersOutdated", "service": "support-agent", "severity": "warning",
-        }  # fmt: skip
+            "alertname": "AnswersOutdated",
+            "service": "support-agent",
+            "severity": "warning",
+        }
         times = {
-            "startsAt": now.isoformat(), "endsAt": (now + timedelta(hours=1)).isoformat(),
-        }  # fmt: skip
+            "startsAt": now.isoformat(),
+            "endsAt": (now + timedelta(hours=1)).isoformat(),
+        }
         alertmanager.ask("/api/v2/alerts", [{"labels": labels, **times}])
         stack.enter_context(asking(url))
         until(lambda: serving.incidents() and "PlanProposed" in kinds(serving), 60)
@@ -355,8 +358,9 @@ def test_a_hostile_label_reaches_no_command(tooled: Serving, part: str) -> None:
     tooled.deliver(alert("IndexDocumentsMissing", part=part))
     until(lambda: detail(tooled)["no_runbook"])
     assert "cannot be done" in detail(tooled)["no_runbook"]
-    code, _, err = typed(tooled, "runbook", "run", "INC-1", "restore", "--param", f"part={part}",
-                         "--yes")  # fmt: skip
+    code, _, err = typed(
+        tooled, "runbook", "run", "INC-1", "restore", "--param", f"part={part}", "--yes"
+    )
     assert code == 2
     assert "part" in err
     assert calls(tooled) == []
@@ -386,18 +390,20 @@ def test_without_a_server_nothing_is_carried_out(tmp_path: Path) -> None:
     """A plan may be looked at on the file; approving it there would do nothing."""
     serving = Serving(tmp_path)
     (tmp_path / "midwatch" / "runbooks" / "restore.md").write_text(
-        RESTORE.replace("index.restore", "page.person").replace(
-            'with: {part: "{part}"}', "with: {to: primary, says: look}"
-        ).replace("    risk: reversible\n", ""), "utf-8",
-    )  # fmt: skip
+        RESTORE.replace("index.restore", "page.person")
+        .replace('with: {part: "{part}"}', "with: {to: primary, says: look}")
+        .replace("    risk: reversible\n", ""),
+        "utf-8",
+    )
     found = midwatch("runbook", "list", cwd=tmp_path)
     assert found.returncode == 2
     assert "the steps only wait, ask and page" in found.stderr
     (tmp_path / "midwatch" / "runbooks" / "restore.md").write_text(
         RESTORE.replace("index.restore", "command.run").replace(
             'with: {part: "{part}"}', 'with: {command: [echo, "{part}"]}'
-        ), "utf-8",
-    )  # fmt: skip
+        ),
+        "utf-8",
+    )
     serving.start()
     plan = burn(serving)
     serving.stop()

@@ -178,8 +178,19 @@ def test_no_secret_of_the_service_stands_in_anything_that_is_written(
         with served(tmp_path, server, smtp) as serving:
             said = everything_said(serving, server)
         arrived = {name for name, paths in server.arrived.items() if paths} | mailed
-    for place in ("duty", "slack", "mail", "apprise", "prometheus", "login", "counts", "router",
-                  "apply", "observe", "step"):  # fmt: skip
+    for place in (
+        "duty",
+        "slack",
+        "mail",
+        "apprise",
+        "prometheus",
+        "login",
+        "counts",
+        "router",
+        "apply",
+        "observe",
+        "step",
+    ):
         assert f"{MARK}-in-{place}" in arrived, f"nothing came to {place}: {arrived}"
     assert "POST /pointer" in server.arrived[f"{MARK}-in-router"]
     places = {f"output {number}": text.encode() for number, text in enumerate(said)}
@@ -228,15 +239,26 @@ def everything_said(serving: Serving, server: Hostile) -> list[str]:
     say("page", "test")
     until(lambda: "GET /pointer" in server.arrived.get(f"{MARK}-in-counts", ()), 40)
     for args in (
-        ["incidents", "show", "INC-1"], ["incidents", "show", "INC-1", "--json"],
-        ["incidents", "show", "INC-2", "--json"], ["incidents", "list", "--json"],
-        ["postmortem", "show", "INC-1"], ["postmortem", "show", "INC-2", "--json"],
-        ["release", "list", "--json"], ["release", "history", "shop"],
-        ["release", "history", "other"], ["release", "canary", "status", "other", "--json"],
-        ["slo", "status", "--json"], ["slo", "status"], ["report", "--json"], ["report"],
-        ["alerts", "rejected"], ["runbook", "plan", "INC-1"], ["runbook", "plan", "INC-2"],
-        ["runbook", "show", "purge", "--json"], ["check"],
-    ):  # fmt: skip
+        ["incidents", "show", "INC-1"],
+        ["incidents", "show", "INC-1", "--json"],
+        ["incidents", "show", "INC-2", "--json"],
+        ["incidents", "list", "--json"],
+        ["postmortem", "show", "INC-1"],
+        ["postmortem", "show", "INC-2", "--json"],
+        ["release", "list", "--json"],
+        ["release", "history", "shop"],
+        ["release", "history", "other"],
+        ["release", "canary", "status", "other", "--json"],
+        ["slo", "status", "--json"],
+        ["slo", "status"],
+        ["report", "--json"],
+        ["report"],
+        ["alerts", "rejected"],
+        ["runbook", "plan", "INC-1"],
+        ["runbook", "plan", "INC-2"],
+        ["runbook", "show", "purge", "--json"],
+        ["check"],
+    ):
         say(*args)
     for path in ("/", "/metrics", "/readyz", "/api/v1/openapi.json", "/api/v1/services"):
         said.append(serving.ask("GET", path, token=serving.person).body.decode())
@@ -266,10 +288,20 @@ def test_no_secret_of_an_eval_stands_in_its_results(
             for args in (
                 ["eval", "run", "suite.yaml", "--target", target, "--results", f"e{number}.jsonl"],
                 ["eval", "run", "suite.yaml", "--target", target, "--json"],
-                ["gate", "--suite", "suite.yaml", *both, "--results", f"g{number}.jsonl",
-                 "--junit", f"{number}.xml", "--markdown", f"{number}.md"],
+                [
+                    "gate",
+                    "--suite",
+                    "suite.yaml",
+                    *both,
+                    "--results",
+                    f"g{number}.jsonl",
+                    "--junit",
+                    f"{number}.xml",
+                    "--markdown",
+                    f"{number}.md",
+                ],
                 ["gate", "--suite", "suite.yaml", *both, "--json"],
-            ):  # fmt: skip
+            ):
                 done = midwatch(*args, *judge, cwd=tmp_path)
                 said[" ".join(args)] = (done.stdout + done.stderr).encode()
                 assert done.returncode in (0, 1, 2, 3)
@@ -292,10 +324,24 @@ def test_no_secret_of_the_agent_stands_in_its_log_or_its_answers(
         for name, text in planted(server).items():
             monkeypatch.setenv(name, text)
         process = subprocess.Popen(
-            [MIDWATCH, "agent", "serve", "--port", "0", "--remedies", "--judge", "1",
-             "--model", f"{server.url}/v1", "--push", f"{server.url}/intake/judge"],
-            stdout=subprocess.PIPE, stderr=out, text=True,
-        )  # fmt: skip
+            [
+                MIDWATCH,
+                "agent",
+                "serve",
+                "--port",
+                "0",
+                "--remedies",
+                "--judge",
+                "1",
+                "--model",
+                f"{server.url}/v1",
+                "--push",
+                f"{server.url}/intake/judge",
+            ],
+            stdout=subprocess.PIPE,
+            stderr=out,
+            text=True,
+        )
         try:
             assert process.stdout is not None
             found = re.search(r"http://[^,]+", process.stdout.readline())
@@ -318,8 +364,13 @@ def test_no_token_of_a_command_stands_in_what_it_prints(tmp_path: Path, way: str
     said: dict[str, bytes] = {}
     with hostile(way) as server:
         env = {"MIDWATCH_TOKEN": PLANTED["MIDWATCH_TOKEN"], "MIDWATCH_SERVER": server.url}
-        for args in (["incidents", "list"], ["incidents", "show", "INC-1", "--json"],
-                     ["page", "test"], ["slo", "status"], ["report"]):  # fmt: skip
+        for args in (
+            ["incidents", "list"],
+            ["incidents", "show", "INC-1", "--json"],
+            ["page", "test"],
+            ["slo", "status"],
+            ["report"],
+        ):
             done = midwatch(*args, cwd=tmp_path, **env)
             said[" ".join(args)] = (done.stdout + done.stderr).encode()
             assert done.returncode == 2, done.stdout

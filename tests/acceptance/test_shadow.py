@@ -105,8 +105,10 @@ def test_pages_are_read_from_a_file_and_missed_ones_fail_the_report(
     written.write_text("".join(json.dumps(line) + "\n" for line in told), "utf-8")
     _, other = report(serving, "--pages", str(written))
     assert [(j["services"][0], j["verdict"] == "missed") for j in other["judged"]] == [
-        ("SHOP", False), ("Webshop (FR)", True), ("webshop de", False),
-    ]  # fmt: skip
+        ("SHOP", False),
+        ("Webshop (FR)", True),
+        ("webshop de", False),
+    ]
     assert [(j["key"], j["verdict"]) for j in found["judged"]] == [
         ("mail", "missed"),
         ("shop", "covered"),

@@ -57,8 +57,15 @@ def burning(minutes: int = 200, bad_from: int = 120) -> list[tuple[int, int, int
 @pytest.mark.parametrize("spec", ["availability.yaml", "sloth.yaml"])
 def test_recorded_counts_are_explained(spec: str, tmp_path: Path) -> None:
     """An OpenSLO and a Sloth file: what fired when, on which counts, and why."""
-    told = midwatch("slo", "explain", str(EXAMPLES / spec), "--counts", counts(tmp_path, burning()),
-                    "--json", cwd=tmp_path)  # fmt: skip
+    told = midwatch(
+        "slo",
+        "explain",
+        str(EXAMPLES / spec),
+        "--counts",
+        counts(tmp_path, burning()),
+        "--json",
+        cwd=tmp_path,
+    )
     assert told.returncode == 0, told.stderr
     found = json.loads(told.stdout)
     assert found["paged"] is True
@@ -101,8 +108,15 @@ def test_a_burn_that_ends_is_cleared(tmp_path: Path) -> None:
     lines = burning(150)
     _, good, total = lines[-1]
     lines += [(m, good + 100 * (m - 149), total + 100 * (m - 149)) for m in range(150, 400)]
-    told = midwatch("slo", "explain", str(EXAMPLES / "sloth.yaml"), "--counts",
-                    counts(tmp_path, lines), "--json", cwd=tmp_path)  # fmt: skip
+    told = midwatch(
+        "slo",
+        "explain",
+        str(EXAMPLES / "sloth.yaml"),
+        "--counts",
+        counts(tmp_path, lines),
+        "--json",
+        cwd=tmp_path,
+    )
     found = json.loads(told.stdout)
     assert found["cleared"][0]["tier"] == "PageQuick"
     assert found["paged"] is True
@@ -110,8 +124,15 @@ def test_a_burn_that_ends_is_cleared(tmp_path: Path) -> None:
 
 def test_counts_that_start_late_count_whole_and_say_so(tmp_path: Path) -> None:
     """A series first seen bad counts."""
-    told = midwatch("slo", "explain", str(EXAMPLES / "sloth.yaml"), "--counts",
-                    counts(tmp_path, [(0, 0, 50)]), "--json", cwd=tmp_path)  # fmt: skip
+    told = midwatch(
+        "slo",
+        "explain",
+        str(EXAMPLES / "sloth.yaml"),
+        "--counts",
+        counts(tmp_path, [(0, 0, 50)]),
+        "--json",
+        cwd=tmp_path,
+    )
     found = json.loads(told.stdout)
     assert found["paged"] is True
     assert "the first line already has 50 events" in found["notes"][0]
@@ -130,8 +151,9 @@ def test_counts_that_start_late_count_whole_and_say_so(tmp_path: Path) -> None:
 def test_wrong_counts_are_told_with_their_line(line: str, says: str, tmp_path: Path) -> None:
     """Exit 2, one line, and what to write."""
     (tmp_path / "counts.jsonl").write_text(line + "\n", "utf-8")
-    told = midwatch("slo", "explain", str(EXAMPLES / "sloth.yaml"), "--counts", "counts.jsonl",
-                    cwd=tmp_path)  # fmt: skip
+    told = midwatch(
+        "slo", "explain", str(EXAMPLES / "sloth.yaml"), "--counts", "counts.jsonl", cwd=tmp_path
+    )
     assert told.returncode == 2
     assert says in told.stderr
     assert len(told.stderr.splitlines()) == 1
@@ -232,9 +254,12 @@ def test_judged_answers_that_burn_page_with_the_ids_of_those_that_failed(serving
     serving.start()
     items = [judged(n, "pass" if n % 5 else "fail") for n in range(100)]
     assert push(serving, items).document == {
-        "accepted": 100, "rejected": 0, "duplicate": False, "status": "success",
+        "accepted": 100,
+        "rejected": 0,
+        "duplicate": False,
+        "status": "success",
         "message": "committed",
-    }  # fmt: skip
+    }
     serving.kill()
     serving.start()
     until(lambda: standing(serving)["state"] == "burning")
@@ -337,9 +362,11 @@ def test_a_burn_that_prometheus_scraped_pages(serving: Serving, tmp_path: Path) 
     (tmp_path / "midwatch" / "slos" / "availability.yaml").write_text(text, "utf-8")
     (tmp_path / "midwatch" / "slos" / "answers.yaml").unlink()
     command = [
-        need("prometheus"), f"--config.file={tmp_path / 'prometheus.yml'}",
-        f"--storage.tsdb.path={tmp_path / 'data'}", f"--web.listen-address=127.0.0.1:{port}",
-    ]  # fmt: skip
+        need("prometheus"),
+        f"--config.file={tmp_path / 'prometheus.yml'}",
+        f"--storage.tsdb.path={tmp_path / 'data'}",
+        f"--web.listen-address=127.0.0.1:{port}",
+    ]
     with running(command, f"http://127.0.0.1:{port}/-/ready", tmp_path / "log"):
         serving.start()
         until(lambda: standing(serving)["state"] in ("calm", "no data") and exporter.good > 100, 40)

@@ -138,9 +138,12 @@ def test_prometheus_says_the_same(name: str, tmp_path: Path) -> None:
                 alerts = told.setdefault(f"S{scenario.slo.service[1:]}X{tier.name}", [])
                 if fires[tier.name]:
                     labels = {
-                        "slo": scenario.slo.id, "service": scenario.slo.service,
-                        "severity": tier.severity, "urgency": tier.urgency, "tier": tier.name,
-                    }  # fmt: skip
+                        "slo": scenario.slo.id,
+                        "service": scenario.slo.service,
+                        "severity": tier.severity,
+                        "urgency": tier.urgency,
+                        "tier": tier.name,
+                    }
                     burn = (
                         f"{tier.speed} burn, above {float(tier.factor(scenario.slo.period_s)):.6g}x"
                     )
@@ -160,9 +163,12 @@ def test_prometheus_says_the_same(name: str, tmp_path: Path) -> None:
     }
     (tmp_path / "test.yaml").write_bytes(msgspec.json.encode(test))
     done = subprocess.run(
-        [promtool, "test", "rules", "test.yaml"], cwd=tmp_path, capture_output=True, text=True,
+        [promtool, "test", "rules", "test.yaml"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
         check=False,
-    )  # fmt: skip
+    )
     assert done.returncode == 0, done.stdout[:2_000] + done.stderr[:4_000]
     # An oracle that is never asked about a fire, or about calm, proves nothing.
     fires = sum(count for (_, fires), count in seen.items() if fires)

@@ -61,9 +61,14 @@ def configure(serving: Serving, pagers: dict[str, str], steps: str, more: str = 
         for name, url in pagers.items()
     ]
     text = "\n".join(
-        ["sources: {alertmanager: {type: alertmanager}}", "pagers:", *lines,
-         f"escalation: {{digest: off, steps: {steps}}}", more]
-    )  # fmt: skip
+        [
+            "sources: {alertmanager: {type: alertmanager}}",
+            "pagers:",
+            *lines,
+            f"escalation: {{digest: off, steps: {steps}}}",
+            more,
+        ]
+    )
     reconfigure(serving.folder / "midwatch", text + "\n")
 
 
@@ -473,17 +478,29 @@ def test_a_slow_pattern_in_a_silence_holds_up_nobody(serving: Serving) -> None:
         serving.start()
         for pattern in ("(a+)+b", "(a|aa)+b", "(.*)*b"):
             added = serving.type(
-                "silences", "add", f'service=~"{pattern}"', "--why", "swap", "--server",
-                serving.url, MIDWATCH_TOKEN=serving.person,
-            )  # fmt: skip
+                "silences",
+                "add",
+                f'service=~"{pattern}"',
+                "--why",
+                "swap",
+                "--server",
+                serving.url,
+                MIDWATCH_TOKEN=serving.person,
+            )
             assert added.returncode == 0, added.stderr
         assert serving.deliver(alert("Slow", "a" * 5_000)).status == 202
         receiver.wait(1)
         assert serving.ask("GET", "/healthz").status == 200
         refused = serving.type(
-            "silences", "add", 'service=~"(?!shop).*"', "--why", "x", "--server", serving.url,
+            "silences",
+            "add",
+            'service=~"(?!shop).*"',
+            "--why",
+            "x",
+            "--server",
+            serving.url,
             MIDWATCH_TOKEN=serving.person,
-        )  # fmt: skip
+        )
         assert refused.returncode == 2
         assert "bad regular expression" in refused.stderr
         assert serving.stop() == 0

@@ -97,8 +97,9 @@ def test_two_plans_are_named_by_their_hash_wherever_they_are_told(serving: Servi
     assert typed(serving, "runbook", "approve", "INC-1", shop, "--no-wait")[0] == 0
     until((serving.folder / "shop.began").exists)
     assert {of: one["state"] for of, one in plans(serving).items()} == {
-        "shop": "running", "cart": "proposed",
-    }  # fmt: skip
+        "shop": "running",
+        "cart": "proposed",
+    }
     assert not (serving.folder / "cart.began").exists()
     assert typed(serving, "runbook", "approve", "INC-1", cart, "--no-wait")[0] == 0
     until((serving.folder / "cart.began").exists)

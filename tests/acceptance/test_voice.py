@@ -40,10 +40,22 @@ KEBAB = re.compile(r"[a-z]+(-[a-z]+)*")
 
 # They serve; they write a file, or text of another format; they print a secret once.
 NO_DOCUMENT = {
-    "agent serve", "completion", "proxy", "serve",
-    "cases export", "db backup", "db migrate", "eval export", "eval import", "init",
-    "postmortem export", "schema", "slo rules", "token create", "token revoke",
-}  # fmt: skip
+    "agent serve",
+    "completion",
+    "proxy",
+    "serve",
+    "cases export",
+    "db backup",
+    "db migrate",
+    "eval export",
+    "eval import",
+    "init",
+    "postmortem export",
+    "schema",
+    "slo rules",
+    "token create",
+    "token revoke",
+}
 # What moves traffic, carries out steps or makes something go that does not come back.
 SAYS_IT_FIRST = {"abort", "init", "migrate", "promote", "prune", "revoke", "rollback", "start"}
 SAYS_WHY = {"quarantine", "refuse", "resolve", "retire", "stop", "waive"}
@@ -180,10 +192,25 @@ def test_what_cannot_be_taken_back_says_it_first_or_says_why(name: str) -> None:
 # --- counts ---
 
 COUNTS = (
-    "alerts", "bytes", "calls", "cases", "errors", "findings", "incidents", "objectives",
-    "pages", "reports", "runbooks", "runs", "schedules", "services", "shifts", "sources", "suites",
+    "alerts",
+    "bytes",
+    "calls",
+    "cases",
+    "errors",
+    "findings",
+    "incidents",
+    "objectives",
+    "pages",
+    "reports",
+    "runbooks",
+    "runs",
+    "schedules",
+    "services",
+    "shifts",
+    "sources",
+    "suites",
     "times",
-)  # fmt: skip
+)
 
 
 def test_one_of_something_is_not_several() -> None:
@@ -287,15 +314,19 @@ def test_an_argument_too_many_or_too_few_is_one_line(typed: Typed, name: str) ->
         (["correlate", "a.json"], "from standard input; run midwatch correlate < a.json"),
         (["init"], "midwatch/midwatch.yaml: already exists; choose another directory"),
         (["incidents", "snooze", "INC-1", "--minutes", "x"], "'--minutes': 'x' is not a number; "),
-        (["incidents", "snooze", "INC-1", "--minutes", "-1"],
-         "-1.0 is not more than 0 and at most 43200; "),
+        (
+            ["incidents", "snooze", "INC-1", "--minutes", "-1"],
+            "-1.0 is not more than 0 and at most 43200; ",
+        ),
         (["changes", "list", "--limit", "0"], "'--limit': 0 is not at least 1 and at most 10000; "),
         (["changes", "list", "--limit", "x"], "'--limit': 'x' is not a whole number; "),
         (["token", "create", "--role", "responder"], "--role: --name is required, so that "),
-        (["token", "create", "--role", "responder", "--name", " "],
-         "--role: --name is required, so "),
+        (
+            ["token", "create", "--role", "responder", "--name", " "],
+            "--role: --name is required, so ",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_slip_of_the_fingers_is_told_in_plain_words(
     typed: Typed, args: list[str], says: str
 ) -> None:
@@ -350,9 +381,15 @@ def test_a_file_that_is_not_there_is_one_line(typed: Typed, name: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    [n for n, c in LEAVES.items() if any("--db" in o.opts for o in options(c))
-     and not reads_a_file(c) and not n.startswith("drill") and n not in ("token create", "check")],
-)  # fmt: skip
+    [
+        n
+        for n, c in LEAVES.items()
+        if any("--db" in o.opts for o in options(c))
+        and not reads_a_file(c)
+        and not n.startswith("drill")
+        and n not in ("token create", "check")
+    ],
+)
 def test_a_database_or_a_config_that_is_not_there_is_one_line(typed: Typed, name: str) -> None:
     """Place, what is wrong, what to do; exit 2; and nothing is made."""
     line = is_one_error(typed(*name.split(), *filled(LEAVES[name])))
@@ -367,11 +404,16 @@ def test_a_database_or_a_config_that_is_not_there_is_one_line(typed: Typed, name
 @pytest.mark.parametrize(
     "args",
     [
-        ["serve"], ["check"], ["oncall", "who"], ["slo", "status"], ["incidents", "list"],
-        ["token", "list"], ["token", "create", "--role", "responder", "--name", "ada"],
+        ["serve"],
+        ["check"],
+        ["oncall", "who"],
+        ["slo", "status"],
+        ["incidents", "list"],
+        ["token", "list"],
+        ["token", "create", "--role", "responder", "--name", "ada"],
     ],
     ids=" ".join,
-)  # fmt: skip
+)
 def test_before_it_is_set_up_the_way_there_is_named(typed: Typed, args: list[str]) -> None:
     """Whatever is typed first, the error says which command begins; where --config says, too."""
     for where, begin in (([], "midwatch init"), (["--config", "conf"], "midwatch init conf")):
@@ -399,17 +441,44 @@ def test_a_database_of_the_other_kind_is_named(typed: Typed) -> None:
 # --- documents ---
 
 WRITES = {
-    "agent load", "cases admit", "cases quarantine", "cases retire", "changes add", "db restore",
-    "incidents ack", "incidents close", "incidents merge", "incidents reassign",
-    "incidents resolve", "incidents snooze", "incidents split", "incidents unack",
-    "incidents undo", "incidents waive", "oncall override add", "oncall override remove",
-    "oncall swap", "page test", "postmortem draft", "postmortem edit", "release abort",
-    "release canary start", "release promote", "release register", "release rollback",
+    "agent load",
+    "cases admit",
+    "cases quarantine",
+    "cases retire",
+    "changes add",
+    "db restore",
+    "incidents ack",
+    "incidents close",
+    "incidents merge",
+    "incidents reassign",
+    "incidents resolve",
+    "incidents snooze",
+    "incidents split",
+    "incidents unack",
+    "incidents undo",
+    "incidents waive",
+    "oncall override add",
+    "oncall override remove",
+    "oncall swap",
+    "page test",
+    "postmortem draft",
+    "postmortem edit",
+    "release abort",
+    "release canary start",
+    "release promote",
+    "release register",
+    "release rollback",
     "session end-all",
-    "runbook approve", "runbook plan", "runbook refuse", "runbook run", "runbook stop",
+    "runbook approve",
+    "runbook plan",
+    "runbook refuse",
+    "runbook run",
+    "runbook stop",
     "silences add",
-    "silences end", "tickets file", "tickets import",
-}  # fmt: skip
+    "silences end",
+    "tickets file",
+    "tickets import",
+}
 
 
 class Shift:
@@ -426,8 +495,11 @@ class Shift:
         labelled = {"text": "my card was charged twice", "category": "payment"}
         (at / "labelled.jsonl").write_text(json.dumps(labelled))
         (at / "counts.jsonl").write_text("".join(f"{json.dumps(one)}\n" for one in counts))
-        alert = {"labels": {"alertname": "Down", "service": "shop"}, "status": "firing",
-                 "startsAt": "2026-11-24T02:00:00Z"}  # fmt: skip
+        alert = {
+            "labels": {"alertname": "Down", "service": "shop"},
+            "status": "firing",
+            "startsAt": "2026-11-24T02:00:00Z",
+        }
         (at / "alerts.json").write_text(json.dumps([alert]))
         person = ["--role", "responder", "--name", "ada"]
         made = midwatch("token", "create", *person, *self.where, cwd=at)
@@ -437,9 +509,14 @@ class Shift:
 
     def say(self, *args: str, stdin: str | None = None) -> str:
         done = subprocess.run(
-            [MIDWATCH, *args], capture_output=True, text=True, check=False, cwd=self.at,
-            input=stdin or "", timeout=60,
-        )  # fmt: skip
+            [MIDWATCH, *args],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=self.at,
+            input=stdin or "",
+            timeout=60,
+        )
         assert done.returncode in (0, 1, 3), done.stderr
         return done.stdout
 
@@ -472,8 +549,14 @@ READS: dict[str, list[str]] = {
     "eval list": ["suite.jsonl"],
     "eval run": ["suite.jsonl", "--target", "python:bot:answer", "--results", "done.jsonl"],
     "eval show": ["suite.jsonl", "a"],
-    "gate": ["--suite", "suite.jsonl", "--candidate", "python:bot:answer",
-             "--baseline", "python:bot:answer"],
+    "gate": [
+        "--suite",
+        "suite.jsonl",
+        "--candidate",
+        "python:bot:answer",
+        "--baseline",
+        "python:bot:answer",
+    ],
     "heartbeats list": ["WHERE"],
     "incidents explain": ["ALERT", "WHERE"],
     "incidents list": ["--all", "WHERE"],
@@ -506,7 +589,7 @@ READS: dict[str, list[str]] = {
     "audit": ["WHERE"],
     "session list": ["WHERE"],
     "token list": ["WHERE"],
-}  # fmt: skip
+}
 
 
 def test_each_command_with_a_document_is_run_here_or_writes() -> None:
@@ -518,11 +601,14 @@ def test_each_command_with_a_document_is_run_here_or_writes() -> None:
 def test_each_document_fits_its_published_schema(shift: Shift, name: str) -> None:
     """And its declared type, with no field that the type does not know."""
     words: dict[str, Sequence[str]] = {
-        "WHERE": shift.where, "CASE": [shift.case["id"]], "ALERT": ["SessionsAbandoned"],
-        "SERVICE": [shift.service["service"]], "RELEASE": [shift.service["live"]],
+        "WHERE": shift.where,
+        "CASE": [shift.case["id"]],
+        "ALERT": ["SessionsAbandoned"],
+        "SERVICE": [shift.service["service"]],
+        "RELEASE": [shift.service["live"]],
         "RUNBOOK": [next(Path(SHOP).glob("runbooks/*.md")).stem],
         "SPEC": [str(next(Path(SHOP).glob("slos/*.yaml")))],
-    }  # fmt: skip
+    }
     if name == "eval diff":
         shift.say("eval", "run", *READS["eval run"])
     given = [part for word in READS[name] for part in words.get(word, [word])]
@@ -543,16 +629,23 @@ def test_each_document_fits_its_published_schema(shift: Shift, name: str) -> Non
 
 @pytest.mark.parametrize(
     "args",
-    [["incidents", "show"], ["incidents", "merge", "inc-1"], ["runbook", "plan"],
-     ["postmortem", "show"], ["postmortem", "check"]],
+    [
+        ["incidents", "show"],
+        ["incidents", "merge", "inc-1"],
+        ["runbook", "plan"],
+        ["postmortem", "show"],
+        ["postmortem", "check"],
+    ],
     ids=" ".join,
-)  # fmt: skip
+)
 def test_an_incident_may_be_typed_in_small_letters(shift: Shift, args: list[str]) -> None:
     """As people type it; the answer is the same."""
     small, usual = (midwatch(*args, one, *shift.where, cwd=shift.at) for one in ("inc-1", "INC-1"))
     assert (small.returncode, small.stdout, small.stderr) == (
-        usual.returncode, usual.stdout, usual.stderr,
-    )  # fmt: skip
+        usual.returncode,
+        usual.stdout,
+        usual.stderr,
+    )
     assert "'inc-1'" not in small.stderr
 
 
@@ -564,9 +657,13 @@ def on_a_terminal(args: Sequence[str], cwd: Path, given: Path | None = None, **e
     ours, theirs = pty.openpty()
     with (given or Path(os.devnull)).open("rb") as read:
         process = subprocess.Popen(
-            [MIDWATCH, *args], stdin=read, stdout=theirs, stderr=theirs, cwd=cwd,
+            [MIDWATCH, *args],
+            stdin=read,
+            stdout=theirs,
+            stderr=theirs,
+            cwd=cwd,
             env={**os.environ, "TERM": "xterm-256color", **env},
-        )  # fmt: skip
+        )
     os.close(theirs)
     written = b""
     try:
@@ -581,10 +678,14 @@ def on_a_terminal(args: Sequence[str], cwd: Path, given: Path | None = None, **e
 
 
 TALKS = (
-    ["--help"], ["nope"], ["drill"], ["drill", "fuzz", "--seeds", "3", "--jobs", "1"],
-    ["eval", "run", "suite.jsonl", "--target", "python:bot:answer"], ["incidents", "list"],
+    ["--help"],
+    ["nope"],
+    ["drill"],
+    ["drill", "fuzz", "--seeds", "3", "--jobs", "1"],
+    ["eval", "run", "suite.jsonl", "--target", "python:bot:answer"],
+    ["incidents", "list"],
     ["agent", "load", "--url", "http://127.0.0.1:1", "--seconds", "1"],
-)  # fmt: skip
+)
 
 
 @pytest.mark.parametrize("args", TALKS, ids=lambda args: " ".join(args[:2]))
@@ -640,9 +741,14 @@ def test_what_grows_with_its_input_says_how_far_it_is(
     assert found[1] == found[2] != "0"
     assert b"\x1b[" in on_a_terminal(args, shift.at, file)
     piped = subprocess.run(
-        [MIDWATCH, *args], cwd=shift.at, capture_output=True, text=True, check=False, timeout=60,
+        [MIDWATCH, *args],
+        cwd=shift.at,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
         input=file.read_text() if file else "",
-    )  # fmt: skip
+    )
     assert (piped.returncode, piped.stderr) == (0, "")
 
 
@@ -663,11 +769,13 @@ def test_an_option_that_a_command_does_not_hear_is_refused(
 @pytest.mark.parametrize(
     "args",
     [
-        ["drill", "--report"], ["cases", "export", "--out"], ["oncall", "schedule", "--ical"],
+        ["drill", "--report"],
+        ["cases", "export", "--out"],
+        ["oncall", "schedule", "--ical"],
         ["postmortem", "export", "INC-1", "--out"],
     ],
     ids=lambda args: " ".join(args[:2]),
-)  # fmt: skip
+)
 def test_what_cannot_be_written_is_one_line_and_what_can_is_written_anew(
     shift: Shift, args: list[str]
 ) -> None:
@@ -699,10 +807,15 @@ def stopped(
 ) -> tuple[int, str]:
     """Start a command, wait until it is at work, and do what Ctrl-C does on a terminal."""
     process = subprocess.Popen(
-        [MIDWATCH, *args], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE, text=True, cwd=cwd, start_new_session=True,
+        [MIDWATCH, *args],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=cwd,
+        start_new_session=True,
         env={**os.environ, **env},
-    )  # fmt: skip
+    )
     try:
         begun(process)
         os.killpg(process.pid, signal.SIGINT)
@@ -796,9 +909,16 @@ def test_ctrl_c_ends_a_server_well(tmp_path: Path, command: str) -> None:
     assert midwatch("init", cwd=tmp_path).returncode == 0
     args = {
         "serve": ["serve", "--listen", "127.0.0.1:0", "--log-level", "error"],
-        "proxy": ["proxy", "--upstream", "v1=http://127.0.0.1:1", "--listen", "127.0.0.1:0",
-                  "--control", "127.0.0.1:0"],
+        "proxy": [
+            "proxy",
+            "--upstream",
+            "v1=http://127.0.0.1:1",
+            "--listen",
+            "127.0.0.1:0",
+            "--control",
+            "127.0.0.1:0",
+        ],
         "agent": ["agent", "serve", "--port", "0"],
-    }[command]  # fmt: skip
+    }[command]
     code, err = stopped(args, tmp_path, a_line, MIDWATCH_PROXY_TOKEN="x" * 16)
     assert (code, err) == (0, "")

@@ -233,13 +233,23 @@ WRONG = {
     **{
         f"type: webhook, secret_env: S, url: {url!r}": "pagers.x.url: not an http or https URL"
         for url in (
-            "ftp://h/hook", "h/hook", "http://", "http:///hook", "http://ada:pw@h/hook",
-            "http://h:99999/", "http://h:x/", "http://h:0/", "http://[::1/hook", "http://a b/",
-            "http://h/a b", "http://h\u00fcok/", "file:///etc/passwd",
+            "ftp://h/hook",
+            "h/hook",
+            "http://",
+            "http:///hook",
+            "http://ada:pw@h/hook",
+            "http://h:99999/",
+            "http://h:x/",
+            "http://h:0/",
+            "http://[::1/hook",
+            "http://a b/",
+            "http://h/a b",
+            "http://h\u00fcok/",
+            "file:///etc/passwd",
         )
     },
     "type: webhook, secret_env: S, url: 7": "pagers.x.url: got 7; write text",
-}  # fmt: skip
+}
 
 
 def test_check_names_everything_that_is_wrong_with_a_pager(tmp_path: Path) -> None:

@@ -95,13 +95,16 @@ class Watch:
         self.set(0)
         # Turns of an hour, half an hour from their edges: who has which does not change meanwhile.
         self.began = (wall_ms() - (7 * HOUR_S + 1_800) * 1_000) // 60_000 * 60_000
-        reconfigure(folder / "midwatch", f"""
+        reconfigure(
+            folder / "midwatch",
+            f"""
 sources: {{alertmanager: {{type: alertmanager}}}}
 pagers: {{hook: {{type: webhook, url: "{pager.url}", secret_env: HOOK}}}}
 metrics: {{prometheus: {{type: prometheus, url: "{metrics.url}"}}}}
 people: {{{", ".join(f"{name}: {{pagers: [hook]}}" for name in (*PEOPLE, "boss"))}}}
 escalation: {{digest: off, steps: [{{to: turns, delay: {STEP_S}s}}, {{to: boss}}]}}
-""")  # fmt: skip
+""",
+        )
         schedules = folder / "midwatch" / "schedules"
         schedules.mkdir(exist_ok=True)
         (schedules / "turns.yaml").write_text(
@@ -120,9 +123,10 @@ escalation: {{digest: off, steps: [{{to: turns, delay: {STEP_S}s}}, {{to: boss}}
     def start(self) -> None:
         """Start it under its clock."""
         words = clocked(
-            FAKETIME_TIMESTAMP_FILE=str(self._file), FAKETIME_NO_CACHE="1",
+            FAKETIME_TIMESTAMP_FILE=str(self._file),
+            FAKETIME_NO_CACHE="1",
             FAKETIME_DONT_FAKE_MONOTONIC="1",
-        )  # fmt: skip
+        )
         self.serving.start(*words)
 
     def on_call(self) -> str:
@@ -149,9 +153,12 @@ escalation: {{digest: off, steps: [{{to: turns, delay: {STEP_S}s}}, {{to: boss}}
         """Ask the API, or tell it something."""
         body = json.dumps(given).encode() if given else body
         answer = self.serving.ask(
-            "POST" if body else "GET", f"/api/v1/{path}", body, self.serving.person,
+            "POST" if body else "GET",
+            f"/api/v1/{path}",
+            body,
+            self.serving.person,
             content_type="application/json",
-        )  # fmt: skip
+        )
         assert answer.status == 200, answer.body
         return answer.document
 

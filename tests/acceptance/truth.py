@@ -30,9 +30,11 @@ LASTED = re.compile(r"([\d.]+) (s|min|h|d)\b")
 NAMED = re.compile(r"[\w.%+/-]*(?:\d|[a-z][A-Z])[\w.%+/-]*")
 ODD = re.compile(r" ->|-&gt;|\b0 alerts?\b|\b1 (?:alerts|services|events|times)\b|\ball 1\b|None")
 MOMENTS = {
-    "detected": r"t was detected after ", "paged": r"omebody was paged after ",
-    "acknowledged": r"t was acknowledged ", "mitigated": r"t was mitigated\b.* after ",
-}  # fmt: skip
+    "detected": r"t was detected after ",
+    "paged": r"omebody was paged after ",
+    "acknowledged": r"t was acknowledged ",
+    "mitigated": r"t was mitigated\b.* after ",
+}
 # What each line of a timeline may tell: its first words, and the kinds of events that say so.
 LINES = {
     r".+ was paged: ": ("PageSent",),
@@ -167,9 +169,12 @@ class _Reading:
             if (shown := self.told["times"][name]) != (_show(at) if at is not None else None):
                 yield f"{name} at {shown}, not {at}"
         for name, since in (
-            ("detect", "started"), ("page", "started"), ("mitigate", "started"),
-            ("resolve", "started"), ("acknowledge", "paged"),
-        ):  # fmt: skip
+            ("detect", "started"),
+            ("page", "started"),
+            ("mitigate", "started"),
+            ("resolve", "started"),
+            ("acknowledge", "paged"),
+        ):
             end, start = self.moments[PAST[name]], self.moments[since]
             lasted = None if end is None or start is None else max(end - start, 0) / 1_000
             shown = self.told["durations_s"][f"to_{name}"]
@@ -221,8 +226,11 @@ class _Reading:
             yield f"{helped[0]['runbook']} recovered it: {says}"
         if found := re.match(r"Runbook (\S+) ended the harm|After runbook (\S+) it was", says):
             hashes = {row.body.get("plan_hash") for row in cited}
-            books = {row.body["runbook"] for row in self.of("PlanProposed")
-                     if row.body["plan_hash"] in hashes}  # fmt: skip
+            books = {
+                row.body["runbook"]
+                for row in self.of("PlanProposed")
+                if row.body["plan_hash"] in hashes
+            }
             if books != {found[1] or found[2]}:
                 yield f"the runbook was {sorted(books)}: {says}"
             if found[1] and not self.of("HarmMeasured"):
@@ -247,10 +255,11 @@ class _Reading:
     def _lasted(self, says: str) -> Iterator[str]:
         """A duration in a sentence is that of the table."""
         for words, name in (
-            (r"was detected after", "to_detect"), (r"was paged after", "to_page"),
+            (r"was detected after", "to_detect"),
+            (r"was paged after", "to_page"),
             (r"was acknowledged", "to_acknowledge"),
             (r"was mitigated(?: for the last time)? after", "to_mitigate"),
-        ):  # fmt: skip
+        ):
             found = re.search(rf"{words} ((?:[\d.]+ (?:s|min|h|d)\b ?)+)", says)
             lasted = self.told["durations_s"][name]
             if found and abs(_seconds(found[1]) - lasted) > _rounded(found[1], lasted):
@@ -298,8 +307,12 @@ class _Reading:
         text = re.sub(r"^after closing: |\bresponder \d+", "", says)
         counted = re.match(r"(\d+) alerts? (?:joined|fired again|ended)", text)
         if counted:
-            before = {one["alert"]["fingerprint"] for x in self.of("AlertsAttached")
-                      for one in x.body["attached"] if x.seq < row.seq}  # fmt: skip
+            before = {
+                one["alert"]["fingerprint"]
+                for x in self.of("AlertsAttached")
+                for one in x.body["attached"]
+                if x.seq < row.seq
+            }
             joined = [one["alert"]["fingerprint"] for one in row.body.get("attached", ())]
             if joined and ("fired again" in text) is not any(one in before for one in joined):
                 return ["that it fired before"]
@@ -329,8 +342,11 @@ class _Reading:
 
     def _counts(self) -> Iterator[str]:
         """Alerts, services, people, bad events and the peak are those of the journal."""
-        mine = [row.body for row in self.all.values()
-                if row.type == "TicketTriaged" and row.body["incident"] == self.name]  # fmt: skip
+        mine = [
+            row.body
+            for row in self.all.values()
+            if row.type == "TicketTriaged" and row.body["incident"] == self.name
+        ]
         reporters = {one.get("by") or one.get("source", "") for one in mine}
         most = max([len(reporters), *(one.get("affected", 0) for one in mine)])
         said = self.told["impact"]["users"]
@@ -365,8 +381,11 @@ class _Reading:
             bad = total - sum(one["good"] for one in found)
             if found and (lost["bad_events"], lost["valid_events"]) != (bad, total):
                 yield f"{lost['bad_events']} of {lost['valid_events']}, not {bad} of {total}"
-            burns = [row.body["burn"] for row in self.of("BudgetBurning", "BurnSampled")
-                     if row.body["slo"] == lost["slo"]]  # fmt: skip
+            burns = [
+                row.body["burn"]
+                for row in self.of("BudgetBurning", "BurnSampled")
+                if row.body["slo"] == lost["slo"]
+            ]
             if round(max(burns), 4) != lost["peak_burn"]:
                 yield f"peak {lost['peak_burn']}, not {max(burns)}"
 
@@ -375,13 +394,19 @@ class _Reading:
         done = self.of("ActionDone", "RollbackCompleted")
         failed = self.of("ActionFailed", "RollbackFailed")
         for run in self.told["runs"]:
-            policies = {row.body["by"] for row in self.of("PlanApproved")
-                        if row.body["plan_hash"] == run["plan"]}  # fmt: skip
+            policies = {
+                row.body["by"]
+                for row in self.of("PlanApproved")
+                if row.body["plan_hash"] == run["plan"]
+            }
             for who in policies:
                 if who.startswith(POLICY) is not (who == run["approved_by"]):
                     yield f"approved by {run['approved_by']}, not {who}"
-            plans = [row.body["plan"] for row in self.of("PlanProposed", "ActionWaits")
-                     if row.body.get("plan", {}).get("hash") == run["plan"]]  # fmt: skip
+            plans = [
+                row.body["plan"]
+                for row in self.of("PlanProposed", "ActionWaits")
+                if row.body.get("plan", {}).get("hash") == run["plan"]
+            ]
             if plans and len(run["steps"]) < len(plans[-1]["steps"]):
                 yield f"{len(run['steps'])} of {len(plans[-1]['steps'])} steps are told"
             for step in run["steps"]:
@@ -415,9 +440,12 @@ class _Reading:
 
 
 PAST = {
-    "detect": "detected", "page": "paged", "mitigate": "mitigated", "resolve": "resolved",
+    "detect": "detected",
+    "page": "paged",
+    "mitigate": "mitigated",
+    "resolve": "resolved",
     "acknowledge": "acknowledged",
-}  # fmt: skip
+}
 
 
 def _leaves(node: Any) -> Iterator[str]:

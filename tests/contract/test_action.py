@@ -101,11 +101,14 @@ def purge(cache: Cache, **more: Any) -> RunAction:
     """A purge by requests."""
     given = {"timeout_s": 5, **more}
     return RunAction(
-        "action/INC-1/1/purge", "INC-1", "shop", "cache.purge",
+        "action/INC-1/1/purge",
+        "INC-1",
+        "shop",
+        "cache.purge",
         Request(f"{cache.url}/purge", "POST", {"topic": "a b; c"}, token_env="TOKEN"),
         Request(f"{cache.url}/state", expect={"state.cached": 0}, token_env="TOKEN"),
         **given,
-    )  # fmt: skip
+    )
 
 
 # --- the contract -------------------------------------------------------------------------------
@@ -138,9 +141,13 @@ class ByCommand:
         tool.chmod(tool.stat().st_mode | stat.S_IXUSR)
         self.actor: Actor = doing()
         self.action = RunAction(
-            "op", "INC-1", "shop", "index.restore", Command((str(tool), "do")),
+            "op",
+            "INC-1",
+            "shop",
+            "index.restore",
+            Command((str(tool), "do")),
             Command((str(tool), "look")),
-        )  # fmt: skip
+        )
 
 
 class InTheDrill:
@@ -149,9 +156,13 @@ class InTheDrill:
     def __init__(self, folder: Path) -> None:
         self.actor: Actor = SimulatedActor(AGENT, Log(), lambda: 0)
         self.action = RunAction(
-            "op", "INC-1", "shop", "cache.purge", Request("http://agent/remedies", "POST"),
+            "op",
+            "INC-1",
+            "shop",
+            "cache.purge",
+            Request("http://agent/remedies", "POST"),
             Request("http://agent/remedies", expect={"cached": 0}),
-        )  # fmt: skip
+        )
 
 
 @pytest.fixture(params=[ByRequest, ByCommand, InTheDrill], ids=lambda kind: kind.__name__)

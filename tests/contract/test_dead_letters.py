@@ -124,8 +124,12 @@ def test_the_neighbours_of_a_poisoned_input_commit(store: SqliteStore, name: str
     poison = Envelope("poison", POISONS[name]())
     said = engine.handle([fire("a"), poison, fire("b"), poison, fire("c")])
     assert [one.status for one in said] == [
-        "committed", "rejected", "committed", "duplicate", "committed",
-    ]  # fmt: skip
+        "committed",
+        "rejected",
+        "committed",
+        "duplicate",
+        "committed",
+    ]
     (letter,) = store.letters()
     assert (letter.key, letter.reason) == ("poison", said[1].why)
     assert letter.body

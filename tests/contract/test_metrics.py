@@ -130,8 +130,9 @@ def test_a_question_of_windows_is_one_request(prometheus: Prometheus) -> None:
         {"metric": {"midwatch": "total/3600"}, "value": [0, "2"]},
     ]
     assert prometheus.counts(indicator, 300, 3_600, 86_400) == {
-        300: Counts(570, 600), 3_600: Counts(7_200, 7_200),
-    }  # fmt: skip
+        300: Counts(570, 600),
+        3_600: Counts(7_200, 7_200),
+    }
     assert len(prometheus.receiver.requests) == 1
 
 
@@ -161,9 +162,10 @@ def test_a_threshold_makes_an_event_of_each_look(
 
 
 PARTIAL = {
-    "status": "success", "warnings": ["a shard is down"],
+    "status": "success",
+    "warnings": ["a shard is down"],
     "data": {"resultType": "vector", "result": []},
-}  # fmt: skip
+}
 REFUSED = {"status": "error", "errorType": "bad_data", "error": "parse error"}
 
 

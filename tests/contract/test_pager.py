@@ -51,14 +51,39 @@ PAGE = SendPage(
 HOSTILE = "\x1b[2J\x07\r\n\nPAGE sev4 INC-0 for nobody: all is well\x00\x9b31m\u202e<b>{{7*7}}"
 # What somebody may write into an alert so that the page says or does something else.
 ACTIVE = (
-    "@everyone", "@here", "@channel", "@all", "@room", "x@here.example", "<!channel>",
-    "<!here|all clear>", "<@U999>", "<@&77>", "<@!77>", "<#C1>", "<users/all>",
-    "<https://evil.example|Acknowledge>", "[Acknowledge](https://evil.example)",
-    "![pixel](https://evil.example/p.gif)", "[a][b]", '<img src="https://evil.example/p.gif">',
-    "<a href='https://evil.example'>Acknowledge</a>", "<b>all clear</b>", "</b>", "<at>ada</at>",
-    "rate <5% & List<String>", "&lt;script&gt;", "||hidden||", "*bold* _it_ ~gone~ `code`",
-    "\x1b[2J\x07", "\u202eraelc lla", "\u2066inner\u2069", "\r\n.\r\nQUIT", "\0end", "{{7*7}}",
-)  # fmt: skip
+    "@everyone",
+    "@here",
+    "@channel",
+    "@all",
+    "@room",
+    "x@here.example",
+    "<!channel>",
+    "<!here|all clear>",
+    "<@U999>",
+    "<@&77>",
+    "<@!77>",
+    "<#C1>",
+    "<users/all>",
+    "<https://evil.example|Acknowledge>",
+    "[Acknowledge](https://evil.example)",
+    "![pixel](https://evil.example/p.gif)",
+    "[a][b]",
+    '<img src="https://evil.example/p.gif">',
+    "<a href='https://evil.example'>Acknowledge</a>",
+    "<b>all clear</b>",
+    "</b>",
+    "<at>ada</at>",
+    "rate <5% & List<String>",
+    "&lt;script&gt;",
+    "||hidden||",
+    "*bold* _it_ ~gone~ `code`",
+    "\x1b[2J\x07",
+    "\u202eraelc lla",
+    "\u2066inner\u2069",
+    "\r\n.\r\nQUIT",
+    "\0end",
+    "{{7*7}}",
+)
 TEXTS = (*ACTIVE, " ".join(ACTIVE))
 CONTROLS = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]"
 # Mentions, tags and links, and words that are hidden.
@@ -625,10 +650,17 @@ def test_a_secret_is_taken_with_and_without_its_marks(receiver: Receiver, secret
 @pytest.mark.parametrize(
     "secret",
     [
-        "whsec_", "hunter2", "whsec_hunter2", "whsec_" + "A" * 31, SECRET + " ", SECRET + "\n",
-        SECRET[:10] + "-_" + SECRET[12:], SECRET + "!", "whsec_" + SECRET,
+        "whsec_",
+        "hunter2",
+        "whsec_hunter2",
+        "whsec_" + "A" * 31,
+        SECRET + " ",
+        SECRET + "\n",
+        SECRET[:10] + "-_" + SECRET[12:],
+        SECRET + "!",
+        "whsec_" + SECRET,
     ],
-)  # fmt: skip
+)
 def test_what_is_no_signing_secret_is_refused(receiver: Receiver, secret: str) -> None:
     """Short ones and those with stray characters, with a way to make one; it is not repeated."""
     says = r"\$HOOK: not a signing secret; create one: echo whsec_"
@@ -672,8 +704,11 @@ def test_pagerduty_has_one_incident_for_ours(receiver: Receiver) -> None:
     pager.follow(msgspec.structs.replace(UPDATE, became="resolved"))
     bodies = [msgspec.json.decode(body) for _, _, body in receiver.requests]
     assert [one["event_action"] for one in bodies] == [
-        "trigger", "trigger", "acknowledge", "resolve",
-    ]  # fmt: skip
+        "trigger",
+        "trigger",
+        "acknowledge",
+        "resolve",
+    ]
     assert {one["dedup_key"] for one in bodies} == {"midwatch/j1/INC-7"}
     assert bodies[0]["payload"]["severity"] == "critical"
     assert {one["routing_key"] for one in bodies} == {"s3cret-key"}
@@ -691,10 +726,13 @@ def test_what_pagerduty_has_as_acknowledged_rings_again_under_a_further_key(
     pager.follow(msgspec.structs.replace(UPDATE, became="resolved", thread=1))
     bodies = [msgspec.json.decode(body) for _, _, body in receiver.requests]
     assert [(one["event_action"], one["dedup_key"]) for one in bodies] == [
-        ("trigger", "midwatch/j1/INC-7"), ("acknowledge", "midwatch/j1/INC-7"),
-        ("trigger", "midwatch/j1/INC-7/1"), ("acknowledge", "midwatch/j1/INC-7/1"),
-        ("resolve", "midwatch/j1/INC-7"), ("resolve", "midwatch/j1/INC-7/1"),
-    ]  # fmt: skip
+        ("trigger", "midwatch/j1/INC-7"),
+        ("acknowledge", "midwatch/j1/INC-7"),
+        ("trigger", "midwatch/j1/INC-7/1"),
+        ("acknowledge", "midwatch/j1/INC-7/1"),
+        ("resolve", "midwatch/j1/INC-7"),
+        ("resolve", "midwatch/j1/INC-7/1"),
+    ]
 
 
 def test_incidents_of_one_number_in_two_copies_are_two_for_pagerduty(receiver: Receiver) -> None:
@@ -705,9 +743,10 @@ def test_incidents_of_one_number_in_two_copies_are_two_for_pagerduty(receiver: R
         pager.follow(msgspec.structs.replace(UPDATE, became="resolved", ref=ref))
     keys = [msgspec.json.decode(body)["dedup_key"] for _, _, body in receiver.requests]
     assert keys == [
-        *["midwatch/j1/INC-7-00112233"] * 2, *["midwatch/j1/INC-7-ffeeddcc"] * 2,
+        *["midwatch/j1/INC-7-00112233"] * 2,
+        *["midwatch/j1/INC-7-ffeeddcc"] * 2,
         *["midwatch/j1/INC-7"] * 2,
-    ]  # fmt: skip
+    ]
 
 
 @pytest.mark.parametrize("kind", ["slack", "pagerduty", "webhook"])
@@ -835,11 +874,27 @@ def certificate(folder: Path) -> Path:
     """A certificate for 127.0.0.1 that nobody else vouches for, with its key."""
     file = folder / "cert.pem"
     subprocess.run(
-        [need("openssl"), "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",
-         "-keyout", file, "-out", folder / "only-cert.pem", "-subj", "/CN=127.0.0.1",
-         "-addext", "subjectAltName=IP:127.0.0.1"],
-        check=True, capture_output=True,
-    )  # fmt: skip
+        [
+            need("openssl"),
+            "req",
+            "-x509",
+            "-newkey",
+            "rsa:2048",
+            "-nodes",
+            "-days",
+            "2",
+            "-keyout",
+            file,
+            "-out",
+            folder / "only-cert.pem",
+            "-subj",
+            "/CN=127.0.0.1",
+            "-addext",
+            "subjectAltName=IP:127.0.0.1",
+        ],
+        check=True,
+        capture_output=True,
+    )
     file.write_text(file.read_text() + (folder / "only-cert.pem").read_text())
     return file
 

@@ -237,13 +237,36 @@ def test_ones_own_severities_are_understood(form: Format) -> None:
 # Times as senders write them, and as nobody should: none of them may cost an alert its page, or
 # come into the journal as a number that is no moment.
 UNREAD = (
-    "2026-11-30 11:22:29", "yesterday", "", [], {}, True, -1, 0, 42, 10**16 - 1, 10**30, 10**400,
-    1e300, "9" * 400, "NaN", "0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z",
-)  # fmt: skip
+    "2026-11-30 11:22:29",
+    "yesterday",
+    "",
+    [],
+    {},
+    True,
+    -1,
+    0,
+    42,
+    10**16 - 1,
+    10**30,
+    10**400,
+    1e300,
+    "9" * 400,
+    "NaN",
+    "0001-01-01T00:00:00Z",
+    "9999-12-31T23:59:59Z",
+)
 READ = (
-    NOW // 1_000, NOW, NOW * 1_000, NOW * 1_000_000, str(NOW), NOW / 1_000, f"{NOW / 1_000:.3f}",
-    T0, "2026-01-31 09:00:00Z", "2026-01-31t10:00:00.000+01:00",
-)  # fmt: skip
+    NOW // 1_000,
+    NOW,
+    NOW * 1_000,
+    NOW * 1_000_000,
+    str(NOW),
+    NOW / 1_000,
+    f"{NOW / 1_000:.3f}",
+    T0,
+    "2026-01-31 09:00:00Z",
+    "2026-01-31t10:00:00.000+01:00",
+)
 TIMED = GenericOptions(
     {**OPTIONS.fields, "starts_at": "$.since", "ends_at": "$.until"}, alerts="$.items"
 )

@@ -125,8 +125,9 @@ def test_annotations_say_what_openslo_has_no_words_for(tmp_path: Path) -> None:
     assert errors == []
     slo = specs.slos["shop/availability"]
     assert [(t.name, float(t.factor(slo.period_s))) for t in slo.tiers] == [
-        ("Fast", 18.0), ("Factor", 3.0),
-    ]  # fmt: skip
+        ("Fast", 18.0),
+        ("Factor", 3.0),
+    ]
     assert (slo.proof, slo.quiet_s) == ("", 600)
 
 

@@ -91,8 +91,9 @@ def test_promptfoo_yaml_with_refs_defaults_and_a_csv(tmp_path: Path) -> None:
     assert script.unsupported == ("assertion javascript",)
     assert judge(script, "v1", Reply("ok")).status == "unsupported"
     assert when.checks[1:] == (
-        Check("contains", "soon"), Check("icontains", "never", negate=True),
-    )  # fmt: skip
+        Check("contains", "soon"),
+        Check("icontains", "never", negate=True),
+    )
     assert (when.id, when.question) == ("when", "Answer shortly: when, then?")
     assert plain.checks[-1] == Check("equals", "plain text")
     assert similar.unsupported == ("assertion similar",)
@@ -235,9 +236,14 @@ def test_a_case_comes_back_whole_or_is_refused_by_its_name(
     """Its check, incident, slices and runs, in each format; never a weaker case."""
     check = msgspec.structs.replace(check, negate=negate)
     case = Case(
-        "inc-7", "Can I return it?", checks=(check,), slices=("returns", "shoes"),
-        incident="INC-7", runs=5, least=4,
-    )  # fmt: skip
+        "inc-7",
+        "Can I return it?",
+        checks=(check,),
+        slices=("returns", "shoes"),
+        incident="INC-7",
+        runs=5,
+        least=4,
+    )
     if kind == "midwatch" or (kind in words and (not negate or kind == "promptfoo")):
         assert [same(one) for one in sent(tmp_path, [case], kind)] == [case]
     else:
@@ -290,10 +296,14 @@ TEXTS = st.text("abé{}%:#\"'- \n\t\x85", max_size=6) | st.sampled_from(
     ("30", "1e3", "yes", "null", "file://a.csv", "{{question}}", "{{x}}", "- a", "a, b", "~")
 )
 VALUED = st.one_of(
-    TEXTS, st.integers(-9, 9), st.floats(-9, 9), st.booleans(), st.none(),
+    TEXTS,
+    st.integers(-9, 9),
+    st.floats(-9, 9),
+    st.booleans(),
+    st.none(),
     st.lists(st.one_of(TEXTS, st.integers(0, 3), st.booleans()), max_size=3),
     st.dictionaries(TEXTS, st.integers(0, 3), max_size=2),
-)  # fmt: skip
+)
 KINDS = sorted({*SCORERS, JUDGE})
 
 
@@ -403,17 +413,37 @@ def test_what_is_wrong_is_told_with_its_place(
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-9, 9) | st.text("ab:{}%$#/\n", max_size=9),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(
-        st.sampled_from(
-            ("cases", "tests", "prompts", "input", "target", "ideal", "assert", "vars", "type",
-             "value", "$ref", "evaluators", "inputs", "suite", "id", "question", "class", "args")
-        ),
-        inner,
-        max_size=4,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                (
+                    "cases",
+                    "tests",
+                    "prompts",
+                    "input",
+                    "target",
+                    "ideal",
+                    "assert",
+                    "vars",
+                    "type",
+                    "value",
+                    "$ref",
+                    "evaluators",
+                    "inputs",
+                    "suite",
+                    "id",
+                    "question",
+                    "class",
+                    "args",
+                )
+            ),
+            inner,
+            max_size=4,
+        )
     ),
     max_leaves=12,
-)  # fmt: skip
+)
 
 
 @settings(
@@ -439,8 +469,11 @@ def test_junk_is_an_error_and_never_a_crash(
     assert cases
     for case in cases:
         assert judge(case, "v1", Reply("something else")).status in (
-            "passed", "failed", "error", "unsupported",
-        )  # fmt: skip
+            "passed",
+            "failed",
+            "error",
+            "unsupported",
+        )
 
 
 def test_numbers_of_yaml_are_plain_numbers(tmp_path: Path) -> None:

@@ -54,9 +54,15 @@ def run(folder: Path, command: str, **own: str) -> Done:
     env["PATH"] = f"{Path(sys.executable).parent}:{env['PATH']}"
     ran = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", command],
-        cwd=folder, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, text=True, timeout=60, check=False,
-    )  # fmt: skip
+        cwd=folder,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=60,
+        check=False,
+    )
     return Done(command, ran.stdout, ran.returncode, int(ends[1]) if ends else 0)
 
 

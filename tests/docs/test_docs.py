@@ -56,8 +56,17 @@ def test_what_misses_its_mark_stands_among_the_limits() -> None:
 
 
 KEYS = {
-    "value", "unit", "peer", "peer_value", "ratio", "reach", "ok", "command", "machine", "date",
-}  # fmt: skip
+    "value",
+    "unit",
+    "peer",
+    "peer_value",
+    "ratio",
+    "reach",
+    "ok",
+    "command",
+    "machine",
+    "date",
+}
 
 
 def test_each_figure_says_how_it_was_measured() -> None:
@@ -90,9 +99,10 @@ def test_the_figures_of_the_readme_were_measured() -> None:
     page = (ROOT / "README.md").read_text("utf-8")
     results = json.loads((ROOT / "benchmarks" / "results.json").read_text("utf-8"))
     shown = {
-        "intake_new": ("{:,.0f}", "{:,.0f}"), "false_pages_60_an_hour": ("{:.2f}", "{:.1f}"),
+        "intake_new": ("{:,.0f}", "{:,.0f}"),
+        "false_pages_60_an_hour": ("{:.2f}", "{:.1f}"),
         "troubles_cured": ("{:.0f}", "{:.0f}"),
-    }  # fmt: skip
+    }
     for name, (ours, theirs) in shown.items():
         said, beside = (
             ours.format(results[name]["value"]),
@@ -109,9 +119,10 @@ def test_what_few_false_pages_cost_is_said_wherever_they_are_claimed() -> None:
     for name in ("README.md", "docs/comparison.md"):
         page = " ".join((ROOT / name).read_text("utf-8").split())
         for told in (
-            f"{few['value']:.2f}", f"{few['peer_value']:.1f}",
+            f"{few['value']:.2f}",
+            f"{few['peer_value']:.1f}",
             f"after {late['value']} minutes instead of {late['peer_value']}",
-        ):  # fmt: skip
+        ):
             assert told in page, f"{name}: {told}"
         same = f"{busy['value']:.1f}" == f"{busy['peer_value']:.1f}"
         assert not same or re.search(rf"both have {busy['value']:.1f} pages", page), name
@@ -200,8 +211,16 @@ def test_the_first_evening_finds_everything_where_it_is_said_to_be() -> None:
     assert len(linked) > 8
     assert [str(file) for file in linked if not file.exists()] == []
     read = "".join(file.read_text("utf-8") for file in linked if file.suffix == ".py")
-    for name in ("SOURCES", "PAGERS", "PagerOptions", "make_pager", "Format", "channel",
-                 "SteadyClock", "VirtualClock"):  # fmt: skip
+    for name in (
+        "SOURCES",
+        "PAGERS",
+        "PagerOptions",
+        "make_pager",
+        "Format",
+        "channel",
+        "SteadyClock",
+        "VirtualClock",
+    ):
         assert f"`{name}`" in page, name
         assert re.search(rf"^(class |def |){name}\b", read, re.M), name
     folders = {f"tests/{file.parent.name}" for file in (ROOT / "tests").glob("*/test_*.py")}

@@ -103,10 +103,12 @@ def haproxy(folder: Path) -> Iterator[dict[str, str]]:
     folder.mkdir()
     with Upstream("v1") as one, Upstream("v2") as two:
         yield {
-            "/run/haproxy/": f"{folder}/", "/var/lib/midwatch/": f"{folder}/",
+            "/run/haproxy/": f"{folder}/",
+            "/var/lib/midwatch/": f"{folder}/",
             "127.0.0.1:8080": f"127.0.0.1:{free_port()}",
-            "127.0.0.1:8701": f"127.0.0.1:{one.port}", "127.0.0.1:8702": f"127.0.0.1:{two.port}",
-        }  # fmt: skip
+            "127.0.0.1:8701": f"127.0.0.1:{one.port}",
+            "127.0.0.1:8702": f"127.0.0.1:{two.port}",
+        }
 
 
 def reader_has(page: str, folder: Path, beside: Path, servers: ExitStack) -> dict[str, str]:
@@ -124,9 +126,10 @@ def reader_has(page: str, folder: Path, beside: Path, servers: ExitStack) -> dic
         other = servers.enter_context(Receiver())
         other.usual, other.answer = (202 if page == "pagerduty" else 200), OTHER_SIDES[page]
         return {
-            "127.0.0.1:8701": f"127.0.0.1:{other.port}", "https://hooks.slack.com": other.url,
+            "127.0.0.1:8701": f"127.0.0.1:{other.port}",
+            "https://hooks.slack.com": other.url,
             "routing_key_env: PAGERDUTY_KEY": f'routing_key_env: PAGERDUTY_KEY, url: "{other.url}"',
-        }  # fmt: skip
+        }
     return {}
 
 
@@ -138,8 +141,10 @@ def own_agent(_: str, body: bytes) -> bytes:
 
 # Who is at the other end of a page's addresses, and what it answers.
 OTHER_SIDES: dict[str, Callable[[str, bytes], bytes] | None] = {
-    "your-agent": own_agent, "pagerduty": None, "slack": None,
-}  # fmt: skip
+    "your-agent": own_agent,
+    "pagerduty": None,
+    "slack": None,
+}
 ALARMED = {"pagerduty", "slack"}  # of these a real incident is shown
 
 
@@ -150,10 +155,13 @@ def reader_starts(line: str, folder: Path, beside: Path, done: list[Done]) -> li
         (beside / "midwatch.token").write_text(token, "utf-8")
         at = line.split("=http://localhost:")[1].split(maxsplit=1)[0]
         return [
-            need("prometheus-alertmanager"), f"--config.file={folder / 'alertmanager.yml'}",
-            f"--storage.path={beside / 'data'}", f"--web.listen-address=127.0.0.1:{at}",
-            "--cluster.listen-address=", f"http://127.0.0.1:{at}/-/ready",
-        ]  # fmt: skip
+            need("prometheus-alertmanager"),
+            f"--config.file={folder / 'alertmanager.yml'}",
+            f"--storage.path={beside / 'data'}",
+            f"--web.listen-address=127.0.0.1:{at}",
+            "--cluster.listen-address=",
+            f"http://127.0.0.1:{at}/-/ready",
+        ]
     if line == "midwatch serve" and (folder / "haproxy.cfg").exists():
         bound = re.findall(r"bind (\S+)", (folder / "haproxy.cfg").read_text("utf-8"))[0]
         command = [need("haproxy"), "-db", "-q", "-f", str(folder / "haproxy.cfg")]

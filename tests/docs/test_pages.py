@@ -92,9 +92,14 @@ def test_the_lines_about_operations_are_typed_from_install_to_upgrade(tmp_path: 
         re.findall(r"^Wants=(.*)$", unit, re.M)
     )
     for line in (
-        "LimitNOFILE=16384", "NoNewPrivileges=yes", "ProtectSystem=strict", "PrivateTmp=yes",
-        "CapabilityBoundingSet=", "UMask=0077", "StateDirectory=midwatch",
-    ):  # fmt: skip
+        "LimitNOFILE=16384",
+        "NoNewPrivileges=yes",
+        "ProtectSystem=strict",
+        "PrivateTmp=yes",
+        "CapabilityBoundingSet=",
+        "UMask=0077",
+        "StateDirectory=midwatch",
+    ):
         assert f"\n{line}\n" in unit
     if analyze := shutil.which("systemd-analyze"):
         file = tmp_path / "midwatch.service"
@@ -163,9 +168,12 @@ def test_the_lines_about_correlation_are_typed_beside_a_server(tmp_path: Path) -
     serving.start()
     try:
         for name, service, space in (
-            ("HighErrorRate", "shop", "a"), ("Slow", "cart", "b"), ("Slow", "db", "b"),
-            ("Full", "mail", "c"), ("Old", "search", "d"),
-        ):  # fmt: skip
+            ("HighErrorRate", "shop", "a"),
+            ("Slow", "cart", "b"),
+            ("Slow", "db", "b"),
+            ("Full", "mail", "c"),
+            ("Old", "search", "d"),
+        ):
             serving.deliver(alert(name, service, namespace=space))
         own = {"MIDWATCH_SERVER": serving.url, "MIDWATCH_TOKEN": serving.person}
         own["TOKEN"] = serving.token("--source", "changes")

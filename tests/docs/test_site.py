@@ -48,9 +48,12 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> dict[Path, Page]:
     folder = tmp_path_factory.mktemp("site")
     done = subprocess.run(
         [str(Path(sys.executable).with_name("mkdocs")), "build", "--site-dir", folder],
-        cwd=ROOT, capture_output=True, text=True, check=False,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
         env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
-    )  # fmt: skip
+    )
     assert not done.returncode, done.stderr
     assert "WARNING" not in done.stderr
     pages = {file: Page(file.read_text("utf-8")) for file in folder.rglob("*.html")}

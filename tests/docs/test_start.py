@@ -35,9 +35,13 @@ def typed(here: Path, text: str, **env: str) -> subprocess.CompletedProcess[str]
     """Type lines into bash, with midwatch on the path."""
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     return subprocess.run(
-        ["bash", "-eu", "-o", "pipefail", "-c", text], cwd=here, capture_output=True, text=True,
-        check=False, env={**os.environ, "PATH": path, **env},
-    )  # fmt: skip
+        ["bash", "-eu", "-o", "pipefail", "-c", text],
+        cwd=here,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PATH": path, **env},
+    )
 
 
 def test_from_nothing_to_a_shadow_report(here: Path) -> None:

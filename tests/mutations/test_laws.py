@@ -18,9 +18,13 @@ COPIED = ("src", "tests", "scenarios", "benchmarks", "docs", "lab", "examples")
 FILES = ("pyproject.toml", "README.md", "Makefile")
 LONGEST_S = 900
 MUTATIONS = (
-    *laws.MUTATIONS, *ports.MUTATIONS, *times.MUTATIONS, *trials.MUTATIONS, *consent.MUTATIONS,
+    *laws.MUTATIONS,
+    *ports.MUTATIONS,
+    *times.MUTATIONS,
+    *trials.MUTATIONS,
+    *consent.MUTATIONS,
     *harm.MUTATIONS,
-)  # fmt: skip
+)
 FEW = ("the core reads a clock", "any hash approves a plan", "a canary promotes on no data")
 TRIED = [one for one in MUTATIONS if os.environ.get("MIDWATCH_SOAK") or one.name in FEW]
 
@@ -60,7 +64,12 @@ def test_a_broken_law_turns_the_suite_red(one: Mutation, tmp_path: Path) -> None
     }
     environment.pop("MIDWATCH_SOAK", None)
     done = subprocess.run(
-        command, cwd=tmp_path, capture_output=True, text=True, env=environment, check=False,
+        command,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=False,
         timeout=LONGEST_S,
-    )  # fmt: skip
+    )
     assert done.returncode == 1, f"{one.name} survived:\n{done.stdout[-2_000:]}{done.stderr[-500:]}"

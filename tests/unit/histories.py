@@ -52,9 +52,16 @@ def history(seed: int, state: Shard, many: int = 150) -> Iterator[tuple[int, inp
     """Give moments and inputs; what is drawn next knows what the shard has by then."""
     rng, now = Random(f"history/{seed}"), 1_000_000
     draws = [
-        (_alerts, 9), (_read, 4), (_person, 9), (_timer, 6), (_answer, 5), (_release, 5),
-        (_mute, 3), (_ticket, 2), (_clock, 1),
-    ]  # fmt: skip
+        (_alerts, 9),
+        (_read, 4),
+        (_person, 9),
+        (_timer, 6),
+        (_answer, 5),
+        (_release, 5),
+        (_mute, 3),
+        (_ticket, 2),
+        (_clock, 1),
+    ]
     for release, good in (("v1", True), ("v2", False), ("v3", False)):
         yield (
             now,

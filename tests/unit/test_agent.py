@@ -122,11 +122,18 @@ SHARED = agent()
 @pytest.mark.parametrize(
     "text",
     [
-        'return" OR body:* NEAR(cost, 2) --', "'; DROP TABLE chunk; --", "\x00\x01\x02",
+        'return" OR body:* NEAR(cost, 2) --',
+        "'; DROP TABLE chunk; --",
+        "\x00\x01\x02",
         "؟ما هي تكلفة",
-        "return " * 5_000, "", "   ", "🦀", "chunk MATCH '*'", "{}[]()^:*-\"'",
+        "return " * 5_000,
+        "",
+        "   ",
+        "🦀",
+        "chunk MATCH '*'",
+        "{}[]()^:*-\"'",
     ],
-)  # fmt: skip
+)
 def test_hostile_questions_get_an_answer(text: str) -> None:
     """Nothing of it reaches the search as syntax; the index is whole afterwards."""
     assert SHARED.ask(text).outcome in ("answered", "handed over")
@@ -285,5 +292,10 @@ def test_orders_have_all_states() -> None:
     """Every state that a question is asked about is there."""
     states = {state for state, _ in ORDERS.values()}
     assert states == {
-        "with the carrier", "packed", "delivered", "cancelled", "waiting for stock", "returned",
-    }  # fmt: skip
+        "with the carrier",
+        "packed",
+        "delivered",
+        "cancelled",
+        "waiting for stock",
+        "returned",
+    }

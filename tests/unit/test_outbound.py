@@ -66,11 +66,26 @@ def finds(*answers: list[str]) -> tuple[Lookup, list[str]]:
 @pytest.mark.parametrize(
     "host",
     [
-        "127.0.0.1", "127.1", "2130706433", "0x7f000001", "0x7f.1", "017700000001", "0177.0.0.1",
-        "0.0.0.0", "0", "localhost", "[::1]", "[::]", "[::ffff:127.0.0.1]", "[::ffff:7f00:1]",
-        "[::127.0.0.1]", "[64:ff9b::7f00:1]", "[2002:7f00:1::]", "[0:0:0:0:0:0:0:1]",
+        "127.0.0.1",
+        "127.1",
+        "2130706433",
+        "0x7f000001",
+        "0x7f.1",
+        "017700000001",
+        "0177.0.0.1",
+        "0.0.0.0",
+        "0",
+        "localhost",
+        "[::1]",
+        "[::]",
+        "[::ffff:127.0.0.1]",
+        "[::ffff:7f00:1]",
+        "[::127.0.0.1]",
+        "[64:ff9b::7f00:1]",
+        "[2002:7f00:1::]",
+        "[0:0:0:0:0:0:0:1]",
     ],
-)  # fmt: skip
+)
 def test_loopback_is_refused_however_it_is_written(receiver: Receiver, host: str) -> None:
     """In decimal, hex and octal, and inside of IPv6; nothing arrives."""
     with pytest.raises(Refused, match="not public; write the URL into the config"):
@@ -81,17 +96,54 @@ def test_loopback_is_refused_however_it_is_written(receiver: Receiver, host: str
 @pytest.mark.parametrize(
     "address",
     [
-        "10.0.0.1", "172.16.0.1", "192.168.0.1", "100.64.0.1", "0.0.0.0", "127.0.0.1", METADATA,
-        "198.18.0.1", "240.0.0.1", "255.255.255.255", "224.0.0.1", "192.0.2.1", "::", "::1",
-        "fe80::1", "fe80::1%eth0", "fc00::1", "fd00:ec2::254", "fec0::1", "ff02::1", "ff0e::1",
-        "2001:db8::1", "::ffff:10.0.0.1", "::ffff:169.254.169.254", "::10.0.0.1",
-        "64:ff9b::a9fe:a9fe", "64:ff9b::a00:1", "64:ff9b:1::7f00:1", "2002:a9fe:a9fe::1",
-        "2002:c0a8:1::", "::ffff:0:7f00:1", "192.88.99.1", "192.0.0.9", "192.31.196.1",
-        "192.52.193.1", "192.175.48.1", "2002:c058:6301::", "2001:1::1", "2001:4:112::1",
-        "2001:20::1", "2620:4f:8000::1", "3fff::1", "3fff:fff::1", "5f00::1", "100::1",
+        "10.0.0.1",
+        "172.16.0.1",
+        "192.168.0.1",
+        "100.64.0.1",
+        "0.0.0.0",
+        "127.0.0.1",
+        METADATA,
+        "198.18.0.1",
+        "240.0.0.1",
+        "255.255.255.255",
+        "224.0.0.1",
+        "192.0.2.1",
+        "::",
+        "::1",
+        "fe80::1",
+        "fe80::1%eth0",
+        "fc00::1",
+        "fd00:ec2::254",
+        "fec0::1",
+        "ff02::1",
+        "ff0e::1",
+        "2001:db8::1",
+        "::ffff:10.0.0.1",
+        "::ffff:169.254.169.254",
+        "::10.0.0.1",
+        "64:ff9b::a9fe:a9fe",
+        "64:ff9b::a00:1",
+        "64:ff9b:1::7f00:1",
+        "2002:a9fe:a9fe::1",
+        "2002:c0a8:1::",
+        "::ffff:0:7f00:1",
+        "192.88.99.1",
+        "192.0.0.9",
+        "192.31.196.1",
+        "192.52.193.1",
+        "192.175.48.1",
+        "2002:c058:6301::",
+        "2001:1::1",
+        "2001:4:112::1",
+        "2001:20::1",
+        "2620:4f:8000::1",
+        "3fff::1",
+        "3fff:fff::1",
+        "5f00::1",
+        "100::1",
         "100:0:0:1::1",
     ],
-)  # fmt: skip
+)
 def test_what_is_not_the_open_internet_is_closed(reached: list[str], address: str) -> None:
     """Private, link-local, metadata, multicast, reserved, and IPv6 forms that carry these."""
     lookup, _ = finds([address])
@@ -103,10 +155,14 @@ def test_what_is_not_the_open_internet_is_closed(reached: list[str], address: st
 @pytest.mark.parametrize(
     "address",
     [
-        PUBLIC, "8.8.8.8", "2606:2800:220:1::1", "64:ff9b::808:808", "::ffff:8.8.8.8",
+        PUBLIC,
+        "8.8.8.8",
+        "2606:2800:220:1::1",
+        "64:ff9b::808:808",
+        "::ffff:8.8.8.8",
         "2002:808:808::1",
     ],
-)  # fmt: skip
+)
 def test_the_open_internet_is_open(reached: list[str], address: str) -> None:
     """A public address is called without being listed, in whatever form it comes."""
     lookup, _ = finds([address])
@@ -218,13 +274,27 @@ def test_each_call_is_judged_anew(reached: list[str]) -> None:
 @pytest.mark.parametrize(
     "url",
     [
-        "ftp://hook.example", "ftp://hook.example:80", "file:///etc", "hook.example", "", "http://",
-        "gopher://hook.example", "http://:80", "http://ada@hook.example", "http://ada:pw@hook.example",
-        "http://@hook.example", "http://hook.example:99999", "http://hook.example:x", "http://[::1",
-        "http://hook.example\\@127.0.0.1", "http://hook.example /", "http://hook\t.example",
-        "http://h\u00fcok.example", " http://hook.example",
+        "ftp://hook.example",
+        "ftp://hook.example:80",
+        "file:///etc",
+        "hook.example",
+        "",
+        "http://",
+        "gopher://hook.example",
+        "http://:80",
+        "http://ada@hook.example",
+        "http://ada:pw@hook.example",
+        "http://@hook.example",
+        "http://hook.example:99999",
+        "http://hook.example:x",
+        "http://[::1",
+        "http://hook.example\\@127.0.0.1",
+        "http://hook.example /",
+        "http://hook\t.example",
+        "http://h\u00fcok.example",
+        " http://hook.example",
     ],
-)  # fmt: skip
+)
 def test_what_is_no_plain_url_is_refused(reached: list[str], url: str) -> None:
     """Another scheme, no host, a user, a port that is none, and what parsers could disagree on."""
     lookup, asked = finds([PUBLIC])
@@ -266,13 +336,18 @@ def test_a_get_follows_every_redirect(receiver: Receiver, status: int) -> None:
 @pytest.mark.parametrize(
     "location",
     [
-        "http://127.0.0.1:{other}/s3cret", "//127.0.0.1:{other}/s3cret",
-        "https://127.0.0.1:{port}/s3cret", "http://localhost:{port}/s3cret",
-        f"http://{METADATA}/s3cret", "ftp://127.0.0.1:{port}/s3cret",
-        "http://ada@127.0.0.1:{port}/s3cret", "http://[::1/s3cret", "http://127.0.0.1:99999/s3cret",
+        "http://127.0.0.1:{other}/s3cret",
+        "//127.0.0.1:{other}/s3cret",
+        "https://127.0.0.1:{port}/s3cret",
+        "http://localhost:{port}/s3cret",
+        f"http://{METADATA}/s3cret",
+        "ftp://127.0.0.1:{port}/s3cret",
+        "http://ada@127.0.0.1:{port}/s3cret",
+        "http://[::1/s3cret",
+        "http://127.0.0.1:99999/s3cret",
         "file:///s3cret",
     ],
-)  # fmt: skip
+)
 def test_a_redirect_must_stay_on_its_server(receiver: Receiver, location: str) -> None:
     """Another host, port, scheme or user is refused, though the other place is listed too."""
     with Receiver() as other:
@@ -481,13 +556,23 @@ def test_a_name_that_cannot_be_one_is_told() -> None:
 @pytest.mark.parametrize(
     ("text", "wait_s"),
     [
-        ("0", 0), ("30", 30), ("999999999999", MAX_WAIT_S), ("9" * 400, MAX_WAIT_S),
-        ("Sun, 06 Nov 1994 08:49:37 GMT", 37), ("Sunday, 06-Nov-94 08:49:37 GMT", 37),
-        ("Sun Nov  6 08:49:37 1994", 37), ("Sun, 06 Nov 1994 08:48:00 GMT", 0),
-        ("Fri, 31 Dec 9999 23:59:59 GMT", MAX_WAIT_S), ("", None), ("-5", None), ("1.5", None),
-        ("soon", None), ("\u0663", None), ("Sun, 06 Nov 1994 08:49:37 +99999999999999", None),
+        ("0", 0),
+        ("30", 30),
+        ("999999999999", MAX_WAIT_S),
+        ("9" * 400, MAX_WAIT_S),
+        ("Sun, 06 Nov 1994 08:49:37 GMT", 37),
+        ("Sunday, 06-Nov-94 08:49:37 GMT", 37),
+        ("Sun Nov  6 08:49:37 1994", 37),
+        ("Sun, 06 Nov 1994 08:48:00 GMT", 0),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", MAX_WAIT_S),
+        ("", None),
+        ("-5", None),
+        ("1.5", None),
+        ("soon", None),
+        ("\u0663", None),
+        ("Sun, 06 Nov 1994 08:49:37 +99999999999999", None),
     ],
-)  # fmt: skip
+)
 def test_retry_after_is_read_in_every_form(text: str, wait_s: float | None) -> None:
     """Seconds and the three forms of a date; what is over is now, and what is no time is none."""
     now = 784_111_740 * SECOND  # 08:49:00 on that Sunday

@@ -76,8 +76,13 @@ def command(
         click.echo("the audit trail is empty")
     for one in found:
         who = " ".join(part for part in (one.name, one.token and f"token {one.token}") if part)
-        parts = [one.what, who, one.address and f"from {one.address}", one.says,
-                 counted(one.times, "time") if one.times > 1 else ""]  # fmt: skip
+        parts = [
+            one.what,
+            who,
+            one.address and f"from {one.address}",
+            one.says,
+            counted(one.times, "time") if one.times > 1 else "",
+        ]
         says = ", ".join(part for part in parts if part)
         click.echo(f"{one.number:>6}  {show_time(one.at)}  {says}")
     return 0

@@ -83,8 +83,9 @@ def show_command(case: str, as_json: bool, **where: Any) -> int:
         value = "" if check.value is None else f" {check.value!r}"
         click.echo(f"  expects {'not ' * check.negate}{check.kind}{value}")
     for side, name, digest in (
-        ("bad", one.bad, one.bad_digest), ("good", one.good, one.good_digest),
-    ):  # fmt: skip
+        ("bad", one.bad, one.bad_digest),
+        ("good", one.good, one.good_digest),
+    ):
         seen = [o.status for o in found.evidence if o.release == name]
         counts = ", ".join(f"{seen.count(s)} {s}" for s in dict.fromkeys(seen))
         click.echo(f"  {side:<7} {name} {digest}: {counts or 'no run'}")
@@ -112,8 +113,12 @@ def blame_command(case: str, as_json: bool, **where: Any) -> int:
 @command.command("quarantine")
 @_CASE
 @click.option("--owner", required=True, help="The person who fixes the case.")
-@click.option("--hours", type=click.FloatRange(0, 24 * 366, min_open=True), required=True,
-              help="Hours until it counts again.")  # fmt: skip
+@click.option(
+    "--hours",
+    type=click.FloatRange(0, 24 * 366, min_open=True),
+    required=True,
+    help="Hours until it counts again.",
+)
 @click.option("--why", required=True, help="Reason, recorded in the history of the case.")
 @json_option(CaseView)
 @server_options
@@ -197,19 +202,35 @@ def export_command(service: str, out: Path | None, **where: Any) -> int:
 @target_options
 @server_options
 def admit_command(
-    file: Path, case: str, incident: str, bad: str, good: str, bad_digest: str, good_digest: str,
-    smaller: bool, as_json: bool, kind: str | None, fields: Sequence[str], match: str,
-    request: str, answer: str, headers: Sequence[str], variables: Sequence[str],
-    concurrency: int, timeout: float,
-    retries: int, **where: Any,
-) -> int:  # fmt: skip
+    file: Path,
+    case: str,
+    incident: str,
+    bad: str,
+    good: str,
+    bad_digest: str,
+    good_digest: str,
+    smaller: bool,
+    as_json: bool,
+    kind: str | None,
+    fields: Sequence[str],
+    match: str,
+    request: str,
+    answer: str,
+    headers: Sequence[str],
+    variables: Sequence[str],
+    concurrency: int,
+    timeout: float,
+    retries: int,
+    **where: Any,
+) -> int:
     """Admit CASE of FILE if it fails on the bad release and passes on the good one.
 
     Three runs per side; 16 if answers are flaky, compared with Fisher's exact test. Exit 1 when
     the case is refused.
     """
-    found = [one for one in files.read(file, kind or "", pairs(fields, "--map"), match)
-             if one.id == case]  # fmt: skip
+    found = [
+        one for one in files.read(file, kind or "", pairs(fields, "--map"), match) if one.id == case
+    ]
     if not found:
         remedy = f"midwatch eval list {file}"
         raise InputError(f"no case is named {case!r}", place=str(file), remedy=remedy)
@@ -230,8 +251,21 @@ def admit_command(
     if kept is None:
         if as_json:
             digests = (bad_digest, good_digest)
-            print_json(CaseView(one.id, "refused", one.question, incident, bad, good, *digests,
-                                one.runs, one.least, reason.says, one))  # fmt: skip
+            print_json(
+                CaseView(
+                    one.id,
+                    "refused",
+                    one.question,
+                    incident,
+                    bad,
+                    good,
+                    *digests,
+                    one.runs,
+                    one.least,
+                    reason.says,
+                    one,
+                )
+            )
         else:
             click.echo(f"refused: {reason.says}")
         return 1

@@ -52,8 +52,13 @@ def add_command(
     Example: midwatch changes add shop --id d-12 --from v2 --to v3 --by ci/412
     """
     given: dict[str, Any] = {
-        "service": service, "kind": kind, "id": name, "by": by, "from": before, "to": after,
-    }  # fmt: skip
+        "service": service,
+        "kind": kind,
+        "id": name,
+        "by": by,
+        "from": before,
+        "to": after,
+    }
     if at is not None:
         given["at"] = at
     return _shown(incidents_at(**where).change(given), as_json, 1)

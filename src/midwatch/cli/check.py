@@ -63,10 +63,13 @@ def command(given: Path | None, folder: Path, database: Path | None, as_json: bo
         return 2
     rules = found.rules
     counts = {
-        "service": rules.topology.services, "objective": rules.slos,
-        "runbook": rules.books.runbooks, "suite": rules.suites,
-        "schedule": rules.policy.team.schedules, "source": found.sources,
-    }  # fmt: skip
+        "service": rules.topology.services,
+        "objective": rules.slos,
+        "runbook": rules.books.runbooks,
+        "suite": rules.suites,
+        "schedule": rules.policy.team.schedules,
+        "source": found.sources,
+    }
     click.echo(f"ok: {', '.join(counted(len(given), noun) for noun, given in counts.items())}")
     return 0
 

@@ -199,21 +199,28 @@ def server_options(function: F) -> F:
     """Add `--server`, `--token-file`, `--token`, `--config` and `--db`."""
     for option in (
         click.option(
-            "--server", envvar="MIDWATCH_SERVER", metavar="URL",
+            "--server",
+            envvar="MIDWATCH_SERVER",
+            metavar="URL",
             help="URL of a running midwatch serve (or set $MIDWATCH_SERVER).",
         ),
         click.option(
-            "--token-file", type=click.Path(dir_okay=False, path_type=Path), is_eager=True,
-            expose_value=False, callback=_keep_token,
+            "--token-file",
+            type=click.Path(dir_okay=False, path_type=Path),
+            is_eager=True,
+            expose_value=False,
+            callback=_keep_token,
             help="File with a responder token for the server (or set $MIDWATCH_TOKEN).",
         ),
         click.option(
-            "--token", envvar="MIDWATCH_TOKEN", callback=_token,
+            "--token",
+            envvar="MIDWATCH_TOKEN",
+            callback=_token,
             help="Responder token for the server; prefer $MIDWATCH_TOKEN or --token-file.",
         ),
         db_option,
         config_option,
-    ):  # fmt: skip
+    ):
         function = option(function)
     return function
 

@@ -63,9 +63,12 @@ class Correlated(Struct, frozen=True):
 @json_lines(Correlated)
 @click.pass_context
 def command(
-    context: click.Context, summary: bool, topology: Path | None, changes: Path | None,
+    context: click.Context,
+    summary: bool,
+    topology: Path | None,
+    changes: Path | None,
     folder: Path | None,
-) -> int:  # fmt: skip
+) -> int:
     """Read alerts from standard input and print the incident of each.
 
     Accepts Alertmanager's webhook, its /api/v2/alerts response, a JSON array of such alerts, one

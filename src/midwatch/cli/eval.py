@@ -73,10 +73,19 @@ class RunResult(Struct, frozen=True):
 @_FILE
 @click.option("--target", required=True, metavar="TARGET", help=f"{SPELLED}.")
 @_FILTER
-@click.option("--epochs", type=click.IntRange(1, 1_000), default=1, show_default=True,
-              help="Number of runs per case.")  # fmt: skip
-@click.option("--results", type=click.Path(path_type=Path), metavar="FILE",
-              help="Store each result here; an interrupted run resumes from it.")  # fmt: skip
+@click.option(
+    "--epochs",
+    type=click.IntRange(1, 1_000),
+    default=1,
+    show_default=True,
+    help="Number of runs per case.",
+)
+@click.option(
+    "--results",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Store each result here; an interrupted run resumes from it.",
+)
 @click.option(
     "--digest", default="", help="Digest of the target; results of the same digest are reused."
 )
@@ -90,12 +99,26 @@ class RunResult(Struct, frozen=True):
 @suite_options
 @target_options
 def run_command(
-    file: Path, target: str, wanted: Sequence[str], epochs: int, results: Path | None, digest: str,
-    judge_url: str, judge_model: str, as_json: bool, kind: str | None, fields: Sequence[str],
-    match: str, request: str, answer: str, headers: Sequence[str],
-    variables: Sequence[str], concurrency: int,
-    timeout: float, retries: int,
-) -> int:  # fmt: skip
+    file: Path,
+    target: str,
+    wanted: Sequence[str],
+    epochs: int,
+    results: Path | None,
+    digest: str,
+    judge_url: str,
+    judge_model: str,
+    as_json: bool,
+    kind: str | None,
+    fields: Sequence[str],
+    match: str,
+    request: str,
+    answer: str,
+    headers: Sequence[str],
+    variables: Sequence[str],
+    concurrency: int,
+    timeout: float,
+    retries: int,
+) -> int:
     """Run the cases of FILE against a target.
 
     Exit 0 when all pass, 1 when one fails, 2 when none could be run, 3 when some could not.
@@ -107,10 +130,14 @@ def run_command(
     asked = make_target(target, timeout, request, answer, headers, variables)
     opinion = make_opinion(judge_url, judge_model, timeout)
     runner = Runner(
-        {target: asked}, {target: digest or target}, Limits(concurrency, timeout, retries),
-        results=results, opinion=opinion, judge=judge_named(judge_url, judge_model),
+        {target: asked},
+        {target: digest or target},
+        Limits(concurrency, timeout, retries),
+        results=results,
+        opinion=opinion,
+        judge=judge_named(judge_url, judge_model),
         reuse=bool(digest),
-    )  # fmt: skip
+    )
     counts: dict[str, Counter[str]] = {case.id: Counter() for case in cases}
     last: dict[str, Outcome] = {}
     total = len(cases) * epochs
@@ -151,10 +178,15 @@ def _summed(target: str, counts: dict[str, Counter[str]], last: dict[str, Outcom
         one = last.get(name)
         results.append(
             CaseResult(
-                name, count["passed"], count["failed"], count["error"], status,
-                one.why or one.got if one else "", one.got if one else "",
+                name,
+                count["passed"],
+                count["failed"],
+                count["error"],
+                status,
+                one.why or one.got if one else "",
+                one.got if one else "",
             )
-        )  # fmt: skip
+        )
     by = Counter(one.status for one in results)
     return RunResult(
         target, len(results), by["passed"], by["failed"], by["error"], by["unsupported"], results
@@ -188,9 +220,13 @@ def _print_run(found: RunResult) -> None:
 @json_option(list[Case])
 @suite_options
 def list_command(
-    file: Path, wanted: Sequence[str], as_json: bool, kind: str | None, fields: Sequence[str],
+    file: Path,
+    wanted: Sequence[str],
+    as_json: bool,
+    kind: str | None,
+    fields: Sequence[str],
     match: str,
-) -> int:  # fmt: skip
+) -> int:
     """List the cases of FILE, and what midwatch does not support."""
     cases = chosen(files.read(file, kind or "", pairs(fields, "--map"), match), wanted)
     if as_json:
@@ -254,8 +290,9 @@ def _put(text: str, out: Path | None) -> int:
     return 0
 
 
-_OUT = click.option("--out", type=click.Path(path_type=Path), metavar="FILE",
-                    help="Output file (default: stdout).")  # fmt: skip
+_OUT = click.option(
+    "--out", type=click.Path(path_type=Path), metavar="FILE", help="Output file (default: stdout)."
+)
 
 
 @command.command("import")

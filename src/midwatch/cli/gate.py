@@ -143,7 +143,7 @@ def command(as_json: bool, shift: Path | None, **given: Any) -> int:
 
     Example: midwatch gate --suite cases.yaml --candidate http://127.0.0.1:8702/ask
     --baseline http://127.0.0.1:8701/ask
-    """  # fmt: skip
+    """
     found = _shift(shift) if shift is not None else _gate(**given)
     _write(found, given["junit"], given["markdown"])
     if as_json:
@@ -209,9 +209,14 @@ def _gate(
     limits = Limits(concurrency, timeout, retries)
     reuse = bool(candidate_digest and baseline_digest)
     runner = Runner(
-        targets, digests, limits, results=results, opinion=opinion,
-        judge=judge_named(judge_url, judge_model), reuse=reuse,
-    )  # fmt: skip
+        targets,
+        digests,
+        limits,
+        results=results,
+        opinion=opinion,
+        judge=judge_named(judge_url, judge_model),
+        reuse=reuse,
+    )
     try:
         with shown_progress() as progress:
             verdict, examples = play(gate, by_id, runner, progress)
@@ -343,16 +348,33 @@ def _shift(file: Path) -> Report:
         verdict, code, says = "error", 2, "the report has no checks"
     lines = [
         CaseLine(
-            one.name, "passed" if one.passed else "failed", int(one.passed), int(not one.passed), 0,
-            0, 0, why=one.why,
+            one.name,
+            "passed" if one.passed else "failed",
+            int(one.passed),
+            int(not one.passed),
+            0,
+            0,
+            0,
+            why=one.why,
         )
         for one in sorted(drill.checks, key=lambda one: one.passed)
-    ]  # fmt: skip
+    ]
     blamed = [f"{one.name}: {one.why}" for one in failed]
     return Report(
-        verdict, code, says, drill.scenario or file.name, "what should come of it",
-        len(drill.checks), 0, 0.0, None, None, blamed, [], lines,
-    )  # fmt: skip
+        verdict,
+        code,
+        says,
+        drill.scenario or file.name,
+        "what should come of it",
+        len(drill.checks),
+        0,
+        0.0,
+        None,
+        None,
+        blamed,
+        [],
+        lines,
+    )
 
 
 def _write(found: Report, junit: Path | None, markdown: Path | None) -> None:

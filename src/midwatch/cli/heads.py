@@ -17,10 +17,18 @@ MAX_FIELDS = 100
 HOST = re.compile(rb"(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9._~!$&'()*+,;=%-]{0,255})(:[0-9]{0,5})?")
 TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 # Fields that frame a message, or say who asks and for what: never one connection's own.
-END_TO_END = frozenset((
-    b"authorization", b"content-encoding", b"content-length", b"content-type", b"cookie", b"host",
-    b"origin", b"transfer-encoding",
-))  # fmt: skip
+END_TO_END = frozenset(
+    (
+        b"authorization",
+        b"content-encoding",
+        b"content-length",
+        b"content-type",
+        b"cookie",
+        b"host",
+        b"origin",
+        b"transfer-encoding",
+    )
+)
 
 
 def fault(version: str, headers: Iterable[tuple[bytes, bytes]]) -> str:

@@ -144,9 +144,12 @@ def close_command(incident: str, as_json: bool, **where: Any) -> int:
 @click.option("--why", required=True, callback=_said, help="Why there can be no regression case.")
 @click.option("--owner", required=True, help="The person responsible for the waiver.")
 @click.option(
-    "--until", required=True, callback=read_time, metavar="TIME",
+    "--until",
+    required=True,
+    callback=read_time,
+    metavar="TIME",
     help="End of the waiver: 2026-12-31T00:00:00Z.",
-)  # fmt: skip
+)
 @json_option(Detail)
 @server_options
 def waive_command(

@@ -26,10 +26,13 @@ EXAMPLE = '# heartbeat: {url: "https://example.org/ping/midwatch", every: 60s}'
 @click.command("init")
 @click.argument("folder", default="midwatch", type=click.Path(path_type=Path))
 @click.option(
-    "--heartbeat", "beat", metavar="URL", default="",
+    "--heartbeat",
+    "beat",
+    metavar="URL",
+    default="",
     help="URL that midwatch calls while it is healthy; an outside service pages you when the "
-         "calls stop.",
-)  # fmt: skip
+    "calls stop.",
+)
 @dry_run_option
 def command(folder: Path, beat: str, dry_run: bool) -> int:
     """Create a config directory in FOLDER (default: midwatch).
@@ -40,8 +43,9 @@ def command(folder: Path, beat: str, dry_run: bool) -> int:
     if beat and not _is_address(beat):
         raise InputError(
             f"{beat!r} is not an http or https URL",
-            place="--heartbeat", remedy="write it like https://example.org/ping/midwatch",
-        )  # fmt: skip
+            place="--heartbeat",
+            remedy="write it like https://example.org/ping/midwatch",
+        )
     there = [name for name in TEMPLATE if (folder / name).exists()]
     if there:
         raise InputError(

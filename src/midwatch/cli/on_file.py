@@ -175,9 +175,14 @@ class OnFile:
     def change(self, given: dict[str, Any]) -> list[queries.ChangeView]:
         """Note a change."""
         change = change_bodies.change_of(
-            given["service"], given["kind"], given["id"], given.get("at") or wall_ms(),
-            given["by"] or _user(), given["from"], given["to"],
-        )  # fmt: skip
+            given["service"],
+            given["kind"],
+            given["id"],
+            given.get("at") or wall_ms(),
+            given["by"] or _user(),
+            given["from"],
+            given["to"],
+        )
         return queries.changes(self._give(inputs.ChangesArrived(_user(), (change,))))
 
     def services(self) -> list[served.ServiceView]:

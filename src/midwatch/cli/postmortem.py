@@ -21,9 +21,11 @@ from midwatch.yaml_nodes import Problems, read_yaml
 
 _INCIDENT = click.argument("incident", callback=read_incident)
 _ZONE = click.option(
-    "--zone", callback=read_zone, metavar="ZONE",
+    "--zone",
+    callback=read_zone,
+    metavar="ZONE",
     help="Time zone shown next to UTC, such as Europe/Berlin (default: $TZ).",
-)  # fmt: skip
+)
 KINDS = {".md": "md", ".html": "html", ".htm": "html", ".json": "json"}
 
 
@@ -78,8 +80,12 @@ def show_command(incident: str, zone: str, as_json: bool, **where: Any) -> int:
 
 @command.command("edit", short_help="Edit the human part of a postmortem.")
 @_INCIDENT
-@click.option("--file", type=click.Path(path_type=Path), metavar="FILE",
-              help="YAML or JSON file that replaces the whole human part.")  # fmt: skip
+@click.option(
+    "--file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="YAML or JSON file that replaces the whole human part.",
+)
 @click.option("--what", "summary", metavar="TEXT", help="Root cause, in your words.")
 @click.option("--went-well", multiple=True, metavar="TEXT", help="Add what went well (repeatable).")
 @click.option(
@@ -96,16 +102,32 @@ def show_command(incident: str, zone: str, as_json: bool, **where: Any) -> int:
 @click.option("--due", metavar="DAY", help="Due date of the action item: 2026-12-31.")
 @click.option("--done", "done", type=click.IntRange(1), help="Mark action item N as done.")
 @click.option("--drop", "dropped", type=click.IntRange(1), help="Mark action item N as dropped.")
-@click.option("--at-version", "version", type=click.IntRange(0), metavar="N",
-              help="With --file: fail if someone has edited it since version N.")  # fmt: skip
+@click.option(
+    "--at-version",
+    "version",
+    type=click.IntRange(0),
+    metavar="N",
+    help="With --file: fail if someone has edited it since version N.",
+)
 @json_option(Postmortem)
 @server_options
 def edit_command(
-    incident: str, file: Path | None, summary: str | None, went_well: Sequence[str],
-    went_wrong: Sequence[str], lucky: Sequence[str], factors: Sequence[str], item: str | None,
-    owner: str | None, due: str | None, done: int | None, dropped: int | None,
-    version: int | None, as_json: bool, **where: Any,
-) -> int:  # fmt: skip
+    incident: str,
+    file: Path | None,
+    summary: str | None,
+    went_well: Sequence[str],
+    went_wrong: Sequence[str],
+    lucky: Sequence[str],
+    factors: Sequence[str],
+    item: str | None,
+    owner: str | None,
+    due: str | None,
+    done: int | None,
+    dropped: int | None,
+    version: int | None,
+    as_json: bool,
+    **where: Any,
+) -> int:
     """Edit the human part of a postmortem.
 
     An action item has an owner and a due date, or it is refused. Text given with options is
@@ -118,9 +140,15 @@ def edit_command(
     ):
         raise click.UsageError("--item, --owner and --due belong together")
     added = Added(
-        summary, tuple(went_well), tuple(went_wrong), tuple(lucky), tuple(factors),
-        (ActionItem(item, owner or "", due or ""),) if item is not None else (), done, dropped,
-    )  # fmt: skip
+        summary,
+        tuple(went_well),
+        tuple(went_wrong),
+        tuple(lucky),
+        tuple(factors),
+        (ActionItem(item, owner or "", due or ""),) if item is not None else (),
+        done,
+        dropped,
+    )
     if file is None:
         if version is not None:
             raise click.UsageError("--at-version needs --file")
@@ -142,8 +170,13 @@ def edit_command(
 
 @command.command("export", short_help="Export a postmortem as Markdown, HTML or JSON.")
 @_INCIDENT
-@click.option("--out", type=click.Path(path_type=Path), required=True, metavar="FILE",
-              help="Output file; its suffix sets the format: .md, .html or .json.")  # fmt: skip
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    required=True,
+    metavar="FILE",
+    help="Output file; its suffix sets the format: .md, .html or .json.",
+)
 @_ZONE
 @server_options
 def export_command(incident: str, out: Path, zone: str, **where: Any) -> int:
@@ -182,8 +215,12 @@ def export_command(incident: str, out: Path, zone: str, **where: Any) -> int:
 @command.command("check", short_help="Check whether a postmortem may be published.")
 @click.argument("incident", metavar="INCIDENT|FILE", callback=read_incident)
 @click.option("--whole", is_flag=True, help="Also fail on parts that nobody has written yet.")
-@click.option("--none", "none", metavar="REASON",
-              help="Reason why nothing went well or no action items remain.")  # fmt: skip
+@click.option(
+    "--none",
+    "none",
+    metavar="REASON",
+    help="Reason why nothing went well or no action items remain.",
+)
 @json_option(Proofread)
 @server_options
 def check_command(incident: str, whole: bool, none: str | None, as_json: bool, **where: Any) -> int:

@@ -73,8 +73,12 @@ def register_command(
     Example: midwatch release register shop v2 --digest sha256:4f1e --live
     """
     given = {
-        "service": service, "release": release, "digest": digest, "good": good, "live": live,
-    }  # fmt: skip
+        "service": service,
+        "release": release,
+        "digest": digest,
+        "good": good,
+        "live": live,
+    }
     return _shown(incidents_at(**where).register(given), service, as_json)
 
 

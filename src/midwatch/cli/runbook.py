@@ -38,9 +38,13 @@ def _waiting(function: Callable[..., int]) -> Callable[..., int]:
     """Say for how long a plan is followed."""
     no_wait = click.option("--no-wait", is_flag=True, help="Do not wait for the result; exit 0.")
     wait = click.option(
-        "--wait", callback=read_wait, default="30s", show_default=True, metavar="TIME",
+        "--wait",
+        callback=read_wait,
+        default="30s",
+        show_default=True,
+        metavar="TIME",
         help="How long to wait for the result, such as 30s or 5m.",
-    )  # fmt: skip
+    )
     return wait(no_wait(function))
 
 
@@ -235,9 +239,17 @@ def stop_command(incident: str, plan_hash: str, why: str, as_json: bool, **where
 @json_option(Detail)
 @server_options
 def run_command(
-    incident: str, runbook: str, params: Sequence[str], service: str, dry_run: bool, yes: bool,
-    wait: float, no_wait: bool, as_json: bool, **where: Any,
-) -> int:  # fmt: skip
+    incident: str,
+    runbook: str,
+    params: Sequence[str],
+    service: str,
+    dry_run: bool,
+    yes: bool,
+    wait: float,
+    no_wait: bool,
+    as_json: bool,
+    **where: Any,
+) -> int:
     """Plan RUNBOOK for INCIDENT, show the plan, ask, and run it.
 
     Only the plan that was shown is run: its hash is approved. Exit codes are those of `approve`.

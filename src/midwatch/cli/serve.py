@@ -44,9 +44,15 @@ STOP_S = 10
 DOOR_S = 4  # of them, for connections that are open; the engine has its own FINISH_S after that
 LOOK_S = 2.0  # between two looks at the journal's files
 NEEDED = (
-    "httpx2", "itsdangerous", "prometheus_client", "sse_starlette", "standardwebhooks", "starlette",
-    "uvicorn", "uvloop",
-)  # fmt: skip
+    "httpx2",
+    "itsdangerous",
+    "prometheus_client",
+    "sse_starlette",
+    "standardwebhooks",
+    "starlette",
+    "uvicorn",
+    "uvloop",
+)
 
 
 @click.command("serve")
@@ -232,9 +238,11 @@ def _tell_of(door: Door, conditions: Conditions) -> None:
         "midwatch_connections_limit", "Maximum number of open connections.", lambda: door.most
     )
     conditions.counters(
-        "midwatch_connections_turned_away", "Connections refused or closed early.",
-        "why", lambda: door.turned_away,
-    )  # fmt: skip
+        "midwatch_connections_turned_away",
+        "Connections refused or closed early.",
+        "why",
+        lambda: door.turned_away,
+    )
 
 
 def _log_to_stderr(level: str) -> None:

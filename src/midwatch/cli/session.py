@@ -58,19 +58,23 @@ def list_command(as_json: bool, folder: Path, database: Path | None, shadow: boo
         tokens.close()
     listed = [
         SessionView(
-            one.id, one.token, names.get(one.token, ""), show_time(one.began_at),
+            one.id,
+            one.token,
+            names.get(one.token, ""),
+            show_time(one.began_at),
             show_time(one.used_at),
         )
         for one in found
-    ]  # fmt: skip
+    ]
     if as_json:
         print_json(listed)
         return 0
     if not listed:
         click.echo("no logins")
     for one in listed:
-        click.echo(f"{one.id}  {one.name}, token {one.token}  since {one.began_at}"
-                   f"  used {one.used_at}")  # fmt: skip
+        click.echo(
+            f"{one.id}  {one.name}, token {one.token}  since {one.began_at}  used {one.used_at}"
+        )
     return 0
 
 

@@ -51,9 +51,11 @@ def add_command(
     """
     start = at if at is not None else wall_ms()
     given = {
-        "matchers": list(matchers), "starts_at": start, "ends_at": start + int(minutes * 60_000),
+        "matchers": list(matchers),
+        "starts_at": start,
+        "ends_at": start + int(minutes * 60_000),
         "why": why,
-    }  # fmt: skip
+    }
     return _shown(incidents_at(**where).silence(given), as_json)
 
 

@@ -28,35 +28,54 @@ def target_options(function: Callable[..., int]) -> Callable[..., int]:
     for option in reversed(
         (
             click.option(
-                "--request", default="", metavar="JSON",
+                "--request",
+                default="",
+                metavar="JSON",
                 help='Request body for an http target: \'{"question": "{question}"}\'.',
             ),
             click.option(
-                "--answer", default="", metavar="PATH", help="Path of the answer in the "
-                                                             "response: $.answer."
+                "--answer",
+                default="",
+                metavar="PATH",
+                help="Path of the answer in the response: $.answer.",
             ),
             click.option(
-                "--header", "headers", multiple=True, metavar="NAME=ENV",
+                "--header",
+                "headers",
+                multiple=True,
+                metavar="NAME=ENV",
                 help="HTTP header taken from an environment variable (repeatable).",
             ),
             click.option(
-                "--env", "variables", multiple=True, metavar="NAME",
+                "--env",
+                "variables",
+                multiple=True,
+                metavar="NAME",
                 help="Environment variable passed to a python or cmd target (repeatable).",
             ),
             click.option(
-                "--concurrency", type=click.IntRange(1, 256), default=WORKERS, show_default=True,
+                "--concurrency",
+                type=click.IntRange(1, 256),
+                default=WORKERS,
+                show_default=True,
                 help="Number of concurrent cases.",
             ),
             click.option(
-                "--timeout", type=click.FloatRange(0, min_open=True), default=TIMEOUT_S,
-                show_default=True, help="Timeout of one answer, in seconds.",
+                "--timeout",
+                type=click.FloatRange(0, min_open=True),
+                default=TIMEOUT_S,
+                show_default=True,
+                help="Timeout of one answer, in seconds.",
             ),
             click.option(
-                "--retries", type=click.IntRange(0, 20), default=RETRIES, show_default=True,
+                "--retries",
+                type=click.IntRange(0, 20),
+                default=RETRIES,
+                show_default=True,
                 help="Number of retries when there is no answer.",
             ),
         )
-    ):  # fmt: skip
+    ):
         function = option(function)
     return function
 
@@ -68,19 +87,26 @@ def suite_options(function: Callable[..., int]) -> Callable[..., int]:
     for option in reversed(
         (
             click.option(
-                "--format", "kind", type=click.Choice(FORMATS),
+                "--format",
+                "kind",
+                type=click.Choice(FORMATS),
                 help="Format of the file (default: auto-detect).",
             ),
             click.option(
-                "--map", "fields", multiple=True, metavar="FIELD=NAME",
+                "--map",
+                "fields",
+                multiple=True,
+                metavar="FIELD=NAME",
                 help="For Inspect: rename a field, such as input=prompt.",
             ),
             click.option(
-                "--match", default="", metavar="CLASS",
+                "--match",
+                default="",
+                metavar="CLASS",
                 help="For OpenAI: Match, Includes, FuzzyMatch or JsonMatch.",
             ),
         )
-    ):  # fmt: skip
+    ):
         function = option(function)
     return function
 

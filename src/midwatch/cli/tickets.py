@@ -59,9 +59,13 @@ def file_command(
     Example: midwatch tickets file "the assistant says 7 days, the policy says 30" --service shop
     """
     given = {
-        "text": " ".join(text), "id": name, "by": by, "service": service, "category": category,
+        "text": " ".join(text),
+        "id": name,
+        "by": by,
+        "service": service,
+        "category": category,
         "affected": affected,
-    }  # fmt: skip
+    }
     return _shown(incidents_at(**where).ticket(given), as_json)
 
 
@@ -105,13 +109,23 @@ SHARE = click.FloatRange(0, 1)
 @command.command("test", short_help="Measure the configured categories on labelled reports.")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option(
-    "--found", "least", type=SHARE, callback=read_number, default=0.0, metavar="SHARE",
+    "--found",
+    "least",
+    type=SHARE,
+    callback=read_number,
+    default=0.0,
+    metavar="SHARE",
     help="Exit 1 if recall is below this share, such as 0.75.",
-)  # fmt: skip
+)
 @click.option(
-    "--wrong", "most", type=SHARE, callback=read_number, default=1.0, metavar="SHARE",
+    "--wrong",
+    "most",
+    type=SHARE,
+    callback=read_number,
+    default=1.0,
+    metavar="SHARE",
     help="Exit 1 if the share of wrong categories is above this, such as 0.02.",
-)  # fmt: skip
+)
 @json_option(Confusion)
 @config_option
 def test_command(file: Path, least: float, most: float, as_json: bool, folder: Path) -> int:

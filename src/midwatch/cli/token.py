@@ -128,11 +128,17 @@ def list_command(as_json: bool, folder: Path, database: Path | None, shadow: boo
         used = access.used()
     found = [
         TokenView(
-            one.id, one.source, one.role, one.name, one.created_at, one.revoked_at,
-            one.expires_at, used.get(one.id, 0),
+            one.id,
+            one.source,
+            one.role,
+            one.name,
+            one.created_at,
+            one.revoked_at,
+            one.expires_at,
+            used.get(one.id, 0),
         )
         for one in listed
-    ]  # fmt: skip
+    ]
     if as_json:
         print_json(found)
         return 0

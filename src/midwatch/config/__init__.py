@@ -118,11 +118,31 @@ def check(folder: Path, elsewhere: str = ELSEWHERE) -> tuple[Config, list[BadFil
     topology = read_topology(folder, problems)
     suites = read_suites(folder, problems)
     main.keys(
-        "service_labels", "levels", "sources", "correlation", "escalation", "tickets", "pagers",
-        "heartbeat", "metrics", "slo_defaults", "people", "public_url", "watched_jobs", "inhibit",
-        "maintenance", "routers", "canaries", "actions", "automation", "keep",
-        "limits", "trust", "always_page", "cases",
-    )  # fmt: skip
+        "service_labels",
+        "levels",
+        "sources",
+        "correlation",
+        "escalation",
+        "tickets",
+        "pagers",
+        "heartbeat",
+        "metrics",
+        "slo_defaults",
+        "people",
+        "public_url",
+        "watched_jobs",
+        "inhibit",
+        "maintenance",
+        "routers",
+        "canaries",
+        "actions",
+        "automation",
+        "keep",
+        "limits",
+        "trust",
+        "always_page",
+        "cases",
+    )
     files = [*sorted((folder / "slos").glob("*.yaml")), *sorted((folder / "slos").glob("*.yml"))]
     specs = read_specs(files, problems, read_defaults(main.child("slo_defaults")))
     if unread:

@@ -28,8 +28,15 @@ from midwatch.yaml_nodes import Node, Problems, read_yaml
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 POLICY_KEYS = ("steps", "repeat")
 COMMON_KEYS = (
-    "policies", "routes", "urgency", "severities", "ack_timeout", "digest", "again", "last_resort",
-)  # fmt: skip
+    "policies",
+    "routes",
+    "urgency",
+    "severities",
+    "ack_timeout",
+    "digest",
+    "again",
+    "last_resort",
+)
 
 
 class Paging(Struct, frozen=True):

@@ -103,9 +103,18 @@ def read_canaries(
     for service, node in main.child("canaries").entries():
         node.known("service", topology.services, "topology.yaml", value=service)
         node.keys(
-            "guards", "steps", "samples", "step_time", "warm_up", "deadline", "every", "lag",
-            "alpha", "margin", required=("guards",),
-        )  # fmt: skip
+            "guards",
+            "steps",
+            "samples",
+            "step_time",
+            "warm_up",
+            "deadline",
+            "every",
+            "lag",
+            "alpha",
+            "margin",
+            required=("guards",),
+        )
         guards = tuple(
             _guard(name, item, slos, metrics) for name, item in node.child("guards").entries()
         )

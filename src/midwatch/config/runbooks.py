@@ -194,9 +194,15 @@ class _Reader:
     def runbook(self, root: Node, text: str) -> Runbook:
         """Read the front matter."""
         root.keys(
-            "id", "version", "match", "params", "steps", "verify", "resolves",
+            "id",
+            "version",
+            "match",
+            "params",
+            "steps",
+            "verify",
+            "resolves",
             required=("id", "match", "steps"),
-        )  # fmt: skip
+        )
         params = {name: self._param(name, n) for name, n in root.child("params").entries()}
         values = {*OWN_VALUES, *params}
         steps = tuple(self._step(item, values) for item in root.child("steps").items())
@@ -260,9 +266,19 @@ class _Reader:
 
     def _step(self, node: Node, values: set[str]) -> Step:
         node.keys(
-            "id", "action", "with", "observe", "within", "idempotent", "risk", "approval",
-            "timeout", "output", "undoes", required=("id", "action"),
-        )  # fmt: skip
+            "id",
+            "action",
+            "with",
+            "observe",
+            "within",
+            "idempotent",
+            "risk",
+            "approval",
+            "timeout",
+            "output",
+            "undoes",
+            required=("id", "action"),
+        )
         action = node.child("action")
         name = action.choice(*BUILT_IN, *self._actions)
         given, deed, observe = self._given(name, node, values)
@@ -417,9 +433,15 @@ def _automation(node: Node, topology: Topology, books: Mapping[str, Runbook]) ->
 
 def _policy(name: str, node: Node, topology: Topology, books: Mapping[str, Runbook]) -> Policy:
     node.keys(
-        "services", "severities", "risks", "runbooks", "hours", "time_zone", "at_most",
+        "services",
+        "severities",
+        "risks",
+        "runbooks",
+        "hours",
+        "time_zone",
+        "at_most",
         required=("services", "severities"),
-    )  # fmt: skip
+    )
     for item in node.child("services").items():
         item.known("service", topology.services, "topology.yaml")
     for item in node.child("runbooks").items():

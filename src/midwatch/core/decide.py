@@ -303,9 +303,14 @@ def _ticket(d: Decision, rules: Rules, given: inputs.FileTicket) -> None:
     if found is not None and not found.incident.slo and not found.incident.alert_count:
         policy = rules.policy_of(found.incident)
         growth.declare(
-            d, policy, found.incident, found.severity, found.reason,
-            title=found.incident.title, service=found.incident.service,
-        )  # fmt: skip
+            d,
+            policy,
+            found.incident,
+            found.severity,
+            found.reason,
+            title=found.incident.title,
+            service=found.incident.service,
+        )
     if found is not None and found.incident.state == "mitigated":
         drafts.draft(d, found.incident, rules)  # a late report counts
 

@@ -161,14 +161,23 @@ def expected(story: Story, scenario: Scenario, log: Log) -> list[Check]:
 
 def _touched(story: Story, log: Log, services: tuple[str, ...]) -> str:
     """Say what was done to one of these services for an incident, in the journal or the world."""
-    rolled = [f"rollback of {f.event.service}" for f in story.all(e.RollbackStarted)
-              if f.event.service in services]  # fmt: skip
-    plans = [f"plan for {f.event.service}" for f in story.all(e.PlanApproved)
-             if f.event.service in services]  # fmt: skip
+    rolled = [
+        f"rollback of {f.event.service}"
+        for f in story.all(e.RollbackStarted)
+        if f.event.service in services
+    ]
+    plans = [
+        f"plan for {f.event.service}"
+        for f in story.all(e.PlanApproved)
+        if f.event.service in services
+    ]
     done = [f"{one.action} on {one.service}" for one in log.remedied() if one.service in services]
     begun = {f.event.operation for f in story.all(e.RollbackStarted)}
-    moved = [f"{one.service} moved to {one.release}" for one in log.moved()
-             if one.service in services and one.operation in begun]  # fmt: skip
+    moved = [
+        f"{one.service} moved to {one.release}"
+        for one in log.moved()
+        if one.service in services and one.operation in begun
+    ]
     return "; ".join((*plans, *rolled, *done, *moved))
 
 
@@ -216,8 +225,9 @@ def _plans(story: Story, wanted: dict[str, str]) -> tuple[bool, str]:
                 if (incident, plan) == (event.incident, event.plan_hash):
                     plans[service] = incident, plan, became
                     asked.discard(service)
-    says = "; ".join(f"{plan} of {of} in {incident} {became}"
-                     for of, (incident, plan, became) in plans.items())  # fmt: skip
+    says = "; ".join(
+        f"{plan} of {of} in {incident} {became}" for of, (incident, plan, became) in plans.items()
+    )
     one = len({incident for incident, _, _ in plans.values()}) == 1
     ended = {service: became for service, (_, _, became) in plans.items()}
     return one and together and ended == wanted, says or "no plan was proposed"
@@ -326,8 +336,10 @@ def _only_approved(story: Story, log: Log) -> str:
             plan = event.plan  # what is left, under a hash of its own
             proposed[event.incident, plan.hash] = structs.replace(
                 proposed[event.incident, event.plan_hash],
-                plan_hash=plan.hash, steps=plan.lines, plan=plan,
-            )  # fmt: skip
+                plan_hash=plan.hash,
+                steps=plan.lines,
+                plan=plan,
+            )
             approved.discard((event.incident, event.plan_hash))
         elif isinstance(event, e.PlanApproved):
             approved.add((event.incident, event.plan_hash))

@@ -226,11 +226,24 @@ class _Reader:
     def read(self) -> Scenario | None:
         root = self.root
         root.keys(
-            "name", "says", "config", "starts_at", "lasts", "checks", "services", "storm",
-            "tickets", "trials", "bystander", "deliveries", "people", "waivers", "learned",
+            "name",
+            "says",
+            "config",
+            "starts_at",
+            "lasts",
+            "checks",
+            "services",
+            "storm",
+            "tickets",
+            "trials",
+            "bystander",
+            "deliveries",
+            "people",
+            "waivers",
+            "learned",
             "expect",
             required=("name", "says", "config"),
-        )  # fmt: skip
+        )
         if self.problems.found:
             return None
         self.config_dir = self.base / root.child("config").text()
@@ -382,9 +395,16 @@ class _Reader:
 
     def _fault(self, node: Node, found: config.Config) -> Fault:
         node.keys(
-            "at", "cause", "also", "lasts", "until", "severity", "alerts", "namespace",
+            "at",
+            "cause",
+            "also",
+            "lasts",
+            "until",
+            "severity",
+            "alerts",
+            "namespace",
             required=("at", "cause", "alerts"),
-        )  # fmt: skip
+        )
         services = [node.child("cause"), *node.child("also").items()]
         node.child("until").choice("recovered", default="")
         lasts_s = None if node.has("until") else node.child("lasts").duration_s(1_200)

@@ -191,10 +191,15 @@ class SimulatedRouter:
         if traffic.epoch > self.observe(service).epoch:
             self._log.add(
                 Moved(
-                    self._clock(), service, traffic.release, traffic.epoch, operation,
-                    traffic.candidate, traffic.weight,
+                    self._clock(),
+                    service,
+                    traffic.release,
+                    traffic.epoch,
+                    operation,
+                    traffic.candidate,
+                    traffic.weight,
                 )
-            )  # fmt: skip
+            )
 
     def observe(self, service: str) -> Traffic:
         """Say what is served now."""

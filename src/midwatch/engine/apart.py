@@ -79,9 +79,12 @@ class Apart:
             # Of a session of its own: a Ctrl-C is for midwatch, which ends it. -P: what lies in the
             # folder where somebody stands is no module of ours.
             process = self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "midwatch.engine.apart"], stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True,
-            )  # fmt: skip
+                [sys.executable, "-P", "-m", "midwatch.engine.apart"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
         tell, hear = cast("IO[bytes]", process.stdin), cast("IO[bytes]", process.stdout)
         line = b""
         with contextlib.suppress(BrokenPipeError):

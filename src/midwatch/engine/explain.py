@@ -298,9 +298,16 @@ def _budget(found: Explained) -> BudgetView:
         elif gone_in_s:
             says += f", used up in {show_duration(gone_in_s)} at this rate"
     return BudgetView(
-        objective.period_s, None if left is None else float(left), gone_in_s, period.bad,
-        period.total, float(objective.budget * period.total), seen_s, full, says,
-    )  # fmt: skip
+        objective.period_s,
+        None if left is None else float(left),
+        gone_in_s,
+        period.bad,
+        period.total,
+        float(objective.budget * period.total),
+        seen_s,
+        full,
+        says,
+    )
 
 
 def _never(objective: Slo, tier: Tier) -> str:

@@ -240,9 +240,14 @@ class Handler:
             with suppress(Exception):  # then less of it
                 with self._undoing(group) as undo:
                     decision, instead = bury(
-                        self.shard, envelope.input, death, group.at, self._rules, undo,
+                        self.shard,
+                        envelope.input,
+                        death,
+                        group.at,
+                        self._rules,
+                        undo,
                         only_page=only_page,
-                    )  # fmt: skip
+                    )
                     _collect(more, decision, _cause(envelope), group.seq)
                 answer, retries = instead or answer, decision.retries
                 entry.add(more)
@@ -338,9 +343,13 @@ class _Group:
     def mark(self) -> _Mark:
         """Remember how far the group is."""
         return _Mark(
-            self.seq, len(self.undos), len(self.answers), frozenset(self.keys), dict(self.timers),
+            self.seq,
+            len(self.undos),
+            len(self.answers),
+            frozenset(self.keys),
+            dict(self.timers),
             dict(self.archived),
-        )  # fmt: skip
+        )
 
     def back_to(self, mark: _Mark) -> None:
         """Forget what came after."""

@@ -255,9 +255,15 @@ def test_page(pagers: Mapping[str, Pager], via: str, by: str, now: int) -> list[
     found: list[Tested] = []
     for name in [via] if via else pagers:
         page = effects.SendPage(
-            f"page/test/{now}/{name}", "TEST", by, "sev4", "This is a test page",
-            "nothing is wrong: somebody requested it", "", name,
-        )  # fmt: skip
+            f"page/test/{now}/{name}",
+            "TEST",
+            by,
+            "sev4",
+            "This is a test page",
+            "nothing is wrong: somebody requested it",
+            "",
+            name,
+        )
         try:
             found.append(Tested(name, pagers[name].send(page), ""))
         except Exception as error:  # however it breaks, that is the answer

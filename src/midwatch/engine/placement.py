@@ -83,10 +83,19 @@ def muted_now(shard: Shard, found: AlertPlace) -> AlertPlace:
 def _place(event: e.AlertsAttached, item: e.Attachment, at: int) -> AlertPlace:
     alert = item.alert
     return AlertPlace(
-        alert.fingerprint, alert.name, alert.service, alert.level, alert.summary,
-        show_time(alert.starts_at), event.incident, show_time(at), event.reason_of(item),
-        item.muted, (), alert.labels,
-    )  # fmt: skip
+        alert.fingerprint,
+        alert.name,
+        alert.service,
+        alert.level,
+        alert.summary,
+        show_time(alert.starts_at),
+        event.incident,
+        show_time(at),
+        event.reason_of(item),
+        item.muted,
+        (),
+        alert.labels,
+    )
 
 
 class Routed(Struct, frozen=True):
@@ -173,6 +182,14 @@ def _routed(
             "nothing follows: it is already firing" if home else "nothing follows: it is not firing"
         )
     return Routed(
-        named, home, bool(home) and home not in before, why, muted, severity, says, policy,
-        tuple(pages), covered,
-    )  # fmt: skip
+        named,
+        home,
+        bool(home) and home not in before,
+        why,
+        muted,
+        severity,
+        says,
+        policy,
+        tuple(pages),
+        covered,
+    )

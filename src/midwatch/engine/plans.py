@@ -88,10 +88,19 @@ def _view(incident: Incident, run: Run) -> PlanView | None:
         return None
     steps = [_step(step, _state(run, number)) for number, step in enumerate(plan.steps)]
     return PlanView(
-        incident.id, plan.runbook, plan.version, plan.hash, run.state, steps,
-        proves(plan.verify, *(incident.proofs_of(run) or (incident.slo,))), "", run.approved_by,
-        run.looks, dict(run.given), incident.acts_for(run),
-    )  # fmt: skip
+        incident.id,
+        plan.runbook,
+        plan.version,
+        plan.hash,
+        run.state,
+        steps,
+        proves(plan.verify, *(incident.proofs_of(run) or (incident.slo,))),
+        "",
+        run.approved_by,
+        run.looks,
+        dict(run.given),
+        incident.acts_for(run),
+    )
 
 
 def draft(
@@ -128,14 +137,26 @@ def _new(
 ) -> PlanView:
     steps = [_step(step, "open") for step in plan.steps]
     _, leave = automation.may_run(
-        rules.books.automation, d.shard.remediations, plan.service or "",
-        incident.severity or "sev1", plan, d.now, d.wall,
-    )  # fmt: skip
+        rules.books.automation,
+        d.shard.remediations,
+        plan.service or "",
+        incident.severity or "sev1",
+        plan,
+        d.now,
+        d.wall,
+    )
     return PlanView(
-        incident.id, plan.runbook, plan.version, plan.hash, "new", steps,
-        proves(plan.verify, *(plan.proofs or (incident.slo,))), leave.says, given=dict(given),
+        incident.id,
+        plan.runbook,
+        plan.version,
+        plan.hash,
+        "new",
+        steps,
+        proves(plan.verify, *(plan.proofs or (incident.slo,))),
+        leave.says,
+        given=dict(given),
         service=plan.service or "",
-    )  # fmt: skip
+    )
 
 
 def _step(step: PlannedStep, state: str) -> StepView:

@@ -187,9 +187,15 @@ def silences(shard: Shard) -> list[SilenceView]:
 def silence_view(shard: Shard, one: Silence) -> SilenceView:
     """Show one."""
     return SilenceView(
-        one.id, [matcher.says for matcher in one.matchers], show_time(one.starts_at),
-        show_time(one.ends_at), one.by, one.why, len(shard.muted.get(one.key, ())), one.trouble,
-    )  # fmt: skip
+        one.id,
+        [matcher.says for matcher in one.matchers],
+        show_time(one.starts_at),
+        show_time(one.ends_at),
+        one.by,
+        one.why,
+        len(shard.muted.get(one.key, ())),
+        one.trouble,
+    )
 
 
 class ChangeView(Struct, frozen=True):
@@ -247,9 +253,16 @@ def tickets(shard: Shard, wanted: str = "") -> list[TicketView]:
 def ticket_view(name: str, one: Ticket) -> TicketView:
     """Show one."""
     return TicketView(
-        name, one.category, one.priority, one.route, one.incident, one.service, one.affected,
-        one.duplicate_of, one.text,
-    )  # fmt: skip
+        name,
+        one.category,
+        one.priority,
+        one.route,
+        one.incident,
+        one.service,
+        one.affected,
+        one.duplicate_of,
+        one.text,
+    )
 
 
 def summaries(shard: Shard, everything: Archive | None = None) -> list[Summary]:
@@ -295,11 +308,21 @@ def outline(shard: Shard, incident: Incident, topology: Topology = NOWHERE) -> D
     likely = causes.evident(incident, causes.rank(incident, topology, shard.changes))
     texts = [_alike(one) for one in incident.texts.values() if one.says]
     return Detail(
-        summary(incident, shard.skews), firing, likely, texts, [], 0, list(incident.failures),
-        plans.view(incident), incident.no_runbook, incident.again,
+        summary(incident, shard.skews),
+        firing,
+        likely,
+        texts,
+        [],
+        0,
+        list(incident.failures),
+        plans.view(incident),
+        incident.no_runbook,
+        incident.again,
         lacks(incident, shard.wall) if incident.state == "resolved" else [],
-        _awaited(incident, shard.skews), list(incident.links), plans.views(incident),
-    )  # fmt: skip
+        _awaited(incident, shard.skews),
+        list(incident.links),
+        plans.views(incident),
+    )
 
 
 def _alike(one: Alike) -> str:

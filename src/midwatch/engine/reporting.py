@@ -161,9 +161,14 @@ def known(
 
 
 def report(
-    incidents: Sequence[Told], gathered: Gathered, start: int, end: int, limit: int = 0,
-    after: str = "", zones: Mapping[str, str] = {},
-) -> tuple[Report, str]:  # fmt: skip
+    incidents: Sequence[Told],
+    gathered: Gathered,
+    start: int,
+    end: int,
+    limit: int = 0,
+    after: str = "",
+    zones: Mapping[str, str] = {},
+) -> tuple[Report, str]:
     """Tell a period, of what was gathered of it and of all that is known; and where to go on.
 
     With a limit only so many lines of incidents, after the one that is named; the sums are of all.
@@ -183,18 +188,30 @@ def report(
             raise paging.unknown(after)
         lines, more = paging.part(lines, lambda line: number_of(line.id), limit, last)
     told = Report(
-        show_time(start), show_time(end), lines, sum(gathered.hours), gathered.hours,
-        dict(gathered.persons.most_common()), budgets,
+        show_time(start),
+        show_time(end),
+        lines,
+        sum(gathered.hours),
+        gathered.hours,
+        dict(gathered.persons.most_common()),
+        budgets,
         _spread(line.to_detect_s for line in hurt),
         _spread(wait for one in period if one.hurt for wait in one.waits_s),
         _spread(line.to_mitigate_s for line in hurt),
-        gathered.noisy({one.line.id: one.line.pages for one in incidents}), _items(incidents, end),
-        gathered.cases, gathered.recurrences,
-        [f"{one.line.id}: {one.waiver}, until {show_time(one.waived_until)}"
-         for one in incidents if one.waiver and one.waived_until > end],
-        [one.line.id for one in period if one.unacknowledged], hours,
-        {name: zones.get(name, "UTC") for name in hours}, says,
-    )  # fmt: skip
+        gathered.noisy({one.line.id: one.line.pages for one in incidents}),
+        _items(incidents, end),
+        gathered.cases,
+        gathered.recurrences,
+        [
+            f"{one.line.id}: {one.waiver}, until {show_time(one.waived_until)}"
+            for one in incidents
+            if one.waiver and one.waived_until > end
+        ],
+        [one.line.id for one in period if one.unacknowledged],
+        hours,
+        {name: zones.get(name, "UTC") for name in hours},
+        says,
+    )
     return told, lines[-1].id if more else ""
 
 
@@ -318,9 +335,15 @@ def _told(one: Incident, skews: Skews) -> Told:
     if not waits_s and (line := _line(one, skews)).to_acknowledge_s is not None:
         waits_s = [line.to_acknowledge_s]  # it was acknowledged under midwatch 0.1.0
     return Told(
-        _line(one, skews), opened_at, one.hurt, left, one.waiver, one.waived_until, waits_s,
+        _line(one, skews),
+        opened_at,
+        one.hurt,
+        left,
+        one.waiver,
+        one.waived_until,
+        waits_s,
         any(page.state != "not sent" for page in one.pages) and not _acknowledged_at(one),
-    )  # fmt: skip
+    )
 
 
 def _acknowledged_at(one: Incident) -> int:
@@ -341,14 +364,20 @@ def _line(one: Incident, skews: Skews) -> IncidentLine:
     noticed = (one.burned_at, one.opened_at, *(part.opened_at for part in parts))
 
     return IncidentLine(
-        one.id, one.title, one.service_of_plan, one.severity or "", one.state,
+        one.id,
+        one.title,
+        one.service_of_plan,
+        one.severity or "",
+        one.state,
         show_time(skews.shown(one.opened_at)),
         one.alert_count + sum(part.alerts for part in parts),
         len(one.pages) + sum(part.pages for part in parts),
         since(min(at for at in noticed if at)) if one.opened_at else None,
-        waited, since(one.mitigated_at), None,
+        waited,
+        since(one.mitigated_at),
+        None,
         one.recurrence_of if one.again else "",
-    )  # fmt: skip
+    )
 
 
 def _spread(seconds: Iterable[float | None]) -> Spread:

@@ -151,9 +151,16 @@ class _Watched:
         if heard is not None and heard.total:
             self._heard_at = now
         return SliReading(
-            self.slo.id, now, windows, failures, harms, self._watched_at, self._heard_at,
-            self._period, seen_s,
-        )  # fmt: skip
+            self.slo.id,
+            now,
+            windows,
+            failures,
+            harms,
+            self._watched_at,
+            self._heard_at,
+            self._period,
+            seen_s,
+        )
 
     def _look_back(self, metrics: Metrics, now: int) -> str:
         """Learn since when there are events; gives what went wrong."""

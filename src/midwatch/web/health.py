@@ -130,9 +130,10 @@ class _Figures(Collector):
         yield info
         yield _gauge("midwatch_queue_depth", "Deliveries waiting in the queue.", loop.waiting)
         yield _gauge(
-            "midwatch_outbox_age_seconds", "Age of the oldest effect that is due and not started.",
+            "midwatch_outbox_age_seconds",
+            "Age of the oldest effect that is due and not started.",
             loop.outbox_age_s(),
-        )  # fmt: skip
+        )
         lag = time.monotonic() - stats.last_tick if stats.last_tick else 0.0
         yield _gauge("midwatch_engine_lag_seconds", "Time since the last turn of the engine.", lag)
         yield _commits(stats)
@@ -151,9 +152,10 @@ class _Figures(Collector):
             "midwatch_view_seconds", "CPU time of reads on the engine thread.", stats.view_s
         )
         yield _counter(
-            "midwatch_views_put_off", "Turns that ended with reads still waiting.",
+            "midwatch_views_put_off",
+            "Turns that ended with reads still waiting.",
             stats.views_put_off,
-        )  # fmt: skip
+        )
         yield from _conditions(self._conditions)
         if not self._inside:
             return
@@ -194,9 +196,11 @@ def _commits(stats: Stats) -> HistogramMetricFamily:
         total += count
         buckets.append((str(bound), total))
     return HistogramMetricFamily(
-        "midwatch_commit_seconds", "Time to decide on a batch and commit it.", buckets=buckets,
+        "midwatch_commit_seconds",
+        "Time to decide on a batch and commit it.",
+        buckets=buckets,
         sum_value=stats.commit_s,
-    )  # fmt: skip
+    )
 
 
 def _gauge(name: str, says: str, value: float) -> GaugeMetricFamily:

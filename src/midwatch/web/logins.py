@@ -88,9 +88,14 @@ class Logins:
         self._watch.did(request, "login", token)
         answer = RedirectResponse("/", 303)
         answer.set_cookie(
-            self._cookie(request), made, max_age=COOKIE_S, path="/", httponly=True,
-            samesite="lax", secure=_is_https(request),
-        )  # fmt: skip
+            self._cookie(request),
+            made,
+            max_age=COOKIE_S,
+            path="/",
+            httponly=True,
+            samesite="lax",
+            secure=_is_https(request),
+        )
         return answer
 
     async def logout(self, request: Request) -> Response:
@@ -107,8 +112,9 @@ class Logins:
         if who is not None:
             self._watch.did(request, "logout", who)
         answer = RedirectResponse("/login", 303)
-        answer.delete_cookie(name, path="/", httponly=True, samesite="lax",
-                             secure=_is_https(request))  # fmt: skip
+        answer.delete_cookie(
+            name, path="/", httponly=True, samesite="lax", secure=_is_https(request)
+        )
         return answer
 
     def _create(self, token: Token) -> str:

@@ -90,18 +90,25 @@ INTAKE = "/intake/{source}"
 _EXAMPLES = {"id": "INC-1", "source": "alertmanager", "schedule": "primary"}
 _PARTS: list[dict[str, Any]] = [
     {
-        "name": "limit", "in": "query", "required": False,
+        "name": "limit",
+        "in": "query",
+        "required": False,
         "description": "Maximum number of rows.",
         "schema": {
-            "type": "integer", "minimum": 1, "maximum": paging.MOST, "default": paging.LIMIT
+            "type": "integer",
+            "minimum": 1,
+            "maximum": paging.MOST,
+            "default": paging.LIMIT,
         },
     },
     {
-        "name": "after", "in": "query", "required": False,
+        "name": "after",
+        "in": "query",
+        "required": False,
         "description": "Start after this row, as given by the Link header of the previous page.",
         "schema": {"type": "string"},
     },
-]  # fmt: skip
+]
 _LINK = {
     "Link": {
         "required": False,

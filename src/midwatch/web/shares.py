@@ -65,9 +65,11 @@ class Shares:
         if conditions is not None:
             conditions.add("limits", self.says)
             conditions.counters(
-                "midwatch_over_limit", "Requests of tokens over their limit.", "who",
+                "midwatch_over_limit",
+                "Requests of tokens over their limit.",
+                "who",
                 lambda: self.refused,
-            )  # fmt: skip
+            )
 
     def says(self) -> str:
         """Say that somebody is over their share; the log has who it is."""

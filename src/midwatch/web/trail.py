@@ -41,10 +41,13 @@ class Watch:
         self._minutes: dict[tuple[str, str, str], _Minute] = {}
         self.counts: Counter[str] = Counter()
         conditions.counters(
-            "midwatch_access", "Logins, logouts and refusals.", "what",
-            lambda: {"login": 0, "logout": 0, "login refused": 0, "call refused": 0}
-            | dict(self.counts),
-        )  # fmt: skip
+            "midwatch_access",
+            "Logins, logouts and refusals.",
+            "what",
+            lambda: (
+                {"login": 0, "logout": 0, "login refused": 0, "call refused": 0} | dict(self.counts)
+            ),
+        )
 
     def did(self, request: Request, what: Did, token: Token | None, says: str = "") -> None:
         """Keep what somebody did."""
@@ -79,9 +82,16 @@ class Watch:
             if minute.more:
                 last = minute.last
                 self._write(
-                    Attempt(last.at, last.what, last.token, last.name, last.address, last.says,
-                            minute.more)
-                )  # fmt: skip
+                    Attempt(
+                        last.at,
+                        last.what,
+                        last.token,
+                        last.name,
+                        last.address,
+                        last.says,
+                        minute.more,
+                    )
+                )
 
     def _made(self, request: Request, what: Did, token: Token | None, says: str) -> Attempt:
         address = request.client.host if request.client else ""
@@ -94,9 +104,12 @@ class Watch:
 
     def _write(self, one: Attempt) -> None:
         fields = {
-            "token": one.token, "name": one.name, "address": one.address, "msg": one.says,
+            "token": one.token,
+            "name": one.name,
+            "address": one.address,
+            "msg": one.says,
             "times": one.times,
-        }  # fmt: skip
+        }
         level = logging.WARNING if "refused" in one.what else logging.INFO
         log.log(level, one.what, extra={"fields": {k: v for k, v in fields.items() if v}})
         self._trail.note(one)

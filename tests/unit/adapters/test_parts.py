@@ -232,8 +232,9 @@ def test_slo_status_says_the_share_of_the_postmortem_whenever_harm_is_measured()
             (standing,) = standings(day.engine.handler.shard, day.engine.watcher.newest())
             shown = standing.objective.budget
             assert (harm.period, harm.seen_s) == (
-                Counts(shown.events - shown.bad, shown.events), shown.seen_s,
-            )  # fmt: skip
+                Counts(shown.events - shown.bad, shown.events),
+                shown.seen_s,
+            )
             assert harm.counts.bad == shown.bad
             compared += 1
     assert compared > 5

@@ -71,10 +71,14 @@ class Seen:
                 return
             body, more = body + message["body"], message["more_body"]
         self.bodies.append(body)
-        told = json.dumps({
-            "path": scope["path"], "query": scope["query_string"].decode(), "body": body.decode(),
-            "headers": [[k.decode(), v.decode("latin-1")] for k, v in scope["headers"]],
-        }).encode()  # fmt: skip
+        told = json.dumps(
+            {
+                "path": scope["path"],
+                "query": scope["query_string"].decode(),
+                "body": body.decode(),
+                "headers": [[k.decode(), v.decode("latin-1")] for k, v in scope["headers"]],
+            }
+        ).encode()
         length = [(b"content-length", str(len(told)).encode())]
         await send({"type": "http.response.start", "status": 200, "headers": length})
         await send({"type": "http.response.body", "body": told})
@@ -110,16 +114,22 @@ GOOD = {
     "an address as a host": (b"GET /x HTTP/1.1\r\nHost: [::1]:8600\r\n\r\n", "/x", ""),
     "an empty host": (b"GET /x HTTP/1.1\r\nHost:\r\n\r\n", "/x", ""),
     "options of a connection": (
-        b"GET /x HTTP/1.1\r\nConnection: Keep-Alive, TE\r\n" + HOST + b"\r\n", "/x", "",
+        b"GET /x HTTP/1.1\r\nConnection: Keep-Alive, TE\r\n" + HOST + b"\r\n",
+        "/x",
+        "",
     ),
     "as many fields as may be": (
-        b"GET /x HTTP/1.1\r\n" + b"A: b\r\n" * (heads.MAX_FIELDS - 1) + HOST + b"\r\n", "/x", "",
+        b"GET /x HTTP/1.1\r\n" + b"A: b\r\n" * (heads.MAX_FIELDS - 1) + HOST + b"\r\n",
+        "/x",
+        "",
     ),
     "a large head": (
-        b"GET /x HTTP/1.1\r\nA: " + b"b" * 31_000 + b"\r\n" + HOST + b"\r\n", "/x", "",
+        b"GET /x HTTP/1.1\r\nA: " + b"b" * 31_000 + b"\r\n" + HOST + b"\r\n",
+        "/x",
+        "",
     ),
     "empty lines first": (b"\r\n\r\nGET /x HTTP/1.1\r\n" + HOST + b"\r\n", "/x", ""),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", GOOD)
@@ -168,7 +178,7 @@ BAD = {
     "a chunk that is none": CHUNKED + b"xyz\r\n",
     "a space before a colon": GET + b"Host : m\r\n\r\n",
     "a folded field": GET + HOST + b"A: b\r\n c\r\n\r\n",
-}  # fmt: skip
+}
 LARGE = {
     "a target": b"GET /" + b"x" * 40_000 + b" HTTP/1.1\r\n" + HOST + b"\r\n",
     "a target that never ends": b"GET /" + b"x" * 400_000,

@@ -14,8 +14,13 @@ from hypothesis import strategies as st
 from midwatch.cli import joblog
 
 JOB = {"GITHUB_ACTIONS": "true"}
-COMMANDS = ("##[error]x", "##vso[task.complete result=Failed]", "##teamcity[x]", "  ::error::x",
-            "::stop-commands::x")  # fmt: skip
+COMMANDS = (
+    "##[error]x",
+    "##vso[task.complete result=Failed]",
+    "##teamcity[x]",
+    "  ::error::x",
+    "::stop-commands::x",
+)
 ENDS = ["\n", "\r", "\r\n"]
 PARTS = ["#", "##", "[", "[x]", ":", "::", " ", "\t", "a", "vso", "x" * 70, " " * 70, "é"]
 PIECES = st.lists(st.sampled_from(PARTS + ENDS), max_size=12)

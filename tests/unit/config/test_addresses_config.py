@@ -33,23 +33,41 @@ def test_what_can_be_quoted_or_is_in_no_address_is_right(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("old", "new", "says"),
     [
-        ("alerts:", "eu/a:",
-         f"midwatch.yaml:2 sources.eu/a: the name 'eu/a' cannot be used; {ADDRESS}"),
+        (
+            "alerts:",
+            "eu/a:",
+            f"midwatch.yaml:2 sources.eu/a: the name 'eu/a' cannot be used; {ADDRESS}",
+        ),
         ("alerts:", "..:", f"midwatch.yaml:2 sources...: the name '..' cannot be used; {ADDRESS}"),
-        ("counts:", "a/b:",
-         f"midwatch.yaml:3 metrics.a/b: the name 'a/b' cannot be used; {ADDRESS}"),
-        ("backup:", "db/x:",
-         f"midwatch.yaml:4 watched_jobs.db/x: the name 'db/x' cannot be used; {ADDRESS}"),
-        ("chat:", "a/chat:",
-         f"midwatch.yaml:5 pagers.a/chat: the name 'a/chat' cannot be used; {ADDRESS}"),
-        ("alerts:", "changes:",
-         "sources.changes: the name 'changes' cannot be used; that address is"),
-        ("counts:", "tickets:",
-         "metrics.tickets: the name 'tickets' cannot be used; that address is"),
+        (
+            "counts:",
+            "a/b:",
+            f"midwatch.yaml:3 metrics.a/b: the name 'a/b' cannot be used; {ADDRESS}",
+        ),
+        (
+            "backup:",
+            "db/x:",
+            f"midwatch.yaml:4 watched_jobs.db/x: the name 'db/x' cannot be used; {ADDRESS}",
+        ),
+        (
+            "chat:",
+            "a/chat:",
+            f"midwatch.yaml:5 pagers.a/chat: the name 'a/chat' cannot be used; {ADDRESS}",
+        ),
+        (
+            "alerts:",
+            "changes:",
+            "sources.changes: the name 'changes' cannot be used; that address is",
+        ),
+        (
+            "counts:",
+            "tickets:",
+            "metrics.tickets: the name 'tickets' cannot be used; that address is",
+        ),
         ("counts:", "alerts:", "metrics.alerts: has the name of an alert source; rename it"),
         ("backup:", "alerts:", "watched_jobs.alerts: has the name of a source; rename it: both"),
     ],
-)  # fmt: skip
+)
 def test_a_name_that_its_sender_would_not_reach_is_told(
     tmp_path: Path, old: str, new: str, says: str
 ) -> None:

@@ -49,31 +49,37 @@ def test_nothing_is_told_of_what_is_right(folder: Path) -> None:
     ("old", "new", "says"),
     [
         (
-            "  ben: {pagers: [terminal]}", "  ben: {email: ben@example.org}",
+            "  ben: {pagers: [terminal]}",
+            "  ben: {email: ben@example.org}",
             "midwatch.yaml:5 people.ben: no pagers: a page to this person would reach nobody; add",
         ),
         (
-            "ben: {pagers: [terminal]}", "ben: {pagers: [phone]}",
+            "ben: {pagers: [terminal]}",
+            "ben: {pagers: [phone]}",
             "midwatch.yaml:5 people.ben.pagers[0]: unknown pager 'phone'; add it to",
         ),
         (
-            "to: primary", "to: primry",
+            "to: primary",
+            "to: primry",
             "midwatch.yaml:6 escalation.steps[0].to: unknown person or schedule 'primry'",
         ),
         (
-            "to: primary", "to: [ada, zed]",
+            "to: primary",
+            "to: [ada, zed]",
             "midwatch.yaml:6 escalation.steps[0].to[1]: unknown person or schedule 'zed'",
         ),
         (
-            "{steps:", "{last_resort: zed, steps:",
+            "{steps:",
+            "{last_resort: zed, steps:",
             "midwatch.yaml:6 escalation.last_resort: unknown person or schedule 'zed'",
         ),
         (
-            "to: primary", "channel: room",
+            "to: primary",
+            "channel: room",
             "midwatch.yaml:6 escalation.steps[0].channel: unknown pager 'room'",
         ),
     ],
-)  # fmt: skip
+)
 def test_a_slip_in_people_and_steps_is_told(folder: Path, old: str, new: str, says: str) -> None:
     """With its line; and nothing else is told."""
     file = folder / "midwatch.yaml"

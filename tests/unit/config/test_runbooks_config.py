@@ -96,8 +96,11 @@ def test_a_runbook_is_read_whole(tmp_path: Path) -> None:
         ('pattern: "[a-z]{1,9}"', 'pattern: "[a-z]", default: UP', "does not match [a-z]"),
         ("  topic: {p", "  service: {p", "params.service: midwatch reserves this name"),
         ("cache.purge\n", "rm -rf\n", "steps[0].action: got 'rm -rf'; write one of"),
-        ("risk: reversible", "risk: none",
-         "got 'none'; write one of read, reversible, destructive"),
+        (
+            "risk: reversible",
+            "risk: none",
+            "got 'none'; write one of read, reversible, destructive",
+        ),
         ('topic: "{topic}"', 'topic: "{subject}"', "unknown parameter {subject}"),
         ('with: {topic: "{topic}"}', "with: {to: x}", "not an argument of cache.purge"),
         ("params:\n  topic", "params:\n  other", "unknown parameter {topic}"),
@@ -105,37 +108,68 @@ def test_a_runbook_is_read_whole(tmp_path: Path) -> None:
         ("window: 5m", "windov: 5m", "windov"),
         ("verify: {slo: shop/availability", "verify: {slo: shop/x", "differs from match"),
         ("risk: reversible", "risk: reversible\n    approval: {role: king}", "got 'king'"),
-        ("risk: reversible", "risk: reversible\n    observe: {command: [x]}",
-         "not a key of cache.purge"),
+        (
+            "risk: reversible",
+            "risk: reversible\n    observe: {command: [x]}",
+            "not a key of cache.purge",
+        ),
         ("steps:\n", "resolves: maybe\nsteps:\n", "resolves: got 'maybe'; write true or false"),
-        ("steps:\n", "resolves: true\nsteps:\n  - {id: back, action: release.rollback}\n",
-         "a rollback does not resolve an incident"),
-        ("steps:\n", "steps:\n  - {id: purge, action: wait, with: {for: 1m}}\n",
-         "a second step has the id 'purge'"),
+        (
+            "steps:\n",
+            "resolves: true\nsteps:\n  - {id: back, action: release.rollback}\n",
+            "a rollback does not resolve an incident",
+        ),
+        (
+            "steps:\n",
+            "steps:\n  - {id: purge, action: wait, with: {for: 1m}}\n",
+            "a second step has the id 'purge'",
+        ),
         ("steps:\n", ROLLS_TWICE, "the runbook rolls back twice"),
-        ("steps:\n", "steps:\n  - {id: a, action: release.rollback, risk: read}\n",
-         "the risk of a rollback is destructive"),
-        ("steps:\n", "steps:\n  - {id: a, action: release.rollback, with: {service: db}}\n",
-         "must be {service}; act on the service of the incident only"),
-        ("steps:\n", "steps:\n  - {id: a, action: command.run, with: {command: ['{topic}']}}\n",
-         "a parameter must not choose the program"),
-        ("steps:\n", "steps:\n  - {id: a, action: http.request, with: {url: 'ftp://x'}}\n",
-         "not an http or https URL"),
+        (
+            "steps:\n",
+            "steps:\n  - {id: a, action: release.rollback, risk: read}\n",
+            "the risk of a rollback is destructive",
+        ),
+        (
+            "steps:\n",
+            "steps:\n  - {id: a, action: release.rollback, with: {service: db}}\n",
+            "must be {service}; act on the service of the incident only",
+        ),
+        (
+            "steps:\n",
+            "steps:\n  - {id: a, action: command.run, with: {command: ['{topic}']}}\n",
+            "a parameter must not choose the program",
+        ),
+        (
+            "steps:\n",
+            "steps:\n  - {id: a, action: http.request, with: {url: 'ftp://x'}}\n",
+            "not an http or https URL",
+        ),
         ("---\nid", "--\nid", "book.md:1: the front matter is missing"),
-        ("risk: reversible", "risk: reversible\n    within: 5s",
-         "not a key of cache.purge; write it in"),
+        (
+            "risk: reversible",
+            "risk: reversible\n    within: 5s",
+            "not a key of cache.purge; write it in",
+        ),
         ("risk: reversible", "risk: reversible\n    idempotent: true", "write it in the action"),
         ("risk: reversible", "risk: reversible\n    output: all", "'all'; write one of drop, keep"),
-        ("steps:\n", "steps:\n  - {id: a, action: wait, with: {for: 1m}, output: keep}\n",
-         "not a key of wait; remove it: only commands have output"),
-        ("steps:\n",
-         "steps:\n  - {id: a, action: command.run, with: {command: [x]}, within: 5s}\n",
-         "within needs observe; add observe"),
-        ("steps:\n",
-         "steps:\n  - {id: a, action: command.run, with: {command: [x]}, idempotent: often}\n",
-         "idempotent: got 'often'; write true or false"),
+        (
+            "steps:\n",
+            "steps:\n  - {id: a, action: wait, with: {for: 1m}, output: keep}\n",
+            "not a key of wait; remove it: only commands have output",
+        ),
+        (
+            "steps:\n",
+            "steps:\n  - {id: a, action: command.run, with: {command: [x]}, within: 5s}\n",
+            "within needs observe; add observe",
+        ),
+        (
+            "steps:\n",
+            "steps:\n  - {id: a, action: command.run, with: {command: [x]}, idempotent: often}\n",
+            "idempotent: got 'often'; write true or false",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_is_wrong_is_said_with_its_line(old: str, new: str, says: str, tmp_path: Path) -> None:
     """Before anything burns."""
     assert old in BOOK
@@ -147,18 +181,29 @@ def test_what_is_wrong_is_said_with_its_line(old: str, new: str, says: str, tmp_
 @pytest.mark.parametrize(
     ("more", "says"),
     [
-        ("\nactions: {purge: {apply: {command: [x]}, observe: {command: [x]}}}\n",
-         "not a valid action name"),
+        (
+            "\nactions: {purge: {apply: {command: [x]}, observe: {command: [x]}}}\n",
+            "not a valid action name",
+        ),
         ("\nactions: {wait.x: {apply: {command: [x]}}}\n", "actions.wait.x: observe is missing"),
-        ("\nactions: {command.run: {apply: {command: [x]}, observe: {command: [x]}}}\n",
-         "a built-in action has this name"),
+        (
+            "\nactions: {command.run: {apply: {command: [x]}, observe: {command: [x]}}}\n",
+            "a built-in action has this name",
+        ),
         ("\nactions: {a.b: {apply: {command: []}, observe: {command: [x]}}}\n", "not a command"),
-        ("\nactions: {a.b: {apply: {}, observe: {command: [x]}}}\n",
-         "either http or command is needed"),
-        ("\nactions: {a.b: {apply: {http: {url: 'http://x', body: 3}}, observe: {command: [x]}}}\n",
-         "got 3; write a mapping"),
+        (
+            "\nactions: {a.b: {apply: {}, observe: {command: [x]}}}\n",
+            "either http or command is needed",
+        ),
+        (
+            (
+                "\nactions: {a.b: {apply: {http: {url: 'http://x', body: 3}},"
+                " observe: {command: [x]}}}\n"
+            ),
+            "got 3; write a mapping",
+        ),
     ],
-)  # fmt: skip
+)
 def test_an_action_says_how_it_is_done_and_seen(more: str, says: str, tmp_path: Path) -> None:
     """Both, by a request or a command."""
     found = wrong(written(tmp_path, ROLLS, more))
@@ -189,11 +234,14 @@ def test_a_policy_names_what_it_lets_run(policy: str, says: str, tmp_path: Path)
 
 def test_what_is_weak_is_said_too(tmp_path: Path) -> None:
     """By lint: no eye on a step, a value for nothing, a deadline that is over before it begins."""
-    weak = BOOK.replace(
-        "steps:\n", "steps:\n  - {id: run, action: command.run, with: {command: [x]}}\n"
-    ).replace("  topic: {p", "  more: {pattern: x}\n  topic: {p").replace(
-        "window: 5m", "window: 5m, deadline: 5m"
-    ).replace("## Impact\n", "")  # fmt: skip
+    weak = (
+        BOOK.replace(
+            "steps:\n", "steps:\n  - {id: run, action: command.run, with: {command: [x]}}\n"
+        )
+        .replace("  topic: {p", "  more: {pattern: x}\n  topic: {p")
+        .replace("window: 5m", "window: 5m, deadline: 5m")
+        .replace("## Impact\n", "")
+    )
     books = config.load(written(tmp_path, weak)).rules.books
     says = [one.message for one in lint(books, ["shop/availability"])]
     assert says == [

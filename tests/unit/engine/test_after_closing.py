@@ -78,9 +78,12 @@ def test_what_has_nothing_to_do_with_it_is_no_line(day: Day) -> None:
     """A report about another service, an alert of another one, and what comes hours later."""
     other = inputs.FileTicket("T-3", "the shop is slow", "u3", "shop")
     much_later = inputs.FileTicket("T-4", "no mail since noon", "u4", "mail")
-    assert told_late(
-        day,
-        lambda: day.give(other, CLOSED + 60),
-        lambda: day.alerts(CLOSED + 70, firing("db", "Slow", CLOSED + 65)),
-        lambda: day.give(much_later, CLOSED + 3_700),
-    ) == []  # fmt: skip
+    assert (
+        told_late(
+            day,
+            lambda: day.give(other, CLOSED + 60),
+            lambda: day.alerts(CLOSED + 70, firing("db", "Slow", CLOSED + 65)),
+            lambda: day.give(much_later, CLOSED + 3_700),
+        )
+        == []
+    )

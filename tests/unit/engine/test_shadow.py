@@ -196,9 +196,11 @@ WORLD = Topology(
 )
 ONE = Rules(topology=WORLD, policy=WEB, policies={"web": WEB})
 TWO = Rules(
-    topology=WORLD, policy=WEB, policies={"web": WEB, "data": DATA},
+    topology=WORLD,
+    policy=WEB,
+    policies={"web": WEB, "data": DATA},
     routes=(Route("data", ("db",)),),
-)  # fmt: skip
+)
 
 
 def tried(rules: Rules, fired: list[tuple[str, int]], real: list[tuple[str, int]]) -> Report:

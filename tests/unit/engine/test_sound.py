@@ -25,18 +25,33 @@ from midwatch.errors import HarnessError, Throttled
 from midwatch.ports import Claim, Health
 
 ODD_NUMBERS: list[tuple[Any, Any]] = [
-    (float("nan"), float("nan")), (float("inf"), 10), (-1, 10), (11, 10), (5, -10), (8.0, 10),
-    (10**400, 10**400), (None, 10), ("8", "10"), (True, 10),
-]  # fmt: skip
+    (float("nan"), float("nan")),
+    (float("inf"), 10),
+    (-1, 10),
+    (11, 10),
+    (5, -10),
+    (8.0, 10),
+    (10**400, 10**400),
+    (None, 10),
+    ("8", "10"),
+    (True, 10),
+]
 ODD_TEXTS: list[Any] = [None, {"id": 7}, b"\xff", "\ud800 in \udfff", "x" * 1_000_000, 7.5]
 NAN: Any = float("nan")
 HALF: Any = 5.5
 NONE: Any = None
 ODD_TRAFFIC: list[Any] = [
-    Traffic("v1", 2**70), Traffic("v1", -1), Traffic("v1", 3, "v2", 101), Traffic("v1", 3, "", 5),
-    Traffic("v1", 3, "v2", -1), Traffic("\udcff", 3), Traffic("v" * 999, 3),
-    Traffic("v1", NAN, "v2", 5), Traffic("v1", 3, "v2", HALF), Traffic(NONE, 3),
-]  # fmt: skip
+    Traffic("v1", 2**70),
+    Traffic("v1", -1),
+    Traffic("v1", 3, "v2", 101),
+    Traffic("v1", 3, "", 5),
+    Traffic("v1", 3, "v2", -1),
+    Traffic("\udcff", 3),
+    Traffic("v" * 999, 3),
+    Traffic("v1", NAN, "v2", 5),
+    Traffic("v1", 3, "v2", HALF),
+    Traffic(NONE, 3),
+]
 PAGE = effects.SendPage("page/INC-1/1", "INC-1", "ada", "sev1", "t", "s", "shop")
 MOVE = effects.SetRelease("move/shop/3/x", "", "shop", "v1", 3, "abort")
 

@@ -111,9 +111,11 @@ def test_after_a_crash_not_seen_is_no_proof(seen: Any, state: str) -> None:
 
 
 @given(
-    came=st.sampled_from(sorted(CAME)), seen=st.sampled_from([YES, NO, BLIND]), looks=st.booleans(),
+    came=st.sampled_from(sorted(CAME)),
+    seen=st.sampled_from([YES, NO, BLIND]),
+    looks=st.booleans(),
     crashed=st.booleans(),
-)  # fmt: skip
+)
 def test_a_side_effect_is_never_repeated_after_it_may_have_happened(
     came: str, seen: Any, looks: bool, crashed: bool
 ) -> None:

@@ -100,10 +100,11 @@ def test_what_fires_again_on_both_sides_pages_both() -> None:
     ack(on, BEGIN + 60, "ada")
     ack(on, BEGIN + 60, "cyd")
     deliver(
-        on, BEGIN + 2_400,
+        on,
+        BEGIN + 2_400,
         alert("cart", BEGIN, over=BEGIN + 2_400, same=True),
         alert("till", BEGIN, over=BEGIN + 2_400, same=True),
-    )  # fmt: skip
+    )
     again = BEGIN + 2_900
     deliver(on, again, alert("cart", again, same=True), alert("till", again, same=True))
     assert sorted(paged(on, again - 1)) == [(again, "ada"), (again, "cyd")]
@@ -156,9 +157,11 @@ def test_a_warning_that_fires_again_goes_on_with_no_page() -> None:
     deliver(on, BEGIN, alert("db", BEGIN, same=True), alert("db", BEGIN, *slow, same=True))
     over = BEGIN + 120
     deliver(
-        on, over, alert("db", BEGIN, over=over, same=True),
+        on,
+        over,
+        alert("db", BEGIN, over=over, same=True),
         alert("db", BEGIN, *slow, over=over, same=True),
-    )  # fmt: skip
+    )
     deliver(on, over + 60, alert("db", over + 60, *slow, same=True))
     on.wake(BEGIN + 5_000)
     assert paged(on) == [(BEGIN, "ada")]

@@ -116,8 +116,10 @@ def test_each_weight_is_a_move_that_is_written_and_seen() -> None:
     assert kinds(bench.start()) == ["CanaryStarted", "PointerIntended"]
     (wish,) = bench.wishes
     assert (wish.traffic.says, wish.purpose, wish.digest) == (
-        "v1, 5 % v2, at epoch 2", "canary", "d2",
-    )  # fmt: skip
+        "v1, 5 % v2, at epoch 2",
+        "canary",
+        "d2",
+    )
     assert bench.pointer.weight == 0
     bench.apply()
     assert (bench.pointer.live, bench.pointer.candidate, bench.pointer.weight) == ("v1", "v2", 5)
@@ -134,8 +136,9 @@ def test_a_candidate_that_is_no_worse_is_raised_and_promoted(bench: Bench) -> No
     last = bench.pointer.last_canary
     assert last is not None
     assert (last.verdict, last.reason.says) == (
-        "promote", "not worse in quality by 0.05, errors by 0.02 or more",
-    )  # fmt: skip
+        "promote",
+        "not worse in quality by 0.05, errors by 0.02 or more",
+    )
     assert (bench.pointer.live, bench.pointer.candidate, bench.pointer.weight) == ("v2", "", 0)
     assert bench.pointer.last_good == "v1"
     assert shard.load(shard.dump(bench.state)) == bench.state
@@ -230,8 +233,9 @@ def test_a_digest_that_changed_holds_and_a_sick_candidate_is_taken_off(bench: Be
     last = bench.pointer.last_canary
     assert last is not None
     assert (last.verdict, last.reason.says) == (
-        "inconclusive", "v2 is not healthy: answered 503",
-    )  # fmt: skip
+        "inconclusive",
+        "v2 is not healthy: answered 503",
+    )
 
 
 def test_at_the_deadline_it_is_inconclusive_and_taken_off(bench: Bench) -> None:
@@ -281,8 +285,10 @@ def test_an_abort_takes_it_off_and_again_until_it_is_seen(bench: Bench) -> None:
     bench.give(inputs.AbortCanary("shop", "ada", "lunch"))
     bench.apply("unknown")
     assert (bench.pointer.canary, bench.pointer.candidate, bench.pointer.pending) == (
-        None, "v2", "",
-    )  # fmt: skip
+        None,
+        "v2",
+        "",
+    )
     bench.give(inputs.ReleaseSeen("shop", "v1", 3, "v2", 5))
     assert bench.wishes[-1].purpose == "abort"
     bench.apply()
@@ -405,8 +411,9 @@ def test_an_end_without_a_measurement_is_not_successful() -> None:
     """Argo's analysis that was ended before it measured is successful; here it is inconclusive."""
     word, says = Judged().says(PLAN.deadline_s)
     assert (word, says) == (
-        "inconclusive", "not decided in 60 min: quality, errors not ruled out",
-    )  # fmt: skip
+        "inconclusive",
+        "not decided in 60 min: quality, errors not ruled out",
+    )
 
 
 def test_a_guard_that_is_worse_rejects_whatever_the_others_say() -> None:

@@ -109,8 +109,14 @@ def test_a_run_that_a_person_stopped_is_not_credited() -> None:
 
 def test_another_objective_that_gets_well_by_itself_is_nobody_s() -> None:
     """The shop's run ended the shop's harm; the database was mended by a person, later."""
-    found = fold(*BURN, *done("purge", SHOP), judged(SHOP, "recovered"), judged(DB, "recovered"),
-                 WELL, harms={SHOP: hurt(6), DB: hurt(7)})  # fmt: skip
+    found = fold(
+        *BURN,
+        *done("purge", SHOP),
+        judged(SHOP, "recovered"),
+        judged(DB, "recovered"),
+        WELL,
+        harms={SHOP: hurt(6), DB: hurt(7)},
+    )
     assert names(found) == {SHOP: "purge", DB: ""}
     (run,) = found.found
     assert (run.verification, run.ended) == ("recovered", [SHOP])
@@ -120,10 +126,15 @@ def test_another_objective_that_gets_well_by_itself_is_nobody_s() -> None:
 def test_each_objective_has_its_own_run() -> None:
     """Two plans one after the other; the first is not forgotten for the second."""
     found = fold(
-        *BURN, *done("purge", SHOP), judged(SHOP, "recovered"),
-        e.RecoveryJudged(incident="INC-1", verdict="recovered", reason=WHY), *done("failover", DB),
-        judged(DB, "recovered"), WELL, harms={SHOP: hurt(6), DB: hurt(12)},
-    )  # fmt: skip
+        *BURN,
+        *done("purge", SHOP),
+        judged(SHOP, "recovered"),
+        e.RecoveryJudged(incident="INC-1", verdict="recovered", reason=WHY),
+        *done("failover", DB),
+        judged(DB, "recovered"),
+        WELL,
+        harms={SHOP: hurt(6), DB: hurt(12)},
+    )
     assert names(found) == {SHOP: "purge", DB: "failover"}
     assert [run.verification for run in found.found] == ["recovered", "recovered"]
 
@@ -131,33 +142,49 @@ def test_each_objective_has_its_own_run() -> None:
 def test_a_run_that_all_objectives_prove_is_credited_with_each_that_it_went_before() -> None:
     """It began at 5 s: the shop was hurt until then, the database only until 2 s."""
     for ends, credited in (((9, 9), "shed"), ((9, 2), "")):
-        found = fold(*BURN, *done("shed", SHOP, DB), WELL,
-                     harms={SHOP: hurt(ends[0]), DB: hurt(ends[1])})  # fmt: skip
+        found = fold(
+            *BURN, *done("shed", SHOP, DB), WELL, harms={SHOP: hurt(ends[0]), DB: hurt(ends[1])}
+        )
         assert names(found) == {SHOP: "shed", DB: credited}
 
 
 def test_a_run_that_came_too_late_takes_no_credit_from_the_one_before() -> None:
     """Harm ended at 6 s; the first run began at 4 s, the second one at 8 s."""
-    found = fold(*BURN[:1], *done("purge", SHOP), *done("restart", SHOP), WELL,
-                 harms={SHOP: hurt(6)})  # fmt: skip
+    found = fold(
+        *BURN[:1], *done("purge", SHOP), *done("restart", SHOP), WELL, harms={SHOP: hurt(6)}
+    )
     assert names(found) == {SHOP: "purge"}
     assert [run.verification for run in found.found] == ["recovered", "not by it"]
 
 
 def test_an_objective_that_is_hurt_again_before_all_are_well_was_not_ended() -> None:
     """The purge helped for a while; the shop burned on until somebody else ended it."""
-    found = fold(*BURN, *done("purge", SHOP), judged(SHOP, "recovered"), judged(SHOP, "burning"),
-                 judged(DB, "recovered"), judged(SHOP, "recovered"), WELL,
-                 harms={SHOP: hurt(10), DB: hurt(9)})  # fmt: skip
+    found = fold(
+        *BURN,
+        *done("purge", SHOP),
+        judged(SHOP, "recovered"),
+        judged(SHOP, "burning"),
+        judged(DB, "recovered"),
+        judged(SHOP, "recovered"),
+        WELL,
+        harms={SHOP: hurt(10), DB: hurt(9)},
+    )
     assert names(found) == {SHOP: "", DB: ""}
     assert [run.verification for run in found.found] == ["did not hold"]
 
 
 def test_a_run_for_both_is_credited_with_the_one_that_stayed_well() -> None:
     """The shop was hurt again while the database was still being proven."""
-    found = fold(*BURN, *done("shed", SHOP, DB), judged(SHOP, "recovered"),
-                 judged(SHOP, "burning"), judged(DB, "recovered"), judged(SHOP, "recovered"), WELL,
-                 harms={SHOP: hurt(9), DB: hurt(7)})  # fmt: skip
+    found = fold(
+        *BURN,
+        *done("shed", SHOP, DB),
+        judged(SHOP, "recovered"),
+        judged(SHOP, "burning"),
+        judged(DB, "recovered"),
+        judged(SHOP, "recovered"),
+        WELL,
+        harms={SHOP: hurt(9), DB: hurt(7)},
+    )
     assert names(found) == {SHOP: "", DB: "shed"}
 
 

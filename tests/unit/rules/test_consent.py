@@ -36,9 +36,13 @@ SECOND = 1_000
 EVERY_DAY = tuple(range(1, 8))
 SHED = Step("shed", "http.request", {}, "reversible", deed=Request("http://lb.test/shed", "POST"))
 RESTORE = Step(
-    "restore", "http.request", {}, "reversible", deed=Request("http://lb.test/restore", "POST"),
+    "restore",
+    "http.request",
+    {},
+    "reversible",
+    deed=Request("http://lb.test/restore", "POST"),
     undoes="shed",
-)  # fmt: skip
+)
 DROP = Step("drop", "http.request", {}, "destructive", deed=Request("http://db.test/drop", "POST"))
 SURE = Step("sure", "ask", {"says": "still needed?"}, "read", ttl_s=600)
 SOON = Step("soon", "wait", {"for_s": 60}, "read")
@@ -566,9 +570,12 @@ def test_values_of_what_has_ended_stay() -> None:
 def test_what_the_plan_itself_changed_is_no_difference() -> None:
     """After its own rollback the live release is the one that it was to leave; any other asks."""
     note = Step(
-        "note", "http.request", {}, "reversible",
+        "note",
+        "http.request",
+        {},
+        "reversible",
         deed=Request("http://log.test/note", "POST", {"was": "{live}"}),
-    )  # fmt: skip
+    )
     back = Step("back", "release.rollback")
     for live, asks in (("v1", False), ("v3", True)):
         found = bench(book(back, SOON, note, slo=SHOP.id))
@@ -780,8 +787,11 @@ def test_a_plan_is_stopped_at_the_next_safe_point() -> None:
 def test_a_further_try_that_has_not_begun_is_cancelled() -> None:
     """Between two tries nothing is being done: a stop ends the plan there, a rollback's too."""
     back = Step("back", "release.rollback")
-    for steps, at, now in (((SHED, DROP), 25_500, True), ((SHED, DROP), 30_000, False),
-                           ((back,), 25_500, True)):  # fmt: skip
+    for steps, at, now in (
+        ((SHED, DROP), 25_500, True),
+        ((SHED, DROP), 30_000, False),
+        ((back,), 25_500, True),
+    ):
         found = quiet(bench(book(*steps)))
         found.alerts(alert("cart", "Slow"))
         approve(found)

@@ -157,8 +157,9 @@ class Consent(RuleBasedStateMachine):
             return
         assert isinstance(event, e.ActionFailed | e.PlanStopped | e.PlanRefused)
         plan, done = (
-            self.plans[event.plan_hash], self.done.pop((event.incident, event.plan_hash), set())
-        )  # fmt: skip
+            self.plans[event.plan_hash],
+            self.done.pop((event.incident, event.plan_hash), set()),
+        )
         left = [x.id for x in plan.steps if x.undoes in done and x.id not in done]
         if plan.takes_back:  # what was begun is not begun again, and a person's no is one
             began = event.step if isinstance(event, e.ActionFailed) else ""
@@ -533,31 +534,42 @@ def _wrong(model: Consent) -> None:
 
 WALKS: dict[str, tuple[Callable[[Consent], None], ...]] = {
     "a step that goes on for longer than its incident held": (
-        lambda model: model.parts("cart"), lambda model: model.sheds("stop"), Consent.recovers,
+        lambda model: model.parts("cart"),
+        lambda model: model.sheds("stop"),
+        Consent.recovers,
         lambda model: model.jumps(-7_200),
-        lambda model: model.wanes(SHOP, early=False), lambda model: model.parts("cart"),
-        lambda model: model.wanes(SHOP, early=False), Consent.recovers,
+        lambda model: model.wanes(SHOP, early=False),
+        lambda model: model.parts("cart"),
+        lambda model: model.wanes(SHOP, early=False),
+        Consent.recovers,
         Consent.a_take_back_stays,
     ),
     "an objective that is well, burns again and is proposed for again": (
-        lambda model: model.wanes(SHOP, early=False), Consent.recovers,
+        lambda model: model.wanes(SHOP, early=False),
+        Consent.recovers,
         lambda model: model.wanes(DB, early=False),
         lambda model: model.wanes(DB, early=True, chosen=True),
     ),
     "a hash that nobody was shown": (_burns, _wrong, Consent.approve_all, _wrong),
     "an objective that gets well before the yes": (
-        lambda model: model.wanes(DB, early=False), lambda model: model.wanes(SHOP, early=False),
+        lambda model: model.wanes(DB, early=False),
+        lambda model: model.wanes(SHOP, early=False),
     ),
     "an objective of a chosen plan that gets well": (
         lambda model: model.wanes(DB, early=False, chosen=True),
     ),
     "an objective that gets well while load is shed": (
-        _burns, lambda model: model.proposes(BOOKS[5], "db"), Consent.approve_all,
-        lambda model: model.answers("applied"), lambda model: model.waits(350, late=False),
-        lambda model: model.reads(DB, 10_000), lambda model: model.waits(61, late=False),
+        _burns,
+        lambda model: model.proposes(BOOKS[5], "db"),
+        Consent.approve_all,
+        lambda model: model.answers("applied"),
+        lambda model: model.waits(350, late=False),
+        lambda model: model.reads(DB, 10_000),
+        lambda model: model.waits(61, late=False),
     ),
     "an objective that gets well after it": (
-        lambda model: model.wanes(DB, early=True), lambda model: model.wanes(SHOP, early=True),
+        lambda model: model.wanes(DB, early=True),
+        lambda model: model.wanes(SHOP, early=True),
     ),
     "load that is shed": (lambda model: model.sheds("stop"),),
     "load that is shed, and a failed step": (lambda model: model.sheds("unknown"),),
@@ -565,14 +577,18 @@ WALKS: dict[str, tuple[Callable[[Consent], None], ...]] = {
     "a service in two incidents": (lambda model: model.parts("cart"),),
     "a plan when all is over": (
         lambda model: model.fires("cart", "Odd", "returns"),
-        lambda model: model.proposes(BOOKS[4], "cart"), Consent.approve_all,
-        lambda model: model.ends("cart", "Odd"), lambda model: model.answers("applied"),
+        lambda model: model.proposes(BOOKS[4], "cart"),
+        Consent.approve_all,
+        lambda model: model.ends("cart", "Odd"),
+        lambda model: model.answers("applied"),
     ),
     "a wait when all is over": (
         lambda model: model.fires("cart", "Odd", "returns"),
-        lambda model: model.proposes(BOOKS[3], "cart"), Consent.approve_all, Consent.recovers,
+        lambda model: model.proposes(BOOKS[3], "cart"),
+        Consent.approve_all,
+        Consent.recovers,
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("walk", WALKS)

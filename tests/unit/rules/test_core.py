@@ -132,8 +132,12 @@ def test_fingerprints_ignore_order(labels: dict[str, str], rng: object) -> None:
 
 def test_each_alert_is_in_exactly_one_incident_whatever_the_order() -> None:
     """Shuffling a batch changes nothing, and no alert is lost or doubled."""
-    batch = [alert(s, n, at) for at, (s, n) in enumerate(
-        (s, n) for s in ("shop", "cart", "db", "mail", "") for n in ("A", "B"))]  # fmt: skip
+    batch = [
+        alert(s, n, at)
+        for at, (s, n) in enumerate(
+            (s, n) for s in ("shop", "cart", "db", "mail", "") for n in ("A", "B")
+        )
+    ]
     one, other = Bench(RULES, Shard()), Bench(RULES, Shard())
     one.alerts(*batch)
     other.alerts(*reversed(batch))

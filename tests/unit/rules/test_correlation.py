@@ -38,9 +38,13 @@ WAIT_S = 20
 S = 1_000
 MIN = 60 * S
 CALLS = [
-    ("web", "cart"), ("web", "search"), ("cart", "db"), ("search", "index"), ("index", "disk"),
+    ("web", "cart"),
+    ("web", "search"),
+    ("cart", "db"),
+    ("search", "index"),
+    ("index", "disk"),
     ("mail", "queue"),
-]  # fmt: skip
+]
 TOPOLOGY = Topology([Service("web", 1), Service("cart", 1), Service("mail", 2)], CALLS)
 APART = {"mail": "post", "queue": "post"}  # no calls and no namespace connect them with others
 POLICY = Policy("p", (Step(("ada",), 300),), repeat=0)
@@ -231,8 +235,9 @@ def test_what_is_learned_is_bounded_and_fades() -> None:
 
 def test_texts_get_coarser_in_a_storm(bench: Bench) -> None:
     """Counts, and what the first of each said, are kept, however many texts there are."""
-    bench.alerts(*(alert("cart", 0, f"N{n % 60}", text=f"{'x' * n} fails", n=str(n))
-                   for n in range(100)))  # fmt: skip
+    bench.alerts(
+        *(alert("cart", 0, f"N{n % 60}", text=f"{'x' * n} fails", n=str(n)) for n in range(100))
+    )
     (incident,) = bench.state.incidents.values()
     assert sum(one.count for one in incident.texts.values()) == 100
     assert FINE < len(incident.texts) < 60
@@ -374,8 +379,11 @@ def test_a_silence_that_says_nothing_is_refused(
 
 def test_a_maintenance_window_is_a_silence_with_a_schedule() -> None:
     """From two to three each night; at three what still fires pages."""
-    nightly = Schedule("n", "UTC", (Layer("w", ("w",), "1970-01-01T00:00", hours=(
-        Hours(from_min=120, to_min=180),)),))  # fmt: skip
+    nightly = Schedule(
+        "n",
+        "UTC",
+        (Layer("w", ("w",), "1970-01-01T00:00", hours=(Hours(from_min=120, to_min=180),)),),
+    )
     windows = (Maintenance("backup", (read_matcher("service=cart"),), nightly),)
     bench = muted_bench(Muting((), windows))
     assert not bench.alerts(alert("cart", 2 * 3600 + 60)).effects
@@ -490,8 +498,11 @@ def test_a_report_opens_an_incident_and_alone_wakes_nobody() -> None:
     bench = Bench(DESK)
     decision = bench.give(inputs.FileTicket("T-1", "I cannot pay for my cart"))
     assert kinds(decision) == [
-        "IncidentOpened", "TicketTriaged", "TicketLinked", "SeverityDeclared",
-    ]  # fmt: skip
+        "IncidentOpened",
+        "TicketTriaged",
+        "TicketLinked",
+        "SeverityDeclared",
+    ]
     assert not decision.effects
     assert bench.give(inputs.FileTicket("T-1", "I cannot pay for my cart")).is_empty
     again = bench.give(inputs.FileTicket("T-2", "cannot pay for my CART", affected=MANY), 5)

@@ -41,9 +41,9 @@ BEGIN = 1_792_800_000_000
 MINUTE = 60_000
 SERVICES = ("shop", "cart", "docs")
 PEOPLE = ("ada", "ben", "cyd")
-SCHEDULE = Schedule("primary", "Europe/Berlin", (
-    Layer("base", ("ada", "ben"), "2026-01-05T09:00", DAY_MIN),
-))  # fmt: skip
+SCHEDULE = Schedule(
+    "primary", "Europe/Berlin", (Layer("base", ("ada", "ben"), "2026-01-05T09:00", DAY_MIN),)
+)
 TEAM = Team(
     people={name: Person(name, ("slack", "mail")) for name in PEOPLE},
     schedules={"primary": SCHEDULE},
@@ -51,9 +51,10 @@ TEAM = Team(
 )
 POLICY = Policy("default", (Step(("primary",), 300), Step(("cyd",), 600)), 1, TEAM)
 RULES = Rules(
-    topology=Topology([Service(name, 2) for name in SERVICES], []), policy=POLICY,
+    topology=Topology([Service(name, 2) for name in SERVICES], []),
+    policy=POLICY,
     policies={"default": POLICY},
-)  # fmt: skip
+)
 
 
 class World:
@@ -90,9 +91,11 @@ class Asked:
 
 
 RESETS = (
-    events.AckWithdrawn, events.EscalationRestarted, events.IncidentReassigned,
+    events.AckWithdrawn,
+    events.EscalationRestarted,
+    events.IncidentReassigned,
     events.IncidentReopened,
-)  # fmt: skip
+)
 
 
 class Book:
@@ -662,8 +665,10 @@ def test_a_late_failure_of_an_earlier_step_takes_no_step_early() -> None:
     for _ in range(300):
         desk.later(1)
     assert [(page.to, page.state) for page in incident.pages] == [
-        ("ada", "failed"), ("ada", "failed"), ("ben", "sent"),
-    ]  # fmt: skip
+        ("ada", "failed"),
+        ("ada", "failed"),
+        ("ben", "sent"),
+    ]
     for _ in range(40):
         desk.later(10)
     assert [page.to for page in incident.pages] == ["ada", "ada", "ben", "cyd"]
@@ -721,9 +726,9 @@ def test_a_step_that_reaches_nobody_is_passed_at_once() -> None:
     """A schedule outside of its hours leaves the page to the next step."""
     from midwatch.core.values.schedules import Hours
 
-    office = Schedule("office", "UTC", (
-        Layer("o", ("ada",), "2026-01-05T09:00", hours=(Hours((1,), 0, 60),)),
-    ))  # fmt: skip
+    office = Schedule(
+        "office", "UTC", (Layer("o", ("ada",), "2026-01-05T09:00", hours=(Hours((1,), 0, 60),)),)
+    )
     team = Team(people=TEAM.people, schedules={"office": office})
     policy = Policy("default", (Step(("office",)), Step(("cyd",))), 1, team)
     desk = Desk(Rules(RULES.topology, policy=policy))
@@ -752,9 +757,11 @@ def test_a_route_chooses_the_policy(service: str, expected: str) -> None:
     night = Policy("night", (Step(("cyd",)),), 1, TEAM)
     default = Policy("default", (Step(("ben",)),), 1, TEAM)
     rules = Rules(
-        RULES.topology, policy=default, policies={"night": night, "default": default},
+        RULES.topology,
+        policy=default,
+        policies={"night": night, "default": default},
         routes=(Route("night", ("shop",)),),
-    )  # fmt: skip
+    )
     desk = Desk(rules)
     desk.fire(service)
     desk.send()

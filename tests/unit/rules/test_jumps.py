@@ -51,9 +51,11 @@ class Night:
         self.store = SqliteStore.memory()
         services = [Service(name, 2) for name in ("shop", "cart", "docs")]
         self.rules = Rules(
-            topology=Topology(services, []), policy=POLICY, policies={"default": POLICY},
+            topology=Topology(services, []),
+            policy=POLICY,
+            policies={"default": POLICY},
             **rules,  # pyright: ignore[reportArgumentType]  parts of Rules
-        )  # fmt: skip
+        )
         self.paged: list[effects.SendPage] = []
         self.sent_at: list[int] = []
         self.start()
@@ -100,9 +102,10 @@ class Night:
         labels = {"alertname": name, "service": service, "severity": "critical"}
         found = identify({**labels, "namespace": service})
         alert: Alert = found.alert(
-            "firing" if status == "firing" else "resolved", self.wall,
+            "firing" if status == "firing" else "resolved",
+            self.wall,
             None if status == "firing" else self.wall,
-        )  # fmt: skip
+        )
         self.give(inputs.AlertsArrived("test", (alert,)))
         incidents = list(self.state.incidents.values())
         return next((one for one in incidents if found.fingerprint in one.firing), incidents[-1])
@@ -519,9 +522,11 @@ def test_a_wrong_clock_blinds_no_objective(by: int) -> None:
     query = 'sum(requests{code="200"})'
     slo = Slo("shop/a", "shop", "0.99", indicator=Indicator("counter", "", query, "", query))
     asked = PrometheusMetrics(
-        PrometheusOptions("http://p"), cast("Any", series), pause=lambda s: None,
+        PrometheusOptions("http://p"),
+        cast("Any", series),
+        pause=lambda s: None,
         skew=lambda: skew,
-    )  # fmt: skip
+    )
 
     before = asked.counts(slo, (slo.period_s,), NOW)[slo.period_s].total
     assert before > 0
@@ -547,9 +552,11 @@ def test_what_was_before_is_asked_for_again_when_the_clock_was_wrong_at_the_star
     query = 'sum(requests{code="200"})'
     slo = Slo("shop/a", "shop", "0.99", indicator=Indicator("counter", "", query, "", query))
     asked = PrometheusMetrics(
-        PrometheusOptions("http://p"), cast("Any", series), pause=lambda s: None,
+        PrometheusOptions("http://p"),
+        cast("Any", series),
+        pause=lambda s: None,
         skew=lambda: skew,
-    )  # fmt: skip
+    )
     wrong = asked.counts(slo, (slo.period_s,), NOW + DAY)
     skew = DAY
     right = asked.counts(slo, (slo.period_s,), NOW + DAY + 10_000)

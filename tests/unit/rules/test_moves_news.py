@@ -246,8 +246,11 @@ def test_a_merge_by_hand_teaches_the_group_of_a_route(undone: bool) -> None:
     on.shard = load(dump(on.shard))
     for cluster in ("eu", "us"):
         deliver(on, BEGIN + 8_000, alert("till", BEGIN + 8_000, "DiskFull", cluster=cluster))
-    homes = [on.shard.firing[one.fingerprint] for one in (
-        alert("till", BEGIN, "DiskFull", cluster="eu"),
-        alert("till", BEGIN, "DiskFull", cluster="us"),
-    )]  # fmt: skip
+    homes = [
+        on.shard.firing[one.fingerprint]
+        for one in (
+            alert("till", BEGIN, "DiskFull", cluster="eu"),
+            alert("till", BEGIN, "DiskFull", cluster="us"),
+        )
+    ]
     assert homes == ["INC-1" if undone else "INC-2", "INC-3"]

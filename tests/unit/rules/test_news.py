@@ -87,14 +87,19 @@ BEGIN = 10_000
 @pytest.mark.parametrize(
     ("first", "second", "gap", "pages"),
     [
-        ("db", "db", 3_600, False), ("db", "db", 3_601, True),
-        ("db", "cart", 900, False), ("db", "cart", 901, True),
+        ("db", "db", 3_600, False),
+        ("db", "db", 3_601, True),
+        ("db", "cart", 900, False),
+        ("db", "cart", 901, True),
         ("db", "shop", 900, True),  # worse: a sev1 is not covered by a sev2
-        ("shop", "db", 900, False), ("shop", "db", 901, True),
-        ("db", "mail", 900, False), ("db", "mail", 901, True),  # another part: by time alone
-        ("paper", "till", 900, False), ("paper", "till", 901, True),
+        ("shop", "db", 900, False),
+        ("shop", "db", 901, True),
+        ("db", "mail", 900, False),
+        ("db", "mail", 901, True),  # another part: by time alone
+        ("paper", "till", 900, False),
+        ("paper", "till", 901, True),
     ],
-)  # fmt: skip
+)
 @pytest.mark.parametrize("answered", [False, True])
 def test_news_is_covered_for_its_time(
     first: str, second: str, gap: int, pages: bool, answered: bool
@@ -168,11 +173,13 @@ def test_time_alone_says_nothing_across_namespaces_nor_in_a_large_organisation()
 @pytest.mark.parametrize(
     ("service", "changed", "gap", "pages"),
     [
-        ("cart", "cart", 300, True), ("cart", "db", 300, True),  # it, or what it calls
+        ("cart", "cart", 300, True),
+        ("cart", "db", 300, True),  # it, or what it calls
         ("cart", "shop", 300, False),  # who calls it
-        ("db", "db", 1_800, False), ("db", "db", 1_801, True),
+        ("db", "db", 1_800, False),
+        ("db", "db", 1_801, True),
     ],
-)  # fmt: skip
+)
 def test_a_change_in_between_lifts_the_cover(
     service: str, changed: str, gap: int, pages: bool
 ) -> None:

@@ -147,8 +147,10 @@ def test_what_names_the_same_id_belongs_together() -> None:
 def test_an_ack_ends_what_time_alone_joins() -> None:
     """Somebody has that incident; what the graph does not connect is another one, and pages."""
     for rules, service, incident in (
-        (RULES, "mail", "INC-2"), (BARE, "cart", "INC-2"), (RULES, "cart", "INC-1"),
-    ):  # fmt: skip
+        (RULES, "mail", "INC-2"),
+        (BARE, "cart", "INC-2"),
+        (RULES, "cart", "INC-1"),
+    ):
         bench = Bench(rules)
         bench.alerts(alert("db"))
         bench.give(inputs.Acknowledge("INC-1", "ada"), 30)
@@ -247,13 +249,18 @@ def test_what_people_want_together_is_together() -> None:
     """By the values of its labels alone, until that is over; nothing else is drawn by it more."""
     eu, us = {"cluster": "eu"}, {"cluster": "us"}
     lines = [
-        alert("db", 0, "DiskFull", **eu), alert("db", 1, "DiskFull", **us),
-        alert("mail", 9_000, "DiskSlow", **eu), alert("db", 9_001, "Slow", **us),
-    ]  # fmt: skip
+        alert("db", 0, "DiskFull", **eu),
+        alert("db", 1, "DiskFull", **us),
+        alert("mail", 9_000, "DiskSlow", **eu),
+        alert("db", 9_001, "Slow", **us),
+    ]
     assert placed(gathers(), *lines) == ["INC-1", "INC-2", "INC-1", "INC-2"]
     assert placed(gathers(), *lines[:2], over(lines[1], 60), alert("db", 90, "DiskSlow", **us)) == [
-        "INC-1", "INC-2", "", "INC-2",
-    ]  # fmt: skip
+        "INC-1",
+        "INC-2",
+        "",
+        "INC-2",
+    ]
     bench = Bench(gathers())
     bench.alerts(*lines[:2])
     assert bench.sizes == {"INC-1": 1, "INC-2": 1}
@@ -266,11 +273,13 @@ def test_the_groups_of_a_sender_are_kept_where_a_route_asks_for_them() -> None:
     lines = [
         structs.replace(alert(service, at, name), group=group)
         for service, at, name, group in (
-            ("db", 0, "DiskFull", "a"), ("mail", 9_000, "DiskSlow", "a"),
-            ("db", 9_001, "DiskSlow", "b"), ("db", 9_002, "Down", "a"),
+            ("db", 0, "DiskFull", "a"),
+            ("mail", 9_000, "DiskSlow", "a"),
+            ("db", 9_001, "DiskSlow", "b"),
+            ("db", 9_002, "Down", "a"),
             ("mail", 40_000, "Disk", ""),
         )
-    ]  # fmt: skip
+    ]
     assert placed(rules, *lines) == ["INC-1", "INC-1", "INC-2", "INC-2", "INC-1"]
 
 

@@ -126,12 +126,16 @@ def test_it_says_what_happened_what_it_cost_and_what_helped(shift: Told) -> None
     assert one.alerts.count == 2
     (run,) = one.runs
     assert (run.runbook, run.approved_by, run.verification) == (
-        "purge", "the responder", "recovered",
-    )  # fmt: skip
+        "purge",
+        "the responder",
+        "recovered",
+    )
     assert [step.state for step in run.steps] == ["done"]
     assert [(marker.kind, marker.says) for marker in one.markers] == [
-        ("ack", "taken"), ("mitigation", "purge"), ("recovery", "well again"),
-    ]  # fmt: skip
+        ("ack", "taken"),
+        ("mitigation", "purge"),
+        ("recovery", "well again"),
+    ]
     assert [point.burn for point in one.curve] == [20.0, 0.1]
     assert problems(one, {"ada": "", "ben": ""}) == []
 
@@ -162,8 +166,14 @@ def test_the_same_events_write_the_same_document(shift: Told) -> None:
     """And an edit changes only what a person wrote."""
     before = msgspec.json.encode(written(shift))
     assert msgspec.json.encode(written(shift)) == before
-    said = Judgement("a cache", ("fast",), ("late",), ("luck",), ("a job",),
-                     (ActionItem("test it", "ada", "2026-12-31"),))  # fmt: skip
+    said = Judgement(
+        "a cache",
+        ("fast",),
+        ("late",),
+        ("luck",),
+        ("a job",),
+        (ActionItem("test it", "ada", "2026-12-31"),),
+    )
     shift.give(inputs.EditPostmortem("INC-1", said, "ada"), 500_000)
     after = written(shift)
     assert after.judgement == said
@@ -184,8 +194,9 @@ def test_what_did_not_hold_is_told_of_its_own_run() -> None:
     found.read(10_000, 10_000, 2_300_000)
     one = written(found)
     assert [(run.runbook, run.verification) for run in one.runs] == [
-        ("purge", "missed"), ("roll", "recovered"),
-    ]  # fmt: skip
+        ("purge", "missed"),
+        ("roll", "recovered"),
+    ]
     assert one.change is not None
     assert (one.change.before, one.change.after) == ("v1", "v2")
 
@@ -319,8 +330,11 @@ def over(found: Bench, *, waived: bool = False, now: int = 500_000) -> None:
     else:
         case = found.state.incidents["INC-1"].case
         assert case is not None
-        rows = [Outcome(case.id, name, status) for name, status in
-                (("v2", "failed"), ("v1", "passed")) for _ in range(3)]  # fmt: skip
+        rows = [
+            Outcome(case.id, name, status)
+            for name, status in (("v2", "failed"), ("v1", "passed"))
+            for _ in range(3)
+        ]
         found.give(inputs.OfferCase("INC-1", case, "v2", "v1", tuple(rows), "ada"), now + 1)
     assert found.left["INC-1"].incident.state == "closed"
 
@@ -344,8 +358,9 @@ def test_the_same_alerts_again_name_the_waiver(shift: Told) -> None:
     over(shift, waived=True)
     decision = shift.alerts(
         structs.replace(alert("shop"), severity="sev1"),
-        structs.replace(alert("shop", "Errors"), severity="sev1"), now=40_000_000,
-    )  # fmt: skip
+        structs.replace(alert("shop", "Errors"), severity="sev1"),
+        now=40_000_000,
+    )
     (page,) = (one for one in decision.effects if isinstance(one, SendPage))
     assert "; AGAIN: INC-2 is INC-1 again: the same alerts" in page.summary
     second = shift.state.incidents["INC-2"]
@@ -417,9 +432,13 @@ def test_reports_that_come_between_the_recovery_and_its_end_count() -> None:
     found.alerts(resolved(alert("cart", "Slow")), now=25_000)
     for number in range(3):
         report = inputs.FileTicket(
-            f"T{number}", "the cart is slow", service="cart", affected=40, by=f"p{number}",
+            f"T{number}",
+            "the cart is slow",
+            service="cart",
+            affected=40,
+            by=f"p{number}",
             signed=True,
-        )  # fmt: skip
+        )
         found.give(report, 30_000 + number)
     assert found.only.state == "mitigated"
     assert written(found).impact.users == 40

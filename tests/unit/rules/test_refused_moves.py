@@ -242,16 +242,20 @@ def test_the_same_operation_again_is_tried_again_only_when_nothing_overtook_it()
 NAMES = st.sampled_from(("x", "c1/50", "move/shop/3/x", "page/INC-1/1", "off/shop/4"))
 SERVICE = st.sampled_from(SERVICES)
 INPUTS = st.one_of(
+    st.builds(inputs.MoveRelease, SERVICE, st.just("rollback"), NAMES, st.just("ada"), st.just("")),
     st.builds(
-        inputs.MoveRelease, SERVICE, st.just("rollback"), NAMES, st.just("ada"), st.just("")
-    ),
-    st.builds(
-        inputs.MoveRelease, SERVICE, st.just("promote"), NAMES, st.just("ada"),
-        st.sampled_from(("v1", "v2")), st.none(), st.just("meant"),
+        inputs.MoveRelease,
+        SERVICE,
+        st.just("promote"),
+        NAMES,
+        st.just("ada"),
+        st.sampled_from(("v1", "v2")),
+        st.none(),
+        st.just("meant"),
     ),
     st.builds(inputs.StartCanary, SERVICE, st.just("v2"), NAMES, st.just("ada")),
     st.builds(inputs.AbortCanary, SERVICE, st.just("ada")),
-)  # fmt: skip
+)
 WORLD = st.one_of(
     st.tuples(st.just("answer"), SERVICE, st.sampled_from(("applied", "not-applied", "unknown"))),
     st.tuples(st.just("block"), SERVICE, st.just("")),

@@ -79,9 +79,15 @@ def due(bench: Bench, purpose: str, now: int) -> Decision:
 # --- done once ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("repeatable", "attempt", "again"), [
-    (False, 1, False), (True, 1, True), (True, 2, True), (True, 3, False),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("repeatable", "attempt", "again"),
+    [
+        (False, 1, False),
+        (True, 1, True),
+        (True, 2, True),
+        (True, 3, False),
+    ],
+)
 def test_what_nobody_can_tell_is_done_again_only_when_it_may_be(
     repeatable: bool, attempt: int, again: bool
 ) -> None:
@@ -582,12 +588,17 @@ def test_a_policy_lets_what_it_names_run() -> None:
         ({"runbooks": ("roll",)}, "no automation policy covers shop at sev1"),
         ({"risks": ("read",)}, "does not cover reversible steps such as purge"),
         (
-            {"hours": Schedule("nights", "UTC", (
-                Layer("w", ("x",), "2026-01-05T00:00", hours=(Hours((1,), 60, 120),)),))},
+            {
+                "hours": Schedule(
+                    "nights",
+                    "UTC",
+                    (Layer("w", ("x",), "2026-01-05T00:00", hours=(Hours((1,), 60, 120),)),),
+                )
+            },
             "does not apply at this hour",
         ),
     ],
-)  # fmt: skip
+)
 def test_a_policy_lets_nothing_else_run(change: dict[str, Any], says: str) -> None:
     """And the proposal says which of its words stood in the way."""
     found = bench(PURGES, policies=(structs.replace(LEAVE, **change),))
@@ -714,9 +725,12 @@ class Life(RuleBasedStateMachine):
         super().__init__()
         ask = (Step("sure", "ask", {"says": "sure?"}, "read"), *PURGES.steps)
         self.bench = bench(
-            structs.replace(PURGES, id="asks", steps=ask), PURGES, ROLLS,
-            policies=(structs.replace(LEAVE, runbooks=("purge",)),), cool_down_s=900,
-        )  # fmt: skip
+            structs.replace(PURGES, id="asks", steps=ask),
+            PURGES,
+            ROLLS,
+            policies=(structs.replace(LEAVE, runbooks=("purge",)),),
+            cool_down_s=900,
+        )
         self.now = 1_000
         self.approved: dict[str, tuple[str, int]] = {}
         self.log: list[e.Event] = []

@@ -74,8 +74,9 @@ def test_each_burning_objective_has_its_plan_and_they_run_beside_each_other() ->
     """Two approvals, two services; each event names its own."""
     found = both_burn(bench(SHOPS, DBS))
     assert [(one.runbook, one.state) for one in first(found).plans] == [
-        ("shop", "proposed"), ("db", "proposed"),
-    ]  # fmt: skip
+        ("shop", "proposed"),
+        ("db", "proposed"),
+    ]
     shop, db = of(found, "shop").hash, of(found, "db").hash
     assert shop != db
     assert runs(approve(found, "shop")) == ["shed"]
@@ -316,8 +317,11 @@ def test_journals_with_one_plan_an_incident_end_as_they_did() -> None:
             now = state.incidents[name]
             found.add(now.run)
             assert (now.run, now.plan_hash, now.operation, now.lead.step) == (
-                then["run"], then["plan_hash"], then["operation"], then["step"],
-            )  # fmt: skip
+                then["run"],
+                then["plan_hash"],
+                then["operation"],
+                then["step"],
+            )
             assert upgrades.archived(msgspec.json.encode(then)) == now
     assert found >= {"proposed", "running", "waiting", "verifying", "ended"}
 
@@ -330,9 +334,10 @@ def _of_0_1_0(events: list[Any], url: str = "http://ops.test/note") -> Bench:
         Request("http://ops.test/", expect={"up": 1}),
     )
     steps = (
-        Step("first", "note", {"slo": "{slo}"}, "reversible"), SOON,
+        Step("first", "note", {"slo": "{slo}"}, "reversible"),
+        SOON,
         Step("second", "note", {"slo": "{slo}"}, "reversible"),
-    )  # fmt: skip
+    )
     old = Runbook("book", 1, Match(SHOP.id), steps, Verify())
     found = bench(old)
     found.rules = structs.replace(found.rules, books=Books((old,), {note.name: note}))

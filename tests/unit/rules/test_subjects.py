@@ -58,9 +58,11 @@ def bench(*books: Runbook, policies: tuple[Leave, ...] = ()) -> Bench:
     """Services with two releases each, and these runbooks."""
     known = {one.name: one for one in (RESTART, PURGE)}
     rules = Rules(
-        RULES.topology, {SHOP.id: SHOP, DB.id: DB}, POLICY,
+        RULES.topology,
+        {SHOP.id: SHOP, DB.id: DB},
+        POLICY,
         Books(books, known, Automation(policies, services=9)),
-    )  # fmt: skip
+    )
     found = Bench(rules, Shard(heard={SHOP.id: None, DB.id: None}))
     for service in ("shop", "cart", "mail"):
         found.give(inputs.RegisterRelease(service, "v1", f"{service}1", good=True, live=True))
@@ -130,8 +132,10 @@ def test_a_rollback_moves_the_service_that_matched() -> None:
     answer = inputs.ReleaseAnswered(one.operation, one.id, 1, "applied", "v1")
     assert "RollbackCompleted" in kinds(found.give(answer, 12_000))
     assert {name: one.live for name, one in found.state.pointers.items()} == {
-        "shop": "v1", "cart": "v2", "mail": "v2",
-    }  # fmt: skip
+        "shop": "v1",
+        "cart": "v2",
+        "mail": "v2",
+    }
     assert one.service_of_plan == "shop"
 
 
@@ -185,10 +189,12 @@ def test_each_service_that_matches_has_its_turn() -> None:
 # --- values -------------------------------------------------------------------------------------
 
 PURGES = Runbook(
-    "purge", 1, Match("", (read_matcher("alertname=QueueLong"),)),
+    "purge",
+    1,
+    Match("", (read_matcher("alertname=QueueLong"),)),
     (Step("purge", "queue.purge", {"topic": "{topic}"}, "destructive"),),
     params={"topic": Param("[a-z]{1,20}", label="topic", default="all")},
-)  # fmt: skip
+)
 
 
 def test_labels_that_disagree_make_no_plan_and_no_default() -> None:

@@ -53,10 +53,13 @@ def hours(**counts: int) -> list[int]:
 def test_hours_are_those_of_each_persons_zone_over_a_change_of_the_clocks() -> None:
     """The hour from two to three comes twice in October in Berlin, and not at all in March."""
     gathered = paged(
-        ("ada", "2026-10-24T23:30:00"), ("ada", "2026-10-25T00:30:00"),  # 01:30, 02:30 summer
-        ("ada", "2026-10-25T01:30:00"), ("ada", "2026-10-25T02:30:00"),  # 02:30 again, 03:30
-        ("ada", "2026-03-29T00:59:00"), ("ada", "2026-03-29T01:01:00"),  # 01:59, then 03:01
-    )  # fmt: skip
+        ("ada", "2026-10-24T23:30:00"),
+        ("ada", "2026-10-25T00:30:00"),  # 01:30, 02:30 summer
+        ("ada", "2026-10-25T01:30:00"),
+        ("ada", "2026-10-25T02:30:00"),  # 02:30 again, 03:30
+        ("ada", "2026-03-29T00:59:00"),
+        ("ada", "2026-03-29T01:01:00"),  # 01:59, then 03:01
+    )
     zones = {"ada": "Europe/Berlin"}
     assert gathered.local_hours(zones) == {"ada": hours(h1=2, h2=2, h3=2)}
     assert gathered.hours == hours(h23=1, h0=2, h1=2, h2=1)
@@ -65,15 +68,19 @@ def test_hours_are_those_of_each_persons_zone_over_a_change_of_the_clocks() -> N
 def test_hours_of_a_zone_that_is_half_an_hour_off_and_of_nobody_s_zone() -> None:
     """Half past five before Greenwich in Kolkata; three quarters in Kathmandu; else UTC."""
     gathered = paged(
-        ("ben", "2026-10-20T18:29:00"), ("ben", "2026-10-20T18:30:00"),  # 23:59, 00:00
-        ("cyd", "2026-10-20T18:14:00"), ("cyd", "2026-10-20T18:15:00"),  # 23:59, 00:00
+        ("ben", "2026-10-20T18:29:00"),
+        ("ben", "2026-10-20T18:30:00"),  # 23:59, 00:00
+        ("cyd", "2026-10-20T18:14:00"),
+        ("cyd", "2026-10-20T18:15:00"),  # 23:59, 00:00
         ("dan", "2026-10-20T18:30:00"),
-    )  # fmt: skip
+    )
     zones = {"ben": "Asia/Kolkata", "cyd": "Asia/Kathmandu"}
     found, _ = reporting.report([], gathered, START, START + WEEK_MS, zones=zones)
     assert found.hours_by_person == {
-        "ben": hours(h23=1, h0=1), "cyd": hours(h23=1, h0=1), "dan": hours(h18=1),
-    }  # fmt: skip
+        "ben": hours(h23=1, h0=1),
+        "cyd": hours(h23=1, h0=1),
+        "dan": hours(h18=1),
+    }
     assert found.zones == {**zones, "dan": "UTC"}
     assert found.pages_by_person == {"ben": 2, "cyd": 2, "dan": 1}
 
@@ -86,11 +93,19 @@ def incident(number: int, *acks_s: int, state: str = "mitigated", **more: Any) -
     at = START + number * 3_600_000
     sent = [Paged(f"p{number}/{n}", "ada", "sent", at=at) for n in range(max(len(acks_s), 1))]
     found = Incident(
-        f"INC-{number}", "shop", "", "slow", at, first_at=at - 10 * MINUTE, pages=sent,
-        paged_at=at, waits_ms=[1_000 * one for one in acks_s],
+        f"INC-{number}",
+        "shop",
+        "",
+        "slow",
+        at,
+        first_at=at - 10 * MINUTE,
+        pages=sent,
+        paged_at=at,
+        waits_ms=[1_000 * one for one in acks_s],
         acknowledged_at=at + 1_000 * acks_s[0] if acks_s else 0,
-        mitigated_at=at + number * MINUTE, **more,
-    )  # fmt: skip
+        mitigated_at=at + number * MINUTE,
+        **more,
+    )
     found.state = state  # pyright: ignore[reportAttributeAccessIssue]
     return found
 

@@ -80,9 +80,10 @@ def test_a_service_without_a_tier_pages_and_one_of_tier_3_is_told(tmp_path: Path
 @pytest.mark.parametrize(
     ("entry", "fits"),
     [
-        ('alertname=~".*DataLoss"', 1), ("[service=cart, alertname=LedgerDataLoss]", 2),
+        ('alertname=~".*DataLoss"', 1),
+        ("[service=cart, alertname=LedgerDataLoss]", 2),
     ],
-)  # fmt: skip
+)
 def test_what_always_pages_is_read(tmp_path: Path, entry: str, fits: int) -> None:
     """A matcher, or several that have to fit together."""
     folder = written(tmp_path, **{"midwatch.yaml": f"{CONFIG}always_page:\n  - {entry}\n"})

@@ -120,9 +120,12 @@ def test_a_late_fact_is_told_with_the_incident_that_has_left(desk: Desk) -> None
     desk.now += 1_000 * HOUR
     desk.quiet("blog")
     mine, more = Judgement(summary="a bad deploy"), Judgement(summary="a bad deploy, and tired")
-    assert desk.give(
-        inputs.EditPostmortem(name, mine, "ada"), inputs.EditPostmortem(name, more, "ada")
-    ) == []  # fmt: skip
+    assert (
+        desk.give(
+            inputs.EditPostmortem(name, mine, "ada"), inputs.EditPostmortem(name, more, "ada")
+        )
+        == []
+    )
     after = desk.store.recall(name)
     assert after is not None
     assert after.incident.pages[0].state == "sent"

@@ -101,8 +101,9 @@ def test_the_table_says_what_the_words_say(folder: Path) -> None:
     code, printed = typed(folder, file, "--json")
     found = json.loads(printed)
     assert (code, found["table"]["payment"]) == (
-        0, {"payment": 1, "login": 1, "search": 0, "none": 1},
-    )  # fmt: skip
+        0,
+        {"payment": 1, "login": 1, "search": 0, "none": 1},
+    )
     assert found["all"]["found_share"] == 0.5
     assert [one["place"] for one in found["misread"]] == [f"{file}:3", f"{file}:4"]
 
@@ -111,9 +112,13 @@ def test_what_is_wanted_is_judged(folder: Path) -> None:
     """Exit 1 when too few are found or too many are wrong, for a check in CI."""
     file = labelled(folder / "r.jsonl", SOME)
     for args, code in (
-        (("--found", "0.5"), 0), (("--found", "0.51"), 1), (("--wrong", "0.1"), 1),
-        (("--wrong", "0.17"), 0), (("--found", "nan"), 2), (("--found", "7"), 2),
-    ):  # fmt: skip
+        (("--found", "0.5"), 0),
+        (("--found", "0.51"), 1),
+        (("--wrong", "0.1"), 1),
+        (("--wrong", "0.17"), 0),
+        (("--found", "nan"), 2),
+        (("--found", "7"), 2),
+    ):
         assert typed(folder, file, *args)[0] == code, args
     nothing = labelled(folder / "n.jsonl", SOME[4:])
     assert typed(folder, nothing, "--found", "0.9")[0] == 0

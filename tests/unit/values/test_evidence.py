@@ -56,9 +56,12 @@ def test_worse_by_the_margin_is_promoted_at_most_as_often_as_allowed(
 
 @settings(max_examples=60, deadline=None)
 @given(
-    st.floats(0.02, 0.98), st.floats(0, 0.3), st.integers(1, 9), st.integers(0, 40),
+    st.floats(0.02, 0.98),
+    st.floats(0, 0.3),
+    st.integers(1, 9),
     st.integers(0, 40),
-)  # fmt: skip
+    st.integers(0, 40),
+)
 def test_a_bet_is_fair_on_the_edge_of_what_it_bets_against(
     base: float, margin: float, ratio: int, good: int, bad: int
 ) -> None:
@@ -96,9 +99,10 @@ def test_the_nearest_null_is_scipys(mine: float, theirs: float, ratio: int, marg
     def divergence(share: float) -> float:
         less = share - margin
         return -(
-            mine * log(less) + (1 - mine) * log(1 - less)
+            mine * log(less)
+            + (1 - mine) * log(1 - less)
             + ratio * (theirs * log(share) + (1 - theirs) * log(1 - share))
-        )  # fmt: skip
+        )
 
     found = minimize_scalar(
         divergence, bounds=(margin + 1e-9, 1 - 1e-9), method="bounded", options={"xatol": 1e-10}
@@ -199,8 +203,10 @@ def test_the_command_says_it_and_its_code_agrees(tmp_path) -> None:  # type: ign
     """0, 1 and 3; --json has verdict, reason and line."""
     file = tmp_path / "evidence.jsonl"
     for candidate, count, verdict, code in (
-        (1, 80, "promote", 0), (0, 80, "reject", 1), (1, 20, "inconclusive", 3),
-    ):  # fmt: skip
+        (1, 80, "promote", 0),
+        (0, 80, "reject", 1),
+        (1, 20, "inconclusive", 3),
+    ):
         lines = [{"case": f"c{n}", "candidate": candidate, "baseline": 1} for n in range(count)]
         file.write_text("\n".join(map(json.dumps, lines)), "utf-8")
         done = midwatch("release", "judge", str(file), "--json")

@@ -163,22 +163,31 @@ def test_an_incidents_case_is_never_averaged() -> None:
         ([], failing(), "error", "there are no cases"),
         (cases(3), lambda side, case, n: "e" if side == "candidate" else "p", "error", "no case"),
         (
-            cases(3), lambda side, case, n: "e" if side == "baseline" else "p", "inconclusive",
+            cases(3),
+            lambda side, case, n: "e" if side == "baseline" else "p",
+            "inconclusive",
             "there is no baseline",
         ),
         (
-            cases(3), lambda side, case, n: "e" if case == "c1" else "p", "inconclusive",
+            cases(3),
+            lambda side, case, n: "e" if case == "c1" else "p",
+            "inconclusive",
             "1 of 3 cases could not be run: c1",
         ),
         (
             [*cases(2), Member("own", incident="INC-1")],
-            lambda side, case, n: {"own": "f", "c1": "e"}.get(case, "p"), "regression", "own",
+            lambda side, case, n: {"own": "f", "c1": "e"}.get(case, "p"),
+            "regression",
+            "own",
         ),
         (
-            [Member("own", incident="INC-1")], lambda side, case, n: "e", "error", "no case",
+            [Member("own", incident="INC-1")],
+            lambda side, case, n: "e",
+            "error",
+            "no case",
         ),
     ],
-)  # fmt: skip
+)
 def test_nothing_passes_on_nothing(
     members: list[Member], answers: Answers, word: str, says: str
 ) -> None:

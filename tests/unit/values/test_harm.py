@@ -87,9 +87,12 @@ def test_page_status_report_and_postmortem_say_one_share(seed: int) -> None:
     """On drawn histories, of periods that are full and that are not."""
     rng = random.Random(seed)
     shop = Slo(
-        "shop/answers", "shop", rng.choice(("0.9", "0.99", "0.999")), rng.choice((3_600, 86_400)),
+        "shop/answers",
+        "shop",
+        rng.choice(("0.9", "0.99", "0.999")),
+        rng.choice((3_600, 86_400)),
         indicator=Indicator("counter", "push"),
-    )  # fmt: skip
+    )
     source = PushedMetrics({shop.id: shop})
     watcher = Watcher(SqliteStore.memory(), {"push": source}, Rules(slos={shop.id: shop}))
     now = 1_700_000_000_000
@@ -107,9 +110,13 @@ def test_page_status_report_and_postmortem_say_one_share(seed: int) -> None:
     assert shown.bad / shown.allowed == pytest.approx(float(part), rel=1e-9)
     says = budget.spent(shop, bad, reading.period, reading.seen_s)
     document = {
-        "slo": shop.id, "bad_events": bad, "says": says, "allowed": shown.allowed,
-        "seen_s": shown.seen_s, "budget_spent": float(part) if shown.full else None,
-    }  # fmt: skip
+        "slo": shop.id,
+        "bad_events": bad,
+        "says": says,
+        "allowed": shown.allowed,
+        "seen_s": shown.seen_s,
+        "budget_spent": float(part) if shown.full else None,
+    }
     gathered = Gathered()
     gathered.take(now, e.PostmortemDrafted(incident="INC-1", document={"objectives": [document]}))
     assert gathered.budgets()[1] == {shop.id: says}
@@ -319,8 +326,10 @@ def test_the_change_before_it_is_the_newest_by_its_own_time(late: bool) -> None:
     """However late the pipeline tells of an older one."""
     found = told(PURGES)
     burn(found)
-    changes = [Change("d-1", "shop", "deploy", -90_000, "ci", "v0", "v1"),
-               Change("d-2", "shop", "deploy", -30_000, "ci", "v1", "v2")]  # fmt: skip
+    changes = [
+        Change("d-1", "shop", "deploy", -90_000, "ci", "v0", "v1"),
+        Change("d-2", "shop", "deploy", -30_000, "ci", "v1", "v2"),
+    ]
     for one in reversed(changes) if late else changes:
         found.give(inputs.ChangesArrived("ci", (one,)), 3_000)
     found.read(9_990, 10_000, 400_000)
@@ -351,8 +360,15 @@ def test_each_objective_that_burned_has_its_curve() -> None:
     found.read(9_990, 10_000, 400_000)
     others = [f"db/o{number}" for number in range(5)]
     for number, slo in enumerate(others):
-        found.facts.append(structs.replace(found.facts[-1], seq=900 + number, event=e.BurnAttached(
-            incident="INC-1", slo=slo, service="db", counts=Counts(1, 2), reason=WHY)))  # fmt: skip
+        found.facts.append(
+            structs.replace(
+                found.facts[-1],
+                seq=900 + number,
+                event=e.BurnAttached(
+                    incident="INC-1", slo=slo, service="db", counts=Counts(1, 2), reason=WHY
+                ),
+            )
+        )
         sampled = e.BurnSampled(
             incident="INC-1",
             counts=Counts(90 - number, 100),

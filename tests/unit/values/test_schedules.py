@@ -22,9 +22,14 @@ from midwatch.core.values.schedules import (
 
 PEOPLE = ("ada", "ben", "cyd")
 ZONES = (
-    "Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Kolkata",
-    "America/Sao_Paulo", "Africa/Casablanca", "UTC",
-)  # fmt: skip
+    "Europe/Berlin",
+    "America/New_York",
+    "Australia/Lord_Howe",
+    "Asia/Kolkata",
+    "America/Sao_Paulo",
+    "Africa/Casablanca",
+    "UTC",
+)
 DAYS = 400
 BEGIN = datetime(2027, 10, 1, 9, 0)  # noqa: DTZ001 - a local time; 400 days with a leap day
 
@@ -195,8 +200,12 @@ def test_hand_offs_cut_turns() -> None:
     week = WEEK_MIN * 60_000
     turns = weekly.turns(0, 3 * week, [Override("O-1", "cyd", week + 10, week + 20)])
     assert [(one.person, one.starts_at) for one in turns] == [
-        ("ada", 0), ("ada", week), ("cyd", week + 10), ("ada", week + 20), ("ben", 2 * week),
-    ]  # fmt: skip
+        ("ada", 0),
+        ("ada", week),
+        ("cyd", week + 10),
+        ("ada", week + 20),
+        ("ben", 2 * week),
+    ]
     assert len(weekly.shifts(0, 3 * week)) == 2
 
 

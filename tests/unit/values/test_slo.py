@@ -143,8 +143,11 @@ def test_silence_is_an_alert_after_its_time_and_never_good() -> None:
     assert read(shard, Counts(0, 0), SHOP.quiet_s * 1_000 - 1).is_empty
     d = read(shard, Counts(0, 0), SHOP.quiet_s * 1_000)
     assert kinds(d) == [
-        "SliWentSilent", "IncidentOpened", "AlertsAttached", "SeverityDeclared",
-    ]  # fmt: skip
+        "SliWentSilent",
+        "IncidentOpened",
+        "AlertsAttached",
+        "SeverityDeclared",
+    ]
     (incident,) = shard.incidents.values()
     assert (incident.severity, incident.urgency) == ("sev3", "ticket")
     assert incident.title == "SliNoData on shop"

@@ -89,9 +89,15 @@ def test_the_app_sees_who_calls() -> None:
 
     headers = [(b"host", b"m"), (b"x-forwarded-for", USER.encode()), (PROTO.encode(), b"https")]
     scope = {
-        "type": "http", "method": "GET", "path": "/", "query_string": b"", "headers": headers,
-        "client": ("10.0.0.1", 9), "scheme": "http", "server": ("m", 80),
-    }  # fmt: skip
+        "type": "http",
+        "method": "GET",
+        "path": "/",
+        "query_string": b"",
+        "headers": headers,
+        "client": ("10.0.0.1", 9),
+        "scheme": "http",
+        "server": ("m", 80),
+    }
     asyncio.run(Peers(app, INNER)(scope, None, None))
     (request,) = seen
     assert request.client is not None
@@ -114,8 +120,9 @@ def test_whom_the_config_trusts(tmp_path: Path) -> None:
     """Loopback unless it says otherwise; an address is a network of one; nobody is nobody."""
     assert checked(tmp_path, "")[0].trust == ("127.0.0.0/8", "::1/128")
     assert checked(tmp_path, "trust: [10.1.0.0/16, 10.2.0.1]\n")[0].trust == (
-        "10.1.0.0/16", "10.2.0.1/32",
-    )  # fmt: skip
+        "10.1.0.0/16",
+        "10.2.0.1/32",
+    )
     nobody, errors = checked(tmp_path, "trust: []\n")
     assert (nobody.trust, errors) == ((), [])
 

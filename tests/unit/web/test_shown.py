@@ -79,11 +79,16 @@ class Bench:
         """Alerts of one name, in a place of their own."""
         found = [
             identify(
-                {"alertname": name, "service": f"svc-{place}", "severity": "critical",
-                 "namespace": place, "pod": str(n)}
+                {
+                    "alertname": name,
+                    "service": f"svc-{place}",
+                    "severity": "critical",
+                    "namespace": place,
+                    "pod": str(n),
+                }
             ).alert("firing", self.now)
             for n in range(count)
-        ]  # fmt: skip
+        ]
         self.give(inputs.AlertsArrived("test", tuple(found)))
 
     def drawn(self) -> str:
@@ -115,8 +120,10 @@ def test_a_look_again_touches_only_what_changed(bench: Bench) -> None:
     bench.alert("Slow", "b")
     second = by_name(bench.looker.look(bench.shard))
     assert [second[name] is first[name] for name in ("INC-1", "INC-2", "INC-3")] == [
-        True, False, True,
-    ]  # fmt: skip
+        True,
+        False,
+        True,
+    ]
     assert second["INC-2"].detail.firing == ["Down on svc-b", "Slow on svc-b"]
 
 
@@ -212,9 +219,7 @@ def test_through_fuzzed_shifts_the_page_from_memory_is_the_page_from_nothing(
     looks: list[int] = []
 
     def bare(overview: Overview) -> list[tuple[Card, int]]:
-        return [
-            (replace_causes(one), one.version) for one in (*overview.harm, *overview.well)
-        ]  # fmt: skip
+        return [(replace_causes(one), one.version) for one in (*overview.harm, *overview.well)]
 
     def watched(self: Handler, envelopes: Sequence[Envelope]) -> list[Handled]:
         handled = handle(self, envelopes)

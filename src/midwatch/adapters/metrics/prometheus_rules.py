@@ -67,9 +67,10 @@ def bad_share(slo: Slo, window_s: int) -> str:
         or indicator.kind not in ("counter", "increase", "ratio")
     ):
         raise InputError(
-            "Prometheus rules cannot express these SLI events", place=slo.id,
+            "Prometheus rules cannot express these SLI events",
+            place=slo.id,
             remedy="use Prometheus counters, {{.window}} queries or raw ratio metrics",
-        )  # fmt: skip
+        )
     if indicator.kind == "ratio":
         share = _asked(slo, indicator, indicator.bad or indicator.good, window_s)
         return share if indicator.bad else f"1 - ({share})"
@@ -87,9 +88,10 @@ def _asked(slo: Slo, indicator: Indicator, query: str, window_s: int) -> str:
     selector = series_of(query)
     if selector is None or indicator.kind == "ratio":
         raise InputError(
-            f"increase() cannot be applied to {query!r}", place=slo.id,
+            f"increase() cannot be applied to {query!r}",
+            place=slo.id,
             remedy="write a plain series, sum(series), or the range as [{{.window}}]",
-        )  # fmt: skip
+        )
     return f"sum(increase({selector}[{_duration(window_s)}]))"
 
 

@@ -73,21 +73,39 @@ class WebhookPager:
         return self._post(
             page.key,
             Body(
-                "incident.page", page.incident, page.key, page.to, page.severity, page.title,
-                page.summary, page.service, f"/api/v1/incidents/{page.outside}/ack", page.also,
+                "incident.page",
+                page.incident,
+                page.key,
+                page.to,
+                page.severity,
+                page.title,
+                page.summary,
+                page.service,
+                f"/api/v1/incidents/{page.outside}/ack",
+                page.also,
                 ref=page.outside,
             ),
-        )  # fmt: skip
+        )
 
     def follow(self, update: UpdatePage) -> str:
         """Post what became of an incident. Raises as `send` does."""
         return self._post(
             update.key,
             Body(
-                f"incident.{update.became}", update.incident, update.key, update.to, "",
-                update.title, "", "", "", (), update.by, update.outside,
+                f"incident.{update.became}",
+                update.incident,
+                update.key,
+                update.to,
+                "",
+                update.title,
+                "",
+                "",
+                "",
+                (),
+                update.by,
+                update.outside,
             ),
-        )  # fmt: skip
+        )
 
     def _post(self, key: str, content: Body) -> str:
         message = f"{self._journal}/{key}"

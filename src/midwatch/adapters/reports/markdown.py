@@ -49,9 +49,13 @@ def _row(one: CaseLine) -> str:
     base = one.base_passed + one.base_failed
     named = _code(one.case) + (f" of {_linked(one.incident, one.link)}" if one.incident else "")
     cells = (
-        named, one.state, f"{one.passed}/{runs}", f"{one.base_passed}/{base}", _plain(one.why),
+        named,
+        one.state,
+        f"{one.passed}/{runs}",
+        f"{one.base_passed}/{base}",
+        _plain(one.why),
         _plain(one.got),
-    )  # fmt: skip
+    )
     return f"| {' | '.join(cells)} |"
 
 

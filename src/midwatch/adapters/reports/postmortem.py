@@ -37,9 +37,13 @@ def html(document: Postmortem, base: str = "", zone: str = "UTC") -> str:
     """Write it as a whole page without a script, its curve inside; `base` leads back."""
     style = resources.files("midwatch.adapters.reports") / "templates" / "postmortem.css"
     return _render(
-        "postmortem.html.j2", document, pictures=[curve.draw(document, x) for x in document.drawn],
-        style=style.read_text("utf-8"), base=base, zone=zone,
-    )  # fmt: skip
+        "postmortem.html.j2",
+        document,
+        pictures=[curve.draw(document, x) for x in document.drawn],
+        style=style.read_text("utf-8"),
+        base=base,
+        zone=zone,
+    )
 
 
 def _render(template: str, document: Postmortem, **more: object) -> str:

@@ -47,9 +47,13 @@ class CommandRouter:
                 "the apply command has no {weight}, so it cannot split traffic", remedy=remedy
             )
         values = {
-            "service": service, "release": traffic.release, "epoch": str(traffic.epoch),
-            "operation": operation, "candidate": traffic.candidate, "weight": str(traffic.weight),
-        }  # fmt: skip
+            "service": service,
+            "release": traffic.release,
+            "epoch": str(traffic.epoch),
+            "operation": operation,
+            "candidate": traffic.candidate,
+            "weight": str(traffic.weight),
+        }
         self._run(filled(self._options.apply, values))
 
     def check(self, service: str, release: str) -> Health:

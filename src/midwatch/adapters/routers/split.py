@@ -35,10 +35,17 @@ MAX_BODY = 64 * 1024
 # What is about one connection and never passed on (RFC 9110, 7.6.1).
 HOP_BY_HOP = frozenset(
     (
-        b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization",
-        b"proxy-connection", b"te", b"trailer", b"transfer-encoding", b"upgrade",
+        b"connection",
+        b"keep-alive",
+        b"proxy-authenticate",
+        b"proxy-authorization",
+        b"proxy-connection",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
     )
-)  # fmt: skip
+)
 
 T = TypeVar("T")
 

@@ -20,14 +20,26 @@ WORD = "midwatch"
 REMEDY = "remove it, or export to midwatch's own format"
 # Their value is one text, or several of which one is enough: a list of one says the same.
 ONE_OF = (
-    "equals", "iequals", "contains", "icontains", "starts-with", "istarts-with", "fuzzy",
+    "equals",
+    "iequals",
+    "contains",
+    "icontains",
+    "starts-with",
+    "istarts-with",
+    "fuzzy",
     "json-equals",
-)  # fmt: skip
+)
 # What a number is taken for: the text of it, or each in a list.
 TEXTS = (*ONE_OF, "regex", "token-f1", "edit")
 LISTS = (
-    *TEXTS, "contains-any", "contains-all", "icontains-any", "icontains-all", "tools", "cites",
-)  # fmt: skip
+    *TEXTS,
+    "contains-any",
+    "contains-all",
+    "icontains-any",
+    "icontains-all",
+    "tools",
+    "cites",
+)
 LIMITS = ("latency", "cost")
 DIGITS = 9  # of a limit that is written in another unit
 
@@ -70,9 +82,13 @@ def along(given: Mapping[str, Any], place: str) -> Along:
 def taken(case: Case, found: Along) -> Case:
     """Give a case what it took along."""
     return structs.replace(
-        case, id=found.id or case.id, incident=found.incident, slices=found.slices,
-        runs=found.runs, least=found.least,
-    )  # fmt: skip
+        case,
+        id=found.id or case.id,
+        incident=found.incident,
+        slices=found.slices,
+        runs=found.runs,
+        least=found.least,
+    )
 
 
 def plain(case: Case) -> Case:

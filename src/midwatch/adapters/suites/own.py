@@ -93,10 +93,18 @@ def waived(root: Node) -> list[tuple[str, str, str]]:
 
 def _case(node: Node) -> Case:
     node.keys(
-        "id", "question", "turns", "expect", "checks", "slices", "incident", "runs", "least",
+        "id",
+        "question",
+        "turns",
+        "expect",
+        "checks",
+        "slices",
+        "incident",
+        "runs",
+        "least",
         "quarantine",
         required=("id", "question"),
-    )  # fmt: skip
+    )
     if node.has("expect") is node.has("checks"):
         node.error("expect or checks is needed", "write what a correct answer is")
     elif node.has("checks") and not list(node.child("checks").items()):

@@ -22,12 +22,21 @@ from midwatch.yaml_nodes import Problems, read_yaml
 
 # promptfoo's kind -> ours. A limit of time is in milliseconds there.
 KINDS = {
-    "equals": "equals", "contains": "contains", "icontains": "icontains",
-    "contains-any": "contains-any", "contains-all": "contains-all",
-    "icontains-any": "icontains-any", "icontains-all": "icontains-all",
-    "starts-with": "starts-with", "regex": "regex", "is-json": "is-json",
-    "is-refusal": "refuses", "llm-rubric": "judge", "latency": "latency", "cost": "cost",
-}  # fmt: skip
+    "equals": "equals",
+    "contains": "contains",
+    "icontains": "icontains",
+    "contains-any": "contains-any",
+    "contains-all": "contains-all",
+    "icontains-any": "icontains-any",
+    "icontains-all": "icontains-all",
+    "starts-with": "starts-with",
+    "regex": "regex",
+    "is-json": "is-json",
+    "is-refusal": "refuses",
+    "llm-rubric": "judge",
+    "latency": "latency",
+    "cost": "cost",
+}
 VARIABLE = re.compile(r"{{\s*([\w.]+)\s*}}")
 MAX_DEPTH = 20
 MAX_VALUES = 2_000_000  # of a file whose references are put in
@@ -230,15 +239,27 @@ def _expected(text: str) -> Raw:
 
 # Kinds that promptfoo has and that are not judged here.
 _KNOWN = (
-    "javascript", "python", "similar", "factuality", "answer-relevance", "model-graded-closedqa",
-    "levenshtein", "rouge-n", "webhook", "contains-json", "is-sql", "is-xml", "perplexity",
-)  # fmt: skip
+    "javascript",
+    "python",
+    "similar",
+    "factuality",
+    "answer-relevance",
+    "model-graded-closedqa",
+    "levenshtein",
+    "rouge-n",
+    "webhook",
+    "contains-json",
+    "is-sql",
+    "is-xml",
+    "perplexity",
+)
 
 
 def _case(test: Raw, usual: Raw, prompt: str, name: str, file: Path) -> Case:
     variables = {
-        **_mapping(usual.get("vars"), file, "vars"), **_mapping(test.get("vars"), file, "vars"),
-    }  # fmt: skip
+        **_mapping(usual.get("vars"), file, "vars"),
+        **_mapping(test.get("vars"), file, "vars"),
+    }
     missing: list[str] = []
     # A variable may name others.
     variables = {

@@ -52,9 +52,12 @@ class FunctionTarget:
         # -P: the folder comes in by `load`, as it did, and nothing of it shadows our modules.
         self._process = subprocess.Popen(  # noqa: S603  our own module, without a shell
             [sys.executable, "-P", "-m", "midwatch.adapters.targets.worker", spelled],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            env=dict(environment), start_new_session=True,
-        )  # fmt: skip
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=dict(environment),
+            start_new_session=True,
+        )
         self._numbers = itertools.count()
         self._lock = threading.Lock()
         self._waiting: dict[int, Future[_Said]] = {-1: Future()}

@@ -200,8 +200,10 @@ def _to_stop(incident: Incident, plan_hash: str) -> Run:
     if len(under_way) == 1:
         return under_way[0]
     if under_way:
-        names = ", ".join(f"{one.hash} ({one.runbook} for {planning.subject_of(incident, one)})"
-                          for one in under_way)  # fmt: skip
+        names = ", ".join(
+            f"{one.hash} ({one.runbook} for {planning.subject_of(incident, one)})"
+            for one in under_way
+        )
         says = f"{incident.id} has several plans under way: {names}"
         raise StateError(says, remedy="choose one by its hash")
     which = f"plan {plan_hash}" if plan_hash else "plan"

@@ -192,9 +192,16 @@ def _burn(
     was = news.known_of(incident)
     severity = burning.tier.severity
     escalation.rate(
-        d, rules.policy_of(incident), incident, severity, why_burning, ahead,
-        title=title, service=objective.service, level=severity,
-    )  # fmt: skip
+        d,
+        rules.policy_of(incident),
+        incident,
+        severity,
+        why_burning,
+        ahead,
+        title=title,
+        service=objective.service,
+        level=severity,
+    )
     item = news.Item(objective.service, severity, title, severity, slo=objective.id)
     news.hear(d, rules, incident, (item,), was)
     ahead()  # also when it was as bad before

@@ -120,9 +120,15 @@ class Runs:
             return
         who = event.by if event.by.startswith(POLICY) else self._roles.of(event.by)
         run = Run(
-            plan.runbook, plan.version, event.plan_hash, who, [], OPEN, "no verdict yet",
+            plan.runbook,
+            plan.version,
+            event.plan_hash,
+            who,
+            [],
+            OPEN,
+            "no verdict yet",
             [fact.seq],
-        )  # fmt: skip
+        )
         self._carried.append(_Carried(run, plan.plan.proofs if plan.plan else ()))
 
     def _happened(self, one: _Carried, fact: Fact) -> None:

@@ -30,9 +30,14 @@ def _tell(d: Decision, rules: Rules, jump: events.ClockJumped, incident: Inciden
     policy = rules.policy_of(incident)
     if incident.severity is None:
         growth.declare(
-            d, policy, incident, jumps.SEVERITY, reason, title=incident.title,
+            d,
+            policy,
+            incident,
+            jumps.SEVERITY,
+            reason,
+            title=incident.title,
             service=incident.service,
-        )  # fmt: skip
+        )
         if not incident.awaits_ack:  # wherever such incidents are tickets
             escalation.page(d, policy, incident, reason)
     elif jump.right:

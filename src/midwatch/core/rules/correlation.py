@@ -573,9 +573,11 @@ def _again(d: Decision, alert: Alert) -> Placement | None:
     since_s = max(kept(alert.starts_at, d.now) - rest.at, 0) // SECOND
     if since_s > windows.AGAIN_S:
         return None
-    if alert.level != "critical" and not is_alone(incident) and is_chronic(
-        d.shard, alert.fingerprint
-    ):  # fmt: skip
+    if (
+        alert.level != "critical"
+        and not is_alone(incident)
+        and is_chronic(d.shard, alert.fingerprint)
+    ):
         return None
     says = f"it fires again, {show_duration(since_s)} after it ended there"
     reason = Reason(RULE, says, {"since_s": since_s, "rounds": rest.rounds})

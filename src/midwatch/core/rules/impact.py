@@ -47,9 +47,16 @@ def declare(
             proposing.consider(d, rules.means(incident), incident)
 
     escalation.rate(
-        d, rules.policy_of(incident), incident, severity, reason, ahead,
-        title=title_of(worst.name, worst.service), service=worst.service, level=worst.level,
-    )  # fmt: skip
+        d,
+        rules.policy_of(incident),
+        incident,
+        severity,
+        reason,
+        ahead,
+        title=title_of(worst.name, worst.service),
+        service=worst.service,
+        level=worst.level,
+    )
     known: dict[int, str] = {}
     if not all(isinstance(alert, Alert) for alert in attached):
         known = {id(fires): name for name, fires in incident.firing.items()}
@@ -71,11 +78,18 @@ def _item(
     # Nobody else can say what midwatch itself has seen.
     saw = one.summary if one.severity and isinstance(one, Alert) else ""
     return news.Item(
-        one.service, severity, title_of(one.name, one.service), one.level,
-        next(filter(None, spaces), ""), tuple(fingerprints), own=bool(one.severity),
-        more=len(alerts) - 1, saw=saw,
-        always=always and not one.severity, names=names[:KEPT_FINGERPRINTS],
-    )  # fmt: skip
+        one.service,
+        severity,
+        title_of(one.name, one.service),
+        one.level,
+        next(filter(None, spaces), ""),
+        tuple(fingerprints),
+        own=bool(one.severity),
+        more=len(alerts) - 1,
+        saw=saw,
+        always=always and not one.severity,
+        names=names[:KEPT_FINGERPRINTS],
+    )
 
 
 def declare_alone(d: Decision, rules: Rules, service: str) -> None:

@@ -42,9 +42,15 @@ def merge(d: Decision, policy: Policy, old: Incident, into: Incident, by: str) -
     if old.severity is not None:
         # Whoever merges them knows both: that wakes nobody who has the other one already.
         rated = escalation.rate(
-            d, policy, into, old.severity, reason,
-            title=old.title, service=old.speaks_of, level=old.level,
-        )  # fmt: skip
+            d,
+            policy,
+            into,
+            old.severity,
+            reason,
+            title=old.title,
+            service=old.speaks_of,
+            level=old.level,
+        )
         if rated and into.urgency == "page" and into.state == "open" and not into.awaits_ack:
             escalation.page(d, policy, into, reason)
 

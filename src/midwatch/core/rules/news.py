@@ -112,10 +112,15 @@ def hear(d: Decision, rules: Rules, incident: Incident, items: Iterable[Item], w
 
 def _cover_of(d: Decision, rules: Rules, item: Item, policy: Policy) -> Cover | None:
     news = covers.News(
-        item.service, item.severity, policy.name, item.namespace,
-        alone=bool(item.slo) or item.own or item.always, apart=item.own or item.always,
-        fingerprints=frozenset(item.fingerprints), names=frozenset(item.names),
-    )  # fmt: skip
+        item.service,
+        item.severity,
+        policy.name,
+        item.namespace,
+        alone=bool(item.slo) or item.own or item.always,
+        apart=item.own or item.always,
+        fingerprints=frozenset(item.fingerprints),
+        names=frozenset(item.names),
+    )
     reach = reach_of(rules.topology)
     return covers.cover_of(d.shard, rules.topology, reach, news, rules.same_people)
 

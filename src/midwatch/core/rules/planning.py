@@ -92,9 +92,16 @@ def make_plan(
     values = _values(d, books, book, incident, subject, given)
     steps = tuple(_planned(d, books, step, incident, subject, values) for step in book.steps)
     plan = Plan(
-        book.id, book.version, steps, "", book.verify, book.resolves, subject.service,
-        subject.proofs, values,
-    )  # fmt: skip
+        book.id,
+        book.version,
+        steps,
+        "",
+        book.verify,
+        book.resolves,
+        subject.service,
+        subject.proofs,
+        values,
+    )
     return sealed(plan, place_of(incident, proposed_for(incident, subject.name)))
 
 
@@ -219,9 +226,21 @@ def _planned(
     if observe and step.risk != "read":
         within_s = within_s or WITHIN_S
     return PlannedStep(
-        step.id, step.action, says, step.risk, role, step.ttl_s, step.timeout_s, given, apply,
-        observe, within_s, idempotent, step.keeps, step.undoes,
-    )  # fmt: skip
+        step.id,
+        step.action,
+        says,
+        step.risk,
+        role,
+        step.ttl_s,
+        step.timeout_s,
+        given,
+        apply,
+        observe,
+        within_s,
+        idempotent,
+        step.keeps,
+        step.undoes,
+    )
 
 
 def _told(deed: Deed) -> str:

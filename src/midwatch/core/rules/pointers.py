@@ -121,9 +121,15 @@ def begin(
         )
     )
     wish = effects.SetRelease(
-        operation, incident, pointer.service, traffic.release, epoch, purpose, traffic.candidate,
+        operation,
+        incident,
+        pointer.service,
+        traffic.release,
+        epoch,
+        purpose,
+        traffic.candidate,
         traffic.weight,
-    )  # fmt: skip
+    )
     checked = pointer.releases.get(wish.checked)
     d.plan(structs.replace(wish, digest=checked.digest if checked else ""))
 

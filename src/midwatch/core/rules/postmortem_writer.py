@@ -44,18 +44,39 @@ MOST_CURVES = 4
 CHANGE_S = 6 * 3_600  # before the start, in which a change counts as the one before it
 
 _UNKNOWN: dict[str, Any] = {
-    "slo": "", "objective": None, "query": None, "started": None, "ended": None,
-    "start_width_s": None, "end_width_s": None, "outages": 1, "bad_events": None,
-    "valid_events": None, "share": None, "budget_spent": None, "says": "", "allowed": None,
+    "slo": "",
+    "objective": None,
+    "query": None,
+    "started": None,
+    "ended": None,
+    "start_width_s": None,
+    "end_width_s": None,
+    "outages": 1,
+    "bad_events": None,
+    "valid_events": None,
+    "share": None,
+    "budget_spent": None,
+    "says": "",
+    "allowed": None,
     "seen_s": None,
-}  # fmt: skip
+}
 
 # What is told of an incident that was merged into another one, in that one's postmortem.
 _OF_A_PART = (
-    e.IncidentOpened, e.AlertsAttached, e.AlertsResolved, e.TicketLinked, e.SeverityDeclared,
-    e.PagePlanned, e.PageSent, e.PageFailed, e.EscalationExhausted, e.PageAcknowledged,
-    e.AckWithdrawn, e.PageSnoozed, e.IncidentMerged,
-)  # fmt: skip
+    e.IncidentOpened,
+    e.AlertsAttached,
+    e.AlertsResolved,
+    e.TicketLinked,
+    e.SeverityDeclared,
+    e.PagePlanned,
+    e.PageSent,
+    e.PageFailed,
+    e.EscalationExhausted,
+    e.PageAcknowledged,
+    e.AckWithdrawn,
+    e.PageSnoozed,
+    e.IncidentMerged,
+)
 
 E = TypeVar("E")
 
@@ -118,14 +139,33 @@ class _Writer:
         curves = self._curves()
         first = next((one.points for one in curves if one.slo == i.slo), list[Point]())
         return Postmortem(
-            SCHEMA, i.id, i.title, i.service_of_plan, i.state, i.severity or "",
+            SCHEMA,
+            i.id,
+            i.title,
+            i.service_of_plan,
+            i.state,
+            i.severity or "",
             self._summary(durations, impact, change, runs, fix),
-            self.roles.listed, times, durations, impact, self._alerts(),
-            change, self._timeline(), [whole(one, self.facts) for one in runs.found],
-            self._judgement(), self._cases(), fix,
-            self._waiver(), self._recurrence(), first, self._markers(change), lacking, i.edits,
-            curves[:MOST_CURVES], max(len(curves) - MOST_CURVES, 0),
-        )  # fmt: skip
+            self.roles.listed,
+            times,
+            durations,
+            impact,
+            self._alerts(),
+            change,
+            self._timeline(),
+            [whole(one, self.facts) for one in runs.found],
+            self._judgement(),
+            self._cases(),
+            fix,
+            self._waiver(),
+            self._recurrence(),
+            first,
+            self._markers(change),
+            lacking,
+            i.edits,
+            curves[:MOST_CURVES],
+            max(len(curves) - MOST_CURVES, 0),
+        )
 
     def write_pointer(self) -> Postmortem:
         """Point to the incident that it goes on in: its harm is told there, and there alone."""
@@ -135,13 +175,34 @@ class _Writer:
         says = f"{i.id} is part of {i.merged_into}: its harm is in the postmortem of that one."
         cited = [fact.seq for fact, _ in facts]
         return Postmortem(
-            SCHEMA, i.id, i.title, i.service_of_plan, i.state, i.severity or "",
-            [Sentence(says, cited)], self.roles.listed, times, durations, nothing,
-            Alerts(0, [], [], cited), None,
-            [Moment(show_time(one.at), f"it was merged into {i.merged_into}", [one.seq])
-             for one, _ in facts],
-            [], self._judgement(), [], None, None, None, [], [], [], i.edits,
-        )  # fmt: skip
+            SCHEMA,
+            i.id,
+            i.title,
+            i.service_of_plan,
+            i.state,
+            i.severity or "",
+            [Sentence(says, cited)],
+            self.roles.listed,
+            times,
+            durations,
+            nothing,
+            Alerts(0, [], [], cited),
+            None,
+            [
+                Moment(show_time(one.at), f"it was merged into {i.merged_into}", [one.seq])
+                for one, _ in facts
+            ],
+            [],
+            self._judgement(),
+            [],
+            None,
+            None,
+            None,
+            [],
+            [],
+            [],
+            i.edits,
+        )
 
     def _moments(self) -> dict[str, Fact | None]:
         """Find what says when it was what; None for what did not happen."""
@@ -176,10 +237,13 @@ class _Writer:
         return (
             Times(show_time(started), **shown),
             Durations(
-                since("detected"), since("acknowledged", moments["paged"]), since("mitigated"),
-                since("resolved"), since("paged"),
+                since("detected"),
+                since("acknowledged", moments["paged"]),
+                since("mitigated"),
+                since("resolved"),
+                since("paged"),
             ),
-        )  # fmt: skip
+        )
 
     def _impact(self) -> Impact:
         drafted = self.last(e.PostmortemDrafted)
@@ -200,12 +264,19 @@ class _Writer:
         first = lost[0] if lost else None
         cited += [seq for one in lost for seq in one.events]
         return Impact(
-            first and first.slo, first and first.objective, first and first.query,
-            first and first.bad_events, first and first.valid_events,
-            first and first.budget_spent, first and first.peak_burn,
-            document.get("users"), recovered, sorted(set(cited)), lost,
+            first and first.slo,
+            first and first.objective,
+            first and first.query,
+            first and first.bad_events,
+            first and first.valid_events,
+            first and first.budget_spent,
+            first and first.peak_burn,
+            document.get("users"),
+            recovered,
+            sorted(set(cited)),
+            lost,
             len({one.ticket for _, one in self.all(e.TicketLinked)}),
-        )  # fmt: skip
+        )
 
     def _lost(self, one: dict[str, Any], cited: list[int]) -> Lost:
         """Read what a draft says of an objective."""
@@ -215,9 +286,11 @@ class _Writer:
         peak, peaks = self._peak(one["slo"])
         run = self._runs.ended(one["slo"])
         return Lost(
-            **told, peak_burn=peak, events=sorted({*cited, *peaks}),
+            **told,
+            peak_burn=peak,
+            events=sorted({*cited, *peaks}),
             ended_by=run.runbook if run else "",
-        )  # fmt: skip
+        )
 
     def _so_far(self, name: str) -> Lost:
         found = self.harms.get(name)
@@ -226,9 +299,11 @@ class _Writer:
         more = {"slo": name, "outages": len(self.incident.outages.get(name, ()))}
         if found and counts:
             more |= {
-                "started": known[0].start, "start_width_s": known[0].start_width_s,
-                "bad_events": counts.bad, "valid_events": counts.total,
-            }  # fmt: skip
+                "started": known[0].start,
+                "start_width_s": known[0].start_width_s,
+                "bad_events": counts.bad,
+                "valid_events": counts.total,
+            }
         return self._lost({**_UNKNOWN, **more}, [found[0].seq] if found else [])
 
     def _peak(self, slo: str) -> tuple[float | None, list[int]]:
@@ -301,9 +376,13 @@ class _Writer:
         if best is not None:
             fact, one = best
             return ChangeBefore(
-                one.service, one.kind, one.from_release, one.to_release, show_time(one.at),
+                one.service,
+                one.kind,
+                one.from_release,
+                one.to_release,
+                show_time(one.at),
                 [fact.seq],
-            )  # fmt: skip
+            )
         if rolled is not None:
             fact, event = rolled
             return ChangeBefore(
@@ -409,9 +488,13 @@ class _Writer:
         """Tell what happened in the order in which it did."""
         i = self.incident
         return Timeline(
-            i.id, self.all_facts, len(self.facts), self.roles, self.harms,
+            i.id,
+            self.all_facts,
+            len(self.facts),
+            self.roles,
+            self.harms,
             mitigated=bool(i.mitigated_at),
-        ).moments()  # fmt: skip
+        ).moments()
 
     def _judgement(self) -> Judgement:
         """Give what a person wrote, last."""
@@ -424,18 +507,36 @@ class _Writer:
             event = fact.event
             if isinstance(event, e.RegressionCaseDrafted):
                 found[event.case.id] = CaseLeft(
-                    event.case.id, "drafted", event.case.question, "", "", 0, 0, 0, 0,
-                    event.reason.says, [fact.seq],
-                )  # fmt: skip
-            elif isinstance(event, e.RegressionCaseAdmitted):
-                on = {name: [o.status for o in event.evidence if o.release == name]
-                      for name in (event.bad, event.good)}  # fmt: skip
-                found[event.case.id] = CaseLeft(
-                    event.case.id, "admitted", event.case.question, event.bad, event.good,
-                    on[event.bad].count("failed"), len(on[event.bad]),
-                    on[event.good].count("passed"), len(on[event.good]), event.reason.says,
+                    event.case.id,
+                    "drafted",
+                    event.case.question,
+                    "",
+                    "",
+                    0,
+                    0,
+                    0,
+                    0,
+                    event.reason.says,
                     [fact.seq],
-                )  # fmt: skip
+                )
+            elif isinstance(event, e.RegressionCaseAdmitted):
+                on = {
+                    name: [o.status for o in event.evidence if o.release == name]
+                    for name in (event.bad, event.good)
+                }
+                found[event.case.id] = CaseLeft(
+                    event.case.id,
+                    "admitted",
+                    event.case.question,
+                    event.bad,
+                    event.good,
+                    on[event.bad].count("failed"),
+                    len(on[event.bad]),
+                    on[event.good].count("passed"),
+                    len(on[event.good]),
+                    event.reason.says,
+                    [fact.seq],
+                )
             elif isinstance(event, e.RegressionCaseRefused) and event.case in found:
                 found[event.case] = structs.replace(
                     found[event.case], state="refused", says=event.reason.says, events=[fact.seq]

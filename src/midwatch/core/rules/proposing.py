@@ -140,9 +140,14 @@ def _begin_or_ask_again(
     due_at, service = None, incident.acts_for(run)
     if run.plan is not None and service not in incident.by_hand:
         asked = (
-            means.books.automation, d.shard.remediations, service, incident.severity or "sev1",
-            run.plan, d.now, d.wall,
-        )  # fmt: skip
+            means.books.automation,
+            d.shard.remediations,
+            service,
+            incident.severity or "sev1",
+            run.plan,
+            d.now,
+            d.wall,
+        )
         due_at = automation.again_at(*asked)
         if running.busy(d, incident, run, service, verifying=True) is not None:
             soon = d.now + BUSY_S * SECOND
@@ -247,9 +252,14 @@ def _leave(d: Decision, means: Means, incident: Incident, plan: Plan) -> tuple[s
         says = f"needs approval: {other} has a plan for {service} under way"
         return "", Reason(automation.RULE, says)
     return automation.may_run(
-        means.books.automation, d.shard.remediations, service, incident.severity or "sev1", plan,
-        d.now, d.wall,
-    )  # fmt: skip
+        means.books.automation,
+        d.shard.remediations,
+        service,
+        incident.severity or "sev1",
+        plan,
+        d.now,
+        d.wall,
+    )
 
 
 def choose(d: Decision, means: Means, incident: Incident, given: inputs.ProposePlan) -> None:

@@ -100,9 +100,16 @@ def _try_next_pager(
     step = sent.step if sent.beside else min(sent.step, first.next_step - 1)
     reason = Reason(escalation.RULE, _unreached(sent, error))
     escalation.plan_page(
-        d, sent.beside or policy.name, first, sent.to, left[0], step, reason, tuple(others),
+        d,
+        sent.beside or policy.name,
+        first,
+        sent.to,
+        left[0],
+        step,
+        reason,
+        tuple(others),
         beside=bool(sent.beside),
-    )  # fmt: skip
+    )
 
 
 def _leave_step(d: Decision, policy: Policy, incident: Incident, sent: Paged, error: str) -> None:

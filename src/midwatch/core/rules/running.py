@@ -243,11 +243,18 @@ def _begin(
     else:
         d.plan(
             effects.RunAction(
-                operation, incident.id, incident.acts_for(run), step.action,
-                cast("Deed", step.apply), step.observe, step.changes, step.timeout_s,
-                step.within_s, step.idempotent,
+                operation,
+                incident.id,
+                incident.acts_for(run),
+                step.action,
+                cast("Deed", step.apply),
+                step.observe,
+                step.changes,
+                step.timeout_s,
+                step.within_s,
+                step.idempotent,
             )
-        )  # fmt: skip
+        )
 
 
 def is_done(

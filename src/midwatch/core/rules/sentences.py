@@ -40,12 +40,18 @@ _PERSONS: dict[type, tuple[str, ...]] = {
 _PLACES = (
     r"^{}(?=: )",
     r"^{}(?= (?:acknowledged it|gave it back|reassigned it|chose|snoozed|cannot be reached)\b)",
-    r"(?<=^no ack from ){}(?= within )", r"(?<=^the snooze by ){}(?= ended)",
-    r"(?<=^the approval by ){}(?= is )", r"(?<= reassigned it to ){}$", r"(?<=^yes, ){}$",
-    r"(?<=^aborted by ){}(?=$|: )", r"(?<=^overridden by ){}(?=: )", r"(?<=^no SLI: ){}(?=: )",
+    r"(?<=^no ack from ){}(?= within )",
+    r"(?<=^the snooze by ){}(?= ended)",
+    r"(?<=^the approval by ){}(?= is )",
+    r"(?<= reassigned it to ){}$",
+    r"(?<=^yes, ){}$",
+    r"(?<=^aborted by ){}(?=$|: )",
+    r"(?<=^overridden by ){}(?=: )",
+    r"(?<=^no SLI: ){}(?=: )",
     # as event logs of 0.1 have it
-    r"^{}(?= (?:has it|took it|hands it)\b)", r"(?<= hands it to ){}$",
-)  # fmt: skip
+    r"^{}(?= (?:has it|took it|hands it)\b)",
+    r"(?<= hands it to ){}$",
+)
 POLICY = "policy "
 
 

@@ -93,9 +93,11 @@ def triage(d: Decision, desk: Desk, ticket: FileTicket) -> Triaged | None:
     by = f"{name} by {', '.join(words)}" if words else f"{name}, filed for {service}"
     says = f"{by}; {incident.id}, {incident.severity or 'new'}: {placement.reason.says}"
     reason = Reason(
-        RULE, says, {**terms, "service": service, **placement.reason.terms},
+        RULE,
+        says,
+        {**terms, "service": service, **placement.reason.terms},
         placement.reason.runner_up,
-    )  # fmt: skip
+    )
     d.emit(_triaged(ticket, name, priority, route, incident.id, reason, service, duplicate))
     d.emit(
         events.TicketLinked(

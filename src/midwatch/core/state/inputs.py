@@ -27,9 +27,25 @@ class Timer(Struct, frozen=True):
     key: str
     due_at: int
     purpose: Literal[
-        "escalate", "verify", "settle", "snooze", "digest", "forgotten", "silent", "mute", "unmute",
-        "storm", "prove", "step", "unanswered", "grow", "others", "look", "waits", "automate",
-    ]  # fmt: skip
+        "escalate",
+        "verify",
+        "settle",
+        "snooze",
+        "digest",
+        "forgotten",
+        "silent",
+        "mute",
+        "unmute",
+        "storm",
+        "prove",
+        "step",
+        "unanswered",
+        "grow",
+        "others",
+        "look",
+        "waits",
+        "automate",
+    ]
     incident: str
 
 

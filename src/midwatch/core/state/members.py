@@ -48,10 +48,15 @@ def _attach(i: Incident, event: e.AlertsAttached, at: int) -> None:
     for item in event.attached:
         alert = item.alert
         one = Firing(
-            alert.name, alert.service, alert.level, kept(alert.starts_at, at), alert.labels,
+            alert.name,
+            alert.service,
+            alert.level,
+            kept(alert.starts_at, at),
+            alert.labels,
             alert.severity,
-            item.muted, item.mutes,
-        )  # fmt: skip
+            item.muted,
+            item.mutes,
+        )
         _gain(i, alert.fingerprint, one)
         if alert.fingerprint in i.rounds or len(i.rounds) < MAX_ROUNDS:
             last = i.rounds.get(alert.fingerprint)
@@ -194,9 +199,16 @@ def _keep_answers(old: Incident, new: Incident, service: str) -> None:
 def join(old: Incident, home: Incident) -> None:
     """Let the harm of an incident count for the one that it was merged into."""
     mine = Part(
-        old.opened_at, old.first_at, old.alert_count, tuple(old.services)[:KEPT_SERVICES],
-        tuple(old.tickets), len(old.pages), old.paged_at, old.acknowledged_at, tuple(old.waits_ms),
-    )  # fmt: skip
+        old.opened_at,
+        old.first_at,
+        old.alert_count,
+        tuple(old.services)[:KEPT_SERVICES],
+        tuple(old.tickets),
+        len(old.pages),
+        old.paged_at,
+        old.acknowledged_at,
+        tuple(old.waits_ms),
+    )
     home.parts = {**home.parts, **old.parts, old.id: mine}
 
 

@@ -29,9 +29,15 @@ def its_run(i: Incident, plan_hash: str, operation: str = "") -> Run:
 
 def _proposed(i: Incident, event: e.PlanProposed, at: int) -> None:
     run = Run(
-        event.subject, event.runbook, event.plan_hash, event.plan, "proposed", asks=i.asks,
-        given=event.given, chosen_by=event.by,
-    )  # fmt: skip
+        event.subject,
+        event.runbook,
+        event.plan_hash,
+        event.plan,
+        "proposed",
+        asks=i.asks,
+        given=event.given,
+        chosen_by=event.by,
+    )
     if not event.subject:  # the only one, as journals had it
         if i.plans:
             run.step_asked_at, run.operation = i.lead.step_asked_at, i.lead.operation

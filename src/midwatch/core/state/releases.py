@@ -239,9 +239,15 @@ def _try(pointer: Pointer, event: e.ReleaseEvent, at: int) -> None:
     match event:
         case e.CanaryStarted():
             pointer.canary = Canary(
-                event.operation, event.release, event.digest, event.baseline, event.by, event.plan,
-                at, event.incident,
-            )  # fmt: skip
+                event.operation,
+                event.release,
+                event.digest,
+                event.baseline,
+                event.by,
+                event.plan,
+                at,
+                event.incident,
+            )
         case e.CanaryCounted() if trial is not None:
             evidence = pointer.evidence.setdefault(trial.digest, {})
             canary.count(trial, evidence, event.block, event.missed, event.until)

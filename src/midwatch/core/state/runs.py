@@ -91,8 +91,13 @@ class Run(Struct):
 
 # What people are shown first, of the states that a plan may be in.
 _FIRST: dict[RunState, int] = {
-    "running": 0, "waiting": 1, "proposed": 2, "verifying": 3, "ended": 4, "none": 5,
-}  # fmt: skip
+    "running": 0,
+    "waiting": 1,
+    "proposed": 2,
+    "verifying": 3,
+    "ended": 4,
+    "none": 5,
+}
 
 
 def lead(plans: Sequence[Run], service: str = "") -> Run | None:

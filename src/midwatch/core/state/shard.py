@@ -298,9 +298,15 @@ def _evolve_left(shard: Shard, event: e.IncidentEvent) -> None:
 
 def _keep_case(shard: Shard, event: e.RegressionCaseAdmitted, service: str) -> None:
     shard.cases[event.case.id] = KeptCase(
-        event.case, event.incident, event.bad, event.good, event.bad_digest, event.good_digest,
-        event.duplicate_of, service,
-    )  # fmt: skip
+        event.case,
+        event.incident,
+        event.bad,
+        event.good,
+        event.bad_digest,
+        event.good_digest,
+        event.duplicate_of,
+        service,
+    )
 
 
 def _evolve_world(
@@ -349,10 +355,19 @@ def _evolve_case(shard: Shard, event: e.CaseEvent) -> None:
 
 def _keep_ticket(shard: Shard, event: e.TicketTriaged) -> None:
     shard.tickets[event.ticket] = Ticket(
-        event.category, event.priority, event.route, event.incident, event.service,
-        event.text[:KEPT_TEXT], event.affected, event.duplicate_of, event.by, event.source,
-        event.doubted, shard.at,
-    )  # fmt: skip
+        event.category,
+        event.priority,
+        event.route,
+        event.incident,
+        event.service,
+        event.text[:KEPT_TEXT],
+        event.affected,
+        event.duplicate_of,
+        event.by,
+        event.source,
+        event.doubted,
+        shard.at,
+    )
     if len(shard.tickets) > KEPT_TICKETS:
         del shard.tickets[next(iter(shard.tickets))]
 
@@ -455,11 +470,25 @@ def _meet(shard: Shard, alert: Alert) -> None:
 
 def _hear(shard: Shard, event: e.NewsJudged) -> None:
     heard = Loud(
-        shard.at, event.incident, event.told, event.policy, event.namespace,
-        event.fingerprints, event.slo, 0, event.covered_by, event.own,
-        event.rung_at or shard.at, event.apart, event.names, event.level, event.more,
-        (), event.said, event.held,
-    )  # fmt: skip
+        shard.at,
+        event.incident,
+        event.told,
+        event.policy,
+        event.namespace,
+        event.fingerprints,
+        event.slo,
+        0,
+        event.covered_by,
+        event.own,
+        event.rung_at or shard.at,
+        event.apart,
+        event.names,
+        event.level,
+        event.more,
+        (),
+        event.said,
+        event.held,
+    )
     marks.keep(shard.loud, event.service, heard)
 
 

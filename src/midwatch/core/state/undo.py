@@ -39,10 +39,25 @@ SMALL = 64  # entries; a table of no more is copied whole, whatever the fact nam
 
 # The tables that grow with what happens: of these only what a fact names is kept.
 LARGE: Final = (
-    "incidents", "firing", "open", "pointers", "tickets", "versions", "last_resolved", "changes",
-    "muted", "inhibitors", "cases", "remediations", "past", "digests", "rested", "met", "spaces",
+    "incidents",
+    "firing",
+    "open",
+    "pointers",
+    "tickets",
+    "versions",
+    "last_resolved",
+    "changes",
+    "muted",
+    "inhibitors",
+    "cases",
+    "remediations",
+    "past",
+    "digests",
+    "rested",
+    "met",
+    "spaces",
     "loud",
-)  # fmt: skip
+)
 LARGE_OF_INCIDENT: Final = ("services", "troubles", "firing", "ended", "noise")
 SCALAR: Final = ("habits", "storm", "board")  # structs of their own
 
@@ -217,9 +232,11 @@ def _attached(u: Undo, shard: Shard, event: e.AlertsAttached) -> None:
         u.whole(one.firing)
         services.update(firing.service for firing in again)
     for table, keys in (
-        (one.firing, fingerprints), (one.services, services), (one.troubles, services),
+        (one.firing, fingerprints),
+        (one.services, services),
+        (one.troubles, services),
         (one.noise, services),
-    ):  # fmt: skip
+    ):
         if not u.has(table):
             u.entries(table, keys)
     for item in event.attached:
@@ -502,9 +519,16 @@ _SPECIAL: dict[type, Callable[[Undo, Shard, Any], None]] = {
     e.TicketTriaged: _ticket,
 }
 _PLAIN = (
-    e.IncidentEvent, e.SloEvent, e.JobEvent, e.ScheduleEvent, e.SilenceEvent, e.StormEvent,
-    e.SourceEvent, e.TermEvent, e.ClockEvent,
-)  # fmt: skip
+    e.IncidentEvent,
+    e.SloEvent,
+    e.JobEvent,
+    e.ScheduleEvent,
+    e.SilenceEvent,
+    e.StormEvent,
+    e.SourceEvent,
+    e.TermEvent,
+    e.ClockEvent,
+)
 NOTE: dict[type, Callable[[Undo, Shard, Any], None]] = {
     **{one: _nothing for base in _PLAIN for one in _kinds(base)},
     **dict.fromkeys(_kinds(e.CaseEvent), _case),

@@ -49,9 +49,17 @@ def _to_12(doc: Doc) -> Doc:
 
 
 _FLAT = (
-    "runbook", "plan", "step", "approved_by", "approved_at", "step_asked_at", "stopping", "given",
-    "chosen_by", "looks",
-)  # fmt: skip
+    "runbook",
+    "plan",
+    "step",
+    "approved_by",
+    "approved_at",
+    "step_asked_at",
+    "stopping",
+    "given",
+    "chosen_by",
+    "looks",
+)
 
 
 def _to_13(doc: Doc) -> Doc:

@@ -48,8 +48,9 @@ class Command(Struct, frozen=True, tag="command", omit_defaults=True):
     @property
     def says(self) -> str:
         """Write it for people."""
-        return " ".join(one if re.fullmatch(r"[\w@%+=:,./-]+", one) else repr(one)
-                        for one in self.arguments)  # fmt: skip
+        return " ".join(
+            one if re.fullmatch(r"[\w@%+=:,./-]+", one) else repr(one) for one in self.arguments
+        )
 
 
 Deed = Request | Command

@@ -55,9 +55,16 @@ REFS = {
 
 # What tells of others names itself as the service; what it tells of stands in one of these labels.
 ABOUT = (
-    "deployment", "statefulset", "daemonset", "cronjob", "job_name", "horizontalpodautoscaler",
-    "persistentvolumeclaim", "container", "node",
-)  # fmt: skip
+    "deployment",
+    "statefulset",
+    "daemonset",
+    "cronjob",
+    "job_name",
+    "horizontalpodautoscaler",
+    "persistentvolumeclaim",
+    "container",
+    "node",
+)
 _TELLS_OF_OTHERS = re.compile(
     r"(^|-)(kube-state-metrics|kubelet|cadvisor|node[-_]exporter|blackbox[-_]exporter)$"
 )

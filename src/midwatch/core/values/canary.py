@@ -267,9 +267,13 @@ def mismatch(share: int, total: int, weight: float) -> float:
     one, other = SPLIT_PRIOR * weight, SPLIT_PRIOR * (1.0 - weight)
     rest = total - share
     gained = (
-        lgamma(one + share) + lgamma(other + rest) - lgamma(one + other + total)
-        - lgamma(one) - lgamma(other) + lgamma(one + other)
-    )  # fmt: skip
+        lgamma(one + share)
+        + lgamma(other + rest)
+        - lgamma(one + other + total)
+        - lgamma(one)
+        - lgamma(other)
+        + lgamma(one + other)
+    )
     return exp(min(gained - share * log(null) - rest * log(1.0 - null), 700.0))
 
 

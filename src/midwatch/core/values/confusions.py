@@ -93,9 +93,14 @@ def _part(language: str, read: Iterable[tuple[Labelled, str]]) -> Part:
     found = sum(said == one.category for one, said in belong)
     wrong = sum(said not in (NONE, one.category) for one, said in mine)
     return Part(
-        language, len(mine), len(belong), found, wrong,
-        _share(found, len(belong)), _share(wrong, len(mine)),
-    )  # fmt: skip
+        language,
+        len(mine),
+        len(belong),
+        found,
+        wrong,
+        _share(found, len(belong)),
+        _share(wrong, len(mine)),
+    )
 
 
 def _share(part: int, whole: int) -> float | None:

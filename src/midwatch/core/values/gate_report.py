@@ -90,10 +90,19 @@ def report(
     ]
     lines.sort(key=lambda one: ORDER.index(one.state))
     return Report(
-        verdict.verdict, code, verdict.reason.says, *names, len(gate.members), verdict.calls,
-        gate.settings.margin, verdict.drop, verdict.bound,
-        [one.says for one in verdict.blamed], list(verdict.unresolved), lines,
-    )  # fmt: skip
+        verdict.verdict,
+        code,
+        verdict.reason.says,
+        *names,
+        len(gate.members),
+        verdict.calls,
+        gate.settings.margin,
+        verdict.drop,
+        verdict.bound,
+        [one.says for one in verdict.blamed],
+        list(verdict.unresolved),
+        lines,
+    )
 
 
 def _line(
@@ -126,6 +135,16 @@ def _line(
     elif mine.failed:
         state = "flaky"
     return CaseLine(
-        member.id, state, mine.passed, mine.failed, mine.errors, base.passed, base.failed,
-        member.incident, case.question, got, why, link,
-    )  # fmt: skip
+        member.id,
+        state,
+        mine.passed,
+        mine.failed,
+        mine.errors,
+        base.passed,
+        base.failed,
+        member.incident,
+        case.question,
+        got,
+        why,
+        link,
+    )

@@ -70,6 +70,10 @@ def _stretch(
     after = ats[min(start + 1, len(ats) - 1)] - begin.at
     before = over.at - ats[max(end - 1, 0)]
     return Stretch(
-        begin.at, over.at, after // SECOND, before // SECOND, over.good - begin.good,
+        begin.at,
+        over.at,
+        after // SECOND,
+        before // SECOND,
+        over.good - begin.good,
         over.total - begin.total,
-    )  # fmt: skip
+    )

@@ -125,8 +125,11 @@ def checked(judgement: Judgement) -> Judgement:
     midwatch.errors.InputError: action item 1: has no owner; name who does it
     """
     lists = (
-        judgement.went_well, judgement.went_wrong, judgement.lucky, judgement.contributing_factors,
-    )  # fmt: skip
+        judgement.went_well,
+        judgement.went_wrong,
+        judgement.lucky,
+        judgement.contributing_factors,
+    )
     for text in (judgement.summary, *(one for part in lists for one in part)):
         if len(text) > MAX_TEXT:
             raise InputError(

@@ -309,11 +309,17 @@ def problems(document: Postmortem, people: Mapping[str, str] = {}) -> list[str]:
     if not document.timeline:
         found.append("has no timeline")
     cited = (
-        *document.summary, *document.timeline, *document.runs, *document.cases,
+        *document.summary,
+        *document.timeline,
+        *document.runs,
+        *document.cases,
         *(step for run in document.runs for step in run.steps),
-        *(one for one in (document.fix, document.waiver, document.recurrence, document.change)
-          if one is not None),
-    )  # fmt: skip
+        *(
+            one
+            for one in (document.fix, document.waiver, document.recurrence, document.change)
+            if one is not None
+        ),
+    )
     found += [f"says without an event: {one}" for one in cited if not one.events]
     if document.times.detected is None:
         found.append("does not say when it was detected")
