@@ -17,6 +17,7 @@ from midwatch.cli.client import incidents_at, server_options
 from midwatch.cli.output import counted, json_option, print_json
 from midwatch.cli.places import read_file, read_time
 from midwatch.core.values.clock import SECOND, show_duration
+from midwatch.core.values.keys import Key
 from midwatch.core.values.slo import Slo
 from midwatch.engine.clock import wall_ms
 from midwatch.engine.explain import (
@@ -249,7 +250,7 @@ def _proof(given: str) -> str:
 def _one(found: dict[str, S], name: str | None) -> S:
     """Choose an objective by its name, with or without its service."""
     fitting = [
-        one for key, one in found.items() if name is None or name in (key, key.split("/", 1)[1])
+        one for key, one in found.items() if name is None or name in (key, Key.read(key).rest)
     ]
     if len(fitting) == 1:
         return fitting[0]

@@ -24,6 +24,7 @@ from midwatch.core.state.shard import Shard
 from midwatch.core.state.undo import Undo
 from midwatch.core.values.alerts import Alert, identify
 from midwatch.core.values.clock import SECOND
+from midwatch.core.values.keys import Key, service_of
 from midwatch.core.values.reasons import Reason
 from midwatch.core.values.severity import Severity, severity_of
 from midwatch.texts import cut
@@ -169,8 +170,7 @@ def _instead(d: Decision, given: inputs.Input, death: Death) -> inputs.Input | N
 
 def _step_of(incident: Incident, timer: inputs.Timer) -> str:
     """Give what is under way of the plan that a timer is for."""
-    plan_hash = timer.key.removeprefix(f"step/{incident.id}").removeprefix("/")
-    run = named(incident.plans, plan_hash)
+    run = named(incident.plans, Key.read(timer.key).after(incident.id))
     return run.operation if run else incident.operation
 
 
@@ -196,12 +196,12 @@ def _about(d: Decision, given: inputs.Input) -> tuple[str, str, str]:
         case inputs.TicketsArrived():
             service = next((one.service for one in given.tickets if one.service), "")
         case inputs.SliMeasured():
-            service = given.reading.slo.split("/")[0]
+            service = service_of(given.reading.slo)
         case inputs.SliCounted():
-            service = next((one.slo.split("/")[0] for one in given.buckets), "")
+            service = next((service_of(one.slo) for one in given.buckets), "")
         case inputs.TimerCameDue():
             incident = given.timer.incident
-            service = given.timer.key.partition("/")[2] if given.timer.purpose == "prove" else ""
+            service = Key.read(given.timer.key).rest if given.timer.purpose == "prove" else ""
         case inputs.ReleaseAnswered():
             incident = given.incident
             found = (p.service for p in d.shard.pointers.values() if p.pending == given.key)

@@ -61,6 +61,7 @@ from midwatch.core.state.undo import Undo
 from midwatch.core.values import changes
 from midwatch.core.values.alerts import Alert
 from midwatch.core.values.canary import Canary
+from midwatch.core.values.keys import Key
 from midwatch.core.values.reasons import Reason
 from midwatch.errors import StateError
 
@@ -322,7 +323,7 @@ def _tickets(d: Decision, rules: Rules, given: inputs.TicketsArrived) -> None:
 
 def _timer(d: Decision, rules: Rules, given: inputs.TimerCameDue) -> None:
     timer = given.timer
-    name = timer.key.partition("/")[2]
+    name = Key.read(timer.key).rest
     match timer.purpose:
         case "silent":
             job = rules.jobs.get(name)
@@ -344,8 +345,7 @@ def _incident_timer(d: Decision, rules: Rules, timer: inputs.Timer, incident: In
     on_plan = _PLAN_TIMERS.get(timer.purpose)
     on_policy = _POLICY_TIMERS.get(timer.purpose)
     if on_plan is not None:
-        plan_hash = timer.key.removeprefix(f"{timer.purpose}/{incident.id}").removeprefix("/")
-        on_plan(d, rules.means(incident), incident, plan_hash)
+        on_plan(d, rules.means(incident), incident, Key.read(timer.key).after(incident.id))
     elif on_policy is not None:
         on_policy(d, rules.policy_of(incident), incident)
     elif timer.purpose == "waits":
@@ -377,7 +377,7 @@ _POLICY_TIMERS = {
 
 
 def _others_timer(d: Decision, rules: Rules, incident: Incident, timer: inputs.Timer) -> None:
-    name = timer.key.removeprefix(f"others/{incident.id}/")
+    name = Key.read(timer.key).after(incident.id)
     policy = rules.policies.get(name)
     if policy is None:
         news.rerouted(d, rules, incident, name)
@@ -386,7 +386,7 @@ def _others_timer(d: Decision, rules: Rules, incident: Incident, timer: inputs.T
 
 
 def _mute_or_lift(d: Decision, rules: Rules, timer: str) -> None:
-    purpose, _, key = timer.partition("/")
+    purpose, key = Key.read(timer)
     silence = muting.starting(d.shard, key)
     if purpose == "mute":
         if silence is not None:
@@ -508,7 +508,7 @@ def _action_answer(d: Decision, rules: Rules, given: inputs.ActionAnswered) -> N
 
 def _evals_answer(d: Decision, rules: Rules, given: inputs.EvalsAnswered) -> None:
     incident = _known(d, given.incident)
-    purpose = given.key.split("/")[0]
+    purpose = Key.read(given.key).purpose
     if purpose == "admission":
         regressions.on_answer(d, incident, given)
     elif purpose == "canary":

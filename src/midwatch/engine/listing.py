@@ -15,8 +15,9 @@ from itertools import islice
 from msgspec import Struct
 
 from midwatch.core.state.board import number_of
-from midwatch.core.state.incidents import PREFIX, Incident
+from midwatch.core.state.incidents import Incident
 from midwatch.core.state.shard import Shard
+from midwatch.core.values.keys import PREFIX
 from midwatch.core.values.skews import Skews
 from midwatch.engine import paging
 from midwatch.engine.queries import OVER, Moment, Summary, moment_of, summary, urgent_first

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from midwatch.core.values.keys import Key
 from midwatch.core.values.skews import Skews
 from midwatch.engine.queries import event_of, moment_of
 from midwatch.ports import Row
@@ -31,7 +32,7 @@ def tell(rows: Sequence[Row]) -> None:
         level = logging.WARNING if row.type in LOUD else level
         if log.isEnabledFor(level):
             moment = moment_of(row, NEVER)
-            noun, _, name = row.stream.partition("/")
+            noun, name = Key.read(row.stream)
             extra = {
                 "event": row.type,
                 noun: name,

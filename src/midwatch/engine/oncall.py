@@ -15,6 +15,7 @@ from midwatch.core.state import events as e
 from midwatch.core.state.incidents import Incident
 from midwatch.core.state.shard import Shard
 from midwatch.core.values.clock import show_duration, show_time
+from midwatch.core.values.keys import Key
 from midwatch.core.values.schedules import Override, Schedule
 from midwatch.core.values.skews import Skews
 from midwatch.core.values.teams import Policy, Step, Team
@@ -190,7 +191,7 @@ def gather(audit: Audit, skews: Skews, since: int) -> Happened:
         if isinstance(event, e.ReleaseEvent | e.OverrideAdded | e.OverrideRemoved):
             reason = getattr(event, "reason", None)
             says = f": {reason.says}" if reason else ""
-            noun = event.stream.partition("/")[2]
+            noun = Key.read(event.stream).rest
             found.changed.append(f"{show_time(at)} {type(event).__name__} {noun}{says}")
         elif isinstance(event, e.AlertsAttached):
             for item in event.attached:

@@ -15,10 +15,11 @@ from msgspec import Struct, field, structs
 
 from midwatch.core.state import events as e
 from midwatch.core.state.board import number_of
-from midwatch.core.state.incidents import PREFIX, Incident, began, type_of
+from midwatch.core.state.incidents import Incident, began, type_of
 from midwatch.core.state.shard import Shard
 from midwatch.core.values import budget
 from midwatch.core.values.clock import SECOND, show_time
+from midwatch.core.values.keys import PREFIX
 from midwatch.core.values.schedules import hour_of
 from midwatch.core.values.skews import Skews
 from midwatch.engine import archive, paging, queries

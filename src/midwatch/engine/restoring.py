@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from midwatch.core.state import events as e
 from midwatch.core.values.clock import show_time
+from midwatch.core.values.keys import Key
 from midwatch.core.values.skews import Skews
 from midwatch.engine import queries
 from midwatch.ports import Audit, Row
@@ -129,4 +130,4 @@ def _common(copy: Audit, file: Audit) -> tuple[int, int]:
 
 def _done(row: Row, kind: str, skews: Skews) -> Done:
     moment = queries.moment_of(row, skews)
-    return Done(moment.at, kind, row.stream.partition("/")[2], moment.says)
+    return Done(moment.at, kind, Key.read(row.stream).rest, moment.says)

@@ -14,8 +14,10 @@ from midwatch.adapters.stores import names
 from midwatch.adapters.stores.database import Database
 from midwatch.adapters.stores.seals import seal
 from midwatch.core.state import upgrades
-from midwatch.core.state.incidents import PREFIX, Incident
+from midwatch.core.state.board import number_of
+from midwatch.core.state.incidents import Incident
 from midwatch.core.state.leaving import Archived
+from midwatch.core.values.keys import number_in
 
 _encode = msgspec.json.Encoder().encode
 
@@ -25,7 +27,7 @@ def keep(db: Database, records: Iterable[Archived]) -> None:
     for one in records:
         incident = one.incident
         columns = {
-            "number": int(incident.id.removeprefix(PREFIX)),
+            "number": number_of(incident.id),
             "version": one.version,
             "opened_at": incident.opened_at,
             "lasts": int(_lasts(incident)),
@@ -62,8 +64,8 @@ def count(db: Database) -> int:
 
 
 def _number(name: str) -> int:
-    number = name.removeprefix(PREFIX)
-    return int(number) if number.isdecimal() and number.isascii() and len(number) < 18 else -1
+    number = number_in(name)
+    return -1 if number is None else number
 
 
 def _lasts(incident: Incident) -> bool:

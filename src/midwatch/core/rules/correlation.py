@@ -25,20 +25,13 @@ from midwatch.core.rules import muting
 from midwatch.core.state import events
 from midwatch.core.state.board import NEWEST, Line, number_of
 from midwatch.core.state.decision import Decision
-from midwatch.core.state.incidents import (
-    PREFIX,
-    Firing,
-    Incident,
-    is_alone,
-    is_open,
-    title_of,
-    type_of,
-)
+from midwatch.core.state.incidents import Firing, Incident, is_alone, is_open, title_of, type_of
 from midwatch.core.state.shard import Shard, is_chronic
 from midwatch.core.values import windows
 from midwatch.core.values.alerts import Alert
 from midwatch.core.values.clock import SECOND, show_duration
 from midwatch.core.values.gathering import QUIET_S, Gathering, Group, group_of
+from midwatch.core.values.keys import PREFIX
 from midwatch.core.values.moments import kept
 from midwatch.core.values.reach import reach_of
 from midwatch.core.values.reasons import Reason, Term

@@ -20,6 +20,7 @@ from midwatch.core.state.incidents import Incident, Paged, is_waiting_for_ack, s
 from midwatch.core.state.members import speaking
 from midwatch.core.state.runs import Run
 from midwatch.core.values.clock import SECOND, show_duration, show_time
+from midwatch.core.values.keys import Key, Place
 from midwatch.core.values.reasons import Reason
 from midwatch.core.values.severity import Severity
 from midwatch.core.values.storm import DIGEST_S
@@ -169,7 +170,7 @@ def release(d: Decision, policy: Policy, incident: Incident, reason: Reason) -> 
     """Send at once what was held for a digest."""
     places = [place for place, names in d.shard.held_pages.items() if incident.id in names]
     for place in places:
-        person, _, via = place.rpartition("/")
+        person, via = Place.read(place)
         plan_page(d, policy.name, incident, person, via, incident.next_step - 1, reason)
 
 
@@ -231,7 +232,7 @@ def send(
     reason: Reason,
 ) -> None:
     """Plan a page, or hold it for a moment when the person was just paged for something else."""
-    last_at = d.shard.last_page_at.get(f"{person}/{via}")
+    last_at = d.shard.last_page_at.get(Place(person, via).text)
     digest_s = policy.team.digest_s
     if d.shard.storm.raging:
         digest_s = max(digest_s, DIGEST_S)
@@ -250,7 +251,7 @@ def send(
             reason=reason,
         )
     )
-    d.set_timer(inputs.Timer(f"digest/{person}/{via}", until, "digest", incident.id))
+    d.set_timer(inputs.Timer(f"digest/{Place(person, via).text}", until, "digest", incident.id))
 
 
 def plan_page(
@@ -386,8 +387,8 @@ def _of_plan(incident: Incident, run: Run) -> str:
 
 def on_digest_timer(d: Decision, timer: inputs.Timer) -> None:
     """Send what was held for one person, the worst first, as one page."""
-    place = timer.key.removeprefix("digest/")
-    person, _, via = place.rpartition("/")
+    place = Key.read(timer.key).rest
+    person, via = Place.read(place)
     names = dict.fromkeys(d.shard.held_pages.get(place, ()))
     _digest(d, person, via, [d.known(name) for name in names if name in d.shard.incidents])
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 from midwatch.core.rules.correlation import Symptom, open_incident
 from midwatch.core.state import events, inputs
 from midwatch.core.state.decision import Decision
-from midwatch.core.state.incidents import PREFIX, Incident
+from midwatch.core.state.incidents import Incident
 from midwatch.core.state.shard import Shard
 from midwatch.core.values.clock import SECOND, show_duration, show_time
+from midwatch.core.values.keys import PREFIX
 from midwatch.core.values.reasons import Reason, Term
 from midwatch.core.values.severity import Severity
 from midwatch.core.values.skews import JUMP_MS

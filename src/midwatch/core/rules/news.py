@@ -27,6 +27,7 @@ from midwatch.core.state.decision import Decision
 from midwatch.core.state.incidents import Incident, title_of
 from midwatch.core.state.members import speaking
 from midwatch.core.values.clock import show_duration
+from midwatch.core.values.keys import service_of
 from midwatch.core.values.marks import KEPT_FINGERPRINTS, Held
 from midwatch.core.values.reach import reach_of
 from midwatch.core.values.reasons import Reason, Term
@@ -495,7 +496,7 @@ def approved(d: Decision, rules: Rules, incident: Incident, by: str) -> None:
     """Take the approval of a plan for an answer to the news of its service, and to no other."""
     if incident.state != "open" or not incident.awaits_ack:
         return
-    burn = {one.partition("/")[0] for one in incident.slos}
+    burn = {service_of(one) for one in incident.slos}
     fires = burn | {name for name, one in incident.troubles.items() if one.firing}
     begun = {x.service for x in d.events if isinstance(x, events.PlanApproved)}
     if fires.intersection(incident.asking) <= begun:

@@ -17,6 +17,7 @@ from midwatch.core.state.releases import Pointer
 from midwatch.core.state.runs import doing
 from midwatch.core.values.alerts import Alert, Identity, Naming, identify
 from midwatch.core.values.clock import SECOND, show_duration
+from midwatch.core.values.keys import service_of
 from midwatch.core.values.reasons import Reason
 from midwatch.core.values.severity import Severity
 from midwatch.core.values.traffic import Traffic
@@ -393,4 +394,4 @@ def on_prove_timer(d: Decision, service: str) -> None:
 
 def is_burning(d: Decision, service: str) -> bool:
     """Say whether an objective of the service burns."""
-    return any(one.split("/", maxsplit=1)[0] == service for one in d.shard.burning)
+    return any(service_of(one) == service for one in d.shard.burning)

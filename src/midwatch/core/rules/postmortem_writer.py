@@ -19,6 +19,7 @@ from midwatch.core.state import events as e
 from midwatch.core.state.incidents import Incident, began, distinct_alerts
 from midwatch.core.values.clock import SECOND, show_duration, show_time
 from midwatch.core.values.judgements import Judgement
+from midwatch.core.values.keys import service_of
 from midwatch.core.values.postmortems import (
     SCHEMA,
     Alerts,
@@ -357,7 +358,7 @@ class _Writer:
         # Harm began some time within the width of its edge: where no change came before the edge,
         # one of the service that it hurt may be of that time.
         widths = {
-            slo.split("/")[0]: one.start_width_s
+            service_of(slo): one.start_width_s
             for slo, (_, harm) in self.harms.items()
             for one in harm.known
             if one.start == start

@@ -15,6 +15,7 @@ from midwatch.core.state import events, inputs
 from midwatch.core.state.decision import Decision
 from midwatch.core.state.incidents import Incident, Paged, asks_by
 from midwatch.core.values.clock import SECOND
+from midwatch.core.values.keys import Key
 from midwatch.core.values.reasons import Reason
 from midwatch.core.values.teams import Policy
 
@@ -72,7 +73,7 @@ def on_unanswered(
     d: Decision, policy_of: Callable[[Incident], Policy], incident: Incident, timer: inputs.Timer
 ) -> None:
     """Try the next pager beside one that has said nothing; its late receipt does no harm."""
-    key = timer.key.partition("/")[2]
+    key = Key.read(timer.key).rest
     told = [incident, *d.shard.told_by(key, incident.id)]
     waiting = [one for one in told if asks_by(one, key)]
     if _paged(incident, key).state == "planned":

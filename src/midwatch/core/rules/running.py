@@ -28,7 +28,6 @@ from midwatch.core.rules import (
     planning,
     pointers,
     rollouts,
-    subjects,
 )
 from midwatch.core.rules.planning import RULE, Means
 from midwatch.core.state import effects, events, inputs, releases
@@ -39,6 +38,7 @@ from midwatch.core.state.runs import Run
 from midwatch.core.values import automation
 from midwatch.core.values.actions import Deed
 from midwatch.core.values.clock import SECOND, show_duration
+from midwatch.core.values.keys import service_of
 from midwatch.core.values.plans import (
     ABORT,
     ASK,
@@ -180,7 +180,7 @@ def _is_gone(means: Means, incident: Incident, run: Run) -> str:
         return ""
     if book.match.cause and not run.chosen_by:
         return ""  # a cause need not be in trouble itself
-    burns = any(subjects.service_of(slo) == service for slo in incident.slos)
+    burns = any(service_of(slo) == service for slo in incident.slos)
     if incident.services and service not in incident.services and not burns:
         return f"{incident.id} has no alert of {service} any more"
     if not book.match.labels or book.match.slo or run.chosen_by or plan.proofs:

@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from midwatch.core.state.incidents import Incident
 from midwatch.core.state.members import speaking
+from midwatch.core.values.keys import service_of
 from midwatch.core.values.plans import Match
 from midwatch.core.values.silences import all_fit
 from midwatch.errors import InputError
@@ -32,15 +33,6 @@ class Subject(Struct, frozen=True):
         """What people call it: its objective where it has one of its own, else the service."""
         own = len(self.proofs) == 1 and service_of(self.proofs[0]) == self.service
         return self.proofs[0] if own else self.service
-
-
-def service_of(slo: str) -> str:
-    """Name the service of an objective.
-
-    >>> service_of("shop/answers")
-    'shop'
-    """
-    return slo.split("/", maxsplit=1)[0]
 
 
 def about(incident: Incident, service: str) -> Subject:

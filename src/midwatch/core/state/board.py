@@ -12,7 +12,8 @@ from collections.abc import Iterable
 
 from msgspec import Struct, field
 
-from midwatch.core.state.incidents import PREFIX, Incident, is_open
+from midwatch.core.state.incidents import Incident, is_open
+from midwatch.core.values.keys import PREFIX, service_of
 
 NEWEST = 8
 BURN = "slo "  # a burning objective fires like an alert of this name
@@ -125,13 +126,13 @@ def number_of(incident: str) -> int:
     >>> number_of("INC-10")
     10
     """
-    return int(incident[len(PREFIX) :])
+    return int(incident.removeprefix(PREFIX))
 
 
 def _burns(incident: Incident) -> Iterable[tuple[str, str, int]]:
     """List the objectives that burn in an incident, as what fires."""
     for slo in incident.slos:
-        yield BURN + slo, slo.split("/")[0], incident.burned_at
+        yield BURN + slo, service_of(slo), incident.burned_at
 
 
 def _fire(

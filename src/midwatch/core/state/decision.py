@@ -18,6 +18,7 @@ from midwatch.core.state.shard import Shard
 from midwatch.core.state.undo import Undo
 from midwatch.core.values import keys
 from midwatch.core.values.alerts import Alert, Identity
+from midwatch.core.values.keys import Key
 from midwatch.core.values.moments import kept
 from midwatch.core.values.sli import Bucket
 from midwatch.errors import BugError
@@ -79,7 +80,7 @@ class Decision:
 
     def version(self, stream: str) -> int:
         """Say how many facts a stream has."""
-        gone = self.left.get(stream.removeprefix("incident/"))
+        gone = self.left.get(Key.read(stream).rest)
         return gone.version if gone else self.shard.versions[stream]
 
     def put_up(self, incident: str, alert: Alert) -> None:

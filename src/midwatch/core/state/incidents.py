@@ -24,7 +24,7 @@ from midwatch.core.state.runs import Run, lead
 from midwatch.core.values.alerts import Level
 from midwatch.core.values.evals import Case
 from midwatch.core.values.judgements import Judgement
-from midwatch.core.values.keys import ref_of
+from midwatch.core.values.keys import ref_of, service_of
 from midwatch.core.values.marks import KEPT_SERVICES, Answer, Held, Mark
 from midwatch.core.values.moments import kept
 from midwatch.core.values.plans import Plan, RunState
@@ -36,7 +36,6 @@ State = Literal["open", "acknowledged", "mitigated", "resolved", "closed", "merg
 CaseState = Literal["none", "drafted", "admitted", "refused"]
 
 
-PREFIX = "INC-"
 BY_PERSON = "recovery.person/1"  # the rule of a resolution that a person has said
 MAX_REFS = 64
 # In a storm texts get coarser: beyond FINE of them an alert counts by its name, beyond COARSE as
@@ -293,12 +292,12 @@ class Incident(Struct):
         is_under_way = any(one.is_under_way for one in self.plans)
         if self.acts_on and (is_under_way or self.rollbacks or self.fix):
             return self.acts_on
-        return self.slo.split("/")[0] if self.slo else self.speaks_of
+        return service_of(self.slo) if self.slo else self.speaks_of
 
     @property
     def lead(self) -> Run:
         """The plan that one line shows: it runs, else waits for a person, else is the newest."""
-        own = self.slo.split("/")[0] if self.slo else self.speaks_of
+        own = service_of(self.slo) if self.slo else self.speaks_of
         return lead(self.plans, own) or Run()
 
     def acts_for(self, run: Run) -> str:

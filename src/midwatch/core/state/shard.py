@@ -15,7 +15,7 @@ from msgspec import Struct, field
 from midwatch.core.state import events as e
 from midwatch.core.state import evolving, incidents, members, past, releases
 from midwatch.core.state.board import Board, number_of
-from midwatch.core.state.incidents import PREFIX, Firing, Incident
+from midwatch.core.state.incidents import Firing, Incident
 from midwatch.core.state.leaving import Archived, leaving
 from midwatch.core.state.past import Lesson, Lessons
 from midwatch.core.state.releases import Pointer
@@ -26,7 +26,7 @@ from midwatch.core.values.automation import Remediation
 from midwatch.core.values.changes import Change
 from midwatch.core.values.evals import Case
 from midwatch.core.values.habits import Habits
-from midwatch.core.values.keys import id_of
+from midwatch.core.values.keys import Place, id_of, number_in
 from midwatch.core.values.marks import Loud
 from midwatch.core.values.moments import kept
 from midwatch.core.values.schedules import KEEP_MS, Override
@@ -188,9 +188,8 @@ def has_left(shard: Shard, name: str) -> bool:
     """
     if name in shard.incidents:
         return False
-    number = name.removeprefix(PREFIX)
-    known = number.isdecimal() and number.isascii() and f"{PREFIX}{int(number)}" == name
-    return known and 0 < int(number) < shard.next_incident
+    number = number_in(name)
+    return number is not None and 0 < number < shard.next_incident
 
 
 def evolve(shard: Shard, event: e.Event, at: int) -> tuple[Archived, ...]:
@@ -607,12 +606,12 @@ def _index_pages(
 ) -> None:
     """Keep what is held for a digest in step with what was sent and answered."""
     if isinstance(event, e.PageHeld):
-        place = f"{event.to}/{event.via}"
+        place = Place(event.to, event.via).text
         shard.held_pages[place] = [*shard.held_pages.get(place, ()), name]
         return
     places = list(shard.held_pages)
     if isinstance(event, e.PagePlanned):
-        places = [f"{event.to}/{event.via}"]
+        places = [Place(event.to, event.via).text]
         shard.last_page_at[places[0]] = shard.at
         if event.digest and name in shard.open:
             _note_digest(shard, event.digest, name)
