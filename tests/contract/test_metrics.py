@@ -102,16 +102,19 @@ def test_counters_start_anew_series_by_series(prometheus: Prometheus) -> None:
     assert {'requests{code="500"}', "requests"} <= asked
 
 
-def test_what_was_before_the_first_look_comes_from_rate(prometheus: Prometheus) -> None:
+def test_what_was_before_the_first_look_comes_from_the_counters_themselves(
+    prometheus: Prometheus,
+) -> None:
     """In steps, so that the first judgement has its windows."""
 
     def say(what: str, given: dict[str, str]) -> Any:
+        each = 6 if "500" in given["query"] else 60  # a minute
         if what == "query":
-            return vector(1)
+            return vector(float(given["time"]) * each // 60)
         start, end, step = (float(given[name]) for name in ("start", "end", "step"))
-        each = 6 if "500" in given["query"] else 60
         times = [start + n * step for n in range(int((end - start) // step) + 1)]
-        return [{"metric": {}, "values": [[t, str(each * step / 60)] for t in times]}]
+        values = [[t, str(t * each // 60)] for t in times]
+        return [{"metric": {"instance": "0"}, "values": values}]
 
     prometheus.say = say
     found = prometheus.counts(COUNTER, 3_600, 259_200)
@@ -205,26 +208,63 @@ def test_a_backend_that_is_busy_is_asked_again(prometheus: Prometheus) -> None:
     assert "s3cret" not in str(failed.value)
 
 
-def test_a_gap_is_filled_from_rate(prometheus: Prometheus) -> None:
-    """After ten minutes without a look, what came meanwhile lies where it came."""
+def test_what_came_in_a_gap_is_spread_over_it(prometheus: Prometheus) -> None:
+    """After forty minutes without a look; short windows hold what came after it alone."""
     counted = {"now": 100.0}
 
     def say(what: str, given: dict[str, str]) -> Any:
         if what == "query":
             return [] if "500" in given["query"] else vector(counted["now"])
-        if "500" in given["query"]:
-            return []
-        start, end = float(given["start"]), float(given["end"])
-        times = [start + n * 60 for n in range(int((end - start) // 60) + 1)]
-        values = [[t, "10"] for t in times if t * 1_000 > NOW]
-        return [{"metric": {}, "values": values}] if values else []
+        return []
 
     prometheus.say = say
     prometheus.counts(COUNTER)
-    counted["now"] = 200.0
-    later = NOW + 600_000
-    found = prometheus.counts(COUNTER, 300, 600, now=later)
-    assert (found[300].total, found[600].total) == (50, 100)
+    counted["now"] = 500.0
+    later = NOW + 2_400_000
+    assert set(prometheus.counts(COUNTER, 300, 1_800, 3_600, now=later)) == {1_800}
+    counted["now"] = 505.0
+    found = prometheus.counts(COUNTER, 300, 1_800, 2_400, 3_600, now=later + 10_000)
+    assert (found[300].total, found[1_800].total, found[3_600].total) == (5, 5, 405)
+    assert 390 <= found[2_400].total <= 405
+
+
+def test_a_lifetime_is_no_increment(prometheus: Prometheus) -> None:
+    """A process that was relabelled brings nothing along; one that began just now does."""
+    looks = iter(
+        [
+            {"requests": vector(1_000), "bad": vector(10)},
+            {"requests": vector(1_100), "bad": vector(10)},
+            {
+                "requests": [*vector(1_100), *_of("b", 980_000)],
+                "bad": [*vector(10), *_of("b", 20_000)],
+            },
+            {"requests": [*vector(1_200), *_of("b", 980_050)], "bad": _of("b", 20_007)},
+            {"requests": [*_of("b", 980_050), *_of("young", 70_000)], "bad": _of("young", 9)},
+        ]
+    )
+    now: dict[str, Any] = {}
+    began = {"b": NOW / 1_000 - 9e6, "young": NOW / 1_000 + 35}
+
+    def say(what: str, given: dict[str, str]) -> Any:
+        if what == "query_range":
+            return []
+        if given["query"].startswith("process_start"):
+            name = next(one for one in began if f'"{one}"' in given["query"])
+            return [{"metric": {}, "value": [0, str(began[name])]}]
+        return now["bad" if "500" in given["query"] else "requests"]
+
+    prometheus.say = say
+    totals: list[tuple[int, int]] = []
+    for number, one in enumerate(looks):
+        now = one
+        counts = prometheus.counts(COUNTER, 3_600, now=NOW + 10_000 * number)[3_600]
+        totals.append((counts.bad, counts.total))
+    assert totals == [(0, 0), (0, 100), (0, 100), (7, 250), (16, 70_250)]
+
+
+def _of(instance: str, value: float) -> list[dict[str, Any]]:
+    """A series of one process."""
+    return vector(value, instance=instance, job="web")
 
 
 # --- a file -------------------------------------------------------------------------------------

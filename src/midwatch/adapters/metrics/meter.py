@@ -49,6 +49,11 @@ class Meter:
         self._close(now)
         return self._ring.counts(windows_s, now)
 
+    def since(self, at: int, now: int) -> Counts:
+        """Count what came after a moment."""
+        self._close(now)
+        return self._ring.since(at, now)
+
     def trace(self, since: int, now: int) -> Trace:
         """Give what was counted since a moment, edge by edge."""
         self._close(now)

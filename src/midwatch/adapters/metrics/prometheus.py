@@ -1,30 +1,35 @@
 """SLI counts out of Prometheus' HTTP API.
 
 Law: an error, a warning (a partial answer) or a value that is no number is no answer; nothing is
-filled in. Counters are read series by series, so that each starts anew by itself, and a series that
-appears while it is watched counts from its first value, which rate() never sees. What was before
-the first look is taken from rate(), in steps. It is asked by dates: the journal's time is counted
-in, which goes on while the wall clock jumps.
+filled in. Counters are read series by series: what counts is by how much each grew since its last
+value, whatever lies between, in a gap, in history and now alike (counters.py). What came in a gap
+is spread over it, and short windows begin after it. It is asked by dates: the event log's time is
+counted in, which goes on while the wall clock jumps.
 """
 
 from __future__ import annotations
 
 import base64
+import json
+import logging
 import math
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import pairwise
+from statistics import median
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlencode
 
 import msgspec
 from msgspec import Struct, field
 
+from midwatch.adapters.metrics.counters import Counters, Labels, spread
 from midwatch.adapters.metrics.meter import PARTS, Meter
 from midwatch.adapters.metrics.options import PrometheusOptions
 from midwatch.core.values.clock import SECOND
 from midwatch.core.values.sli import Counts, Edge, FailedAnswer, Indicator, Trace
-from midwatch.core.values.sli_window import EDGE_S, Counter
+from midwatch.core.values.sli_window import EDGE_S
 from midwatch.core.values.slo import Slo
 from midwatch.errors import HarnessError
 from midwatch.promql import WINDOW, series_of
@@ -32,9 +37,13 @@ from midwatch.promql import WINDOW, series_of
 if TYPE_CHECKING:
     from midwatch.outbound import Answer, Outbound
 
-# (how far back, step, window of the rate) in seconds, newest last.
-HISTORY = ((30 * 86_400, 3_600, 3_600), (3 * 86_400, 300, 300), (6 * 3_600, 60, 300))
-GAP_S = 180  # a longer one between two looks is filled from rate()
+log = logging.getLogger("midwatch.metrics")
+
+# (how far back, step) in seconds, newest last.
+HISTORY = ((30 * 86_400, 3_600), (3 * 86_400, 300), (6 * 3_600, 60))
+GAP_S = 180  # what came in a longer stretch between two looks is spread over it
+STEP_S = 60  # in which it is spread
+SHORT_S = 1_800  # windows up to this are about now: they hold nothing that is spread
 PAUSES_S = (0.3, 1.0)
 MAX_STEPS, PERIOD_EVERY_S = 720, 300  # of one trace, and how old its period may be
 
@@ -67,15 +76,15 @@ class Series(Struct, frozen=True):
 
     labels: str
     points: list[tuple[float, float]]
+    names: Labels = ()
 
 
 class _Watched(Struct):
     """One objective that is counted by looking again and again."""
 
     meter: Meter
-    counters: dict[str, dict[str, Counter]] = field(
-        default_factory=dict[str, dict[str, Counter]]
-    )  # by good, bad or total, then by series
+    counters: Counters = field(default_factory=Counters)
+    gap_end: int = 0  # when the newest stretch ended in which nobody looked
     looked_at: int = 0
     asked_for: int = 0  # the newest date that had an answer
     sliced_at: int = 0
@@ -124,7 +133,8 @@ class PrometheusMetrics:
         # A wall clock that was set back asks about what is counted already: that waits.
         if now > watched.looked_at and now - self._skew() > watched.asked_for:
             self._look(indicator, watched, now)
-        return watched.meter.counts(windows_s, now)
+        found = watched.meter.counts(windows_s, now)
+        return _after_gap(slo, watched, found, now) if watched.gap_end else found
 
     def trace(self, slo: Slo, since: int, now: int) -> Trace:
         """Give what was counted since a moment; questions about windows are asked step by step."""
@@ -235,34 +245,41 @@ class PrometheusMetrics:
             watched.asked_for = now - self._skew()
 
     def _count(self, indicator: Indicator, watched: _Watched, now: int) -> bool:
-        """Read each series' counter; a gap is filled from rate(), and the counters begin again.
+        """Read each series' counter, and count by how much it grew since the former look.
 
         False when there was no series at all.
         """
-        answers = {
-            part: self._query(series_of(query) or query, now) for part, query in _parts(indicator)
+        parts = _parts(indicator)
+        values = {
+            part: _by_series(self._query(series_of(query) or query, now)) for part, query in parts
         }
-        first = not watched.looked_at
-        gap = not first and now - watched.looked_at > GAP_S * SECOND
-        if gap:
-            self._fill(indicator, watched, watched.looked_at, now, 60, 300)
-        came: dict[str, int] = {}
-        for part, query in _parts(indicator):
-            counters = watched.counters.setdefault(part, {})
-            whole = series_of(query) is None
-            came[part] = 0
-            for one in answers[part]:
-                value = one.points[-1][1]
-                if not math.isfinite(value):
-                    continue
-                counter = counters.setdefault(one.labels, Counter())
-                # What many counters add up to falls when one of them goes: nothing can be said.
-                if whole and value < counter.last:
-                    counter.last = value
-                came[part] += counter.more(value)
-        if not first and not gap:
-            watched.meter.add(now, *_good_and_total(came))
-        return any(answers.values())
+        since = watched.looked_at
+        came = watched.counters.look(
+            values,
+            (now - since) / SECOND if since else 0.0,
+            is_young=lambda labels: self._is_young(labels, since, now),
+            whole=frozenset(part for part, query in parts if series_of(query) is None),
+        )
+        for labels in came.baselines:
+            shown = ", ".join(f"{name}={value}" for name, value in labels)
+            says = "first value not counted: it is more than can have come since the last look"
+            log.warning("series begins", extra={"fields": {"msg": says, "series": shown}})
+        if since:
+            _add(watched, since, now, *_good_and_total(came.counts))
+        return any(values.values())
+
+    def _is_young(self, labels: Labels, since: int, now: int) -> bool:
+        """Say whether the process of a series began after the former look, where it says so."""
+        named = [(name, value) for name, value in labels if name in ("instance", "job")]
+        if len(named) < 2:
+            return False
+        matchers = ",".join(f"{name}={json.dumps(value)}" for name, value in named)
+        try:
+            found = self._query(f"process_start_time_seconds{{{matchers}}}", now)
+        except HarnessError:
+            return False
+        began = max(_values(found), default=0.0) * SECOND
+        return began > since - self._skew() - EDGE_S * SECOND
 
     def _look_at_slices(self, indicator: Indicator, watched: _Watched, now: int) -> None:
         """Ask about each slice that is over, once."""
@@ -297,46 +314,58 @@ class PrometheusMetrics:
         return watched if mine.total > theirs.total else before
 
     def _look_back(self, indicator: Indicator, watched: _Watched, period_s: int, now: int) -> None:
-        """Fill the ring with what rate() says of the time before the first look."""
-        if indicator.kind != "counter" or None in map(series_of, dict(_parts(indicator)).values()):
-            return
+        """Count what came before the first look, by the same code as what comes from now on."""
+        parts = [(part, series_of(query)) for part, query in _parts(indicator)]
+        if indicator.kind != "counter" or any(not one or one.startswith("{") for _, one in parts):
+            return  # series whose names differ cannot be told apart in history
+        selectors = {part: one for part, one in parts if one}
         start = now - period_s * SECOND
-        for number, (_, step_s, rate_s) in enumerate(HISTORY):
+        for number, (_, step_s) in enumerate(HISTORY):
             later = HISTORY[number + 1][0] if number + 1 < len(HISTORY) else 0
             end = now - later * SECOND
             # Buckets are closed at steps, so that two parts of history never count the same twice.
             end = end // (step_s * SECOND) * (step_s * SECOND)
             if end > start:
-                self._fill(indicator, watched, start, end, step_s, rate_s)
+                self._history(selectors, watched, start, end, step_s)
                 start = end
 
-    def _fill(
-        self,
-        indicator: Indicator,
-        watched: _Watched,
-        start: int,
-        end: int,
-        step_s: int,
-        rate_s: int,
+    def _history(
+        self, selectors: Mapping[str, str], watched: _Watched, start: int, end: int, step_s: int
     ) -> None:
-        """Count (start, end] in steps, out of rate()."""
-        came: dict[float, dict[str, float]] = {}
-        for part, query in _parts(indicator):
-            selector = series_of(query)
-            if selector is None:
-                return
-            text = f"sum(rate({selector}[{rate_s}s])) * {step_s}"
-            for one in self._query_range(text, start + step_s * SECOND, end, step_s):
+        """Count (start, end] in steps, out of each series' last value in each of them."""
+        looks: dict[int, dict[str, dict[Labels, float]]] = {}
+        firsts: dict[tuple[str, Labels], float] = {}
+        resets: dict[int, dict[tuple[str, Labels], float]] = {}
+        first = start + step_s * SECOND
+        for part, selector in selectors.items():
+            ranged = f"{selector}[{step_s}s]"
+            found = self._query_range(f"last_over_time({ranged})", first, end, step_s)
+            for one in found:
                 for at, value in one.points:
-                    if math.isfinite(value):
-                        came.setdefault(at, {})[part] = value
-        rest: dict[str, float] = {}
-        for at in sorted(came):
-            # Rates are no whole numbers: what is cut off here is counted with the next step.
-            sums = {part: value + rest.get(part, 0.0) for part, value in came[at].items()}
-            whole = {part: math.floor(value + 1e-9) for part, value in sums.items()}
-            rest = {part: sums[part] - whole[part] for part in sums}
-            watched.meter.add(round(at * SECOND), *_good_and_total(whole))
+                    moment = looks.setdefault(round(at * SECOND), {})
+                    moment.setdefault(part, {})[one.names] = value
+            new = {one.names for one in found if not watched.counters.knows(part, one.names)}
+            if new:  # the least value of its first step is what a series began with
+                least = self._query_range(f"min_over_time({ranged})", first, end, step_s)
+                firsts |= {(part, one.names): one.points[0][1] for one in least}
+            if any(_falls(one) for one in found):
+                # Of a counter that began again within a step, the last value is only its end.
+                for one in self._query_range(f"increase({ranged})", first, end, step_s):
+                    for at, value in one.points:
+                        resets.setdefault(round(at * SECOND), {})[part, one.names] = value
+        times = sorted(looks)
+        # What is scraped seldom has no gap between two scrapes.
+        usual_s = median([after - before for before, after in pairwise(times)] or [0]) / SECOND
+        gap_s = max(GAP_S, step_s, 3 * usual_s)
+        for at in times:
+            values = {part: looks[at].get(part, {}) for part in selectors}
+            since = watched.looked_at
+            elapsed_s = (at - since) / SECOND if since else float(step_s)
+            fell = resets.get(at, {})
+            came = watched.counters.look(values, elapsed_s, resets=fell, firsts=firsts)
+            good, total = _good_and_total(came.counts)
+            _add(watched, since or at, at, good, total, gap_s=gap_s, step_s=step_s)
+            watched.looked_at = at
 
     # --- HTTP ---
 
@@ -371,6 +400,56 @@ class PrometheusMetrics:
             self._pause(pause_s)
         answer = self._outbound.post(url, body, self._headers)
         return _read(answer, self._base, given["query"])
+
+
+def _add(
+    watched: _Watched,
+    since: int,
+    now: int,
+    good: int,
+    total: int,
+    *,
+    gap_s: float = GAP_S,
+    step_s: int = EDGE_S,
+) -> None:
+    """Count what came between two looks; over a gap it is spread, since nobody saw when it came."""
+    if not total or now - since <= gap_s * SECOND:
+        watched.meter.add(now, good, total)
+        return
+    steps = max((now - since) // (max(STEP_S, step_s) * SECOND), 1)
+    bad = spread(total - good, steps)
+    for number, all_ in enumerate(spread(total, steps), start=1):
+        at = since + (now - since) * number // steps
+        watched.meter.add(at, all_ - min(bad[number - 1], all_), all_)
+    watched.gap_end = now
+
+
+def _after_gap(
+    slo: Slo, watched: _Watched, found: dict[int, Counts], now: int
+) -> dict[int, Counts]:
+    """Let short windows begin after a gap: what is spread says nothing of how users are now.
+
+    Until something has come after it, only the window that silence is judged by is known.
+    """
+    pages = (tier.short_s for tier in slo.tiers if tier.urgency == "page")
+    short_s = max((SHORT_S, *pages))
+    since_s = (now - watched.gap_end) // SECOND
+    if since_s >= short_s:
+        return found
+    after = watched.meter.since(watched.gap_end, now)
+    if not after.total:
+        return {window_s: one for window_s, one in found.items() if window_s == slo.quiet_s}
+    return {
+        window_s: after if since_s < window_s <= short_s else one for window_s, one in found.items()
+    }
+
+
+def _by_series(found: Iterable[Series]) -> dict[Labels, float]:
+    return {one.names: one.points[-1][1] for one in found}
+
+
+def _falls(one: Series) -> bool:
+    return any(after < before for (_, before), (_, after) in pairwise(one.points))
 
 
 def is_windowed(indicator: Indicator) -> bool:
@@ -484,4 +563,5 @@ def _series(one: _Result) -> Series:
     numbers = [(at, float(text)) for at, text in points]
     if not numbers:
         raise ValueError("a series without a value")
-    return Series(labels, numbers)
+    names = tuple((name, value) for name, value in sorted(one.metric.items()) if name != "__name__")
+    return Series(labels, numbers, names)

@@ -163,6 +163,21 @@ class SliWindow:
                 found[window_s] = Counts(good - level.good[at], total - level.total[at])
         return found
 
+    def since(self, at: int, now: int) -> Counts:
+        """Count what came after a moment, to the edge after it; nothing where that is not known.
+
+        >>> ring = SliWindow(30 * 86_400)
+        >>> ring.add(60_000, good=4, total=5), ring.add(120_000, good=1, total=1)
+        (True, True)
+        >>> ring.since(60_000, now=120_000)
+        Counts(good=1, total=1)
+        """
+        fine, edge, end = self._levels[0], -(-at // _EDGE_MS), -(-now // _EDGE_MS)
+        if end < self._newest or edge >= fine.newest or edge < fine.newest - fine.size:
+            return Counts(0, 0)
+        n = edge % fine.size
+        return Counts(self._good - fine.good[n], self._total - fine.total[n])
+
     def edges(self, since: int, now: int) -> list[Edge]:
         """List the edges from the last one at or before `since` to `now`, each level in its time.
 
