@@ -17,7 +17,6 @@ import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
-from statistics import median
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlencode
 
@@ -354,8 +353,9 @@ class PrometheusMetrics:
                     for at, value in one.points:
                         resets.setdefault(round(at * SECOND), {})[part, one.names] = value
         times = sorted(looks)
-        # What is scraped seldom has no gap between two scrapes.
-        usual_s = median([after - before for before, after in pairwise(times)] or [0]) / SECOND
+        # What is scraped seldom has no gap between two scrapes; one on an edge is in two steps.
+        apart = sorted(after - before for before, after in pairwise(times))
+        usual_s = apart[len(apart) * 3 // 4] / SECOND if apart else 0
         gap_s = max(GAP_S, step_s, 3 * usual_s)
         for at in times:
             values = {part: looks[at].get(part, {}) for part in selectors}
@@ -366,6 +366,8 @@ class PrometheusMetrics:
             good, total = _good_and_total(came.counts)
             _add(watched, since or at, at, good, total, gap_s=gap_s, step_s=step_s)
             watched.looked_at = at
+        if watched.looked_at and end - watched.looked_at <= gap_s * SECOND:
+            watched.looked_at = end  # nothing came in the rest of it, which is no gap
 
     # --- HTTP ---
 
