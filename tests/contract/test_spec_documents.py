@@ -8,8 +8,10 @@ import pytest
 from tests.contract import test_specs
 from tests.contract.test_specs import OPENSLO
 
+from midwatch.adapters.metrics.prometheus_rules import rules
 from midwatch.adapters.specs.reader import Specs
-from midwatch.core.values.slo import Slo
+from midwatch.core.values.sli import Counts
+from midwatch.core.values.slo import Slo, judge_burn
 
 POLICY = """
 apiVersion: openslo/v1
@@ -139,6 +141,21 @@ def test_severities_are_read_as_people_write_them(word: str, severity: str, tmp_
     )
     assert errors == []
     assert only(found.slos).tiers[0].severity == severity
+
+
+@pytest.mark.parametrize(
+    ("op", "bad", "fires"), [("gt", 10, False), ("gte", 10, True), ("gte", 9, False)]
+)
+def test_a_tier_fires_at_its_threshold_where_its_owner_says_so(
+    op: str, bad: int, fires: bool, tmp_path: Path
+) -> None:
+    """`gte` is no `gt`: at exactly ten times the budget it pages, and its rule does."""
+    found, errors = read(tmp_path, WITH_POLICY, POLICY.replace("op: gt", f"op: {op}"))
+    assert errors == []
+    slo = only(found.slos)
+    counts = Counts(1_000 - bad, 1_000)  # of a budget of one in a thousand
+    assert bool(judge_burn(slo, {300: counts, 3_600: counts}).burning) is fires
+    assert ("} >= (1 / 100)" in rules([slo])) is (op == "gte")
 
 
 def test_a_policy_that_does_not_alert_has_no_tier(tmp_path: Path) -> None:

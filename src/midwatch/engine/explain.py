@@ -279,9 +279,10 @@ def _says(found: Explained, one: Weighed) -> str:
     calm = [
         f"{burn or 0:.3g}x over {show_duration(window_s)}"
         for window_s, burn in burns
-        if (burn or 0) <= one.factor
+        if (burn or 0) < one.factor or ((burn or 0) == one.factor and not tier.inclusive)
     ]
-    return f"{' and '.join(calm)}, not above {factor}"
+    bound = "below" if tier.inclusive else "not above"
+    return f"{' and '.join(calm)}, {bound} {factor}"
 
 
 def _budget(found: Explained) -> BudgetView:

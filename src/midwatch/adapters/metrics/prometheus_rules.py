@@ -98,10 +98,11 @@ def _asked(slo: Slo, indicator: Indicator, query: str, window_s: int) -> str:
 def _alert(slo: Slo, tier: Tier) -> dict[str, Any]:
     allowed = tier.factor(slo.period_s) * slo.budget
     long, short = (
-        f"{_name(window_s)}{_matching(slo)} > {_exact(allowed)}"
+        f"{_name(window_s)}{_matching(slo)} {'>=' if tier.inclusive else '>'} {_exact(allowed)}"
         for window_s in (tier.long_s, tier.short_s)
     )
-    summary = f"{slo.id}: {tier.speed} burn, above {float(tier.factor(slo.period_s)):.6g}x"
+    bound = "at least" if tier.inclusive else "above"
+    summary = f"{slo.id}: {tier.speed} burn, {bound} {float(tier.factor(slo.period_s)):.6g}x"
     return {
         "alert": slo.extras.alert or _camel(slo.id) + tier.name,
         "expr": f"({long}) and ({short})",

@@ -13,6 +13,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from fractions import Fraction
 
+from msgspec import structs
+
 from midwatch.adapters.specs.openslo_documents import Documents, name_of
 from midwatch.adapters.specs.openslo_indicators import OPS
 from midwatch.adapters.specs.settings import tier_of
@@ -113,8 +115,9 @@ def _condition(name: str, spec: Node, period_s: int) -> Tier | None:
     condition.keys(*words, required=("kind", "threshold", "lookbackWindow"))
     condition.child("kind").choice("burnrate")
     op = condition.child("op").choice(*OPS, default="gt")
-    if op != "gt":
-        condition.child("op").error(f"got {op}", "a tier burns above its threshold: write gt")
+    if op not in ("gt", "gte"):
+        says = "a tier burns above its threshold: write gt or gte"
+        condition.child("op").error(f"got {op}", says)
     threshold = Fraction(condition.child("threshold").number("1"))
     long_s = condition.child("lookbackWindow").duration_s(3_600)
     short_s = max(long_s // 12, 10)
@@ -128,7 +131,8 @@ def _condition(name: str, spec: Node, period_s: int) -> Tier | None:
             "must be shorter than lookbackWindow", "write a twelfth of it, or leave it out"
         )
         return None
-    return tier_of(name, severity, long_s, short_s, threshold * long_s / period_s)
+    tier = tier_of(name, severity, long_s, short_s, threshold * long_s / period_s)
+    return structs.replace(tier, inclusive=op == "gte")
 
 
 def _severity(node: Node) -> str:

@@ -1,11 +1,11 @@
 """Service level objectives: windows, burn rates, and when a burn is worth a page.
 
-Law: a tier burns when the burn rate is above its factor in its long AND its short window; across
-tiers it is OR, and the worst one speaks. Budgets and factors are exact fractions, so that a burn of
-14.4001 pages and one of 14.4 does not. A page also needs proof that this is no bad luck: were the
-service meeting its objective, so many bad events in the long window would come with a probability
-below `proof`. What is held back for want of it is said, with its counts. No data never fires and
-never recovers.
+Law: a tier burns when the burn rate is above its factor (or at it, where its spec says so) in its
+long AND its short window; across tiers it is OR, and the worst one speaks. Budgets and factors are
+exact fractions, so that a burn of 14.4001 pages and one of 14.4 does not. A page also needs proof
+that this is no bad luck: were the service meeting its objective, so many bad events in the long
+window would come with a probability below `proof`. What is held back for want of it is said, with
+its counts. No data never fires and never recovers.
 
 Source of the windows and shares: Google, The Site Reliability Workbook, chapter 5.
 """
@@ -47,6 +47,18 @@ class Tier(Struct, frozen=True, cache_hash=True):
     short_s: int
     budget_share: str
     speed: str
+    inclusive: bool = False  # whether it fires at its factor already, not only above it
+
+    def is_met(self, counts: Counts, top: int, bottom: int) -> bool:
+        """Say whether counts burn as fast as this tier asks: bad / total against top / bottom.
+
+        >>> half, at_least = Counts(1, 2), structs.replace(TIERS[0], inclusive=True)
+        >>> TIERS[0].is_met(half, 1, 2), at_least.is_met(half, 1, 2)
+        (False, True)
+        """
+        # Written without division; no events never meet it.
+        bad, allowed = (counts.total - counts.good) * bottom, top * counts.total
+        return bad > allowed or (self.inclusive and bad == allowed and counts.total > 0)
 
     def factor(self, period_s: int) -> Fraction:
         """Give the burn rate above which this tier fires, exactly.
@@ -216,11 +228,10 @@ def judge_burn(slo: Slo, windows: Mapping[int, Counts]) -> Judged:
     held: Burning | None = None
     for tier, top, bottom in _plan(slo.tiers, slo.objective, slo.period_s):
         short = windows.get(tier.short_s)
-        # burn > factor, written without division: bad / total / budget > share * period / window
-        if short is None or (short.total - short.good) * bottom <= top * short.total:
+        if short is None or not tier.is_met(short, top, bottom):
             continue
         long = windows.get(tier.long_s)
-        if long is None or (long.total - long.good) * bottom <= top * long.total:
+        if long is None or not tier.is_met(long, top, bottom):
             continue
         if tier.urgency != "page" or not slo.proof:
             return Judged(Burning(tier, long, short), held)
@@ -377,7 +388,8 @@ def burns_since(slo: Slo, tier: Tier, verify: Verify, reading: SliReading, *, si
         return False
     if age_ms < verify.window_s * SECOND:
         return False
-    return Fraction(counts.bad, counts.total) > slo.budget * tier.factor(slo.period_s)
+    share = slo.budget * tier.factor(slo.period_s)
+    return tier.is_met(counts, share.numerator, share.denominator)
 
 
 def has_data(slo: Slo, reading: SliReading) -> bool:
