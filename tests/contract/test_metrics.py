@@ -479,3 +479,20 @@ def test_a_remark_of_prometheus_is_no_warning(prometheus: Prometheus) -> None:
     whole["warnings"] = [*says, "no store matched"]
     with pytest.raises(HarnessError, match=r"partial result: no store matched$"):
         prometheus.counts(COUNTER, now=NOW + 10_000)
+
+
+def test_failures_that_another_exporter_counts_are_counted_from_the_first(
+    prometheus: Prometheus,
+) -> None:
+    """It is scraped before what counts all requests: three failed, of none that came yet."""
+    now: dict[str, Any] = {}
+
+    def say(what: str, given: dict[str, str]) -> Any:
+        return [] if what == "query_range" else now["bad" if "500" in given["query"] else "all"]
+
+    prometheus.say = say
+    found: list[Counts] = []
+    for number, (bad, total) in enumerate([(0, 1_000), (0, 1_100), (3, 1_100), (3, 1_200)]):
+        now = {"bad": vector(bad) if bad else [], "all": vector(total)}
+        found.append(prometheus.counts(COUNTER, 3_600, now=NOW + 10_000 * number)[3_600])
+    assert found[-1] == Counts(197, 200)

@@ -46,6 +46,7 @@ class Counters:
     def __init__(self) -> None:
         self._last: dict[str, dict[Labels, float]] = {}
         self._usual = 0.0  # events a second
+        self._ahead: dict[str, int] = {}  # good or bad ones that were scraped before all
         self._begun = False
 
     def knows(self, part: str, labels: Labels) -> bool:
@@ -103,7 +104,7 @@ class Counters:
         if self._begun:
             self._learn(counts, elapsed_s)
         self._begun = True
-        return Came(counts, tuple(refused))
+        return Came(self._matched(counts), tuple(refused))
 
     def _first(
         self,
@@ -121,12 +122,27 @@ class Counters:
         """
         if _process(labels) in refused:
             return None
-        if room is not None:
-            return round(value) if value <= max(room, 0) else None
-        usual = max(known, self._usual * max(elapsed_s, PATIENCE_S))
+        usual = self._usual * max(elapsed_s, PATIENCE_S)
+        if room is not None:  # what came in all may be scraped a little later, from elsewhere
+            return round(value) if value <= max(room, usual) else None
+        usual = max(known, usual)
         if value <= max(FEW, PLAUSIBLE * usual) or is_young(labels):
             return round(value)
         return None
+
+    def _matched(self, counts: dict[str, int]) -> dict[str, int]:
+        """Keep what was scraped before what counts all events, until that comes too.
+
+        No more is kept than usually comes meanwhile: what is no part of all would pile up.
+        """
+        if "total" not in counts:
+            return counts
+        found = dict(counts)
+        for part in counts.keys() - {"total"}:
+            there = counts[part] + self._ahead.get(part, 0)
+            found[part] = min(there, counts["total"])
+            self._ahead[part] = min(there - found[part], round(self._usual * PATIENCE_S))
+        return found
 
     def _learn(self, counts: Mapping[str, int], elapsed_s: float) -> None:
         """Follow how many events usually come."""
