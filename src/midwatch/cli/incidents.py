@@ -305,7 +305,9 @@ def _failed(one: FailedAnswer) -> str:
 def _line(one: Summary) -> str:
     taken = f"  acknowledged by {one.acknowledged_by}" if one.acknowledged_by else ""
     until = f" until {one.snoozed_until}" if one.snoozed_until else ""
-    taken = "  EVERYONE WAS PAGED, NO ONE ACKNOWLEDGED" if one.exhausted else taken
+    if one.exhausted:
+        paged = "NO PAGER ACCEPTED A PAGE" if one.unreached else "EVERYONE WAS PAGED"
+        taken = f"  {paged}, NO ONE ACKNOWLEDGED"
     severity = one.severity or "-"
     asks = one.asks if one.state in ("open", "acknowledged") else 0
     waits = "PLAN AWAITING APPROVAL" if asks == 1 else f"{asks} PLANS AWAITING APPROVAL"

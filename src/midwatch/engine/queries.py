@@ -109,7 +109,8 @@ class Summary(Struct, frozen=True):
     pages: int
     slo: str
     recurrence_of: str
-    exhausted: bool = False  # everybody was paged and nobody has it
+    exhausted: bool = False  # everybody was tried and nobody has it
+    unreached: bool = False  # and no pager took a page
     plan: str = "none"  # how far its plan is: proposed, running, waiting, verifying, ended
     merged_into: str = ""  # the incident that has its alerts now
     ref: str = ""  # what links and keys call it; no other journal gives that to another incident
@@ -375,7 +376,10 @@ def summary(i: Incident, skews: Skews) -> Summary:
         pages=len(i.pages),
         slo=i.slo,
         recurrence_of=i.recurrence_of,
-        exhausted=i.exhausted and not all(page.state == "not sent" for page in i.pages),
+        # In shadow mode nobody is paged, and nothing is wrong with that.
+        exhausted=i.exhausted
+        and (not i.pages or any(page.state != "not sent" for page in i.pages)),
+        unreached=i.exhausted and all(page.state == "failed" for page in i.pages),
         plan=i.run,
         merged_into=i.merged_into,
         ref=i.ref,

@@ -33,6 +33,7 @@ from midwatch.core.values.teams import Person, Policy, Route, Step, Team
 from midwatch.core.values.topology import Service, Topology
 from midwatch.engine.handle import Handler
 from midwatch.engine.perform import Performer
+from midwatch.engine.queries import outline
 from midwatch.ports import Claim, Row
 
 SOAK = os.environ.get("MIDWATCH_SOAK") == "1"
@@ -692,6 +693,21 @@ def test_a_late_failure_of_an_earlier_round_takes_no_step_of_this_one() -> None:
     desk.later(286)
     ways = [(page.to, page.via) for page in incident.pages]
     assert ways == [("ada", "slack"), ("ada", "mail"), ("cyd", "slack"), ("ada", "slack")]
+
+
+@pytest.mark.parametrize("broken", [True, False])
+def test_who_was_paged_in_vain_is_told_from_who_could_not_be_paged(broken: bool) -> None:
+    """Each pager refused, or each page arrived and nobody answered: people do not do the same."""
+    steps = (Step(("ada",), 300), Step(("ben",), 300))
+    desk = Desk(Rules(RULES.topology, policy=Policy("two", steps, 0, TEAM)))
+    if broken:
+        desk.world.broken = {(one.name, via) for one in TEAM.people.values() for via in one.pagers}
+    desk.fire("shop")
+    for _ in range(900):
+        desk.later(1)
+    (incident,) = desk.handler.shard.incidents.values()
+    shown = outline(desk.handler.shard, incident).incident
+    assert (shown.exhausted, shown.unreached) == (True, broken)
 
 
 def test_what_reached_somebody_in_an_earlier_round_holds_up_no_step_of_this_one() -> None:
