@@ -28,6 +28,7 @@ from midwatch.core.values.actions import (
     Deed,
     Request,
     Risk,
+    places_inside,
     places_of,
 )
 from midwatch.core.values.automation import COOL_DOWN_S, DAY_S, SERVICES, Automation, Policy
@@ -109,12 +110,21 @@ def read_runbook(file: Path, reader: _Reader, problems: Problems) -> Runbook | N
     return book if len(problems.found) == before else None
 
 
+def _refuse_inside(node: Node, parts: tuple[object, ...], known: set[str]) -> None:
+    """Note known places inside longer texts, which stay as they are: nothing is glued together."""
+    for place in sorted(places_inside(parts) & known):  # other braces, such as JSON's, mean nothing
+        says = f"{{{place}}} inside a longer text is not replaced"
+        node.error(says, f"make {{{place}}} an argument or a value of its own")
+
+
 def _action(name: str, node: Node) -> Action:
     node.keys("apply", "observe", "within", "idempotent", required=("apply", "observe"))
     if NAME.fullmatch(name) is None or name in BUILT_IN:
         why = "a built-in action has this name" if name in BUILT_IN else "not a valid action name"
         node.error(why, "write it like cache.purge")
     apply, observe = _deed(node.child("apply")), _deed(node.child("observe"))
+    known = {*OWN_VALUES, *places_of(apply), *places_of(observe)}
+    _refuse_inside(node, (apply, observe), known)
     within_s = node.child("within").duration_s(0)
     return Action(name, apply, observe, within_s, _flag(node.child("idempotent")))
 
@@ -363,6 +373,7 @@ class _Reader:
         for place in sorted(frozenset[str]().union(*(places_of(one) for one in parts))):
             if place not in values:
                 inside.error(f"unknown parameter {{{place}}}", f"add {place} to params")
+        _refuse_inside(inside, parts, values)
         action = self._actions.get(name)
         for key in sorted(set(given) - action.places) if action else ():
             inside.child(key).error(f"not an argument of {name}", "remove it")

@@ -178,6 +178,20 @@ def test_what_is_wrong_is_said_with_its_line(old: str, new: str, says: str, tmp_
     assert all("/runbooks/book.md:" in one for one in found)
 
 
+def test_a_place_inside_a_longer_text_is_an_error(tmp_path: Path) -> None:
+    """It would stay as it is written: in a step, and in a named action; other braces may stand."""
+    deed = 'with: {url: "http://ops/{topic}/purge", method: POST, body: {note: "a {b} {c"}}'
+    step = f"  - id: purge\n    action: http.request\n    {deed}\n"
+    old = BOOK[BOOK.index("  - id: purge\n") : BOOK.index("    risk")]
+    found = wrong(written(tmp_path / "step", BOOK.replace(old, step)))
+    says = "{topic} inside a longer text is not replaced; make {topic} an argument"
+    assert [one for one in found if says in one], found
+    assert not [one for one in found if "{b}" in one]
+    action = ACTIONS.replace("http://cache/purge", "http://cache/{service}/purge")
+    found = wrong(written(tmp_path / "action", more=action))
+    assert [one for one in found if "{service} inside a longer text is not replaced" in one], found
+
+
 @pytest.mark.parametrize(
     ("more", "says"),
     [

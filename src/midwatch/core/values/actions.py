@@ -94,6 +94,27 @@ def places_of(deed: object) -> frozenset[str]:
     return frozenset()
 
 
+def places_inside(given: Any) -> frozenset[str]:
+    """Name the places that stand inside a longer text, where nothing is put in.
+
+    >>> sorted(places_inside({"path": "apps/{service}/restart", "topic": "{topic}"}))
+    ['service']
+    """
+    if isinstance(given, str):
+        return frozenset() if PLACE.fullmatch(given) else frozenset(PLACE.findall(given))
+    if isinstance(given, Request):
+        return places_inside((given.url, given.body, given.expect))
+    if isinstance(given, Command):
+        return places_inside(given.arguments)
+    if isinstance(given, dict):
+        parts = cast("dict[str, Any]", given).values()
+    elif isinstance(given, list | tuple):
+        parts = cast("list[Any]", given)
+    else:
+        return frozenset()
+    return frozenset[str]().union(*(places_inside(one) for one in parts))
+
+
 def put(given: Any, values: Mapping[str, Any]) -> Any:
     """Put values in whole: a text that is a place and nothing else becomes its value.
 
