@@ -228,6 +228,21 @@ def test_what_came_in_a_gap_is_spread_over_it(prometheus: Prometheus) -> None:
     assert 390 <= found[2_400].total <= 405
 
 
+def test_history_that_cannot_be_read_leaves_nobody_unwatched(prometheus: Prometheus) -> None:
+    """A backend that has no time for thirty days has it for now: the third reading goes on."""
+
+    def say(what: str, given: dict[str, str]) -> Any:
+        return json.dumps(REFUSED).encode() if what == "query_range" else vector(float(counted))
+
+    prometheus.say, counted = say, 100
+    for number in range(2):
+        with pytest.raises(HarnessError):
+            prometheus.counts(COUNTER, now=NOW + 10_000 * number)
+    assert prometheus.counts(COUNTER, now=NOW + 20_000)[300].total == 0
+    counted = 107
+    assert prometheus.counts(COUNTER, now=NOW + 30_000)[300].total == 7
+
+
 def test_a_lifetime_is_no_increment(prometheus: Prometheus) -> None:
     """A process that was relabelled brings nothing along; one that began just now does."""
     looks = iter(

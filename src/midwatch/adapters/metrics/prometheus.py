@@ -41,6 +41,7 @@ log = logging.getLogger("midwatch.metrics")
 # (how far back, step) in seconds, newest last.
 HISTORY = ((30 * 86_400, 3_600), (3 * 86_400, 300), (6 * 3_600, 60))
 GAP_S = 180  # what came in a longer stretch between two looks is spread over it
+TRIES = 3  # to read history; then an objective is counted from now on
 STEP_S = 60  # in which it is spread
 SHORT_S = 1_800  # windows up to this are about now: they hold nothing that is spread
 PAUSES_S = (0.3, 1.0)
@@ -118,6 +119,7 @@ class PrometheusMetrics:
             pair = base64.b64encode(f"{options.username}:{secret}".encode()).decode()
             self._headers["Authorization"] = f"Basic {pair}"
         self._watched: dict[str, _Watched] = {}
+        self._tries: dict[str, int] = {}  # in vain, to read what was before the first look
         self._periods: dict[str, tuple[int, int | None, Counts | None]] = {}  # by objective
 
     def counts(self, slo: Slo, windows_s: Sequence[int], now: int) -> dict[int, Counts]:
@@ -301,10 +303,16 @@ class PrometheusMetrics:
         watched = _Watched(Meter(slo), skew=self._skew())
         try:
             self._look_back(indicator, watched, slo.period_s, now)
-        except HarnessError:
-            if before is None:
+        except HarnessError as error:
+            if before is not None:
+                return before  # the next reading tries again
+            self._tries[slo.id] = self._tries.get(slo.id, 0) + 1
+            if self._tries[slo.id] < TRIES:
                 raise
-            return before  # the next reading tries again
+            # Who is not watched for want of history is not watched at all.
+            fields = {"msg": f"counted from now on: {error.message}", "slo": slo.id}
+            log.warning("history not read", extra={"fields": fields})
+            return _Watched(Meter(slo), skew=self._skew())
         if before is None:
             return watched
         before.skew = watched.skew
