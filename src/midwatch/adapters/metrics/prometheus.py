@@ -335,6 +335,8 @@ class PrometheusMetrics:
             if end > start:
                 self._history(selectors, watched, start, end, step_s)
                 start = end
+        if watched.looked_at:
+            watched.asked_for = watched.looked_at - self._skew()
 
     def _history(
         self, selectors: Mapping[str, str], watched: _Watched, start: int, end: int, step_s: int
@@ -393,7 +395,8 @@ class PrometheusMetrics:
         if not skew_s:
             return found
         return [
-            Series(one.labels, [(at + skew_s, value) for at, value in one.points]) for one in found
+            Series(one.labels, [(at + skew_s, value) for at, value in one.points], one.names)
+            for one in found
         ]
 
     def _ask(self, what: str, given: dict[str, str]) -> list[Series]:
